@@ -1,0 +1,293 @@
+/**
+ * Bundles each program into one CommonJS file, and makes dist/ work on its own: without node_modules, copied anywhere,
+ * reached through a symlink such as /opt/cni/bin/cellnet.
+ *
+ *     dist/lib/NAME.js            one bundle each, with a source map beside it (used by `node --enable-source-maps`)
+ *     dist/lib/native/*.node      native addons, named by package and architecture
+ *     dist/bin/NAME               executables; Node resolves symlinks before it runs them, so `../lib` is right
+ *
+ * Three packages load files beside themselves at run time, which a bundle has not; a plugin each rewrites that:
+ * netlink (node-gyp-build), koffi (its own search), etcd3 (parses .proto files at every start).
+ */
+import { build } from 'esbuild';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Script } from 'node:vm';
+
+const ROOT = dirname(fileURLToPath(import.meta.url));
+const DIST = join(ROOT, 'dist');
+/** Built aside and swapped in when whole, so that a plugin run meanwhile finds the old programs or the new. */
+const FRESH = join(ROOT, `dist.${process.pid}`);
+
+/** bin: whether people and runtimes start it by name; the others are started by our own programs. */
+const PROGRAMS = [
+  { name: 'cellnet', entry: 'cni/main.ts', bin: true },
+  { name: 'cellnet-ipam', entry: 'cni/ipam-main.ts', bin: true },
+  { name: 'cellnet-announce', entry: 'cni/announce-main.ts', bin: false },
+  { name: 'cnictl', entry: 'cnictl/main.ts', bin: true },
+];
+
+const require = createRequire(import.meta.url);
+const packageDir = (name, from = require) => dirname(from.resolve(`${name}/package.json`));
+const koffiPackages = join(dirname(require.resolve('koffi')), '../@koromix');
+
+/** Replaces `pattern` once, and stops the build when a new version of the package no longer has it. */
+const replaceOnce = (source, pattern, replacement, where) => {
+  if (!pattern.test(source)) throw new Error(`${where} has changed: build.mjs expected ${pattern} in it`);
+  return source.replace(pattern, () => replacement);
+};
+
+/** A computed path, so that esbuild leaves the require alone; `__dirname` is that of the bundle, dist/lib. */
+const addon = (name) => `require(__dirname + '/native/${name}-' + process.arch + '.node')`;
+
+const netlinkAddon = {
+  name: 'netlink-addon',
+  setup({ onLoad }) {
+    onLoad({ filter: /node_modules\/netlink\/dist\/raw\.js$/ }, ({ path }) => ({
+      loader: 'js',
+      contents: replaceOnce(
+        readFileSync(path, 'utf8'),
+        /require\('node-gyp-build'\)\(__dirname \+ '\/\.\.'\)/,
+        addon('netlink'),
+        path,
+      ),
+    }));
+  },
+};
+
+/** The addon itself has koffi's whole interface; its JavaScript only searches for it and adds deprecated names. */
+const koffiAddon = {
+  name: 'koffi-addon',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^koffi$/ }, () => ({ path: 'koffi', namespace: 'addon' }));
+    onLoad({ filter: /^koffi$/, namespace: 'addon' }, () => ({
+      contents: `module.exports = ${addon('koffi')};`,
+    }));
+  },
+};
+
+/**
+ * etcd3 hands its .proto files to @grpc/proto-loader at each start: it parses them, and builds descriptors of every
+ * message for a reflection service that a client has not. Here they are parsed once, at build time; at run time only
+ * the service table is made, and a message's codec when it is first used. The codec options are etcd3's own.
+ */
+const etcdProtocol = {
+  name: 'etcd-protocol',
+  setup({ onResolve, onLoad }) {
+    const etcd3 = packageDir('etcd3');
+    const loader = packageDir('@grpc/proto-loader', createRequire(join(etcd3, 'package.json')));
+    const protobuf = createRequire(join(loader, 'package.json'))('protobufjs');
+
+    onLoad({ filter: /etcd3\/lib\/connection-pool\.js$/ }, ({ path }) => {
+      const source = readFileSync(path, 'utf8');
+      const options = /loadSync\)\(`\$\{__dirname\}\/\.\.\/proto\/rpc\.proto`, (\{[^}]*\})\)/.exec(
+        source,
+      )?.[1];
+      const expected = '{keepCase:true,longs:String,enums:String,defaults:true,oneofs:true,}';
+      if (options?.replace(/\s/g, '') !== expected)
+        throw new Error(`${path}: expected the codec options ${expected}`);
+      const withTable = replaceOnce(
+        source,
+        /\(0, proto_loader_1\.loadSync\)\([^)]*\)/,
+        `require('etcd-protocol')`,
+        path,
+      );
+      return {
+        loader: 'js',
+        contents: replaceOnce(
+          withTable,
+          /const proto_loader_1 = require\("@grpc\/proto-loader"\);/,
+          '',
+          path,
+        ),
+      };
+    });
+    onResolve({ filter: /^etcd-protocol$/ }, ({ path }) => ({ path, namespace: 'generated' }));
+    onLoad({ filter: /^etcd-protocol$/, namespace: 'generated' }, () => {
+      const root = new protobuf.Root();
+      root.resolvePath = (_origin, target) => join(etcd3, 'proto', target);
+      root.loadSync('rpc.proto', { keepCase: true }).resolveAll();
+      return { resolveDir: loader, loader: 'js', contents: protocolTable(root, protobuf) };
+    });
+  },
+};
+
+/** The message and enum types that a service's methods reach, as a protobufjs JSON root of just those. */
+const typesOf = (service, protobuf) => {
+  const reached = new Set();
+  const reach = (type) => {
+    if (reached.has(type)) return;
+    reached.add(type);
+    for (const { resolvedType } of type.fieldsArray ?? []) if (resolvedType) reach(resolvedType);
+    if (type.parent instanceof protobuf.Type) reach(type.parent);
+  };
+  for (const method of service.methodsArray) {
+    reach(method.resolvedRequestType);
+    reach(method.resolvedResponseType);
+  }
+  const namespaces = {};
+  for (const type of reached) {
+    if (type.parent instanceof protobuf.Type) continue;
+    const namespace = type.parent.fullName.slice(1);
+    (namespaces[namespace] ??= { nested: {} }).nested[type.name] = type.toJSON();
+  }
+  return { nested: namespaces };
+};
+
+/** A gRPC package definition (name of a service → its methods) as @grpc/grpc-js loadPackageDefinition takes it. */
+const protocolTable = (root, protobuf) => {
+  const services = root
+    .lookup('etcdserverpb')
+    .nestedArray.filter((entry) => entry instanceof protobuf.Service);
+  const table = services.map((service) => ({
+    name: service.fullName.slice(1),
+    types: JSON.stringify(typesOf(service, protobuf)),
+    methods: service.methodsArray.map((method) => ({
+      name: method.name,
+      request: method.resolvedRequestType.fullName,
+      response: method.resolvedResponseType.fullName,
+      requestStream: Boolean(method.requestStream),
+      responseStream: Boolean(method.responseStream),
+    })),
+  }));
+  return `
+const protobuf = require('protobufjs/light');
+// protobufjs looks for "long" by an eval that finds nothing in a bundle, and then rounds lease numbers above 2^53.
+protobuf.util.Long = require('long');
+protobuf.configure();
+const asEtcd3Expects = { longs: String, enums: String, defaults: true, oneofs: true };
+const lazily = (make) => {
+  let value;
+  return () => (value ??= make());
+};
+const serialize = (type) => (message) => type().encode(type().fromObject(message)).finish();
+const deserialize = (type) => (bytes) => type().toObject(type().decode(bytes), asEtcd3Expects);
+for (const { name, types, methods } of ${JSON.stringify(table)}) {
+  const root = lazily(() => protobuf.Root.fromJSON(JSON.parse(types)));
+  const definition = {};
+  for (const { name: method, request, response, requestStream, responseStream } of methods) {
+    const requestType = lazily(() => root().lookupType(request));
+    const responseType = lazily(() => root().lookupType(response));
+    definition[method] = {
+      path: '/' + name + '/' + method,
+      requestStream,
+      responseStream,
+      requestSerialize: serialize(requestType),
+      requestDeserialize: deserialize(requestType),
+      responseSerialize: serialize(responseType),
+      responseDeserialize: deserialize(responseType),
+      originalName: method[0].toLowerCase() + method.slice(1),
+    };
+  }
+  exports[name] = definition;
+}
+`;
+};
+
+const bundle = ({ name, entry }) =>
+  build({
+    absWorkingDir: ROOT,
+    entryPoints: [entry],
+    outfile: join(FRESH, 'lib', `${name}.js`),
+    bundle: true,
+    format: 'cjs',
+    platform: 'node',
+    target: 'node20',
+    minifySyntax: true,
+    define: { 'import.meta.dirname': '__dirname' },
+    sourcemap: 'linked',
+    sourcesContent: false,
+    legalComments: 'none',
+    logLevel: 'warning',
+    plugins: [netlinkAddon, koffiAddon, etcdProtocol],
+  });
+
+/** netlink ships every architecture; npm installs koffi's addon only for the one it runs on. */
+const copyAddons = () => {
+  const native = join(FRESH, 'lib', 'native');
+  mkdirSync(native, { recursive: true });
+  const prebuilds = join(packageDir('netlink'), 'prebuilds');
+  for (const platform of readdirSync(prebuilds)) {
+    const file = join(prebuilds, platform, 'node.napi.node');
+    copyFileSync(file, join(native, `netlink-${platform.replace('linux-', '')}.node`));
+  }
+  const koffiFiles = ['x64', 'arm64', 'arm', 'ia32', 'riscv64', 'loong64', 'ppc64'].flatMap((arch) => {
+    const dir = join(koffiPackages, `koffi-linux-${arch}`);
+    const variant = existsSync(dir)
+      ? readdirSync(dir).find((entry) => entry.startsWith('linux_'))
+      : undefined;
+    return variant === undefined ? [] : [{ arch, file: join(dir, variant, 'koffi.node') }];
+  });
+  if (koffiFiles.length === 0)
+    throw new Error('no koffi addon in node_modules/@koromix: run npm ci on Linux');
+  for (const { arch, file } of koffiFiles) copyFileSync(file, join(native, `koffi-${arch}.node`));
+};
+
+const asFunction = (code) => `(function (exports, require, module, __filename, __dirname) {${code}\n})`;
+
+/**
+ * Compiles the bundle with V8's code cache beside it: finding the functions in a megabyte of text costs 10 ms a start,
+ * reading them from the cache 1 ms. V8 refuses a cache of another version of itself, and compiles as usual.
+ */
+const launcher = (name) => `#!/usr/bin/env node
+'use strict';
+const { readFileSync } = require('node:fs');
+const { Script, constants } = require('node:vm');
+const filename = require('node:path').join(__dirname, '../lib/${name}.js');
+const asFunction = ${asFunction};
+const source = asFunction(readFileSync(filename, 'utf8'));
+let cachedData;
+try {
+  cachedData = readFileSync(filename + '.cache');
+} catch {
+  // It only saves time.
+}
+const importModuleDynamically = constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER;
+const script = new Script(source, { filename: '${name}.js', cachedData, importModuleDynamically });
+const requireInLib = require('node:module').createRequire(filename);
+script.runInThisContext()(exports, requireInLib, module, filename, require('node:path').dirname(filename));
+`;
+
+const writeExecutable = ({ name }) => {
+  const file = join(FRESH, 'bin', name);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, launcher(name));
+  chmodSync(file, 0o755);
+  const bundleFile = join(FRESH, 'lib', `${name}.js`);
+  writeFileSync(
+    `${bundleFile}.cache`,
+    new Script(asFunction(readFileSync(bundleFile, 'utf8')), { filename: `${name}.js` }).createCachedData(),
+  );
+};
+
+const present = PROGRAMS.filter(({ entry }) => existsSync(join(ROOT, entry)));
+const missing = PROGRAMS.filter((program) => !present.includes(program));
+try {
+  copyAddons();
+  writeFileSync(join(FRESH, 'package.json'), '{ "type": "commonjs" }\n');
+  await Promise.all(present.map(bundle));
+  present.filter(({ bin }) => bin).forEach(writeExecutable);
+  rmSync(DIST, { recursive: true, force: true });
+  renameSync(FRESH, DIST);
+} finally {
+  rmSync(FRESH, { recursive: true, force: true });
+}
+console.log(`built ${present.map(({ name }) => name).join(', ') || 'nothing'} into dist/`);
+if (missing.length > 0) {
+  console.error(
+    `not built: ${missing.map(({ name, entry }) => `${name} (there is no ${entry})`).join(', ')}`,
+  );
+  process.exitCode = 1;
+}

@@ -1,0 +1,11 @@
+import type { NetworkConfig, NodeSettings } from './config.ts';
+import type { Request } from './request.ts';
+
+/** One call of a plugin, checked and resolved: what every verb is a function of. */
+export interface Call {
+  readonly request: Request;
+  readonly config: NetworkConfig;
+  readonly settings: NodeSettings;
+  /** The configuration as it came: what delegates get. */
+  readonly stdin: string;
+}

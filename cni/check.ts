@@ -1,0 +1,113 @@
+import type { Call } from './call.ts';
+import { OUR_IPAM } from './config.ts';
+import { podDifferences, portDifferences } from './differences.ts';
+import { CniError } from './errors.ts';
+import { hostLinkName, linkAlias, portExternalIds } from './identity.ts';
+import { delegate, lookupOwn } from './ipam.ts';
+import type { Parts } from './parts.ts';
+import type { CniResult } from './result.ts';
+import { withSwitch } from './wire.ts';
+
+/**
+ * CHECK (CNI SPEC section 4): everything is as the `prevResult` says: the link, its address and routes, the port with
+ * its VLAN and owner, the allocation in etcd. What later plugins of the chain changed is in the `prevResult`, so it counts.
+ * @throws CniError 105 naming for each difference what was expected and what was found
+ */
+export async function check(call: Call, parts: Parts): Promise<void> {
+  const previous = prevResultOf(call);
+  const problems = [
+    ...(await checkAddresses(call, parts, previous)),
+    ...(await checkHostLink(call, parts)),
+    ...(await checkPod(call, parts, previous)),
+  ];
+  throwProblems(call, problems);
+}
+
+export function prevResultOf(call: Call): CniResult {
+  const { prevResult } = call.config;
+  if (prevResult) return prevResult;
+  throw new CniError('invalid-config', "CHECK needs key 'prevResult': the result of the ADD");
+}
+
+export function throwProblems(call: Call, problems: readonly string[]): void {
+  if (problems.length === 0) return;
+  const { containerId, ifname } = call.request;
+  throw new CniError('check-failed', `attachment ${containerId}/${ifname}: ${problems.join('; ')}`);
+}
+
+/** What the result says of the interface that this call is about. */
+function ourPart(
+  call: Call,
+  previous: CniResult,
+): { mac: string | undefined; mtu: number | undefined; ips: string[] } {
+  const { ifname } = call.request;
+  const index = (previous.interfaces ?? []).findIndex(
+    (each) => each.name === ifname && Boolean(each.sandbox),
+  );
+  const link = previous.interfaces?.[index];
+  const ips = (previous.ips ?? []).filter((ip) => ip.interface === undefined || ip.interface === index);
+  return { mac: link?.mac, mtu: link?.mtu, ips: ips.map((ip) => ip.address) };
+}
+
+async function checkPod(call: Call, parts: Parts, previous: CniResult): Promise<string[]> {
+  const { ifname, netns } = call.request;
+  const kernel = await parts.openKernel();
+  const namespace = kernel.openNamespace(netns);
+  try {
+    const { mac, mtu, ips } = ourPart(call, previous);
+    const found = await kernel.inspect(namespace, ifname);
+    return podDifferences(found, { ifname, addresses: ips, routes: previous.routes ?? [] }, { mac, mtu });
+  } finally {
+    namespace.close();
+  }
+}
+
+async function checkHostLink(call: Call, parts: Parts): Promise<string[]> {
+  const name = hostLinkName(call.request);
+  const link = await (await parts.openKernel()).hostLink(name);
+  if (!link) return [`link ${name}: expected on the host, found none`];
+  const alias = linkAlias(call.request);
+  if (link.alias !== alias) return [`alias of link ${name}: expected '${alias}', found '${link.alias}'`];
+  return link.up ? [] : [`link ${name}: expected up, found down`];
+}
+
+/** The allocation, and the port whose VLAN follows from its range. */
+async function checkAddresses(call: Call, parts: Parts, previous: CniResult): Promise<string[]> {
+  const { containerId, ifname, args } = call.request;
+  const { ips } = ourPart(call, previous);
+  const { problems, vlan } = await checkGrant(call, parts, ips);
+  const ports = await withSwitch(parts, call.settings.ovsdb, (ovs) => ovs.findPorts(containerId, ifname));
+  return [
+    ...problems,
+    ...portDifferences(ports, {
+      bridge: call.settings.bridge,
+      name: hostLinkName(call.request),
+      tag: call.config.vlan ?? vlan,
+      externalIds: portExternalIds(call.request, args, []),
+    }),
+  ];
+}
+
+async function checkGrant(
+  call: Call,
+  parts: Parts,
+  ips: readonly string[],
+): Promise<{ problems: string[]; vlan: number | undefined }> {
+  const { ipamType } = call.config;
+  if (ipamType !== undefined && ipamType !== OUR_IPAM) {
+    await delegate(call, parts, ipamType, 'CHECK');
+    return { problems: [], vlan: undefined };
+  }
+  const grant = await lookupOwn(call, parts);
+  return {
+    problems: allocationDifferences(ips, grant?.ips.map((ip) => ip.address) ?? []),
+    vlan: grant?.vlan,
+  };
+}
+
+/** @param held what etcd holds for the attachment, in CIDR notation */
+export function allocationDifferences(ips: readonly string[], held: readonly string[]): string[] {
+  return ips
+    .filter((ip) => !held.includes(ip))
+    .map((ip) => `allocation in etcd: expected ${ip}, found ${held.join(', ') || 'none'}`);
+}

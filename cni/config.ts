@@ -1,0 +1,240 @@
+import * as v from 'valibot';
+import type { Family } from '../ipam/address.ts';
+import { decodeValue, shorten } from '../ipam/decode.ts';
+import { etcdSettings, type EtcdSettings } from '../ipam/etcd/settings.ts';
+import {
+  agentSchema,
+  checkNodeName,
+  DEFAULT_STATE_DIR,
+  etcdSchema,
+  mergeSettings,
+  settingsFromEnvironment,
+  type PartialSettings,
+} from '../ipam/settings.ts';
+import { CniError } from './errors.ts';
+import { IF_RESULT, type CniResult } from './result.ts';
+import type { Environment } from './request.ts';
+import { checkVersion, type CniVersion } from './version.ts';
+
+/** Type of our IPAM: served in this process where `cellnet` is the main plugin. */
+export const OUR_IPAM = 'cellnet-ipam';
+export const DEFAULT_BRIDGE = 'br-cell';
+export const DEFAULT_OVSDB = 'unix:/var/run/openvswitch/db.sock';
+export const DEFAULT_AGENT = '/run/cellnet/agent.sock';
+export const DEFAULT_MTU = 1500;
+
+/** How often an attachment announces its addresses; `count` 0: never. */
+export interface Announcement {
+  readonly count: number;
+  readonly intervalMs: number;
+}
+
+const text = v.pipe(v.string(), v.nonEmpty('a text that is not empty'));
+const whole = (min: number, max: number): v.GenericSchema<number> =>
+  v.pipe(
+    v.number(),
+    v.check((n) => Number.isInteger(n) && n >= min && n <= max, `a whole number from ${min} to ${max}`),
+  );
+
+/** SPEC section 1: a network name, and `type`, which becomes a file name. */
+const networkName = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, "letters, digits, '_', '.', '-', beginning with a letter or digit"),
+);
+
+const gratuitousArp = v.union(
+  [
+    v.boolean(),
+    v.strictObject({ count: v.optional(whole(0, 20), 3), intervalMs: v.optional(whole(0, 5000), 100) }),
+  ],
+  'true, false or { "count": 0 to 20, "intervalMs": 0 to 5000 }',
+);
+
+const ourIpam = v.strictObject({
+  type: v.literal(OUR_IPAM),
+  etcd: v.optional(etcdSchema),
+  node: v.optional(v.string()),
+  ranges: v.optional(v.pipe(v.array(text), v.nonEmpty('at least one range name'))),
+  families: v.optional(v.pipe(v.array(v.picklist(['ipv4', 'ipv6'])), v.nonEmpty('"ipv4", "ipv6" or both'))),
+});
+
+const anyIpam = v.looseObject({ type: networkName });
+
+const bridgeName = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/, 'a bridge name of 1 to 15 characters'),
+);
+const remote = v.pipe(
+  v.string(),
+  v.regex(
+    /^(unix:\/.+|(tcp|ssl):(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5})$/,
+    "'unix:/PATH', 'tcp:HOST:PORT' or 'ssl:HOST:PORT'",
+  ),
+);
+
+/** Our keys of the network configuration. */
+const ownKeys = {
+  bridge: v.optional(bridgeName),
+  mtu: v.optional(whole(68, 65535)),
+  vlan: v.optional(whole(1, 4094)),
+  ovsdb: v.optional(remote),
+  gratuitousArp: v.optional(gratuitousArp),
+  agent: v.optional(agentSchema),
+  ipam: v.optional(anyIpam),
+};
+
+/** Keys of the specification, and those that runtimes add. */
+const specKeys = {
+  cniVersion: v.optional(v.unknown()),
+  cniVersions: v.optional(v.unknown()),
+  name: networkName,
+  type: v.optional(networkName),
+  args: v.optional(v.unknown()),
+  capabilities: v.optional(v.unknown()),
+  runtimeConfig: v.optional(v.unknown()),
+  prevResult: v.optional(v.unknown()),
+  dns: v.optional(v.unknown()),
+  disableCheck: v.optional(v.boolean()),
+  disableGC: v.optional(v.boolean()),
+};
+
+const mainSchema = v.strictObject({ ...specKeys, ...ownKeys });
+/** To the IPAM plugin the keys of the main plugin that calls it are not its concern. */
+const ipamSchema = v.looseObject({ name: networkName, ipam: v.optional(anyIpam) });
+
+export type OurIpam = v.InferOutput<typeof ourIpam>;
+
+/** One plugin's network configuration, checked. */
+export interface NetworkConfig {
+  readonly cniVersion: CniVersion;
+  readonly name: string;
+  readonly bridge: string | undefined;
+  readonly mtu: number | undefined;
+  readonly vlan: number | undefined;
+  readonly ovsdb: string | undefined;
+  readonly announcement: Announcement;
+  readonly agent: string | false | undefined;
+  /** Our own IPAM's section, where it is ours. */
+  readonly ourIpam: OurIpam | undefined;
+  /** Type of the IPAM plugin; undefined where the section is absent. */
+  readonly ipamType: string | undefined;
+  readonly prevResult: CniResult | undefined;
+  /** As it came: what delegates get. */
+  readonly raw: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Reads the configuration of a call.
+ * @throws CniError 6 where it is no JSON object, 1 for the version, 7 naming key, value and what was expected
+ */
+export function parseNetworkConfig(stdin: string, plugin: 'cellnet' | 'cellnet-ipam'): NetworkConfig {
+  const raw = parseObject(stdin);
+  const cniVersion = checkVersion(raw['cniVersion']);
+  // Keys with a domain, such as `cni.dev/valid-attachments`, are the runtime's.
+  const ours = Object.fromEntries(Object.entries(raw).filter(([key]) => !key.includes('/')));
+  const { name, ipam, ...config } = plugin === 'cellnet' ? decode(mainSchema, ours, '') : decodeForIpam(ours);
+  return {
+    cniVersion,
+    name,
+    bridge: config.bridge,
+    mtu: config.mtu,
+    vlan: config.vlan,
+    ovsdb: config.ovsdb,
+    announcement: announcementOf(config.gratuitousArp ?? true),
+    agent: config.agent,
+    ourIpam: ipam?.type === OUR_IPAM ? decode(ourIpam, ipam, 'ipam.') : undefined,
+    ipamType: ipam?.type,
+    prevResult:
+      raw['prevResult'] === undefined ? undefined : decode(IF_RESULT, raw['prevResult'], 'prevResult.'),
+    raw,
+  };
+}
+
+/** What the IPAM plugin reads: the rest is the main plugin's, and may be of any type. */
+function decodeForIpam(raw: Record<string, unknown>): v.InferOutput<typeof mainSchema> {
+  const { name, ipam } = decode(ipamSchema, raw, '');
+  return { name, ipam };
+}
+
+/** `true`: one announcement, which the kernel sends by itself as the interface goes up. */
+function announcementOf(value: boolean | Announcement): Announcement {
+  if (typeof value !== 'boolean') return value;
+  return { count: value ? 1 : 0, intervalMs: 100 };
+}
+
+/** @throws CniError 6 */
+export function parseObject(stdin: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(stdin);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CniError('decode-failure', `the network configuration on stdin is not JSON: ${reason}`, '', {
+      cause,
+    });
+  }
+  if (typeof json === 'object' && json !== null && !Array.isArray(json))
+    return json as Record<string, unknown>;
+  throw new CniError(
+    'decode-failure',
+    `the network configuration is ${shorten(json)}: expected a JSON object`,
+  );
+}
+
+function decode<T extends v.GenericSchema>(schema: T, input: unknown, prefix: string): v.InferOutput<T> {
+  const result = decodeValue(schema, input);
+  if (result.ok) return result.value;
+  const { message, path } = result.problem;
+  throw new CniError(
+    'invalid-config',
+    `network configuration: ${message.replace(`'${path}'`, `'${prefix}${path}'`)}`,
+  );
+}
+
+/** Where this node's parts are: the configuration's keys, overridden by the environment, completed by the shared file. */
+export interface NodeSettings {
+  readonly etcd: EtcdSettings;
+  readonly node: string;
+  readonly bridge: string;
+  readonly ovsdb: string;
+  readonly agent: string | false;
+  /** State that must survive etcd being away. */
+  readonly stateDir: string;
+}
+
+/**
+ * @param recorded what an earlier ADD of the attachment used: for a DEL whose configuration is cut down
+ * @throws IpamError `invalid`
+ */
+export function resolveSettings(
+  config: NetworkConfig,
+  env: Environment,
+  file: PartialSettings,
+  hostname: string,
+  recorded: PartialSettings = {},
+): NodeSettings {
+  const inline: PartialSettings = {
+    etcd: config.ourIpam?.etcd,
+    node: config.ourIpam?.node || undefined,
+    bridge: config.bridge,
+    ovsdb: config.ovsdb,
+    agent: config.agent,
+  };
+  const merged = mergeSettings([settingsFromEnvironment(env), inline, recorded, file]);
+  return {
+    etcd: etcdSettings(merged.etcd),
+    node: checkNodeName(merged.node ?? hostname),
+    bridge: merged.bridge ?? DEFAULT_BRIDGE,
+    ovsdb: merged.ovsdb ?? DEFAULT_OVSDB,
+    agent: merged.agent ?? DEFAULT_AGENT,
+    stateDir: env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR,
+  };
+}
+
+/** Families of the addresses that an attachment gets; IPv4 where the configuration says nothing. */
+export function familiesOf(ipam: OurIpam | undefined): readonly Family[] {
+  const names = ipam?.families ?? ['ipv4'];
+  return (['ipv4', 'ipv6'] as const)
+    .filter((name) => names.includes(name))
+    .map((name) => (name === 'ipv4' ? 4 : 6));
+}

@@ -1,0 +1,118 @@
+import { allocate, lookup, release, type Allocation } from '../ipam/allocator.ts';
+import type { Owner } from '../ipam/block.ts';
+import { IpamError } from '../ipam/errors.ts';
+import { releaseAddress } from '../ipam/inventory.ts';
+import type { Call } from './call.ts';
+import { familiesOf, OUR_IPAM } from './config.ts';
+import { CniError } from './errors.ts';
+import { grantOf, grantOfDelegate, type Grant } from './grant.ts';
+import type { OpenIpam, Parts } from './parts.ts';
+import { recordOf } from './record.ts';
+import type { UndoStack } from './undo.ts';
+
+/** Longest time that an ADD or DEL waits for etcd, in milliseconds (rule 4). */
+export const ETCD_DEADLINE_MS = 5_000;
+
+/** The attachment of a call as the owner of addresses. */
+export function ownerOf(call: Call, parts: Parts): Owner {
+  const { containerId, ifname, args } = call.request;
+  return { containerId, ifname, network: call.config.name, bootId: parts.bootId, ...args };
+}
+
+/** Does something with IPAM, and closes it. */
+export async function withIpam<T>(
+  call: Call,
+  parts: Parts,
+  work: (ipam: OpenIpam) => Promise<T>,
+): Promise<T> {
+  const ipam = await parts.openIpam(call.settings.etcd, parts.now() + ETCD_DEADLINE_MS);
+  try {
+    return await work(ipam);
+  } finally {
+    ipam.close();
+  }
+}
+
+/**
+ * Gets the attachment's addresses from the configured IPAM, and registers how to give them back.
+ * Ours runs in this process; any other by delegation (CNI SPEC section 4), where a failed ADD is followed by DEL.
+ */
+export async function grantAddresses(call: Call, parts: Parts, undo: UndoStack): Promise<Grant> {
+  const { ipamType } = call.config;
+  if (ipamType === undefined) {
+    throw new CniError(
+      'invalid-config',
+      `network configuration: key 'ipam' is missing: expected { "type": "${OUR_IPAM}" }`,
+    );
+  }
+  if (ipamType === OUR_IPAM) return await grantOwn(call, parts, undo);
+  undo.push(`addresses of IPAM plugin '${ipamType}'`, () => delegate(call, parts, ipamType, 'DEL'));
+  return grantOfDelegate(ipamType, await delegate(call, parts, ipamType, 'ADD'));
+}
+
+export function grantOwn(call: Call, parts: Parts, undo: UndoStack): Promise<Grant> {
+  return withIpam(call, parts, async (ipam) => {
+    try {
+      const allocations = await allocate(ipam, {
+        node: call.settings.node,
+        owner: ownerOf(call, parts),
+        families: familiesOf(call.config.ourIpam),
+        ...(call.config.ourIpam?.ranges && { ranges: call.config.ourIpam.ranges }),
+      });
+      const fresh = allocations.filter((allocation) => allocation.fresh);
+      if (fresh.length > 0) undo.push('allocated addresses', () => giveBack(call, parts, fresh));
+      return grantOf(allocations);
+    } catch (error) {
+      // The transaction may have gone through unseen: what it gave is taken back later.
+      if (error instanceof IpamError && error.uncertain) putOff(call, parts, false);
+      throw error;
+    }
+  });
+}
+
+/** Releases just these allocations; where etcd cannot be reached, later. */
+async function giveBack(call: Call, parts: Parts, allocations: readonly Allocation[]): Promise<void> {
+  const { containerId, ifname } = call.request;
+  try {
+    await withIpam(call, parts, async (ipam) => {
+      for (const { address, slot } of allocations) {
+        await releaseAddress(ipam, address, { containerId, ifname, sequence: slot.sequence });
+      }
+    });
+  } catch (error) {
+    putOff(call, parts, false);
+    throw error;
+  }
+}
+
+/**
+ * Writes durably that the attachment is still to be torn down (rule 4).
+ * @param wire whether port and link are, beside the addresses
+ * @throws CniError 5
+ */
+export function putOff(call: Call, parts: Parts, wire: boolean): void {
+  const pending = { ...recordOf(call, parts), until: parts.now(), wire };
+  parts.openState(call.settings.stateDir).savePending(pending);
+}
+
+/** Releases what the attachment has in our IPAM. @throws IpamError */
+export function releaseOwn(call: Call, parts: Parts, allocatedUntil = Infinity): Promise<readonly string[]> {
+  const { containerId, ifname } = call.request;
+  return withIpam(call, parts, (ipam) =>
+    release(ipam, { node: call.settings.node, attachment: { containerId, ifname }, allocatedUntil }),
+  );
+}
+
+/** What the attachment has, told in the same shape as a grant; undefined: nothing. */
+export function lookupOwn(call: Call, parts: Parts): Promise<Grant | undefined> {
+  const { containerId, ifname } = call.request;
+  return withIpam(call, parts, async (ipam) => {
+    const found = await lookup(ipam, call.settings.node, { containerId, ifname });
+    return found.length === 0 ? undefined : grantOf(found);
+  });
+}
+
+/** A delegate gets our environment and the whole configuration. @throws CniError with the delegate's own code */
+export function delegate(call: Call, parts: Parts, type: string, verb: string): Promise<string> {
+  return parts.runDelegate({ type, path: call.request.path, verb, stdin: call.stdin });
+}

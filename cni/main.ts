@@ -1,0 +1,4 @@
+import { runPlugin } from './process.ts';
+
+/** The CNI plugin `cellnet`. */
+void runPlugin('cellnet');

@@ -1,0 +1,67 @@
+/** Sends frames from a pod's interface, so that neighbours and switches learn its address and MAC. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { hasCode, NetlinkError } from './errors.ts';
+import { AF_PACKET, SOCK_NONBLOCK, SOCK_RAW } from './kernel.ts';
+import { closeSocketAside, linkIndex, openSocket, sendTo } from './libc.ts';
+import { inNamespace, type NetworkNamespace } from './netns.ts';
+
+export interface AnnounceOptions {
+  /** How often each frame is sent, at least 1. */
+  readonly count: number;
+  /** Milliseconds between rounds. */
+  readonly intervalMs: number;
+}
+
+/** struct sockaddr_ll of linux/if_packet.h: a raw socket needs only the family and the link. */
+const linkAddress = (index: number): Buffer => {
+  const address = Buffer.alloc(20);
+  address.writeUInt16LE(AF_PACKET, 0);
+  address.writeInt32LE(index, 4);
+  return address;
+};
+
+/** The link is gone (ENODEV, ENXIO), or down (ENETDOWN). */
+const isPodGone = (error: unknown): boolean =>
+  error instanceof NetlinkError && hasCode(error, 'ENODEV', 'ENXIO', 'ENETDOWN');
+
+/** The link's queue is full: this round is lost, the next may pass. */
+const isBusy = (error: unknown): boolean =>
+  error instanceof NetlinkError && hasCode(error, 'ENOBUFS', 'EAGAIN');
+
+const sendRound = (fd: number, to: Buffer, frames: readonly Buffer[], operation: string): void => {
+  for (const frame of frames) {
+    try {
+      sendTo(fd, frame, to, operation);
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+    }
+  }
+};
+
+/**
+ * Sends every frame `count` times; resolves after the last, or as soon as the pod or its link is gone. The namespace
+ * may be closed once this function has returned its promise. The socket receives nothing (protocol 0), and is closed
+ * on another thread, where that waits 8-16 ms.
+ * @throws NetlinkError for anything but a pod that is gone; NamespaceError
+ */
+export const announce = async (
+  namespace: NetworkNamespace,
+  link: string,
+  frames: readonly Buffer[],
+  { count, intervalMs }: AnnounceOptions,
+): Promise<void> => {
+  const operation = `announce on ${link}`;
+  const fd = inNamespace(namespace, () => openSocket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0, operation));
+  try {
+    const to = linkAddress(linkIndex(fd, link));
+    for (let round = 1; ; round++) {
+      sendRound(fd, to, frames, operation);
+      if (round >= count) return;
+      await sleep(intervalMs);
+    }
+  } catch (error) {
+    if (!isPodGone(error)) throw error;
+  } finally {
+    void closeSocketAside(fd);
+  }
+};

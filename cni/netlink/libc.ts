@@ -1,0 +1,109 @@
+/** The system calls that Node lacks, called through koffi in the C library that Node itself is linked with. */
+import koffi from 'koffi';
+import { constants } from 'node:os';
+import { NetlinkError } from './errors.ts';
+import { IFNAMSIZ, SIOCGIFINDEX, SOCK_CLOEXEC } from './kernel.ts';
+
+type NativeFunction = ReturnType<ReturnType<typeof koffi.load>['func']>;
+
+/** Bound at first use: a start of the plugin that needs none of them pays nothing. */
+const lazily = (definition: string): (() => NativeFunction) => {
+  let bound: NativeFunction | undefined;
+  return () => (bound ??= koffi.load(null).func(definition));
+};
+
+const native = {
+  setns: lazily('int setns(int fd, int type)'),
+  socket: lazily('int socket(int domain, int type, int protocol)'),
+  close: lazily('int close(int fd)'),
+  ioctl: lazily('int ioctl(int fd, unsigned long request, ...)'),
+  sendto: lazily(
+    'long sendto(int fd, const void *data, size_t size, int flags, const void *to, uint32_t length)',
+  ),
+  getsockname: lazily('int getsockname(int fd, _Out_ void *address, _Inout_ uint32_t *length)'),
+  setsockopt: lazily('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
+};
+
+/** The calls give -1 on failure, and leave its reason in errno. */
+const succeeded = (result: unknown): number | undefined =>
+  typeof result === 'number' && result >= 0 ? result : undefined;
+
+const check = (result: unknown, operation: string): number => {
+  const value = succeeded(result);
+  if (value === undefined) throw new NetlinkError(koffi.errno(), operation);
+  return value;
+};
+
+/** Moves the calling thread into a namespace of the given kind (CLONE_NEW…). See setns(2). */
+export const setns = (fd: number, type: number): void => {
+  check(native.setns()(fd, type), 'setns');
+};
+
+/** Opens a socket, closed on exec. See socket(2). */
+export const openSocket = (domain: number, type: number, protocol: number, operation: string): number =>
+  check(native.socket()(domain, type | SOCK_CLOEXEC, protocol), operation);
+
+export const closeSocket = (fd: number): void => {
+  native.close()(fd);
+};
+
+/** Closes on another thread: closing a packet socket waits 8-16 ms for the kernel's readers. Resolves when done. */
+export const closeSocketAside = (fd: number): Promise<void> =>
+  new Promise((resolve) => {
+    try {
+      native.close().async(fd, () => resolve());
+    } catch {
+      closeSocket(fd); // koffi refuses more than 256 calls at once.
+      resolve();
+    }
+  });
+
+/** The result of an ioctl without argument, or -1. See ioctl(2). */
+export const ioctlResult = (fd: number, request: number): number =>
+  succeeded(native.ioctl()(fd, request, 'void *', null)) ?? -1;
+
+/** `argument` is read and written in place. */
+export const ioctl = (fd: number, request: number, argument: Buffer, operation: string): void => {
+  check(native.ioctl()(fd, request, 'void *', argument), operation);
+};
+
+/** @throws NetlinkError with the errno of sendto(2) */
+export const sendTo = (fd: number, data: Buffer, address: Buffer, operation: string): void => {
+  check(native.sendto()(fd, data, data.length, 0, address, address.length), operation);
+};
+
+/** The first `size` bytes of a socket's own address, or undefined when `fd` is not an open socket. */
+export const socketAddress = (fd: number, size: number): Buffer | undefined => {
+  const address = Buffer.alloc(size);
+  return succeeded(native.getsockname()(fd, address, [size])) === undefined ? undefined : address;
+};
+
+/** Switches a socket option on; false when the kernel does not know it. See setsockopt(2). */
+export const enableOption = (fd: number, level: number, name: number): boolean => {
+  const on = Buffer.alloc(4);
+  on.writeUInt32LE(1);
+  return succeeded(native.setsockopt()(fd, level, name, on, on.length)) !== undefined;
+};
+
+/** struct ifreq of linux/if.h: the interface's name, then a union, here of at most 24 bytes. */
+export const interfaceRequest = (name: string): Buffer => {
+  const request = Buffer.alloc(IFNAMSIZ + 24);
+  const bytes = Buffer.from(name);
+  if (bytes.length >= IFNAMSIZ) throw new NetlinkError(constants.errno.ENODEV, `find link ${name}`);
+  bytes.copy(request);
+  return request;
+};
+
+/**
+ * The index of the link of that name, in the namespace of the socket.
+ * @throws NetlinkError ENODEV when there is none
+ */
+export const linkIndex = (fd: number, name: string): number => {
+  const request = interfaceRequest(name);
+  ioctl(fd, SIOCGIFINDEX, request, `find link ${name}`);
+  return request.readInt32LE(IFNAMSIZ);
+};
+
+/** The address in memory of a buffer, for structures that point to another. It must be kept alive by the caller. */
+export const pointerTo = (buffer: Buffer): bigint => koffi.address(buffer);
+export const POINTER_SIZE = koffi.sizeof('void *');

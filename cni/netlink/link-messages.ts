@@ -1,0 +1,215 @@
+/** Links: rtnetlink(7) RTM_…LINK, `struct ifinfomsg` and IFLA_… of linux/if_link.h. Pure. */
+import { putS32, putU16, putU32, putU8, readS32, readU32 } from 'netlink/dist/structs.js';
+import {
+  mac,
+  nested,
+  payload,
+  readAttributes,
+  readMac,
+  readNumber,
+  readText,
+  text,
+  u32,
+} from './attributes.ts';
+import {
+  IFF_UP,
+  IFLA_ADDRESS,
+  IFLA_CARRIER,
+  IFLA_EXT_MASK,
+  IFLA_IFALIAS,
+  IFLA_IFNAME,
+  IFLA_INFO_DATA,
+  IFLA_INFO_KIND,
+  IFLA_LINK,
+  IFLA_LINKINFO,
+  IFLA_LINK_NETNSID,
+  IFLA_MASTER,
+  IFLA_MTU,
+  IFLA_NET_NS_FD,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  NLM_F_REQUEST,
+  RTEXT_FILTER_SKIP_STATS,
+  RTM_DELLINK,
+  RTM_GETLINK,
+  RTM_NEWLINK,
+  RTM_SETLINK,
+  VETH_INFO_PEER,
+} from './kernel.ts';
+import { change, dump, type Reply, type Request } from './request.ts';
+
+/** A link by its name or its index; an index cannot come to mean another link meanwhile. */
+export type LinkReference = { readonly name: string } | { readonly index: number };
+
+/** A link that is known to exist; the index is what the kernel goes by, the name is for messages. */
+export interface NamedLink {
+  readonly index: number;
+  readonly name: string;
+}
+
+export interface Link extends NamedLink {
+  /** As '0a:58:0a:14:00:11'. */
+  readonly mac: string;
+  /** Bytes. */
+  readonly mtu: number;
+  /** Set up by an administrator (IFF_UP). */
+  readonly up: boolean;
+  /** Up at the other end, too. */
+  readonly carrier: boolean;
+  readonly alias?: string;
+  /** As 'veth'; a physical interface has none. */
+  readonly kind?: string;
+  /** Of a veth: the index of its other end, in the namespace of that. */
+  readonly peerIndex?: number;
+  /** The kernel's number for the peer's namespace, when that is another. */
+  readonly peerNamespaceId?: number;
+  /** Index of the bridge or switch that it belongs to. */
+  readonly master?: number;
+}
+
+const HEADER_LENGTH = 16;
+
+/** struct ifinfomsg */
+const header = (index = 0, flags = 0, changed = 0): Buffer =>
+  Buffer.concat([putU8(0), putU8(0), putU16(0), putS32(index), putU32(flags), putU32(changed)]);
+
+const refer = (link: LinkReference): { index: number; name: string | undefined } =>
+  'index' in link ? { index: link.index, name: undefined } : { index: 0, name: link.name };
+
+export const describeLink = (link: LinkReference): string =>
+  'name' in link ? link.name : `link ${link.index}`;
+
+export interface VethRequest {
+  readonly name: string;
+  readonly mtu?: number | undefined;
+  readonly peer: {
+    readonly name: string;
+    readonly mac?: string | undefined;
+    readonly mtu?: number | undefined;
+    /** File descriptor of the namespace it is made in; none: the same namespace. */
+    readonly namespaceFd?: number | undefined;
+  };
+}
+
+/**
+ * Both ends are made named and in place: moving or renaming later waits for the kernel's readers (RCU).
+ * The peer is a message of its own inside IFLA_INFO_DATA: its ifinfomsg, then its attributes (linux/veth.h).
+ * Equivalent to: ip link add NAME mtu MTU type veth peer name PEER address MAC mtu MTU netns NS
+ */
+export const addVeth = ({ name, mtu, peer }: VethRequest): Request => {
+  const peerMessage = payload(header(), [
+    text(IFLA_IFNAME, peer.name),
+    mac(IFLA_ADDRESS, peer.mac),
+    u32(IFLA_MTU, peer.mtu),
+    u32(IFLA_NET_NS_FD, peer.namespaceFd),
+  ]);
+  return change(
+    `create veth ${name} with peer ${peer.name}`,
+    RTM_NEWLINK,
+    NLM_F_CREATE | NLM_F_EXCL,
+    payload(header(), [
+      text(IFLA_IFNAME, name),
+      u32(IFLA_MTU, mtu),
+      nested(
+        IFLA_LINKINFO,
+        text(IFLA_INFO_KIND, 'veth'),
+        nested(IFLA_INFO_DATA, [VETH_INFO_PEER, peerMessage]),
+      ),
+    ]),
+  );
+};
+
+export interface LinkSettings {
+  readonly up?: boolean;
+  readonly mtu?: number;
+  readonly mac?: string;
+  /** At most 255 bytes. */
+  readonly alias?: string;
+}
+
+/** Equivalent to: ip link set LINK up mtu MTU address MAC alias TEXT */
+export const setLink = (link: LinkReference, settings: LinkSettings): Request => {
+  const { index, name } = refer(link);
+  const flags = settings.up === true ? IFF_UP : 0;
+  const changed = settings.up === undefined ? 0 : IFF_UP;
+  return change(
+    `set ${Object.keys(settings).join(', ')} of ${describeLink(link)}`,
+    RTM_SETLINK,
+    0,
+    payload(header(index, flags, changed), [
+      text(IFLA_IFNAME, name),
+      u32(IFLA_MTU, settings.mtu),
+      mac(IFLA_ADDRESS, settings.mac),
+      settings.alias === undefined ? undefined : [IFLA_IFALIAS, Buffer.from(settings.alias)],
+    ]),
+  );
+};
+
+/** The link must be down. Equivalent to: ip link set LINK name NEW */
+export const renameLink = (link: NamedLink, newName: string): Request =>
+  change(
+    `rename ${link.name} to ${newName}`,
+    RTM_SETLINK,
+    0,
+    payload(header(link.index), [text(IFLA_IFNAME, newName)]),
+  );
+
+/** Deleting one end of a veth deletes both. Equivalent to: ip link delete LINK */
+export const removeLink = (link: LinkReference): Request => {
+  const { index, name } = refer(link);
+  return change(
+    `delete ${describeLink(link)}`,
+    RTM_DELLINK,
+    0,
+    payload(header(index), [text(IFLA_IFNAME, name)]),
+  );
+};
+
+/** Fails with ENODEV when there is none. Equivalent to: ip link show LINK */
+export const showLink = (link: LinkReference): Request<Link> => {
+  const { index, name } = refer(link);
+  return {
+    operation: `look up ${describeLink(link)}`,
+    type: RTM_GETLINK,
+    flags: NLM_F_REQUEST | NLM_F_ACK,
+    payload: payload(header(index), [text(IFLA_IFNAME, name), u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)]),
+    decode: ([reply]) => {
+      if (reply === undefined)
+        throw new TypeError(`the kernel acknowledged ${describeLink(link)} without it`);
+      return decodeLink(reply);
+    },
+  };
+};
+
+/** Equivalent to: ip link show */
+export const showLinks = (): Request<Link[]> =>
+  dump(
+    'list links',
+    RTM_GETLINK,
+    payload(header(), [u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)]),
+    decodeLink,
+  );
+
+export const decodeLink = ({ payload: message }: Reply): Link => {
+  const attributes = readAttributes(message, HEADER_LENGTH);
+  const info = readAttributes(attributes.get(IFLA_LINKINFO) ?? Buffer.alloc(0), 0);
+  const kind = readText(info.get(IFLA_INFO_KIND));
+  const alias = readText(attributes.get(IFLA_IFALIAS));
+  const other = readNumber(attributes.get(IFLA_LINK));
+  const otherNamespace = attributes.get(IFLA_LINK_NETNSID);
+  const master = readNumber(attributes.get(IFLA_MASTER));
+  return {
+    index: readS32.call(message, 4),
+    name: readText(attributes.get(IFLA_IFNAME)) ?? '',
+    mac: readMac(attributes.get(IFLA_ADDRESS) ?? Buffer.alloc(0)),
+    mtu: readNumber(attributes.get(IFLA_MTU)) ?? 0,
+    up: (readU32.call(message, 8) & IFF_UP) !== 0,
+    carrier: attributes.get(IFLA_CARRIER)?.[0] === 1,
+    ...(alias !== undefined && { alias }),
+    ...(kind !== undefined && { kind }),
+    ...(kind === 'veth' && other !== undefined && { peerIndex: other }),
+    ...(otherNamespace !== undefined && { peerNamespaceId: readS32.call(otherNamespace, 0) }),
+    ...(master !== undefined && { master }),
+  };
+};

@@ -1,0 +1,149 @@
+/** The pod's end of a veth, inside the pod's namespace. */
+import { cidrSpan, formatAddress, parseAddress, subnetOf } from '../../ipam/address.ts';
+import {
+  addAddress,
+  showAddresses,
+  type AssignedAddress,
+  type InterfaceAddress,
+} from './address-messages.ts';
+import { familyOf } from './attributes.ts';
+import { unlessGone } from './errors.ts';
+import { disableTxChecksumOffload, hasTxChecksumOffload } from './ethtool.ts';
+import { AF_INET, SOCK_DGRAM } from './kernel.ts';
+import { closeSocket, linkIndex, openSocket } from './libc.ts';
+import { setLink, showLink, type Link, type NamedLink } from './link-messages.ts';
+import { deleteLink, type Deletion } from './links.ts';
+import { inNamespace, type NetworkNamespace } from './netns.ts';
+import { addRoute, showRoutes, type InstalledRoute, type Route } from './route-messages.ts';
+import { explainRouteError, isSameRoute } from './route-judgement.ts';
+import { Rtnetlink, withRtnetlink } from './rtnetlink.ts';
+import { disableIpv6, writeSetting } from './sysctl.ts';
+
+export interface PodInterfaceOptions {
+  /** As 'eth0'; the link exists, see createVeth. */
+  readonly name: string;
+  /** IPv6 is switched off when none of them is IPv6. */
+  readonly addresses: readonly InterfaceAddress[];
+  readonly routes: readonly Route[];
+  /** Let the kernel announce the addresses when the link comes up, and again whenever its MAC changes. */
+  readonly announce: boolean;
+  /** False: packets leave with whole checksums, as the userspace datapath of Open vSwitch needs. True: as it was. */
+  readonly checksumOffload: boolean;
+}
+
+/** Runs `fn` inside with a socket for ioctls on the link, which must exist. */
+const insideWithLink = <T>(
+  namespace: NetworkNamespace,
+  name: string,
+  fn: (fd: number, link: NamedLink) => T,
+): T =>
+  inNamespace(namespace, () => {
+    const fd = openSocket(AF_INET, SOCK_DGRAM, 0, `open a socket in ${namespace.path}`);
+    try {
+      return fn(fd, { index: linkIndex(fd, name), name });
+    } finally {
+      closeSocket(fd);
+    }
+  });
+
+/** What must stand before the link is up. Synchronous. */
+const prepare = (fd: number, { name, addresses, announce, checksumOffload }: PodInterfaceOptions): void => {
+  if (addresses.some(({ address }) => familyOf(address) === 6)) {
+    writeSetting(name, 'ipv6/disable_ipv6', 0);
+    writeSetting(name, 'ipv6/accept_dad', 0);
+    // Addresses and routes come from IPAM alone; this also ends the router solicitations, which the network floods.
+    writeSetting(name, 'ipv6/accept_ra', 0);
+    if (announce) writeSetting(name, 'ipv6/ndisc_notify', 1);
+  } else disableIpv6(name);
+  if (announce) writeSetting(name, 'ipv4/arp_notify', 1);
+  if (!checksumOffload) disableTxChecksumOffload(fd, name);
+};
+
+const broadcastOf = ({ address, prefixLength }: InterfaceAddress): string | undefined => {
+  const parsed = parseAddress(address);
+  if (parsed.family === 6 || prefixLength >= 31) return undefined;
+  return formatAddress(cidrSpan(subnetOf(parsed, prefixLength)).last);
+};
+
+/**
+ * Configures the pod's end in one round trip: settings, addresses, up, then routes. The link comes up after its
+ * addresses, because the kernel sends the gratuitous ARP (arp_notify) at that moment; and the host's end must be up
+ * and attached by then, or nobody hears it. Done again with the same values, it changes nothing.
+ * Equivalent to: ip address replace … ; ip link set NAME up; ip route add …
+ * @throws NetlinkError: ENODEV without such a link; ENETUNREACH or EHOSTUNREACH for a gateway in no subnet of the
+ *   interface; EEXIST when another route to the same destination stands
+ */
+export const configurePodInterface = async (
+  namespace: NetworkNamespace,
+  options: PodInterfaceOptions,
+): Promise<Link> => {
+  const { link, socket } = insideWithLink(namespace, options.name, (fd, found) => {
+    prepare(fd, options);
+    return { link: found, socket: Rtnetlink.open(namespace) };
+  });
+  try {
+    await applyInOrder(socket, link, options);
+    const [configured] = await socket.request([showLink(link)]);
+    return configured;
+  } finally {
+    socket.close();
+  }
+};
+
+const applyInOrder = async (
+  socket: Rtnetlink,
+  link: NamedLink,
+  { addresses, routes }: PodInterfaceOptions,
+): Promise<void> => {
+  const assign = addresses.map((address) =>
+    addAddress(link, address, { broadcast: broadcastOf(address), replace: true }),
+  );
+  const setUp = setLink(link, { up: true });
+  const outcomes = await socket.attempt([...assign, setUp, ...routes.map((route) => addRoute(link, route))]);
+  for (const [position, { error }] of outcomes.entries()) {
+    if (error === undefined) continue;
+    const route = routes[position - assign.length - 1];
+    if (route === undefined) throw error;
+    if (error.code === 'EEXIST' && (await isInstalled(socket, link, route))) continue;
+    throw explainRouteError(error, route, link, addresses);
+  }
+};
+
+const isInstalled = async (socket: Rtnetlink, link: NamedLink, route: Route): Promise<boolean> => {
+  const [installed] = await socket.read([showRoutes()]);
+  return installed.some((other) => isSameRoute(link, route, other));
+};
+
+export interface PodInterface {
+  readonly link: Link;
+  readonly addresses: readonly AssignedAddress[];
+  /** Those through this link, the kernel's own for its subnets included (protocol 2). */
+  readonly routes: readonly InstalledRoute[];
+  readonly txChecksumOffload: boolean;
+}
+
+/**
+ * What the pod's end is now, or undefined when the pod has no link of that name.
+ * Equivalent to: ip address show dev NAME; ip route show table all dev NAME; ethtool --show-features NAME
+ * @throws NetlinkError, NamespaceError
+ */
+export const readPodInterface = (
+  namespace: NetworkNamespace,
+  name: string,
+): Promise<PodInterface | undefined> =>
+  unlessGone(
+    withRtnetlink(namespace, async (socket) => {
+      const { found, txChecksumOffload } = insideWithLink(namespace, name, (fd, named) => ({
+        found: named,
+        txChecksumOffload: hasTxChecksumOffload(fd, name),
+      }));
+      const [link, addresses] = await socket.read([showLink(found), showAddresses(found)]);
+      const [routes] = await socket.read([showRoutes()]); // The kernel lists one thing at a time.
+      const through = routes.filter(({ linkIndex: index }) => index === found.index);
+      return { link, addresses, routes: through, txChecksumOffload };
+    }),
+  );
+
+/** Deletes both ends. Equivalent to: ip -n NAMESPACE link delete NAME */
+export const deletePodInterface = (namespace: NetworkNamespace, name: string): Promise<Deletion> =>
+  withRtnetlink(namespace, (socket) => deleteLink(socket, { name }));

@@ -1,0 +1,162 @@
+/** A socket to the kernel's network configuration. See rtnetlink(7), RFC 3549. */
+import { RawNetlinkSocket } from 'netlink/dist/raw.js';
+import { errnoOf, hasCode, NetlinkError } from './errors.ts';
+import { Exchange, type Outcome } from './exchange.ts';
+import { openWithExplanations } from './extended-ack.ts';
+import { NETLINK_ROUTE } from './kernel.ts';
+import { hostNamespace, inNamespace, type NetworkNamespace } from './netns.ts';
+import type { Request } from './request.ts';
+
+export interface RequestOptions {
+  /** Milliseconds for all requests of the call together, the wait for earlier calls included. Default 5,000. */
+  readonly deadlineMs?: number;
+}
+
+type Answers<Requests extends readonly Request<unknown>[]> = {
+  -readonly [Index in keyof Requests]: Requests[Index] extends Request<infer Answer> ? Answer : never;
+};
+export type Outcomes<Requests extends readonly Request<unknown>[]> = {
+  -readonly [Index in keyof Requests]: Requests[Index] extends Request<infer Answer>
+    ? Outcome<Answer>
+    : never;
+};
+
+const netlinkError = (error: unknown, operation: string): unknown => {
+  const errno = errnoOf(error);
+  return errno === undefined ? error : new NetlinkError(errno, operation, { cause: error });
+};
+
+const READ_ATTEMPTS = 5;
+
+export class Rtnetlink {
+  /** Where it was opened, and stays. */
+  readonly namespace: NetworkNamespace;
+  readonly #socket: RawNetlinkSocket;
+  #current: Exchange | undefined;
+  #last: Promise<void> = Promise.resolve();
+  #sequence = 0;
+  #closed = false;
+
+  private constructor(socket: RawNetlinkSocket, namespace: NetworkNamespace) {
+    this.namespace = namespace;
+    this.#socket = socket;
+    socket.unref();
+    socket.on('message', (message) => this.#current?.receive(message));
+    socket.on('error', (error) => this.#current?.fail(netlinkError(error, 'read from the netlink socket')));
+  }
+
+  /**
+   * Opens the socket in a namespace (default: the host's), about 0.3 ms. It does not keep the process alive while
+   * nothing is asked.
+   * @throws NamespaceError, NetlinkError
+   */
+  static open(namespace: NetworkNamespace = hostNamespace()): Rtnetlink {
+    return inNamespace(namespace, () => {
+      try {
+        return new Rtnetlink(
+          openWithExplanations(() => new RawNetlinkSocket(NETLINK_ROUTE)),
+          namespace,
+        );
+      } catch (error) {
+        throw netlinkError(error, 'open a netlink socket');
+      }
+    });
+  }
+
+  /**
+   * Sends the requests in one message and gives their answers. All are carried out in order even when an early one
+   * fails; the first failure is thrown. Calls on one socket take turns.
+   * The kernel works while it is being sent to: this thread waits for it, whatever the deadline.
+   * @throws NetlinkError of the first request that failed; ETIMEDOUT when the deadline passed, and then what was
+   *   asked may have been done all the same; ECANCELED when the socket was closed
+   */
+  async request<const Requests extends readonly Request<unknown>[]>(
+    requests: Requests,
+    options?: RequestOptions,
+  ): Promise<Answers<Requests>> {
+    const outcomes: readonly Outcome<unknown>[] = await this.attempt(requests, options);
+    const answers = outcomes.map((outcome) => {
+      if (outcome.error !== undefined) throw outcome.error;
+      return outcome.answer;
+    });
+    return answers as Answers<Requests>;
+  }
+
+  /**
+   * As `request`, for requests that only look: a list that changed while it was read, and so may lack entries that
+   * were there all the time, is read again, five times at most.
+   * @throws NetlinkError as `request`; EINTR when the list changed every time
+   */
+  async read<const Requests extends readonly Request<unknown>[]>(
+    requests: Requests,
+    options?: RequestOptions,
+  ): Promise<Answers<Requests>> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.request(requests, options);
+      } catch (error) {
+        if (attempt === READ_ATTEMPTS || !hasCode(error, 'EINTR')) throw error;
+      }
+    }
+  }
+
+  /** As `request`, but gives each request's own answer or error; throws only when nobody can know them. */
+  async attempt<const Requests extends readonly Request<unknown>[]>(
+    requests: Requests,
+    { deadlineMs = 5_000 }: RequestOptions = {},
+  ): Promise<Outcomes<Requests>> {
+    const exchange = new Exchange(requests, this.#sequence, deadlineMs);
+    this.#sequence = exchange.lastSequence;
+    this.#last = this.#last.then(() => this.#carryOut(exchange));
+    return (await exchange.finished) as Outcomes<Requests>;
+  }
+
+  /** Never rejects: the outcome is in `exchange.finished`. */
+  async #carryOut(exchange: Exchange): Promise<void> {
+    if (this.#closed) exchange.cancel();
+    if (exchange.settled) return;
+    this.#current = exchange;
+    try {
+      this.#socket.ref();
+      this.#socket.send(exchange.message, undefined, (error) => {
+        if (error) exchange.fail(netlinkError(error, 'write to the netlink socket'));
+      });
+      await exchange.finished;
+    } catch (error) {
+      exchange.fail(error);
+    }
+    this.#current = undefined;
+    this.#rest();
+  }
+
+  #rest(): void {
+    if (this.#closed) return;
+    try {
+      this.#socket.unref();
+    } catch {
+      this.#closed = true; // The addon closes itself when it cannot wait for the socket any more.
+    }
+  }
+
+  /** What is under way fails with ECANCELED. Again: does nothing. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#current?.cancel();
+    // The addon must not be closed inside its own callbacks, where the caller's `await` may go on.
+    setImmediate(() => this.#socket.close());
+  }
+}
+
+/** Opens a socket for `use` and closes it afterwards. */
+export const withRtnetlink = async <Value>(
+  namespace: NetworkNamespace | undefined,
+  use: (socket: Rtnetlink) => Promise<Value>,
+): Promise<Value> => {
+  const socket = Rtnetlink.open(namespace);
+  try {
+    return await use(socket);
+  } finally {
+    socket.close();
+  }
+};

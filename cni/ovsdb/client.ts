@@ -1,0 +1,187 @@
+import type { Socket } from 'node:net';
+import { OvsdbError } from './errors.ts';
+import { JsonFraming } from './framing.ts';
+import type { Condition, Operation, OperationResult, RawRow } from './protocol.ts';
+import { openRemote, type TlsFiles } from './remote.ts';
+
+const DATABASE = 'Open_vSwitch';
+export const DEFAULT_DEADLINE_MS = 5_000;
+
+export interface ClientOptions {
+  /** Longest wait for the connection, and for each answer, in milliseconds. */
+  readonly deadlineMs?: number;
+  readonly tls?: TlsFiles;
+}
+
+interface Waiting {
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: OvsdbError) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** A row as a monitor tells it: what changed, or undefined when it was deleted. */
+export type RowListener = (row: RawRow | undefined) => void;
+
+/**
+ * JSON-RPC to an OVSDB server (RFC 7047 section 4). Requests may be under way side by side; the server serves them in
+ * order. It answers `echo` (4.1.11), so that the server keeps the connection.
+ */
+export class OvsdbClient {
+  readonly remote: string;
+  readonly #socket: Socket;
+  readonly #deadlineMs: number;
+  readonly #framing = new JsonFraming();
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #monitors = new Map<string, RowListener>();
+  #nextId = 0;
+  #lost: OvsdbError | undefined;
+
+  private constructor(remote: string, socket: Socket, deadlineMs: number) {
+    this.remote = remote;
+    this.#socket = socket;
+    this.#deadlineMs = deadlineMs;
+    socket.on('data', (chunk) => this.#receive(chunk));
+    socket.on('error', (error) => this.#lose(error.message, error));
+    socket.on('close', () => this.#lose('the server closed it'));
+  }
+
+  /** @throws OvsdbError `unreachable` */
+  static async connect(remote: string, options: ClientOptions = {}): Promise<OvsdbClient> {
+    const deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
+    return new OvsdbClient(remote, await openRemote(remote, deadlineMs, options.tls), deadlineMs);
+  }
+
+  /**
+   * Carries out the operations wholly or not at all (section 4.1.3).
+   * @returns one result for each operation
+   * @throws OvsdbError with the server's error string, `timeout`, `connection-lost`
+   */
+  async transact(operations: readonly Operation[]): Promise<OperationResult[]> {
+    const results = (await this.#request('transact', [
+      DATABASE,
+      ...operations,
+    ])) as (OperationResult | null)[];
+    results.forEach((result, index) => {
+      if (result?.error === undefined) return;
+      // One result more than operations: the commit itself failed.
+      const where =
+        index < operations.length ? `operation ${index} (${operations[index]?.op ?? ''})` : 'the commit';
+      const details = result.details === undefined ? '' : `: ${result.details}`;
+      throw new OvsdbError(
+        result.error,
+        `Open vSwitch's database refused ${where}: ${result.error}${details}`,
+        {
+          operation: index,
+        },
+      );
+    });
+    return results.map((result) => result ?? {});
+  }
+
+  /**
+   * Tells every change of the rows that match, the present ones first: monitor_cond of ovsdb-server(7) section 4.1.12,
+   * which unlike RFC 7047's monitor need not send the whole table.
+   */
+  async monitor(
+    table: string,
+    where: readonly Condition[],
+    columns: readonly string[],
+    listener: RowListener,
+  ): Promise<void> {
+    const id = `${table}-${++this.#nextId}`;
+    this.#monitors.set(id, listener);
+    const initial = await this.#request('monitor_cond', [DATABASE, id, { [table]: [{ columns, where }] }]);
+    this.#tell(id, initial);
+  }
+
+  close(): void {
+    this.#lost ??= new OvsdbError('connection-lost', 'the connection was closed');
+    this.#socket.destroy();
+  }
+
+  #request(method: string, params: readonly unknown[]): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.#lost) {
+        reject(this.#lost);
+        return;
+      }
+      const id = ++this.#nextId;
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        reject(
+          new OvsdbError(
+            'timeout',
+            `Open vSwitch's database at ${this.remote} did not answer within ${this.#deadlineMs} ms`,
+          ),
+        );
+      }, this.#deadlineMs);
+      this.#waiting.set(id, { resolve, reject, timer });
+      this.#socket.write(JSON.stringify({ method, params, id }));
+    });
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      for (const text of this.#framing.push(chunk)) this.#handle(JSON.parse(text) as RpcMessage);
+    } catch (error) {
+      this.#lose(error instanceof Error ? error.message : String(error), error);
+      this.#socket.destroy();
+    }
+  }
+
+  #handle({ id, method, params = [], result, error }: RpcMessage): void {
+    if (method === 'echo') {
+      this.#socket.write(JSON.stringify({ id, result: params, error: null }));
+    } else if (method === 'update2') {
+      this.#tell(String(params[0]), params[1]);
+    } else if (method === undefined && typeof id === 'number') {
+      const waiting = this.#waiting.get(id);
+      if (!waiting) return;
+      this.#waiting.delete(id);
+      clearTimeout(waiting.timer);
+      if (error === null || error === undefined) waiting.resolve(result);
+      else
+        waiting.reject(
+          new OvsdbError('protocol', `Open vSwitch's database refused a request: ${JSON.stringify(error)}`),
+        );
+    }
+  }
+
+  /** Table updates of version 2: { table: { uuid: { initial | insert | modify: row, or delete: null } } }. */
+  #tell(monitor: string, updates: unknown): void {
+    const listener = this.#monitors.get(monitor);
+    if (!listener) return;
+    for (const rows of Object.values(updates as Record<string, Record<string, RowUpdate>>)) {
+      for (const update of Object.values(rows)) listener(update.initial ?? update.insert ?? update.modify);
+    }
+  }
+
+  #lose(reason: string, cause?: unknown): void {
+    this.#lost ??= new OvsdbError(
+      'connection-lost',
+      `the connection to Open vSwitch's database at ${this.remote} was lost: ${reason}`,
+      {
+        cause,
+      },
+    );
+    for (const { reject, timer } of this.#waiting.values()) {
+      clearTimeout(timer);
+      reject(this.#lost);
+    }
+    this.#waiting.clear();
+  }
+}
+
+interface RpcMessage {
+  readonly id?: unknown;
+  readonly method?: string;
+  readonly params?: readonly unknown[];
+  readonly result?: unknown;
+  readonly error?: unknown;
+}
+
+interface RowUpdate {
+  readonly initial?: RawRow;
+  readonly insert?: RawRow;
+  readonly modify?: RawRow;
+}

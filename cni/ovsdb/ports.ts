@@ -1,0 +1,227 @@
+import type { OvsdbClient } from './client.ts';
+import { OvsdbError } from './errors.ts';
+import {
+  asNumber,
+  asRecord,
+  asString,
+  asUuids,
+  map,
+  namedUuid,
+  set,
+  uuid,
+  type Condition,
+  type Operation,
+  type RawRow,
+} from './protocol.ts';
+
+export const OWNER = 'cellnet';
+
+export interface PortRequest {
+  readonly bridge: string;
+  /** Of the port and of its one interface: the device's name. */
+  readonly name: string;
+  /** Access VLAN; undefined: a trunk of all VLANs, untagged traffic included. */
+  readonly tag?: number | undefined;
+  readonly externalIds: Readonly<Record<string, string>>;
+}
+
+/**
+ * The port with its interface on the bridge, in one transaction (RFC 7047 section 5.2), which fails as a whole where the bridge
+ * does not exist: a mutation alone would silently change no row.
+ * Equivalent to: ovs-vsctl add-port BRIDGE NAME tag=TAG external_ids:… -- set interface NAME external_ids:…
+ */
+export function attachPort({ bridge, name, tag, externalIds }: PortRequest): Operation[] {
+  const external_ids = map(externalIds);
+  return [
+    {
+      op: 'wait',
+      table: 'Bridge',
+      where: [['name', '==', bridge]],
+      columns: ['name'],
+      until: '==',
+      rows: [{ name: bridge }],
+      timeout: 0,
+    },
+    { op: 'insert', table: 'Interface', 'uuid-name': 'interface', row: { name, external_ids } },
+    {
+      op: 'insert',
+      table: 'Port',
+      'uuid-name': 'port',
+      row: { name, interfaces: namedUuid('interface'), external_ids, ...(tag !== undefined && { tag }) },
+    },
+    {
+      op: 'mutate',
+      table: 'Bridge',
+      where: [['name', '==', bridge]],
+      mutations: [['ports', 'insert', set([namedUuid('port')])]],
+    },
+  ];
+}
+
+/**
+ * Takes ports off whatever bridge they are on; their rows go with the last reference. By UUID: a port that takes the
+ * name meanwhile is another row.
+ * Equivalent to: ovs-vsctl del-port NAME
+ */
+export function detachPorts(uuids: readonly string[]): Operation[] {
+  return uuids.map((id) => ({
+    op: 'mutate',
+    table: 'Bridge',
+    where: [['ports', 'includes', uuid(id)]],
+    mutations: [['ports', 'delete', uuid(id)]],
+  }));
+}
+
+/** Rows with our mark, of one attachment or of all. */
+function ours(containerId?: string, ifname?: string): Condition[] {
+  const marks = {
+    owner: OWNER,
+    ...(containerId !== undefined && { 'container-id': containerId }),
+    ...(ifname !== undefined && { ifname }),
+  };
+  return [['external_ids', 'includes', map(marks)]];
+}
+
+/**
+ * Adds the port, and resolves when it forwards: when vswitchd has given it an OpenFlow port number.
+ * @returns that number
+ * @throws OvsdbError `bridge-missing`, `port-exists`, `port-failed` with vswitchd's own words, `port-timeout`. After the
+ *   last two the port is in the database: the caller removes it.
+ */
+export async function addPort(
+  client: OvsdbClient,
+  request: PortRequest,
+  deadlineMs: number,
+): Promise<number> {
+  const ready = waitForInterface(client, request.name, deadlineMs);
+  try {
+    await client.transact(attachPort(request));
+  } catch (error) {
+    ready.cancel();
+    throw explain(error, request);
+  }
+  return await ready.ofport;
+}
+
+function explain(error: unknown, { bridge, name }: PortRequest): unknown {
+  if (!(error instanceof OvsdbError)) return error;
+  if (error.code === 'timed out' && error.operation === 0) {
+    return new OvsdbError('bridge-missing', `bridge '${bridge}' does not exist in Open vSwitch`, {
+      cause: error,
+      remedy: `Make it: cnictl node init --bridge ${bridge} --uplink DEVICE`,
+    });
+  }
+  if (error.code === 'constraint violation') {
+    return new OvsdbError('port-exists', `port '${name}' is in Open vSwitch already: ${error.message}`, {
+      cause: error,
+    });
+  }
+  return error;
+}
+
+/**
+ * Watches an interface until vswitchd has taken it up. The monitor is asked for before the transaction that makes the
+ * interface, on the same connection, so no change is missed and no round trip is waited for.
+ */
+export function waitForInterface(
+  client: OvsdbClient,
+  name: string,
+  deadlineMs: number,
+): { ofport: Promise<number>; cancel: () => void } {
+  let cancel = (): void => undefined;
+  const ofport = new Promise<number>((resolve, reject) => {
+    const fail = (code: string, message: string): void => {
+      clearTimeout(timer);
+      reject(
+        new OvsdbError(code, message, {
+          remedy: 'Look at the log of ovs-vswitchd, and at `ovs-vsctl show`.',
+        }),
+      );
+    };
+    const timer = setTimeout(
+      () =>
+        fail(
+          'port-timeout',
+          `ovs-vswitchd did not take port '${name}' up within ${deadlineMs} ms: does it run?`,
+        ),
+      deadlineMs,
+    );
+    cancel = (): void => {
+      clearTimeout(timer);
+      resolve(0);
+    };
+    const listen = (row: RawRow | undefined): void => {
+      const problem = asString(row?.['error']);
+      const number = asNumber(row?.['ofport']);
+      if (problem !== undefined) fail('port-failed', `ovs-vswitchd cannot use port '${name}': ${problem}`);
+      else if (number !== undefined && number > 0) {
+        clearTimeout(timer);
+        resolve(number);
+      }
+    };
+    client
+      .monitor('Interface', [['name', '==', name]], ['ofport', 'error'], listen)
+      .catch((error: unknown) => {
+        clearTimeout(timer);
+        reject(error instanceof Error ? error : new Error(String(error)));
+      });
+  });
+  // A rejection while the transaction is still awaited must not count as unhandled.
+  ofport.catch(() => undefined);
+  return { ofport, cancel: () => cancel() };
+}
+
+/** Removes our port of the attachment, on whatever bridge it is; foreign ports of the same name stay. */
+export async function removePort(
+  client: OvsdbClient,
+  containerId: string,
+  ifname: string,
+): Promise<'removed' | 'absent'> {
+  const [found] = await client.transact([
+    { op: 'select', table: 'Port', where: ours(containerId, ifname), columns: ['_uuid'] },
+  ]);
+  const uuids = (found?.rows ?? []).flatMap((row) => asUuids(row['_uuid']));
+  if (uuids.length === 0) return 'absent';
+  await client.transact(detachPorts(uuids));
+  return 'removed';
+}
+
+export interface FoundPort {
+  readonly name: string;
+  readonly bridge: string | undefined;
+  readonly tag: number | undefined;
+  readonly externalIds: Readonly<Record<string, string>>;
+  readonly ofport: number | undefined;
+  readonly error: string | undefined;
+}
+
+/** Our ports, of one attachment or of all. Equivalent to: ovs-vsctl find port external_ids:owner=cellnet */
+export async function findPorts(
+  client: OvsdbClient,
+  containerId?: string,
+  ifname?: string,
+): Promise<FoundPort[]> {
+  const where = ours(containerId, ifname);
+  const [ports, interfaces, bridges] = await client.transact([
+    { op: 'select', table: 'Port', where, columns: ['_uuid', 'name', 'tag', 'external_ids', 'interfaces'] },
+    { op: 'select', table: 'Interface', where, columns: ['_uuid', 'ofport', 'error'] },
+    { op: 'select', table: 'Bridge', where: [], columns: ['name', 'ports'] },
+  ]);
+  const interfaceOf = new Map((interfaces?.rows ?? []).map((row) => [asUuids(row['_uuid'])[0], row]));
+  const bridgeOf = new Map(
+    (bridges?.rows ?? []).flatMap((row) =>
+      asUuids(row['ports']).map((id) => [id, asString(row['name'])] as const),
+    ),
+  );
+  return (ports?.rows ?? []).map((row) => {
+    const device = interfaceOf.get(asUuids(row['interfaces'])[0]);
+    return {
+      name: asString(row['name']) ?? '',
+      bridge: bridgeOf.get(asUuids(row['_uuid'])[0] ?? ''),
+      tag: asNumber(row['tag']),
+      externalIds: asRecord(row['external_ids']),
+      ofport: asNumber(device?.['ofport']),
+      error: asString(device?.['error']),
+    };
+  });
+}

@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs';
+import { connect as connectPlain, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { OvsdbError } from './errors.ts';
+
+/** Files for a remote `ssl:`: Open vSwitch checks both ends' certificates. */
+export interface TlsFiles {
+  readonly caFile: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+export interface Remote {
+  readonly kind: 'unix' | 'tcp' | 'ssl';
+  readonly path: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+const NETWORK = /^(tcp|ssl):(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/;
+
+/** `unix:/path`, `tcp:host:port`, `ssl:host:port`, as in ovsdb(7) "Active OVSDB Connections". @throws OvsdbError `protocol` */
+export function parseRemote(text: string): Remote {
+  if (text.startsWith('unix:/')) return { kind: 'unix', path: text.slice(5), host: '', port: 0 };
+  const [, kind, ipv6, host, port] = NETWORK.exec(text) ?? [];
+  if ((kind === 'tcp' || kind === 'ssl') && Number(port) <= 65535) {
+    return { kind, path: '', host: ipv6 ?? host ?? '', port: Number(port) };
+  }
+  throw new OvsdbError(
+    'protocol',
+    `ovsdb '${text}': expected 'unix:/PATH', 'tcp:HOST:PORT' or 'ssl:HOST:PORT'`,
+  );
+}
+
+/** A connected socket. @throws OvsdbError `unreachable` */
+export function openRemote(text: string, deadlineMs: number, tls?: TlsFiles): Promise<Socket> {
+  const remote = parseRemote(text);
+  return new Promise((resolve, reject) => {
+    const socket = dial(text, remote, tls);
+    const fail = (reason: string, cause?: unknown): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      reject(
+        new OvsdbError('unreachable', `Open vSwitch's database at ${text} is unreachable: ${reason}`, {
+          cause,
+          remedy: 'Check that ovsdb-server runs (systemctl status openvswitch-switch), and the key `ovsdb`.',
+        }),
+      );
+    };
+    const timer = setTimeout(() => fail(`no connection within ${deadlineMs} ms`), deadlineMs);
+    socket.once('error', (error) => fail(error.message, error));
+    socket.once(remote.kind === 'ssl' ? 'secureConnect' : 'connect', () => {
+      clearTimeout(timer);
+      socket.removeAllListeners('error');
+      resolve(socket);
+    });
+  });
+}
+
+function dial(text: string, remote: Remote, tls?: TlsFiles): Socket {
+  const { host, port } = remote;
+  if (remote.kind === 'unix') return connectPlain(remote.path);
+  if (remote.kind === 'tcp') return connectPlain({ host, port, noDelay: true });
+  if (!tls)
+    throw new OvsdbError(
+      'protocol',
+      `ovsdb '${text}' needs a certificate, a key and a CA: expected all three files`,
+    );
+  const [ca, cert, key] = [tls.caFile, tls.certFile, tls.keyFile].map((file) => readFileSync(file));
+  // Certificates of Open vSwitch's PKI (ovs-pki) name no host: whoever the CA signed is trusted, as by its own programs.
+  return connectTls({ host, port, ca, cert, key, checkServerIdentity: () => undefined });
+}

@@ -1,0 +1,147 @@
+import type { Ipam } from '../ipam/allocator.ts';
+import type { EtcdSettings } from '../ipam/etcd/settings.ts';
+import type { Announcement } from './config.ts';
+import type { NodeState } from './state/node-state.ts';
+import type { CniRoute } from './result.ts';
+import type { StepHook } from './steps.ts';
+
+/**
+ * Everything outside the process that a verb touches, as values that are passed in: so that a test can make any one
+ * of them fail, and the agent can keep them warm.
+ */
+export interface Parts {
+  readonly now: () => number;
+  readonly hostname: string;
+  /** Of this boot of the node (`/proc/sys/kernel/random/boot_id`). */
+  readonly bootId: string;
+  readonly openIpam: (settings: EtcdSettings, expiresAt: number) => Promise<OpenIpam>;
+  readonly openSwitch: (remote: string, deadlineMs: number) => Promise<Switch>;
+  readonly openKernel: () => Promise<Kernel>;
+  readonly openState: (dir: string) => NodeState;
+  readonly runDelegate: (call: DelegateCall) => Promise<string>;
+  /** Announces after the reply, beside this process. */
+  readonly announceLater: (announcement: LaterAnnouncement) => void;
+  readonly log: Log;
+  /** Called before and after each step of a verb: tests make steps fail with it. */
+  readonly onStep: StepHook;
+}
+
+export interface OpenIpam extends Ipam {
+  close(): void;
+}
+
+export type LogFields = Readonly<Record<string, string | number | boolean | readonly string[]>>;
+
+export interface Log {
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
+
+export interface DelegateCall {
+  readonly type: string;
+  readonly path: readonly string[];
+  readonly verb: string;
+  readonly stdin: string;
+}
+
+export interface LaterAnnouncement extends Announcement {
+  readonly netns: string;
+  readonly ifname: string;
+  readonly mac: string;
+  readonly addresses: readonly string[];
+}
+
+/** The kernel's side: links, namespaces, addresses. */
+export interface Kernel {
+  /** @throws NamespaceError `missing`, `not-a-namespace`, `io` */
+  openNamespace(path: string): Namespace;
+  isHostNamespace(namespace: Namespace): boolean;
+  hostLink(name: string): Promise<HostLink | undefined>;
+  /** Every link of the host's namespace. */
+  hostLinks(): Promise<HostLink[]>;
+  /** @returns the MAC of the host's end */
+  createVeth(spec: VethSpec): Promise<string>;
+  /** Only with our alias. `not-ours`: a link of that name carries another mark, and stays. */
+  deleteLink(name: string, alias: string): Promise<'deleted' | 'absent' | 'not-ours'>;
+  configure(namespace: Namespace, spec: PodInterfaceSpec): Promise<void>;
+  /** Undefined where the namespace has no such interface. */
+  inspect(namespace: Namespace, ifname: string): Promise<PodInterface | undefined>;
+}
+
+export interface Namespace {
+  readonly path: string;
+  close(): void;
+}
+
+export interface HostLink {
+  readonly name: string;
+  readonly alias: string;
+  readonly mac: string;
+  readonly mtu: number;
+  readonly up: boolean;
+}
+
+export interface VethSpec {
+  readonly hostName: string;
+  readonly alias: string;
+  readonly podName: string;
+  readonly namespace: Namespace;
+  readonly mac: string;
+  readonly mtu: number;
+}
+
+export interface PodInterfaceSpec {
+  readonly ifname: string;
+  /** In CIDR notation. */
+  readonly addresses: readonly string[];
+  readonly routes: readonly CniRoute[];
+  /** The kernel announces the addresses as the interface goes up. */
+  readonly announce: boolean;
+  /** False where the bridge's datapath would hand on packets whose checksum nobody filled in. */
+  readonly checksumOffload: boolean;
+}
+
+export interface PodInterface {
+  readonly mac: string;
+  readonly mtu: number;
+  readonly up: boolean;
+  readonly addresses: readonly string[];
+  readonly routes: readonly CniRoute[];
+}
+
+/** Open vSwitch's side. */
+export interface Switch {
+  /** Undefined where there is no such bridge. */
+  inspectBridge(bridge: string): Promise<BridgeInfo | undefined>;
+  /** Resolves when the port forwards. @throws OvsdbError */
+  addPort(port: PortSpec): Promise<void>;
+  /** Only ours: by external_ids. */
+  removePort(containerId: string, ifname: string): Promise<'removed' | 'absent'>;
+  /** Our ports, of one attachment or all. */
+  findPorts(containerId?: string, ifname?: string): Promise<PortInfo[]>;
+  close(): void;
+}
+
+export interface BridgeInfo {
+  /** The userspace datapath. */
+  readonly userspace: boolean;
+  /** Smallest MTU of its uplinks, if it has any. */
+  readonly uplinkMtu: number | undefined;
+}
+
+export interface PortSpec {
+  readonly bridge: string;
+  readonly name: string;
+  readonly tag: number | undefined;
+  readonly externalIds: Readonly<Record<string, string>>;
+}
+
+export interface PortInfo {
+  readonly name: string;
+  readonly bridge: string | undefined;
+  readonly tag: number | undefined;
+  readonly externalIds: Readonly<Record<string, string>>;
+  readonly ofport: number | undefined;
+  readonly error: string | undefined;
+}

@@ -1,0 +1,84 @@
+import { release } from '../ipam/allocator.ts';
+import type { Call } from './call.ts';
+import { OUR_IPAM } from './config.ts';
+import { CniError } from './errors.ts';
+import type { Parts } from './parts.ts';
+import type { NodeState, PendingTeardown } from './state/node-state.ts';
+import { etcdSettings } from '../ipam/etcd/settings.ts';
+import { deleteLink, detachPort } from './wire.ts';
+
+/** Longest time that an ADD or DEL spends on other attachments' teardowns, in milliseconds. */
+const BUDGET_MS = 1_500;
+
+/** Finishes one teardown: port and link first, then the addresses (rule 8), then its record. */
+async function finish(
+  entry: PendingTeardown,
+  parts: Parts,
+  state: NodeState,
+  expiresAt: number,
+): Promise<void> {
+  if (entry.wire) {
+    await detachPort(parts, entry.ovsdb, entry);
+    await deleteLink(parts, entry);
+  }
+  if (entry.ipamType === undefined || entry.ipamType === OUR_IPAM) {
+    const ipam = await parts.openIpam(etcdSettings(entry.etcd), expiresAt);
+    try {
+      const { containerId, ifname } = entry;
+      const released = await release(ipam, {
+        node: entry.node,
+        attachment: { containerId, ifname },
+        allocatedUntil: entry.until,
+      });
+      parts.log.info('carried out a teardown that was put off', { containerId, ifname, released });
+    } finally {
+      ipam.close();
+    }
+  }
+  state.removePending(entry);
+}
+
+/**
+ * Carries out what earlier calls put off, as far as it goes in a short time. What fails stays for the next call:
+ * this one goes on.
+ */
+export async function finishPending(call: Call, parts: Parts): Promise<void> {
+  const state = parts.openState(call.settings.stateDir);
+  const expiresAt = parts.now() + BUDGET_MS;
+  for (const entry of state.listPending()) {
+    if (parts.now() >= expiresAt) return;
+    try {
+      await finish(entry, parts, state, expiresAt);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      parts.log.warn('a teardown stays put off', {
+        containerId: entry.containerId,
+        ifname: entry.ifname,
+        reason,
+      });
+      return;
+    }
+  }
+}
+
+/**
+ * An ADD for an attachment that is still to be torn down must not get the addresses of its former life: the teardown
+ * would take them away later. So it is finished first.
+ * @throws CniError 11 where that cannot be done now
+ */
+export async function finishOwnPending(call: Call, parts: Parts): Promise<void> {
+  const state = parts.openState(call.settings.stateDir);
+  const entry = state.readPending(call.request);
+  if (!entry) return;
+  try {
+    await finish(entry, parts, state, parts.now() + BUDGET_MS);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CniError(
+      'try-again-later',
+      `an earlier DEL of ${entry.containerId}/${entry.ifname} is still to be finished: ${reason}`,
+      'It is carried out as soon as etcd and Open vSwitch answer.',
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,49 @@
+import type { Address } from '../ipam/address.ts';
+import { formatAddress } from '../ipam/address.ts';
+import type { Call } from './call.ts';
+import { DEFAULT_MTU } from './config.ts';
+import { addressesOf, resolveRoutes, type Grant } from './grant.ts';
+import { hostLinkName, linkAlias, macOf, portExternalIds } from './identity.ts';
+import type { BridgeInfo, PodInterfaceSpec, PortSpec, VethSpec } from './parts.ts';
+
+/** Everything that ADD is going to make, worked out before anything is made. */
+export interface Plan {
+  readonly grant: Grant;
+  readonly addresses: readonly Address[];
+  readonly veth: Omit<VethSpec, 'namespace'>;
+  readonly port: PortSpec;
+  readonly pod: PodInterfaceSpec;
+}
+
+/** Pure: the same call, grant and bridge make the same plan. */
+export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
+  const { request, config, settings } = call;
+  const addresses = addressesOf(grant);
+  const hostName = hostLinkName(request);
+  const veth = {
+    hostName,
+    alias: linkAlias(request),
+    podName: request.ifname,
+    mac: macOf(addresses),
+    mtu: config.mtu ?? bridge.uplinkMtu ?? DEFAULT_MTU,
+  };
+  return {
+    grant,
+    addresses,
+    veth,
+    port: {
+      bridge: settings.bridge,
+      name: hostName,
+      tag: config.vlan ?? grant.vlan,
+      externalIds: portExternalIds(request, request.args, addresses.map(formatAddress)),
+    },
+    pod: {
+      ifname: request.ifname,
+      addresses: grant.ips.map((ip) => ip.address),
+      routes: resolveRoutes(grant),
+      announce: config.announcement.count > 0,
+      // The userspace datapath hands packets on as they come: a checksum that is left to a device is never filled in.
+      checksumOffload: !bridge.userspace,
+    },
+  };
+}

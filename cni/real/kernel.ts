@@ -1,0 +1,76 @@
+import { formatAddress, parseAddressInSubnet } from '../../ipam/address.ts';
+import { createVeth, deleteOwnedLink, getLink, listLinks } from '../netlink/links.ts';
+import { NotOurLinkError } from '../netlink/errors.ts';
+import type { Link } from '../netlink/link-messages.ts';
+import { hostNamespace, openNamespace, sameNamespace, NetworkNamespace } from '../netlink/netns.ts';
+import { configurePodInterface, readPodInterface } from '../netlink/pod.ts';
+import { withRtnetlink } from '../netlink/rtnetlink.ts';
+import type { HostLink, Kernel, Namespace, PodInterface } from '../parts.ts';
+
+/** The kernel of this host. */
+export const realKernel: Kernel = {
+  openNamespace,
+  isHostNamespace: (namespace) => sameNamespace(opened(namespace), hostNamespace()),
+  hostLink: (name) =>
+    withRtnetlink(hostNamespace(), async (socket) => {
+      const link = await getLink(socket, name);
+      return link && hostLinkOf(link);
+    }),
+  hostLinks: () =>
+    withRtnetlink(hostNamespace(), async (socket) => (await listLinks(socket)).map(hostLinkOf)),
+  createVeth: (spec) =>
+    withRtnetlink(hostNamespace(), async (socket) => {
+      const { hostName, podName: peerName, mac, mtu, alias } = spec;
+      const made = await createVeth(socket, {
+        hostName,
+        peerName,
+        peerNamespace: opened(spec.namespace),
+        mac,
+        mtu,
+        alias,
+      });
+      return made.hostMac;
+    }),
+  deleteLink: (name, alias) =>
+    withRtnetlink(hostNamespace(), async (socket) => {
+      try {
+        return await deleteOwnedLink(socket, name, alias);
+      } catch (error) {
+        if (error instanceof NotOurLinkError) return 'not-ours';
+        throw error;
+      }
+    }),
+  configure: async (namespace, spec) => {
+    await configurePodInterface(opened(namespace), {
+      name: spec.ifname,
+      addresses: spec.addresses.map((text) => {
+        const { address, prefixLength } = parseAddressInSubnet(text);
+        return { address: formatAddress(address), prefixLength };
+      }),
+      routes: spec.routes.map(({ gw, ...route }) => ({ ...route, gateway: gw })),
+      announce: spec.announce,
+      checksumOffload: spec.checksumOffload,
+    });
+  },
+  inspect: async (namespace, ifname): Promise<PodInterface | undefined> => {
+    const found = await readPodInterface(opened(namespace), ifname);
+    if (!found) return undefined;
+    return {
+      mac: found.link.mac,
+      mtu: found.link.mtu,
+      up: found.link.up,
+      addresses: found.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`),
+      routes: found.routes.map(({ dst, gateway }) => ({ dst, gw: gateway })),
+    };
+  },
+};
+
+/** Namespaces come from `openNamespace` above only. */
+function opened(namespace: Namespace): NetworkNamespace {
+  if (namespace instanceof NetworkNamespace) return namespace;
+  throw new TypeError(`namespace ${namespace.path} was not opened by this kernel`);
+}
+
+function hostLinkOf({ name, alias, mac, mtu, up }: Link): HostLink {
+  return { name, alias: alias ?? '', mac, mtu, up };
+}

@@ -1,0 +1,36 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { realSurroundings } from '../../ipam/retry.ts';
+import type { Parts } from '../parts.ts';
+import type { Environment } from '../request.ts';
+import { NodeState } from '../state/node-state.ts';
+import { announceLater } from './announcer.ts';
+import { runDelegate } from './delegate.ts';
+import { openLog, type FlushableLog } from './log.ts';
+
+/**
+ * The parts of this machine. What is slow to load (etcd's client, the native addons) is loaded when it is first
+ * needed: VERSION and a refused configuration need none of it.
+ */
+export function realParts(env: Environment, plugin: string): Parts & { readonly log: FlushableLog } {
+  return {
+    now: () => Date.now(),
+    hostname: hostname(),
+    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    openIpam: async (settings, expiresAt) => {
+      const { openEtcdStore } = await import('../../ipam/etcd/store.ts');
+      const store = openEtcdStore(settings, { expiresAt });
+      return { store, around: realSurroundings, close: () => store.close() };
+    },
+    openSwitch: async (remote, deadlineMs) => {
+      const { openSwitch } = await import('./switch.ts');
+      return openSwitch(remote, deadlineMs);
+    },
+    openKernel: async () => (await import('./kernel.ts')).realKernel,
+    openState: (dir) => new NodeState(dir),
+    runDelegate: (call) => runDelegate(call, env),
+    announceLater,
+    log: openLog(env, plugin),
+    onStep: () => undefined,
+  };
+}

@@ -1,0 +1,168 @@
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import type { Attachment } from '../../ipam/block.ts';
+import { decodeValue } from '../../ipam/decode.ts';
+import { etcdSchema } from '../../ipam/settings.ts';
+import { CniError } from '../errors.ts';
+
+const text = v.pipe(v.string(), v.nonEmpty());
+
+const attachmentRecord = v.strictObject({
+  v: v.literal(1),
+  network: v.string(),
+  containerId: text,
+  ifname: text,
+  /** Type of the IPAM plugin that gave the addresses. */
+  ipamType: v.optional(text),
+  etcd: etcdSchema,
+  node: text,
+  bridge: text,
+  ovsdb: text,
+  /** Milliseconds since 1970. */
+  createdAt: v.number(),
+});
+
+const pendingRecord = v.strictObject({
+  ...attachmentRecord.entries,
+  /** The teardown concerns what was given at or before this time, in milliseconds since 1970. */
+  until: v.number(),
+  /** False where another main plugin made the interface, so that only the address is ours. */
+  wire: v.boolean(),
+});
+
+/** What an ADD used, so that a DEL with a cut-down configuration still finds it. No secret is in it. */
+export type AttachmentRecord = v.InferOutput<typeof attachmentRecord>;
+
+/** A teardown that could not be finished, because etcd or OVSDB was away: it is carried out later. */
+export type PendingTeardown = v.InferOutput<typeof pendingRecord>;
+
+/**
+ * The node's own records, below `/var/lib/cellnet/`: one small JSON file for each attachment and each teardown that
+ * is still to be finished. Only the latter must survive a power cut: they are synced to the disk.
+ */
+export class NodeState {
+  readonly #attachments: string;
+  readonly #pending: string;
+
+  constructor(dir: string) {
+    this.#attachments = join(dir, 'attachments');
+    this.#pending = join(dir, 'pending');
+  }
+
+  saveAttachment(record: AttachmentRecord): void {
+    writeRecord(this.#attachments, fileOf(record), record, false);
+  }
+
+  /** Undefined where there is none, or none that can be read (it was cut short): then the configuration must do. */
+  readAttachment(attachment: Attachment): AttachmentRecord | undefined {
+    return readRecord(attachmentRecord, join(this.#attachments, fileOf(attachment)));
+  }
+
+  removeAttachment(attachment: Attachment): void {
+    rmSync(join(this.#attachments, fileOf(attachment)), { force: true });
+  }
+
+  /** Durable when it returns: file and folder are synced. @throws CniError 5 */
+  savePending(record: PendingTeardown): void {
+    writeRecord(this.#pending, fileOf(record), record, true);
+  }
+
+  readPending(attachment: Attachment): PendingTeardown | undefined {
+    return readRecord(pendingRecord, join(this.#pending, fileOf(attachment)));
+  }
+
+  /** What is still to be torn down, oldest first. */
+  listPending(): PendingTeardown[] {
+    return filesOf(this.#pending)
+      .flatMap((file) => readRecord(pendingRecord, join(this.#pending, file)) ?? [])
+      .sort((a, b) => a.until - b.until);
+  }
+
+  removePending(attachment: Attachment): void {
+    rmSync(join(this.#pending, fileOf(attachment)), { force: true });
+  }
+}
+
+/** Container IDs are safe in file names by their own rule; interface names are encoded. */
+function fileOf({ containerId, ifname }: Attachment): string {
+  return `${containerId}.${encodeURIComponent(ifname)}.json`;
+}
+
+function filesOf(folder: string): string[] {
+  try {
+    return readdirSync(folder).filter((file) => file.endsWith('.json'));
+  } catch (error) {
+    if (isAbsent(error)) return [];
+    throw ioFailure(`cannot list ${folder}`, error);
+  }
+}
+
+function readRecord<T extends v.GenericSchema>(schema: T, path: string): v.InferOutput<T> | undefined {
+  let content: string;
+  try {
+    content = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw ioFailure(`cannot read ${path}`, error);
+  }
+  try {
+    const result = decodeValue(schema, JSON.parse(content));
+    return result.ok ? result.value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whole or not at all: written beside, then renamed. */
+function writeRecord(folder: string, file: string, record: object, durable: boolean): void {
+  const path = join(folder, file);
+  const beside = `${path}.${process.pid}.tmp`;
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const fd = openSync(beside, 'w', 0o600);
+    try {
+      writeSync(fd, JSON.stringify(record));
+      if (durable) fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(beside, path);
+    if (durable) syncFolder(folder);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw ioFailure(`cannot write ${path}`, error);
+  }
+}
+
+function syncFolder(folder: string): void {
+  const fd = openSync(folder, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const isAbsent = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'ENOENT';
+
+function ioFailure(what: string, cause: unknown): CniError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new CniError(
+    'io-failure',
+    `${what}: ${reason}`,
+    'Check that the state folder is writable and has room.',
+    { cause },
+  );
+}

@@ -1,0 +1,56 @@
+/** What cnictl needs to know of a pod. Times are RFC 3339 as the server writes them. */
+export interface Pod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  /**
+   * Annotation `kubernetes.io/config.hash`: present on the mirror of a static pod, whose CNI calls carry this
+   * value as K8S_POD_UID in place of {@link uid}.
+   */
+  readonly configHash?: string;
+  /** The node it was scheduled to; absent before that. */
+  readonly nodeName?: string;
+  /** Pending, Running, Succeeded, Failed or Unknown. Only Succeeded and Failed mean that it has ended. */
+  readonly phase: string;
+  /** True: it uses the node's own addresses, and none of ours. */
+  readonly hostNetwork: boolean;
+  /** When its end was asked for (it may still run); absent otherwise. */
+  readonly deletionTimestamp?: string;
+  /** As the kubelet reported them, which comes after the CNI ADD: empty does not mean that it has none. */
+  readonly podIPs: readonly string[];
+  readonly createdAt: string;
+}
+
+export interface Node {
+  readonly name: string;
+  readonly uid: string;
+  /** Whether its condition Ready is True. */
+  readonly ready: boolean;
+}
+
+export interface PodList {
+  /** Every pod of the cluster at one moment. */
+  readonly pods: readonly Pod[];
+  /** That moment. */
+  readonly resourceVersion: string;
+}
+
+export interface ListOptions {
+  /** Called after each page with the number of items so far; it falls back when the list has to start over. */
+  readonly onProgress?: (n: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** One API server. Every method rejects with KubeError, and never resolves to less than all. */
+export interface KubeApi {
+  /** For messages, and to recognise the cluster in a report. */
+  readonly server: string;
+  readonly listPods: (options?: ListOptions) => Promise<PodList>;
+  /** Undefined only when the server says of just this pod that it is not there. */
+  readonly getPod: (namespace: string, name: string) => Promise<Pod | undefined>;
+  readonly listNodes: (options?: ListOptions) => Promise<readonly Node[]>;
+  /** The UID of the namespace kube-system, which serves as the cluster's identity. */
+  readonly clusterUid: () => Promise<string>;
+  /** Lets go of kept connections. */
+  readonly close: () => void;
+}

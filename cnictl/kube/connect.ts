@@ -1,0 +1,146 @@
+import type { KubeApi, ListOptions, Node, Pod, PodList } from './api.ts';
+import { Client } from './client.ts';
+import { asObject, asText, DecodeError, decodeNode, decodePod, interner } from './decode.ts';
+import { KubeError } from './errors.ts';
+import { findTarget, type FindOptions } from './kubeconfig.ts';
+import { within, type Limit } from './limit.ts';
+import { decoding, listAll } from './list.ts';
+import { Sessions } from './session.ts';
+import { saysNotFound, type Purpose } from './status.ts';
+
+export interface ConnectOptions extends FindOptions {
+  /** For each operation as a whole, its retries and all pages included. */
+  readonly deadlineMs: number;
+  /** An attempt without a byte for so long is given up and made again. */
+  readonly idleMs?: number;
+  /** The first pause between attempts. */
+  readonly retryPauseMs?: number;
+  readonly now?: () => number;
+  readonly random?: () => number;
+}
+
+const IDLE_MS = 30_000;
+const RETRY_PAUSE_MS = 250;
+
+/**
+ * Finds the API server and how to speak to it; nothing is sent yet.
+ * @throws KubeError `config`
+ */
+export function connectKube(options: ConnectOptions): KubeApi {
+  const target = findTarget(options);
+  const { server } = target.cluster;
+  const sessions = new Sessions(target, { env: options.env, now: options.now ?? Date.now });
+  const client = new Client({
+    server,
+    sessions,
+    idleMs: options.idleMs ?? IDLE_MS,
+    retryPauseMs: options.retryPauseMs ?? RETRY_PAUSE_MS,
+    random: options.random ?? Math.random,
+  });
+  const operation = <T>(what: string, work: (limit: Limit) => Promise<T>, signal?: AbortSignal): Promise<T> =>
+    within({ deadlineMs: options.deadlineMs, what: `${server}: ${what}`, signal }, work);
+  return {
+    server,
+    listPods: (list = {}) => operation('list pods', (limit) => listPods(client, list, limit), list.signal),
+    getPod: (namespace, name) =>
+      operation(`get pod ${namespace}/${name}`, (limit) => getPod(client, namespace, name, limit)),
+    listNodes: (list = {}) => operation('list nodes', (limit) => listNodes(client, list, limit), list.signal),
+    clusterUid: () => operation('get namespace kube-system', (limit) => clusterUid(client, limit)),
+    close: () => client.close(),
+  };
+}
+
+async function listPods(client: Client, { onProgress }: ListOptions, limit: Limit): Promise<PodList> {
+  const intern = interner();
+  const { items, resourceVersion } = await listAll(
+    client,
+    {
+      path: '/api/v1/pods',
+      kind: 'Pod',
+      resource: 'pods',
+      decode: (item) => decodePod(item, intern),
+      identify: (pod) => pod,
+    },
+    limit,
+    onProgress,
+  );
+  return { pods: items, resourceVersion };
+}
+
+async function listNodes(
+  client: Client,
+  { onProgress }: ListOptions,
+  limit: Limit,
+): Promise<readonly Node[]> {
+  const identify = ({ uid, name }: Node): { uid: string; name: string; namespace: string } => ({
+    uid,
+    name,
+    namespace: '',
+  });
+  const listing = {
+    path: '/api/v1/nodes',
+    kind: 'Node',
+    resource: 'nodes',
+    decode: decodeNode,
+    identify,
+  } as const;
+  return (await listAll(client, listing, limit, onProgress)).items;
+}
+
+async function getPod(
+  client: Client,
+  namespace: string,
+  name: string,
+  limit: Limit,
+): Promise<Pod | undefined> {
+  const path = `/api/v1/namespaces/${segment(namespace, 'namespace')}/pods/${segment(name, 'pod name')}`;
+  const purpose: Purpose = { verb: 'get', resource: 'pods' };
+  const reply = await client.get(path, purpose, limit);
+  if (reply.kind === 'other') {
+    if (reply.error.status === 404 && saysNotFound(reply.status, 'pods', name)) return undefined;
+    throw reply.error;
+  }
+  return decoding(client.server, `get pod ${namespace}/${name}`, () => {
+    const pod = decodePod(ofKind(reply.value, 'Pod'), (text) => text);
+    if (pod.name !== name) throw new DecodeError('metadata.name', `"${name}"`, pod.name);
+    if (pod.namespace !== namespace)
+      throw new DecodeError('metadata.namespace', `"${namespace}"`, pod.namespace);
+    return pod;
+  });
+}
+
+async function clusterUid(client: Client, limit: Limit): Promise<string> {
+  const reply = await client.get(
+    '/api/v1/namespaces/kube-system',
+    { verb: 'get', resource: 'namespaces' },
+    limit,
+  );
+  if (reply.kind === 'other') throw reply.error;
+  return decoding(client.server, 'get namespace kube-system', () => {
+    const metadata = asObject(
+      asObject(ofKind(reply.value, 'Namespace'), 'namespace')['metadata'],
+      'metadata',
+    );
+    if (metadata['name'] !== 'kube-system')
+      throw new DecodeError('metadata.name', '"kube-system"', metadata['name']);
+    return asText(metadata['uid'], 'metadata.uid');
+  });
+}
+
+function ofKind(value: unknown, kind: string): unknown {
+  const found = asObject(value, 'the answer')['kind'];
+  if (found !== kind) throw new DecodeError('kind', `"${kind}"`, found);
+  return value;
+}
+
+/** RFC 1123 subdomain, as names of namespaces and pods are: nothing else may become part of a path. */
+function segment(text: string, what: string): string {
+  if (text.length <= 253 && /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/.test(text)) return text;
+  throw new KubeError(
+    'malformed',
+    `${what} '${text}' is not one that Kubernetes allows: expected the form web-1`,
+    {
+      remedy: 'Look where this name came from: no such pod can exist.',
+    },
+  );
+}

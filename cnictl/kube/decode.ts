@@ -1,0 +1,139 @@
+import { isIP } from 'node:net';
+import type { Node, Pod } from './api.ts';
+
+/** A value is not what the Kubernetes API says it is; `path` leads to it from the object that was decoded. */
+export class DecodeError extends Error {
+  readonly path: string;
+
+  constructor(path: string, expected: string, found: unknown) {
+    super(`${path}: expected ${expected}, found ${show(found)}`);
+    this.name = 'DecodeError';
+    this.path = path;
+  }
+}
+
+export type Json = Readonly<Record<string, unknown>>;
+
+/** Returns an equal string that is kept once: half a million pods share few namespaces and nodes. */
+export type Intern = (text: string) => string;
+
+export function interner(): Intern {
+  const kept = new Map<string, string>();
+  return (text) => {
+    const known = kept.get(text);
+    if (known !== undefined) return known;
+    kept.set(text, text);
+    return text;
+  };
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  const text = JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+export function asObject(value: unknown, path: string): Json {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new DecodeError(path, 'an object', value);
+  }
+  return value as Json;
+}
+
+export function asArray(value: unknown, path: string): readonly unknown[] {
+  if (!Array.isArray(value)) throw new DecodeError(path, 'an array', value);
+  return value;
+}
+
+export function asText(value: unknown, path: string): string {
+  if (typeof value !== 'string' || value === '')
+    throw new DecodeError(path, 'a text that is not empty', value);
+  return value;
+}
+
+/** Absent, null and empty are the same in Go's JSON (`omitempty`). */
+export function asOptionalText(value: unknown, path: string): string | undefined {
+  return value === undefined || value === null || value === '' ? undefined : asText(value, path);
+}
+
+function asOptionalBoolean(value: unknown, path: string): boolean {
+  if (value === undefined || value === null) return false;
+  if (typeof value !== 'boolean') throw new DecodeError(path, 'true or false', value);
+  return value;
+}
+
+function asTime(value: unknown, path: string): string {
+  const text = asText(value, path);
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/.test(text) || Number.isNaN(Date.parse(text))) {
+    throw new DecodeError(path, 'a time such as 2026-01-31T12:00:00Z', value);
+  }
+  return text;
+}
+
+function asIp(value: unknown, path: string): string {
+  const text = asText(value, path);
+  if (isIP(text) === 0) throw new DecodeError(path, 'an IP address', value);
+  return text;
+}
+
+/** `status.podIPs`, and `status.podIP` where an older kubelet wrote only that. */
+function decodePodIPs(status: Json): readonly string[] {
+  const ips = (
+    status['podIPs'] === undefined || status['podIPs'] === null
+      ? []
+      : asArray(status['podIPs'], 'status.podIPs')
+  ).map((entry, i) => asIp(asObject(entry, `status.podIPs[${i}]`)['ip'], `status.podIPs[${i}].ip`));
+  const first = asOptionalText(status['podIP'], 'status.podIP');
+  if (first === undefined || ips.includes(asIp(first, 'status.podIP'))) return ips;
+  return [first, ...ips];
+}
+
+/**
+ * Decodes one pod (core/v1) to what we keep of it. Spec, status and the fields that every stored pod has are
+ * required: a default in place of a missing one could make a living pod look ended or elsewhere.
+ * @throws DecodeError
+ */
+export function decodePod(value: unknown, intern: Intern): Pod {
+  const pod = asObject(value, 'pod');
+  const metadata = asObject(pod['metadata'], 'metadata');
+  const spec = asObject(pod['spec'], 'spec');
+  const status = asObject(pod['status'], 'status');
+  const configHash = decodeConfigHash(metadata['annotations']);
+  const nodeName = asOptionalText(spec['nodeName'], 'spec.nodeName');
+  const deleted = metadata['deletionTimestamp'];
+  return {
+    namespace: intern(asText(metadata['namespace'], 'metadata.namespace')),
+    name: asText(metadata['name'], 'metadata.name'),
+    uid: asText(metadata['uid'], 'metadata.uid'),
+    ...(configHash === undefined ? {} : { configHash }),
+    ...(nodeName === undefined ? {} : { nodeName: intern(nodeName) }),
+    phase: intern(asText(status['phase'], 'status.phase')),
+    hostNetwork: asOptionalBoolean(spec['hostNetwork'], 'spec.hostNetwork'),
+    ...(deleted === undefined || deleted === null
+      ? {}
+      : { deletionTimestamp: asTime(deleted, 'metadata.deletionTimestamp') }),
+    podIPs: decodePodIPs(status),
+    createdAt: intern(asTime(metadata['creationTimestamp'], 'metadata.creationTimestamp')),
+  };
+}
+
+function decodeConfigHash(annotations: unknown): string | undefined {
+  if (annotations === undefined || annotations === null) return undefined;
+  const key = 'kubernetes.io/config.hash';
+  return asOptionalText(asObject(annotations, 'metadata.annotations')[key], `metadata.annotations['${key}']`);
+}
+
+/** @throws DecodeError */
+export function decodeNode(value: unknown): Node {
+  const node = asObject(value, 'node');
+  const metadata = asObject(node['metadata'], 'metadata');
+  const status = asObject(node['status'], 'status');
+  const conditions = asArray(status['conditions'] ?? [], 'status.conditions').map((condition, i) =>
+    asObject(condition, `status.conditions[${i}]`),
+  );
+  return {
+    name: asText(metadata['name'], 'metadata.name'),
+    uid: asText(metadata['uid'], 'metadata.uid'),
+    ready: conditions.some((condition) => condition['type'] === 'Ready' && condition['status'] === 'True'),
+  };
+}

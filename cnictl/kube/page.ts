@@ -1,0 +1,101 @@
+import { asArray, asObject, asOptionalText, asText, DecodeError, type Json } from './decode.ts';
+
+/** One page of a Kubernetes list: meta/v1 ListMeta and the undecoded items. */
+export interface Page {
+  readonly resourceVersion: string;
+  /** Absent on the last page. */
+  readonly continue?: string;
+  /** How many the server says are still to come; absent on the last page and on old servers. */
+  readonly remaining?: number;
+  readonly items: readonly unknown[];
+}
+
+/**
+ * @param kind of the items, as `Pod`: the list's own is `PodList`
+ * @throws DecodeError
+ */
+export function decodePage(value: unknown, kind: string): Page {
+  const list = asObject(value, 'the answer');
+  if (list['kind'] !== `${kind}List`) throw new DecodeError('kind', `"${kind}List"`, list['kind']);
+  if (list['apiVersion'] !== 'v1') throw new DecodeError('apiVersion', '"v1"', list['apiVersion']);
+  const metadata = asObject(list['metadata'], 'metadata');
+  const next = asOptionalText(metadata['continue'], 'metadata.continue');
+  const remaining = decodeRemaining(metadata);
+  return {
+    resourceVersion: decodeResourceVersion(metadata),
+    ...(next === undefined ? {} : { continue: next }),
+    ...(remaining === undefined ? {} : { remaining }),
+    items: asArray(list['items'], 'items'),
+  };
+}
+
+function decodeResourceVersion(metadata: Json): string {
+  const version = asText(metadata['resourceVersion'], 'metadata.resourceVersion');
+  if (version === '0')
+    throw new DecodeError('metadata.resourceVersion', 'the version of a snapshot', version);
+  return version;
+}
+
+function decodeRemaining(metadata: Json): number | undefined {
+  const remaining = metadata['remainingItemCount'];
+  if (remaining === undefined || remaining === null) return undefined;
+  if (!Number.isSafeInteger(remaining) || Number(remaining) < 0) {
+    throw new DecodeError('metadata.remainingItemCount', 'a whole number', remaining);
+  }
+  return Number(remaining);
+}
+
+/**
+ * Follows the pages of one snapshot, and says so as soon as they do not fit together: every page must be of the
+ * same resourceVersion, no `continue` may come twice, and no page may announce more than then comes. (More
+ * than announced is allowed: the API calls the count an estimate, and nothing is lost by it.)
+ */
+export class Snapshot {
+  readonly #tokens = new Set<string>();
+  #resourceVersion: string | undefined;
+  #count = 0;
+  #announced = 0;
+
+  get resourceVersion(): string {
+    return this.#resourceVersion ?? '';
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** @returns the token of the next page, or undefined when the list is complete. @throws DecodeError */
+  add(page: Page): string | undefined {
+    this.#resourceVersion ??= page.resourceVersion;
+    if (page.resourceVersion !== this.#resourceVersion) {
+      throw new DecodeError(
+        'metadata.resourceVersion',
+        `"${this.#resourceVersion}" as on the first page`,
+        page.resourceVersion,
+      );
+    }
+    this.#count += page.items.length;
+    this.#announced = Math.max(this.#announced, this.#count + (page.remaining ?? 0));
+    if (page.continue !== undefined) return this.#proceed(page, page.continue);
+    this.#end(page);
+    return undefined;
+  }
+
+  #proceed(page: Page, token: string): string {
+    if (page.items.length === 0)
+      throw new DecodeError('items', 'at least one before a further page', page.items);
+    if (this.#tokens.has(token))
+      throw new DecodeError('metadata.continue', 'a token that was not seen before', token);
+    this.#tokens.add(token);
+    return token;
+  }
+
+  #end(page: Page): void {
+    if (page.remaining !== undefined && page.remaining > 0) {
+      throw new DecodeError('metadata.continue', `a token, as ${page.remaining} items remain`, undefined);
+    }
+    if (this.#count < this.#announced) {
+      throw new DecodeError('items', `${this.#announced} in all, as an earlier page announced`, this.#count);
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import { KubeError } from './errors.ts';
+
+/** meta/v1 Status: what an API server answers in place of an object. */
+export interface Status {
+  readonly reason: string | undefined;
+  readonly message: string | undefined;
+  readonly details: { readonly name: unknown; readonly kind: unknown; readonly retryAfterSeconds: unknown };
+}
+
+/** What a request is for, in the words of RBAC. */
+export interface Purpose {
+  readonly verb: 'get' | 'list';
+  readonly resource: 'pods' | 'nodes' | 'namespaces';
+}
+
+/** Undefined where the body is no Status: then something else than an API server may have answered. */
+export function parseStatus(body: string): Status | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { kind, reason, message, details } = value as Record<string, unknown>;
+  if (kind !== 'Status') return undefined;
+  const fields = (typeof details === 'object' && details !== null ? details : {}) as Record<string, unknown>;
+  return {
+    reason: typeof reason === 'string' ? reason : undefined,
+    message: typeof message === 'string' ? message : undefined,
+    details: { name: fields['name'], kind: fields['kind'], retryAfterSeconds: fields['retryAfterSeconds'] },
+  };
+}
+
+/**
+ * True only for the API server's own word that just this object is not there. A 404 of a wrong path, of a proxy or of a
+ * load balancer says nothing about it.
+ */
+export function saysNotFound(status: Status | undefined, resource: string, name: string): boolean {
+  return status?.reason === 'NotFound' && status.details.kind === resource && status.details.name === name;
+}
+
+/** The typed error of an answer that is not 200. */
+export function statusError(
+  server: string,
+  purpose: Purpose,
+  code: number,
+  status: Status | undefined,
+  location?: string,
+): KubeError {
+  const said = status?.message === undefined ? 'without a Status to explain it' : `"${status.message}"`;
+  const asked = `${purpose.verb} ${purpose.resource}`;
+  if (code === 401) {
+    return new KubeError('unauthorized', `${server} does not accept our credentials: 401, ${said}`, {
+      status: code,
+    });
+  }
+  if (code === 403) {
+    return new KubeError(
+      'forbidden',
+      `${server} forbids it: the verb "${purpose.verb}" on the resource "${purpose.resource}" of the core API group, at cluster scope, is needed; 403, ${said}`,
+      { status: code },
+    );
+  }
+  if (code === 410) {
+    return new KubeError('expired', `${server} no longer has the snapshot of ${asked}: 410, ${said}`, {
+      status: code,
+    });
+  }
+  if (code === 429 || code >= 500) {
+    return new KubeError('unavailable', `${server} could not ${asked}: ${code}, ${said}`, { status: code });
+  }
+  if (code >= 300 && code < 400) {
+    const target = location === undefined ? 'elsewhere' : `to ${location}`;
+    return new KubeError(
+      'refused',
+      `${server} redirects ${asked} ${target}: credentials are not carried there`,
+      { status: code },
+    );
+  }
+  return new KubeError('refused', `${server} answered ${asked} with ${code}, ${said}`, { status: code });
+}

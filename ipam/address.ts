@@ -1,0 +1,190 @@
+import ipaddr from 'ipaddr.js';
+import { invalid } from './errors.ts';
+
+/** IP version. Families never mix: an operation on two of different families throws. */
+export type Family = 4 | 6;
+
+/** One IP address as a number, so that arithmetic is the same for both families. */
+export interface Address {
+  readonly family: Family;
+  /** 0 … 2^32-1 (IPv4) or 2^128-1 (IPv6), network byte order. */
+  readonly value: bigint;
+}
+
+/** A subnet without host bits: `base` is its first address. */
+export interface Cidr {
+  readonly base: Address;
+  readonly prefixLength: number;
+}
+
+/** Consecutive addresses, both ends included. */
+export interface Span {
+  readonly first: Address;
+  readonly last: Address;
+}
+
+export const familyBits = (family: Family): number => (family === 4 ? 32 : 128);
+export const familyName = (family: Family): string => (family === 4 ? 'IPv4' : 'IPv6');
+
+function fromBytes(family: Family, bytes: readonly number[]): Address {
+  return { family, value: bytes.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n) };
+}
+
+function toBytes(address: Address): number[] {
+  const length = familyBits(address.family) / 8;
+  return Array.from({ length }, (_, i) => Number((address.value >> BigInt(8 * (length - 1 - i))) & 0xffn));
+}
+
+/**
+ * Parses `10.20.0.17` or `fd00::11`. Stricter than ipaddr.js, which reads `010.0.0.1` as octal and
+ * `10.1` as 10.0.0.1: four decimal parts without leading zeros, or RFC 4291 section 2.2 without zone.
+ * @throws IpamError `invalid`
+ */
+export function parseAddress(text: string, what = 'address'): Address {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return fromBytes(4, ipaddr.IPv4.parse(text).toByteArray());
+  if (text.includes(':') && !text.includes('%') && ipaddr.IPv6.isValid(text)) {
+    return fromBytes(6, ipaddr.IPv6.parse(text).toByteArray());
+  }
+  throw invalid(`${what} '${text}' is not an IP address: expected the form 10.20.0.17 or fd00:20::11`);
+}
+
+/** Dotted decimal, or the canonical text of RFC 5952. */
+export function formatAddress(address: Address): string {
+  const parsed = ipaddr.fromByteArray(toBytes(address));
+  return parsed instanceof ipaddr.IPv6 ? parsed.toRFC5952String() : parsed.toString();
+}
+
+function parsePrefixLength(text: string, family: Family, whole: string, what: string): number {
+  const bits = familyBits(family);
+  const length = /^(0|[1-9]\d{0,2})$/.test(text) ? Number(text) : -1;
+  if (length < 0 || length > bits) {
+    throw invalid(`${what} '${whole}': prefix length '${text}' must be a whole number from 0 to ${bits}`);
+  }
+  return length;
+}
+
+/**
+ * Parses `10.20.0.0/22`; refuses host bits and names the subnet that was probably meant.
+ * @throws IpamError `invalid`
+ */
+export function parseCidr(text: string, what = 'subnet'): Cidr {
+  const { address, prefixLength } = parseAddressInSubnet(text, what);
+  const cidr = subnetOf(address, prefixLength);
+  if (cidr.base.value !== address.value) {
+    throw invalid(`${what} '${text}' has host bits set: expected ${formatCidr(cidr)}`);
+  }
+  return cidr;
+}
+
+/** Parses `10.20.0.17/22`: an address with the prefix length of its subnet, host bits allowed. */
+export function parseAddressInSubnet(
+  text: string,
+  what = 'address',
+): { address: Address; prefixLength: number } {
+  const parts = text.split('/');
+  const [host, length] = parts;
+  if (parts.length !== 2 || host === undefined || length === undefined) {
+    throw invalid(
+      `${what} '${text}' is not in CIDR notation: expected the form 10.20.0.0/22 or fd00:20::/64`,
+    );
+  }
+  const address = parseAddress(host, what);
+  return { address, prefixLength: parsePrefixLength(length, address.family, text, what) };
+}
+
+export function formatCidr(cidr: Cidr): string {
+  return `${formatAddress(cidr.base)}/${cidr.prefixLength}`;
+}
+
+/** The subnet of that prefix length which holds the address. */
+export function subnetOf(address: Address, prefixLength: number): Cidr {
+  const hostBits = BigInt(familyBits(address.family) - prefixLength);
+  return {
+    base: { family: address.family, value: (address.value >> hostBits) << hostBits },
+    prefixLength,
+  };
+}
+
+/** Number of addresses in the subnet: 2^(32 or 128 - prefix length). */
+export function cidrSize(cidr: Cidr): bigint {
+  return 1n << BigInt(familyBits(cidr.base.family) - cidr.prefixLength);
+}
+
+export function cidrSpan(cidr: Cidr): Span {
+  return { first: cidr.base, last: offsetAddress(cidr.base, cidrSize(cidr) - 1n) };
+}
+
+/** The address `offset` places further. Never leaves its family: the result must fit. */
+export function offsetAddress(address: Address, offset: bigint): Address {
+  return { family: address.family, value: address.value + offset };
+}
+
+export function sameAddress(a: Address, b: Address): boolean {
+  return a.family === b.family && a.value === b.value;
+}
+
+/** Order for sorting: IPv4 before IPv6, then by number. */
+export function compareAddresses(a: Address, b: Address): number {
+  if (a.family !== b.family) return a.family - b.family;
+  return a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
+}
+
+export function spanContains(span: Span, address: Address): boolean {
+  return (
+    span.first.family === address.family &&
+    span.first.value <= address.value &&
+    address.value <= span.last.value
+  );
+}
+
+export function spansOverlap(a: Span, b: Span): boolean {
+  return spanContains(a, b.first) || spanContains(b, a.first);
+}
+
+export function cidrContains(cidr: Cidr, address: Address): boolean {
+  return spanContains(cidrSpan(cidr), address);
+}
+
+/**
+ * Parses `10.20.0.2`, `10.20.0.2-10.20.0.9` or `10.20.0.8/29` into the addresses that it covers.
+ * @throws IpamError `invalid`
+ */
+export function parseSpan(text: string, what = 'addresses'): Span {
+  if (text.includes('/')) return cidrSpan(parseCidr(text, what));
+  const [from, to, ...rest] = text.split('-').map((part) => part.trim());
+  if (from === undefined || rest.length > 0) {
+    throw invalid(`${what} '${text}': expected the form 10.20.0.2, 10.20.0.2-10.20.0.9 or 10.20.0.8/29`);
+  }
+  const first = parseAddress(from, what);
+  const last = to === undefined ? first : parseAddress(to, what);
+  if (first.family !== last.family) throw invalid(`${what} '${text}' mixes IPv4 and IPv6`);
+  if (last.value < first.value) {
+    throw invalid(
+      `${what} '${text}' runs backwards: expected ${formatAddress(last)}-${formatAddress(first)}`,
+    );
+  }
+  return { first, last };
+}
+
+export function formatSpan(span: Span): string {
+  const first = formatAddress(span.first);
+  return sameAddress(span.first, span.last) ? first : `${first}-${formatAddress(span.last)}`;
+}
+
+/** Sorted, with overlapping and neighbouring spans joined: so sizes can be added up. */
+export function joinSpans(spans: readonly Span[]): Span[] {
+  const sorted = [...spans].sort((a, b) => compareAddresses(a.first, b.first));
+  const joined: Span[] = [];
+  for (const span of sorted) {
+    const last = joined.at(-1);
+    if (last && last.first.family === span.first.family && span.first.value <= last.last.value + 1n) {
+      if (span.last.value > last.last.value)
+        joined[joined.length - 1] = { first: last.first, last: span.last };
+    } else joined.push(span);
+  }
+  return joined;
+}
+
+export function spanSize(span: Span): bigint {
+  return span.last.value - span.first.value + 1n;
+}

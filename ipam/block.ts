@@ -1,0 +1,215 @@
+import {
+  cidrContains,
+  formatAddress,
+  formatCidr,
+  offsetAddress,
+  type Address,
+  type Cidr,
+} from './address.ts';
+import { blockAt, blockPrefixLength, isReserved, type Range } from './range.ts';
+
+/** What identifies one interface of one container: CNI SPEC, "attachment". */
+export interface Attachment {
+  readonly containerId: string;
+  readonly ifname: string;
+}
+
+/** Who has an address. Pod fields are absent where the runtime passes no K8S_POD_… arguments. */
+export interface Owner extends Attachment {
+  /** Name of the CNI network. */
+  readonly network: string;
+  /** Boot ID of the node when the address was given: an older one is proof that the container is gone. */
+  readonly bootId: string;
+  readonly podNamespace?: string;
+  readonly podName?: string;
+  readonly podUid?: string;
+}
+
+export type Slot =
+  | { readonly state: 'free' }
+  /** Network, broadcast, gateway or excluded: never given out. */
+  | { readonly state: 'reserved' }
+  | {
+      readonly state: 'used';
+      readonly owner: Owner;
+      /** Milliseconds since 1970. */
+      readonly allocatedAt: number;
+      /** The block's sequence when it was given: with the owner it names this allocation and no other. */
+      readonly sequence: number;
+    }
+  | { readonly state: 'released'; readonly releasedAt: number; readonly sequence: number };
+
+export type UsedSlot = Extract<Slot, { state: 'used' }>;
+
+/** Consecutive addresses of a range that one node gives out. A value: every operation returns a new one. */
+export interface Block {
+  readonly range: string;
+  readonly cidr: Cidr;
+  readonly node: string;
+  /** Milliseconds since 1970. */
+  readonly claimedAt: number;
+  /** Counts every change, so that no two allocations of the block share one. */
+  readonly sequence: number;
+  /** One for each address, in their order. */
+  readonly slots: readonly Slot[];
+}
+
+export function newBlock(range: Range, cidr: Cidr, node: string, now: number): Block {
+  const slots = Array.from({ length: range.blockSize }, (_, i): Slot => {
+    return { state: isReserved(range, offsetAddress(cidr.base, BigInt(i))) ? 'reserved' : 'free' };
+  });
+  return { range: range.name, cidr, node, claimedAt: now, sequence: 0, slots };
+}
+
+export function slotAddress(block: Block, index: number): Address {
+  return offsetAddress(block.cidr.base, BigInt(index));
+}
+
+/** Index of the address in the block, or -1. */
+export function slotIndex(block: Block, address: Address): number {
+  return cidrContains(block.cidr, address) ? Number(address.value - block.cidr.base.value) : -1;
+}
+
+/** Every slot that is given out, with its address. */
+export function usedSlots(block: Block): { address: Address; slot: UsedSlot }[] {
+  return block.slots.flatMap((slot, i) =>
+    slot.state === 'used' ? [{ address: slotAddress(block, i), slot }] : [],
+  );
+}
+
+export function isOwnedBy(slot: Slot, attachment: Attachment): slot is UsedSlot {
+  return (
+    slot.state === 'used' &&
+    slot.owner.containerId === attachment.containerId &&
+    slot.owner.ifname === attachment.ifname
+  );
+}
+
+/**
+ * Whether a released slot still rests. A release stamped in the future by more than the cooldown comes from
+ * a clock that jumped: it must not keep the address back for ever.
+ */
+export function isCooling(slot: Slot, now: number, cooldownMs: number): boolean {
+  return slot.state === 'released' && Math.abs(now - slot.releasedAt) < cooldownMs;
+}
+
+/** A slot that can be given out now, and how long it has waited: lower `turn` goes first. */
+export interface Candidate {
+  readonly index: number;
+  /** Never used: 0. Else the time of its release, so that the oldest goes first (FIFO). */
+  readonly turn: number;
+}
+
+/** The slot whose turn it is, or undefined when all are given out, reserved or cooling. */
+export function nextCandidate(block: Block, now: number, cooldownMs: number): Candidate | undefined {
+  let best: Candidate | undefined;
+  block.slots.forEach((slot, index) => {
+    if (slot.state === 'used' || slot.state === 'reserved' || isCooling(slot, now, cooldownMs)) return;
+    const turn = slot.state === 'free' ? 0 : slot.releasedAt;
+    if (!best || turn < best.turn) best = { index, turn };
+  });
+  return best;
+}
+
+/**
+ * Gives the slot to the owner.
+ * @throws Error where the slot is not to be given: the caller chose it by {@link nextCandidate} from the same value
+ */
+export function takeSlot(
+  block: Block,
+  index: number,
+  owner: Owner,
+  now: number,
+): { block: Block; slot: UsedSlot } {
+  const before = block.slots[index];
+  if (!before || before.state === 'used' || before.state === 'reserved') {
+    throw new Error(
+      `slot ${index} of ${formatCidr(block.cidr)} cannot be given out: it is ${before?.state ?? 'outside'}`,
+    );
+  }
+  const sequence = block.sequence + 1;
+  const slot: UsedSlot = { state: 'used', owner, allocatedAt: now, sequence };
+  return { block: { ...block, sequence, slots: block.slots.with(index, slot) }, slot };
+}
+
+/** What a release believes (rule 5): who has the address, and by which allocation. */
+export interface Expected extends Attachment {
+  readonly sequence: number;
+}
+
+/**
+ * Takes the address back, if it is still the expected allocation.
+ * `changed`: somebody else has it now; `free`: nobody has it. The block is then as it was.
+ */
+export function releaseSlot(
+  block: Block,
+  address: Address,
+  expected: Expected,
+  now: number,
+): { outcome: 'released'; block: Block } | { outcome: 'changed' | 'free' } {
+  const index = slotIndex(block, address);
+  const slot = block.slots[index];
+  if (slot?.state !== 'used') return { outcome: 'free' };
+  if (!isOwnedBy(slot, expected) || slot.sequence !== expected.sequence) return { outcome: 'changed' };
+  const sequence = block.sequence + 1;
+  const released: Slot = { state: 'released', releasedAt: now, sequence };
+  return { outcome: 'released', block: { ...block, sequence, slots: block.slots.with(index, released) } };
+}
+
+export interface SlotCounts {
+  /** Slots that pods can have: all but the reserved. */
+  readonly capacity: number;
+  readonly used: number;
+  readonly cooling: number;
+  readonly free: number;
+  readonly reserved: number;
+}
+
+export function countSlots(block: Block, now: number, cooldownMs: number): SlotCounts {
+  const reserved = block.slots.filter((slot) => slot.state === 'reserved').length;
+  const used = block.slots.filter((slot) => slot.state === 'used').length;
+  const cooling = block.slots.filter((slot) => isCooling(slot, now, cooldownMs)).length;
+  const capacity = block.slots.length - reserved;
+  return { capacity, used, cooling, free: capacity - used - cooling, reserved };
+}
+
+/** Milliseconds until the first cooling slot has rested; undefined when none cools. */
+export function nextRestedMs(block: Block, now: number, cooldownMs: number): number | undefined {
+  const waits = block.slots.flatMap((slot) =>
+    slot.state === 'released' && isCooling(slot, now, cooldownMs) ? [slot.releasedAt + cooldownMs - now] : [],
+  );
+  return waits.length === 0 ? undefined : Math.min(...waits);
+}
+
+/** Everything that is wrong with a block; empty when it is sound. Tests call it after every operation. */
+export function validateBlock(block: Block, range: Range): string[] {
+  const name = formatCidr(block.cidr);
+  const problems: string[] = [];
+  const check = (holds: boolean, problem: string): void => {
+    if (!holds) problems.push(`block ${name}: ${problem}`);
+  };
+  check(block.range === range.name, `names range '${block.range}', found under '${range.name}'`);
+  check(cidrContains(range.cidr, block.cidr.base), `lies outside range ${formatCidr(range.cidr)}`);
+  check(block.cidr.prefixLength === blockPrefixLength(range), `is not a /${blockPrefixLength(range)}`);
+  check(formatCidr(blockAt(range, block.cidr.base)) === name, 'is not on its boundary');
+  check(block.slots.length === range.blockSize, `has ${block.slots.length} slots, not ${range.blockSize}`);
+  check(block.node !== '', 'has no node');
+  const sequences = new Set<number>();
+  block.slots.forEach((slot, i) => {
+    const address = slotAddress(block, i);
+    check(
+      (slot.state === 'reserved') === isReserved(range, address),
+      `${formatAddress(address)} is ${slot.state}`,
+    );
+    if (slot.state !== 'used' && slot.state !== 'released') return;
+    check(
+      slot.sequence > 0 && slot.sequence <= block.sequence,
+      `${formatAddress(address)} has sequence ${slot.sequence}`,
+    );
+    check(!sequences.has(slot.sequence), `sequence ${slot.sequence} stands twice`);
+    sequences.add(slot.sequence);
+  });
+  const owners = usedSlots(block).map(({ slot }) => `${slot.owner.containerId} ${slot.owner.ifname}`);
+  check(new Set(owners).size === owners.length, 'one attachment has two of its addresses');
+  return problems;
+}

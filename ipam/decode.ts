@@ -1,0 +1,58 @@
+import * as v from 'valibot';
+
+/** What is wrong with a value: the key's path, what was found and what was expected. */
+export interface Problem {
+  readonly path: string;
+  readonly message: string;
+}
+
+export type Decoded<T> = { ok: true; value: T } | { ok: false; problem: Problem };
+
+/** Checks a value against a schema; the first problem only, in words that name key, value and expectation. */
+export function decodeValue<T extends v.GenericSchema>(schema: T, input: unknown): Decoded<v.InferOutput<T>> {
+  const result = v.safeParse(schema, input, { abortEarly: true });
+  if (result.success) return { ok: true, value: result.output };
+  const [issue] = result.issues;
+  return { ok: false, problem: describeIssue(issue, schema) };
+}
+
+function describeIssue(issue: v.BaseIssue<unknown>, schema: v.GenericSchema): Problem {
+  const path = v.getDotPath(issue) ?? '';
+  if (issue.type === 'strict_object' && issue.expected === 'never') {
+    return { path, message: `unknown key '${path}': expected ${knownKeys(schema, path)}` };
+  }
+  if (issue.kind === 'schema' && issue.received === 'undefined') {
+    return { path, message: `key '${path}' is missing: expected ${expectation(issue)}` };
+  }
+  const where = path === '' ? 'the value' : `key '${path}'`;
+  return { path, message: `${where} is ${shorten(issue.input)}: expected ${expectation(issue)}` };
+}
+
+/** A schema's own message (given as `v.check(…, 'an address such as …')`) says it best. */
+function expectation(issue: v.BaseIssue<unknown>): string {
+  if (!issue.message.startsWith('Invalid ')) return issue.message;
+  return issue.expected ?? issue.message;
+}
+
+function knownKeys(schema: v.GenericSchema, path: string): string {
+  let here: unknown = schema;
+  for (const part of path.split('.').slice(0, -1)) here = entriesOf(here)?.[part];
+  const entries = entriesOf(here);
+  return entries ? `one of ${Object.keys(entries).join(', ')}` : 'only known keys';
+}
+
+/** Entries of an object schema, looking through wrappers such as `optional` and `pipe`. */
+function entriesOf(schema: unknown): Record<string, unknown> | undefined {
+  if (typeof schema !== 'object' || schema === null) return undefined;
+  if ('entries' in schema && typeof schema.entries === 'object')
+    return schema.entries as Record<string, unknown>;
+  if ('wrapped' in schema) return entriesOf(schema.wrapped);
+  if ('pipe' in schema && Array.isArray(schema.pipe)) return entriesOf(schema.pipe[0]);
+  return undefined;
+}
+
+export function shorten(input: unknown): string {
+  const text = JSON.stringify(input) as string | undefined;
+  if (text === undefined) return String(input);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}

@@ -1,0 +1,71 @@
+/**
+ * Everything that IPAM can refuse or fail at. A code says what the caller can do about it; the
+ * message names the key, the value and what was expected; `remedy` is what an operator does next.
+ */
+export type IpamErrorCode =
+  /** A value that somebody typed or stored is not of the form that is needed. */
+  | 'invalid'
+  /** The named range, block, address or allocation does not exist. */
+  | 'not-found'
+  /** What is to be made is there already, or overlaps with what is. */
+  | 'conflict'
+  /** What is to be removed is still in use. */
+  | 'in-use'
+  /** No range has an address left: later there may be one. */
+  | 'exhausted'
+  /** Other writers won every bounded attempt. */
+  | 'contention'
+  /** etcd did not answer in time, or not at all. */
+  | 'store-unreachable'
+  /** etcd refused the credentials or the permission. */
+  | 'store-denied'
+  /** etcd answered with an error of its own (no space, compacted revision, …). */
+  | 'store-failed'
+  /** A record in etcd is not what this version can read. */
+  | 'corrupt-record';
+
+export interface IpamErrorOptions {
+  readonly remedy?: string;
+  readonly cause?: unknown;
+  /** True where a write was under way and may have been carried out all the same. */
+  readonly uncertain?: boolean;
+}
+
+const REMEDIES: Readonly<Record<IpamErrorCode, string>> = {
+  invalid: 'Correct the value and try again.',
+  'not-found': 'Look up the name with `cnictl range list`, `cnictl block list` or `cnictl ip list`.',
+  conflict: 'Choose a value that is not taken; `cnictl range list` shows what is.',
+  'in-use': 'Wait until it is free, or release what holds it: `cnictl ip list` shows the owners.',
+  exhausted: 'Add a range with `cnictl range add`, or look for leaked addresses with `cnictl check`.',
+  contention: 'Try again; if it lasts, look for a writer in a loop in the logs of etcd.',
+  'store-unreachable': 'Check etcd with `etcdctl endpoint health`, and the endpoints in the configuration.',
+  'store-denied': 'Check the user, password, certificates and the role of the etcd user.',
+  'store-failed': 'Look at the message and at the logs of etcd (`etcdctl alarm list`).',
+  'corrupt-record': 'Look at the key with `etcdctl get`; docs/etcd-records.md says what it should hold.',
+};
+
+export class IpamError extends Error {
+  readonly code: IpamErrorCode;
+  readonly remedy: string;
+  readonly uncertain: boolean;
+
+  constructor(code: IpamErrorCode, message: string, options: IpamErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'IpamError';
+    this.code = code;
+    this.remedy = options.remedy ?? REMEDIES[code];
+    this.uncertain = options.uncertain ?? false;
+  }
+}
+
+/** The documented default remedy of a code, for docs/errors.md and its test. */
+export function remedyOf(code: IpamErrorCode): string {
+  return REMEDIES[code];
+}
+
+export const IPAM_ERROR_CODES = Object.keys(REMEDIES) as readonly IpamErrorCode[];
+
+/** Shorthand of the most frequent one. */
+export function invalid(message: string): IpamError {
+  return new IpamError('invalid', message);
+}

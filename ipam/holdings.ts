@@ -1,0 +1,106 @@
+import {
+  absent,
+  del,
+  put,
+  scanAll,
+  unchanged,
+  type Entry,
+  type Guard,
+  type Store,
+  type Write,
+} from './store.ts';
+import { formatCidr } from './address.ts';
+import type { Block } from './block.ts';
+import { IpamError } from './errors.ts';
+import type { Range } from './range.ts';
+import {
+  blockKey,
+  decodeBlock,
+  decodeNodeEntry,
+  decodeRange,
+  encodeBlock,
+  encodeNodeEntry,
+  nodeKey,
+  nodePrefix,
+  rangeKey,
+} from './records.ts';
+
+/** A block that a node holds, with its range and what a write of it must compare. */
+export interface Holding {
+  readonly block: Block;
+  readonly range: Range;
+  readonly entry: Entry;
+}
+
+/**
+ * The node's blocks and their ranges: two round trips, and no other node's records (docs/architecture.md).
+ * A block that is not where the index says is left out: its claim or return is under way, or `cnictl doctor` finds it.
+ * @throws IpamError `corrupt-record`, `store-…`
+ */
+export async function readHoldings(store: Store, node: string): Promise<Holding[]> {
+  const index = (await scanAll(store, nodePrefix(node))).map((entry) =>
+    decodeNodeEntry(entry.key, entry.value),
+  );
+  if (index.length === 0) return [];
+  const names = [...new Set(index.map((each) => each.range))];
+  const entries = await store.get([
+    ...names.map(rangeKey),
+    ...index.map((each) => blockKey(each.range, each.cidr)),
+  ]);
+  const ranges = new Map(
+    entries.slice(0, names.length).flatMap((entry) => {
+      if (!entry) return [];
+      const range = decodeRange(entry.key, entry.value);
+      return [[range.name, range] as const];
+    }),
+  );
+  return entries.slice(names.length).flatMap((entry) => {
+    if (!entry) return [];
+    const block = decodeBlock(entry.key, entry.value);
+    const range = ranges.get(block.range);
+    return range && block.node === node ? [{ block, range, entry }] : [];
+  });
+}
+
+/** What a change of one block compares and writes. Guards and writes of several go into one transaction. */
+export interface Change {
+  readonly guards: readonly Guard[];
+  readonly writes: readonly Write[];
+}
+
+export function changeBlock(holding: Holding, block: Block): Change {
+  return { guards: [unchanged(holding.entry)], writes: [put(holding.entry.key, encodeBlock(block))] };
+}
+
+/** Claims a block for its node: nobody has it, and the range is as it was read (not draining, not removed). */
+export function claimBlock(block: Block, rangeEntry: Entry): Change {
+  const key = blockKey(block.range, block.cidr);
+  const index = nodeKey(block.node, block.cidr);
+  return {
+    guards: [absent(key), absent(index), unchanged(rangeEntry)],
+    writes: [put(key, encodeBlock(block)), put(index, encodeNodeEntry(block))],
+  };
+}
+
+/** Gives a block back to its range: only as it was read, so not with an address that was given out meanwhile. */
+export function returnBlock(block: Block, entry: Entry): Change {
+  return {
+    guards: [unchanged(entry)],
+    writes: [del(entry.key), del(nodeKey(block.node, block.cidr))],
+  };
+}
+
+export function commitAll(store: Store, changes: readonly Change[]): Promise<boolean> {
+  return store.commit(
+    changes.flatMap((change) => change.guards),
+    changes.flatMap((change) => change.writes),
+  );
+}
+
+/** @throws IpamError `not-found` */
+export function missingBlock(block: { range: string; cidr: Parameters<typeof formatCidr>[0] }): IpamError {
+  return new IpamError(
+    'not-found',
+    `block ${formatCidr(block.cidr)} of range '${block.range}' is not claimed`,
+  );
+}

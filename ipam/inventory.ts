@@ -1,0 +1,183 @@
+import {
+  cidrContains,
+  compareAddresses,
+  formatAddress,
+  formatCidr,
+  type Address,
+  type Cidr,
+} from './address.ts';
+import { readRanges, type Ipam } from './allocator.ts';
+import {
+  countSlots,
+  isCooling,
+  releaseSlot,
+  slotAddress,
+  slotIndex,
+  type Block,
+  type Expected,
+  type Slot,
+  type SlotCounts,
+} from './block.ts';
+import { IpamError } from './errors.ts';
+import { blockAt, isReserved, rangeCapacity, usableBlockTotal, type Range } from './range.ts';
+import { blockKey, BLOCKS, blocksOfRange, decodeBlock, encodeBlock } from './records.ts';
+import { retryLostRaces } from './retry.ts';
+import { put, unchanged } from './store.ts';
+
+/** A claimed block with its range: unknown where the range is gone, which `check` reports. */
+export interface BlockView {
+  readonly block: Block;
+  readonly range: Range | undefined;
+  readonly counts: SlotCounts;
+}
+
+export interface BlockFilter {
+  readonly node?: string;
+  readonly range?: string;
+}
+
+/**
+ * Every claimed block, page by page, as of one moment: nothing holds the whole cluster in memory.
+ * @throws IpamError `not-found` for an unknown range name, `corrupt-record`, `store-…`
+ */
+export async function* scanBlocks(ipam: Ipam, filter: BlockFilter = {}): AsyncIterable<BlockView[]> {
+  const ranges = new Map((await readRanges(ipam.store)).map(({ range }) => [range.name, range]));
+  if (filter.range !== undefined && !ranges.has(filter.range)) {
+    const known = [...ranges.keys()].join(', ') || 'none yet';
+    throw new IpamError('not-found', `range '${filter.range}' does not exist: there are ${known}`);
+  }
+  const prefix = filter.range === undefined ? BLOCKS : blocksOfRange(filter.range);
+  const now = ipam.around.now();
+  for await (const page of ipam.store.scan(prefix)) {
+    yield page
+      .map((entry) => decodeBlock(entry.key, entry.value))
+      .filter((block) => filter.node === undefined || block.node === filter.node)
+      .map((block) => {
+        const range = ranges.get(block.range);
+        return { block, range, counts: countSlots(block, now, range?.cooldownMs ?? 0) };
+      });
+  }
+}
+
+/** All blocks in the order of their addresses. */
+export async function listBlocks(ipam: Ipam, filter: BlockFilter = {}): Promise<BlockView[]> {
+  const views: BlockView[] = [];
+  for await (const page of scanBlocks(ipam, filter)) views.push(...page);
+  return views.sort((a, b) => compareAddresses(a.block.cidr.base, b.block.cidr.base));
+}
+
+/** How full a range is. */
+export interface RangeUsage {
+  readonly range: Range;
+  readonly capacity: number;
+  readonly allocated: number;
+  readonly cooling: number;
+  /** Capacity less allocated: cooling addresses are free soon. */
+  readonly free: number;
+  readonly blocks: { readonly total: number; readonly claimed: number };
+}
+
+export async function listRangeUsage(ipam: Ipam): Promise<RangeUsage[]> {
+  const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
+  const sums = new Map(ranges.map((range) => [range.name, { used: 0, cooling: 0, claimed: 0 }]));
+  for await (const page of scanBlocks(ipam)) {
+    for (const { block, counts } of page) {
+      const sum = sums.get(block.range);
+      if (!sum) continue;
+      sum.used += counts.used;
+      sum.cooling += counts.cooling;
+      sum.claimed += 1;
+    }
+  }
+  return ranges.map((range) => {
+    const { used, cooling, claimed } = sums.get(range.name) ?? { used: 0, cooling: 0, claimed: 0 };
+    const capacity = rangeCapacity(range);
+    return {
+      range,
+      capacity,
+      allocated: used,
+      cooling,
+      free: capacity - used,
+      blocks: { total: usableBlockTotal(range), claimed },
+    };
+  });
+}
+
+/** One address as `ip list` shows it. */
+export interface AddressView {
+  readonly address: Address;
+  readonly range: string;
+  readonly block: Cidr | undefined;
+  readonly node: string | undefined;
+  readonly state: 'used' | 'cooling' | 'reserved' | 'free';
+  readonly slot: Slot | undefined;
+}
+
+/** The addresses of a block that are used, cooling or reserved. */
+export function addressesOf(view: BlockView, now: number): AddressView[] {
+  const { block, range } = view;
+  return block.slots.flatMap((slot, i) => {
+    const state = stateOf(slot, now, range?.cooldownMs ?? 0);
+    if (state === 'free') return [];
+    return [
+      {
+        address: slotAddress(block, i),
+        range: block.range,
+        block: block.cidr,
+        node: block.node,
+        state,
+        slot,
+      },
+    ];
+  });
+}
+
+function stateOf(slot: Slot, now: number, cooldownMs: number): AddressView['state'] {
+  if (slot.state === 'released') return isCooling(slot, now, cooldownMs) ? 'cooling' : 'free';
+  return slot.state;
+}
+
+/**
+ * One address, whatever its state.
+ * @throws IpamError `not-found` where no range holds it
+ */
+export async function showAddress(ipam: Ipam, address: Address): Promise<AddressView> {
+  const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
+  const range = ranges.find((each) => cidrContains(each.cidr, address));
+  if (!range) {
+    const known = ranges.map((each) => formatCidr(each.cidr)).join(', ') || 'none yet';
+    throw new IpamError('not-found', `${formatAddress(address)} is in no range: the ranges are ${known}`);
+  }
+  const key = blockKey(range.name, blockAt(range, address));
+  const [entry] = await ipam.store.get([key]);
+  if (!entry) {
+    const state = isReserved(range, address) ? 'reserved' : 'free';
+    return { address, range: range.name, block: undefined, node: undefined, state, slot: undefined };
+  }
+  const block = decodeBlock(key, entry.value);
+  const slot = block.slots[slotIndex(block, address)];
+  if (!slot)
+    throw new IpamError('corrupt-record', `etcd key '${key}' has no slot for ${formatAddress(address)}`);
+  const state = stateOf(slot, ipam.around.now(), range.cooldownMs);
+  return { address, range: range.name, block: block.cidr, node: block.node, state, slot };
+}
+
+/** `changed`: the address has another owner now, and keeps it. `free`: nobody had it. */
+export type ReleaseOutcome = 'released' | 'changed' | 'free';
+
+/**
+ * Takes one address back, only from the allocation that the caller looked at (rule 5).
+ * @throws IpamError `not-found` where no range holds it, `contention`, `store-…`
+ */
+export function releaseAddress(ipam: Ipam, address: Address, expected: Expected): Promise<ReleaseOutcome> {
+  return retryLostRaces<ReleaseOutcome>(`releasing ${formatAddress(address)}`, ipam.around, async () => {
+    const view = await showAddress(ipam, address);
+    if (!view.block) return 'free';
+    const [entry] = await ipam.store.get([blockKey(view.range, view.block)]);
+    if (!entry) return 'free';
+    const result = releaseSlot(decodeBlock(entry.key, entry.value), address, expected, ipam.around.now());
+    if (result.outcome !== 'released') return result.outcome;
+    const done = await ipam.store.commit([unchanged(entry)], [put(entry.key, encodeBlock(result.block))]);
+    return done ? 'released' : undefined;
+  });
+}

@@ -1,0 +1,124 @@
+import { formatCidr } from './address.ts';
+import { readRanges, type Ipam } from './allocator.ts';
+import { usedSlots } from './block.ts';
+import { IpamError } from './errors.ts';
+import { commitAll, returnBlock } from './holdings.ts';
+import { checkNoOverlap, type Range } from './range.ts';
+import { BLOCKS, blocksOfRange, decodeBlock, encodeRange, RANGES, rangeKey } from './records.ts';
+import { retryLostRaces } from './retry.ts';
+import { absent, del, put, scanAll, unchanged, type Entry } from './store.ts';
+
+/**
+ * Adds the range, unless it overlaps with another. Two overlapping ones added at the same moment: one is refused,
+ * for the write compares that no range was added or changed since they were read.
+ * @throws IpamError `conflict`, `store-…`
+ */
+export function addRange(ipam: Ipam, range: Range): Promise<Range> {
+  return retryLostRaces(`adding range '${range.name}'`, ipam.around, async () => {
+    const known = await readRanges(ipam.store);
+    checkNoOverlap(
+      range,
+      known.map((each) => each.range),
+    );
+    const newest = known.reduce(
+      (max, { entry }) => (BigInt(entry.revision) > max ? BigInt(entry.revision) : max),
+      0n,
+    );
+    const key = rangeKey(range.name);
+    const done = await ipam.store.commit(
+      [absent(key), { kind: 'nothing-newer', prefix: RANGES, revision: String(newest) }],
+      [put(key, encodeRange(range))],
+    );
+    return done ? range : undefined;
+  });
+}
+
+/** @throws IpamError `not-found` */
+export async function findRange(ipam: Ipam, name: string): Promise<{ range: Range; entry: Entry }> {
+  const ranges = await readRanges(ipam.store);
+  const found = ranges.find((each) => each.range.name === name);
+  if (found) return found;
+  const known = ranges.map((each) => each.range.name).join(', ') || 'none yet';
+  throw new IpamError('not-found', `range '${name}' does not exist: there are ${known}`);
+}
+
+/** What removing a range would take with it. */
+export interface RemovalPlan {
+  readonly range: Range;
+  /** Claimed blocks without an allocation, which go with the range. */
+  readonly emptyBlocks: number;
+}
+
+/**
+ * Looks whether the range can be removed: no address of it is given out.
+ * @throws IpamError `not-found`, `in-use` with the number of allocations and the nodes that have them
+ */
+export async function planRangeRemoval(ipam: Ipam, name: string): Promise<RemovalPlan> {
+  const { range } = await findRange(ipam, name);
+  const entries = await scanAll(ipam.store, blocksOfRange(name));
+  const blocks = entries.map((entry) => decodeBlock(entry.key, entry.value));
+  const busy = blocks.filter((block) => usedSlots(block).length > 0);
+  if (busy.length > 0) {
+    const used = busy.reduce((sum, block) => sum + usedSlots(block).length, 0);
+    const nodes = [...new Set(busy.map((block) => block.node))].sort();
+    const some = nodes.slice(0, 5).join(', ') + (nodes.length > 5 ? ` and ${nodes.length - 5} more` : '');
+    throw new IpamError(
+      'in-use',
+      `range '${name}' has ${used} addresses given out, on ${some}: expected none`,
+      {
+        remedy: `Look at them with \`cnictl ip list --range ${name}\`; move the pods or release what is leaked.`,
+      },
+    );
+  }
+  return { range, emptyBlocks: blocks.length };
+}
+
+/**
+ * Removes a range of which no address is given out, with its empty blocks. First it is set to draining, so that
+ * nobody claims another block of it; if an address is given out meanwhile, it is set back and nothing is removed
+ * but blocks that were empty.
+ * @throws IpamError `not-found`, `in-use`, `contention`, `store-…`
+ */
+export async function removeRange(ipam: Ipam, name: string): Promise<RemovalPlan> {
+  const plan = await planRangeRemoval(ipam, name);
+  await setRangeState(ipam, name, 'draining');
+  try {
+    await retryLostRaces(`removing range '${name}'`, ipam.around, () => removeDrained(ipam, name));
+  } catch (error) {
+    await setRangeState(ipam, name, plan.range.state);
+    throw error;
+  }
+  return plan;
+}
+
+async function removeDrained(ipam: Ipam, name: string): Promise<true | undefined> {
+  await planRangeRemoval(ipam, name);
+  const { entry } = await findRange(ipam, name);
+  for (const blockEntry of await scanAll(ipam.store, blocksOfRange(name))) {
+    const block = decodeBlock(blockEntry.key, blockEntry.value);
+    if (!(await commitAll(ipam.store, [returnBlock(block, blockEntry)]))) return undefined;
+  }
+  const guards = [unchanged(entry), { kind: 'none', prefix: blocksOfRange(name) } as const];
+  return (await ipam.store.commit(guards, [del(rangeKey(name))])) || undefined;
+}
+
+/** @throws IpamError `not-found`, `contention`, `store-…` */
+export function setRangeState(ipam: Ipam, name: string, state: Range['state']): Promise<Range> {
+  return retryLostRaces(`setting range '${name}' to ${state}`, ipam.around, async () => {
+    const { range, entry } = await findRange(ipam, name);
+    if (range.state === state) return range;
+    const next: Range = { ...range, state };
+    const done = await ipam.store.commit([unchanged(entry)], [put(entry.key, encodeRange(next))]);
+    return done ? next : undefined;
+  });
+}
+
+/** Text of a range for people: `blue (10.20.0.0/22)`. */
+export function describeRange(range: Range): string {
+  return `${range.name} (${formatCidr(range.cidr)})`;
+}
+
+/** How many blocks are claimed, of each range. */
+export async function claimedBlockCounts(ipam: Ipam, ranges: readonly Range[]): Promise<number[]> {
+  return ipam.store.count(ranges.map((range) => `${BLOCKS}${range.name}/`));
+}

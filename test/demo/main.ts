@@ -1,0 +1,237 @@
+/**
+ * `npm run demo`: the main job on real parts. Two simulated nodes (a network namespace with an Open vSwitch each), a
+ * switch, a VLAN with its gateway, etcd, and a small server that plays the Kubernetes API. Nothing is left behind.
+ */
+import { startCapture } from '../support/capture.ts';
+import { startFabric, type Fabric } from '../support/fabric.ts';
+import { newScope, type Scope } from '../support/netns.ts';
+import { startNode, type AddedPod, type SimulatedNode } from '../support/node.ts';
+import { must, sleep } from '../support/proc.ts';
+import { startPodServer, type PodServer } from './pod-server.ts';
+import { bold, chapter, end, expect, show, step } from './story.ts';
+import { tcpTransfer } from './transfer.ts';
+
+const RANGE = '10.20.0.0/22';
+const GATEWAY = '10.20.0.1';
+const VLAN = 120;
+
+interface World {
+  readonly fabric: Fabric;
+  readonly api: PodServer;
+  readonly a: SimulatedNode;
+  readonly b: SimulatedNode;
+}
+
+/** Runs cnictl as an operator does, and shows it. */
+async function cnictl(
+  { fabric }: Pick<World, 'fabric'>,
+  expected: number,
+  ...args: string[]
+): Promise<string> {
+  show(bold(`$ cnictl ${args.join(' ')}`));
+  const { code, stdout, stderr } = await fabric.cnictl(...args);
+  show(stdout + stderr);
+  expect(code === expected, `cnictl ended with status ${String(code)}: expected ${expected}`);
+  return stdout;
+}
+
+async function build(scope: Scope): Promise<World> {
+  chapter('A cluster in network namespaces');
+  const fabric = await step(
+    'etcd, a physical switch and the gateway 10.20.0.1 on VLAN 120 are up',
+    async () => scope.use(await startFabric({ gateways: [{ vlan: VLAN, address: `${GATEWAY}/22` }] })),
+  );
+  const api = await step('a server that speaks the Kubernetes API for pods is up', async () =>
+    scope.use(await startPodServer(fabric, await scope.tempDir())),
+  );
+  const [a, b] = await step('two nodes are up, each with an Open vSwitch bridge br-cell and its uplink', () =>
+    Promise.all(['node-a', 'node-b'].map(async (name) => scope.use(await startNode(fabric, name)))),
+  );
+  expect(a !== undefined && b !== undefined, 'a node did not start');
+  return { fabric, api, a, b };
+}
+
+async function addRange(world: World): Promise<void> {
+  chapter('The operator adds a range');
+  await step('a /22 on VLAN 120 is added', () =>
+    cnictl(
+      world,
+      0,
+      'range',
+      'add',
+      RANGE,
+      '--gateway',
+      GATEWAY,
+      '--name',
+      'blue',
+      '--vlan',
+      `${VLAN}`,
+      '--cooldown',
+      '2s',
+    ),
+  );
+  await step('a range that overlaps with it is refused', () =>
+    cnictl(world, 2, 'range', 'add', '10.20.2.0/24', '--gateway', '10.20.2.1'),
+  );
+}
+
+async function addPod(world: World, node: SimulatedNode, name: string): Promise<AddedPod> {
+  const pod = await node.addPod(name);
+  await world.api.put({ namespace: 'default', name, uid: pod.uid, node: node.name, ip: pod.ip });
+  return pod;
+}
+
+async function addPods(world: World): Promise<AddedPod[]> {
+  chapter('Pods are made: the runtime executes the plugin for each');
+  const pods: AddedPod[] = [];
+  for (const [node, name] of [
+    [world.a, 'web-1'],
+    [world.a, 'web-2'],
+    [world.b, 'db-1'],
+    [world.b, 'db-2'],
+  ] as const) {
+    await step(`pod ${name} gets its interface on ${node.name}`, async () => {
+      const pod = await addPod(world, node, name);
+      pods.push(pod);
+      show(await pod.ns.exec('ip', '-brief', 'address', 'show', 'eth0'));
+    });
+  }
+  await step('every address is different, and each node gives from a block of its own', () => {
+    expect(new Set(pods.map((pod) => pod.ip)).size === pods.length, 'two pods have one address');
+    return cnictl(world, 0, 'block', 'list');
+  });
+  return pods;
+}
+
+async function talk(world: World, pods: readonly AddedPod[]): Promise<void> {
+  chapter('Pods talk');
+  const [web, , db] = pods;
+  expect(web !== undefined && db !== undefined, 'pods are missing');
+  await step(`web-1 on node-a pings db-1 on node-b (${db.ip})`, () =>
+    web.ns.exec('ping', '-c2', '-i0.2', '-W2', db.ip),
+  );
+  await step(`web-1 pings the gateway ${GATEWAY}`, () => web.ns.exec('ping', '-c2', '-i0.2', '-W2', GATEWAY));
+  for (const [from, to, what] of [
+    [web, db, 'web-1 → db-1'],
+    [db, web, 'db-1 → web-1'],
+  ] as const) {
+    await step(`4 MB over TCP, ${what}, arrive whole`, () =>
+      tcpTransfer(from.ns, to.ns, to.ip, 4 * 1024 * 1024),
+    );
+  }
+  await step('the tables tell who has what', async () => {
+    await cnictl(world, 0, 'range', 'list');
+    await cnictl(world, 0, 'ip', 'list');
+  });
+}
+
+async function crash(world: World, pods: readonly AddedPod[]): Promise<readonly string[]> {
+  chapter('node-b loses power: no DEL is ever called');
+  const lost = pods.slice(2);
+  await step('node-b is gone, and its pods from the API server', async () => {
+    await world.b.crash();
+    for (const pod of lost) await world.api.remove('default', pod.name);
+  });
+  await step('check finds just its two addresses', async () => {
+    const report = JSON.parse(
+      await cnictl(world, 1, 'check', '--kubeconfig', world.api.kubeconfig, '--grace', '1s', '-o', 'json'),
+    ) as { leaked: { ip: string }[] };
+    const found = report.leaked.map((each) => each.ip).sort();
+    const expected = lost.map((pod) => pod.ip).sort();
+    expect(found.join() === expected.join(), `check found ${found.join()}: expected ${expected.join()}`);
+  });
+  const addresses = lost.map((pod) => pod.ip);
+  await step('an address that lives is not released', async () => {
+    const alive = pods[0]?.ip ?? '';
+    await cnictl(world, 2, 'release', alive, '--yes', '--kubeconfig', world.api.kubeconfig);
+  });
+  await step('release frees the leaked ones', () =>
+    cnictl(world, 0, 'release', ...addresses, '--yes', '--kubeconfig', world.api.kubeconfig),
+  );
+  await step('check finds nothing any more', () =>
+    cnictl(world, 0, 'check', '--kubeconfig', world.api.kubeconfig, '--grace', '0s'),
+  );
+  return addresses;
+}
+
+async function reuse(
+  scope: Scope,
+  world: World,
+  pods: readonly AddedPod[],
+  freed: readonly string[],
+): Promise<void> {
+  chapter('node-b comes back, and a freed address is given out again');
+  const [web] = pods;
+  expect(web !== undefined, 'web-1 is missing');
+  const again = await step('node-b is up again', async () =>
+    scope.use(await startNode(world.fabric, 'node-b')),
+  );
+  const capture = scope.use(await startCapture(web.ns.name, 'eth0', 'arp'));
+  await sleep(2000);
+  await step('its pods use up the block, and get the freed addresses too, the oldest last', async () => {
+    const ips: string[] = [];
+    while (ips.length < 16 && !freed.every((ip) => ips.includes(ip))) {
+      ips.push((await addPod(world, again, `job-${ips.length + 1}`)).ip);
+    }
+    expect(
+      freed.every((ip) => ips.includes(ip)),
+      `given were ${ips.join(', ')}: expected ${freed.join(', ')} among them`,
+    );
+    show(`given: ${ips.join(', ')}`);
+  });
+  await step('web-1, a neighbour on node-a, heard the gratuitous ARP for each', async () => {
+    await sleep(300);
+    const lines = await capture.stop();
+    for (const ip of freed) {
+      const line = lines.find((each) => each.includes(`who-has ${ip} `) && each.includes(`tell ${ip}`));
+      expect(line !== undefined, `no gratuitous ARP for ${ip} was heard`);
+      show(line);
+    }
+  });
+  await step('web-1 reaches it at the new place', () =>
+    web.ns.exec('ping', '-c2', '-i0.2', '-W2', freed[0] ?? ''),
+  );
+}
+
+async function remove(world: World, pods: readonly AddedPod[]): Promise<void> {
+  chapter('Pods end');
+  await step('the pods of node-a are removed: interface, port and address are gone', async () => {
+    for (const pod of pods.slice(0, 2)) {
+      await world.a.delPod(pod);
+      await world.api.remove('default', pod.name);
+    }
+    const ports = await world.a.ovs.vsctl('list-ports', 'br-cell');
+    expect(ports.trim() === 'uplink0', `bridge br-cell has ${ports}: expected only uplink0`);
+  });
+  await step('the state of it all', () => cnictl(world, 0, 'status'));
+}
+
+async function main(): Promise<number> {
+  const scope = newScope();
+  let problem: unknown;
+  try {
+    const world = await build(scope);
+    await addRange(world);
+    const pods = await addPods(world);
+    await talk(world, pods);
+    const freed = await crash(world, pods);
+    await reuse(scope, world, pods, freed);
+    await remove(world, pods);
+  } catch (error) {
+    problem = error instanceof Error ? error : new Error(String(error));
+  }
+  try {
+    await step('everything that the demo made is removed', async () => {
+      await scope.close();
+      const left = (await must('ip', ['netns', 'list']))
+        .split('\n')
+        .filter((name) => name.startsWith(`cn-${process.pid}-`));
+      expect(left.length === 0, `namespaces are left: ${left.join(', ')}`);
+    });
+  } catch (error) {
+    problem ??= error instanceof Error ? error : new Error(String(error));
+  }
+  return end(problem);
+}
+
+process.exitCode = await main();

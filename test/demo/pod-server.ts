@@ -1,0 +1,54 @@
+import { join } from 'node:path';
+import { REPOSITORY } from '../support/cni.ts';
+import type { Fabric } from '../support/fabric.ts';
+import { must, startDaemon } from '../support/proc.ts';
+
+export interface DemoPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly node: string;
+  readonly ip: string;
+}
+
+/** The test API server as a process in the fabric's namespace, where cnictl reaches it. */
+export interface PodServer {
+  readonly kubeconfig: string;
+  put(pod: DemoPod): Promise<void>;
+  remove(namespace: string, name: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** One HTTP request from inside the fabric; the pods' names are plain. */
+const REQUEST = `
+const [url, method, body] = process.argv.slice(1);
+fetch(url, { method, ...(body && { body }) }).then((reply) => {
+  if (!reply.ok) { console.error(reply.status); process.exit(1); }
+});
+`;
+
+export async function startPodServer(fabric: Fabric, dir: string): Promise<PodServer> {
+  const kubeconfig = join(dir, 'kubeconfig');
+  const program = join(REPOSITORY, 'test/support/kube-api-main.ts');
+  const daemon = await startDaemon(
+    process.execPath,
+    ['--import', 'tsx', program, '--port', '0', '--kubeconfig', kubeconfig],
+    (it) => /^http\S+\s/m.test(it.output()),
+    { netns: fabric.ns.name, cwd: REPOSITORY },
+  );
+  const [url] = daemon.output().split('\n');
+  const request = (method: string, namespace: string, name: string, body = ''): Promise<string> =>
+    must(process.execPath, ['-e', REQUEST, `${url ?? ''}/_test/pods/${namespace}/${name}`, method, body], {
+      netns: fabric.ns.name,
+    });
+  return {
+    kubeconfig,
+    put: async ({ namespace, name, ...rest }) => {
+      await request('PUT', namespace, name, JSON.stringify(rest));
+    },
+    remove: async (namespace, name) => {
+      await request('DELETE', namespace, name);
+    },
+    stop: () => daemon.stop(),
+  };
+}

@@ -1,0 +1,55 @@
+/** Tells a demo step by step, and remembers whether every step held. */
+const colour = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
+const paint =
+  (code: number) =>
+  (text: string): string =>
+    colour ? `\u001b[${code}m${text}\u001b[0m` : text;
+export const bold = paint(1);
+export const dim = paint(2);
+const red = paint(31);
+const green = paint(32);
+const cyan = paint(36);
+
+let steps = 0;
+let failed = 0;
+
+export function chapter(title: string): void {
+  console.log(`\n${bold(cyan(`== ${title}`))}`);
+}
+
+/** Text that somebody typed or a program printed. */
+export function show(text: string): void {
+  for (const line of text.trimEnd().split('\n')) console.log(dim('   │ ') + line);
+}
+
+/** One thing that must hold. Throwing means that it did not; the story ends there, for later steps rest on it. */
+export async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
+  steps++;
+  const started = performance.now();
+  try {
+    const result = await work();
+    console.log(`${green(' ✓')} ${what} ${dim(`(${Math.round(performance.now() - started)} ms)`)}`);
+    return result;
+  } catch (error) {
+    failed++;
+    console.log(`${red(' ✗')} ${what}`);
+    throw error;
+  }
+}
+
+/** Makes a step fail, saying what was expected. */
+export function expect(holds: boolean, otherwise: string): asserts holds {
+  if (!holds) throw new Error(otherwise);
+}
+
+/** The last line, and the exit status. */
+export function end(error: unknown): number {
+  if (error !== undefined) show(red(error instanceof Error ? error.message : String(error)));
+  const held = failed === 0 && error === undefined && steps > 0;
+  console.log(
+    held
+      ? `\n${bold(green(`Every step held: ${steps} of ${steps}.`))}`
+      : `\n${bold(red(`Not every step held: ${steps - Math.max(failed, 1)} of at least ${steps}.`))}`,
+  );
+  return held ? 0 : 1;
+}

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Makes this machine ready for `npm run demo`, `npm test` or `npm run bench`: Debian packages, npm packages, dist/.
+# Usage: setup.sh demo|test|bench. Says what it installs and why; quick when there is nothing to do.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+purpose=${1:-}
+say() { printf 'setup: %s\n' "$*" >&2; }
+refuse() {
+  say "$1"
+  shift
+  for line in "$@"; do say "  $line"; done
+  exit 1
+}
+
+# package | a file it brings | what it is for
+demo_packages='
+etcd-server|/usr/bin/etcd|the store of ranges and addresses
+etcd-client|/usr/bin/etcdctl|to look into that store
+openvswitch-switch|/usr/sbin/ovs-vswitchd|the bridge that pods are attached to
+iproute2|/sbin/ip|network namespaces that play the nodes and pods
+iputils-ping|/bin/ping|ping between pods
+iputils-arping|/usr/bin/arping|to ask who has an address
+tcpdump|/usr/bin/tcpdump|to see gratuitous ARP on the wire
+ethtool|/sbin/ethtool|to read the offload settings of links'
+test_packages="$demo_packages
+iperf3|/usr/bin/iperf3|TCP and UDP transfers between pods
+containernetworking-plugins|/usr/lib/cni/bridge|the stock CNI plugins that ours is tested with and measured against
+podman|/usr/bin/podman|a real container runtime that speaks CNI
+runc|/usr/sbin/runc|what podman and containerd start containers with
+containerd|/usr/bin/containerd|the runtime that most Kubernetes nodes have
+busybox-static|/bin/busybox|the only file of the test container's image
+openssl|/usr/bin/openssl|certificates for etcd over TLS"
+
+case $purpose in
+demo) packages=$demo_packages ;;
+test | bench) packages=$test_packages ;;
+*) refuse "usage: setup.sh demo|test|bench" ;;
+esac
+
+node_major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
+if [[ -z $node_major || $node_major -lt 20 ]]; then
+  refuse "Node 20 or later is needed; found: $(node --version 2>/dev/null || echo none)." \
+    "https://nodejs.org/en/download has packages for Debian."
+fi
+if [[ $EUID -ne 0 ]]; then
+  refuse "root is needed: the $purpose makes network namespaces and runs Open vSwitch." \
+    "Run it as root on a machine you can spare, e.g. sudo npm run $purpose, or in a privileged container." \
+    "Without root these still work: npm run ok (checks and unit tests), npm run build."
+fi
+
+missing=()
+while IFS='|' read -r package file reason; do
+  [[ -z $package || -e $file || -e /usr$file ]] && continue
+  [[ ${#missing[@]} -eq 0 ]] && say "this machine lacks what the $purpose needs:"
+  say "  $package: $reason"
+  missing+=("$package")
+done <<<"$packages"
+
+# The distribution would start etcd, Open vSwitch and containerd as services on install; the tests start their own.
+install_packages() (
+  policy=/usr/sbin/policy-rc.d
+  kept=$policy.before-cellnet
+  restore() {
+    rm -f "$policy"
+    if [[ -e $kept || -L $kept ]]; then mv "$kept" "$policy"; fi
+  }
+  trap restore EXIT
+  trap 'exit 1' INT TERM HUP
+  if [[ -e $policy || -L $policy ]]; then mv "$policy" "$kept"; fi
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 0755 "$policy"
+  export DEBIAN_FRONTEND=noninteractive
+  log=$(mktemp)
+  apt=(apt-get -q -y -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3)
+  if ! { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null; then
+    tail -n 30 "$log" >&2
+    rm -f "$log"
+    say "apt-get failed; its last lines are above."
+    exit 1
+  fi
+  rm -f "$log"
+)
+
+if [[ ${#missing[@]} -gt 0 ]]; then
+  if ! command -v apt-get >/dev/null || ! [[ -e /etc/debian_version ]]; then
+    refuse "this is not Debian, so nothing was installed. Install the packages above (or what your distribution calls them)," \
+      "with their programs in PATH, and run it again: Debian 12 is what it is tested on."
+  fi
+  say "installing with apt-get, no service is started: ${missing[*]}"
+  install_packages "${missing[@]}"
+  if [[ -d /run/systemd/system && " ${missing[*]} " =~ \ (etcd-server|openvswitch-switch|containerd)\  ]]; then
+    say "Debian starts their services at the next boot; 'systemctl disable' them if this machine does not need them."
+  fi
+fi
+
+# npm writes node_modules/.package-lock.json last, so it is older than the lock file exactly when npm ci is due.
+if ! [[ -e node_modules/.package-lock.json ]] || [[ package-lock.json -nt node_modules/.package-lock.json ]]; then
+  say "npm ci: the packages that package-lock.json names"
+  npm ci --no-audit --no-fund --loglevel=error >&2 </dev/null
+  touch node_modules/.package-lock.json
+fi
+
+sources=(cni ipam cnictl build.mjs package.json package-lock.json)
+if ! [[ -e dist/package.json ]] || [[ -n $(find "${sources[@]}" -newer dist/package.json -print -quit) ]]; then
+  say "npm run build: the programs in dist/"
+  node build.mjs >&2
+fi

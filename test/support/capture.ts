@@ -1,0 +1,48 @@
+/** Watches the wire: tcpdump on one interface, its lines as text. */
+import { startDaemon, until, type Daemon } from './proc.ts';
+
+export interface Capture {
+  /** The packets so far, one line each, with link-level header: `-e -n -tt`. */
+  lines(): string[];
+  /** The first line that matches, now or within `timeoutMs` (default 5,000); throws an Error with what was seen. */
+  waitFor(pattern: RegExp, timeoutMs?: number): Promise<string>;
+  /** Stops listening; returns all lines. Again: returns them again. */
+  stop(): Promise<string[]>;
+}
+
+const packets = (daemon: Daemon): string[] =>
+  daemon
+    .output()
+    .split('\n')
+    .filter((line) => /^\d+\.\d+ /.test(line));
+
+/**
+ * Starts to capture, and returns when packets are really being seen.
+ * Equivalent to: ip netns exec NETNS tcpdump -i LINK -e -n -tt -l --immediate-mode FILTER
+ */
+export const startCapture = async (netns: string, link: string, filter = ''): Promise<Capture> => {
+  const options = ['-i', link, '-e', '-n', '-tt', '-l', '--immediate-mode', '-s', '256'];
+  const daemon = await startDaemon(
+    'tcpdump',
+    [...options, ...filter.split(' ').filter((word) => word !== '')],
+    (it) => it.output().includes('listening on'),
+    { netns, timeoutMs: 5_000 },
+  );
+  return {
+    lines: () => packets(daemon),
+    waitFor: async (pattern, timeoutMs = 5_000) => {
+      const find = (): string | undefined => packets(daemon).find((line) => pattern.test(line));
+      try {
+        return await until(`a packet like ${String(pattern)} on ${link}`, find, timeoutMs);
+      } catch (error) {
+        throw new Error(`${String(error)}; seen:\n${packets(daemon).join('\n') || 'nothing'}`, {
+          cause: error,
+        });
+      }
+    },
+    stop: async () => {
+      await daemon.stop();
+      return packets(daemon);
+    },
+  };
+};

@@ -1,0 +1,196 @@
+/** A real etcd, private to the test: on a free port of 127.0.0.1, or in a network namespace on an address of its own. */
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { newScope } from './netns.ts';
+import { must, startDaemon, type Daemon } from './proc.ts';
+
+export interface EtcdOptions {
+  /** Holds data and certificates; default: a temporary directory, removed by stop(). */
+  readonly dir?: string;
+  /** Runs inside this network namespace; then on port 2379, and only programs inside reach it. */
+  readonly netns?: string;
+  /** Address to listen on; default 127.0.0.1. */
+  readonly ip?: string;
+  /** Serve TLS, and demand client certificates of a CA made for the purpose. */
+  readonly tls?: boolean;
+  /** Turn authentication on, with this user allowed to read and write every key. */
+  readonly auth?: { readonly username: string; readonly password: string };
+}
+
+export interface Etcd {
+  readonly endpoints: string[];
+  readonly pid: number;
+  /** Of the client, when tls. */
+  readonly caFile?: string;
+  readonly certFile?: string;
+  readonly keyFile?: string;
+  /** Equivalent to: etcdctl ARGS…, as the user of `auth`, inside the namespace. Rejects when its status is not 0. */
+  ctl(...args: string[]): Promise<string>;
+  /** Number of keys below a prefix. */
+  count(prefix: string): Promise<number>;
+  /** It keeps its connections, and answers nothing: SIGSTOP. */
+  pause(): void;
+  resume(): void;
+  /** SIGKILL, keeping its data; start it again with restart(). */
+  kill(): Promise<void>;
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const freePort = (ip: string): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, ip, () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+
+interface Certificates {
+  readonly caFile: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly serverArgs: string[];
+}
+
+/** A CA, a server certificate for `ip`, and a client certificate: P-256 keys, a day's validity. */
+const makeCertificates = async (dir: string, ip: string): Promise<Certificates> => {
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'];
+  const file = (name: string): string => join(dir, name);
+  const issue = async (name: string, extension: string): Promise<void> => {
+    await writeFile(file(`${name}.ext`), extension);
+    await must('openssl', [
+      'req',
+      ...key,
+      '-keyout',
+      file(`${name}.key`),
+      '-out',
+      file(`${name}.csr`),
+      '-subj',
+      `/CN=${name}`,
+    ]);
+    const by = ['-CA', file('ca.crt'), '-CAkey', file('ca.key'), '-CAcreateserial', '-days', '1'];
+    await must('openssl', [
+      'x509',
+      '-req',
+      '-in',
+      file(`${name}.csr`),
+      ...by,
+      '-out',
+      file(`${name}.crt`),
+      '-extfile',
+      file(`${name}.ext`),
+    ]);
+    await chmod(file(`${name}.key`), 0o600);
+  };
+  await must('openssl', [
+    'req',
+    '-x509',
+    ...key,
+    '-keyout',
+    file('ca.key'),
+    '-out',
+    file('ca.crt'),
+    '-subj',
+    '/CN=cellnet test CA',
+  ]);
+  await issue('server', `subjectAltName=IP:${ip}\nextendedKeyUsage=serverAuth,clientAuth\n`);
+  await issue('client', 'extendedKeyUsage=clientAuth\n');
+  const server = ['--cert-file', file('server.crt'), '--key-file', file('server.key')];
+  const trust = ['--client-cert-auth', '--trusted-ca-file', file('ca.crt')];
+  return {
+    caFile: file('ca.crt'),
+    certFile: file('client.crt'),
+    keyFile: file('client.key'),
+    serverArgs: [...server, ...trust],
+  };
+};
+
+/** Starts etcd and returns when it answers. Rejects with ProcError (its log in the message) when it does not in 15 s. */
+export const startEtcd = async (options: EtcdOptions = {}): Promise<Etcd> => {
+  const { netns, ip = '127.0.0.1', auth } = options;
+  const scope = newScope();
+  const dir = options.dir ?? (await scope.tempDir());
+  await mkdir(dir, { recursive: true });
+  const certificates = options.tls === true ? await makeCertificates(dir, ip) : undefined;
+  const [port, peerPort] = netns === undefined ? [await freePort(ip), await freePort(ip)] : [2379, 2380];
+  const endpoint = `${certificates ? 'https' : 'http'}://${ip}:${port}`;
+  const peer = `http://${ip}:${peerPort}`;
+  const args = [
+    ...['--name', 'test', '--data-dir', join(dir, 'data'), '--initial-cluster', `test=${peer}`],
+    ...['--listen-client-urls', endpoint, '--advertise-client-urls', endpoint],
+    ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
+    ...(certificates?.serverArgs ?? []),
+  ];
+  const client = certificates
+    ? ['--cacert', certificates.caFile, '--cert', certificates.certFile, '--key', certificates.keyFile]
+    : [];
+  const inside = { ...(netns === undefined ? {} : { netns }), env: { ETCDCTL_API: '3' } };
+  let user: string[] = [];
+  const ctl = (...words: string[]): Promise<string> =>
+    must('etcdctl', ['--endpoints', endpoint, '--dial-timeout', '5s', ...client, ...user, ...words], inside);
+
+  const start = async (): Promise<Daemon> => {
+    const daemon = await startDaemon(
+      'etcd',
+      args,
+      (it) => it.output().includes('ready to serve client requests'),
+      inside,
+    );
+    await ctl('endpoint', 'health');
+    return daemon;
+  };
+  let daemon: Daemon;
+  try {
+    daemon = await start();
+    scope.defer(() => daemon.stop());
+    if (auth) {
+      await enableAuth(ctl, auth);
+      user = ['--user', `${auth.username}:${auth.password}`];
+    }
+  } catch (error) {
+    await scope.close();
+    throw error;
+  }
+  return {
+    endpoints: [endpoint],
+    get pid() {
+      return daemon.pid;
+    },
+    ...(certificates && {
+      caFile: certificates.caFile,
+      certFile: certificates.certFile,
+      keyFile: certificates.keyFile,
+    }),
+    ctl,
+    count: async (prefix) => {
+      const answer: unknown = JSON.parse(await ctl('get', '--prefix', prefix, '--keys-only', '-w', 'json'));
+      return typeof answer === 'object' && answer !== null && 'count' in answer ? Number(answer.count) : 0;
+    },
+    pause: () => daemon.signal('SIGSTOP'),
+    resume: () => daemon.signal('SIGCONT'),
+    kill: () => daemon.stop(0),
+    restart: async () => {
+      await daemon.stop();
+      daemon = await start();
+    },
+    stop: () => scope.close(),
+  };
+};
+
+const enableAuth = async (
+  ctl: Etcd['ctl'],
+  { username, password }: { username: string; password: string },
+): Promise<void> => {
+  await ctl('user', 'add', `root:${password}`);
+  await ctl('user', 'grant-role', 'root', 'root');
+  if (username !== 'root') {
+    await ctl('role', 'add', 'cellnet');
+    await ctl('role', 'grant-permission', 'cellnet', '--prefix=true', 'readwrite', '');
+    await ctl('user', 'add', `${username}:${password}`);
+    await ctl('user', 'grant-role', username, 'cellnet');
+  }
+  await ctl('auth', 'enable');
+};

@@ -1,0 +1,47 @@
+import type http from 'node:http';
+import type { KubeObject, PodOptions } from './kube-api-objects.ts';
+
+export interface Changes {
+  /** Takes a whole object, or what makes one. */
+  readonly putPod: (pod: KubeObject | PodOptions) => KubeObject;
+  readonly deletePod: (namespace: string, name: string) => boolean;
+  /** Ends it: Succeeded or Failed, still listed, its addresses still in its status. */
+  readonly finishPod: (namespace: string, name: string, phase?: 'Succeeded' | 'Failed') => void;
+  readonly putNode: (node: KubeObject) => KubeObject;
+}
+
+export const isAdminPath = (path: string): boolean => path.startsWith('/_test/');
+
+/**
+ * Changes the cluster from outside the process: PUT (a whole object, or the options of `pod` in kube-api-objects.ts) and
+ * DELETE of /_test/pods/NAMESPACE/NAME, PUT of /_test/nodes/NAME (a whole object).
+ */
+export async function serveAdmin(
+  req: http.IncomingMessage,
+  res: http.ServerResponse,
+  path: string,
+  changes: Changes,
+): Promise<void> {
+  let text = '';
+  for await (const chunk of req) text += String(chunk);
+  const [code, answer] = change(req.method ?? '', path, text, changes);
+  res.writeHead(code, { 'content-type': 'application/json' });
+  res.end(`${JSON.stringify(answer)}\n`);
+}
+
+function change(
+  method: string,
+  path: string,
+  text: string,
+  { putPod, deletePod, putNode }: Changes,
+): [number, unknown] {
+  const [, , resource, ...names] = path.split('/').map(decodeURIComponent);
+  const [namespace, name] = names;
+  const body = JSON.parse(text === '' ? '{}' : text) as KubeObject | Partial<PodOptions>;
+  if (resource === 'nodes' && method === 'PUT' && 'metadata' in body) return [200, putNode(body)];
+  if (resource !== 'pods' || namespace === undefined || name === undefined)
+    return [404, { error: 'no such path' }];
+  if (method === 'PUT') return [200, putPod('metadata' in body ? body : { ...body, namespace, name })];
+  if (method === 'DELETE') return [deletePod(namespace, name) ? 200 : 404, {}];
+  return [405, { error: 'PUT or DELETE' }];
+}

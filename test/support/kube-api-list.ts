@@ -1,0 +1,156 @@
+/* Lists in pages and watches, as k8s.io/apiserver answers them over etcd. */
+import type { ServerResponse } from 'node:http';
+import type { RequestInfo } from './kube-api-faults.ts';
+import { status, type KubeObject } from './kube-api-objects.ts';
+import { lowerBound, type Clock, type Collection, type WatchEvent } from './kube-api-store.ts';
+
+export interface Listed {
+  readonly collection: Collection;
+  readonly clock: Clock;
+  /** Of an item. */
+  readonly kind: string;
+  readonly namespace?: string;
+}
+
+/** In a token: whatever is newest when it comes. */
+const NOW = -1;
+
+interface Token {
+  readonly revision: number;
+  /** The first key of the next page. */
+  readonly start: string;
+  readonly page: number;
+}
+
+const encodeToken = (token: Token): string => Buffer.from(JSON.stringify(token)).toString('base64url');
+
+/** @returns status code and body */
+export function answerList(request: RequestInfo, listed: Listed): [number, unknown] {
+  const { query } = request;
+  const limit = Number(query.get('limit') ?? 0);
+  if (!Number.isInteger(limit) || limit < 0)
+    return [400, badRequest(`limit: Invalid value: "${query.get('limit') ?? ''}"`)];
+  const given = query.get('continue') ?? '';
+  const version = query.get('resourceVersion') ?? '';
+  if (given !== '' && version !== '') {
+    return [400, badRequest('specifying resource version is not allowed when using continue')];
+  }
+  const token = given === '' ? { revision: NOW, start: '', page: 1 } : decodeToken(given);
+  if (token === undefined) return [400, badRequest('continue key is not valid')];
+  if (token.revision !== NOW && token.revision < listed.clock.compacted) return [410, expired(token)];
+  const selector = parseSelector(query.get('fieldSelector'));
+  if (selector === 'unsupported') return [400, badRequest('field label not supported')];
+  // "Any" version comes from the watch cache, which ignores the limit.
+  return [200, page(token, version === '0' ? 0 : limit, selector, listed)];
+}
+
+type Selector = ((object: KubeObject) => boolean) | undefined;
+
+function page(
+  { revision: at, start, page: number }: Token,
+  limit: number,
+  selector: Selector,
+  listed: Listed,
+): unknown {
+  const { collection, kind, namespace } = listed;
+  const revision = at === NOW ? listed.clock.revision : at;
+  const all = collection.keysAt(revision);
+  const keys = namespace === undefined ? all : all.filter((key) => key.startsWith(`${namespace}/`));
+  const items: unknown[] = [];
+  let i = lowerBound(keys, start);
+  for (; i < keys.length && (limit === 0 || items.length < limit); i++) {
+    const object = collection.get(keys[i] as string, revision);
+    if (object !== undefined && (selector?.(object) ?? true)) items.push(asItem(object));
+  }
+  const next = keys[i];
+  const metadata = {
+    resourceVersion: String(revision),
+    ...(next === undefined ? {} : { continue: encodeToken({ revision, start: next, page: number + 1 }) }),
+    // Unknown, and so not said, where a selector leaves out some.
+    ...(next === undefined || selector !== undefined ? {} : { remainingItemCount: keys.length - i }),
+  };
+  return { kind: `${kind}List`, apiVersion: 'v1', metadata, items };
+}
+
+/** The items of a typed list carry neither kind nor apiVersion. */
+function asItem({ metadata, spec, status: state }: KubeObject): unknown {
+  return { metadata, spec, status: state };
+}
+
+function decodeToken(text: string): Token | undefined {
+  try {
+    return JSON.parse(Buffer.from(text, 'base64url').toString()) as Token;
+  } catch {
+    return undefined;
+  }
+}
+
+const badRequest = (message: string): unknown => status(400, 'BadRequest', message);
+
+/** With the token that the real server offers too: to go on at a newer moment, which mixes two. */
+function expired({ start, page: number }: Token): unknown {
+  const message =
+    'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.';
+  const inconsistent = encodeToken({ revision: NOW, start, page: number });
+  return status(410, 'Expired', message, { metadata: { continue: inconsistent } });
+}
+
+function parseSelector(text: string | null): Selector | 'unsupported' {
+  if (text === null || text === '') return undefined;
+  const [, field, value] = /^(spec\.nodeName|metadata\.name|metadata\.namespace)==?(.*)$/.exec(text) ?? [];
+  if (field === undefined) return 'unsupported';
+  return ({ metadata, spec }) => {
+    if (field === 'spec.nodeName') return (spec?.['nodeName'] ?? '') === value;
+    return (field === 'metadata.name' ? metadata.name : metadata.namespace) === value;
+  };
+}
+
+const BOOKMARK_MS = 1000;
+
+/** One JSON object a line, until the client goes or `timeoutSeconds` pass. */
+export function answerWatch(res: ServerResponse, { query }: RequestInfo, listed: Listed): Promise<void> {
+  const { collection, clock, namespace, kind } = listed;
+  res.writeHead(200, { 'content-type': 'application/json' });
+  const line = (type: string, object: unknown): void =>
+    void res.write(`${JSON.stringify({ type, object })}\n`);
+  const since = Number(query.get('resourceVersion') ?? 0);
+  if (since !== 0 && since < clock.compacted) {
+    line('ERROR', status(410, 'Expired', `too old resource version: ${since} (${clock.compacted})`));
+    res.end();
+    return Promise.resolve();
+  }
+  const selector = parseSelector(query.get('fieldSelector'));
+  const mine = ({ object }: Pick<WatchEvent, 'object'>): boolean =>
+    (namespace === undefined || object.metadata.namespace === namespace) &&
+    (typeof selector !== 'function' || selector(object));
+  const show = (event: WatchEvent): void => {
+    if (mine(event)) line(event.type, event.object);
+  };
+  res.flushHeaders();
+  if (since === 0) {
+    for (const key of collection.keysAt(clock.revision)) {
+      const object = collection.get(key);
+      if (object !== undefined && mine({ object })) line('ADDED', object);
+    }
+  } else collection.eventsAfter(since).forEach(show);
+  const stop = collection.watch(show);
+  const bookmark = (): void =>
+    line('BOOKMARK', {
+      kind,
+      apiVersion: 'v1',
+      metadata: { resourceVersion: String(clock.revision), creationTimestamp: null },
+    });
+  const timers = [
+    ...(query.get('allowWatchBookmarks') === 'true' ? [setInterval(bookmark, BOOKMARK_MS)] : []),
+    ...(query.has('timeoutSeconds')
+      ? [setTimeout(() => res.end(), Number(query.get('timeoutSeconds')) * 1000)]
+      : []),
+  ];
+  return new Promise((resolve) => {
+    res.on('close', () => {
+      stop();
+      timers.forEach(clearTimeout);
+      resolve();
+    });
+  });
+}

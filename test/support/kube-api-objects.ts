@@ -1,0 +1,138 @@
+/** Objects as a Kubernetes API server writes them (core/v1), as far as anything of ours looks at them. */
+import { randomUUID } from 'node:crypto';
+
+export interface ObjectMeta {
+  name: string;
+  namespace?: string;
+  uid: string;
+  creationTimestamp: string;
+  resourceVersion?: string;
+  deletionTimestamp?: string;
+  annotations?: Record<string, string>;
+  labels?: Record<string, string>;
+  [more: string]: unknown;
+}
+
+export interface KubeObject {
+  kind: string;
+  apiVersion: 'v1';
+  metadata: ObjectMeta;
+  spec?: Record<string, unknown>;
+  status?: Record<string, unknown>;
+}
+
+export interface PodOptions {
+  readonly namespace?: string;
+  readonly name: string;
+  readonly uid?: string;
+  /** Absent: not scheduled yet. */
+  readonly node?: string;
+  readonly ip?: string;
+  /** All addresses of a dual-stack pod; the first is `status.podIP`. */
+  readonly ips?: readonly string[];
+  readonly phase?: string;
+  readonly hostNetwork?: boolean;
+  readonly createdAt?: string;
+  readonly deletionTimestamp?: string;
+  /** Makes it the mirror of a static pod with this UID. */
+  readonly configHash?: string;
+  readonly labels?: Record<string, string>;
+}
+
+const CREATED = '2026-01-31T12:00:00Z';
+
+export function pod(options: PodOptions): KubeObject {
+  const { namespace = 'default', name, uid = randomUUID(), node, hostNetwork, configHash } = options;
+  const ips = options.ips ?? (options.ip === undefined ? [] : [options.ip]);
+  return {
+    kind: 'Pod',
+    apiVersion: 'v1',
+    metadata: {
+      name,
+      namespace,
+      uid,
+      creationTimestamp: options.createdAt ?? CREATED,
+      ...(options.deletionTimestamp === undefined ? {} : { deletionTimestamp: options.deletionTimestamp }),
+      ...(options.labels === undefined ? {} : { labels: options.labels }),
+      ...(configHash === undefined ? {} : { annotations: mirrorAnnotations(configHash) }),
+    },
+    spec: {
+      containers: [{ name: 'main', image: 'registry.example/app:1', resources: {} }],
+      ...(node === undefined ? {} : { nodeName: node }),
+      ...(hostNetwork === true ? { hostNetwork: true } : {}),
+    },
+    status: {
+      phase: options.phase ?? (node === undefined ? 'Pending' : 'Running'),
+      ...(ips.length === 0 ? {} : { podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) }),
+    },
+  };
+}
+
+const mirrorAnnotations = (hash: string): Record<string, string> => ({
+  'kubernetes.io/config.hash': hash,
+  'kubernetes.io/config.mirror': hash,
+  'kubernetes.io/config.seen': CREATED,
+  'kubernetes.io/config.source': 'file',
+});
+
+/** The mirror of a static pod: its name ends in the node's, and CNI knew it by `configHash`. */
+export function staticPod(
+  options: PodOptions & { readonly node: string; readonly configHash: string },
+): KubeObject {
+  return pod({ namespace: 'kube-system', ...options, name: `${options.name}-${options.node}` });
+}
+
+/** A pod in the node's own network: its address is the node's. */
+export function hostNetworkPod(options: PodOptions & { readonly node: string }): KubeObject {
+  return pod({ ...options, hostNetwork: true });
+}
+
+export function node(options: {
+  readonly name: string;
+  readonly uid?: string;
+  readonly ready?: boolean;
+}): KubeObject {
+  const { name, uid = randomUUID(), ready = true } = options;
+  return {
+    kind: 'Node',
+    apiVersion: 'v1',
+    metadata: { name, uid, creationTimestamp: CREATED },
+    spec: {},
+    status: {
+      conditions: [
+        { type: 'MemoryPressure', status: 'False' },
+        { type: 'Ready', status: ready ? 'True' : 'Unknown' },
+      ],
+    },
+  };
+}
+
+export function namespace(name: string, uid: string = randomUUID()): KubeObject {
+  return {
+    kind: 'Namespace',
+    apiVersion: 'v1',
+    metadata: { name, uid, creationTimestamp: CREATED },
+    spec: { finalizers: ['kubernetes'] },
+    status: { phase: 'Active' },
+  };
+}
+
+/** meta/v1 Status. */
+export function status(
+  code: number,
+  reason: string,
+  message: string,
+  more: { readonly details?: Record<string, unknown>; readonly metadata?: Record<string, unknown> } = {},
+): Record<string, unknown> {
+  const { details, metadata = {} } = more;
+  return {
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata,
+    status: 'Failure',
+    message,
+    reason,
+    ...(details === undefined ? {} : { details }),
+    code,
+  };
+}

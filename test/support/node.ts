@@ -1,0 +1,177 @@
+/**
+ * One simulated node: a network namespace with an Open vSwitch of its own, bridge br-cell (userspace datapath), an
+ * uplink to the fabric's switch, and a leg on the management network where etcd is.
+ *
+ * Plugins run as on a node: in the node's namespace, by `ip netns exec`. That gives them a mount namespace with the
+ * node's /sys; entries of /run/netns stay visible, so the pods' namespaces are found by their paths. What a node has
+ * for itself on a real machine comes by environment: CELLNET_NODE, CELLNET_STATE_DIR, CELLNET_CONFIG, CELLNET_OVSDB.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cni, OUR_PLUGINS, podArgs, type CniCall, type CniOutcome, type CniReply, type Verb } from './cni.ts';
+import type { Fabric, Legs, Ovs } from './fabric.ts';
+import { makeNamespace, newScope, uniqueName, type Namespace } from './netns.ts';
+import { startOvs } from './ovs.ts';
+
+export interface Pod {
+  readonly name: string;
+  readonly uid: string;
+  readonly containerId: string;
+  readonly ifname: string;
+  readonly ns: Namespace;
+}
+
+export interface AddedPod extends Pod {
+  readonly result: CniReply;
+  /** First address, without prefix length. */
+  readonly ip: string;
+  readonly mac: string;
+  /** Wall time of the ADD process. */
+  readonly ms: number;
+}
+
+export interface PodOptions {
+  readonly ifname?: string;
+  readonly uid?: string;
+  readonly containerId?: string;
+}
+
+export interface SimulatedNode extends Legs {
+  readonly name: string;
+  readonly ns: Namespace;
+  readonly ovs: Ovs;
+  readonly stateDir: string;
+  /** What every cellnet program on this node gets. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The plugin's configuration on this node, everything inline; `changes` replace top-level keys. */
+  networkConfig(changes?: Readonly<Record<string, unknown>>): Record<string, unknown>;
+  /** A pod's namespace, nothing attached yet. It goes away with the node. */
+  makePod(name: string, options?: PodOptions): Promise<Pod>;
+  /** Calls a plugin (default: cellnet) for a pod; whatever the outcome. */
+  call(verb: Verb, pod: Pod, call?: CniCall & { readonly plugin?: string }): Promise<CniOutcome>;
+  /** makePod and ADD. Rejects with what the plugin said when it fails; the pod's namespace is then gone. */
+  addPod(
+    name: string,
+    options?: PodOptions & { readonly config?: Record<string, unknown> },
+  ): Promise<AddedPod>;
+  /** DEL, then removes the namespace. Rejects when DEL fails. */
+  delPod(pod: Pod, call?: CniCall): Promise<void>;
+  /** Power cut: Open vSwitch and all namespaces are gone, DEL is never called, etcd keeps what it had. */
+  crash(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const BRIDGE = 'br-cell';
+
+/** A 64-digit container ID, as containerd's. */
+export const newContainerId = (): string => randomBytes(32).toString('hex');
+
+/** Starts a node on the fabric, in about half a second. On failure nothing is left. */
+export const startNode = async (fabric: Fabric, name: string): Promise<SimulatedNode> => {
+  const scope = newScope();
+  try {
+    const dir = await scope.tempDir();
+    const stateDir = join(dir, 'state');
+    await mkdir(stateDir);
+    await mkdir(join(dir, 'ovs'));
+    const ns = scope.use(await makeNamespace(uniqueName(name)));
+    const legs = await fabric.connect(ns);
+    scope.defer(() =>
+      fabric.ovs.vsctl('--if-exists', 'del-port', 'phys', legs.switchPort).then(() => undefined),
+    );
+    const ovs = scope.use(await startOvs({ netns: ns.name, dir: join(dir, 'ovs') }));
+    await ovs.vsctl(
+      'add-br',
+      BRIDGE,
+      '--',
+      'set',
+      'bridge',
+      BRIDGE,
+      'datapath_type=netdev',
+      'fail_mode=standalone',
+    );
+    await ovs.vsctl('add-port', BRIDGE, 'uplink0');
+
+    const etcd = etcdSettings(fabric);
+    const configFile = join(dir, 'config.json');
+    await writeFile(
+      configFile,
+      JSON.stringify({ etcd, node: name, bridge: BRIDGE, ovsdb: ovs.remote, agent: false }),
+    );
+    const env = {
+      CELLNET_NODE: name,
+      CELLNET_STATE_DIR: stateDir,
+      CELLNET_CONFIG: configFile,
+      CELLNET_OVSDB: ovs.remote,
+    };
+    return makeNode({ name, ns, ovs, stateDir, env, ...legs }, etcd, () => scope.close(), (undo) => scope.defer(undo));
+  } catch (error) {
+    await scope.close();
+    throw error;
+  }
+};
+
+const etcdSettings = ({ etcd }: Fabric): Record<string, unknown> => ({
+  endpoints: etcd.endpoints,
+  ...(etcd.caFile !== undefined && { caFile: etcd.caFile, certFile: etcd.certFile, keyFile: etcd.keyFile }),
+});
+
+type NodeParts = Pick<SimulatedNode, 'name' | 'ns' | 'ovs' | 'stateDir' | 'env' | keyof Legs>;
+
+const makeNode = (
+  parts: NodeParts,
+  etcd: Record<string, unknown>,
+  stop: () => Promise<void>,
+  defer: (undo: () => Promise<void>) => void,
+): SimulatedNode => {
+  const node: SimulatedNode = {
+    ...parts,
+    networkConfig: (changes = {}) => ({
+      cniVersion: '1.1.0',
+      name: 'cell',
+      type: 'cellnet',
+      bridge: BRIDGE,
+      ovsdb: parts.ovs.remote,
+      agent: false,
+      ipam: { type: 'cellnet-ipam', etcd, node: parts.name },
+      ...changes,
+    }),
+    makePod: async (name, { ifname = 'eth0', uid = randomUUID(), containerId = newContainerId() } = {}) => {
+      const ns = await makeNamespace(uniqueName(name));
+      defer(() => ns.stop());
+      return { name, uid, containerId, ifname, ns };
+    },
+    call: (verb, pod, { plugin = `${OUR_PLUGINS}/cellnet`, ...call } = {}) =>
+      cni(plugin, verb, {
+        containerId: pod.containerId,
+        netns: pod.ns.path,
+        ifname: pod.ifname,
+        args: podArgs('default', pod.name, pod.uid, pod.containerId),
+        config: node.networkConfig(),
+        runIn: parts.ns.name,
+        ...call,
+        env: { ...parts.env, ...call.env },
+      }),
+    addPod: async (name, { config, ...options } = {}) => {
+      const pod = await node.makePod(name, options);
+      const outcome = await node.call('ADD', pod, { config: node.networkConfig(config) });
+      const address = outcome.result?.ips?.[0]?.address;
+      if (outcome.code !== 0 || outcome.result === undefined || address === undefined) {
+        await pod.ns.stop();
+        throw new Error(`ADD of ${name} on ${parts.name}: ${outcome.stdout}\n${outcome.stderr}`);
+      }
+      const inside = outcome.result.interfaces?.find(({ sandbox }) => (sandbox ?? '') !== '');
+      const ip = address.split('/')[0] ?? '';
+      return { ...pod, result: outcome.result, ip, mac: inside?.mac ?? '', ms: outcome.ms };
+    },
+    delPod: async (pod, call) => {
+      const { code, stdout, stderr } = await node.call('DEL', pod, call);
+      if (code !== 0) throw new Error(`DEL of ${pod.name} on ${parts.name}: ${stdout}\n${stderr}`);
+      await pod.ns.stop();
+    },
+    crash: stop,
+    stop,
+  };
+  return node;
+};

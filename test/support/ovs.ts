@@ -1,0 +1,100 @@
+/**
+ * A private Open vSwitch: ovsdb-server and ovs-vswitchd with every file in one folder, in a network namespace of its own
+ * or this one. Several run side by side. No kernel module is needed: bridges take datapath_type=netdev.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { must, startDaemon, type Daemon } from './proc.ts';
+
+export interface Ovs {
+  readonly socket: string;
+  /** `unix:SOCKET`. */
+  readonly remote: string;
+  vsctl(...args: string[]): Promise<string>;
+  /** Of the running ovs-vswitchd. Equivalent to: ovs-appctl ARGS… */
+  appctl(...args: string[]): Promise<string>;
+  /** ovs-vswitchd stops answering, as under SIGSTOP. */
+  pauseVswitchd(): void;
+  resumeVswitchd(): void;
+  /** The database server is killed; `startDatabase` brings it back with what it had. */
+  killDatabase(): Promise<void>;
+  startDatabase(): Promise<void>;
+  restartVswitchd(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface OvsOptions {
+  readonly netns?: string | undefined;
+  /** Made if absent; removed by `stop`. An absolute path. */
+  readonly dir: string;
+  /** Further remotes of the database, as `ptcp:6640:127.0.0.1`. */
+  readonly remotes?: readonly string[];
+  /** Further arguments of ovsdb-server, as for TLS. */
+  readonly databaseArgs?: readonly string[];
+}
+
+const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
+
+export const startOvs = async ({ netns, dir, remotes = [], databaseArgs = [] }: OvsOptions): Promise<Ovs> => {
+  await mkdir(dir, { recursive: true });
+  const file = (name: string): string => join(dir, name);
+  const [socket, databaseCtl, vswitchdCtl] = [
+    file('db.sock'),
+    file('ovsdb-server.ctl'),
+    file('ovs-vswitchd.ctl'),
+  ];
+  const remote = `unix:${socket}`;
+  const env = { OVS_RUNDIR: dir, OVS_LOGDIR: dir, OVS_DBDIR: dir, OVS_SYSCONFDIR: dir };
+  const options = { env, ...(netns !== undefined && { netns }) };
+  const vsctl = (...args: string[]): Promise<string> =>
+    must('ovs-vsctl', [`--db=${remote}`, '--timeout=15', ...args], { env });
+
+  const startDatabase = async (): Promise<Daemon> => {
+    await rm(socket, { force: true });
+    const listen = [`punix:${socket}`, ...remotes].map((each) => `--remote=${each}`);
+    const args = [file('conf.db'), ...listen, `--unixctl=${databaseCtl}`, '--no-chdir', ...databaseArgs];
+    return startDaemon('ovsdb-server', args, () => existsSync(socket), options);
+  };
+  const startVswitchd = async (): Promise<Daemon> => {
+    await rm(vswitchdCtl, { force: true });
+    const args = [remote, `--unixctl=${vswitchdCtl}`, '--no-chdir', `--log-file=${file('ovs-vswitchd.log')}`];
+    return startDaemon('ovs-vswitchd', args, () => existsSync(vswitchdCtl), options);
+  };
+
+  const daemons: { database?: Daemon; vswitchd?: Daemon } = {};
+  const stop = async (): Promise<void> => {
+    await daemons.vswitchd?.stop();
+    await daemons.database?.stop();
+    await rm(dir, { recursive: true, force: true });
+  };
+  try {
+    await must('ovsdb-tool', ['create', file('conf.db'), SCHEMA]);
+    daemons.database = await startDatabase();
+    await vsctl('--no-wait', 'init');
+    daemons.vswitchd = await startVswitchd();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    socket,
+    remote,
+    vsctl,
+    appctl: (...args) => must('ovs-appctl', ['-t', vswitchdCtl, '-T', '10', ...args], { env }),
+    pauseVswitchd: () => daemons.vswitchd?.signal('SIGSTOP'),
+    resumeVswitchd: () => daemons.vswitchd?.signal('SIGCONT'),
+    killDatabase: async () => {
+      daemons.database?.signal('SIGKILL');
+      await daemons.database?.ended;
+    },
+    startDatabase: async () => {
+      daemons.database = await startDatabase();
+    },
+    restartVswitchd: async () => {
+      await daemons.vswitchd?.stop();
+      daemons.vswitchd = await startVswitchd();
+    },
+    stop,
+  };
+};

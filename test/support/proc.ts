@@ -1,0 +1,195 @@
+/** Starts programs with a deadline each, so that no test can wait for ever, and none outlives the test process. */
+import { spawn, type ChildProcess } from 'node:child_process';
+
+export interface RunOptions {
+  /** Default 20,000. The process group is killed at the deadline, and `run` rejects with ProcTimeoutError. */
+  readonly timeoutMs?: number;
+  /** Added to the test's own environment; undefined removes a variable. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly input?: string;
+  /** Network namespace by its name under /run/netns. Equivalent to: ip netns exec NAME … */
+  readonly netns?: string;
+  readonly cwd?: string;
+}
+
+export interface RunResult {
+  /** Exit status; 128 + signal number is not used: a killed process has null. */
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class ProcError extends Error {
+  readonly code: 'PROC_FAILED' | 'PROC_TIMEOUT' | 'PROC_EXITED_EARLY';
+  readonly result: RunResult;
+
+  constructor(code: ProcError['code'], what: string, result: RunResult) {
+    const output = [result.stdout, result.stderr].map((text) => text.trim()).filter((text) => text !== '');
+    super([what, ...output].join('\n'));
+    this.name = 'ProcError';
+    this.code = code;
+    this.result = result;
+  }
+}
+
+/** The environment of a child: ours without what node's test runner and npm put there, with `extra` and root's PATH. */
+export const childEnv = (extra: RunOptions['env'] = {}): NodeJS.ProcessEnv => {
+  const PATH = `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/sbin:/sbin`;
+  const own = Object.entries({ ...process.env, PATH, ...extra });
+  return Object.fromEntries(own.filter(([key]) => !/^(NODE_TEST_CONTEXT|NODE_OPTIONS|npm_.*)$/.test(key)));
+};
+
+const inNamespace = (netns: string | undefined, command: string, args: readonly string[]): string[] =>
+  netns === undefined ? [command, ...args] : ['ip', 'netns', 'exec', netns, command, ...args];
+
+const killGroup = (child: ChildProcess, signal: NodeJS.Signals): void => {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // It has ended already.
+  }
+};
+
+/** Runs a program to its end and returns what it said, whatever its exit status. */
+export const run = (
+  command: string,
+  args: readonly string[] = [],
+  { timeoutMs = 20_000, env, input, netns, cwd }: RunOptions = {},
+): Promise<RunResult> =>
+  new Promise((resolve, reject) => {
+    const [file = command, ...rest] = inNamespace(netns, command, args);
+    const child = spawn(file, rest, { env: childEnv(env), cwd, detached: true, stdio: 'pipe' });
+    const output = { stdout: '', stderr: '' };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
+    let expired = false;
+    const finish = (code: number | null, signal: NodeJS.Signals | null): void => {
+      clearTimeout(deadline);
+      clearTimeout(stragglers);
+      const result = { code, signal, ...output };
+      const what = `${[command, ...args].join(' ')} did not end within ${timeoutMs} ms`;
+      if (expired) reject(new ProcError('PROC_TIMEOUT', what, result));
+      else resolve(result);
+    };
+    const deadline = setTimeout(() => {
+      expired = true;
+      killGroup(child, 'SIGKILL');
+    }, timeoutMs);
+    // A daemon that the program left behind may hold its output open: 'close' would then never come.
+    let stragglers: NodeJS.Timeout | undefined;
+    child.once('exit', (code, signal) => {
+      stragglers = setTimeout(() => {
+        child.stdout.destroy();
+        child.stderr.destroy();
+        finish(code, signal);
+      }, 500);
+    });
+    child.once('close', finish);
+    child.once('error', (error) => {
+      clearTimeout(deadline);
+      reject(error);
+    });
+    child.stdin.on('error', () => undefined); // The program may end without reading its input.
+    child.stdin.end(input ?? '');
+  });
+
+/** As `run`, and rejects with ProcError PROC_FAILED (its output in the message) when the exit status is not 0. */
+export const must = async (
+  command: string,
+  args: readonly string[] = [],
+  options?: RunOptions,
+): Promise<string> => {
+  const result = await run(command, args, options);
+  if (result.code === 0) return result.stdout;
+  const status = result.code === null ? `signal ${result.signal ?? '?'}` : `status ${result.code}`;
+  throw new ProcError('PROC_FAILED', `${[command, ...args].join(' ')}: ${status}`, result);
+};
+
+export interface Daemon {
+  readonly pid: number;
+  /** Everything it has written to stdout and stderr so far. */
+  output(): string;
+  readonly running: boolean;
+  /** Resolves when the program has ended. */
+  readonly ended: Promise<number | null>;
+  signal(signal: NodeJS.Signals): void;
+  /** SIGTERM, then SIGKILL after `graceMs` (default 3,000); resolves when it is gone. Again: does nothing. */
+  stop(graceMs?: number): Promise<void>;
+}
+
+/**
+ * Starts a program that stays. It dies with the test process even when that is killed. `ready` is asked every 20 ms
+ * until it says true; rejects with ProcError when the program ends first or `timeoutMs` (default 15,000) pass.
+ */
+export const startDaemon = async (
+  command: string,
+  args: readonly string[],
+  ready: (daemon: Daemon) => boolean | Promise<boolean>,
+  { timeoutMs = 15_000, env, netns, cwd }: Omit<RunOptions, 'input'> = {},
+): Promise<Daemon> => {
+  const wrapped = inNamespace(netns, command, args);
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...wrapped], {
+    env: childEnv(env),
+    cwd,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let text = '';
+  const keep = (part: string): string => (text = (text + part).slice(-200_000));
+  child.stdout.setEncoding('utf8').on('data', keep);
+  child.stderr.setEncoding('utf8').on('data', keep);
+  const ended = new Promise<number | null>((resolve) => {
+    child.once('error', () => resolve(null));
+    child.once('exit', (code) => resolve(code));
+  });
+  const state = { running: child.pid !== undefined };
+  void ended.then(() => (state.running = false));
+  const daemon: Daemon = {
+    pid: child.pid ?? 0,
+    output: () => text,
+    get running() {
+      return state.running;
+    },
+    ended,
+    signal: (signal) => void child.kill(signal),
+    stop: async (graceMs = 3_000) => {
+      if (!state.running) return;
+      child.kill('SIGTERM');
+      child.kill('SIGCONT'); // A paused program cannot obey.
+      const impatient = setTimeout(() => child.kill('SIGKILL'), graceMs);
+      await ended;
+      clearTimeout(impatient);
+    },
+  };
+  const deadline = Date.now() + timeoutMs;
+  while (!(await ready(daemon))) {
+    if (state.running && Date.now() < deadline) {
+      await sleep(20);
+      continue;
+    }
+    const code = state.running ? 'PROC_TIMEOUT' : 'PROC_EXITED_EARLY';
+    await daemon.stop(0);
+    const what = `${command} was not ready: ${code === 'PROC_TIMEOUT' ? `${timeoutMs} ms passed` : 'it ended'}`;
+    throw new ProcError(code, what, { code: await ended, signal: null, stdout: text, stderr: '' });
+  }
+  return daemon;
+};
+
+export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Asks `probe` every `everyMs` (default 20) until it gives a value; throws an Error naming `what` after `timeoutMs`. */
+export const until = async <Value>(
+  what: string,
+  probe: () => Value | undefined | false | Promise<Value | undefined | false>,
+  timeoutMs = 5_000,
+  everyMs = 20,
+): Promise<Value> => {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const value = await probe();
+    if (value !== undefined && value !== false) return value;
+    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
+    await sleep(everyMs);
+  }
+};

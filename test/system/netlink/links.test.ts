@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createVeth, deleteLink, deleteOwnedLink, getLink, listLinks } from '../../../cni/netlink/links.ts';
+import { makeConnectedPair, makePair, MAC } from './pair.ts';
+
+interface IpLink {
+  readonly ifindex: number;
+  readonly ifname: string;
+  readonly flags: readonly string[];
+  readonly mtu: number;
+  readonly address: string;
+  readonly ifalias?: string;
+  readonly linkinfo?: { readonly info_kind: string };
+}
+
+const ipLink = (json: string): IpLink => {
+  const [link] = JSON.parse(json) as IpLink[];
+  assert.ok(link);
+  return link;
+};
+
+test('a veth is made with both ends named, placed and set', async (t) => {
+  const { host, pod, socket, veth } = await makePair(t);
+  const made = await createVeth(socket, veth);
+
+  const hostEnd = ipLink(await host.exec('ip', '-j', '-d', 'link', 'show', veth.hostName));
+  assert.equal(hostEnd.ifindex, made.hostIndex);
+  assert.equal(hostEnd.address, made.hostMac);
+  assert.equal(hostEnd.mtu, 1400);
+  assert.equal(hostEnd.ifalias, veth.alias);
+  assert.equal(hostEnd.linkinfo?.info_kind, 'veth');
+  assert.ok(hostEnd.flags.includes('UP'));
+
+  const podEnd = ipLink(await pod.exec('ip', '-j', 'link', 'show', 'eth0'));
+  assert.equal(podEnd.ifindex, made.peerIndex);
+  assert.equal(podEnd.address, MAC);
+  assert.equal(podEnd.mtu, 1400);
+  assert.ok(!podEnd.flags.includes('UP'), "the pod's end waits for its addresses");
+});
+
+test("the host's end has no IPv6, not even for a moment", async (t) => {
+  const { host, socket, veth } = await makePair(t);
+  const sysctl = `net.ipv6.conf.${veth.hostName}.disable_ipv6`;
+  await createVeth(socket, veth);
+  assert.equal((await host.exec('sysctl', '-n', sysctl)).trim(), '1');
+  assert.equal(await host.exec('ip', '-6', 'address', 'show', 'dev', veth.hostName), '');
+});
+
+test('a link is read as it is', async (t) => {
+  const { socket, veth } = await makeConnectedPair(t);
+  const link = await getLink(socket, veth.hostName);
+  assert.ok(link);
+  const { alias, kind, mtu, up, carrier, name } = link;
+  assert.deepEqual(
+    { alias, kind, mtu, up, carrier, name },
+    { alias: veth.alias, kind: 'veth', mtu: 1400, up: true, carrier: false, name: veth.hostName },
+  );
+  const listed = await listLinks(socket);
+  assert.deepEqual(
+    listed.map((each) => each.name),
+    ['lo', veth.hostName],
+  );
+  assert.deepEqual(listed[1], link);
+  assert.equal(await getLink(socket, 'none'), undefined);
+});
+
+test('a name that is taken is EEXIST, says which, and the link that has it is left alone', async (t) => {
+  const { host, pod, socket, veth } = await makePair(t);
+  await host.exec('ip', 'link', 'add', veth.hostName, 'type', 'veth');
+  await assert.rejects(createVeth(socket, veth), {
+    code: 'EEXIST',
+    message: new RegExp(`a link ${veth.hostName} exists already`),
+  });
+  const foreign = ipLink(await host.exec('ip', '-j', '-d', 'link', 'show', veth.hostName));
+  assert.equal(foreign.linkinfo?.info_kind, 'veth');
+  assert.equal(foreign.ifalias, undefined);
+  assert.ok(!foreign.flags.includes('UP'));
+
+  await pod.exec('ip', 'link', 'add', 'eth0', 'type', 'veth');
+  await assert.rejects(createVeth(socket, { ...veth, hostName: 'other' }), {
+    code: 'EEXIST',
+    message: /has a link eth0 already/,
+  });
+  assert.equal(await getLink(socket, 'other'), undefined);
+});
+
+test('a veth whose second step fails is removed again', async (t) => {
+  const { pod, socket, veth } = await makePair(t);
+  await assert.rejects(createVeth(socket, { ...veth, alias: 'x'.repeat(300) }), { code: /^E(RANGE|INVAL)$/ });
+  assert.equal(await getLink(socket, veth.hostName), undefined);
+  assert.equal((await pod.run('ip', ['link', 'show', 'eth0'])).code, 1);
+});
+
+test('deleting twice is deleted, then absent; the other end goes, too', async (t) => {
+  const { pod, socket, veth } = await makeConnectedPair(t);
+  assert.equal(await deleteLink(socket, { name: veth.hostName }), 'deleted');
+  assert.equal(await deleteLink(socket, { name: veth.hostName }), 'absent');
+  assert.equal(await deleteLink(socket, { index: 999 }), 'absent');
+  assert.equal((await pod.run('ip', ['link', 'show', 'eth0'])).code, 1);
+});
+
+test('only a link with our alias is deleted', async (t) => {
+  const { host, socket, veth } = await makeConnectedPair(t);
+  await assert.rejects(deleteOwnedLink(socket, veth.hostName, 'cellnet:another'), {
+    name: 'NotOurLinkError',
+    code: 'not-our-link',
+    alias: veth.alias,
+  });
+  await host.exec('ip', 'link', 'add', 'plain', 'type', 'veth');
+  await assert.rejects(deleteOwnedLink(socket, 'plain', veth.alias), { code: 'not-our-link' });
+  assert.ok(await getLink(socket, 'plain'));
+  assert.equal(await deleteOwnedLink(socket, veth.hostName, veth.alias), 'deleted');
+  assert.equal(await deleteOwnedLink(socket, veth.hostName, veth.alias), 'absent');
+});
+
+test('what cannot be deleted is an error, not absent', async (t) => {
+  const { socket } = await makePair(t);
+  await assert.rejects(deleteLink(socket, { name: 'lo' }), { name: 'NetlinkError', code: 'ENOTSUP' });
+});

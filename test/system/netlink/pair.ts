@@ -1,0 +1,45 @@
+import { openNamespace, type NetworkNamespace } from '../../../cni/netlink/netns.ts';
+import { Rtnetlink } from '../../../cni/netlink/rtnetlink.ts';
+import { createVeth, type VethOptions } from '../../../cni/netlink/links.ts';
+import { newScope, scopedNamespace, uniqueLink, type Namespace, type Scope } from '../../support/netns.ts';
+
+/** Two namespaces with IPv6 on as the kernel has it: one stands for the host, one is the pod's. */
+export interface Pair {
+  readonly scope: Scope;
+  readonly host: Namespace;
+  readonly pod: Namespace;
+  readonly podNamespace: NetworkNamespace;
+  /** In the host's namespace. */
+  readonly socket: Rtnetlink;
+  /** What createVeth takes for a pod's eth0. */
+  readonly veth: VethOptions;
+}
+
+export const MAC = '0a:58:0a:14:00:11';
+
+export const openScoped = (scope: Scope, path: string): NetworkNamespace => {
+  const namespace = openNamespace(path);
+  scope.defer(() => namespace.close());
+  return namespace;
+};
+
+/** Lives as long as the test. */
+export const makePair = async (t: Parameters<typeof newScope>[0]): Promise<Pair> => {
+  const scope = newScope(t);
+  const host = await scopedNamespace(scope, 'host', { ipv6: true });
+  const pod = await scopedNamespace(scope, 'pod', { ipv6: true });
+  const podNamespace = openScoped(scope, pod.path);
+  const socket = Rtnetlink.open(openScoped(scope, host.path));
+  scope.defer(() => socket.close());
+  const hostName = uniqueLink('nl');
+  const alias = 'cellnet:a1b2c3/eth0';
+  const veth = { hostName, peerName: 'eth0', peerNamespace: podNamespace, mac: MAC, mtu: 1400, alias };
+  return { scope, host, pod, podNamespace, socket, veth };
+};
+
+/** As makePair, and the veth made. */
+export const makeConnectedPair = async (t: Parameters<typeof newScope>[0]): Promise<Pair> => {
+  const pair = await makePair(t);
+  await createVeth(pair.socket, pair.veth);
+  return pair;
+};
