@@ -20,17 +20,28 @@ const packagesForbiddenIn = (folder) =>
     }));
 
 const arrow = (regex, message) => ({ regex, message });
-const NOT_CNICTL = arrow('(^|/)cnictl/', 'Nothing imports cnictl: move the thing to the lowest module that needs it.');
+const NOT_CNICTL = arrow(
+  '(^|/)cnictl/',
+  'Nothing imports cnictl: move the thing to the lowest module that needs it.',
+);
 const NOT_CNI = arrow('(^|/)cni/', 'ipam knows nothing of cni: arrows run cni -> ipam and cnictl -> ipam.');
 const NOT_TEST = arrow('(^|/)test/', 'Sources never import tests.');
 const NO_IO = [
-  arrow('^(node:)?(fs|net|tls|dgram|child_process|http|https|os|process)(/|$)', 'This file is pure: I/O lives in folders named for a technology.'),
-  arrow('(^|/)(etcd|netlink|ovsdb|agent)/', 'This file is pure: I/O lives in folders named for a technology.'),
+  arrow(
+    '^(node:)?(fs|net|tls|dgram|child_process|http|https|os|process)(/|$)',
+    'This file is pure: I/O lives in folders named for a technology.',
+  ),
+  arrow(
+    '(^|/)(etcd|netlink|ovsdb|agent)/',
+    'This file is pure: I/O lives in folders named for a technology.',
+  ),
 ];
 
 const imports = (folder, ...patterns) => ({
   files: [`${folder}/**/*.ts`],
-  rules: { 'no-restricted-imports': ['error', { patterns: [NOT_TEST, ...packagesForbiddenIn(folder), ...patterns] }] },
+  rules: {
+    'no-restricted-imports': ['error', { patterns: [NOT_TEST, ...packagesForbiddenIn(folder), ...patterns] }],
+  },
 });
 
 export default tseslint.config(
@@ -42,7 +53,10 @@ export default tseslint.config(
     rules: {
       eqeqeq: 'error',
       'no-console': 'error',
-      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/no-unnecessary-condition': ['error', { allowConstantLoopConditions: true }],
@@ -61,7 +75,18 @@ export default tseslint.config(
     files: ['test/**/*.ts'],
     rules: {
       // node:test returns promises that its runner awaits.
-      '@typescript-eslint/no-floating-promises': ['error', { allowForKnownSafeCalls: [{ from: 'package', name: ['test', 'it', 'describe', 'suite', 'before', 'after', 'beforeEach', 'afterEach'], package: 'node:test' }] }],
+      '@typescript-eslint/no-floating-promises': [
+        'error',
+        {
+          allowForKnownSafeCalls: [
+            {
+              from: 'package',
+              name: ['test', 'it', 'describe', 'suite', 'before', 'after', 'beforeEach', 'afterEach'],
+              package: 'node:test',
+            },
+          ],
+        },
+      ],
       'no-console': 'off',
     },
   },
