@@ -208,7 +208,7 @@ async function remove(world: World, pods: readonly AddedPod[]): Promise<void> {
 
 async function main(): Promise<number> {
   const scope = newScope();
-  let problem: unknown;
+  let problem: Error | undefined;
   try {
     const world = await build(scope);
     await addRange(world);

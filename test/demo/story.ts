@@ -43,8 +43,8 @@ export function expect(holds: boolean, otherwise: string): asserts holds {
 }
 
 /** The last line, and the exit status. */
-export function end(error: unknown): number {
-  if (error !== undefined) show(red(error instanceof Error ? error.message : String(error)));
+export function end(error: Error | undefined): number {
+  if (error) show(red(error.message));
   const held = failed === 0 && error === undefined && steps > 0;
   console.log(
     held
