@@ -40,6 +40,7 @@ const PROGRAMS = [
 ];
 
 const require = createRequire(import.meta.url);
+const { version: VERSION } = require('./package.json');
 const packageDir = (name, from = require) => dirname(from.resolve(`${name}/package.json`));
 const koffiPackages = join(dirname(require.resolve('koffi')), '../@koromix');
 
@@ -224,7 +225,7 @@ const bundle = ({ name, entry }) =>
     platform: 'node',
     target: 'node20',
     minifySyntax: true,
-    define: { 'import.meta.dirname': '__dirname' },
+    define: { 'import.meta.dirname': '__dirname', CELLNET_VERSION: JSON.stringify(VERSION) },
     sourcemap: 'linked',
     sourcesContent: false,
     legalComments: 'none',

@@ -5,6 +5,9 @@ import { etcdSettings, type EtcdSettings } from '../ipam/etcd/settings.ts';
 import {
   agentSchema,
   checkNodeName,
+  DEFAULT_AGENT,
+  DEFAULT_BRIDGE,
+  DEFAULT_OVSDB,
   DEFAULT_STATE_DIR,
   etcdSchema,
   mergeSettings,
@@ -18,9 +21,6 @@ import { checkVersion, type CniVersion } from './version.ts';
 
 /** Type of our IPAM: served in this process where `cellnet` is the main plugin. */
 export const OUR_IPAM = 'cellnet-ipam';
-export const DEFAULT_BRIDGE = 'br-cell';
-export const DEFAULT_OVSDB = 'unix:/var/run/openvswitch/db.sock';
-export const DEFAULT_AGENT = '/run/cellnet/agent.sock';
 export const DEFAULT_MTU = 1500;
 
 /** How often an attachment announces its addresses; `count` 0: never. */

@@ -41,6 +41,9 @@ export type PartialSettings = v.InferOutput<typeof sharedSchema>;
 
 export const DEFAULT_CONFIG_FILE = '/etc/cellnet/config.json';
 export const DEFAULT_STATE_DIR = '/var/lib/cellnet';
+export const DEFAULT_BRIDGE = 'br-cell';
+export const DEFAULT_OVSDB = 'unix:/var/run/openvswitch/db.sock';
+export const DEFAULT_AGENT = '/run/cellnet/agent.sock';
 export const DEFAULT_PREFIX = '/cellnet';
 export const DEFAULT_ENDPOINTS: readonly string[] = ['http://127.0.0.1:2379'];
 

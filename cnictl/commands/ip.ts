@@ -1,0 +1,124 @@
+import { formatAddress, formatCidr, parseAddress } from '../../ipam/address.ts';
+import type { Owner } from '../../ipam/block.ts';
+import {
+  addressesOf,
+  listBlocks,
+  showAddress,
+  type AddressView,
+  type BlockFilter,
+} from '../../ipam/inventory.ts';
+import type { Context } from '../context.ts';
+import { formatAge } from '../durations.ts';
+import { renderFields, renderTable } from '../render/table.ts';
+
+/** `ip list`: what is used, cooling or reserved in the claimed blocks. */
+export async function ipList(context: Context, filter: BlockFilter): Promise<number> {
+  const now = context.world.now();
+  const views = await context.withIpam(async (ipam) =>
+    (await listBlocks(ipam, filter)).flatMap((view) => addressesOf(view, now)),
+  );
+  context.print(views.map(addressJson), () => {
+    const shown = views.filter((view) => view.state !== 'reserved');
+    if (shown.length === 0) return 'No addresses are given out.\n';
+    return addressTable(context, shown, now);
+  });
+  return 0;
+}
+
+function addressTable({ paint }: Context, views: readonly AddressView[], now: number): string {
+  return renderTable<AddressView>(
+    [
+      { title: 'ADDRESS', value: ({ address }) => formatAddress(address) },
+      { title: 'STATE', value: ({ state }) => (state === 'used' ? state : paint.dim(state)) },
+      { title: 'POD', value: (view) => podText(ownerOf(view)) },
+      { title: 'NODE', value: ({ node }) => node ?? '-' },
+      { title: 'RANGE', value: ({ range }) => range },
+      { title: 'INTERFACE', value: (view) => ownerOf(view)?.ifname ?? '-' },
+      { title: 'CONTAINER', value: (view) => ownerOf(view)?.containerId.slice(0, 12) ?? '-' },
+      { title: 'AGE', value: (view) => ageOf(view, now), right: true },
+    ],
+    views,
+    paint,
+  );
+}
+
+/** `ip show` */
+export async function ipShow(context: Context, text: string): Promise<number> {
+  const address = parseAddress(text);
+  const view = await context.withIpam((ipam) => showAddress(ipam, address));
+  const now = context.world.now();
+  context.print(addressJson(view), () => {
+    const owner = ownerOf(view);
+    const held: [string, string][] = owner
+      ? [
+          ['Pod', podText(owner)],
+          ['Pod UID', owner.podUid ?? '-'],
+          ['Container', owner.containerId],
+          ['Interface', owner.ifname],
+          ['Network', owner.network],
+        ]
+      : [];
+    return renderFields(
+      [
+        ['Address', formatAddress(view.address)],
+        ['State', view.state],
+        ['Range', view.range],
+        ['Block', view.block ? formatCidr(view.block) : 'not claimed'],
+        ['Node', view.node ?? '-'],
+        ...held,
+        ['Since', sinceText(view, now)],
+      ],
+      context.paint,
+    );
+  });
+  return 0;
+}
+
+export function ownerOf({ slot }: AddressView): Owner | undefined {
+  return slot?.state === 'used' ? slot.owner : undefined;
+}
+
+export function podText(owner: Owner | undefined): string {
+  if (owner?.podName === undefined) return '-';
+  return `${owner.podNamespace ?? '?'}/${owner.podName}`;
+}
+
+function since({ slot }: AddressView): number | undefined {
+  if (slot?.state === 'used') return slot.allocatedAt;
+  return slot?.state === 'released' ? slot.releasedAt : undefined;
+}
+
+function ageOf(view: AddressView, now: number): string {
+  const at = since(view);
+  return at === undefined ? '-' : formatAge(now - at);
+}
+
+function sinceText(view: AddressView, now: number): string {
+  const at = since(view);
+  return at === undefined ? '-' : `${new Date(at).toISOString()} (${formatAge(now - at)})`;
+}
+
+/** What scripts rely on. */
+export function addressJson(view: AddressView): object {
+  const { slot } = view;
+  const owner = ownerOf(view);
+  return {
+    ip: formatAddress(view.address),
+    range: view.range,
+    block: view.block ? formatCidr(view.block) : null,
+    node: view.node ?? null,
+    containerId: owner?.containerId ?? null,
+    ifname: owner?.ifname ?? null,
+    pod: podJson(owner),
+    network: owner?.network ?? null,
+    allocatedAt: slot?.state === 'used' ? new Date(slot.allocatedAt).toISOString() : null,
+    releasedAt: slot?.state === 'released' ? new Date(slot.releasedAt).toISOString() : null,
+    state: view.state,
+  };
+}
+
+/** Null where the runtime told nothing of a pod. */
+export function podJson(owner: Owner | undefined): object | null {
+  if (owner?.podName === undefined && owner?.podUid === undefined) return null;
+  return { namespace: owner.podNamespace ?? null, name: owner.podName ?? null, uid: owner.podUid ?? null };
+}

@@ -1,0 +1,222 @@
+import {
+  formatAddress,
+  formatCidr,
+  formatSpan,
+  parseAddress,
+  parseCidr,
+  parseSpan,
+} from '../../ipam/address.ts';
+import { readRanges } from '../../ipam/allocator.ts';
+import { listRangeUsage, type RangeUsage } from '../../ipam/inventory.ts';
+import {
+  checkNoOverlap,
+  makeRange,
+  rangeCapacity,
+  usableBlockTotal,
+  type Range,
+  type Route,
+} from '../../ipam/range.ts';
+import { addRange, findRange, planRangeRemoval, removeRange, setRangeState } from '../../ipam/ranges.ts';
+import type { Context } from '../context.ts';
+import { formatDuration, parseDuration } from '../durations.ts';
+import { CommandError } from '../errors.ts';
+import { renderBar } from '../render/bar.ts';
+import { renderFields, renderTable } from '../render/table.ts';
+
+export interface RangeAddOptions {
+  readonly gateway?: string;
+  readonly name?: string;
+  readonly vlan?: string;
+  readonly exclude?: readonly string[];
+  readonly route?: readonly string[];
+  readonly cooldown?: string;
+  readonly blockSize?: string;
+  readonly dryRun?: boolean;
+}
+
+/** `range add`: everything is checked before anything is written. */
+export async function rangeAdd(context: Context, cidr: string, options: RangeAddOptions): Promise<number> {
+  const range = rangeFrom(cidr, options);
+  await context.withIpam(async (ipam) => {
+    if (options.dryRun) {
+      const known = await readRanges(ipam.store);
+      checkNoOverlap(
+        range,
+        known.map((each) => each.range),
+      );
+    } else await addRange(ipam, range);
+  });
+  const done = options.dryRun ? 'would be added' : 'added';
+  context.print(rangeJson(emptyUsage(range)), () => {
+    const gateway = range.gateway ? `gateway ${formatAddress(range.gateway)}` : 'no gateway';
+    const vlan = range.vlan === undefined ? 'untagged' : `VLAN ${range.vlan}`;
+    return `range ${range.name} ${done}: ${formatCidr(range.cidr)}, ${gateway}, ${vlan}, ${rangeCapacity(range)} addresses in ${usableBlockTotal(range)} blocks of ${range.blockSize}\n`;
+  });
+  return 0;
+}
+
+function rangeFrom(cidr: string, options: RangeAddOptions): Range {
+  const { name, vlan, gateway, cooldown, blockSize } = options;
+  return makeRange({
+    cidr: parseCidr(cidr, 'subnet'),
+    exclude: (options.exclude ?? []).map((text) => parseSpan(text, 'exclusion')),
+    routes: (options.route ?? []).map(parseRoute),
+    ...(name !== undefined && { name }),
+    ...(gateway !== undefined && { gateway: parseAddress(gateway, 'gateway') }),
+    ...(vlan !== undefined && { vlan: wholeNumber(vlan, '--vlan', 'a VLAN ID from 1 to 4094') }),
+    ...(cooldown !== undefined && { cooldownMs: parseDuration(cooldown, '--cooldown') }),
+    ...(blockSize !== undefined && {
+      blockSize: wholeNumber(blockSize, '--block-size', 'a number such as 16'),
+    }),
+  });
+}
+
+function wholeNumber(text: string, option: string, expected: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new CommandError(`${option} '${text}': expected ${expected}`);
+}
+
+/** `10.96.0.0/12 via 10.20.0.2`, or `10.96.0.0/12` by the gateway. */
+function parseRoute(text: string): Route {
+  const [destination, word, hop, ...rest] = text.trim().split(/\s+/);
+  if (
+    destination === undefined ||
+    rest.length > 0 ||
+    (word !== undefined && (word !== 'via' || hop === undefined))
+  ) {
+    throw new CommandError(`--route '${text}': expected 'SUBNET via ADDRESS', or 'SUBNET' by the gateway`);
+  }
+  return {
+    destination: parseCidr(destination, 'route'),
+    ...(hop !== undefined && { via: parseAddress(hop, 'next hop') }),
+  };
+}
+
+/** `range list` */
+export async function rangeList(context: Context): Promise<number> {
+  const usages = await context.withIpam(listRangeUsage);
+  context.print(usages.map(rangeJson), () => {
+    if (usages.length === 0)
+      return 'No ranges yet. Add one: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1\n';
+    return rangeTable(context, usages);
+  });
+  return 0;
+}
+
+export function rangeTable({ paint }: Context, usages: readonly RangeUsage[]): string {
+  return renderTable<RangeUsage>(
+    [
+      { title: 'NAME', value: ({ range }) => range.name },
+      { title: 'SUBNET', value: ({ range }) => formatCidr(range.cidr) },
+      { title: 'GATEWAY', value: ({ range }) => (range.gateway ? formatAddress(range.gateway) : '-') },
+      { title: 'VLAN', value: ({ range }) => `${range.vlan ?? '-'}`, right: true },
+      {
+        title: 'STATE',
+        value: ({ range }) => (range.state === 'active' ? range.state : paint.yellow(range.state)),
+      },
+      { title: 'BLOCKS', value: ({ blocks }) => `${blocks.claimed}/${blocks.total}`, right: true },
+      { title: 'USED', value: ({ allocated }) => `${allocated}`, right: true },
+      { title: 'FREE', value: ({ free }) => `${free}`, right: true },
+      { title: 'UTILISATION', value: ({ allocated, capacity }) => renderBar(allocated, capacity, paint) },
+    ],
+    usages,
+    paint,
+  );
+}
+
+/** `range show` */
+export async function rangeShow(context: Context, name: string): Promise<number> {
+  const usage = await context.withIpam(async (ipam) => {
+    const { range } = await findRange(ipam, name);
+    return (await listRangeUsage(ipam)).find((each) => each.range.name === name) ?? emptyUsage(range);
+  });
+  context.print(rangeJson(usage), () => {
+    const { range } = usage;
+    const list = (items: readonly string[]): string => (items.length === 0 ? '-' : items.join(', '));
+    return renderFields(
+      [
+        ['Name', range.name],
+        ['Subnet', formatCidr(range.cidr)],
+        ['Gateway', range.gateway ? formatAddress(range.gateway) : '-'],
+        ['VLAN', range.vlan === undefined ? 'untagged' : `${range.vlan}`],
+        ['State', range.state],
+        ['Excluded', list(range.exclude.map(formatSpan))],
+        ['Routes', list(range.routes.map(routeText))],
+        ['Cooldown', formatDuration(range.cooldownMs)],
+        [
+          'Blocks',
+          `${usage.blocks.claimed} of ${usage.blocks.total} claimed, ${range.blockSize} addresses each`,
+        ],
+        ['Addresses', `${usage.allocated} of ${usage.capacity} used, ${usage.cooling} cooling`],
+        ['Utilisation', renderBar(usage.allocated, usage.capacity, context.paint)],
+      ],
+      context.paint,
+    );
+  });
+  return 0;
+}
+
+function routeText(route: Route): string {
+  return route.via
+    ? `${formatCidr(route.destination)} via ${formatAddress(route.via)}`
+    : formatCidr(route.destination);
+}
+
+/** `range remove` */
+export async function rangeRemove(
+  context: Context,
+  name: string,
+  options: { readonly dryRun?: boolean; readonly yes?: boolean },
+): Promise<number> {
+  return await context.withIpam(async (ipam) => {
+    const { range, emptyBlocks } = await planRangeRemoval(ipam, name);
+    const what = `range ${name} (${formatCidr(range.cidr)}) and its ${emptyBlocks} empty blocks`;
+    if (!options.dryRun) {
+      await context.confirm(`This removes ${what}.`, options.yes ?? false);
+      await removeRange(ipam, name);
+    }
+    const data = { name, cidr: formatCidr(range.cidr), emptyBlocks, removed: !options.dryRun };
+    context.print(data, () => `${what} ${options.dryRun ? 'would be' : 'were'} removed\n`);
+    return 0;
+  });
+}
+
+/** `range drain` and `range undrain` */
+export async function rangeSetState(context: Context, name: string, state: Range['state']): Promise<number> {
+  const range = await context.withIpam((ipam) => setRangeState(ipam, name, state));
+  const meaning = state === 'draining' ? 'nothing new is given out of it' : 'addresses are given out of it';
+  context.print({ name, state: range.state }, () => `range ${name} is ${state}: ${meaning}\n`);
+  return 0;
+}
+
+const emptyUsage = (range: Range): RangeUsage => ({
+  range,
+  capacity: rangeCapacity(range),
+  allocated: 0,
+  cooling: 0,
+  free: rangeCapacity(range),
+  blocks: { total: usableBlockTotal(range), claimed: 0 },
+});
+
+/** What scripts rely on; more keys may be added. */
+export function rangeJson({ range, capacity, allocated, cooling, free, blocks }: RangeUsage): object {
+  return {
+    name: range.name,
+    cidr: formatCidr(range.cidr),
+    gateway: range.gateway ? formatAddress(range.gateway) : null,
+    vlan: range.vlan ?? null,
+    state: range.state,
+    capacity,
+    allocated,
+    free,
+    cooling,
+    blocks,
+    blockSize: range.blockSize,
+    cooldownSeconds: range.cooldownMs / 1000,
+    exclude: range.exclude.map(formatSpan),
+    routes: range.routes.map((route) => ({
+      destination: formatCidr(route.destination),
+      via: route.via ? formatAddress(route.via) : null,
+    })),
+  };
+}

@@ -1,0 +1,34 @@
+import { CommandError } from './errors.ts';
+
+const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const DURATION = /^(?:0|(?:\d+(?:ms|s|m|h|d))+)$/;
+
+/** `30s`, `5m`, `1h30m`, `0` in milliseconds. @throws CommandError */
+export function parseDuration(text: string, option: string): number {
+  if (!DURATION.test(text)) {
+    throw new CommandError(`${option} '${text}': expected a duration such as 30s, 5m, 1h30m or 0`);
+  }
+  let sum = 0;
+  for (const [, count, unit] of text.matchAll(/(\d+)(ms|s|m|h|d)/g))
+    sum += Number(count) * UNITS[unit as keyof typeof UNITS];
+  return sum;
+}
+
+/** An age as two units at most: `45s`, `12m`, `3h20m`, `3d4h`. */
+export function formatAge(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 60) return `${seconds}s`;
+  const [minutes, hours, days] = [
+    Math.floor(seconds / 60),
+    Math.floor(seconds / 3600),
+    Math.floor(seconds / 86_400),
+  ];
+  if (hours < 1) return `${minutes}m`;
+  if (days < 1) return minutes % 60 === 0 ? `${hours}h` : `${hours}h${minutes % 60}m`;
+  return hours % 24 === 0 ? `${days}d` : `${days}d${hours % 24}h`;
+}
+
+/** A duration as somebody would type it. */
+export function formatDuration(ms: number): string {
+  return ms % 1000 === 0 ? formatAge(ms) : `${ms}ms`;
+}

@@ -1,0 +1,98 @@
+import { formatAddress, type Address } from '../ipam/address.ts';
+import { indexPods, judge, type LeakReason } from '../ipam/audit.ts';
+import type { Expected, UsedSlot } from '../ipam/block.ts';
+import { releaseAddress, showAddress, type AddressView } from '../ipam/inventory.ts';
+import type { Ipam } from '../ipam/allocator.ts';
+import type { KubeApi } from './kube/api.ts';
+import { auditedPod } from './observe.ts';
+
+/** What became of one address that was to be freed. */
+export type FreeOutcome =
+  | { readonly kind: 'released' | 'would-release'; readonly reason: LeakReason | undefined }
+  /** Nobody has it. */
+  | { readonly kind: 'free'; readonly state: AddressView['state'] }
+  /** It has another owner than was believed, and keeps it. */
+  | { readonly kind: 'changed' }
+  /** Its pod lives. */
+  | { readonly kind: 'in-use'; readonly pod: string }
+  /** Nothing tells whose it is, so it counts as in use. */
+  | { readonly kind: 'unknown' };
+
+export interface FreeOptions {
+  readonly dryRun: boolean;
+  /** Releases also what lives, or what nothing is known of. */
+  readonly force: boolean;
+  /** Only this allocation; absent: whichever there is now. */
+  readonly expected?: Expected;
+}
+
+/**
+ * Frees one address: looks once more at its slot and at its pod (rule 6), then compares container ID, interface and
+ * sequence (rule 5).
+ * @param kube undefined where no API server is known: then nothing is verified
+ */
+export async function freeAddress(
+  ipam: Ipam,
+  kube: KubeApi | undefined,
+  address: Address,
+  options: FreeOptions,
+): Promise<FreeOutcome> {
+  const view = await showAddress(ipam, address);
+  const { slot } = view;
+  if (slot?.state !== 'used') return { kind: 'free', state: view.state };
+  const { expected = expectedOf(slot) } = options;
+  if (!sameAllocation(slot, expected)) return { kind: 'changed' };
+  const verdict = kube && !options.force ? await judgeNow(kube, view, slot) : undefined;
+  if (verdict?.kind === 'in-use' || verdict?.kind === 'unknown') return verdict;
+  const reason = verdict?.reason;
+  if (options.dryRun) return { kind: 'would-release', reason };
+  const outcome = await releaseAddress(ipam, address, expected);
+  if (outcome === 'released') return { kind: 'released', reason };
+  return outcome === 'changed' ? { kind: 'changed' } : { kind: 'free', state: 'free' };
+}
+
+export function expectedOf({ owner, sequence }: UsedSlot): Expected {
+  return { containerId: owner.containerId, ifname: owner.ifname, sequence };
+}
+
+function sameAllocation({ owner, sequence }: UsedSlot, expected: Expected): boolean {
+  return (
+    owner.containerId === expected.containerId &&
+    owner.ifname === expected.ifname &&
+    sequence === expected.sequence
+  );
+}
+
+/** Asks for just this pod. An allocation that names none cannot be looked up by name, and counts as unknown. */
+async function judgeNow(
+  kube: KubeApi,
+  view: AddressView,
+  slot: UsedSlot,
+): Promise<{ kind: 'in-use'; pod: string } | { kind: 'unknown' } | { kind: 'leaked'; reason: LeakReason }> {
+  const { podNamespace, podName } = slot.owner;
+  if (podNamespace === undefined || podName === undefined) return { kind: 'unknown' };
+  const pod = await kube.getPod(podNamespace, podName);
+  const allocation = { address: view.address, node: view.node ?? '', range: view.range, slot };
+  const verdict = judge(allocation, indexPods(pod ? [auditedPod(pod)] : []));
+  if (verdict.kind === 'in-use') return { kind: 'in-use', pod: `${podNamespace}/${podName}` };
+  return verdict;
+}
+
+/** One line for a person. */
+export function outcomeText(address: Address, outcome: FreeOutcome): string {
+  const ip = formatAddress(address);
+  switch (outcome.kind) {
+    case 'released':
+      return `${ip} released${outcome.reason === undefined ? '' : ` (${outcome.reason})`}`;
+    case 'would-release':
+      return `${ip} would be released${outcome.reason === undefined ? '' : ` (${outcome.reason})`}`;
+    case 'free':
+      return `${ip} is not given out: it is ${outcome.state}`;
+    case 'changed':
+      return `${ip} kept: it has another owner now`;
+    case 'in-use':
+      return `${ip} kept: pod ${outcome.pod} lives`;
+    case 'unknown':
+      return `${ip} kept: its record names no pod, so nothing proves it leaked (--force releases it)`;
+  }
+}

@@ -1,0 +1,73 @@
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { createInterface } from 'node:readline/promises';
+import { realSurroundings } from '../ipam/retry.ts';
+import { CommandError } from './errors.ts';
+import { run } from './program.ts';
+import type { World } from './world.ts';
+
+/** Longest time that one question to the API server may take, all its pages included, in milliseconds. */
+const KUBE_DEADLINE_MS = 300_000;
+
+const world: World = {
+  env: process.env,
+  hostname: hostname(),
+  stdout: (text) => void process.stdout.write(text),
+  stderr: (text) => void process.stderr.write(text),
+  isTerminal: process.stdin.isTTY && process.stdout.isTTY,
+  ask: async (question) => {
+    const terminal = createInterface({ input: process.stdin, output: process.stderr });
+    try {
+      return await terminal.question(question);
+    } finally {
+      terminal.close();
+    }
+  },
+  now: realSurroundings.now,
+  pause: realSurroundings.pause,
+  readFile: (path) => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+      throw new CommandError(
+        `'${path}' cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+  },
+  writeFile: (path, content) => {
+    const beside = `${path}.${process.pid}.tmp`;
+    try {
+      writeFileSync(beside, content, { mode: 0o600 });
+      renameSync(beside, path);
+    } catch (error) {
+      rmSync(beside, { force: true });
+      throw new CommandError(
+        `'${path}' cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+  },
+  openIpam: async (settings) => {
+    const { openEtcdStore } = await import('../ipam/etcd/store.ts');
+    const store = openEtcdStore(settings);
+    return { store, around: realSurroundings, close: () => store.close() };
+  },
+  openKube: async ({ kubeconfig, configuredKubeconfig }) => {
+    const { connectKube } = await import('./kube/connect.ts');
+    return connectKube({
+      env: process.env,
+      deadlineMs: KUBE_DEADLINE_MS,
+      ...(kubeconfig !== undefined && { kubeconfig }),
+      ...(configuredKubeconfig !== undefined && { configuredKubeconfig }),
+    });
+  },
+  openOvsdb: async (remote) => {
+    const { OvsdbClient } = await import('../cni/ovsdb/client.ts');
+    return OvsdbClient.connect(remote);
+  },
+};
+
+/** Ends by itself when its output is written, so that a pipe gets all of it. */
+void run(process.argv.slice(2), world).then((status) => {
+  process.exitCode = status;
+});

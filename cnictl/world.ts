@@ -1,0 +1,38 @@
+import type { OvsdbClient } from '../cni/ovsdb/client.ts';
+import type { Ipam } from '../ipam/allocator.ts';
+import type { EtcdSettings } from '../ipam/etcd/settings.ts';
+import type { Environment } from '../ipam/settings.ts';
+import type { KubeApi } from './kube/api.ts';
+
+/** Everything outside that a command touches: passed in, so that the program is a function. */
+export interface World {
+  readonly env: Environment;
+  readonly hostname: string;
+  /** What was asked for: tables, JSON, YAML. */
+  readonly stdout: (text: string) => void;
+  /** What is told beside it: errors, warnings, progress. */
+  readonly stderr: (text: string) => void;
+  readonly isTerminal: boolean;
+  /** Asks a person, who answers with a line. */
+  readonly ask: (question: string) => Promise<string>;
+  readonly now: () => number;
+  readonly pause: (ms: number) => Promise<void>;
+  /** Undefined where the file does not exist. */
+  readonly readFile: (path: string) => string | undefined;
+  /** Whole or not at all. */
+  readonly writeFile: (path: string, content: string) => void;
+  readonly openIpam: (settings: EtcdSettings) => Promise<OpenIpam>;
+  readonly openKube: (options: KubeOptions) => Promise<KubeApi>;
+  readonly openOvsdb: (remote: string) => Promise<OvsdbClient>;
+}
+
+export interface OpenIpam extends Ipam {
+  close(): void;
+}
+
+export interface KubeOptions {
+  /** `--kubeconfig`. */
+  readonly kubeconfig: string | undefined;
+  /** From the shared configuration file: after KUBECONFIG. */
+  readonly configuredKubeconfig: string | undefined;
+}
