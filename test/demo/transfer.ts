@@ -16,8 +16,10 @@ const CLIENT = `
 const connect = (tries) => {
   const socket = require('node:net').connect(7777, process.argv[1]);
   socket.on('error', (error) => tries > 0 ? setTimeout(connect, 100, tries - 1) : (console.error(error.message), process.exit(1)));
-  socket.on('connect', () => process.stdin.pipe(socket));
-  socket.on('close', () => process.exit(0));
+  socket.on('connect', () => {
+    socket.on('close', () => process.exit(0));
+    process.stdin.pipe(socket);
+  });
 };
 connect(50);
 setTimeout(() => process.exit(1), 20000);
