@@ -23,7 +23,8 @@ export interface PodServer {
 const REQUEST = `
 const [url, method, body] = process.argv.slice(1);
 fetch(url, { method, ...(body && { body }) }).then((reply) => {
-  if (!reply.ok) { console.error(reply.status); process.exit(1); }
+  if (!reply.ok) console.error(reply.status);
+  process.exit(reply.ok ? 0 : 1);
 });
 `;
 
