@@ -1,0 +1,67 @@
+import type { Entry, Guard, ScanOptions, Store, Write } from '../../ipam/store.ts';
+
+/**
+ * The store in memory, with etcd's semantics: one revision for each commit, a mod revision for each key, absent keys
+ * compare as revision 0. For pure logic only; the real one is tested on real etcd against the same expectations.
+ */
+export class MemoryStore implements Store {
+  readonly entries = new Map<string, Entry>();
+  revision = 1n;
+  /** Awaited before each request is served: a test orders concurrent callers with it, or makes a request fail. */
+  before: (request: 'get' | 'scan' | 'count' | 'commit') => Promise<void> = () => Promise.resolve();
+  /** Called after each commit that was carried out. */
+  after: () => void = () => undefined;
+
+  async get(keys: readonly string[]): Promise<(Entry | undefined)[]> {
+    await this.before('get');
+    return keys.map((key) => this.entries.get(key));
+  }
+
+  async *scan(prefix: string, options: ScanOptions = {}): AsyncIterable<Entry[]> {
+    await this.before('scan');
+    const found = this.#below(prefix).sort((a, b) => (a.key < b.key ? -1 : 1));
+    if (found.length > 0) yield options.keysOnly ? found.map((entry) => ({ ...entry, value: '' })) : found;
+  }
+
+  async count(prefixes: readonly string[]): Promise<number[]> {
+    await this.before('count');
+    return prefixes.map((prefix) => this.#below(prefix).length);
+  }
+
+  async commit(guards: readonly Guard[], writes: readonly Write[]): Promise<boolean> {
+    await this.before('commit');
+    if (!guards.every((guard) => this.#holds(guard))) return false;
+    const keys = writes.map((write) => write.key);
+    if (new Set(keys).size !== keys.length)
+      throw new Error('etcd refuses two writes of one key in a transaction');
+    this.revision++;
+    for (const write of writes) {
+      if (write.kind === 'delete') this.entries.delete(write.key);
+      else
+        this.entries.set(write.key, { key: write.key, value: write.value, revision: String(this.revision) });
+    }
+    this.after();
+    return true;
+  }
+
+  close(): void {
+    this.before = () => Promise.reject(new Error('the store is closed'));
+  }
+
+  #below(prefix: string): Entry[] {
+    return [...this.entries.values()].filter((entry) => entry.key.startsWith(prefix));
+  }
+
+  #holds(guard: Guard): boolean {
+    switch (guard.kind) {
+      case 'unchanged':
+        return this.entries.get(guard.key)?.revision === guard.revision;
+      case 'absent':
+        return !this.entries.has(guard.key);
+      case 'none':
+        return this.#below(guard.prefix).length === 0;
+      case 'nothing-newer':
+        return this.#below(guard.prefix).every((entry) => BigInt(entry.revision) <= BigInt(guard.revision));
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import type { Ipam } from '../../../ipam/allocator.ts';
+import { formatAddress, formatCidr, parseAddress, parseCidr, parseSpan } from '../../../ipam/address.ts';
+import { usedSlots, validateBlock, type Block, type Owner } from '../../../ipam/block.ts';
+import { makeRange, type Range } from '../../../ipam/range.ts';
+import { BLOCKS, decodeBlock, decodeRange, NODES, RANGES } from '../../../ipam/records.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
+
+/** IPAM on a store in memory, with a clock that a test turns. */
+export class World {
+  readonly store = new MemoryStore();
+  now = Date.parse('2026-01-01T00:00:00Z');
+  readonly ipam: Ipam = {
+    store: this.store,
+    around: { now: () => this.now, random: () => this.#random(), pause: () => Promise.resolve() },
+  };
+  #state: number;
+
+  constructor(seed = 1) {
+    this.#state = seed;
+  }
+
+  /** xorshift32: the same for the same seed. */
+  #random(): number {
+    this.#state ^= this.#state << 13;
+    this.#state ^= this.#state >>> 17;
+    this.#state ^= this.#state << 5;
+    return (this.#state >>> 0) / 2 ** 32;
+  }
+
+  blocks(): Block[] {
+    return this.#values(BLOCKS).map(([key, value]) => decodeBlock(key, value));
+  }
+
+  ranges(): Range[] {
+    return this.#values(RANGES).map(([key, value]) => decodeRange(key, value));
+  }
+
+  /** Every address that is given out, with its owner's container. */
+  given(): Map<string, string> {
+    const given = new Map<string, string>();
+    for (const block of this.blocks()) {
+      for (const { address, slot } of usedSlots(block))
+        given.set(formatAddress(address), slot.owner.containerId);
+    }
+    return given;
+  }
+
+  /** Everything that is wrong with what the store holds. */
+  problems(): string[] {
+    const ranges = new Map(this.ranges().map((range) => [range.name, range]));
+    const problems = this.blocks().flatMap((block) => {
+      const range = ranges.get(block.range);
+      return range ? validateBlock(block, range) : [`block ${formatCidr(block.cidr)} has no range`];
+    });
+    const index = this.#values(NODES).map(([key]) => key.slice(NODES.length));
+    const held = this.blocks().map((block) => `${block.node}/${formatCidr(block.cidr)}`);
+    if (index.sort().join() !== held.sort().join())
+      problems.push(`index ${index.join()} is not blocks ${held.join()}`);
+    const owners = this.blocks().flatMap((block) =>
+      usedSlots(block).map(
+        ({ slot, address }) => `${slot.owner.containerId}/${slot.owner.ifname}/${address.family}`,
+      ),
+    );
+    if (new Set(owners).size !== owners.length)
+      problems.push(`an attachment has two addresses: ${owners.join()}`);
+    return problems;
+  }
+
+  #values(prefix: string): [string, string][] {
+    return [...this.store.entries.values()]
+      .filter((entry) => entry.key.startsWith(prefix))
+      .map((entry) => [entry.key, entry.value]);
+  }
+}
+
+export const owner = (containerId: string, more: Partial<Owner> = {}): Owner => ({
+  containerId,
+  ifname: 'eth0',
+  network: 'cell',
+  bootId: 'boot-1',
+  ...more,
+});
+
+export const range = (
+  cidr: string,
+  more: {
+    name?: string;
+    gateway?: string;
+    vlan?: number;
+    exclude?: string[];
+    cooldownMs?: number;
+    blockSize?: number;
+  } = {},
+): Range => {
+  const { gateway, exclude, ...rest } = more;
+  return makeRange({
+    cidr: parseCidr(cidr),
+    ...rest,
+    ...(gateway !== undefined && { gateway: parseAddress(gateway) }),
+    ...(exclude && { exclude: exclude.map((text) => parseSpan(text)) }),
+  });
+};
