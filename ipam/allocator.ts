@@ -59,7 +59,7 @@ async function attemptAllocation(
   request: AllocationRequest,
   attempt: number,
 ): Promise<Allocation[] | undefined> {
-  const holdings = await readHoldings(ipam.store, request.node);
+  const { holdings, guards } = await readHoldings(ipam.store, request.node);
   const kept = findAllocations(holdings, request.owner);
   const missing = request.families.filter((family) => !kept.some((each) => each.address.family === family));
   if (missing.length === 0) return kept;
@@ -73,10 +73,7 @@ async function attemptAllocation(
     if (!step) return undefined;
     steps.push(step);
   }
-  const done = await commitAll(
-    ipam.store,
-    steps.map((step) => step.change),
-  );
+  const done = await commitAll(ipam.store, [{ guards, writes: [] }, ...steps.map((step) => step.change)]);
   return done ? [...kept, ...steps.map((step) => step.allocation)] : undefined;
 }
 
@@ -247,7 +244,7 @@ export function findAllocations(holdings: readonly Holding[], attachment: Attach
 
 /** What the attachment has on the node; empty when nothing. */
 export async function lookup(ipam: Ipam, node: string, attachment: Attachment): Promise<Allocation[]> {
-  return findAllocations(await readHoldings(ipam.store, node), attachment);
+  return findAllocations((await readHoldings(ipam.store, node)).holdings, attachment);
 }
 
 export interface ReleaseRequest {
@@ -269,7 +266,7 @@ export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> 
   const { attachment, allocatedUntil = Infinity } = request;
   const what = `releasing ${attachment.containerId}/${attachment.ifname} on node '${request.node}'`;
   return retryLostRaces(what, ipam.around, async () => {
-    const holdings = await readHoldings(ipam.store, request.node);
+    const { holdings } = await readHoldings(ipam.store, request.node);
     const now = ipam.around.now();
     const released: string[] = [];
     const changes: Change[] = [];

@@ -1,6 +1,7 @@
 import {
   absent,
   del,
+  newestRevision,
   put,
   scanAll,
   unchanged,
@@ -23,6 +24,7 @@ import {
   nodeKey,
   nodePrefix,
   rangeKey,
+  type NodeEntry,
 } from './records.ts';
 
 /** A block that a node holds, with its range and what a write of it must compare. */
@@ -32,15 +34,34 @@ export interface Holding {
   readonly entry: Entry;
 }
 
+/** All that a node holds, as of one moment. */
+export interface NodeHoldings {
+  readonly holdings: readonly Holding[];
+  /**
+   * What an allocation compares beside the block that it changes: no other block was claimed or changed meanwhile. Without it
+   * two calls for one attachment could each find room in another block, and a burst on a fresh node claim a block each.
+   */
+  readonly guards: readonly Guard[];
+}
+
 /**
  * The node's blocks and their ranges: two round trips, and no other node's records (docs/architecture.md).
  * A block that is not where the index says is left out: its claim or return is under way, or `cnictl doctor` finds it.
  * @throws IpamError `corrupt-record`, `store-…`
  */
-export async function readHoldings(store: Store, node: string): Promise<Holding[]> {
-  const index = (await scanAll(store, nodePrefix(node))).map((entry) =>
-    decodeNodeEntry(entry.key, entry.value),
+export async function readHoldings(store: Store, node: string): Promise<NodeHoldings> {
+  const prefix = nodePrefix(node);
+  const index = await scanAll(store, prefix);
+  const holdings = await readBlocks(
+    store,
+    node,
+    index.map((entry) => decodeNodeEntry(entry.key, entry.value)),
   );
+  const guards: Guard[] = [{ kind: 'nothing-newer', prefix, revision: newestRevision(index) }];
+  return { holdings, guards: [...guards, ...holdings.map((holding) => unchanged(holding.entry))] };
+}
+
+async function readBlocks(store: Store, node: string, index: readonly NodeEntry[]): Promise<Holding[]> {
   if (index.length === 0) return [];
   const names = [...new Set(index.map((each) => each.range))];
   const entries = await store.get([

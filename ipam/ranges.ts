@@ -6,7 +6,7 @@ import { commitAll, returnBlock } from './holdings.ts';
 import { checkNoOverlap, type Range } from './range.ts';
 import { BLOCKS, blocksOfRange, decodeBlock, encodeRange, RANGES, rangeKey } from './records.ts';
 import { retryLostRaces } from './retry.ts';
-import { absent, del, put, scanAll, unchanged, type Entry } from './store.ts';
+import { absent, del, newestRevision, put, scanAll, unchanged, type Entry } from './store.ts';
 
 /**
  * Adds the range, unless it overlaps with another. Two overlapping ones added at the same moment: one is refused,
@@ -20,13 +20,12 @@ export function addRange(ipam: Ipam, range: Range): Promise<Range> {
       range,
       known.map((each) => each.range),
     );
-    const newest = known.reduce(
-      (max, { entry }) => (BigInt(entry.revision) > max ? BigInt(entry.revision) : max),
-      0n,
-    );
     const key = rangeKey(range.name);
     const done = await ipam.store.commit(
-      [absent(key), { kind: 'nothing-newer', prefix: RANGES, revision: String(newest) }],
+      [
+        absent(key),
+        { kind: 'nothing-newer', prefix: RANGES, revision: newestRevision(known.map((each) => each.entry)) },
+      ],
       [put(key, encodeRange(range))],
     );
     return done ? range : undefined;

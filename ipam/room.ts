@@ -24,7 +24,7 @@ export async function roomFor(ipam: Ipam, request: RoomRequest): Promise<void> {
     range.cidr.base.family === family &&
     (request.ranges === undefined || request.ranges.includes(range.name));
   const now = ipam.around.now();
-  const holdings = await readHoldings(ipam.store, request.node);
+  const { holdings } = await readHoldings(ipam.store, request.node);
   const short = request.families.filter(
     (family) =>
       !holdings.some(

@@ -55,3 +55,9 @@ export async function scanAll(store: Store, prefix: string, options?: ScanOption
   for await (const page of store.scan(prefix, options)) entries.push(...page);
   return entries;
 }
+
+/** The latest change of any of them; `0` for none. */
+export function newestRevision(entries: readonly Entry[]): string {
+  const newest = entries.reduce((max, { revision }) => (BigInt(revision) > max ? BigInt(revision) : max), 0n);
+  return String(newest);
+}
