@@ -15,7 +15,7 @@ import { setLink, showLink, type Link, type NamedLink } from './link-messages.ts
 import { deleteLink, type Deletion } from './links.ts';
 import { inNamespace, type NetworkNamespace } from './netns.ts';
 import { addRoute, showRoutes, type InstalledRoute, type Route } from './route-messages.ts';
-import { explainRouteError, isSameRoute } from './route-judgement.ts';
+import { explainRouteError, isServedBy } from './route-judgement.ts';
 import { Rtnetlink, withRtnetlink } from './rtnetlink.ts';
 import { disableIpv6, writeSetting } from './sysctl.ts';
 
@@ -71,7 +71,7 @@ const broadcastOf = ({ address, prefixLength }: InterfaceAddress): string | unde
  * and attached by then, or nobody hears it. Done again with the same values, it changes nothing.
  * Equivalent to: ip address replace … ; ip link set NAME up; ip route add …
  * @throws NetlinkError: ENODEV without such a link; ENETUNREACH or EHOSTUNREACH for a gateway in no subnet of the
- *   interface; EEXIST when another route to the same destination stands
+ *   interface; EEXIST when another route of the same interface to the same destination stands
  */
 export const configurePodInterface = async (
   namespace: NetworkNamespace,
@@ -104,20 +104,20 @@ const applyInOrder = async (
     if (error === undefined) continue;
     const route = routes[position - assign.length - 1];
     if (route === undefined) throw error;
-    if (error.code === 'EEXIST' && (await isInstalled(socket, link, route))) continue;
+    if (error.code === 'EEXIST' && (await isServed(socket, link, route))) continue;
     throw explainRouteError(error, route, link, addresses);
   }
 };
 
-const isInstalled = async (socket: Rtnetlink, link: NamedLink, route: Route): Promise<boolean> => {
+const isServed = async (socket: Rtnetlink, link: NamedLink, route: Route): Promise<boolean> => {
   const [installed] = await socket.read([showRoutes()]);
-  return installed.some((other) => isSameRoute(link, route, other));
+  return installed.some((other) => isServedBy(link, route, other));
 };
 
 export interface PodInterface {
   readonly link: Link;
   readonly addresses: readonly AssignedAddress[];
-  /** Those through this link, the kernel's own for its subnets included (protocol 2). */
+  /** Of the whole namespace, the kernel's own for subnets included (protocol 2): another interface may lead there. */
   readonly routes: readonly InstalledRoute[];
   readonly txChecksumOffload: boolean;
 }
@@ -139,8 +139,7 @@ export const readPodInterface = (
       }));
       const [link, addresses] = await socket.read([showLink(found), showAddresses(found)]);
       const [routes] = await socket.read([showRoutes()]); // The kernel lists one thing at a time.
-      const through = routes.filter(({ linkIndex: index }) => index === found.index);
-      return { link, addresses, routes: through, txChecksumOffload };
+      return { link, addresses, routes, txChecksumOffload };
     }),
   );
 

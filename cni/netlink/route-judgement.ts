@@ -18,18 +18,24 @@ const IPV6_DEFAULT_PRIORITY = 1024;
 const canonicalAddress = (text: string | undefined): string | undefined =>
   text === undefined ? undefined : formatAddress(parseAddress(text));
 
-/** Whether the installed route leads where the wanted one would, and takes its place in the same table. */
-export const isSameRoute = (link: NamedLink, wanted: Route, installed: InstalledRoute): boolean => {
+/** Whether the installed route takes the wanted one's place: destination, table and priority. */
+const isInPlaceOf = (wanted: Route, installed: InstalledRoute): boolean => {
   const { address, prefixLength } = parseAddressInSubnet(wanted.dst, 'route');
   const defaultPriority = address.family === 6 ? IPV6_DEFAULT_PRIORITY : 0;
   return (
-    installed.linkIndex === link.index &&
     installed.dst === `${formatAddress(address)}/${prefixLength}` &&
-    installed.gateway === canonicalAddress(wanted.gateway) &&
     installed.table === (wanted.table ?? RT_TABLE_MAIN) &&
     installed.priority === (wanted.priority ?? defaultPriority)
   );
 };
+
+/**
+ * Whether a refusal because of an installed route (EEXIST) is none: it is the wanted one, or another interface of the pod
+ * leads there already. The first interface wins, as with the reference plugins: a second one brings no second default route.
+ */
+export const isServedBy = (link: NamedLink, wanted: Route, installed: InstalledRoute): boolean =>
+  isInPlaceOf(wanted, installed) &&
+  (installed.linkIndex !== link.index || installed.gateway === canonicalAddress(wanted.gateway));
 
 const isReachable = (gateway: string, { address, prefixLength }: InterfaceAddress): boolean =>
   cidrContains(subnetOf(parseAddress(address), prefixLength), parseAddress(gateway));

@@ -178,15 +178,22 @@ test('a gateway outside the subnet is named', async (t) => {
   });
 });
 
-test('a route that another has taken is EEXIST', async (t) => {
+test('a default route of another interface stays: the first wins', async (t) => {
   const { pod, podNamespace } = await makeConnectedPair(t);
   await pod.exec('ip', 'link', 'add', 'other', 'up', 'type', 'veth');
   await pod.exec('ip', 'route', 'add', 'default', 'dev', 'other');
-  await assert.rejects(configurePodInterface(podNamespace, ipv4Only), {
+  await configurePodInterface(podNamespace, ipv4Only);
+  assert.match(await pod.exec('ip', 'route'), /^default dev other/m);
+});
+
+test('another route of the same interface to the same destination is EEXIST', async (t) => {
+  const { podNamespace } = await makeConnectedPair(t);
+  await configurePodInterface(podNamespace, ipv4Only);
+  const routes = [{ dst: '0.0.0.0/0', gateway: '10.20.0.99' }];
+  await assert.rejects(configurePodInterface(podNamespace, { ...ipv4Only, routes }), {
     code: 'EEXIST',
     message: /another route to 0\.0\.0\.0\/0/,
   });
-  assert.match(await pod.exec('ip', 'route'), /^default dev other/m);
 });
 
 test('a pod without the interface: ENODEV, nothing to read, nothing to delete', async (t) => {

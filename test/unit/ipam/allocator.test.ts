@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { formatAddress } from '../../../ipam/address.ts';
+import { formatAddress, parseCidr } from '../../../ipam/address.ts';
+import { newBlock, takeSlot } from '../../../ipam/block.ts';
+import { encodeBlock } from '../../../ipam/records.ts';
 import { allocate, lookup, release, type Allocation } from '../../../ipam/allocator.ts';
 import { IpamError } from '../../../ipam/errors.ts';
 import { releaseAddress } from '../../../ipam/inventory.ts';
@@ -209,6 +211,27 @@ suite('ranges', () => {
     assert.deepEqual(world.problems(), []);
   });
 
+  test('one in which a block appears at the last moment is not removed', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.20.0.0/22', { name: 'blue' }));
+    const key = 'blocks/blue/10.20.0.0/28';
+    world.store.before = (request) => {
+      // The second commit is the range's deletion: the first set it to draining.
+      if (request === 'commit' && world.ranges()[0]?.state === 'draining' && !world.store.entries.has(key)) {
+        const block = takeSlot(
+          newBlock(range('10.20.0.0/22', { name: 'blue' }), parseCidr('10.20.0.0/28'), 'n', 0),
+          3,
+          owner('a'),
+          0,
+        ).block;
+        world.store.entries.set(key, { key, value: encodeBlock(block), revision: '1' });
+      }
+      return Promise.resolve();
+    };
+    await assert.rejects(removeRange(world.ipam, 'blue'), { code: 'in-use' });
+    assert.equal(world.ranges().length, 1);
+  });
+
   test('room is told without changing anything', async () => {
     const world = new World();
     await assert.rejects(roomFor(world.ipam, { node: 'n', families: [4] }), {
@@ -279,25 +302,34 @@ suite('races', () => {
   );
 
   /** Each attachment is one node's: a container ID is never on two. */
-  const carryOut = async (world: World, each: Step): Promise<void> => {
+  const carryOut = async (
+    world: World,
+    each: Step,
+    given: { id: string; addresses: string[] }[],
+  ): Promise<void> => {
     const { ipam } = world;
     switch (each.kind) {
       case 'give':
-        return void (await give(world, each.node, `${each.node}-${each.id}`, each.families));
+        given.push({
+          id: `${each.node}-${each.id}`,
+          addresses: ips(await give(world, each.node, `${each.node}-${each.id}`, each.families)),
+        });
+        return;
       case 'release':
-        return void (await release(ipam, {
+        await release(ipam, {
           node: each.node,
           attachment: { containerId: `${each.node}-${each.id}`, ifname: 'eth0' },
-        }));
+        });
+        return;
       case 'state':
-        return void (await setRangeState(ipam, each.name, each.state));
+        await setRangeState(ipam, each.name, each.state);
+        return;
       case 'remove':
-        return void (await removeRange(ipam, each.name));
+        await removeRange(ipam, each.name);
+        return;
       case 'add':
-        return void (await addRange(
-          ipam,
-          range(each.cidr, { name: each.name, blockSize: 8, cooldownMs: 0 }),
-        ));
+        await addRange(ipam, range(each.cidr, { name: each.name, blockSize: 8, cooldownMs: 0 }));
+        return;
     }
   };
 
@@ -309,12 +341,22 @@ suite('races', () => {
         fc.integer({ min: 1, max: 10_000 }),
         async (scheduler, steps, seed) => {
           const world = new World(seed);
+          const given: { id: string; addresses: string[] }[] = [];
           await addRange(world.ipam, range('10.1.0.0/27', { name: 'r1', blockSize: 8, cooldownMs: 0 }));
           await addRange(world.ipam, range('fd00::/124', { name: 'six', blockSize: 4, cooldownMs: 0 }));
           world.store.after = () => assert.deepEqual(world.problems(), []);
+          // Some are there before, so that releases have something to race for.
+          for (const each of ['n1', 'n2']) {
+            for (const before of ['a', 'b', 'c']) {
+              given.push({
+                id: `${each}-${before}`,
+                addresses: ips(await give(world, each, `${each}-${before}`)),
+              });
+            }
+          }
           world.store.before = (request) => scheduler.schedule(Promise.resolve(), request);
           const running = steps.map((each) =>
-            carryOut(world, each).catch((error: unknown) => {
+            carryOut(world, each, given).catch((error: unknown) => {
               // Full, draining, in use or gone ranges are answers; anything else is a fault.
               const expected = ['exhausted', 'in-use', 'not-found', 'conflict'];
               if (!(error instanceof IpamError && expected.includes(error.code))) throw error;
@@ -322,6 +364,11 @@ suite('races', () => {
           );
           await Promise.all([scheduler.waitIdle(), ...running]);
           world.store.before = () => Promise.resolve();
+          // What was given and never released is still its own: no other write took it away.
+          for (const { id: kept, addresses } of given) {
+            if (steps.some((each) => each.kind === 'release' && `${each.node}-${each.id}` === kept)) continue;
+            for (const ip of addresses) assert.equal(world.given().get(ip), kept);
+          }
           // Nothing is lost: released and added up, each usable address can be given out again.
           for (const containerId of new Set(world.given().values())) {
             await release(world.ipam, {

@@ -78,8 +78,8 @@ suite('audit', () => {
 
   test('without a UID the name decides; without both nothing does', () => {
     const named = allocation('10.20.0.17');
-    const { podUid: _, ...rest } = named.slot.owner;
-    const byName = { ...named, slot: { ...named.slot, owner: rest } };
+    const nameOnly = owner('c', { podNamespace: 'default', podName: 'web-1' });
+    const byName = { ...named, slot: { ...named.slot, owner: nameOnly } };
     assert.deepEqual(reasons(look([byName], [pod({ uid: 'any' })])), []);
     assert.deepEqual(reasons(look([byName], [])), ['10.20.0.17 pod-gone']);
     const found = look([withoutPod('10.20.0.17')], []);

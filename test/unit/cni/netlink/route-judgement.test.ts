@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { test } from 'node:test';
 import { NetlinkError } from '../../../../cni/netlink/errors.ts';
-import { explainRouteError, isSameRoute } from '../../../../cni/netlink/route-judgement.ts';
+import { explainRouteError, isServedBy } from '../../../../cni/netlink/route-judgement.ts';
 
 const eth0 = { index: 7, name: 'eth0' };
 const addresses = [
@@ -57,11 +57,14 @@ test('a route is the same when destination, gateway, link, table and priority ar
     scope: 0,
     protocol: 3,
   };
-  assert.equal(isSameRoute(eth0, wanted, installed), true);
-  assert.equal(isSameRoute(eth0, wanted, { ...installed, linkIndex: 8 }), false);
-  assert.equal(isSameRoute(eth0, wanted, { ...installed, gateway: '10.20.0.2' }), false);
-  assert.equal(isSameRoute(eth0, wanted, { ...installed, table: 100 }), false);
-  assert.equal(isSameRoute(eth0, { ...wanted, priority: 5 }, installed), false);
+  assert.equal(isServedBy(eth0, wanted, installed), true);
+  // Another interface leads there already: the first wins, whatever its gateway.
+  assert.equal(isServedBy(eth0, wanted, { ...installed, linkIndex: 8 }), true);
+  assert.equal(isServedBy(eth0, wanted, { ...installed, linkIndex: 8, gateway: '10.30.0.1' }), true);
+  assert.equal(isServedBy(eth0, wanted, { ...installed, linkIndex: 8, dst: '10.0.0.0/8' }), false);
+  assert.equal(isServedBy(eth0, wanted, { ...installed, gateway: '10.20.0.2' }), false);
+  assert.equal(isServedBy(eth0, wanted, { ...installed, table: 100 }), false);
+  assert.equal(isServedBy(eth0, { ...wanted, priority: 5 }, installed), false);
 });
 
 test('IPv6 is compared in canonical form, and has the priority 1024 when none is asked for', () => {
@@ -75,5 +78,5 @@ test('IPv6 is compared in canonical form, and has the priority 1024 when none is
     scope: 0,
     protocol: 3,
   };
-  assert.equal(isSameRoute(eth0, { dst: '0::0/0', gateway: 'FD00:20:0::1' }, installed), true);
+  assert.equal(isServedBy(eth0, { dst: '0::0/0', gateway: 'FD00:20:0::1' }, installed), true);
 });
