@@ -9,7 +9,7 @@ import { startNode, type AddedPod, type SimulatedNode } from '../support/node.ts
 import { must, sleep } from '../support/proc.ts';
 import { startPodServer, type PodServer } from './pod-server.ts';
 import { bold, chapter, end, expect, show, step } from './story.ts';
-import { tcpTransfer } from './transfer.ts';
+import { tcpTransfer } from '../support/transfer.ts';
 
 const RANGE = '10.20.0.0/22';
 const GATEWAY = '10.20.0.1';

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { Namespace } from '../support/netns.ts';
-import { run } from '../support/proc.ts';
+import type { Namespace } from './netns.ts';
+import { run } from './proc.ts';
 
 const SERVER = `
 const { createHash } = require('node:crypto');
