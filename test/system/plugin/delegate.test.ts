@@ -140,7 +140,7 @@ suite('delegation', () => {
           const added = await call('ADD', pod, type, config);
           succeeded(added);
           assert.equal(added.result?.ips?.[0]?.gateway, '10.20.0.1');
-          ips.push((added.result.ips[0].address ?? '').split('/')[0] ?? '');
+          ips.push(added.result.ips[0].address.split('/')[0] ?? '');
           succeeded(await call('CHECK', pod, type, { ...config, prevResult: added.result }));
         }
         const held = await given(cluster.fabric);

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { formatAddress } from '../../../ipam/address.ts';
+import { usedSlots } from '../../../ipam/block.ts';
+import { OUR_PLUGINS, STOCK_PLUGINS } from '../../support/cni.ts';
+import { startContainerd } from '../../support/containerd.ts';
+import { newScope, type Scope } from '../../support/netns.ts';
+import { startPodman } from '../../support/podman.ts';
+import type { SimulatedNode } from '../../support/node.ts';
+import { BLUE, given, readBlocks, remains, startCluster, type Cluster } from './world.ts';
+
+suite('real container runtimes', () => {
+  let cluster: Cluster;
+  let node: SimulatedNode;
+  before(async () => {
+    cluster = await startCluster(1, BLUE);
+    [node] = cluster.nodes as [SimulatedNode];
+  });
+  after(() => cluster.scope.close());
+  /** What every plugin of the node gets from the shared file and the environment; the list names only the network. */
+  const conflist = (...plugins: object[]): { name: string } => ({
+    ...{ cniVersion: '1.0.0', plugins },
+    name: 'cell',
+  });
+  /**
+   * Our plugins with this node's environment written into them: podman's conmon removes a container that ends by itself in an
+   * environment of its own. A real node has /etc/cellnet/config.json.
+   */
+  const ourPlugins = async (scope: Scope): Promise<string> => {
+    const dir = await scope.tempDir();
+    const settings = Object.entries(node.env).map(([key, value]) => `${key}='${value}'`);
+    for (const name of ['cellnet', 'cellnet-ipam']) {
+      await writeFile(
+        join(dir, name),
+        `#!/bin/sh\nexport ${settings.join(' ')}\nexec '${OUR_PLUGINS}/${name}'\n`,
+        { mode: 0o755 },
+      );
+    }
+    return dir;
+  };
+  const cellnet = { type: 'cellnet', bridge: 'br-cell', ipam: { type: 'cellnet-ipam' } };
+
+  test('podman: containers on cellnet, chained with tuning, talk over TCP; rm gives everything back', async (t) => {
+    const scope = newScope(t);
+    const podman = scope.use(
+      await startPodman({
+        netns: node.ns.name,
+        cniDirs: [await ourPlugins(scope), STOCK_PLUGINS],
+        conflist: conflist(cellnet, {
+          type: 'tuning',
+          sysctl: { 'net.ipv4.ip_unprivileged_port_start': '0' },
+        }),
+      }),
+    );
+    await podman.start('server', '/bin/nc', '-ll', '-p', '8080', '-e', '/bin/busybox', 'echo', 'hello');
+    await podman.start('client', '/bin/sleep', '600');
+    const [server, client] = [await podman.inspect('server'), await podman.inspect('client')];
+    assert.match(server.ip, /^10\.20\./);
+    assert.equal(server.gateway, '10.20.0.1');
+    assert.deepEqual([...(await given(cluster.fabric)).keys()].sort(), [server.ip, client.ip].sort());
+    assert.match(await podman.must('exec', 'client', '/bin/nc', '-w', '3', server.ip, '8080'), /hello/);
+    assert.match(
+      await podman.must('exec', 'client', '/bin/ping', '-c', '1', '-W', '2', '10.20.0.1'),
+      /1 packets received/,
+    );
+    await podman.rm('server');
+    await podman.rm('client');
+    assert.equal((await given(cluster.fabric)).size, 0);
+    assert.deepEqual(await remains(node), []);
+  });
+
+  test('podman: bridge with cellnet-ipam', async (t) => {
+    const scope = newScope(t);
+    const bridge = { type: 'bridge', bridge: 'cn-br0', ipam: { type: 'cellnet-ipam' } };
+    const podman = scope.use(
+      await startPodman({
+        netns: node.ns.name,
+        cniDirs: [await ourPlugins(scope), STOCK_PLUGINS],
+        conflist: conflist(bridge),
+      }),
+    );
+    await podman.start('a', '/bin/sleep', '600');
+    await podman.start('b', '/bin/sleep', '600');
+    const [a, b] = [await podman.inspect('a'), await podman.inspect('b')];
+    assert.deepEqual([...(await given(cluster.fabric)).keys()].sort(), [a.ip, b.ip].sort());
+    assert.match(
+      await podman.must('exec', 'a', '/bin/ping', '-c', '1', '-W', '2', b.ip),
+      /1 packets received/,
+    );
+    await podman.rm('a');
+    await podman.rm('b');
+    assert.equal((await given(cluster.fabric)).size, 0);
+  });
+
+  test("containerd's CRI: a pod sandbox gets our address, its names reach etcd and Open vSwitch", async (t) => {
+    const scope = newScope(t);
+    const containerd = scope.use(
+      await startContainerd({
+        netns: node.ns.name,
+        plugins: [join(await ourPlugins(scope), 'cellnet'), `${STOCK_PLUGINS}/loopback`],
+        conflist: conflist(cellnet),
+      }),
+    );
+    const web = await containerd.runSandbox('web-1', 'shop');
+    const db = await containerd.runSandbox('db-1', 'shop');
+    const slots = (await readBlocks(cluster.fabric)).flatMap(usedSlots);
+    const owner = slots.find(({ address }) => formatAddress(address) === web.ips[0])?.slot.owner;
+    assert.deepEqual(
+      [owner?.podNamespace, owner?.podName, owner?.podUid, owner?.containerId, owner?.network],
+      ['shop', 'web-1', web.uid, web.id, 'cell'],
+    );
+    const found = await node.ovs.vsctl(
+      '--bare',
+      '--columns=external_ids',
+      'find',
+      'port',
+      `external_ids:container-id=${web.id}`,
+    );
+    assert.match(found, /pod-name=web-1/);
+    assert.match(found, /pod-namespace=shop/);
+    assert.equal((await web.exec('ping', '-c', '1', '-W', '2', db.ips[0] ?? '')).code, 0);
+    assert.equal((await web.exec('ping', '-c', '1', '-W', '2', '10.20.0.1')).code, 0);
+    await containerd.removeSandbox(web.id);
+    await containerd.removeSandbox(db.id);
+    assert.equal((await given(cluster.fabric)).size, 0);
+    assert.deepEqual(await remains(node), []);
+  });
+});
