@@ -35,7 +35,7 @@ export async function check(context: Context, options: CheckOptions): Promise<nu
       const report = reportJson(audit, await sourceOf(context, kube), context.world.now());
       if (options.save !== undefined)
         context.world.writeFile(options.save, `${JSON.stringify(report, null, 2)}\n`);
-      context.print(report, () => renderAudit(context, audit));
+      context.print(report, () => renderAudit(context, audit) + hint(context, audit, options));
       const left = options.release
         ? await releaseLeaks(context, ipam, kube, audit, options.yes ?? false)
         : audit.leaked.length;
@@ -135,6 +135,11 @@ function renderAudit(context: Context, audit: Audit): string {
   if (audit.leaked.length > 0)
     parts.push(paint.dim('Free them: cnictl check --release, or cnictl release ADDRESS…\n'));
   return parts.join('');
+}
+
+function hint({ paint }: Context, audit: Audit, options: CheckOptions): string {
+  if (audit.leaked.length === 0 || options.release) return '';
+  return paint.dim('Free them: cnictl check --release, or cnictl release ADDRESS…\n');
 }
 
 /** @returns how many leaks are still there */

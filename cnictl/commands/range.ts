@@ -20,7 +20,7 @@ import { addRange, findRange, planRangeRemoval, removeRange, setRangeState } fro
 import type { Context } from '../context.ts';
 import { formatDuration, parseDuration } from '../durations.ts';
 import { CommandError } from '../errors.ts';
-import { renderBar } from '../render/bar.ts';
+import { renderBar, renderCount } from '../render/bar.ts';
 import { renderFields, renderTable } from '../render/table.ts';
 
 export interface RangeAddOptions {
@@ -50,7 +50,7 @@ export async function rangeAdd(context: Context, cidr: string, options: RangeAdd
   context.print(rangeJson(emptyUsage(range)), () => {
     const gateway = range.gateway ? `gateway ${formatAddress(range.gateway)}` : 'no gateway';
     const vlan = range.vlan === undefined ? 'untagged' : `VLAN ${range.vlan}`;
-    return `range ${range.name} ${done}: ${formatCidr(range.cidr)}, ${gateway}, ${vlan}, ${rangeCapacity(range)} addresses in ${usableBlockTotal(range)} blocks of ${range.blockSize}\n`;
+    return `range ${range.name} ${done}: ${formatCidr(range.cidr)}, ${gateway}, ${vlan}, ${renderCount(rangeCapacity(range))} addresses in ${renderCount(usableBlockTotal(range))} blocks of ${range.blockSize}\n`;
   });
   return 0;
 }
@@ -114,9 +114,13 @@ export function rangeTable({ paint }: Context, usages: readonly RangeUsage[]): s
         title: 'STATE',
         value: ({ range }) => (range.state === 'active' ? range.state : paint.yellow(range.state)),
       },
-      { title: 'BLOCKS', value: ({ blocks }) => `${blocks.claimed}/${blocks.total}`, right: true },
+      {
+        title: 'BLOCKS',
+        value: ({ blocks }) => `${blocks.claimed}/${renderCount(blocks.total)}`,
+        right: true,
+      },
       { title: 'USED', value: ({ allocated }) => `${allocated}`, right: true },
-      { title: 'FREE', value: ({ free }) => `${free}`, right: true },
+      { title: 'FREE', value: ({ free }) => renderCount(free), right: true },
       { title: 'UTILISATION', value: ({ allocated, capacity }) => renderBar(allocated, capacity, paint) },
     ],
     usages,
@@ -145,9 +149,9 @@ export async function rangeShow(context: Context, name: string): Promise<number>
         ['Cooldown', formatDuration(range.cooldownMs)],
         [
           'Blocks',
-          `${usage.blocks.claimed} of ${usage.blocks.total} claimed, ${range.blockSize} addresses each`,
+          `${usage.blocks.claimed} of ${renderCount(usage.blocks.total)} claimed, ${range.blockSize} addresses each`,
         ],
-        ['Addresses', `${usage.allocated} of ${usage.capacity} used, ${usage.cooling} cooling`],
+        ['Addresses', `${usage.allocated} of ${renderCount(usage.capacity)} used, ${usage.cooling} cooling`],
         ['Utilisation', renderBar(usage.allocated, usage.capacity, context.paint)],
       ],
       context.paint,
@@ -170,13 +174,14 @@ export async function rangeRemove(
 ): Promise<number> {
   return await context.withIpam(async (ipam) => {
     const { range, emptyBlocks } = await planRangeRemoval(ipam, name);
-    const what = `range ${name} (${formatCidr(range.cidr)}) and its ${emptyBlocks} empty blocks`;
+    const blocks = emptyBlocks === 0 ? '' : ` and ${emptyBlocks} claimed blocks without an allocation`;
+    const what = `range ${name} (${formatCidr(range.cidr)})${blocks}`;
     if (!options.dryRun) {
       await context.confirm(`This removes ${what}.`, options.yes ?? false);
       await removeRange(ipam, name);
     }
     const data = { name, cidr: formatCidr(range.cidr), emptyBlocks, removed: !options.dryRun };
-    context.print(data, () => `${what} ${options.dryRun ? 'would be' : 'were'} removed\n`);
+    context.print(data, () => `${options.dryRun ? 'would be removed' : 'removed'}: ${what}\n`);
     return 0;
   });
 }

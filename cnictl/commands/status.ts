@@ -3,6 +3,7 @@ import { RANGES } from '../../ipam/records.ts';
 import { etcdSettings } from '../../ipam/etcd/settings.ts';
 import type { Context } from '../context.ts';
 import { describeError } from '../errors.ts';
+import { renderCount } from '../render/bar.ts';
 import { renderFields } from '../render/table.ts';
 import { gatherNodes, type NodeUsage } from './node.ts';
 import { rangeJson, rangeTable } from './range.ts';
@@ -41,7 +42,7 @@ export async function status(context: Context): Promise<number> {
         ['etcd', `${endpoints.join(', ')} ${paint.green('answers')} in ${latencyMs} ms`],
         ['Kubernetes', kube.problem === null ? api : paint.red(api)],
         ['Nodes', `${nodes.length} hold ${nodes.reduce((total, node) => total + node.blocks, 0)} blocks`],
-        ['Addresses', `${data.totals.allocated} of ${data.totals.capacity} used`],
+        ['Addresses', `${data.totals.allocated} of ${renderCount(data.totals.capacity)} used`],
       ],
       paint,
     );

@@ -22,3 +22,8 @@ function percentText(share: number): string {
   if (percent > 99 && percent < 100) return '>99%';
   return `${Math.round(percent)}%`;
 }
+
+/** A number of addresses or blocks; those of IPv6 ranges are told by their size only. */
+export function renderCount(n: number): string {
+  return n < 1e9 ? `${n}` : n.toExponential(1).replace('e+', 'e');
+}

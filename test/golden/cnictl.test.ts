@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { CliWorld } from './world.ts';
+
+/** What cnictl prints, held against files: `npm run golden` writes them anew, and the diff is what to look at. */
+const EXPECTED = join(import.meta.dirname, 'expected');
+
+const COMMANDS = [
+  'range list',
+  'range show blue',
+  'range show six',
+  'block list',
+  'block list --node node-1',
+  'block list --range six',
+  'ip list',
+  'ip list --node node-2',
+  'ip show 10.20.0.1',
+  'node list',
+  'status',
+  'check --grace 5s',
+] as const;
+const FORMATS = ['table', 'json', 'yaml'] as const;
+
+function hold(name: string, text: string): void {
+  const file = join(EXPECTED, `${name.replaceAll(/[^a-z0-9.-]+/gi, '-')}.txt`);
+  if (process.env['UPDATE_GOLDEN']) {
+    mkdirSync(EXPECTED, { recursive: true });
+    writeFileSync(file, text);
+  }
+  assert.equal(text, readFileSync(file, 'utf8'), `differs from ${file}; npm run golden writes it anew`);
+}
+
+const shown = ({ status, stdout, stderr }: { status: number; stdout: string; stderr: string }): string =>
+  `${stdout}${stderr === '' ? '' : `--- stderr\n${stderr}`}--- status ${status}\n`;
+
+for (const command of COMMANDS) {
+  for (const format of FORMATS) {
+    test(`${command} as ${format}`, async () => {
+      const world = await CliWorld.make();
+      hold(`${command}.${format}`, shown(await world.run(`${command} -o ${format}`)));
+    });
+  }
+}
+
+const USED = async (world: CliWorld): Promise<string> => {
+  const rows = JSON.parse((await world.run('ip list -o json')).stdout) as { ip: string; state: string }[];
+  return rows.find((row) => row.state === 'used')?.ip ?? '';
+};
+
+test('ip show of a used address', async () => {
+  const world = await CliWorld.make();
+  hold('ip show used', shown(await world.run(`ip show ${await USED(world)}`)));
+});
+
+test('changes', async () => {
+  const world = await CliWorld.make();
+  const ip = await USED(world);
+  const lines: string[] = [];
+  for (const argv of [
+    [
+      'range',
+      'add',
+      '10.40.0.0/24',
+      '--gateway',
+      '10.40.0.1',
+      '--vlan',
+      '140',
+      '--route',
+      '10.96.0.0/12 via 10.40.0.2',
+      '--dry-run',
+    ],
+    ['range', 'add', '10.40.0.0/24', '--gateway', '10.40.0.1', '--vlan', '140', '--name', 'red'],
+    ['range', 'drain', 'red'],
+    ['range', 'undrain', 'red'],
+    ['range', 'remove', 'red', '--dry-run'],
+    ['range', 'remove', 'red', '--yes'],
+    ['range', 'remove', 'blue', '--yes'],
+    ['release', ip, '--dry-run', '--force'],
+    ['release', ip, '--yes'],
+    ['release', ip, '--yes', '--force'],
+    ['release', ip, '--yes'],
+    ['release', '10.20.0.1', '--yes'],
+    ['check', '--grace', '0', '--release', '--yes'],
+    ['range', 'list'],
+  ]) {
+    lines.push(`$ cnictl ${argv.join(' ')}\n`, shown(await world.run(argv)), '\n');
+  }
+  hold('changes', lines.join(''));
+});
+
+test('refusals', async () => {
+  const world = await CliWorld.make();
+  const before = world.ipam.store.revision;
+  const lines: string[] = [];
+  for (const command of [
+    '',
+    'frobnicate',
+    'range add',
+    'range add 10.20.1.7/22 --gateway 10.20.0.1',
+    'range add 10.40.0.0/22 --gateway 10.44.0.1',
+    'range add 10.40.0.0/22 --vlan 4095',
+    'range add 10.40.0.0/22 --vlan x',
+    'range add 10.20.2.0/24',
+    'range add 10.40.0.0/22 --exclude 10.41.0.0/24',
+    'range add 10.40.0.0/22 --cooldown 30',
+    'range add 10.40.0.0/22 --colour red',
+    'range add 010.40.0.0/22',
+    'range show red',
+    'range remove red --yes',
+    'block list --range red',
+    'ip show 10.99.0.1',
+    'ip show 10.20',
+    'ip list -o xml',
+    'release',
+    'release 10.99.0.1 --yes',
+    'release 10.20.0.20',
+    'release --from-report /none --yes',
+    'check --release',
+    'check --grace soon',
+    '--config /none range list',
+    '--etcd-endpoints x range list',
+  ]) {
+    lines.push(`$ cnictl ${command}\n`, shown(await world.run(command === '' ? [] : command)), '\n');
+  }
+  assert.equal(world.ipam.store.revision, before, 'a refusal changes nothing');
+  hold('refusals', lines.join(''));
+});
+
+for (const words of ['', 'range', 'range add', 'ip', 'check', 'release', 'node', 'node init']) {
+  test(`help of '${words}'`, async () => {
+    const world = await CliWorld.make();
+    hold(`help ${words}`, shown(await world.run([...words.split(' ').filter(Boolean), '--help'])));
+  });
+}
+
+test('nothing yet is said in words', async () => {
+  const world = new CliWorld();
+  const lines: string[] = [];
+  for (const command of ['range list', 'block list', 'ip list', 'node list', 'status']) {
+    lines.push(`$ cnictl ${command}\n`, shown(await world.run(command)), '\n');
+  }
+  hold('empty', lines.join(''));
+});

@@ -1,0 +1,137 @@
+import { allocate, release } from '../../ipam/allocator.ts';
+import { addRange, setRangeState } from '../../ipam/ranges.ts';
+import type { KubeApi, Pod } from '../../cnictl/kube/api.ts';
+import { run } from '../../cnictl/program.ts';
+import type { World } from '../../cnictl/world.ts';
+import { owner, range, World as IpamWorld } from '../unit/ipam/world.ts';
+
+/** One run of cnictl on fixed data: what it printed, and its status. */
+export interface Ran {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const uid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
+
+/** A cluster with two ranges and two nodes; one pod is gone, one was made again, one never had its address recorded. */
+export class CliWorld {
+  readonly ipam = new IpamWorld();
+  readonly files = new Map<string, string>();
+  pods: Pod[] = [];
+  /** Pauses that were asked for, in milliseconds. */
+  readonly pauses: number[] = [];
+  answers: string[] = [];
+  isTerminal = false;
+  env: Record<string, string> = { KUBECONFIG: '/kubeconfig' };
+  /** Called between two observations of `check`. */
+  meanwhile: () => Promise<void> = () => Promise.resolve();
+  kube: Partial<KubeApi> = {};
+
+  static async make(): Promise<CliWorld> {
+    const world = new CliWorld();
+    const { ipam } = world.ipam;
+    await addRange(
+      ipam,
+      range('10.20.0.0/22', {
+        name: 'blue',
+        gateway: '10.20.0.1',
+        vlan: 120,
+        exclude: ['10.20.0.2-10.20.0.9'],
+      }),
+    );
+    await addRange(ipam, range('10.30.0.0/28', { name: 'green' }));
+    await addRange(ipam, range('fd00:20::/64', { name: 'six', gateway: 'fd00:20::1', vlan: 120 }));
+    await setRangeState(ipam, 'green', 'draining');
+    for (const [n, name] of ['web-1', 'web-2', 'db-0', 'job-1'].entries())
+      await world.give('node-1', n, name);
+    world.ipam.now += 3 * 3600_000;
+    await world.give('node-2', 4, 'api-1', [4, 6]);
+    await world.give('node-2', 5, undefined);
+    await world.give('node-2', 6, 'api-2');
+    await release(ipam, { node: 'node-2', attachment: { containerId: container(6), ifname: 'eth0' } });
+    world.ipam.now += 10_000;
+    world.pods = [
+      world.pod(0, 'web-1'),
+      world.pod(1, 'web-2', { phase: 'Succeeded' }),
+      world.pod(22, 'db-0'),
+      world.pod(4, 'api-1'),
+      world.pod(9, 'lost', { podIPs: ['10.20.3.77'] }),
+      world.pod(10, 'kube-proxy', { hostNetwork: true, podIPs: ['192.168.0.5'] }),
+    ];
+    return world;
+  }
+
+  async give(
+    node: string,
+    n: number,
+    podName: string | undefined,
+    families: readonly (4 | 6)[] = [4],
+  ): Promise<void> {
+    const pod = podName === undefined ? {} : { podNamespace: 'shop', podName, podUid: uid(n) };
+    await allocate(this.ipam.ipam, { node, owner: owner(container(n), pod), families });
+  }
+
+  pod(n: number, name: string, more: Partial<Pod> = {}): Pod {
+    return {
+      namespace: 'shop',
+      name,
+      uid: uid(n),
+      nodeName: 'node-1',
+      phase: 'Running',
+      hostNetwork: false,
+      podIPs: [],
+      createdAt: '2026-01-01T00:00:00Z',
+      ...more,
+    };
+  }
+
+  /** `argv` as typed, words apart by spaces; quotes are not known. */
+  async run(argv: string | readonly string[]): Promise<Ran> {
+    const out = { stdout: '', stderr: '' };
+    const status = await run(typeof argv === 'string' ? argv.split(' ') : argv, this.#world(out));
+    return { status, ...out };
+  }
+
+  #world(out: { stdout: string; stderr: string }): World {
+    return {
+      env: this.env,
+      hostname: 'node-1',
+      stdout: (text) => void (out.stdout += text),
+      stderr: (text) => void (out.stderr += text),
+      isTerminal: this.isTerminal,
+      ask: (question) => {
+        out.stderr += question;
+        return Promise.resolve(this.answers.shift() ?? '');
+      },
+      now: () => this.ipam.now,
+      pause: async (ms) => {
+        this.pauses.push(ms);
+        await this.meanwhile();
+      },
+      readFile: (path) => this.files.get(path),
+      writeFile: (path, content) => void this.files.set(path, content),
+      openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
+      openKube: () => Promise.resolve({ ...this.#kube(), ...this.kube }),
+      openOvsdb: () => Promise.reject(new Error('no Open vSwitch in this test')),
+    };
+  }
+
+  #kube(): KubeApi {
+    return {
+      server: 'https://api.example.org:6443',
+      listPods: () => Promise.resolve({ pods: this.pods, resourceVersion: '7' }),
+      getPod: (namespace, name) =>
+        Promise.resolve(this.pods.find((pod) => pod.namespace === namespace && pod.name === name)),
+      listNodes: () =>
+        Promise.resolve([
+          { name: 'node-1', uid: 'n1', ready: true },
+          { name: 'node-2', uid: 'n2', ready: true },
+        ]),
+      clusterUid: () => Promise.resolve('cluster-1'),
+      close: () => undefined,
+    };
+  }
+}
+
+export const container = (n: number): string => `${n}`.repeat(64).slice(0, 64);

@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { allocate, release } from '../../../ipam/allocator.ts';
+import { KubeError } from '../../../cnictl/kube/errors.ts';
+import { CliWorld, container } from '../../golden/world.ts';
+import { owner } from '../ipam/world.ts';
+
+interface Report {
+  counts: Record<string, number>;
+  leaked: { ip: string; reason: string; sequence: number }[];
+  missing: { ip: string }[];
+}
+const leaks = (stdout: string): string[] =>
+  (JSON.parse(stdout) as Report).leaked.map(({ ip, reason }) => `${ip} ${reason}`);
+const LEAKED = ['10.20.0.17 pod-finished', '10.20.0.18 pod-replaced', '10.20.0.19 pod-gone'];
+
+suite('check', () => {
+  test('finds just the leaks, after the grace, and changes nothing', async () => {
+    const world = await CliWorld.make();
+    const { revision } = world.ipam.store;
+    const ran = await world.run('check --grace 90s -o json');
+    assert.deepEqual(leaks(ran.stdout), LEAKED);
+    assert.equal(ran.status, 1);
+    assert.deepEqual(world.pauses, [90_000]);
+    assert.equal(world.ipam.store.revision, revision);
+    assert.deepEqual((JSON.parse(ran.stdout) as Report).counts, {
+      allocated: 7,
+      pods: 6,
+      leaked: 3,
+      unknown: 1,
+      missing: 1,
+    });
+  });
+
+  test('looks only once where nothing is suspected, and ends with 0', async () => {
+    const world = await CliWorld.make();
+    for (const n of [1, 2, 3])
+      await release(world.ipam.ipam, {
+        node: 'node-1',
+        attachment: { containerId: container(n), ifname: 'eth0' },
+      });
+    world.pods = world.pods.filter((pod) => pod.name !== 'lost');
+    const ran = await world.run('check');
+    assert.equal(ran.status, 0);
+    assert.deepEqual(world.pauses, []);
+    assert.match(ran.stdout, /nothing leaked, nothing missing/);
+  });
+
+  test('what was only passing is not reported: a pod that came, an address that changed hands', async () => {
+    const world = await CliWorld.make();
+    world.meanwhile = async () => {
+      world.pods.push(world.pod(3, 'job-1'));
+      await release(world.ipam.ipam, {
+        node: 'node-1',
+        attachment: { containerId: container(2), ifname: 'eth0' },
+      });
+    };
+    const ran = await world.run('check --grace 0 -o json');
+    assert.deepEqual(leaks(ran.stdout), ['10.20.0.17 pod-finished']);
+  });
+
+  test('--release frees what is leaked and nothing else', async () => {
+    const world = await CliWorld.make();
+    const ran = await world.run('check --grace 0 --release --yes -o json');
+    assert.deepEqual(
+      [...world.ipam.given().keys()].filter((ip) => ip.startsWith('10.20.0.1')),
+      ['10.20.0.16'],
+    );
+    assert.equal(ran.status, 1, 'one is missing still');
+    world.pods = world.pods.filter((pod) => pod.name !== 'lost');
+    assert.equal((await world.run('check')).status, 0);
+  });
+
+  test('--release looks once more at each: a pod that appears at the last moment keeps its address', async () => {
+    const world = await CliWorld.make();
+    world.kube = {
+      getPod: (_, name) => Promise.resolve(name === 'job-1' ? world.pod(3, 'job-1') : undefined),
+    };
+    const ran = await world.run('check --grace 0 --release --yes');
+    assert.match(ran.stderr, /10\.20\.0\.19 kept: pod shop\/job-1 lives/);
+    assert.equal(world.ipam.given().get('10.20.0.19'), container(3));
+    assert.equal(world.ipam.given().has('10.20.0.17'), false);
+  });
+
+  for (const [what, listPods] of [
+    [
+      'unreachable',
+      (): Promise<never> => Promise.reject(new KubeError('unreachable', 'https://api: no connection')),
+    ],
+    [
+      'forbidden',
+      (): Promise<never> => Promise.reject(new KubeError('forbidden', 'https://api: list pods: 403')),
+    ],
+    [
+      'lying',
+      (): Promise<never> => Promise.reject(new KubeError('malformed', 'https://api: the list ended early')),
+    ],
+  ] as const) {
+    test(`an API server that is ${what}: status 2, a remedy, and nothing is released`, async () => {
+      const world = await CliWorld.make();
+      const { revision } = world.ipam.store;
+      world.kube = { listPods };
+      const ran = await world.run('check --grace 0 --release --yes');
+      assert.equal(ran.status, 2);
+      assert.equal(ran.stdout, '');
+      assert.match(ran.stderr, /^cnictl: https:\/\/api: .*\n {2}\S/);
+      assert.equal(world.ipam.store.revision, revision);
+    });
+  }
+
+  test('a second observation that fails releases nothing', async () => {
+    const world = await CliWorld.make();
+    let calls = 0;
+    world.kube = {
+      listPods: () =>
+        ++calls === 1
+          ? Promise.resolve({ pods: [], resourceVersion: '1' })
+          : Promise.reject(new KubeError('timeout', 'too long')),
+    };
+    assert.equal((await world.run('check --grace 0 --release --yes')).status, 2);
+    assert.equal(world.ipam.given().size, 7);
+  });
+
+  test('an API server without any pod makes it ask whether it is the right one', async () => {
+    const world = await CliWorld.make();
+    world.pods = [];
+    assert.match(
+      (await world.run('check --grace 0')).stderr,
+      /has no pod at all, while etcd has 7 allocations: is it the right cluster\?/,
+    );
+  });
+});
+
+suite('a saved report', () => {
+  const saved = async (): Promise<CliWorld> => {
+    const world = await CliWorld.make();
+    await world.run('check --grace 0 --save report.json');
+    return world;
+  };
+
+  test('is released later', async () => {
+    const world = await saved();
+    const ran = await world.run('release --from-report report.json --yes');
+    assert.equal(ran.status, 0, ran.stderr);
+    assert.equal(world.ipam.given().size, 4);
+  });
+
+  test('frees nothing that changed hands since', async () => {
+    const world = await saved();
+    await release(world.ipam.ipam, {
+      node: 'node-1',
+      attachment: { containerId: container(3), ifname: 'eth0' },
+    });
+    world.ipam.now += 60_000;
+    // The whole block is used up, so that the address has a new owner.
+    for (let i = 20; i < 32; i++)
+      await allocate(world.ipam.ipam, { node: 'node-1', owner: owner(`new-${i}`), families: [4] });
+    await allocate(world.ipam.ipam, { node: 'node-1', owner: owner('new'), families: [4] });
+    assert.equal(world.ipam.given().get('10.20.0.19'), 'new');
+    const ran = await world.run('release --from-report report.json --yes');
+    assert.match(ran.stdout, /10\.20\.0\.19 kept: it has another owner now/);
+    assert.equal(world.ipam.given().get('10.20.0.19'), 'new');
+  });
+
+  test('frees nothing whose pod lives again', async () => {
+    const world = await saved();
+    world.pods.push(world.pod(3, 'job-1'));
+    const ran = await world.run('release --from-report report.json --yes');
+    assert.equal(ran.status, 2);
+    assert.match(ran.stdout, /10\.20\.0\.19 kept: pod shop\/job-1 lives/);
+  });
+
+  test('of another cluster or prefix is refused', async () => {
+    const world = await saved();
+    world.kube = { clusterUid: () => Promise.resolve('cluster-2') };
+    const other = await world.run('release --from-report report.json --yes');
+    assert.equal(other.status, 2);
+    assert.match(other.stderr, /the report is of the cluster at/);
+    const prefix = await world.run('--etcd-prefix /other release --from-report report.json --yes');
+    assert.match(prefix.stderr, /is about etcd prefix '\/cellnet': expected '\/other'/);
+    assert.equal(world.ipam.given().size, 7);
+  });
+
+  test('that is none is refused by field', async () => {
+    const world = await saved();
+    world.files.set('bad.json', '{"kind":"cellnet-check","version":2}');
+    assert.match(
+      (await world.run('release --from-report bad.json --yes')).stderr,
+      /bad\.json is no report of cnictl check: key 'version' is 2: expected 1/,
+    );
+    world.files.set('bad.json', 'x');
+    assert.match((await world.run('release --from-report bad.json --yes')).stderr, /bad\.json is not JSON/);
+  });
+});
+
+suite('release by hand', () => {
+  test('asks on a terminal, showing the owner, and takes no for an answer', async () => {
+    const world = await CliWorld.make();
+    world.isTerminal = true;
+    world.env['NO_COLOR'] = '1';
+    world.answers = ['n', 'y'];
+    const refused = await world.run('release 10.20.0.19');
+    assert.equal(refused.status, 2);
+    assert.match(
+      refused.stderr,
+      /10\.20\.0\.19 is given to shop\/job-1 .* on node-1 since 3h\n.*releases 1 addresses\. Go on\? \[y\/N\]/,
+    );
+    assert.equal(world.ipam.given().size, 7);
+    assert.equal((await world.run('release 10.20.0.19')).status, 0);
+    assert.equal(world.ipam.given().size, 6);
+  });
+
+  test('without a terminal needs --yes', async () => {
+    const world = await CliWorld.make();
+    const ran = await world.run('release 10.20.0.19');
+    assert.equal(ran.status, 2);
+    assert.match(ran.stderr, /Add --yes/);
+    assert.equal(world.ipam.given().size, 7);
+  });
+
+  test('keeps what names no pod, unless forced', async () => {
+    const world = await CliWorld.make();
+    assert.equal((await world.run('release 10.20.0.65 --yes')).status, 2);
+    assert.equal((await world.run('release 10.20.0.65 --yes --force')).status, 0);
+  });
+
+  test('says that nothing can be verified where no API server is known', async () => {
+    const world = await CliWorld.make();
+    world.env = {};
+    const ran = await world.run('release 10.20.0.16 --yes');
+    assert.match(ran.stderr, /no API server is known, so nothing can be verified/);
+    assert.equal(ran.status, 0);
+  });
+
+  test('one address that is not to be released stops all of them', async () => {
+    const world = await CliWorld.make();
+    assert.equal((await world.run('release 10.20.0.19 10.20.0.1 --yes')).status, 2);
+    assert.equal(world.ipam.given().size, 7);
+  });
+});
