@@ -105,7 +105,12 @@ export const startNode = async (fabric: Fabric, name: string): Promise<Simulated
       CELLNET_CONFIG: configFile,
       CELLNET_OVSDB: ovs.remote,
     };
-    return makeNode({ name, ns, ovs, stateDir, env, ...legs }, etcd, () => scope.close(), (undo) => scope.defer(undo));
+    return makeNode(
+      { name, ns, ovs, stateDir, env, ...legs },
+      etcd,
+      () => scope.close(),
+      (undo) => scope.defer(undo),
+    );
   } catch (error) {
     await scope.close();
     throw error;

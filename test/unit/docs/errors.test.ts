@@ -25,13 +25,13 @@ function rowsBelow(heading: string): string[][] {
 
 test('every CNI code of the code is documented with its name, and no other', () => {
   const documented = Object.fromEntries(
-    rowsBelow('What the runtime gets').map(([code, name]) => [name, Number(code)]),
+    rowsBelow('What the runtime gets').map(([code, name]) => [name ?? '', Number(code)]),
   );
   assert.deepEqual(documented, { ...CNI_CODES });
 });
 
 test('every IPAM code is documented with the CNI code that the runtime gets', () => {
-  const documented = Object.fromEntries(rowsBelow('IPAM').map(([code, , cni]) => [code, Number(cni)]));
+  const documented = Object.fromEntries(rowsBelow('IPAM').map(([code, , cni]) => [code ?? '', Number(cni)]));
   const actual = Object.fromEntries(
     IPAM_ERROR_CODES.map((code) => [code, toCniError(new IpamError(code, 'x')).code]),
   );
