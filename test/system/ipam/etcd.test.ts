@@ -1,0 +1,249 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { parseAddress, parseCidr } from '../../../ipam/address.ts';
+import { allocate, type Ipam } from '../../../ipam/allocator.ts';
+import { openEtcdStore } from '../../../ipam/etcd/store.ts';
+import type { EtcdSettings } from '../../../ipam/etcd/settings.ts';
+import { listBlocks } from '../../../ipam/inventory.ts';
+import { makeRange } from '../../../ipam/range.ts';
+import { addRange, removeRange } from '../../../ipam/ranges.ts';
+import { realSurroundings } from '../../../ipam/retry.ts';
+import { absent, put, scanAll, unchanged, type Store } from '../../../ipam/store.ts';
+import { startEtcd, type Etcd } from '../../support/etcd.ts';
+import { newScope, type Scope } from '../../support/netns.ts';
+import { owner } from '../../unit/ipam/world.ts';
+
+const ipamOn = (store: Store): Ipam => ({ store, around: realSurroundings });
+
+suite('the store on etcd', () => {
+  let scope: Scope;
+  let etcd: Etcd;
+  let store: Store;
+  let prefixes = 0;
+  const settings = (): EtcdSettings => ({ endpoints: etcd.endpoints, prefix: `/test-${prefixes}` });
+  before(async () => {
+    scope = newScope();
+    etcd = scope.use(await startEtcd());
+  });
+  after(() => scope.close());
+  /** A store of its own for each test. */
+  const fresh = (options?: Parameters<typeof openEtcdStore>[1]): Store => {
+    prefixes++;
+    store = openEtcdStore(settings(), options);
+    scope.defer(() => store.close());
+    return store;
+  };
+
+  test('a scan gives every key in order, in pages, as of one moment; a count the same number', async () => {
+    const { commit } = { commit: fresh().commit.bind(store) };
+    const keys = Array.from({ length: 1203 }, (_, i) => `blocks/r/${String(i).padStart(5, '0')}`);
+    for (let i = 0; i < keys.length; i += 100)
+      assert.ok(
+        await commit(
+          [],
+          keys.slice(i, i + 100).map((key) => put(key, `v-${key}`)),
+        ),
+      );
+    await commit([], [put('blocks/s/1', 'x'), put('blocksx', 'x')]);
+    const pages: number[] = [];
+    const seen: string[] = [];
+    for await (const page of store.scan('blocks/r/')) {
+      pages.push(page.length);
+      seen.push(...page.map((entry) => entry.key));
+      // What is written meanwhile is not of this moment.
+      if (pages.length === 1)
+        await commit([], [put('blocks/r/99999', 'late'), put('blocks/r/01000', 'changed')]);
+    }
+    assert.deepEqual(seen, keys);
+    assert.ok(pages.length > 1);
+    assert.deepEqual(await store.count(['blocks/r/', 'blocks/s/', 'blocks/none/']), [1204, 1, 0]);
+    const [entry] = await scanAll(store, 'blocks/s/', { keysOnly: true });
+    assert.deepEqual([entry?.key, entry?.value], ['blocks/s/1', '']);
+  });
+
+  test('get keeps the order, and more keys than a transaction takes', async () => {
+    fresh();
+    await store.commit([], [put('a', '1'), put('c', '3')]);
+    const keys = ['c', 'b', 'a', ...Array.from({ length: 300 }, (_, i) => `x${i}`)];
+    const found = await store.get(keys);
+    assert.deepEqual(
+      found.slice(0, 3).map((entry) => entry?.value),
+      ['3', undefined, '1'],
+    );
+    assert.equal(found.length, 303);
+  });
+
+  test('each guard holds and fails as it says, also on absent keys', async () => {
+    fresh();
+    assert.equal(
+      await store.commit(
+        [
+          absent('r/a'),
+          { kind: 'none', prefix: 'r/' },
+          { kind: 'nothing-newer', prefix: 'r/', revision: '0' },
+        ],
+        [put('r/a', '1')],
+      ),
+      true,
+    );
+    const [entry] = await store.get(['r/a']);
+    assert.ok(entry);
+    assert.equal(await store.commit([absent('r/a')], [put('r/b', '1')]), false);
+    assert.equal(await store.commit([{ kind: 'none', prefix: 'r/' }], [put('r/b', '1')]), false);
+    const newer = { kind: 'nothing-newer', prefix: 'r/', revision: entry.revision } as const;
+    assert.equal(await store.commit([newer, unchanged(entry)], [put('r/b', '1')]), true);
+    assert.equal(await store.commit([newer], [put('r/c', '1')]), false);
+    assert.equal(await store.commit([unchanged(entry)], [put('r/a', '2')]), true);
+    assert.equal(await store.commit([unchanged(entry)], [put('r/a', '3')]), false);
+    assert.deepEqual(
+      (await scanAll(store, 'r/')).map(({ value }) => value),
+      ['2', '1'],
+    );
+  });
+
+  test('prefixes are apart', async () => {
+    fresh();
+    await store.commit([], [put('ranges/a', '1')]);
+    const other = openEtcdStore({ ...settings(), prefix: `${settings().prefix}-other` });
+    assert.deepEqual(await scanAll(other, 'ranges/'), []);
+    other.close();
+  });
+
+  test('20 callers on one node and 4 nodes at once: distinct addresses', async () => {
+    const ipam = ipamOn(fresh());
+    await addRange(ipam, makeRange({ cidr: parseCidr('10.20.0.0/22'), gateway: parseAddress('10.20.0.1') }));
+    const calls = [
+      ...Array.from({ length: 20 }, (_, i) => ({ node: 'n0', id: `a${i}` })),
+      ...Array.from({ length: 20 }, (_, i) => ({ node: `n${(i % 4) + 1}`, id: `b${i}` })),
+    ];
+    const given = await Promise.all(
+      calls.map(({ node, id }) => allocate(ipam, { node, owner: owner(id), families: [4] })),
+    );
+    assert.equal(new Set(given.flatMap((each) => each.map(({ address }) => address.value))).size, 40);
+    const blocks = await listBlocks(ipam);
+    assert.equal(blocks.filter(({ block }) => block.node === 'n0').length, 2);
+    assert.equal(new Set(blocks.map(({ block }) => block.cidr.base.value)).size, blocks.length);
+  });
+
+  test('of two overlapping ranges added at once, just one is there; a range removed while it is used stays', async () => {
+    const ipam = ipamOn(fresh());
+    for (let round = 0; round < 10; round++) {
+      const results = await Promise.allSettled(
+        ['10.20.0.0/22', '10.20.2.0/23'].map((cidr, i) =>
+          addRange(ipam, makeRange({ cidr: parseCidr(cidr), name: `r${i}` })),
+        ),
+      );
+      assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+      const [entry] = await scanAll(store, 'ranges/');
+      assert.ok(entry);
+      const name = entry.key.slice('ranges/'.length);
+      const race = await Promise.allSettled([
+        removeRange(ipam, name),
+        allocate(ipam, { node: 'n', owner: owner(`c${round}`), families: [4] }),
+      ]);
+      assert.equal(
+        race.filter(({ status }) => status === 'fulfilled').length,
+        1,
+        'either it is gone, or an address is given out',
+      );
+      if (race[1].status === 'fulfilled') {
+        const [allocation] = race[1].value;
+        assert.ok(allocation);
+        await store.commit([], [{ kind: 'delete', key: entry.key }]);
+        for (const each of [...(await scanAll(store, 'blocks/')), ...(await scanAll(store, 'nodes/'))])
+          await store.commit([], [{ kind: 'delete', key: each.key }]);
+      }
+    }
+  });
+
+  suite('trouble', () => {
+    test('etcd that does not answer: told within the deadline; a write may have been carried out', async () => {
+      fresh({ deadlineMs: 700 });
+      await store.count(['a/']);
+      etcd.pause();
+      const started = performance.now();
+      await assert.rejects(store.get(['a']), {
+        code: 'store-unreachable',
+        uncertain: false,
+        message: /did not answer in time/,
+      });
+      await assert.rejects(store.commit([], [put('a', '1')]), { code: 'store-unreachable', uncertain: true });
+      assert.ok(performance.now() - started < 3_000);
+      etcd.resume();
+      await store.get(['a']);
+    });
+
+    test('the whole work ends when it must', async () => {
+      fresh({ expiresAt: Date.now() + 300 });
+      etcd.pause();
+      const started = performance.now();
+      await assert.rejects(store.get(['a']), { code: 'store-unreachable' });
+      assert.ok(performance.now() - started < 1_500);
+      etcd.resume();
+    });
+
+    test('nobody listens', async () => {
+      const none = openEtcdStore({ endpoints: ['http://127.0.0.1:1'], prefix: '/c' });
+      await assert.rejects(none.get(['a']), {
+        code: 'store-unreachable',
+        message: /etcd at http:\/\/127\.0\.0\.1:1 is unreachable/,
+      });
+      none.close();
+    });
+
+    test('one of several endpoints is dead, or takes connections and never answers: another serves', async () => {
+      const sockets = new Set<{ destroy(): void }>();
+      const hole = createServer((socket) => void sockets.add(socket));
+      await new Promise<void>((resolve) => hole.listen(0, '127.0.0.1', resolve));
+      const address = hole.address();
+      const holePort = typeof address === 'object' && address ? address.port : 0;
+      for (const bad of ['http://127.0.0.1:1', `http://127.0.0.1:${holePort}`]) {
+        for (let round = 0; round < 4; round++) {
+          const several = openEtcdStore(
+            { endpoints: [bad, ...etcd.endpoints], prefix: '/c' },
+            { deadlineMs: 2_000 },
+          );
+          assert.deepEqual(await several.get(['a']), [undefined]);
+          several.close();
+        }
+      }
+      for (const socket of sockets) socket.destroy();
+      hole.close();
+    });
+  });
+});
+
+suite('a guarded etcd', () => {
+  test('TLS with client certificates, user and password; a wrong one is denied', async (t) => {
+    const scope = newScope(t);
+    const etcd = scope.use(await startEtcd({ tls: true, auth: { username: 'root', password: 'secret' } }));
+    const dir = await scope.tempDir();
+    const files = { caFile: etcd.caFile, certFile: etcd.certFile, keyFile: etcd.keyFile };
+    await writeFile(join(dir, 'right'), 'secret\n');
+    await writeFile(join(dir, 'wrong'), 'guess\n');
+    const open = (passwordFile: string): Store =>
+      openEtcdStore({
+        endpoints: etcd.endpoints,
+        prefix: '/cellnet',
+        ...files,
+        username: 'root',
+        passwordFile: join(dir, passwordFile),
+      });
+    const right = open('right');
+    assert.equal(await right.commit([absent('a')], [put('a', '1')]), true);
+    right.close();
+    const wrong = open('wrong');
+    await assert.rejects(wrong.get(['a']), { code: 'store-denied', message: /refused/ });
+    wrong.close();
+    const nobody = openEtcdStore({ endpoints: etcd.endpoints, prefix: '/cellnet', ...files });
+    await assert.rejects(nobody.get(['a']), { code: 'store-denied' });
+    nobody.close();
+    assert.throws(() => open('absent'), {
+      code: 'invalid',
+      message: /etcd\.passwordFile '.*absent' cannot be read/,
+    });
+  });
+});
