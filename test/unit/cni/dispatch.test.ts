@@ -1,0 +1,322 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, beforeEach, suite, test } from 'node:test';
+import fc from 'fast-check';
+import { dispatch, type Output, type Plugin } from '../../../cni/dispatch.ts';
+import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
+import { VERBS } from '../../../cni/request.ts';
+import { IpamError } from '../../../ipam/errors.ts';
+import { FakeParts } from './fake-parts.ts';
+
+interface Reply {
+  cniVersion: string;
+  code?: number;
+  msg?: string;
+  details?: string;
+  supportedVersions?: string[];
+  interfaces?: { name: string; mtu?: number }[];
+  ips?: { address: string; interface?: number }[];
+  routes?: { dst: string; gw?: string }[];
+}
+
+let dir: string;
+let fake: FakeParts;
+before(() => {
+  dir = mkdtempSync(join(tmpdir(), 'cellnet-unit-'));
+});
+after(() => rmSync(dir, { recursive: true, force: true }));
+beforeEach(async () => {
+  rmSync(dir, { recursive: true, force: true });
+  fake = await new FakeParts(dir).withRange();
+});
+
+const env = {
+  CNI_COMMAND: 'ADD',
+  CNI_CONTAINERID: 'c1',
+  CNI_NETNS: '/pod',
+  CNI_IFNAME: 'eth0',
+  CNI_PATH: '/plugins',
+  CNI_ARGS: 'IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-1;K8S_POD_UID=u-1',
+};
+const config = { cniVersion: '1.1.0', name: 'cell', type: 'cellnet', ipam: { type: 'cellnet-ipam' } };
+const call = (
+  changes: Record<string, string | undefined> = {},
+  more: object | string = {},
+  plugin: Plugin = 'cellnet',
+): Promise<Output> => {
+  const stdin = typeof more === 'string' ? more : JSON.stringify({ ...config, ...more });
+  return dispatch(plugin, { env: { ...env, ...changes }, stdin, sharedConfig: undefined }, () =>
+    Promise.resolve(fake.parts()),
+  );
+};
+const reply = (output: Output): Reply => JSON.parse(output.stdout) as Reply;
+const files = (): string[] =>
+  readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.json'));
+const work = (): string[] => fake.calls.filter((name) => !['ipam', 'switch', 'host-link'].includes(name));
+
+suite('ADD', () => {
+  test('in order: bridge looked at, link, port, interface', async () => {
+    const output = await call();
+    assert.equal(output.exitCode, 0, output.stdout);
+    assert.deepEqual(work(), ['inspect-bridge', 'create-veth', 'add-port', 'configure']);
+    const { ips, interfaces, routes } = reply(output);
+    assert.deepEqual(
+      ips?.map((ip) => ip.interface),
+      [1],
+    );
+    assert.equal(interfaces?.[1]?.mtu, 9000);
+    assert.deepEqual(routes, [{ dst: '0.0.0.0/0', gw: '10.20.0.1' }]);
+    assert.equal(files().length, 1);
+  });
+
+  for (const [step, undone] of [
+    ['create-veth', ['create-veth']],
+    ['add-port', ['create-veth', 'add-port', 'remove-port', 'delete-link']],
+    ['configure', ['create-veth', 'add-port', 'configure', 'remove-port', 'delete-link']],
+  ] as const) {
+    test(`when ${step} fails, what was done is undone in reverse, and the first cause is told`, async () => {
+      fake.failures.set(step, new OvsdbError('port-failed', 'the first cause'));
+      if (step === 'configure') fake.failures.set('remove-port', new OvsdbError('timeout', 'a later one'));
+      const output = await call();
+      assert.equal(reply(output).msg, 'the first cause');
+      assert.deepEqual(work().slice(1), undone);
+      assert.equal(fake.world.given().size, 0);
+      assert.deepEqual(files(), []);
+    });
+  }
+
+  test('further announcements are left to a process of their own', async () => {
+    await call({}, { gratuitousArp: { count: 4, intervalMs: 10 } });
+    assert.ok(fake.calls.includes('announce 3'));
+  });
+
+  test("a chain's earlier result is carried on, with the indices moved", async () => {
+    const prevResult = {
+      cniVersion: '1.1.0',
+      interfaces: [{ name: 'other0' }],
+      ips: [{ address: '192.168.0.5/24', interface: 0 }],
+    };
+    const { interfaces, ips } = reply(await call({}, { prevResult }));
+    assert.equal(interfaces?.[0]?.name, 'other0');
+    assert.deepEqual(
+      ips?.map((ip) => ip.interface),
+      [0, 2],
+    );
+  });
+
+  test('an uncertain allocation is taken back later', async () => {
+    fake.world.store.before = (request) =>
+      request === 'commit'
+        ? Promise.reject(new IpamError('store-unreachable', 'lost on the way', { uncertain: true }))
+        : Promise.resolve();
+    assert.equal(reply(await call()).code, 11);
+    assert.deepEqual(files(), ['pending/c1.eth0.json']);
+  });
+});
+
+suite('DEL', () => {
+  test('in order: port, link, address, record; without a namespace', async () => {
+    await call();
+    fake.calls.length = 0;
+    fake.world.store.before = (request) => {
+      if (request === 'commit') fake.calls.push('release');
+      return Promise.resolve();
+    };
+    const output = await call({ CNI_COMMAND: 'DEL', CNI_NETNS: undefined });
+    assert.deepEqual(output, { stdout: '', exitCode: 0 });
+    assert.deepEqual(work(), ['remove-port', 'delete-link', 'release']);
+    assert.equal(fake.world.given().size, 0);
+    assert.deepEqual(files(), []);
+  });
+
+  test('a port that could not be removed keeps its address back until it is', async () => {
+    await call();
+    fake.failures.set('switch', new OvsdbError('unreachable', 'away'));
+    assert.equal((await call({ CNI_COMMAND: 'DEL' })).exitCode, 0);
+    assert.equal(fake.world.given().size, 1);
+    assert.deepEqual(files(), ['pending/c1.eth0.json']);
+    fake.failures.clear();
+    await call({ CNI_COMMAND: 'DEL', CNI_CONTAINERID: 'c2' });
+    assert.equal(fake.world.given().size, 0);
+    assert.deepEqual(files(), []);
+  });
+
+  test('a link that cannot be deleted is an error: not found only counts as gone', async () => {
+    await call();
+    fake.failures.set('delete-link', new Error('device busy'));
+    assert.equal((await call({ CNI_COMMAND: 'DEL' })).exitCode, 1);
+    assert.equal(fake.world.given().size, 1);
+  });
+});
+
+suite('delegates', () => {
+  const other = { ipam: { type: 'host-local' } };
+  test('a failed ADD is followed by their DEL', async () => {
+    fake.failures.set('delegate host-local ADD', new Error('full'));
+    assert.equal((await call({}, other)).exitCode, 1);
+    assert.deepEqual(
+      fake.calls.filter((name) => name.startsWith('delegate')),
+      ['delegate host-local ADD', 'delegate host-local DEL'],
+    );
+  });
+  test('their address is ours to attach, and theirs to take back', async () => {
+    assert.equal(reply(await call({}, other)).ips?.[0]?.address, '10.1.0.5/24');
+    await call({ CNI_COMMAND: 'DEL' }, other);
+    assert.ok(fake.calls.includes('delegate host-local DEL'));
+    assert.equal(fake.world.blocks().length, 0);
+  });
+});
+
+suite('the protocol', () => {
+  test('VERSION needs nothing', async () => {
+    const output = await dispatch(
+      'cellnet',
+      { env: { CNI_COMMAND: 'VERSION' }, stdin: '', sharedConfig: undefined },
+      () => Promise.reject(new Error('no parts')),
+    );
+    assert.deepEqual(reply(output), {
+      cniVersion: '1.1.0',
+      supportedVersions: ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'],
+    });
+  });
+
+  test('a version that we do not speak is code 1, with those that we do', async () => {
+    const { code, details } = reply(await call({}, { cniVersion: '0.2.0' }));
+    assert.equal(code, 1);
+    assert.match(details ?? '', /0\.3\.0, 0\.3\.1, 0\.4\.0, 1\.0\.0, 1\.1\.0/);
+  });
+
+  for (const [verb, version] of [
+    ['CHECK', '0.3.1'],
+    ['GC', '1.0.0'],
+    ['STATUS', '1.0.0'],
+  ] as const) {
+    test(`${verb} is not of ${version}`, async () =>
+      assert.equal(reply(await call({ CNI_COMMAND: verb }, { cniVersion: version })).code, 1));
+  }
+
+  for (const [name, value] of [
+    ['CNI_COMMAND', 'add'],
+    ['CNI_COMMAND', ''],
+    ['CNI_CONTAINERID', ''],
+    ['CNI_CONTAINERID', '../x'],
+    ['CNI_CONTAINERID', '-x'],
+    ['CNI_CONTAINERID', 'a'.repeat(300)],
+    ['CNI_IFNAME', ''],
+    ['CNI_IFNAME', 'a/b'],
+    ['CNI_IFNAME', 'a b'],
+    ['CNI_IFNAME', 'a:b'],
+    ['CNI_IFNAME', '..'],
+    ['CNI_IFNAME', 'x'.repeat(16)],
+    ['CNI_IFNAME', 'a\u0000b'],
+    ['CNI_NETNS', ''],
+    ['CNI_PATH', ''],
+    ['CNI_ARGS', 'nonsense'],
+    ['CNI_ARGS', 'FOO=bar'],
+    ['CNI_ARGS', 'IgnoreUnknown=1;K8S_POD_NAME=a b'],
+  ] as const) {
+    test(`${name}=${JSON.stringify(value.slice(0, 20))} is code 4 and names the variable`, async () => {
+      const { code, msg } = reply(await call({ [name]: value }));
+      assert.equal(code, 4);
+      assert.ok(msg?.includes(name), msg);
+      assert.deepEqual(fake.calls, []);
+    });
+  }
+
+  test('the shared file is read, and refused by key', async () => {
+    const input = {
+      env,
+      stdin: JSON.stringify(config),
+      sharedConfig: { content: '{"etcd":{"endpont":[]}}', file: '/etc/x.json' },
+    };
+    const { code, msg } = reply(await dispatch('cellnet', input, () => Promise.resolve(fake.parts())));
+    assert.deepEqual(
+      [code, msg],
+      [
+        7,
+        "/etc/x.json: unknown key 'etcd.endpont': expected one of endpoints, prefix, caFile, certFile, keyFile, username, passwordFile",
+      ],
+    );
+  });
+
+  test('cellnet-ipam answers without interfaces, and looks only at its own section', async () => {
+    const output = await call({}, { type: 'bridge', bridge: 5, mtu: 'x', unknown: true }, 'cellnet-ipam');
+    const { ips, interfaces, routes } = reply(output);
+    assert.equal(interfaces, undefined);
+    assert.equal(ips?.[0]?.interface, undefined);
+    assert.deepEqual(routes, [{ dst: '0.0.0.0/0', gw: '10.20.0.1' }]);
+    assert.deepEqual(work(), []);
+    assert.equal(
+      (await call({}, { type: 'bridge', ipam: { type: 'host-local' } }, 'cellnet-ipam')).exitCode,
+      1,
+    );
+  });
+
+  test('whatever comes in: a valid reply or a valid error, and what is refused changes nothing', async () => {
+    const text = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 20 }),
+      fc.constantFrom(
+        'c1',
+        '/pod',
+        'eth0',
+        '/plugins',
+        'IgnoreUnknown=1',
+        '1.1.0',
+        '0.4.0',
+        'cell',
+        'cellnet',
+      ),
+    );
+    const environment = fc.record(
+      {
+        CNI_COMMAND: fc.oneof(fc.constantFrom(...VERBS), text),
+        CNI_CONTAINERID: text,
+        CNI_NETNS: text,
+        CNI_IFNAME: text,
+        CNI_PATH: text,
+        CNI_ARGS: text,
+      },
+      { requiredKeys: [] },
+    );
+    const json = fc.record(
+      {
+        cniVersion: fc.oneof(fc.constantFrom('1.1.0', '1.0.0', '0.4.0'), fc.jsonValue()),
+        name: fc.oneof(fc.constant('cell'), fc.jsonValue()),
+        bridge: fc.jsonValue(),
+        mtu: fc.jsonValue(),
+        gratuitousArp: fc.jsonValue(),
+        ipam: fc.oneof(fc.constant({ type: 'cellnet-ipam' }), fc.jsonValue()),
+        prevResult: fc.jsonValue(),
+      },
+      { requiredKeys: [] },
+    );
+    const stdin = fc.oneof(
+      fc.string({ maxLength: 40 }),
+      fc.jsonValue().map((each) => JSON.stringify(each)),
+      json.map((each) => JSON.stringify(each)),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        environment,
+        stdin,
+        fc.constantFrom<Plugin>('cellnet', 'cellnet-ipam'),
+        async (some, input, plugin) => {
+          fake.calls.length = 0;
+          const { revision } = fake.world.store;
+          const output = await dispatch(plugin, { env: some, stdin: input, sharedConfig: undefined }, () =>
+            Promise.resolve(fake.parts()),
+          );
+          if (output.exitCode === 0) return;
+          const { cniVersion, code, msg } = reply(output);
+          assert.equal(typeof cniVersion, 'string');
+          assert.ok(typeof code === 'number' && code > 0 && code !== 999, output.stdout);
+          assert.ok(typeof msg === 'string' && msg !== '' && !msg.includes('    at '));
+          if ([1, 4, 6, 7].includes(code)) assert.equal(fake.world.store.revision, revision);
+        },
+      ),
+      { numRuns: 3000 },
+    );
+  });
+});

@@ -1,0 +1,72 @@
+import type { Kernel, Namespace, Parts, PodInterface, Switch } from '../../../cni/parts.ts';
+import { NodeState } from '../../../cni/state/node-state.ts';
+import { addRange } from '../../../ipam/ranges.ts';
+import { range, World } from '../ipam/world.ts';
+
+/** Parts that record what is asked of them; IPAM is the real one, on a store in memory. */
+export class FakeParts {
+  readonly calls: string[] = [];
+  readonly world = new World();
+  /** Calls by name that reject with this. */
+  readonly failures = new Map<string, Error>();
+  readonly #dir: string;
+  pod: PodInterface | undefined;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  async withRange(): Promise<this> {
+    await addRange(this.world.ipam, range('10.20.0.0/22', { name: 'blue', gateway: '10.20.0.1', vlan: 120 }));
+    return this;
+  }
+
+  #call<T>(name: string, result: T): Promise<T> {
+    this.calls.push(name);
+    const failure = this.failures.get(name);
+    return failure ? Promise.reject(failure) : Promise.resolve(result);
+  }
+
+  parts(): Parts {
+    const { world } = this;
+    const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+    return {
+      now: () => world.now,
+      hostname: 'node-1',
+      bootId: 'boot-1',
+      openIpam: () => this.#call('ipam', { ...world.ipam, close: () => undefined }),
+      openSwitch: () => this.#call('switch', this.#switch()),
+      openKernel: () => Promise.resolve(this.#kernel()),
+      openState: () => new NodeState(this.#dir),
+      runDelegate: ({ type, verb }) =>
+        this.#call(`delegate ${type} ${verb}`, '{"ips":[{"address":"10.1.0.5/24","gateway":"10.1.0.1"}]}'),
+      announceLater: ({ count }) => void this.calls.push(`announce ${count}`),
+      log,
+      onStep: () => undefined,
+    };
+  }
+
+  #kernel(): Kernel {
+    const namespace = (path: string): Namespace => ({ path, close: () => undefined });
+    return {
+      openNamespace: namespace,
+      isHostNamespace: ({ path }) => path === '/host',
+      hostLink: () => this.#call('host-link', undefined),
+      hostLinks: () => this.#call('host-links', []),
+      createVeth: () => this.#call('create-veth', '02:00:00:00:00:01'),
+      deleteLink: () => this.#call('delete-link', 'deleted' as const),
+      configure: () => this.#call('configure', undefined),
+      inspect: () => this.#call('inspect', this.pod),
+    };
+  }
+
+  #switch(): Switch {
+    return {
+      inspectBridge: () => this.#call('inspect-bridge', { userspace: false, uplinkMtu: 9000 }),
+      addPort: () => this.#call('add-port', undefined),
+      removePort: () => this.#call('remove-port', 'removed' as const),
+      findPorts: () => this.#call('find-ports', []),
+      close: () => undefined,
+    };
+  }
+}
