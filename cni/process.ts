@@ -1,4 +1,4 @@
-import { readFileSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { DEFAULT_CONFIG_FILE } from '../ipam/settings.ts';
 import { dispatch, type Input, type Plugin } from './dispatch.ts';
 import { toCniError } from './errors.ts';
@@ -12,13 +12,13 @@ export async function runPlugin(
 ): Promise<void> {
   const parts = realParts(process.env, plugin);
   try {
-    const output = await dispatch(plugin, readInput(), () => Promise.resolve(change(parts)));
-    writeAll(output.stdout);
+    const output = await dispatch(plugin, await readInput(), () => Promise.resolve(change(parts)));
+    await writeAll(output.stdout);
     process.exitCode = output.exitCode;
   } catch (error) {
     // Reading the input failed: nothing was begun.
     const { code, message } = toCniError(error);
-    writeAll(JSON.stringify({ cniVersion: '1.1.0', code, msg: message }));
+    await writeAll(JSON.stringify({ cniVersion: '1.1.0', code, msg: message }));
     process.exitCode = 1;
   }
   await parts.log.flush();
@@ -26,15 +26,18 @@ export async function runPlugin(
   process.exit();
 }
 
-function readInput(): Input {
+async function readInput(): Promise<Input> {
   const file = process.env['CELLNET_CONFIG'] || DEFAULT_CONFIG_FILE;
   const optional = file === DEFAULT_CONFIG_FILE;
-  return { env: process.env, stdin: readStdin(), sharedConfig: readShared(file, optional) };
+  return { env: process.env, stdin: await readStdin(), sharedConfig: readShared(file, optional) };
 }
 
-/** VERSION and DEL may come without any. */
-function readStdin(): string {
-  return process.stdin.isTTY ? '' : readFileSync(0, 'utf8');
+/** As a stream: the runtime's pipe may be non-blocking, and then a synchronous read fails with EAGAIN under load. */
+async function readStdin(): Promise<string> {
+  if (process.stdin.isTTY) return '';
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 function readShared(file: string, optional: boolean): Input['sharedConfig'] {
@@ -47,8 +50,9 @@ function readShared(file: string, optional: boolean): Input['sharedConfig'] {
   }
 }
 
-/** A pipe takes no more than it has room for at once. */
-function writeAll(text: string): void {
-  const bytes = Buffer.from(text);
-  for (let at = 0; at < bytes.length;) at += writeSync(1, bytes, at);
+/** Resolves when the runtime's pipe has taken all of it. */
+function writeAll(text: string): Promise<void> {
+  return new Promise((resolve) => {
+    process.stdout.write(text, () => resolve());
+  });
 }

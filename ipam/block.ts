@@ -6,7 +6,7 @@ import {
   type Address,
   type Cidr,
 } from './address.ts';
-import { blockAt, blockPrefixLength, isReserved, type Range } from './range.ts';
+import { blockAt, blockPrefixLength, reservation, type Range } from './range.ts';
 
 /** What identifies one interface of one container: CNI SPEC, "attachment". */
 export interface Attachment {
@@ -55,8 +55,9 @@ export interface Block {
 }
 
 export function newBlock(range: Range, cidr: Cidr, node: string, now: number): Block {
+  const isReserved = reservation(range);
   const slots = Array.from({ length: range.blockSize }, (_, i): Slot => {
-    return { state: isReserved(range, offsetAddress(cidr.base, BigInt(i))) ? 'reserved' : 'free' };
+    return { state: isReserved(offsetAddress(cidr.base, BigInt(i))) ? 'reserved' : 'free' };
   });
   return { range: range.name, cidr, node, claimedAt: now, sequence: 0, slots };
 }
@@ -194,13 +195,11 @@ export function validateBlock(block: Block, range: Range): string[] {
   check(formatCidr(blockAt(range, block.cidr.base)) === name, 'is not on its boundary');
   check(block.slots.length === range.blockSize, `has ${block.slots.length} slots, not ${range.blockSize}`);
   check(block.node !== '', 'has no node');
+  const isReserved = reservation(range);
   const sequences = new Set<number>();
   block.slots.forEach((slot, i) => {
     const address = slotAddress(block, i);
-    check(
-      (slot.state === 'reserved') === isReserved(range, address),
-      `${formatAddress(address)} is ${slot.state}`,
-    );
+    check((slot.state === 'reserved') === isReserved(address), `${formatAddress(address)} is ${slot.state}`);
     if (slot.state !== 'used' && slot.state !== 'released') return;
     check(
       slot.sequence > 0 && slot.sequence <= block.sequence,

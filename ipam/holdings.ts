@@ -10,12 +10,11 @@ import {
   type Store,
   type Write,
 } from './store.ts';
-import { formatCidr } from './address.ts';
 import type { Block } from './block.ts';
-import { IpamError } from './errors.ts';
 import type { Range } from './range.ts';
 import {
   blockKey,
+  checkBlock,
   decodeBlock,
   decodeNodeEntry,
   decodeRange,
@@ -79,7 +78,9 @@ async function readBlocks(store: Store, node: string, index: readonly NodeEntry[
     if (!entry) return [];
     const block = decodeBlock(entry.key, entry.value);
     const range = ranges.get(block.range);
-    return range && block.node === node ? [{ block, range, entry }] : [];
+    if (!range || block.node !== node) return [];
+    checkBlock(entry.key, block, range);
+    return [{ block, range, entry }];
   });
 }
 
@@ -115,13 +116,5 @@ export function commitAll(store: Store, changes: readonly Change[]): Promise<boo
   return store.commit(
     changes.flatMap((change) => change.guards),
     changes.flatMap((change) => change.writes),
-  );
-}
-
-/** @throws IpamError `not-found` */
-export function missingBlock(block: { range: string; cidr: Parameters<typeof formatCidr>[0] }): IpamError {
-  return new IpamError(
-    'not-found',
-    `block ${formatCidr(block.cidr)} of range '${block.range}' is not claimed`,
   );
 }

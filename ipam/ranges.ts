@@ -1,10 +1,10 @@
-import { formatCidr } from './address.ts';
 import { readRanges, type Ipam } from './allocator.ts';
 import { usedSlots } from './block.ts';
 import { IpamError } from './errors.ts';
 import { commitAll, returnBlock } from './holdings.ts';
-import { checkNoOverlap, type Range } from './range.ts';
-import { BLOCKS, blocksOfRange, decodeBlock, encodeRange, RANGES, rangeKey } from './records.ts';
+import { checkNoOverlap } from './new-range.ts';
+import { type Range } from './range.ts';
+import { blocksOfRange, decodeBlock, encodeRange, RANGES, rangeKey } from './records.ts';
 import { retryLostRaces } from './retry.ts';
 import { absent, del, newestRevision, put, scanAll, unchanged, type Entry } from './store.ts';
 
@@ -110,14 +110,4 @@ export function setRangeState(ipam: Ipam, name: string, state: Range['state']): 
     const done = await ipam.store.commit([unchanged(entry)], [put(entry.key, encodeRange(next))]);
     return done ? next : undefined;
   });
-}
-
-/** Text of a range for people: `blue (10.20.0.0/22)`. */
-export function describeRange(range: Range): string {
-  return `${range.name} (${formatCidr(range.cidr)})`;
-}
-
-/** How many blocks are claimed, of each range. */
-export async function claimedBlockCounts(ipam: Ipam, ranges: readonly Range[]): Promise<number[]> {
-  return ipam.store.count(ranges.map((range) => `${BLOCKS}${range.name}/`));
 }

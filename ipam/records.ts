@@ -185,7 +185,7 @@ function withoutAbsent(owner: v.InferOutput<typeof ownerRecord>): Owner {
 }
 
 /**
- * A block that is to be written rests on its range: what does not fit is refused before anything is given out.
+ * A block rests on its range: one that does not fit is refused before anything of it is given out or taken back.
  * @throws IpamError `corrupt-record`
  */
 export function checkBlock(key: string, block: Block, range: Range): void {

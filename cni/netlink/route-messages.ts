@@ -130,10 +130,6 @@ export const addRoute = (link: NamedLink, route: Route): Request =>
     message(link, route),
   );
 
-/** Fails with ESRCH when there is none. Equivalent to: ip route delete DST via GATEWAY dev LINK */
-export const removeRoute = (link: NamedLink, route: Route): Request =>
-  change(`delete route ${describeRoute(route)} through ${link.name}`, RTM_DELROUTE, 0, message(link, route));
-
 const isUnicast = ({ payload: reply }: Reply): boolean =>
   [AF_INET, AF_INET6].includes(reply.readUInt8(0)) &&
   reply.readUInt8(7) === RTN_UNICAST &&

@@ -8,14 +8,8 @@ import {
 } from '../../ipam/address.ts';
 import { readRanges } from '../../ipam/allocator.ts';
 import { listRangeUsage, type RangeUsage } from '../../ipam/inventory.ts';
-import {
-  checkNoOverlap,
-  makeRange,
-  rangeCapacity,
-  usableBlockTotal,
-  type Range,
-  type Route,
-} from '../../ipam/range.ts';
+import { checkNoOverlap, makeRange } from '../../ipam/new-range.ts';
+import { rangeCapacity, usableBlockTotal, type Range, type Route } from '../../ipam/range.ts';
 import { addRange, findRange, planRangeRemoval, removeRange, setRangeState } from '../../ipam/ranges.ts';
 import type { Context } from '../context.ts';
 import { formatDuration, parseDuration } from '../durations.ts';

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeRange } from '../../ipam/records.ts';
-import { makeRange } from '../../ipam/range.ts';
+import { makeRange } from '../../ipam/new-range.ts';
 import { parseAddress, parseCidr } from '../../ipam/address.ts';
 import { cni, STOCK_PLUGINS, type CniOutcome, type Verb } from '../support/cni.ts';
 import { startFabric } from '../support/fabric.ts';

@@ -8,7 +8,7 @@ import { allocate, type Ipam } from '../../../ipam/allocator.ts';
 import { openEtcdStore } from '../../../ipam/etcd/store.ts';
 import type { EtcdSettings } from '../../../ipam/etcd/settings.ts';
 import { listBlocks } from '../../../ipam/inventory.ts';
-import { makeRange } from '../../../ipam/range.ts';
+import { makeRange } from '../../../ipam/new-range.ts';
 import { addRange, removeRange } from '../../../ipam/ranges.ts';
 import { realSurroundings } from '../../../ipam/retry.ts';
 import { absent, put, scanAll, unchanged, type Store } from '../../../ipam/store.ts';

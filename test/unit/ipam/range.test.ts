@@ -2,14 +2,12 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { cidrSpan, formatCidr, offsetAddress, parseCidr, type Address } from '../../../ipam/address.ts';
+import { checkNoOverlap, defaultRangeName, makeRange } from '../../../ipam/new-range.ts';
 import {
   blockAt,
   blockTotal,
-  checkNoOverlap,
-  defaultRangeName,
   isBlockReserved,
   isReserved,
-  makeRange,
   pickBlock,
   rangeCapacity,
   usableBlockTotal,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { parseAddress, parseCidr } from '../../../ipam/address.ts';
 import { newBlock, releaseSlot, takeSlot } from '../../../ipam/block.ts';
-import { makeRange } from '../../../ipam/range.ts';
+import { makeRange } from '../../../ipam/new-range.ts';
 import {
   blockKey,
   cidrTextOfBlockKey,

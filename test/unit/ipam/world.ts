@@ -1,7 +1,8 @@
 import type { Ipam } from '../../../ipam/allocator.ts';
 import { formatAddress, formatCidr, parseAddress, parseCidr, parseSpan } from '../../../ipam/address.ts';
 import { usedSlots, validateBlock, type Block, type Owner } from '../../../ipam/block.ts';
-import { makeRange, type Range } from '../../../ipam/range.ts';
+import { makeRange } from '../../../ipam/new-range.ts';
+import { type Range } from '../../../ipam/range.ts';
 import { BLOCKS, decodeBlock, decodeRange, NODES, RANGES } from '../../../ipam/records.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 
