@@ -120,11 +120,14 @@ async function findStanding(
   return (await differences(parts, kernel, namespace, call, plan)).length === 0 ? link : undefined;
 }
 
-/** What an earlier, broken-off ADD of this attachment left, and only that. */
+/**
+ * What an earlier, broken-off ADD of this attachment left, and only that. A link of our name without any mark is such
+ * a remain too: its maker was killed before it marked it, and the name is a hash of just this attachment.
+ */
 async function clearRemains(call: Call, parts: Parts, kernel: Kernel, plan: Plan): Promise<void> {
   const link = await kernel.hostLink(plan.veth.hostName);
   if (!link) return;
-  if (link.alias !== plan.veth.alias) {
+  if (link.alias !== '' && link.alias !== plan.veth.alias) {
     throw new CniError(
       'not-ours',
       `link '${link.name}' is in the way: its alias is '${link.alias}', expected '${plan.veth.alias}'`,

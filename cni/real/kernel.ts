@@ -1,5 +1,5 @@
 import { formatAddress, parseAddressInSubnet } from '../../ipam/address.ts';
-import { createVeth, deleteOwnedLink, getLink, listLinks } from '../netlink/links.ts';
+import { createVeth, deleteLink, deleteOwnedLink, getLink, listLinks } from '../netlink/links.ts';
 import { NotOurLinkError } from '../netlink/errors.ts';
 import type { Link } from '../netlink/link-messages.ts';
 import { hostNamespace, openNamespace, sameNamespace, NetworkNamespace } from '../netlink/netns.ts';
@@ -36,8 +36,10 @@ export const realKernel: Kernel = {
       try {
         return await deleteOwnedLink(socket, name, alias);
       } catch (error) {
-        if (error instanceof NotOurLinkError) return 'not-ours';
-        throw error;
+        if (!(error instanceof NotOurLinkError)) throw error;
+        const link = await getLink(socket, name);
+        if (!link || !isUnmarked(link)) return link ? 'not-ours' : 'absent';
+        return await deleteLink(socket, { index: link.index });
       }
     }),
   configure: async (namespace, spec) => {
@@ -69,6 +71,11 @@ export const realKernel: Kernel = {
 function opened(namespace: Namespace): NetworkNamespace {
   if (namespace instanceof NetworkNamespace) return namespace;
   throw new TypeError(`namespace ${namespace.path} was not opened by this kernel`);
+}
+
+/** A veth of our name that carries no mark at all: the process that made it was killed before it could mark it. */
+function isUnmarked(link: Link): boolean {
+  return link.kind === 'veth' && (link.alias ?? '') === '';
 }
 
 function hostLinkOf({ name, alias, mac, mtu, up }: Link): HostLink {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, suite, test } from 'node:test';
+import { hostLinkName } from '../../../cni/identity.ts';
 import { STEPS, type SteppedVerb } from '../../../cni/steps.ts';
 import { REPOSITORY, type CniOutcome } from '../../support/cni.ts';
 import type { Pod, SimulatedNode } from '../../support/node.ts';
@@ -101,6 +102,17 @@ suite('faults', () => {
     succeeded(await node.call('DEL', pod));
     assert.match(await node.ns.exec('ip', 'link', 'show', port), /alias somebody/);
     await must('ip', ['-n', node.ns.name, 'link', 'del', port]);
+    await nothingLeft();
+  });
+
+  test('a link of our name without any mark, as a kill at the worst moment leaves it, is cleared by ADD and by DEL', async () => {
+    const name = hostLinkName({ containerId: pod.containerId, ifname: 'eth0' });
+    const make = (): Promise<string> =>
+      must('ip', ['-n', node.ns.name, 'link', 'add', name, 'type', 'veth', 'peer', 'name', 'half']);
+    await make();
+    await works();
+    await make();
+    succeeded(await node.call('DEL', pod));
     await nothingLeft();
   });
 
