@@ -57,6 +57,7 @@ const OF_IPAM: Readonly<Record<IpamErrorCode, CniErrorKind>> = {
   conflict: 'invalid-config',
   'in-use': 'invalid-config',
   exhausted: 'try-again-later',
+  taken: 'try-again-later',
   contention: 'try-again-later',
   'store-unreachable': 'try-again-later',
   'store-denied': 'etcd-denied',

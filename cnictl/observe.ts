@@ -1,5 +1,6 @@
 import { cidrContains, formatAddress, parseAddress } from '../ipam/address.ts';
-import { readRanges, type Ipam } from '../ipam/allocator.ts';
+import { type Ipam } from '../ipam/allocator.ts';
+import { readRanges } from '../ipam/records.ts';
 import { audit, type Audit, type AuditedAllocation, type AuditedPod } from '../ipam/audit.ts';
 import { usedSlots } from '../ipam/block.ts';
 import { IpamError } from '../ipam/errors.ts';

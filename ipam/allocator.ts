@@ -1,23 +1,20 @@
-import { familyName, formatAddress, formatCidr, type Address, type Family } from './address.ts';
+import { formatAddress, type Address, type Family } from './address.ts';
 import {
   isOwnedBy,
-  newBlock,
-  nextCandidate,
-  nextRestedMs,
   releaseSlot,
-  takeSlot,
   usedSlots,
   type Attachment,
   type Block,
   type Owner,
   type UsedSlot,
 } from './block.ts';
+import { checkKept, choose, commonVlans, type FixedVlan, type Step } from './choose.ts';
 import { IpamError } from './errors.ts';
-import { changeBlock, claimBlock, commitAll, readHoldings, type Change, type Holding } from './holdings.ts';
-import { pickBlock, rangesOfFamily, usableBlockTotal, type Range } from './range.ts';
-import { blocksOfRange, cidrTextOfBlockKey, decodeRange, RANGES } from './records.ts';
+import { changeBlock, commitAll, readHoldings, type Change, type Holding } from './holdings.ts';
+import type { Range } from './range.ts';
+import { readRanges } from './records.ts';
 import { retryLostRaces, type Surroundings } from './retry.ts';
-import { scanAll, type Entry, type Store } from './store.ts';
+import type { Store } from './store.ts';
 
 /** An address that an attachment has. */
 export interface Allocation {
@@ -36,6 +33,8 @@ export interface AllocationRequest {
   readonly families: readonly Family[];
   /** Names of the ranges to choose from; absent: all. */
   readonly ranges?: readonly string[];
+  /** Addresses that it must be, at most one of each family. */
+  readonly wished?: readonly Address[];
 }
 
 export interface Ipam {
@@ -47,7 +46,7 @@ export interface Ipam {
  * Gives the attachment an address of each family. Asked again, it returns the same ones (rule 3).
  * Round trips: two to read the node's blocks, one to write; three more where a block is claimed.
  * @throws IpamError `exhausted` naming the ranges that are full, `not-found` for an unknown range name,
- *   `contention`, `store-…`; where `uncertain` is set, the addresses may have been given all the same
+ *   `conflict`, `not-found` or `taken` for a wished address, `contention`, `store-…`; where `uncertain` is set, the addresses may have been given all the same
  */
 export function allocate(ipam: Ipam, request: AllocationRequest): Promise<Allocation[]> {
   const what = `allocating for ${request.owner.containerId}/${request.owner.ifname} on node '${request.node}'`;
@@ -61,176 +60,55 @@ async function attemptAllocation(
 ): Promise<Allocation[] | undefined> {
   const { holdings, guards } = await readHoldings(ipam.store, request.node);
   const kept = findAllocations(holdings, request.owner);
+  checkKept(request, kept);
   const missing = request.families.filter((family) => !kept.some((each) => each.address.family === family));
   if (missing.length === 0) return kept;
 
-  const steps: Step[] = [];
-  for (const family of missing) {
-    const vlan = vlanOf([...kept, ...steps.map((step) => step.allocation)]);
-    const step =
-      takeFromHoldings(ipam, request, family, holdings, vlan) ??
-      (await takeFromNewBlock(ipam, request, family, holdings, vlan, attempt));
-    if (!step) return undefined;
-    steps.push(step);
-  }
-  const done = await commitAll(ipam.store, [{ guards, writes: [] }, ...steps.map((step) => step.change)]);
+  const chooseOn = async (fixed: FixedVlan): Promise<Step[] | undefined> => {
+    const steps: Step[] = [];
+    for (const family of missing) {
+      const step = await choose({ ipam, request, family, holdings, fixed, attempt });
+      if (!step) return undefined;
+      steps.push(step);
+    }
+    return steps;
+  };
+  const steps = await firstWithRoom(await vlansFor(ipam, request, missing, kept), chooseOn);
+  if (!steps) return undefined;
+  const changes = steps.map((step) => step.change);
+  const done = await commitAll(ipam.store, [{ guards, writes: [] }, ...changes]);
   return done ? [...kept, ...steps.map((step) => step.allocation)] : undefined;
 }
 
-/** One family's part of the transaction. */
-interface Step {
-  readonly allocation: Allocation;
-  readonly change: Change;
-}
-
-/** The VLAN that the attachment's port is on already, wrapped: an untagged one is `{ vlan: undefined }`. */
-type FixedVlan = { readonly vlan: number | undefined } | undefined;
-
-function vlanOf(allocations: readonly Allocation[]): FixedVlan {
-  const [first] = allocations;
-  return first && { vlan: first.range.vlan };
-}
-
-function isEligible(range: Range, request: AllocationRequest, family: Family, fixed: FixedVlan): boolean {
-  return (
-    range.cidr.base.family === family &&
-    range.state === 'active' &&
-    (request.ranges === undefined || request.ranges.includes(range.name)) &&
-    (fixed === undefined || fixed.vlan === range.vlan)
-  );
-}
-
-/** The address whose turn it is among all blocks that the node holds. */
-function takeFromHoldings(
+/** The VLANs to try, in order: that of the addresses it has; else any, but for several families one that has all of them. */
+async function vlansFor(
   ipam: Ipam,
   request: AllocationRequest,
-  family: Family,
-  holdings: readonly Holding[],
-  fixed: FixedVlan,
-): Step | undefined {
-  const now = ipam.around.now();
-  let best: { holding: Holding; index: number; turn: number } | undefined;
-  for (const holding of holdings) {
-    if (!isEligible(holding.range, request, family, fixed)) continue;
-    const candidate = nextCandidate(holding.block, now, holding.range.cooldownMs);
-    if (candidate && (!best || candidate.turn < best.turn)) best = { holding, ...candidate };
+  missing: readonly Family[],
+  kept: readonly Allocation[],
+): Promise<FixedVlan[]> {
+  const [first] = kept;
+  if (first) return [{ vlan: first.range.vlan }];
+  if (missing.length === 1) return [undefined];
+  const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
+  return commonVlans(request, missing, ranges);
+}
+
+/** @throws IpamError `exhausted` of the last VLAN when none has room */
+async function firstWithRoom<T>(
+  vlans: readonly FixedVlan[],
+  attempt: (fixed: FixedVlan) => Promise<T>,
+): Promise<T> {
+  let last: unknown;
+  for (const fixed of vlans) {
+    try {
+      return await attempt(fixed);
+    } catch (error) {
+      if (!(error instanceof IpamError) || error.code !== 'exhausted') throw error;
+      last = error;
+    }
   }
-  if (!best) return undefined;
-  const { holding } = best;
-  const { block, slot } = takeSlot(holding.block, best.index, request.owner, now);
-  return {
-    allocation: allocationOf(holding.range, block, best.index, slot),
-    change: changeBlock(holding, block),
-  };
-}
-
-/** Claims a block and gives out its first address in the same transaction; undefined: others filled the range meanwhile. */
-async function takeFromNewBlock(
-  ipam: Ipam,
-  request: AllocationRequest,
-  family: Family,
-  holdings: readonly Holding[],
-  fixed: FixedVlan,
-  attempt: number,
-): Promise<Step | undefined> {
-  const { store, around } = ipam;
-  const known = await readRanges(store);
-  checkRangeNames(
-    request,
-    known.map((each) => each.range),
-  );
-  const eligible = known.filter((each) => isEligible(each.range, request, family, fixed));
-  const claimed = await store.count(eligible.map((each) => blocksOfRange(each.range.name)));
-  const roomy = eligible.filter((each, i) => (claimed[i] ?? 0) < usableBlockTotal(each.range));
-  // The first range with room; after lost races among ever more of them, so that a crowd spreads out.
-  const spread = roomy.slice(0, 2 ** Math.min(attempt, 10));
-  const chosen = spread[Math.floor(around.random() * spread.length)];
-  if (!chosen)
-    throw exhausted(
-      ipam,
-      request,
-      family,
-      known.map((each) => each.range),
-      holdings,
-      fixed,
-    );
-  const { range, entry } = chosen;
-  const taken = new Set(
-    (await scanAll(store, blocksOfRange(range.name), { keysOnly: true })).map((each) =>
-      cidrTextOfBlockKey(each.key),
-    ),
-  );
-  const cidr = pickBlock(range, taken, around.random());
-  if (!cidr) return undefined;
-  const now = around.now();
-  const empty = newBlock(range, cidr, request.node, now);
-  const candidate = nextCandidate(empty, now, range.cooldownMs);
-  if (!candidate) throw new Error(`block ${formatCidr(cidr)} was chosen, but has no address`);
-  const { block, slot } = takeSlot(empty, candidate.index, request.owner, now);
-  return { allocation: allocationOf(range, block, candidate.index, slot), change: claimBlock(block, entry) };
-}
-
-function allocationOf(range: Range, block: Block, index: number, slot: UsedSlot): Allocation {
-  return {
-    address: { family: block.cidr.base.family, value: block.cidr.base.value + BigInt(index) },
-    range,
-    block: block.cidr,
-    slot,
-    fresh: true,
-  };
-}
-
-/** Every range with what a guard compares, in the order in which they are used up: by name. */
-export async function readRanges(store: Store): Promise<{ range: Range; entry: Entry }[]> {
-  const entries = await scanAll(store, RANGES);
-  return entries.map((entry) => ({ range: decodeRange(entry.key, entry.value), entry }));
-}
-
-function checkRangeNames(request: AllocationRequest, known: readonly Range[]): void {
-  const unknown = (request.ranges ?? []).filter((name) => !known.some((range) => range.name === name));
-  if (unknown.length > 0) {
-    throw new IpamError(
-      'not-found',
-      `ipam.ranges names ${unknown.map((name) => `'${name}'`).join(', ')}, which etcd does not hold: it has ${known.map((range) => range.name).join(', ') || 'no range'}`,
-    );
-  }
-}
-
-function exhausted(
-  ipam: Ipam,
-  request: AllocationRequest,
-  family: Family,
-  known: readonly Range[],
-  holdings: readonly Holding[],
-  fixed: FixedVlan,
-): IpamError {
-  const name = familyName(family);
-  if (known.length === 0) {
-    return new IpamError('exhausted', `no ${name} address for the pod: etcd holds no range`, {
-      remedy: 'Add a range: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1',
-    });
-  }
-  const reasons = rangesOfFamily(known, family).map((range) => {
-    if (request.ranges !== undefined && !request.ranges.includes(range.name))
-      return `${range.name} (not in ipam.ranges)`;
-    if (range.state === 'draining') return `${range.name} (draining)`;
-    if (!isEligible(range, request, family, fixed))
-      return `${range.name} (VLAN ${range.vlan ?? 'untagged'} is not the attachment's)`;
-    return `${range.name} ${formatCidr(range.cidr)} (full: every block is claimed)`;
-  });
-  const now = ipam.around.now();
-  const waits = holdings.flatMap(({ block, range }) => {
-    const wait = isEligible(range, request, family, fixed)
-      ? nextRestedMs(block, now, range.cooldownMs)
-      : undefined;
-    return wait === undefined ? [] : [wait];
-  });
-  const rest =
-    waits.length > 0
-      ? `; node '${request.node}' has one cooling, free in ${Math.ceil(Math.min(...waits) / 1000)} s`
-      : '';
-  const which = reasons.length > 0 ? reasons.join(', ') : `there is no ${name} range`;
-  return new IpamError('exhausted', `no ${name} address left for node '${request.node}': ${which}${rest}`);
+  throw last;
 }
 
 /** What the attachment has among the node's blocks. */

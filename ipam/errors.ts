@@ -13,6 +13,8 @@ export type IpamErrorCode =
   | 'in-use'
   /** No range has an address left: later there may be one. */
   | 'exhausted'
+  /** The wished address is another's, cooling, or in another node's block. */
+  | 'taken'
   /** Other writers won every bounded attempt. */
   | 'contention'
   /** etcd did not answer in time, or not at all. */
@@ -37,6 +39,7 @@ const REMEDIES: Readonly<Record<IpamErrorCode, string>> = {
   conflict: 'Choose a value that is not taken; `cnictl range list` shows what is.',
   'in-use': 'Wait until it is free, or release what holds it: `cnictl ip list` shows the owners.',
   exhausted: 'Add a range with `cnictl range add`, or look for leaked addresses with `cnictl check`.',
+  taken: 'Look up who has it with `cnictl ip show ADDRESS`; wish for another, or for none.',
   contention: 'Try again; if it lasts, look for a writer in a loop in the logs of etcd.',
   'store-unreachable': 'Check etcd with `etcdctl endpoint health`, and the endpoints in the configuration.',
   'store-denied': 'Check the user, password, certificates and the role of the etcd user.',

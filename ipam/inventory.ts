@@ -6,7 +6,8 @@ import {
   type Address,
   type Cidr,
 } from './address.ts';
-import { readRanges, type Ipam } from './allocator.ts';
+import { type Ipam } from './allocator.ts';
+import { readRanges } from './records.ts';
 import {
   countSlots,
   isCooling,

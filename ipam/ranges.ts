@@ -1,4 +1,5 @@
-import { readRanges, type Ipam } from './allocator.ts';
+import { type Ipam } from './allocator.ts';
+import { readRanges } from './records.ts';
 import { usedSlots } from './block.ts';
 import { IpamError } from './errors.ts';
 import { commitAll, returnBlock } from './holdings.ts';

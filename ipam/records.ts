@@ -13,6 +13,7 @@ import { decodeValue } from './decode.ts';
 import { IpamError } from './errors.ts';
 import { validateBlock } from './block.ts';
 import type { Range, Route } from './range.ts';
+import { scanAll, type Entry, type Store } from './store.ts';
 
 /**
  * Keys and values in etcd, below the configured prefix and `v1/`; docs/etcd-records.md describes them.
@@ -245,3 +246,15 @@ function guarded<T>(key: string, read: () => T): T {
 
 const excerpt = (value: string): string =>
   JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+
+/** A range with what a guard compares. */
+export interface RangeEntry {
+  readonly range: Range;
+  readonly entry: Entry;
+}
+
+/** Every range, in the order in which they are used up: by name. @throws IpamError `corrupt-record`, `store-…` */
+export async function readRanges(store: Store): Promise<RangeEntry[]> {
+  const entries = await scanAll(store, RANGES);
+  return entries.map((entry) => ({ range: decodeRange(entry.key, entry.value), entry }));
+}

@@ -1,5 +1,6 @@
 import { familyName, formatCidr, type Family } from './address.ts';
-import { readRanges, type Ipam } from './allocator.ts';
+import { type Ipam } from './allocator.ts';
+import { readRanges } from './records.ts';
 import { nextCandidate } from './block.ts';
 import { IpamError } from './errors.ts';
 import { readHoldings } from './holdings.ts';

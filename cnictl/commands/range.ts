@@ -6,7 +6,7 @@ import {
   parseCidr,
   parseSpan,
 } from '../../ipam/address.ts';
-import { readRanges } from '../../ipam/allocator.ts';
+import { readRanges } from '../../ipam/records.ts';
 import { listRangeUsage, type RangeUsage } from '../../ipam/inventory.ts';
 import { checkNoOverlap, makeRange } from '../../ipam/new-range.ts';
 import { rangeCapacity, usableBlockTotal, type Range, type Route } from '../../ipam/range.ts';
