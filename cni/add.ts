@@ -12,12 +12,15 @@ import { extendResult, type CniResult } from './result.ts';
 import { runStep, type StepOf } from './steps.ts';
 import { UndoStack } from './undo.ts';
 import { deleteLink, detachPort, withSwitch } from './wire.ts';
+import { refuseBandwidth, wishedMac } from './wishes.ts';
 
 /**
  * ADD (CNI SPEC section 4): the pod gets its interface and addresses. In order: addresses, record, link, port, the pod's
  * end. A step that fails undoes every step before it (rule 2); asked again, the same addresses come back (rule 3).
  */
 export async function add(call: Call, parts: Parts): Promise<CniResult> {
+  refuseBandwidth(call);
+  wishedMac(call);
   const kernel = await parts.openKernel();
   const namespace = openPodNamespace(kernel, call.request.netns);
   const undo = new UndoStack((what, error) => {

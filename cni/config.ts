@@ -90,7 +90,7 @@ const specKeys = {
   name: networkName,
   type: v.optional(networkName),
   args: v.optional(v.unknown()),
-  capabilities: v.optional(v.unknown()),
+  capabilities: v.optional(v.record(v.string(), v.boolean())),
   runtimeConfig: v.optional(v.unknown()),
   prevResult: v.optional(v.unknown()),
   dns: v.optional(v.unknown()),
@@ -181,7 +181,12 @@ export function parseObject(stdin: string): Record<string, unknown> {
   );
 }
 
-function decode<T extends v.GenericSchema>(schema: T, input: unknown, prefix: string): v.InferOutput<T> {
+/** @param prefix of the key in what it names @throws CniError 7 naming key, value and what was expected */
+export function decode<T extends v.GenericSchema>(
+  schema: T,
+  input: unknown,
+  prefix: string,
+): v.InferOutput<T> {
   const result = decodeValue(schema, input);
   if (result.ok) return result.value;
   const { message, path } = result.problem;

@@ -3,12 +3,13 @@ import type { Owner } from '../ipam/block.ts';
 import { IpamError } from '../ipam/errors.ts';
 import { releaseAddress } from '../ipam/inventory.ts';
 import type { Call } from './call.ts';
-import { familiesOf, OUR_IPAM } from './config.ts';
+import { OUR_IPAM } from './config.ts';
 import { CniError } from './errors.ts';
 import { grantOf, grantOfDelegate, type Grant } from './grant.ts';
 import type { OpenIpam, Parts } from './parts.ts';
 import { recordOf } from './record.ts';
 import type { UndoStack } from './undo.ts';
+import { familiesFor, wishedAddresses } from './wishes.ts';
 
 /** Longest time that an ADD or DEL waits for etcd, in milliseconds (rule 4). */
 export const ETCD_DEADLINE_MS = 5_000;
@@ -16,7 +17,16 @@ export const ETCD_DEADLINE_MS = 5_000;
 /** The attachment of a call as the owner of addresses. */
 export function ownerOf(call: Call, parts: Parts): Owner {
   const { containerId, ifname, args } = call.request;
-  return { containerId, ifname, network: call.config.name, bootId: parts.bootId, ...args };
+  const { podNamespace, podName, podUid } = args;
+  return {
+    containerId,
+    ifname,
+    network: call.config.name,
+    bootId: parts.bootId,
+    ...(podNamespace !== undefined && { podNamespace }),
+    ...(podName !== undefined && { podName }),
+    ...(podUid !== undefined && { podUid }),
+  };
 }
 
 /** Does something with IPAM, and closes it. */
@@ -50,13 +60,16 @@ export async function grantAddresses(call: Call, parts: Parts, undo: UndoStack):
   return grantOfDelegate(ipamType, await delegate(call, parts, ipamType, 'ADD'));
 }
 
-export function grantOwn(call: Call, parts: Parts, undo: UndoStack): Promise<Grant> {
-  return withIpam(call, parts, async (ipam) => {
+export async function grantOwn(call: Call, parts: Parts, undo: UndoStack): Promise<Grant> {
+  const wished = wishedAddresses(call);
+  const families = familiesFor(call, wished);
+  return await withIpam(call, parts, async (ipam) => {
     try {
       const allocations = await allocate(ipam, {
         node: call.settings.node,
         owner: ownerOf(call, parts),
-        families: familiesOf(call.config.ourIpam),
+        families,
+        ...(wished.length > 0 && { wished }),
         ...(call.config.ourIpam?.ranges && { ranges: call.config.ourIpam.ranges }),
       });
       const fresh = allocations.filter((allocation) => allocation.fresh);

@@ -4,6 +4,7 @@ import type { Call } from './call.ts';
 import { DEFAULT_MTU } from './config.ts';
 import { addressesOf, resolveRoutes, type Grant } from './grant.ts';
 import { hostLinkName, linkAlias, macOf, portExternalIds } from './identity.ts';
+import { wishedMac } from './wishes.ts';
 import type { BridgeInfo, PodInterfaceSpec, PortSpec, VethSpec } from './parts.ts';
 
 /** Everything that ADD is going to make, worked out before anything is made. */
@@ -24,7 +25,7 @@ export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
     hostName,
     alias: linkAlias(request),
     podName: request.ifname,
-    mac: macOf(addresses),
+    mac: wishedMac(call) ?? macOf(addresses),
     mtu: config.mtu ?? bridge.uplinkMtu ?? DEFAULT_MTU,
   };
   return {

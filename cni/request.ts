@@ -21,6 +21,9 @@ export interface CniArgs {
   readonly podNamespace?: string;
   readonly podName?: string;
   readonly podUid?: string;
+  /** Wished addresses, joined by commas, and the wished MAC: as they came. */
+  readonly ip?: string;
+  readonly mac?: string;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -103,10 +106,21 @@ const KNOWN_ARGS = {
   K8S_POD_NAMESPACE: 'podNamespace',
   K8S_POD_NAME: 'podName',
   K8S_POD_UID: 'podUid',
+  IP: 'ip',
+  MAC: 'mac',
 } as const;
 const IGNORED_ARGS = new Set(['IgnoreUnknown', 'K8S_POD_INFRA_CONTAINER_ID']);
 /** What becomes part of a record and of an OVSDB row: names and UIDs of Kubernetes, nothing else. */
-const ARG_VALUE = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,252}$/;
+const NAME_OR_UID = {
+  pattern: /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,252}$/,
+  expected: 'a name or UID of Kubernetes',
+};
+/** Judged in full where they are used: of an ADD alone. */
+const ADDRESSES = { pattern: /^[0-9A-Fa-f.:,/]{1,200}$/, expected: 'addresses joined by commas' };
+const FORM_OF: Readonly<Record<string, { readonly pattern: RegExp; readonly expected: string }>> = {
+  IP: ADDRESSES,
+  MAC: { ...ADDRESSES, expected: 'a MAC' },
+};
 
 function isTrue(text: string | undefined): boolean {
   return text !== undefined && ['1', 't', 'true'].includes(text.toLowerCase());
@@ -119,8 +133,8 @@ function parseArgs(text: string): CniArgs {
   for (const [key, value] of pairs) {
     if (Object.hasOwn(KNOWN_ARGS, key)) {
       if (value === '') continue;
-      if (!ARG_VALUE.test(value))
-        throw wrongVariable(`CNI_ARGS key ${key}`, value, 'a name or UID of Kubernetes');
+      const { pattern, expected } = FORM_OF[key] ?? NAME_OR_UID;
+      if (!pattern.test(value)) throw wrongVariable(`CNI_ARGS key ${key}`, value, expected);
       args[KNOWN_ARGS[key as keyof typeof KNOWN_ARGS]] = value;
     } else if (!ignoreUnknown && !IGNORED_ARGS.has(key)) {
       throw wrongVariable(

@@ -34,7 +34,12 @@ export interface AllocationRequest {
   /** Names of the ranges to choose from; absent: all. */
   readonly ranges?: readonly string[];
   /** Addresses that it must be, at most one of each family. */
-  readonly wished?: readonly Address[];
+  readonly wished?: readonly WishedAddress[];
+}
+
+export interface WishedAddress extends Address {
+  /** Where it is given, it must be the range's. */
+  readonly prefixLength?: number;
 }
 
 export interface Ipam {

@@ -7,7 +7,7 @@ import {
   type Address,
   type Family,
 } from './address.ts';
-import type { Allocation, AllocationRequest, Ipam } from './allocator.ts';
+import type { Allocation, AllocationRequest, Ipam, WishedAddress } from './allocator.ts';
 import {
   isCooling,
   newBlock,
@@ -146,7 +146,7 @@ async function takeFromNewBlock(quest: Quest): Promise<Step | undefined> {
 }
 
 /** Just this address: from a block that the node holds, or from one that nobody has claimed. */
-async function takeWished(quest: Quest, wished: Address): Promise<Step> {
+async function takeWished(quest: Quest, wished: WishedAddress): Promise<Step> {
   const { ipam, request } = quest;
   const known = await readRanges(ipam.store);
   const found = known.find(({ range }) => cidrContains(range.cidr, wished));
@@ -168,7 +168,7 @@ async function takeWished(quest: Quest, wished: Address): Promise<Step> {
 /** @throws IpamError `not-found`, `conflict` saying why the address cannot be given */
 function checkWished(
   quest: Quest,
-  wished: Address,
+  wished: WishedAddress,
   known: readonly RangeEntry[],
   found: RangeEntry | undefined,
 ): RangeEntry {
@@ -178,6 +178,13 @@ function checkWished(
     throw new IpamError('not-found', `the wished address ${ip} is in no range: the ranges are ${ranges}`);
   }
   const { range } = found;
+  const { prefixLength = range.cidr.prefixLength } = wished;
+  if (prefixLength !== range.cidr.prefixLength) {
+    throw new IpamError(
+      'conflict',
+      `the wished address ${ip}/${prefixLength} is of range '${range.name}': expected /${range.cidr.prefixLength}, or none`,
+    );
+  }
   if (isReserved(range, wished)) {
     throw new IpamError(
       'conflict',

@@ -69,7 +69,7 @@ suite('both families', () => {
     failed(
       await a.call('ADD', pod, { config: a.networkConfig(config(a, 'ipv4', 'ipv6')) }),
       11,
-      /no IPv6 address left .*six \(draining\)/,
+      /no VLAN has an active range of IPv4 and of IPv6 .*six \(IPv6, VLAN 120, draining\)/,
     );
     assert.deepEqual(await podLinks(pod), []);
     assert.equal((await given(cluster.fabric)).size, 0);

@@ -8,18 +8,7 @@ import { dispatch, type Output, type Plugin } from '../../../cni/dispatch.ts';
 import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
 import { VERBS } from '../../../cni/request.ts';
 import { IpamError } from '../../../ipam/errors.ts';
-import { FakeParts } from './fake-parts.ts';
-
-interface Reply {
-  cniVersion: string;
-  code?: number;
-  msg?: string;
-  details?: string;
-  supportedVersions?: string[];
-  interfaces?: { name: string; mtu?: number }[];
-  ips?: { address: string; interface?: number }[];
-  routes?: { dst: string; gw?: string }[];
-}
+import { callWith, CONFIG, ENV, FakeParts, reply } from './fake-parts.ts';
 
 let dir: string;
 let fake: FakeParts;
@@ -32,26 +21,13 @@ beforeEach(async () => {
   fake = await new FakeParts(dir).withRange();
 });
 
-const env = {
-  CNI_COMMAND: 'ADD',
-  CNI_CONTAINERID: 'c1',
-  CNI_NETNS: '/pod',
-  CNI_IFNAME: 'eth0',
-  CNI_PATH: '/plugins',
-  CNI_ARGS: 'IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-1;K8S_POD_UID=u-1',
-};
-const config = { cniVersion: '1.1.0', name: 'cell', type: 'cellnet', ipam: { type: 'cellnet-ipam' } };
+const env = ENV;
+const config = CONFIG;
 const call = (
-  changes: Record<string, string | undefined> = {},
-  more: object | string = {},
-  plugin: Plugin = 'cellnet',
-): Promise<Output> => {
-  const stdin = typeof more === 'string' ? more : JSON.stringify({ ...config, ...more });
-  return dispatch(plugin, { env: { ...env, ...changes }, stdin, sharedConfig: undefined }, () =>
-    Promise.resolve(fake.parts()),
-  );
-};
-const reply = (output: Output): Reply => JSON.parse(output.stdout) as Reply;
+  changes?: Record<string, string | undefined>,
+  more?: object | string,
+  plugin?: Plugin,
+): Promise<Output> => callWith(fake, changes, more, plugin);
 const files = (): string[] =>
   readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.json'));
 const work = (): string[] => fake.calls.filter((name) => !['ipam', 'switch', 'host-link'].includes(name));

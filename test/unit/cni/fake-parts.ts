@@ -1,3 +1,4 @@
+import { dispatch, type Output, type Plugin } from '../../../cni/dispatch.ts';
 import type { Kernel, Namespace, Parts, PodInterface, Switch } from '../../../cni/parts.ts';
 import { NodeState } from '../../../cni/state/node-state.ts';
 import { addRange } from '../../../ipam/ranges.ts';
@@ -70,3 +71,39 @@ export class FakeParts {
     };
   }
 }
+
+export const ENV = {
+  CNI_COMMAND: 'ADD',
+  CNI_CONTAINERID: 'c1',
+  CNI_NETNS: '/pod',
+  CNI_IFNAME: 'eth0',
+  CNI_PATH: '/plugins',
+  CNI_ARGS: 'IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-1;K8S_POD_UID=u-1',
+};
+export const CONFIG = { cniVersion: '1.1.0', name: 'cell', type: 'cellnet', ipam: { type: 'cellnet-ipam' } };
+
+/** One call of a plugin on recorded parts. @param more keys of the configuration, or all of stdin */
+export function callWith(
+  fake: FakeParts,
+  changes: Record<string, string | undefined> = {},
+  more: object | string = {},
+  plugin: Plugin = 'cellnet',
+): Promise<Output> {
+  const stdin = typeof more === 'string' ? more : JSON.stringify({ ...CONFIG, ...more });
+  return dispatch(plugin, { env: { ...ENV, ...changes }, stdin, sharedConfig: undefined }, () =>
+    Promise.resolve(fake.parts()),
+  );
+}
+
+export interface Reply {
+  cniVersion: string;
+  code?: number;
+  msg?: string;
+  details?: string;
+  supportedVersions?: string[];
+  interfaces?: { name: string; mtu?: number; mac?: string }[];
+  ips?: { address: string; interface?: number }[];
+  routes?: { dst: string; gw?: string }[];
+}
+
+export const reply = (output: Output): Reply => JSON.parse(output.stdout) as Reply;
