@@ -11,7 +11,7 @@ import { recordOf } from './record.ts';
 import { extendResult, type CniResult } from './result.ts';
 import { runStep, type StepOf } from './steps.ts';
 import { UndoStack } from './undo.ts';
-import { deleteLink, detachPort, withSwitch } from './wire.ts';
+import { bridgeMissing, deleteLink, detachPort, withSwitch } from './wire.ts';
 import { refuseBandwidth, wishedMac } from './wishes.ts';
 
 /**
@@ -79,8 +79,8 @@ async function attach(
   });
   await step('attach-port', async () => {
     // Registered first: a port that never came up is in the database all the same.
-    undo.push('port', () => detachPort(parts, call.settings.ovsdb, call.request));
-    await withSwitch(parts, call.settings.ovsdb, (ovs) => ovs.addPort(plan.port));
+    undo.push('port', () => detachPort(parts, call.settings, call.request));
+    await withSwitch(parts, call.settings, (ovs) => ovs.addPort(plan.port));
   });
   await step('configure-interface', () => kernel.configure(namespace, plan.pod));
   announceRest(call, parts, plan);
@@ -96,17 +96,19 @@ async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
   return [first.value, second.value];
 }
 
-/** @throws CniError 100 where there is no such bridge */
+/** @throws CniError 100 where there is no such bridge, and none is to be made */
 function inspectBridge(call: Call, parts: Parts): Promise<BridgeInfo> {
   const { bridge, ovsdb } = call.settings;
-  return withSwitch(parts, ovsdb, async (ovs) => {
-    const info = await ovs.inspectBridge(bridge);
+  const { createBridge } = call.config;
+  return withSwitch(parts, call.settings, async (ovs) => {
+    let info = await ovs.inspectBridge(bridge);
+    if (!info && createBridge) {
+      // It stays when this ADD fails: other pods may be on it by then.
+      await ovs.createBridge(bridge, createBridge.datapathType);
+      info = await ovs.inspectBridge(bridge);
+    }
     if (info) return info;
-    throw new CniError(
-      'bridge-missing',
-      `bridge '${bridge}' does not exist in Open vSwitch at ${ovsdb}`,
-      `Make it: cnictl node init --bridge ${bridge} --uplink DEVICE`,
-    );
+    throw bridgeMissing(bridge, ovsdb);
   });
 }
 
@@ -137,7 +139,7 @@ async function clearRemains(call: Call, parts: Parts, kernel: Kernel, plan: Plan
       `Find out who made it with \`ip -d link show ${link.name}\`; cellnet deletes only its own.`,
     );
   }
-  await detachPort(parts, call.settings.ovsdb, call.request);
+  await detachPort(parts, call.settings, call.request);
   await deleteLink(parts, call.request);
 }
 

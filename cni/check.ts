@@ -17,7 +17,7 @@ export async function check(call: Call, parts: Parts): Promise<void> {
   const previous = prevResultOf(call);
   const problems = [
     ...(await checkAddresses(call, parts, previous)),
-    ...(await checkHostLink(call, parts)),
+    ...(await checkHostLink(call, parts, previous)),
     ...(await checkPod(call, parts, previous)),
   ];
   throwProblems(call, problems);
@@ -62,28 +62,37 @@ async function checkPod(call: Call, parts: Parts, previous: CniResult): Promise<
   }
 }
 
-async function checkHostLink(call: Call, parts: Parts): Promise<string[]> {
+async function checkHostLink(call: Call, parts: Parts, previous: CniResult): Promise<string[]> {
   const name = hostLinkName(call.request);
   const link = await (await parts.openKernel()).hostLink(name);
   if (!link) return [`link ${name}: expected on the host, found none`];
   const alias = linkAlias(call.request);
   if (link.alias !== alias) return [`alias of link ${name}: expected '${alias}', found '${link.alias}'`];
-  return link.up ? [] : [`link ${name}: expected up, found down`];
+  const told = previous.interfaces?.find((each) => each.name === name && !each.sandbox);
+  const problems = link.up ? [] : [`link ${name}: expected up, found down`];
+  if (told?.mac !== undefined && told.mac.toLowerCase() !== link.mac)
+    problems.push(`MAC of link ${name}: expected ${told.mac}, found ${link.mac}`);
+  if (told?.mtu !== undefined && told.mtu !== link.mtu)
+    problems.push(`MTU of link ${name}: expected ${told.mtu}, found ${link.mtu}`);
+  return problems;
 }
 
 /** The allocation, and the port whose VLAN follows from its range. */
 async function checkAddresses(call: Call, parts: Parts, previous: CniResult): Promise<string[]> {
-  const { containerId, ifname, args } = call.request;
+  const { containerId, ifname } = call.request;
   const { ips } = ourPart(call, previous);
   const { problems, vlan } = await checkGrant(call, parts, ips);
-  const ports = await withSwitch(parts, call.settings.ovsdb, (ovs) => ovs.findPorts(containerId, ifname));
+  const ports = await withSwitch(parts, call.settings, (ovs) => ovs.findPorts(containerId, ifname));
+  // Without addresses: later plugins of the chain may have added some.
+  const owner = portExternalIds({ ...call.request, network: call.config.name }, call.request.args, undefined);
   return [
     ...problems,
     ...portDifferences(ports, {
       bridge: call.settings.bridge,
       name: hostLinkName(call.request),
       tag: call.config.vlan ?? vlan,
-      externalIds: portExternalIds(call.request, args, []),
+      trunks: call.config.trunks,
+      externalIds: { ...call.config.externalIds, ...owner },
     }),
   ];
 }

@@ -11,10 +11,13 @@ import {
   DEFAULT_STATE_DIR,
   etcdSchema,
   mergeSettings,
+  ovsdbTlsSchema,
   settingsFromEnvironment,
+  type OvsdbTls,
   type PartialSettings,
 } from '../ipam/settings.ts';
 import { CniError } from './errors.ts';
+import { OUR_EXTERNAL_IDS } from './identity.ts';
 import { IF_RESULT, type CniResult } from './result.ts';
 import type { Environment } from './request.ts';
 import { checkVersion, type CniVersion } from './version.ts';
@@ -72,12 +75,39 @@ const remote = v.pipe(
   ),
 );
 
+const vlanId = whole(1, 4094);
+/** As of ovs-cni: one VLAN by its ID, or a span of them. */
+const trunkEntry = v.union(
+  [vlanId, v.strictObject({ id: vlanId }), v.strictObject({ minID: vlanId, maxID: vlanId })],
+  'a VLAN from 1 to 4094, { "id": VLAN } or { "minID": VLAN, "maxID": VLAN }',
+);
+
+/** What OVSDB's maps hold: no control characters, which its tools would print as they are. */
+const externalIds = v.record(
+  v.pipe(
+    v.string(),
+    v.regex(/^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,62}$/, "letters, digits and '_.:/-', at most 63 characters"),
+    v.check((key) => !OUR_EXTERNAL_IDS.includes(key), `a key other than ${OUR_EXTERNAL_IDS.join(', ')}`),
+  ),
+  v.pipe(v.string(), v.regex(/^\P{Cc}{0,255}$/u, 'at most 255 characters, none a control character')),
+);
+
+const createBridge = v.union(
+  [v.boolean(), v.strictObject({ datapathType: v.picklist(['system', 'netdev']) })],
+  'true, false or { "datapathType": "system" or "netdev" }',
+);
+
 /** Our keys of the network configuration. */
 const ownKeys = {
   bridge: v.optional(bridgeName),
   mtu: v.optional(whole(68, 65535)),
   vlan: v.optional(whole(1, 4094)),
   ovsdb: v.optional(remote),
+  ovsdbTls: v.optional(ovsdbTlsSchema),
+  trunk: v.optional(v.pipe(v.array(trunkEntry), v.nonEmpty('at least one VLAN'))),
+  ofport_request: v.optional(whole(1, 65279)),
+  externalIds: v.optional(externalIds),
+  createBridge: v.optional(createBridge),
   gratuitousArp: v.optional(gratuitousArp),
   agent: v.optional(agentSchema),
   ipam: v.optional(anyIpam),
@@ -112,6 +142,15 @@ export interface NetworkConfig {
   readonly mtu: number | undefined;
   readonly vlan: number | undefined;
   readonly ovsdb: string | undefined;
+  readonly ovsdbTls: OvsdbTls | undefined;
+  /** VLAN IDs that the port carries with their tags, ascending; empty: none beside its own. */
+  readonly trunks: readonly number[];
+  /** OpenFlow port number to ask vswitchd for. */
+  readonly ofportRequest: number | undefined;
+  /** To be written beside our own on port and interface. */
+  readonly externalIds: Readonly<Record<string, string>>;
+  /** Undefined: a missing bridge is an error. */
+  readonly createBridge: { readonly datapathType: 'system' | 'netdev' } | undefined;
   readonly announcement: Announcement;
   readonly agent: string | false | undefined;
   /** Our own IPAM's section, where it is ours. */
@@ -140,6 +179,11 @@ export function parseNetworkConfig(stdin: string, plugin: 'cellnet' | 'cellnet-i
     mtu: config.mtu,
     vlan: config.vlan,
     ovsdb: config.ovsdb,
+    ovsdbTls: config.ovsdbTls,
+    trunks: trunksOf(config.trunk ?? []),
+    ofportRequest: config.ofport_request,
+    externalIds: config.externalIds ?? {},
+    createBridge: createBridgeOf(config.createBridge ?? false),
     announcement: announcementOf(config.gratuitousArp ?? true),
     agent: config.agent,
     ourIpam: ipam?.type === OUR_IPAM ? decode(ourIpam, ipam, 'ipam.') : undefined,
@@ -154,6 +198,26 @@ export function parseNetworkConfig(stdin: string, plugin: 'cellnet' | 'cellnet-i
 function decodeForIpam(raw: Record<string, unknown>): v.InferOutput<typeof mainSchema> {
   const { name, ipam } = decode(ipamSchema, raw, '');
   return { name, ipam };
+}
+
+/** @throws CniError 7 for a span whose ends are the wrong way round */
+function trunksOf(entries: readonly v.InferOutput<typeof trunkEntry>[]): number[] {
+  const ids = entries.flatMap((entry, i) => {
+    if (typeof entry === 'number') return [entry];
+    if ('id' in entry) return [entry.id];
+    const { minID, maxID } = entry;
+    if (minID <= maxID) return Array.from({ length: maxID - minID + 1 }, (_, offset) => minID + offset);
+    throw new CniError(
+      'invalid-config',
+      `network configuration: key 'trunk.${i}.maxID' is ${maxID}: expected at least minID, which is ${minID}`,
+    );
+  });
+  return [...new Set(ids)].sort((a, b) => a - b);
+}
+
+function createBridgeOf(value: v.InferOutput<typeof createBridge>): NetworkConfig['createBridge'] {
+  if (value === false) return undefined;
+  return value === true ? { datapathType: 'system' } : value;
 }
 
 /** `true`: one announcement, which the kernel sends by itself as the interface goes up. */
@@ -202,6 +266,7 @@ export interface NodeSettings {
   readonly node: string;
   readonly bridge: string;
   readonly ovsdb: string;
+  readonly ovsdbTls: OvsdbTls;
   readonly agent: string | false;
   /** State that must survive etcd being away. */
   readonly stateDir: string;
@@ -223,6 +288,7 @@ export function resolveSettings(
     node: config.ourIpam?.node || undefined,
     bridge: config.bridge,
     ovsdb: config.ovsdb,
+    ovsdbTls: config.ovsdbTls,
     agent: config.agent,
   };
   const merged = mergeSettings([settingsFromEnvironment(env), inline, recorded, file]);
@@ -231,6 +297,7 @@ export function resolveSettings(
     node: checkNodeName(merged.node ?? hostname),
     bridge: merged.bridge ?? DEFAULT_BRIDGE,
     ovsdb: merged.ovsdb ?? DEFAULT_OVSDB,
+    ovsdbTls: merged.ovsdbTls ?? {},
     agent: merged.agent ?? DEFAULT_AGENT,
     stateDir: env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR,
   };

@@ -17,7 +17,7 @@ export async function del(call: Call, parts: Parts): Promise<void> {
   const { containerId, ifname } = call.request;
 
   const portGone = await step('detach-port', () =>
-    attempt(call, parts, () => detachPort(parts, call.settings.ovsdb, call.request)),
+    attempt(call, parts, () => detachPort(parts, call.settings, call.request)),
   );
   await step('delete-link', () => deleteLink(parts, call.request));
   const done = await step('release', async () => {

@@ -24,7 +24,7 @@ export async function differences(
   const { containerId, ifname } = call.request;
   const [pod, ports] = await Promise.all([
     kernel.inspect(namespace, ifname),
-    withSwitch(parts, call.settings.ovsdb, (ovs) => ovs.findPorts(containerId, ifname)),
+    withSwitch(parts, call.settings, (ovs) => ovs.findPorts(containerId, ifname)),
   ]);
   return [
     ...podDifferences(pod, plan.pod, { mac: plan.veth.mac, mtu: plan.veth.mtu }),
@@ -64,7 +64,7 @@ export function podDifferences(
   return problems;
 }
 
-export function portDifferences(ports: readonly PortInfo[], spec: PortSpec): string[] {
+export function portDifferences(ports: readonly PortInfo[], spec: Omit<PortSpec, 'ofportRequest'>): string[] {
   const port = ports.find((each) => each.name === spec.name);
   if (!port) return [`port ${spec.name}: expected on bridge ${spec.bridge}, found none of ours`];
   const problems: string[] = [];
@@ -72,6 +72,19 @@ export function portDifferences(ports: readonly PortInfo[], spec: PortSpec): str
     problems.push(differ(`bridge of port ${spec.name}`, spec.bridge, port.bridge ?? 'none'));
   if (port.tag !== spec.tag) {
     problems.push(differ(`VLAN of port ${spec.name}`, spec.tag ?? 'untagged', port.tag ?? 'untagged'));
+  }
+  if (port.trunks.join() !== spec.trunks.join()) {
+    problems.push(
+      differ(
+        `trunk of port ${spec.name}`,
+        spec.trunks.join(', ') || 'none',
+        port.trunks.join(', ') || 'none',
+      ),
+    );
+  }
+  const wrong = Object.entries(spec.externalIds).filter(([key, value]) => port.externalIds[key] !== value);
+  for (const [key, value] of wrong) {
+    problems.push(differ(`external_ids:${key} of port ${spec.name}`, value, port.externalIds[key] ?? 'none'));
   }
   if (port.error !== undefined) problems.push(`port ${spec.name}: Open vSwitch reports '${port.error}'`);
   else if (port.ofport === undefined || port.ofport <= 0) {

@@ -100,8 +100,11 @@ function recordedSettings(
 ): { settings?: PartialSettings; ipamType?: string | undefined } {
   const record = parts.openState(stateDir).readAttachment(request);
   if (!record) return {};
-  const { etcd, node, bridge, ovsdb, ipamType } = record;
-  return { settings: { etcd, node, bridge, ovsdb, agent: undefined, kubeconfig: undefined }, ipamType };
+  const { etcd, node, bridge, ovsdb, ovsdbTls, ipamType } = record;
+  return {
+    settings: { etcd, node, bridge, ovsdb, ovsdbTls, agent: undefined, kubeconfig: undefined },
+    ipamType,
+  };
 }
 
 /** CNI SPEC section 5 "Version": needs no configuration. */

@@ -1,48 +1,60 @@
 import * as v from 'valibot';
-import type { Attachment } from '../ipam/block.ts';
-import { releaseAddress, listBlocks } from '../ipam/inventory.ts';
-import { usedSlots } from '../ipam/block.ts';
+import type { Address } from '../ipam/address.ts';
+import { usedSlots, type Attachment } from '../ipam/block.ts';
 import { decodeValue } from '../ipam/decode.ts';
+import { readHoldings } from '../ipam/holdings.ts';
+import { releaseAddress } from '../ipam/inventory.ts';
 import type { Call } from './call.ts';
 import { OUR_IPAM } from './config.ts';
 import { CniError } from './errors.ts';
-import { delegate, withIpam } from './ipam.ts';
+import { delegate, delegateDel, withIpam } from './ipam.ts';
 import type { Parts } from './parts.ts';
 import { finishPending } from './pending.ts';
+import { runStep, type StepOf } from './steps.ts';
 import { deleteLink, detachPort, withSwitch } from './wire.ts';
 
 const attachments = v.array(v.looseObject({ containerID: v.string(), ifname: v.string() }));
+/** The name in SPEC.md, and the one that the tag of 1.1.0 used. */
 const KEYS = ['cni.dev/valid-attachments', 'cni.dev/attachments'] as const;
+
+/** An attachment of this network, with what etcd holds for it. */
+interface Known extends Attachment {
+  readonly addresses: { readonly address: Address; readonly sequence: number }[];
+}
+
+/** What goes wrong is collected: GC goes on past it, and tells all of it at the end. */
+class Failures {
+  readonly texts: string[] = [];
+
+  async attempt<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      this.texts.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+      return undefined;
+    }
+  }
+}
 
 /**
  * GC (CNI SPEC 1.1.0 section 4): removes what this network has on this node beside the valid attachments: ports and links with
- * our mark, and allocations. Goes on past failures, and tells all of them at the end.
- * @throws CniError 7 without the list: then nothing is removed
+ * our mark, allocations, records; each attachment in the order of DEL (rule 8). Goes on past failures.
+ * @throws CniError 7 without the list: then nothing is removed. 5 telling everything that failed
  */
 export async function gc(call: Call, parts: Parts, plugin: 'cellnet' | 'cellnet-ipam'): Promise<void> {
   const valid = validAttachments(call);
-  const failures: string[] = [];
-  const attempt = async (what: string, work: () => Promise<unknown>): Promise<void> => {
-    try {
-      await work();
-    } catch (error) {
-      failures.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  };
-  const { ipamType } = call.config;
-  const ours = ipamType === undefined || ipamType === OUR_IPAM;
-  const held = ours ? await allocationsOf(call, parts) : [];
-  if (plugin === 'cellnet') await attempt('ports', () => removeWires(call, parts, valid, held, attempt));
-  for (const { attachment, address, sequence } of held) {
-    if (valid.has(idOf(attachment))) continue;
-    await attempt(`address of ${idOf(attachment)}`, () =>
-      withIpam(call, parts, (ipam) => releaseAddress(ipam, address, { ...attachment, sequence })),
-    );
+  const failures = new Failures();
+  for (const known of await gather(call, parts, plugin, failures)) {
+    const id = idOf(known);
+    if (!valid.has(id)) await failures.attempt(`attachment ${id}`, () => remove(call, parts, plugin, known));
   }
-  if (!ours) await attempt(`IPAM plugin '${ipamType}'`, () => delegate(call, parts, ipamType, 'GC'));
-  await attempt('teardowns put off', () => finishPending(call, parts));
-  if (failures.length > 0)
-    throw new CniError('io-failure', `GC of network '${call.config.name}': ${failures.join('; ')}`);
+  const { ipamType } = call.config;
+  if (ipamType !== undefined && ipamType !== OUR_IPAM) {
+    await failures.attempt(`IPAM plugin '${ipamType}'`, () => forward(call, parts, ipamType));
+  }
+  await failures.attempt('teardowns put off', () => finishPending(call, parts));
+  if (failures.texts.length > 0)
+    throw new CniError('io-failure', `GC of network '${call.config.name}': ${failures.texts.join('; ')}`);
 }
 
 const idOf = ({ containerId, ifname }: Attachment): string => `${containerId}/${ifname}`;
@@ -57,48 +69,81 @@ function validAttachments(call: Call): ReadonlySet<string> {
   return new Set(result.value.map((each) => idOf({ containerId: each.containerID, ifname: each.ifname })));
 }
 
-interface Held {
-  readonly attachment: Attachment;
-  readonly address: Parameters<typeof releaseAddress>[1];
-  readonly sequence: number;
-}
-
-/** What etcd holds for this network on this node. */
-function allocationsOf(call: Call, parts: Parts): Promise<Held[]> {
-  return withIpam(call, parts, async (ipam) => {
-    const blocks = await listBlocks(ipam, { node: call.settings.node });
-    return blocks.flatMap(({ block }) =>
-      usedSlots(block)
-        .filter(({ slot }) => slot.owner.network === call.config.name)
-        .map(({ address, slot }) => ({ attachment: slot.owner, address, sequence: slot.sequence })),
-    );
-  });
-}
-
-/** Ports and links with our mark whose attachment is not valid, as far as they are this network's. */
-async function removeWires(
+/** Every attachment that this node knows of this network: from its own records, the marks in OVSDB, and etcd. */
+async function gather(
   call: Call,
   parts: Parts,
-  valid: ReadonlySet<string>,
-  held: readonly Held[],
-  attempt: (what: string, work: () => Promise<unknown>) => Promise<void>,
-): Promise<void> {
-  const state = parts.openState(call.settings.stateDir);
-  const ports = await withSwitch(parts, call.settings.ovsdb, (ovs) => ovs.findPorts());
-  for (const port of ports) {
-    const attachment = {
-      containerId: port.externalIds['container-id'] ?? '',
-      ifname: port.externalIds['ifname'] ?? '',
-    };
-    if (attachment.containerId === '' || valid.has(idOf(attachment))) continue;
-    const network =
-      state.readAttachment(attachment)?.network ??
-      (held.some((each) => idOf(each.attachment) === idOf(attachment)) ? call.config.name : undefined);
-    if (network !== call.config.name) continue;
-    await attempt(`port of ${idOf(attachment)}`, async () => {
-      await detachPort(parts, call.settings.ovsdb, attachment);
-      await deleteLink(parts, attachment);
-      state.removeAttachment(attachment);
+  plugin: 'cellnet' | 'cellnet-ipam',
+  failures: Failures,
+): Promise<Iterable<Known>> {
+  const { name, ipamType } = call.config;
+  const known = new Map<string, Known>();
+  const note = ({ containerId, ifname }: Attachment): Known => {
+    const each = known.get(idOf({ containerId, ifname })) ?? { containerId, ifname, addresses: [] };
+    known.set(idOf(each), each);
+    return each;
+  };
+  const records = parts.openState(call.settings.stateDir).listAttachments();
+  records.filter(({ network }) => network === name).forEach(note);
+  if (plugin === 'cellnet') {
+    await failures.attempt('ports', async () => {
+      const ports = await withSwitch(parts, call.settings, (ovs) => ovs.findPorts());
+      for (const { externalIds } of ports) {
+        const { network, 'container-id': containerId = '', ifname = '' } = externalIds;
+        if (network === name) note({ containerId, ifname });
+      }
     });
+  }
+  if (ipamType === undefined || ipamType === OUR_IPAM) {
+    await failures.attempt('allocations', async () => {
+      const { holdings } = await withIpam(call, parts, ({ store }) =>
+        readHoldings(store, call.settings.node),
+      );
+      for (const { address, slot } of holdings.flatMap(({ block }) => usedSlots(block))) {
+        if (slot.owner.network === name)
+          note(slot.owner).addresses.push({ address, sequence: slot.sequence });
+      }
+    });
+  }
+  return known.values();
+}
+
+/** One attachment that is not valid, in the order of DEL. What fails keeps what comes after it. */
+async function remove(
+  call: Call,
+  parts: Parts,
+  plugin: 'cellnet' | 'cellnet-ipam',
+  known: Known,
+): Promise<void> {
+  const step = (name: StepOf<'GC'>, work: () => unknown): Promise<unknown> =>
+    runStep(parts.onStep, 'GC', name, work);
+  if (plugin === 'cellnet') {
+    await step('detach-port', () => detachPort(parts, call.settings, known));
+    await step('delete-link', () => deleteLink(parts, known));
+  }
+  await step('release', async () => {
+    const { ipamType } = call.config;
+    if (ipamType !== undefined && ipamType !== OUR_IPAM) {
+      await delegateDel(call, parts, ipamType, known);
+      return;
+    }
+    if (known.addresses.length === 0) return;
+    await withIpam(call, parts, async (ipam) => {
+      for (const { address, sequence } of known.addresses) {
+        await releaseAddress(ipam, address, { ...known, sequence });
+      }
+    });
+  });
+  await step('forget', () => parts.openState(call.settings.stateDir).removeAttachment(known));
+  parts.log.info('removed by GC', { containerId: known.containerId, ifname: known.ifname });
+}
+
+/** Most IPAM plugins know no GC, and answer code 4: each stale attachment has had its DEL already. */
+async function forward(call: Call, parts: Parts, ipamType: string): Promise<void> {
+  try {
+    await delegate(call, parts, ipamType, 'GC');
+  } catch (error) {
+    if (!(error instanceof CniError) || error.code !== 4) throw error;
+    parts.log.warn('the IPAM plugin knows no GC', { type: ipamType, reason: error.message });
   }
 }

@@ -41,18 +41,30 @@ function fold(value: bigint): bigint {
 }
 
 /** What marks our rows in OVSDB: names fixed for operators and scripts. */
+export const OUR_EXTERNAL_IDS: readonly string[] = [
+  'owner',
+  'network',
+  'container-id',
+  'ifname',
+  'pod-namespace',
+  'pod-name',
+  'pod-uid',
+  'ip',
+];
+
 export function portExternalIds(
-  attachment: Attachment,
+  attachment: Attachment & { readonly network: string },
   args: CniArgs,
-  ips: readonly string[],
+  ips: readonly string[] | undefined,
 ): Record<string, string> {
   return {
     owner: 'cellnet',
+    network: attachment.network,
     'container-id': attachment.containerId,
     ifname: attachment.ifname,
     ...(args.podNamespace !== undefined && { 'pod-namespace': args.podNamespace }),
     ...(args.podName !== undefined && { 'pod-name': args.podName }),
     ...(args.podUid !== undefined && { 'pod-uid': args.podUid }),
-    ip: ips.join(','),
+    ...(ips && { ip: ips.join(',') }),
   };
 }

@@ -1,5 +1,5 @@
 import { allocate, lookup, release, type Allocation } from '../ipam/allocator.ts';
-import type { Owner } from '../ipam/block.ts';
+import type { Attachment, Owner } from '../ipam/block.ts';
 import { IpamError } from '../ipam/errors.ts';
 import { releaseAddress } from '../ipam/inventory.ts';
 import type { Call } from './call.ts';
@@ -123,6 +123,16 @@ export function lookupOwn(call: Call, parts: Parts): Promise<Grant | undefined> 
     const found = await lookup(ipam, call.settings.node, { containerId, ifname });
     return found.length === 0 ? undefined : grantOf(found);
   });
+}
+
+/** DEL of another attachment than the call's, whose container is gone. */
+export async function delegateDel(
+  call: Call,
+  parts: Parts,
+  type: string,
+  attachment: Attachment,
+): Promise<void> {
+  await parts.runDelegate({ type, path: call.request.path, verb: 'DEL', stdin: call.stdin, attachment });
 }
 
 /** A delegate gets our environment and the whole configuration. @throws CniError with the delegate's own code */

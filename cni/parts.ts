@@ -1,6 +1,7 @@
 import type { Ipam } from '../ipam/allocator.ts';
+import type { Attachment } from '../ipam/block.ts';
 import type { EtcdSettings } from '../ipam/etcd/settings.ts';
-import type { Announcement } from './config.ts';
+import type { Announcement, NodeSettings } from './config.ts';
 import type { NodeState } from './state/node-state.ts';
 import type { CniRoute } from './result.ts';
 import type { StepHook } from './steps.ts';
@@ -15,7 +16,7 @@ export interface Parts {
   /** Of this boot of the node (`/proc/sys/kernel/random/boot_id`). */
   readonly bootId: string;
   readonly openIpam: (settings: EtcdSettings, expiresAt: number) => Promise<OpenIpam>;
-  readonly openSwitch: (remote: string, deadlineMs: number) => Promise<Switch>;
+  readonly openSwitch: (at: SwitchAddress, deadlineMs: number) => Promise<Switch>;
   readonly openKernel: () => Promise<Kernel>;
   readonly openState: (dir: string) => NodeState;
   readonly runDelegate: (call: DelegateCall) => Promise<string>;
@@ -43,6 +44,8 @@ export interface DelegateCall {
   readonly path: readonly string[];
   readonly verb: string;
   readonly stdin: string;
+  /** Where it is not the call's own. */
+  readonly attachment?: Attachment;
 }
 
 export interface LaterAnnouncement extends Announcement {
@@ -110,10 +113,17 @@ export interface PodInterface {
   readonly routes: readonly CniRoute[];
 }
 
+/** Where OVSDB is: a remote as in ovsdb(7), with files where it is `ssl:`. */
+export type SwitchAddress = Pick<NodeSettings, 'ovsdb' | 'ovsdbTls'>;
+
 /** Open vSwitch's side. */
 export interface Switch {
   /** Undefined where there is no such bridge. */
   inspectBridge(bridge: string): Promise<BridgeInfo | undefined>;
+  /** Whether ovs-vswitchd carries out what the database says, within the time of a STATUS. */
+  isServed(): Promise<boolean>;
+  /** Makes the bridge where it is not there. @throws OvsdbError */
+  createBridge(bridge: string, datapathType: 'system' | 'netdev'): Promise<void>;
   /** Resolves when the port forwards. @throws OvsdbError */
   addPort(port: PortSpec): Promise<void>;
   /** Only ours: by external_ids. */
@@ -133,7 +143,10 @@ export interface BridgeInfo {
 export interface PortSpec {
   readonly bridge: string;
   readonly name: string;
+  /** Access VLAN; with trunks: the VLAN of untagged frames. */
   readonly tag: number | undefined;
+  readonly trunks: readonly number[];
+  readonly ofportRequest: number | undefined;
   readonly externalIds: Readonly<Record<string, string>>;
 }
 
@@ -141,6 +154,7 @@ export interface PortInfo {
   readonly name: string;
   readonly bridge: string | undefined;
   readonly tag: number | undefined;
+  readonly trunks: readonly number[];
   readonly externalIds: Readonly<Record<string, string>>;
   readonly ofport: number | undefined;
   readonly error: string | undefined;

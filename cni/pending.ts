@@ -18,7 +18,7 @@ async function finish(
   expiresAt: number,
 ): Promise<void> {
   if (entry.wire) {
-    await detachPort(parts, entry.ovsdb, entry);
+    await detachPort(parts, { ovsdb: entry.ovsdb, ovsdbTls: entry.ovsdbTls ?? {} }, entry);
     await deleteLink(parts, entry);
   }
   if (entry.ipamType === undefined || entry.ipamType === OUR_IPAM) {

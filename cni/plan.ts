@@ -36,7 +36,12 @@ export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
       bridge: settings.bridge,
       name: hostName,
       tag: config.vlan ?? grant.vlan,
-      externalIds: portExternalIds(request, request.args, addresses.map(formatAddress)),
+      trunks: config.trunks,
+      ofportRequest: config.ofportRequest,
+      externalIds: {
+        ...config.externalIds,
+        ...portExternalIds({ ...request, network: config.name }, request.args, addresses.map(formatAddress)),
+      },
     },
     pod: {
       ifname: request.ifname,

@@ -4,7 +4,7 @@ import type { AttachmentRecord } from './state/node-state.ts';
 
 /** What a later DEL of the attachment needs to know, should its configuration be cut down. */
 export function recordOf(call: Call, parts: Parts): AttachmentRecord {
-  const { etcd, node, bridge, ovsdb } = call.settings;
+  const { etcd, node, bridge, ovsdb, ovsdbTls } = call.settings;
   return {
     v: 1,
     network: call.config.name,
@@ -15,6 +15,7 @@ export function recordOf(call: Call, parts: Parts): AttachmentRecord {
     node,
     bridge,
     ovsdb,
+    ovsdbTls,
     createdAt: parts.now(),
   };
 }

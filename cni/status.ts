@@ -4,15 +4,15 @@ import { familiesOf, OUR_IPAM } from './config.ts';
 import { CniError, toCniError } from './errors.ts';
 import { delegate, withIpam } from './ipam.ts';
 import type { Parts } from './parts.ts';
-import { withSwitch } from './wire.ts';
+import { bridgeMissing, withSwitch } from './wire.ts';
 
 /**
- * STATUS (CNI SPEC 1.1.0 section 4): succeeds when an ADD could be served now: etcd answers and some range has room,
- * Open vSwitch answers and has the bridge.
- * @throws CniError 50 saying why not
+ * STATUS (CNI SPEC 1.1.0 section 4): succeeds when an ADD could be served now: etcd answers and a range has room,
+ * the bridge is there and ovs-vswitchd carries out what OVSDB says.
+ * @throws CniError 51 where the bridge or ovs-vswitchd is away, so that running pods are cut off too; 50 for all else
  */
 export async function status(call: Call, parts: Parts): Promise<void> {
-  await unlessAvailable(() => checkBridge(call, parts));
+  await orUnavailable(() => checkSwitch(call, parts));
   await ipamStatus(call, parts);
 }
 
@@ -22,23 +22,31 @@ export async function ipamStatus(call: Call, parts: Parts): Promise<void> {
     await delegate(call, parts, ipamType, 'STATUS');
     return;
   }
-  await unlessAvailable(() => checkRoom(call, parts));
+  await orUnavailable(() => checkRoom(call, parts));
 }
 
-async function unlessAvailable(work: () => Promise<void>): Promise<void> {
+async function orUnavailable(work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    const { message, details } = toCniError(error);
-    throw new CniError('not-available', message, details, { cause: error });
+    const { kind, message, details } = toCniError(error);
+    const isCut = kind === 'bridge-missing' || kind === 'not-available-limited';
+    throw new CniError(isCut ? 'not-available-limited' : 'not-available', message, details, { cause: error });
   }
 }
 
-async function checkBridge(call: Call, parts: Parts): Promise<void> {
+async function checkSwitch(call: Call, parts: Parts): Promise<void> {
   const { bridge, ovsdb } = call.settings;
-  const info = await withSwitch(parts, ovsdb, (ovs) => ovs.inspectBridge(bridge));
-  if (!info)
-    throw new CniError('bridge-missing', `bridge '${bridge}' does not exist in Open vSwitch at ${ovsdb}`);
+  await withSwitch(parts, call.settings, async (ovs) => {
+    const info = await ovs.inspectBridge(bridge);
+    if (!info && !call.config.createBridge) throw bridgeMissing(bridge, ovsdb);
+    if (await ovs.isServed()) return;
+    throw new CniError(
+      'not-available-limited',
+      `ovs-vswitchd does not carry out what Open vSwitch's database at ${ovsdb} says: does it run?`,
+      'Look at the log of ovs-vswitchd: systemctl status ovs-vswitchd.',
+    );
+  });
 }
 
 async function checkRoom(call: Call, parts: Parts): Promise<void> {

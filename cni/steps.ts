@@ -2,6 +2,8 @@
 export const STEPS = {
   ADD: ['allocate', 'record', 'create-link', 'attach-port', 'configure-interface'],
   DEL: ['detach-port', 'delete-link', 'release', 'forget'],
+  /** Of each attachment that is not valid any more. */
+  GC: ['detach-port', 'delete-link', 'release', 'forget'],
 } as const;
 
 export type SteppedVerb = keyof typeof STEPS;

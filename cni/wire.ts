@@ -1,6 +1,7 @@
 import type { Attachment } from '../ipam/block.ts';
+import { CniError } from './errors.ts';
 import { hostLinkName, linkAlias } from './identity.ts';
-import type { Parts, Switch } from './parts.ts';
+import type { Parts, Switch, SwitchAddress } from './parts.ts';
 
 /** Longest wait for one answer of OVSDB or for vswitchd to take a port up, in milliseconds. */
 export const SWITCH_DEADLINE_MS = 5_000;
@@ -8,10 +9,10 @@ export const SWITCH_DEADLINE_MS = 5_000;
 /** Does something with Open vSwitch, and closes the connection. */
 export async function withSwitch<T>(
   parts: Parts,
-  remote: string,
+  at: SwitchAddress,
   work: (ovs: Switch) => Promise<T>,
 ): Promise<T> {
-  const ovs = await parts.openSwitch(remote, SWITCH_DEADLINE_MS);
+  const ovs = await parts.openSwitch(at, SWITCH_DEADLINE_MS);
   try {
     return await work(ovs);
   } finally {
@@ -19,9 +20,17 @@ export async function withSwitch<T>(
   }
 }
 
+export function bridgeMissing(bridge: string, ovsdb: string): CniError {
+  return new CniError(
+    'bridge-missing',
+    `bridge '${bridge}' does not exist in Open vSwitch at ${ovsdb}`,
+    `Make it: cnictl node init --bridge ${bridge} --uplink DEVICE; or set "createBridge": true.`,
+  );
+}
+
 /** Takes our port off the bridge. Resolves when it is gone, also when there was none. @throws OvsdbError */
-export async function detachPort(parts: Parts, remote: string, attachment: Attachment): Promise<void> {
-  await withSwitch(parts, remote, (ovs) => ovs.removePort(attachment.containerId, attachment.ifname));
+export async function detachPort(parts: Parts, at: SwitchAddress, attachment: Attachment): Promise<void> {
+  await withSwitch(parts, at, (ovs) => ovs.removePort(attachment.containerId, attachment.ifname));
 }
 
 /** Deletes our link, and the pod's end with it. Resolves when it is gone, also when there was none. */

@@ -61,9 +61,11 @@ const world: World = {
       ...(configuredKubeconfig !== undefined && { configuredKubeconfig }),
     });
   },
-  openOvsdb: async (remote) => {
+  openOvsdb: async (remote, files) => {
     const { OvsdbClient } = await import('../cni/ovsdb/client.ts');
-    return OvsdbClient.connect(remote);
+    const { tlsFiles } = await import('../cni/ovsdb/remote.ts');
+    const tls = tlsFiles(files);
+    return OvsdbClient.connect(remote, { ...(tls && { tls }) });
   },
 };
 

@@ -1,7 +1,7 @@
 import type { OvsdbClient } from '../cni/ovsdb/client.ts';
 import type { Ipam } from '../ipam/allocator.ts';
 import type { EtcdSettings } from '../ipam/etcd/settings.ts';
-import type { Environment } from '../ipam/settings.ts';
+import type { Environment, OvsdbTls } from '../ipam/settings.ts';
 import type { KubeApi } from './kube/api.ts';
 
 /** Everything outside that a command touches: passed in, so that the program is a function. */
@@ -23,7 +23,7 @@ export interface World {
   readonly writeFile: (path: string, content: string) => void;
   readonly openIpam: (settings: EtcdSettings) => Promise<OpenIpam>;
   readonly openKube: (options: KubeOptions) => Promise<KubeApi>;
-  readonly openOvsdb: (remote: string) => Promise<OvsdbClient>;
+  readonly openOvsdb: (remote: string, tls: OvsdbTls) => Promise<OvsdbClient>;
 }
 
 export interface OpenIpam extends Ipam {

@@ -61,9 +61,14 @@ export async function choose(quest: Quest): Promise<Step | undefined> {
   return takeFromHoldings(quest) ?? (await takeFromNewBlock(quest));
 }
 
-function isEligible(
+/** Whether new addresses of the family may come from the range. */
+export function isEligible(
   range: Range,
-  { request, family, fixed }: Pick<Quest, 'request' | 'family' | 'fixed'>,
+  {
+    request,
+    family,
+    fixed,
+  }: Pick<Quest, 'family' | 'fixed'> & { readonly request: Pick<AllocationRequest, 'ranges'> },
 ): boolean {
   return (
     range.cidr.base.family === family &&
@@ -78,7 +83,7 @@ function isEligible(
  * @throws IpamError `exhausted` where there is none
  */
 export function commonVlans(
-  request: AllocationRequest,
+  request: Pick<AllocationRequest, 'ranges' | 'wished'>,
   families: readonly Family[],
   ranges: readonly Range[],
 ): NonNullable<FixedVlan>[] {

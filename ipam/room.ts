@@ -4,6 +4,7 @@ import { readRanges } from './records.ts';
 import { nextCandidate } from './block.ts';
 import { IpamError } from './errors.ts';
 import { readHoldings } from './holdings.ts';
+import { commonVlans, isEligible } from './choose.ts';
 import { usableBlockTotal, type Range } from './range.ts';
 import { blocksOfRange } from './records.ts';
 
@@ -20,37 +21,31 @@ export interface RoomRequest {
  * @throws IpamError `exhausted` naming the family and the full ranges, `store-…`
  */
 export async function roomFor(ipam: Ipam, request: RoomRequest): Promise<void> {
-  const counts = (range: Range, family: Family): boolean =>
-    range.state === 'active' &&
-    range.cidr.base.family === family &&
-    (request.ranges === undefined || request.ranges.includes(range.name));
-  const now = ipam.around.now();
   const { holdings } = await readHoldings(ipam.store, request.node);
-  const short = request.families.filter(
-    (family) =>
-      !holdings.some(
-        ({ range, block }) =>
-          counts(range, family) && nextCandidate(block, now, range.cooldownMs) !== undefined,
-      ),
-  );
-  if (short.length === 0) return;
   const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
+  const { families } = request;
+  const vlans = families.length === 1 ? [undefined] : commonVlans(request, families, ranges);
   const claimed = await ipam.store.count(ranges.map((range) => blocksOfRange(range.name)));
-  for (const family of short) {
-    const roomy = ranges.some(
-      (range, i) => counts(range, family) && (claimed[i] ?? 0) < usableBlockTotal(range),
-    );
-    if (roomy) continue;
-    const full = ranges
-      .filter((range) => counts(range, family))
-      .map((range) => `${range.name} ${formatCidr(range.cidr)}`);
-    const which =
-      full.length > 0
-        ? `full: ${full.join(', ')}`
-        : `etcd holds no ${familyName(family)} range for this network`;
-    throw new IpamError(
-      'exhausted',
-      `node '${request.node}' has no free ${familyName(family)} address (${which})`,
-    );
-  }
+  const now = ipam.around.now();
+  const lacks = vlans.map((fixed) =>
+    families.filter((family) => {
+      const counts = (range: Range): boolean => isEligible(range, { request, family, fixed });
+      const inHoldings = holdings.some(
+        ({ range, block }) => counts(range) && nextCandidate(block, now, range.cooldownMs) !== undefined,
+      );
+      return (
+        !inHoldings &&
+        !ranges.some((range, i) => counts(range) && (claimed[i] ?? 0) < usableBlockTotal(range))
+      );
+    }),
+  );
+  const [short] = lacks;
+  if (!short || lacks.some((lack) => lack.length === 0)) return;
+  const names = short.map(familyName).join(' or ');
+  const full = ranges
+    .filter((range) => short.some((family) => isEligible(range, { request, family, fixed: undefined })))
+    .map((range) => `${range.name} ${formatCidr(range.cidr)}`);
+  const which =
+    full.length > 0 ? `full: ${full.join(', ')}` : `etcd holds no active ${names} range for this network`;
+  throw new IpamError('exhausted', `node '${request.node}' has no free ${names} address (${which})`);
 }

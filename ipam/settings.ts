@@ -25,6 +25,13 @@ export const etcdSchema = v.strictObject({
   passwordFile: optionalText,
 });
 
+/** Files for an `ssl:` remote. */
+export const ovsdbTlsSchema = v.strictObject({
+  caFile: optionalText,
+  certFile: optionalText,
+  keyFile: optionalText,
+});
+
 export const agentSchema = v.union([v.literal(false), text], 'false, or the path of the agent socket');
 
 const sharedSchema = v.strictObject({
@@ -32,12 +39,14 @@ const sharedSchema = v.strictObject({
   node: optionalText,
   bridge: optionalText,
   ovsdb: optionalText,
+  ovsdbTls: v.optional(ovsdbTlsSchema),
   agent: v.optional(agentSchema),
   kubeconfig: optionalText,
 });
 
 export type PartialEtcd = v.InferOutput<typeof etcdSchema>;
 export type PartialSettings = v.InferOutput<typeof sharedSchema>;
+export type OvsdbTls = v.InferOutput<typeof ovsdbTlsSchema>;
 
 export const DEFAULT_CONFIG_FILE = '/etc/cellnet/config.json';
 export const DEFAULT_STATE_DIR = '/var/lib/cellnet';
@@ -81,6 +90,11 @@ export function settingsFromEnvironment(env: Environment): PartialSettings {
     node: get('CELLNET_NODE'),
     bridge: get('CELLNET_BRIDGE'),
     ovsdb: get('CELLNET_OVSDB'),
+    ovsdbTls: {
+      caFile: get('CELLNET_OVSDB_CA_FILE'),
+      certFile: get('CELLNET_OVSDB_CERT_FILE'),
+      keyFile: get('CELLNET_OVSDB_KEY_FILE'),
+    },
     agent: agent === 'false' ? false : agent,
     kubeconfig: get('KUBECONFIG'),
   };
@@ -108,6 +122,11 @@ export function mergeSettings(layers: readonly PartialSettings[]): PartialSettin
     node: first((layer) => layer.node),
     bridge: first((layer) => layer.bridge),
     ovsdb: first((layer) => layer.ovsdb),
+    ovsdbTls: {
+      caFile: first((layer) => layer.ovsdbTls?.caFile),
+      certFile: first((layer) => layer.ovsdbTls?.certFile),
+      keyFile: first((layer) => layer.ovsdbTls?.keyFile),
+    },
     agent: first((layer) => layer.agent),
     kubeconfig: first((layer) => layer.kubeconfig),
   };

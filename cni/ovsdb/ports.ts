@@ -1,6 +1,7 @@
 import type { OvsdbClient } from './client.ts';
 import { OvsdbError } from './errors.ts';
 import {
+  asArray,
   asNumber,
   asRecord,
   asString,
@@ -12,6 +13,7 @@ import {
   type Condition,
   type Operation,
   type RawRow,
+  type Row,
 } from './protocol.ts';
 
 export const OWNER = 'cellnet';
@@ -22,7 +24,18 @@ export interface PortRequest {
   readonly name: string;
   /** Access VLAN; undefined: a trunk of all VLANs, untagged traffic included. */
   readonly tag?: number | undefined;
+  /** VLANs that it carries tagged. With a tag untagged frames are of that VLAN; without one they are dropped. */
+  readonly trunks?: readonly number[];
+  /** OpenFlow port number, 1 to 65279; vswitchd takes another where that is taken. */
+  readonly ofportRequest?: number | undefined;
   readonly externalIds: Readonly<Record<string, string>>;
+}
+
+/** Columns of table Port, ovs-vswitchd.conf.db(5) "VLAN Configuration". */
+function vlanColumns({ tag, trunks = [] }: PortRequest): Row {
+  const tagged = tag !== undefined && { tag };
+  if (trunks.length === 0) return { ...tagged };
+  return { ...tagged, trunks: set(trunks), vlan_mode: tag === undefined ? 'trunk' : 'native-untagged' };
 }
 
 /**
@@ -30,7 +43,8 @@ export interface PortRequest {
  * does not exist: a mutation alone would silently change no row.
  * Equivalent to: ovs-vsctl add-port BRIDGE NAME tag=TAG external_ids:… -- set interface NAME external_ids:…
  */
-export function attachPort({ bridge, name, tag, externalIds }: PortRequest): Operation[] {
+export function attachPort(request: PortRequest): Operation[] {
+  const { bridge, name, ofportRequest, externalIds } = request;
   const external_ids = map(externalIds);
   return [
     {
@@ -42,12 +56,17 @@ export function attachPort({ bridge, name, tag, externalIds }: PortRequest): Ope
       rows: [{ name: bridge }],
       timeout: 0,
     },
-    { op: 'insert', table: 'Interface', 'uuid-name': 'interface', row: { name, external_ids } },
+    {
+      op: 'insert',
+      table: 'Interface',
+      'uuid-name': 'interface',
+      row: { name, external_ids, ...(ofportRequest !== undefined && { ofport_request: ofportRequest }) },
+    },
     {
       op: 'insert',
       table: 'Port',
       'uuid-name': 'port',
-      row: { name, interfaces: namedUuid('interface'), external_ids, ...(tag !== undefined && { tag }) },
+      row: { name, interfaces: namedUuid('interface'), external_ids, ...vlanColumns(request) },
     },
     {
       op: 'mutate',
@@ -190,6 +209,7 @@ export interface FoundPort {
   readonly name: string;
   readonly bridge: string | undefined;
   readonly tag: number | undefined;
+  readonly trunks: readonly number[];
   readonly externalIds: Readonly<Record<string, string>>;
   readonly ofport: number | undefined;
   readonly error: string | undefined;
@@ -203,7 +223,12 @@ export async function findPorts(
 ): Promise<FoundPort[]> {
   const where = ours(containerId, ifname);
   const [ports, interfaces, bridges] = await client.transact([
-    { op: 'select', table: 'Port', where, columns: ['_uuid', 'name', 'tag', 'external_ids', 'interfaces'] },
+    {
+      op: 'select',
+      table: 'Port',
+      where,
+      columns: ['_uuid', 'name', 'tag', 'trunks', 'external_ids', 'interfaces'],
+    },
     { op: 'select', table: 'Interface', where, columns: ['_uuid', 'ofport', 'error'] },
     { op: 'select', table: 'Bridge', where: [], columns: ['name', 'ports'] },
   ]);
@@ -219,6 +244,7 @@ export async function findPorts(
       name: asString(row['name']) ?? '',
       bridge: bridgeOf.get(asUuids(row['_uuid'])[0] ?? ''),
       tag: asNumber(row['tag']),
+      trunks: asArray(row['trunks']).filter((each) => typeof each === 'number'),
       externalIds: asRecord(row['external_ids']),
       ofport: asNumber(device?.['ofport']),
       error: asString(device?.['error']),

@@ -10,6 +10,15 @@ export interface TlsFiles {
   readonly keyFile: string;
 }
 
+/** All three, or undefined. */
+export function tlsFiles(some: {
+  readonly [K in keyof TlsFiles]?: string | undefined;
+}): TlsFiles | undefined {
+  const { caFile, certFile, keyFile } = some;
+  if (caFile === undefined || certFile === undefined || keyFile === undefined) return undefined;
+  return { caFile, certFile, keyFile };
+}
+
 export interface Remote {
   readonly kind: 'unix' | 'tcp' | 'ssl';
   readonly path: string;

@@ -17,7 +17,13 @@ const MAX_REPLY_BYTES = 4 * 1024 * 1024;
  */
 export async function runDelegate(call: DelegateCall, env: Environment): Promise<string> {
   const program = await findPlugin(call);
-  const { status, stdout, stderr } = await execute(program, { ...env, CNI_COMMAND: call.verb }, call);
+  const { containerId, ifname } = call.attachment ?? {};
+  const theirs = {
+    ...env,
+    CNI_COMMAND: call.verb,
+    ...(call.attachment && { CNI_CONTAINERID: containerId, CNI_IFNAME: ifname, CNI_NETNS: '' }),
+  };
+  const { status, stdout, stderr } = await execute(program, theirs, call);
   if (status === 0) return stdout;
   throw delegateError(call, stdout, stderr || `exit status ${status ?? 'by signal'}`);
 }

@@ -22,9 +22,9 @@ export function realParts(env: Environment, plugin: string): Parts & { readonly 
       const store = openEtcdStore(settings, { expiresAt });
       return { store, around: realSurroundings, close: () => store.close() };
     },
-    openSwitch: async (remote, deadlineMs) => {
+    openSwitch: async (at, deadlineMs) => {
       const { openSwitch } = await import('./switch.ts');
-      return openSwitch(remote, deadlineMs);
+      return openSwitch(at, deadlineMs);
     },
     openKernel: async () => (await import('./kernel.ts')).realKernel,
     openState: (dir) => new NodeState(dir),

@@ -1,15 +1,25 @@
-import { inspectBridge } from '../ovsdb/bridges.ts';
+import { ensureBridge, inspectBridge } from '../ovsdb/bridges.ts';
 import { OvsdbClient } from '../ovsdb/client.ts';
+import { isServed } from '../ovsdb/liveness.ts';
 import { addPort, findPorts, removePort } from '../ovsdb/ports.ts';
-import type { Switch } from '../parts.ts';
+import { tlsFiles } from '../ovsdb/remote.ts';
+import type { Switch, SwitchAddress } from '../parts.ts';
 
-/** Open vSwitch at a remote. @throws OvsdbError `unreachable` */
-export async function openSwitch(remote: string, deadlineMs: number): Promise<Switch> {
-  const client = await OvsdbClient.connect(remote, { deadlineMs });
+/** vswitchd takes 50 ms for 250 ports: what takes longer than this is not running, or stuck. */
+const SERVED_WITHIN_MS = 2_000;
+
+/** Open vSwitch at a remote. @throws OvsdbError `unreachable`, `protocol` for an `ssl:` remote without its files */
+export async function openSwitch({ ovsdb, ovsdbTls }: SwitchAddress, deadlineMs: number): Promise<Switch> {
+  const tls = tlsFiles(ovsdbTls);
+  const client = await OvsdbClient.connect(ovsdb, { deadlineMs, ...(tls && { tls }) });
   return {
     inspectBridge: async (bridge) => {
       const found = await inspectBridge(client, bridge);
       return found && { userspace: found.datapathType === 'netdev', uplinkMtu: found.uplinkMtu };
+    },
+    isServed: () => isServed(client, SERVED_WITHIN_MS),
+    createBridge: async (bridge, datapathType) => {
+      await ensureBridge(client, { bridge, failMode: 'standalone', datapathType, deadlineMs });
     },
     addPort: async (port) => {
       await addPort(client, port, deadlineMs);

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import type { Attachment } from '../../ipam/block.ts';
 import { decodeValue } from '../../ipam/decode.ts';
-import { etcdSchema } from '../../ipam/settings.ts';
+import { etcdSchema, ovsdbTlsSchema } from '../../ipam/settings.ts';
 import { CniError } from '../errors.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty());
@@ -29,6 +29,7 @@ const attachmentRecord = v.strictObject({
   node: text,
   bridge: text,
   ovsdb: text,
+  ovsdbTls: v.optional(ovsdbTlsSchema),
   /** Milliseconds since 1970. */
   createdAt: v.number(),
 });
@@ -67,6 +68,13 @@ export class NodeState {
   /** Undefined where there is none, or none that can be read (it was cut short): then the configuration must do. */
   readAttachment(attachment: Attachment): AttachmentRecord | undefined {
     return readRecord(attachmentRecord, join(this.#attachments, fileOf(attachment)));
+  }
+
+  /** Every record that can be read. */
+  listAttachments(): AttachmentRecord[] {
+    return filesOf(this.#attachments).flatMap(
+      (file) => readRecord(attachmentRecord, join(this.#attachments, file)) ?? [],
+    );
   }
 
   removeAttachment(attachment: Attachment): void {

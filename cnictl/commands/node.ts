@@ -68,7 +68,7 @@ export async function nodeInit(context: Context, options: NodeInitOptions): Prom
   const remote = context.settings.ovsdb ?? DEFAULT_OVSDB;
   const bridge = options.bridge ?? context.settings.bridge ?? DEFAULT_BRIDGE;
   const dryRun = options.dryRun ?? false;
-  const ovsdb = await context.world.openOvsdb(remote);
+  const ovsdb = await context.world.openOvsdb(remote, context.settings.ovsdbTls ?? {});
   try {
     const { failMode, datapath, uplink } = options;
     const done = await ensureBridge(ovsdb, { bridge, uplink, failMode, datapathType: datapath, dryRun });

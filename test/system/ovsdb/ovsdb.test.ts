@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { ensureBridge, inspectBridge } from '../../../cni/ovsdb/bridges.ts';
 import { OvsdbClient } from '../../../cni/ovsdb/client.ts';
+import { openSwitch } from '../../../cni/real/switch.ts';
 import { addPort, findPorts, removePort } from '../../../cni/ovsdb/ports.ts';
 import { makeNamespace, newScope, uniqueName, type Namespace, type Scope } from '../../support/netns.ts';
 import { startOvs, type Ovs } from '../../support/ovs.ts';
@@ -355,6 +356,10 @@ suite('remotes over the network', () => {
       assert.equal((await inspectBridge(client, 'br-n'))?.datapathType, 'system');
       client.close();
     }
+    const address = { ovsdb: `ssl:127.0.0.1:${port + 1}`, ovsdbTls: tls };
+    const opened = await openSwitch(address, 5_000);
+    assert.deepEqual(await opened.inspectBridge('br-n'), { userspace: false, uplinkMtu: undefined });
+    opened.close();
     await assert.rejects(
       OvsdbClient.connect(`ssl:127.0.0.1:${port + 1}`, { tls: { ...tls, caFile: file('client.pem') } }),
       { code: 'unreachable' },

@@ -175,6 +175,37 @@ suite('DEL', () => {
     await must('rm', [join(node.stateDir, 'pending', 'aaa.eth0.json')]);
   });
 
+  test('GC goes on where etcd is away, tells it, and frees the address the next time', async () => {
+    const goes = await node.addPod('goes');
+    const config = node.networkConfig({ 'cni.dev/valid-attachments': [] });
+    cluster.fabric.etcd.pause();
+    const outcome = await node.call('GC', goes, { config });
+    cluster.fabric.etcd.resume();
+    assert.equal(outcome.result?.code, 5);
+    assert.match(outcome.result.msg ?? '', /allocations: etcd at .* did not answer/);
+    assert.deepEqual(await podLinks(goes), []);
+    succeeded(await node.call('GC', goes, { config }));
+    await clean();
+  });
+
+  test('GC removes a link without port, and knows its network without the state of the node', async () => {
+    const [linkOnly, stateless] = [await node.addPod('link-only'), await node.addPod('stateless')];
+    await node.ovs.vsctl('del-port', linkOnly.result.interfaces?.[0]?.name ?? '');
+    await must('rm', [join(node.stateDir, 'attachments', `${stateless.containerId}.eth0.json`)]);
+    const config = node.networkConfig({ 'cni.dev/valid-attachments': [] });
+    succeeded(await node.call('GC', linkOnly, { config }));
+    await clean();
+  });
+
+  test('GC without its list removes nothing', async () => {
+    const pod = await node.addPod('p');
+    const outcome = await node.call('GC', pod);
+    assert.equal(outcome.result?.code, 7);
+    assert.match(outcome.result.msg ?? '', /GC needs key 'cni\.dev\/valid-attachments'/);
+    assert.deepEqual(await podLinks(pod), ['eth0']);
+    await node.delPod(pod);
+  });
+
   test('GC removes what is not valid any more, and only of its own network', async () => {
     const stays = await node.addPod('stays');
     const goes = await node.addPod('goes');

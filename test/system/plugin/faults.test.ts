@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, beforeEach, suite, test } from 'node:test';
 import { hostLinkName } from '../../../cni/identity.ts';
 import { STEPS, type SteppedVerb } from '../../../cni/steps.ts';
-import { REPOSITORY, type CniOutcome } from '../../support/cni.ts';
+import { REPOSITORY, type CniCall, type CniOutcome } from '../../support/cni.ts';
 import type { Pod, SimulatedNode } from '../../support/node.ts';
 import { must } from '../../support/proc.ts';
 import { BLUE, failed, given, podLinks, remains, startCluster, succeeded, type Cluster } from './world.ts';
@@ -33,8 +33,10 @@ suite('faults', () => {
     step: string,
     when: 'before' | 'after',
     kind: 'throw' | 'kill',
+    call: CniCall = {},
   ): Promise<CniOutcome> =>
     node.call(verb, pod, {
+      ...call,
       plugin: faulty,
       env: { FAULT_STEP: `${verb}/${step}`, FAULT_WHEN: when, FAULT_KIND: kind },
     });
@@ -81,6 +83,38 @@ suite('faults', () => {
       await nothingLeft();
     });
   }
+
+  for (const step of STEPS.GC) {
+    test(`GC killed after '${step}', then GC again: nothing left`, async () => {
+      succeeded(await node.call('ADD', pod));
+      const config = node.networkConfig({ 'cni.dev/valid-attachments': [] });
+      assert.notEqual((await withFault('GC', step, 'after', 'kill', { config })).code, 0);
+      succeeded(await node.call('GC', pod, { config }));
+      await nothingLeft();
+    });
+  }
+
+  // The same points once more, with what a runtime does after a crash of its own: DEL, then GC.
+  const points = [
+    ...STEPS.ADD.map((step) => ['ADD', step] as const),
+    ...STEPS.DEL.map((step) => ['DEL', step] as const),
+  ];
+  test('crash points: killed after each step, then DEL and GC: no leftover, no address lost', async (t) => {
+    const config = node.networkConfig({ 'cni.dev/valid-attachments': [] });
+    for (const [verb, step] of points) {
+      pod = await node.makePod('p');
+      if (verb === 'DEL') succeeded(await node.call('ADD', pod));
+      assert.notEqual((await withFault(verb, step, 'after', 'kill')).code, 0);
+      const [before, held] = [(await remains(node)).length, (await given(cluster.fabric)).size];
+      succeeded(await node.call('DEL', pod));
+      succeeded(await node.call('GC', pod, { config }));
+      const [after, lost] = [(await remains(node)).length, (await given(cluster.fabric)).size];
+      t.diagnostic(
+        `${verb} ${step.padEnd(20)} at the kill: ${before} things, ${held} addresses; then: ${after}, ${lost}`,
+      );
+      await nothingLeft();
+    }
+  });
 
   test('the interface name is taken in the pod: refused, and what was there stays', async () => {
     await must('ip', ['-n', pod.ns.name, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'other']);

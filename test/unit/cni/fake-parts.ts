@@ -64,6 +64,8 @@ export class FakeParts {
   #switch(): Switch {
     return {
       inspectBridge: () => this.#call('inspect-bridge', { userspace: false, uplinkMtu: 9000 }),
+      isServed: () => this.#call('is-served', true),
+      createBridge: () => this.#call('create-bridge', undefined),
       addPort: () => this.#call('add-port', undefined),
       removePort: () => this.#call('remove-port', 'removed' as const),
       findPorts: () => this.#call('find-ports', []),

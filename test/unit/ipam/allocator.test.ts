@@ -354,7 +354,7 @@ suite('ranges', () => {
     const world = new World();
     await assert.rejects(roomFor(world.ipam, { node: 'n', families: [4] }), {
       code: 'exhausted',
-      message: /holds no IPv4 range/,
+      message: /holds no active IPv4 range/,
     });
     await addRange(world.ipam, range('10.20.0.0/28'));
     const { revision } = world.store;
