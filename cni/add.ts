@@ -1,9 +1,10 @@
-import { formatAddress } from '../ipam/address.ts';
+import { formatAddress, parseAddress } from '../ipam/address.ts';
 import type { Call } from './call.ts';
 import { differences } from './differences.ts';
+import { OUR_IPAM } from './config.ts';
 import { CniError } from './errors.ts';
 import { resolveRoutes } from './grant.ts';
-import { grantAddresses } from './ipam.ts';
+import { grantAddresses, setAside } from './ipam.ts';
 import type { BridgeInfo, HostLink, Kernel, Namespace, Parts } from './parts.ts';
 import { finishOwnPending, finishPending } from './pending.ts';
 import { makePlan, type Plan } from './plan.ts';
@@ -82,6 +83,7 @@ async function attach(
     undo.push('port', () => detachPort(parts, call.settings, call.request));
     await withSwitch(parts, call.settings, (ovs) => ovs.addPort(plan.port));
   });
+  await step('probe', () => probe(call, parts, kernel, namespace, plan));
   await step('configure-interface', () => kernel.configure(namespace, plan.pod));
   announceRest(call, parts, plan);
   parts.log.info('attached', { ...logFields(call), ips: plan.addresses.map(formatAddress) });
@@ -141,6 +143,32 @@ async function clearRemains(call: Call, parts: Parts, kernel: Kernel, plan: Plan
   }
   await detachPort(parts, call.settings, call.request);
   await deleteLink(parts, call.request);
+}
+
+/**
+ * Asks the network whether anybody uses the addresses, where that is configured. One that is used is set aside, so that
+ * the next ADD gets another.
+ * @throws CniError 11 naming the address and the MAC that uses it
+ */
+async function probe(
+  call: Call,
+  parts: Parts,
+  kernel: Kernel,
+  namespace: Namespace,
+  plan: Plan,
+): Promise<void> {
+  const { addressProbe } = call.config;
+  if (!addressProbe) return;
+  const addresses = plan.addresses.map(formatAddress);
+  const conflict = await kernel.probe(namespace, call.request.ifname, addresses, addressProbe);
+  if (!conflict) return;
+  const { address, mac } = conflict;
+  if (call.config.ipamType === OUR_IPAM) await setAside(call, parts, parseAddress(address), mac);
+  throw new CniError(
+    'try-again-later',
+    `address ${address} is in use already: ${mac} answered for it`,
+    'It is set aside for an hour, and the next ADD gets another. Look for the MAC on the switch: somebody uses an address of your range.',
+  );
 }
 
 function announceRest(call: Call, parts: Parts, plan: Plan): void {

@@ -32,6 +32,12 @@ export interface Announcement {
   readonly intervalMs: number;
 }
 
+/** How often an address is asked for before it is used, and how long an answer is waited for each time. */
+export interface AddressProbe {
+  readonly count: number;
+  readonly intervalMs: number;
+}
+
 const text = v.pipe(v.string(), v.nonEmpty('a text that is not empty'));
 const whole = (min: number, max: number): v.GenericSchema<number> =>
   v.pipe(
@@ -51,6 +57,14 @@ const gratuitousArp = v.union(
     v.strictObject({ count: v.optional(whole(0, 20), 3), intervalMs: v.optional(whole(0, 5000), 100) }),
   ],
   'true, false or { "count": 0 to 20, "intervalMs": 0 to 5000 }',
+);
+
+const addressProbe = v.union(
+  [
+    v.boolean(),
+    v.strictObject({ count: v.optional(whole(1, 10), 3), intervalMs: v.optional(whole(10, 2000), 100) }),
+  ],
+  'true, false or { "count": 1 to 10, "intervalMs": 10 to 2000 }',
 );
 
 const ourIpam = v.strictObject({
@@ -109,6 +123,7 @@ const ownKeys = {
   externalIds: v.optional(externalIds),
   createBridge: v.optional(createBridge),
   gratuitousArp: v.optional(gratuitousArp),
+  addressProbe: v.optional(addressProbe),
   agent: v.optional(agentSchema),
   ipam: v.optional(anyIpam),
 };
@@ -152,6 +167,8 @@ export interface NetworkConfig {
   /** Undefined: a missing bridge is an error. */
   readonly createBridge: { readonly datapathType: 'system' | 'netdev' } | undefined;
   readonly announcement: Announcement;
+  /** Undefined: addresses are used unasked. */
+  readonly addressProbe: AddressProbe | undefined;
   readonly agent: string | false | undefined;
   /** Our own IPAM's section, where it is ours. */
   readonly ourIpam: OurIpam | undefined;
@@ -184,6 +201,7 @@ export function parseNetworkConfig(stdin: string, plugin: 'cellnet' | 'cellnet-i
     ofportRequest: config.ofport_request,
     externalIds: config.externalIds ?? {},
     createBridge: createBridgeOf(config.createBridge ?? false),
+    addressProbe: addressProbeOf(config.addressProbe ?? false),
     announcement: announcementOf(config.gratuitousArp ?? true),
     agent: config.agent,
     ourIpam: ipam?.type === OUR_IPAM ? decode(ourIpam, ipam, 'ipam.') : undefined,
@@ -218,6 +236,11 @@ function trunksOf(entries: readonly v.InferOutput<typeof trunkEntry>[]): number[
 function createBridgeOf(value: v.InferOutput<typeof createBridge>): NetworkConfig['createBridge'] {
   if (value === false) return undefined;
   return value === true ? { datapathType: 'system' } : value;
+}
+
+function addressProbeOf(value: boolean | AddressProbe): AddressProbe | undefined {
+  if (typeof value !== 'boolean') return value;
+  return value ? { count: 3, intervalMs: 100 } : undefined;
 }
 
 /** `true`: one announcement, which the kernel sends by itself as the interface goes up. */

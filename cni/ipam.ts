@@ -1,3 +1,4 @@
+import { sameAddress, type Address } from '../ipam/address.ts';
 import { allocate, lookup, release, type Allocation } from '../ipam/allocator.ts';
 import type { Attachment, Owner } from '../ipam/block.ts';
 import { IpamError } from '../ipam/errors.ts';
@@ -96,6 +97,17 @@ async function giveBack(call: Call, parts: Parts, allocations: readonly Allocati
     putOff(call, parts, false);
     throw error;
   }
+}
+
+/** Takes an address from the attachment that a stranger uses, and keeps it back for an hour. @throws IpamError */
+export function setAside(call: Call, parts: Parts, address: Address, mac: string): Promise<void> {
+  const { containerId, ifname } = call.request;
+  return withIpam(call, parts, async (ipam) => {
+    const held = await lookup(ipam, call.settings.node, { containerId, ifname });
+    const found = held.find((each) => sameAddress(each.address, address));
+    if (!found) return;
+    await releaseAddress(ipam, address, { containerId, ifname, sequence: found.slot.sequence }, mac);
+  });
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Ipam } from '../ipam/allocator.ts';
 import type { Attachment } from '../ipam/block.ts';
 import type { EtcdSettings } from '../ipam/etcd/settings.ts';
-import type { Announcement, NodeSettings } from './config.ts';
+import type { AddressProbe, Announcement, NodeSettings } from './config.ts';
 import type { NodeState } from './state/node-state.ts';
 import type { CniRoute } from './result.ts';
 import type { StepHook } from './steps.ts';
@@ -68,6 +68,13 @@ export interface Kernel {
   /** Only with our alias. `not-ours`: a link of that name carries another mark, and stays. */
   deleteLink(name: string, alias: string): Promise<'deleted' | 'absent' | 'not-ours'>;
   configure(namespace: Namespace, spec: PodInterfaceSpec): Promise<void>;
+  /** Whether somebody uses one of the addresses already, asked from the pod's end, which is down again afterwards. */
+  probe(
+    namespace: Namespace,
+    ifname: string,
+    addresses: readonly string[],
+    probe: AddressProbe,
+  ): Promise<{ readonly address: string; readonly mac: string } | undefined>;
   /** Undefined where the namespace has no such interface. */
   inspect(namespace: Namespace, ifname: string): Promise<PodInterface | undefined>;
 }

@@ -1,6 +1,6 @@
 /** The steps of each verb that change something, in their order: what a test stops after, one by one. */
 export const STEPS = {
-  ADD: ['allocate', 'record', 'create-link', 'attach-port', 'configure-interface'],
+  ADD: ['allocate', 'record', 'create-link', 'attach-port', 'probe', 'configure-interface'],
   DEL: ['detach-port', 'delete-link', 'release', 'forget'],
   /** Of each attachment that is not valid any more. */
   GC: ['detach-port', 'delete-link', 'release', 'forget'],

@@ -37,7 +37,16 @@ export type Slot =
       /** The block's sequence when it was given: with the owner it names this allocation and no other. */
       readonly sequence: number;
     }
-  | { readonly state: 'released'; readonly releasedAt: number; readonly sequence: number };
+  | {
+      readonly state: 'released';
+      readonly releasedAt: number;
+      readonly sequence: number;
+      /** MAC of the stranger that uses the address all the same: it is set aside for {@link SET_ASIDE_MS}. */
+      readonly conflictMac?: string;
+    };
+
+/** How long an address rests that somebody else was found to use, in milliseconds; then it is tried again. */
+export const SET_ASIDE_MS = 3_600_000;
 
 export type UsedSlot = Extract<Slot, { state: 'used' }>;
 
@@ -91,7 +100,12 @@ export function isOwnedBy(slot: Slot, attachment: Attachment): slot is UsedSlot 
  * a clock that jumped: it must not keep the address back for ever.
  */
 export function isCooling(slot: Slot, now: number, cooldownMs: number): boolean {
-  return slot.state === 'released' && Math.abs(now - slot.releasedAt) < cooldownMs;
+  return slot.state === 'released' && Math.abs(now - slot.releasedAt) < restMs(slot, cooldownMs);
+}
+
+/** How long a released slot rests, in milliseconds. */
+export function restMs(slot: Extract<Slot, { state: 'released' }>, cooldownMs: number): number {
+  return slot.conflictMac === undefined ? cooldownMs : Math.max(cooldownMs, SET_ASIDE_MS);
 }
 
 /** A slot that can be given out now, and how long it has waited: lower `turn` goes first. */
@@ -141,19 +155,22 @@ export interface Expected extends Attachment {
 /**
  * Takes the address back, if it is still the expected allocation.
  * `changed`: somebody else has it now; `free`: nobody has it. The block is then as it was.
+ * @param conflictMac of a stranger that uses the address: it is set aside
  */
 export function releaseSlot(
   block: Block,
   address: Address,
   expected: Expected,
   now: number,
+  conflictMac?: string,
 ): { outcome: 'released'; block: Block } | { outcome: 'changed' | 'free' } {
   const index = slotIndex(block, address);
   const slot = block.slots[index];
   if (slot?.state !== 'used') return { outcome: 'free' };
   if (!isOwnedBy(slot, expected) || slot.sequence !== expected.sequence) return { outcome: 'changed' };
   const sequence = block.sequence + 1;
-  const released: Slot = { state: 'released', releasedAt: now, sequence };
+  const conflict = conflictMac !== undefined && { conflictMac };
+  const released: Slot = { state: 'released', releasedAt: now, sequence, ...conflict };
   return { outcome: 'released', block: { ...block, sequence, slots: block.slots.with(index, released) } };
 }
 
@@ -177,7 +194,9 @@ export function countSlots(block: Block, now: number, cooldownMs: number): SlotC
 /** Milliseconds until the first cooling slot has rested; undefined when none cools. */
 export function nextRestedMs(block: Block, now: number, cooldownMs: number): number | undefined {
   const waits = block.slots.flatMap((slot) =>
-    slot.state === 'released' && isCooling(slot, now, cooldownMs) ? [slot.releasedAt + cooldownMs - now] : [],
+    slot.state === 'released' && isCooling(slot, now, cooldownMs)
+      ? [slot.releasedAt + restMs(slot, cooldownMs) - now]
+      : [],
   );
   return waits.length === 0 ? undefined : Math.min(...waits);
 }

@@ -13,6 +13,7 @@ import {
   newBlock,
   nextCandidate,
   nextRestedMs,
+  restMs,
   slotIndex,
   takeSlot,
   type Block,
@@ -216,8 +217,9 @@ function checkFree({ ipam }: Quest, wished: Address, { block, range }: Holding):
   }
   const now = ipam.around.now();
   if (slot?.state === 'released' && isCooling(slot, now, range.cooldownMs)) {
-    const wait = Math.ceil((slot.releasedAt + range.cooldownMs - now) / 1000);
-    throw new IpamError('taken', `the wished address ${ip} is cooling, free in ${wait} s`);
+    const wait = Math.ceil((slot.releasedAt + restMs(slot, range.cooldownMs) - now) / 1000);
+    const why = slot.conflictMac === undefined ? 'cooling' : `set aside, for ${slot.conflictMac} uses it`;
+    throw new IpamError('taken', `the wished address ${ip} is ${why}, free in ${wait} s`);
   }
 }
 

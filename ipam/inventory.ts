@@ -168,15 +168,27 @@ export type ReleaseOutcome = 'released' | 'changed' | 'free';
 
 /**
  * Takes one address back, only from the allocation that the caller looked at (rule 5).
+ * @param conflictMac of a stranger that uses the address: it is set aside for an hour
  * @throws IpamError `not-found` where no range holds it, `contention`, `store-…`
  */
-export function releaseAddress(ipam: Ipam, address: Address, expected: Expected): Promise<ReleaseOutcome> {
+export function releaseAddress(
+  ipam: Ipam,
+  address: Address,
+  expected: Expected,
+  conflictMac?: string,
+): Promise<ReleaseOutcome> {
   return retryLostRaces<ReleaseOutcome>(`releasing ${formatAddress(address)}`, ipam.around, async () => {
     const view = await showAddress(ipam, address);
     if (!view.block) return 'free';
     const [entry] = await ipam.store.get([blockKey(view.range, view.block)]);
     if (!entry) return 'free';
-    const result = releaseSlot(decodeBlock(entry.key, entry.value), address, expected, ipam.around.now());
+    const result = releaseSlot(
+      decodeBlock(entry.key, entry.value),
+      address,
+      expected,
+      ipam.around.now(),
+      conflictMac,
+    );
     if (result.outcome !== 'released') return result.outcome;
     const done = await ipam.store.commit([unchanged(entry)], [put(entry.key, encodeBlock(result.block))]);
     return done ? 'released' : undefined;

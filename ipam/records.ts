@@ -68,7 +68,12 @@ const ownerRecord = v.strictObject({
 
 const slotRecord = v.variant('state', [
   v.strictObject({ state: v.literal('used'), owner: ownerRecord, allocatedAt: time, sequence: count }),
-  v.strictObject({ state: v.literal('released'), releasedAt: time, sequence: count }),
+  v.strictObject({
+    state: v.literal('released'),
+    releasedAt: time,
+    sequence: count,
+    conflictMac: v.optional(text),
+  }),
 ]);
 
 /** A slot that was never given out is `null`, a reserved one `"reserved"`: most are, and the value stays small. */
@@ -170,7 +175,10 @@ export function decodeBlock(key: string, value: string): Block {
 function decodeSlot(slot: v.InferOutput<typeof blockRecord>['slots'][number]): Slot {
   if (slot === null) return { state: 'free' };
   if (slot === 'reserved') return { state: 'reserved' };
-  if (slot.state === 'released') return slot;
+  if (slot.state === 'released') {
+    const { conflictMac, ...rest } = slot;
+    return { ...rest, ...(conflictMac !== undefined && { conflictMac }) };
+  }
   return { ...slot, owner: withoutAbsent(slot.owner) };
 }
 

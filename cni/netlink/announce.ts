@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode, NetlinkError } from './errors.ts';
 import { AF_PACKET, SOCK_NONBLOCK, SOCK_RAW } from './kernel.ts';
-import { closeSocketAside, linkIndex, openSocket, sendTo } from './libc.ts';
+import { closeSocketAside, linkAddress, linkIndex, openSocket, sendTo } from './libc.ts';
 import { inNamespace, type NetworkNamespace } from './netns.ts';
 
 export interface AnnounceOptions {
@@ -11,14 +11,6 @@ export interface AnnounceOptions {
   /** Milliseconds between rounds. */
   readonly intervalMs: number;
 }
-
-/** struct sockaddr_ll of linux/if_packet.h: a raw socket needs only the family and the link. */
-const linkAddress = (index: number): Buffer => {
-  const address = Buffer.alloc(20);
-  address.writeUInt16LE(AF_PACKET, 0);
-  address.writeInt32LE(index, 4);
-  return address;
-};
 
 /** The link is gone (ENODEV, ENXIO), or down (ENETDOWN). */
 const isPodGone = (error: unknown): boolean =>

@@ -32,6 +32,7 @@ export const gratuitousArpFrame = (mac: string, ipv4: string): Buffer => {
 const ALL_NODES = 'ff02::1';
 const ALL_NODES_MAC = '33:33:00:00:00:01';
 const ICMPV6 = 58;
+const NEIGHBOR_SOLICITATION = 135;
 const NEIGHBOR_ADVERTISEMENT = 136;
 /** The receiver is to replace the MAC that it knows. */
 const OVERRIDE = 0x20;
@@ -46,18 +47,58 @@ export const internetChecksum = (bytes: Buffer): number => {
 };
 
 /**
+ * ARP probe: a broadcast request whose sender address is all zero, so that nobody learns anything from it (RFC 5227
+ * section 2.1.1).
+ */
+export const arpProbeFrame = (mac: string, ipv4: string): Buffer => {
+  const address = addressOfLength(ipv4, 4, 'IPv4');
+  const ethernetAndIpv4 = Buffer.from([0, 1, 8, 0, 6, 4]);
+  const request = uint16(1);
+  const arp = [ethernetAndIpv4, request, macBytes(mac), Buffer.alloc(4), Buffer.alloc(6), address];
+  return ethernet(BROADCAST_MAC, mac, ETHERTYPE_ARP, Buffer.concat(arp));
+};
+
+/**
  * Unsolicited neighbour advertisement to all nodes, with the override flag (RFC 4861 sections 4.4 and 7.2.6); the
  * checksum covers the pseudo-header of RFC 8200 section 8.1.
  */
 export const unsolicitedNeighborAdvertisement = (mac: string, ipv6: string): Buffer => {
   const source = addressOfLength(ipv6, 16, 'IPv6');
-  const target = addressBytes(ALL_NODES);
   const message = Buffer.concat([
     Buffer.from([NEIGHBOR_ADVERTISEMENT, 0, 0, 0, OVERRIDE, 0, 0, 0]),
     source,
     Buffer.from([TARGET_LINK_LAYER_ADDRESS, 1]),
     macBytes(mac),
   ]);
+  return icmpv6Frame({ mac, source, target: addressBytes(ALL_NODES), targetMac: ALL_NODES_MAC, message });
+};
+
+/**
+ * The probe of duplicate address detection: a neighbour solicitation from the unspecified address to the solicited-node
+ * multicast address, without the option that would tell a MAC (RFC 4862 section 5.4.2, RFC 4861 section 4.3).
+ */
+export const neighborSolicitationProbe = (mac: string, ipv6: string): Buffer => {
+  const address = addressOfLength(ipv6, 16, 'IPv6');
+  const [low1 = 0, low2 = 0, low3 = 0] = address.subarray(13);
+  const target = addressBytes('ff02::1:ff00:0');
+  target.set([low1, low2, low3], 13);
+  const targetMac = `33:33:ff:${Buffer.from([low1, low2, low3])
+    .toString('hex')
+    .replace(/..(?=.)/g, '$&:')}`;
+  const message = Buffer.concat([Buffer.from([NEIGHBOR_SOLICITATION, 0, 0, 0, 0, 0, 0, 0]), address]);
+  return icmpv6Frame({ mac, source: Buffer.alloc(16), target, targetMac, message });
+};
+
+interface Icmpv6 {
+  readonly mac: string;
+  readonly source: Buffer;
+  readonly target: Buffer;
+  readonly targetMac: string;
+  /** With its checksum still zero. */
+  readonly message: Buffer;
+}
+
+const icmpv6Frame = ({ mac, source, target, targetMac, message }: Icmpv6): Buffer => {
   const length = uint16(message.length);
   const pseudoHeader = Buffer.concat([source, target, uint16(0), length, Buffer.from([0, 0, 0, ICMPV6])]);
   message.writeUInt16BE(internetChecksum(Buffer.concat([pseudoHeader, message])), 2);
@@ -68,5 +109,55 @@ export const unsolicitedNeighborAdvertisement = (mac: string, ipv6: string): Buf
     source,
     target,
   ]);
-  return ethernet(ALL_NODES_MAC, mac, ETHERTYPE_IPV6, Buffer.concat([header, message]));
+  return ethernet(targetMac, mac, ETHERTYPE_IPV6, Buffer.concat([header, message]));
+};
+
+/** Who uses an address that was probed. */
+export interface Conflict {
+  readonly address: string;
+  readonly mac: string;
+}
+
+const macText = (bytes: Buffer): string => bytes.toString('hex').replace(/..(?=.)/g, '$&:');
+
+/**
+ * Whether a received frame shows that somebody uses one of the addresses, or probes for it too.
+ * @param addresses as the kernel writes them
+ * @param probing MAC that our own probes come from: what is from it says nothing
+ */
+export const conflictIn = (
+  frame: Buffer,
+  addresses: readonly string[],
+  probing: string,
+): Conflict | undefined => {
+  if (frame.length < 14) return undefined;
+  const mac = macText(frame.subarray(6, 12));
+  if (mac === probing) return undefined;
+  const type = frame.readUInt16BE(12);
+  const payload = frame.subarray(14);
+  const claimed =
+    type === ETHERTYPE_ARP
+      ? claimedByArp(payload)
+      : type === ETHERTYPE_IPV6
+        ? claimedByNdp(payload)
+        : undefined;
+  const address = claimed && addresses.find((each) => addressBytes(each).equals(claimed));
+  return address === undefined ? undefined : { address, mac };
+};
+
+/** The sender's address, and of a probe the address that is probed for. */
+const claimedByArp = (arp: Buffer): Buffer | undefined => {
+  if (arp.length < 28 || arp.readUInt16BE(2) !== 0x0800) return undefined;
+  const sender = arp.subarray(14, 18);
+  return sender.equals(Buffer.alloc(4)) ? arp.subarray(24, 28) : sender;
+};
+
+/** The target of a neighbour advertisement, and of a probe by neighbour solicitation. */
+const claimedByNdp = (packet: Buffer): Buffer | undefined => {
+  if (packet.length < 64 || packet[6] !== ICMPV6) return undefined;
+  const isProbe = packet.subarray(8, 24).equals(Buffer.alloc(16));
+  const type = packet[40];
+  if (type === NEIGHBOR_ADVERTISEMENT || (type === NEIGHBOR_SOLICITATION && isProbe))
+    return packet.subarray(48, 64);
+  return undefined;
 };

@@ -2,7 +2,7 @@
 import koffi from 'koffi';
 import { constants } from 'node:os';
 import { NetlinkError } from './errors.ts';
-import { IFNAMSIZ, SIOCGIFINDEX, SOCK_CLOEXEC } from './kernel.ts';
+import { AF_PACKET, IFNAMSIZ, SIOCGIFINDEX, SOCK_CLOEXEC } from './kernel.ts';
 
 type NativeFunction = ReturnType<ReturnType<typeof koffi.load>['func']>;
 
@@ -19,6 +19,10 @@ const native = {
   ioctl: lazily('int ioctl(int fd, unsigned long request, ...)'),
   sendto: lazily(
     'long sendto(int fd, const void *data, size_t size, int flags, const void *to, uint32_t length)',
+  ),
+  bind: lazily('int bind(int fd, const void *address, uint32_t length)'),
+  recvfrom: lazily(
+    'long recvfrom(int fd, _Out_ void *data, size_t size, int flags, _Out_ void *from, _Inout_ uint32_t *length)',
   ),
   getsockname: lazily('int getsockname(int fd, _Out_ void *address, _Inout_ uint32_t *length)'),
   setsockopt: lazily('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
@@ -72,6 +76,27 @@ export const sendTo = (fd: number, data: Buffer, address: Buffer, operation: str
   check(native.sendto()(fd, data, data.length, 0, address, address.length), operation);
 };
 
+/** @throws NetlinkError with the errno of bind(2) */
+export const bindSocket = (fd: number, address: Buffer, operation: string): void => {
+  check(native.bind()(fd, address, address.length), operation);
+};
+
+/**
+ * One datagram with the address that it is from, or undefined when none waits.
+ * @throws NetlinkError with the errno of recvfrom(2)
+ */
+export const receiveFrom = (
+  fd: number,
+  maxBytes: number,
+  operation: string,
+): { data: Buffer; from: Buffer } | undefined => {
+  const [data, from] = [Buffer.alloc(maxBytes), Buffer.alloc(32)];
+  const length = succeeded(native.recvfrom()(fd, data, data.length, 0, from, [from.length]));
+  if (length !== undefined) return { data: data.subarray(0, length), from };
+  if (koffi.errno() === constants.errno.EAGAIN) return undefined;
+  throw new NetlinkError(koffi.errno(), operation);
+};
+
 /** The first `size` bytes of a socket's own address, or undefined when `fd` is not an open socket. */
 export const socketAddress = (fd: number, size: number): Buffer | undefined => {
   const address = Buffer.alloc(size);
@@ -102,6 +127,18 @@ export const linkIndex = (fd: number, name: string): number => {
   const request = interfaceRequest(name);
   ioctl(fd, SIOCGIFINDEX, request, `find link ${name}`);
   return request.readInt32LE(IFNAMSIZ);
+};
+
+/**
+ * struct sockaddr_ll of linux/if_packet.h, whose numbers are the machine's but for the protocol's. To send, a raw socket
+ * needs only the family and the link.
+ */
+export const linkAddress = (index: number, protocol = 0): Buffer => {
+  const address = Buffer.alloc(20);
+  address.writeUInt16LE(AF_PACKET, 0);
+  address.writeUInt16BE(protocol, 2);
+  address.writeInt32LE(index, 4);
+  return address;
 };
 
 /** The address in memory of a buffer, for structures that point to another. It must be kept alive by the caller. */

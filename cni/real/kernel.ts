@@ -4,6 +4,7 @@ import { NotOurLinkError } from '../netlink/errors.ts';
 import type { Link } from '../netlink/link-messages.ts';
 import { hostNamespace, openNamespace, sameNamespace, NetworkNamespace } from '../netlink/netns.ts';
 import { configurePodInterface, readPodInterface } from '../netlink/pod.ts';
+import { probeAddresses } from '../netlink/probe.ts';
 import { withRtnetlink } from '../netlink/rtnetlink.ts';
 import type { HostLink, Kernel, Namespace, PodInterface } from '../parts.ts';
 
@@ -54,6 +55,7 @@ export const realKernel: Kernel = {
       checksumOffload: spec.checksumOffload,
     });
   },
+  probe: (namespace, ifname, addresses, probe) => probeAddresses(opened(namespace), ifname, addresses, probe),
   inspect: async (namespace, ifname): Promise<PodInterface | undefined> => {
     const found = await readPodInterface(opened(namespace), ifname);
     if (!found) return undefined;

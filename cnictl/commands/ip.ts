@@ -67,6 +67,7 @@ export async function ipShow(context: Context, text: string): Promise<number> {
         ['Node', view.node ?? '-'],
         ...held,
         ['Since', sinceText(view, now)],
+        ...conflictFields(view),
       ],
       context.paint,
     );
@@ -98,6 +99,17 @@ function sinceText(view: AddressView, now: number): string {
   return at === undefined ? '-' : `${new Date(at).toISOString()} (${formatAge(now - at)})`;
 }
 
+function conflictOf({ slot }: AddressView): string | undefined {
+  return slot?.state === 'released' ? slot.conflictMac : undefined;
+}
+
+function conflictFields(view: AddressView): [string, string][] {
+  const mac = conflictOf(view);
+  return mac === undefined || view.state !== 'cooling'
+    ? []
+    : [['Conflict', `${mac} uses it: set aside for an hour`]];
+}
+
 /** What scripts rely on. */
 export function addressJson(view: AddressView): object {
   const { slot } = view;
@@ -114,6 +126,7 @@ export function addressJson(view: AddressView): object {
     allocatedAt: slot?.state === 'used' ? new Date(slot.allocatedAt).toISOString() : null,
     releasedAt: slot?.state === 'released' ? new Date(slot.releasedAt).toISOString() : null,
     state: view.state,
+    conflictMac: conflictOf(view) ?? null,
   };
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import type { AddedPod, SimulatedNode } from '../../support/node.ts';
-import { BLUE, failed, given, remains, startCluster, succeeded, type Cluster } from './world.ts';
+import { BLUE, failed, given, podLinks, remains, startCluster, succeeded, type Cluster } from './world.ts';
 
 suite('the port as configured', () => {
   let cluster: Cluster;
@@ -91,6 +91,34 @@ suite('the port as configured', () => {
     assert.deepEqual(await remains(node), []);
   });
 
+  test('probes for its address, where so configured: one in use is set aside and its MAC told', async () => {
+    // A pod whose address was taken from it: it answers still, and with the MAC that the next one would have.
+    const forgotten = await node.addPod('forgotten');
+    assert.equal((await cluster.fabric.cnictl('release', forgotten.ip, '--yes', '--force')).code, 0);
+    const config = { addressProbe: true };
+    const pod = await node.makePod('next');
+    const wish = node.networkConfig({ ...config, runtimeConfig: { ips: [forgotten.ip] } });
+    const outcome = await node.call('ADD', pod, { config: wish });
+    failed(outcome, 11, new RegExp(`${forgotten.ip} is in use already: ${forgotten.mac} answered for it`));
+    assert.deepEqual(await podLinks(pod), []);
+    assert.equal((await given(cluster.fabric)).size, 0);
+
+    failed(
+      await node.call('ADD', pod, { config: wish }),
+      11,
+      new RegExp(`set aside, for ${forgotten.mac} uses it, free in 3\\d{3} s`),
+    );
+    const shown = await cluster.fabric.cnictl('ip', 'show', forgotten.ip);
+    assert.match(shown.stdout, new RegExp(`Conflict: +${forgotten.mac} uses it`));
+    const next = await node.call('ADD', pod, { config: node.networkConfig(config) });
+    succeeded(next);
+    assert.notEqual(next.result?.ips?.[0]?.address, `${forgotten.ip}/22`);
+    await pod.ns.exec('ping', '-c1', '-W2', '10.20.0.1');
+    await node.delPod(pod);
+    await node.delPod(forgotten);
+    assert.deepEqual(await remains(node), []);
+  });
+
   const refusals: [key: string, value: unknown, message: RegExp][] = [
     ['trunk', [], /key 'trunk' is \[\]: expected at least one VLAN/],
     ['trunk', [4095], /key 'trunk\.0' is 4095: expected a whole number from 1 to 4094/],
@@ -98,6 +126,11 @@ suite('the port as configured', () => {
     ['ofport_request', 65280, /key 'ofport_request' is 65280: expected a whole number from 1 to 65279/],
     ['externalIds', { owner: 'me' }, /'externalIds\.owner'.*expected a key other than owner/],
     ['externalIds', { note: 'a\nb' }, /'externalIds\.note'.*none a control character/],
+    [
+      'addressProbe',
+      { count: 0 },
+      /key 'addressProbe\.count' is 0|key 'addressProbe' is .*expected true, false/,
+    ],
     ['createBridge', { datapathType: 'dpdk' }, /key 'createBridge' is .*expected true, false or/],
     ['capabilities', { ips: 'yes' }, /key 'capabilities\.ips' is "yes"/],
   ];

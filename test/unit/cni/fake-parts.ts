@@ -12,6 +12,8 @@ export class FakeParts {
   readonly failures = new Map<string, Error>();
   readonly #dir: string;
   pod: PodInterface | undefined;
+  /** What a probe hears. */
+  conflict: { address: string; mac: string } | undefined;
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -56,6 +58,7 @@ export class FakeParts {
       hostLinks: () => this.#call('host-links', []),
       createVeth: () => this.#call('create-veth', '02:00:00:00:00:01'),
       deleteLink: () => this.#call('delete-link', 'deleted' as const),
+      probe: () => this.#call('probe', this.conflict),
       configure: () => this.#call('configure', undefined),
       inspect: () => this.#call('inspect', this.pod),
     };
