@@ -1,0 +1,58 @@
+/** Runs the cases against a plugin at every version that it says it supports. */
+import assert from 'node:assert/strict';
+import { casesFor, type Case } from './cases.ts';
+import { Trial, VERSIONS, type Subject, type Version } from './trial.ts';
+
+export interface Outcome {
+  readonly version: Version;
+  readonly of: Case;
+  /** Why it failed; undefined when it holds. */
+  readonly failure: string | undefined;
+}
+
+/** Versions that both the plugin and this suite know, by VERSION. */
+export const versionsOf = async (subject: Subject): Promise<Version[]> => {
+  const outcome = await new Trial(subject, '1.0.0').call('VERSION', undefined, {
+    config: { cniVersion: '1.0.0' },
+  });
+  const supported = outcome.result?.supportedVersions ?? [];
+  const versions = VERSIONS.filter((version) => supported.includes(version));
+  assert.ok(
+    versions.length > 0,
+    `${subject.binary} supports none of ${VERSIONS.join(', ')}: ${outcome.stdout}`,
+  );
+  return versions;
+};
+
+export const runCase = async (subject: Subject, version: Version, of: Case): Promise<Outcome> => {
+  const trial = new Trial(subject, version);
+  try {
+    await of.run(trial);
+    return { version, of, failure: undefined };
+  } catch (error) {
+    return { version, of, failure: error instanceof Error ? error.message : String(error) };
+  } finally {
+    await trial.close();
+  }
+};
+
+/** Every case at every version, two at a time (each trial is a network of its own); in their order. */
+export const runConformance = async (
+  subject: Subject,
+  tell: (outcome: Outcome) => void = () => undefined,
+): Promise<Outcome[]> => {
+  const work = (await versionsOf(subject)).flatMap((version) =>
+    casesFor(subject.kind, version).map((of) => ({ version, of })),
+  );
+  const outcomes: Outcome[] = [];
+  const waiting = work.entries();
+  const lane = async (): Promise<void> => {
+    for (const [i, { version, of }] of waiting) {
+      const outcome = await runCase(subject, version, of);
+      outcomes[i] = outcome;
+      tell(outcome);
+    }
+  };
+  await Promise.all([lane(), lane()]);
+  return outcomes;
+};
