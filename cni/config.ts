@@ -48,7 +48,10 @@ const whole = (min: number, max: number): v.GenericSchema<number> =>
 /** SPEC section 1: a network name, and `type`, which becomes a file name. */
 const networkName = v.pipe(
   v.string(),
-  v.regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, "letters, digits, '_', '.', '-', beginning with a letter or digit"),
+  v.regex(
+    /^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$/,
+    "letters, digits, '_', '.', '-', beginning with a letter or digit, at most 255",
+  ),
 );
 
 const gratuitousArp = v.union(

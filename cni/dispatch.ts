@@ -117,9 +117,16 @@ function errorReply(stdin: string, error: CniError): string {
   return JSON.stringify({
     cniVersion: versionOf(stdin),
     code: error.code,
-    msg: error.message,
-    ...(error.details && { details: error.details }),
+    msg: bounded(error.message),
+    ...(error.details && { details: bounded(error.details) }),
   });
+}
+
+/** Runtimes put the text into events and logs: a hostile or endless value in it must not flood them. */
+const MAX_TEXT = 3_000;
+
+function bounded(text: string): string {
+  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}…`;
 }
 
 function versionOf(stdin: string): string {

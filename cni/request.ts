@@ -87,8 +87,8 @@ function checkContainerId(id: string): void {
 
 function checkIfname(name: string): void {
   const bytes = Buffer.byteLength(name);
-  // Control characters would reach logs, and the kernel refuses only some of them.
-  const clean = !/[/:\s\p{Cc}]/u.test(name) && name !== '.' && name !== '..';
+  // Control characters would reach logs, and the kernel refuses only some of them; U+FFFD stands for bytes that are no text.
+  const clean = !/[/:\s\p{Cc}\p{Cf}\p{Cs}\uFFFD]/u.test(name) && name !== '.' && name !== '..';
   if (clean && bytes <= MAX_IFNAME_BYTES) return;
   throw wrongVariable(
     'CNI_IFNAME',

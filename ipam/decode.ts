@@ -41,13 +41,12 @@ function knownKeys(schema: v.GenericSchema, path: string): string {
   return entries ? `one of ${Object.keys(entries).join(', ')}` : 'only known keys';
 }
 
-/** Entries of an object schema, looking through wrappers such as `optional` and `pipe`. */
+/** Entries of an object schema, looking through wrappers such as `optional`. */
 function entriesOf(schema: unknown): Record<string, unknown> | undefined {
   if (typeof schema !== 'object' || schema === null) return undefined;
   if ('entries' in schema && typeof schema.entries === 'object')
     return schema.entries as Record<string, unknown>;
   if ('wrapped' in schema) return entriesOf(schema.wrapped);
-  if ('pipe' in schema && Array.isArray(schema.pipe)) return entriesOf(schema.pipe[0]);
   return undefined;
 }
 

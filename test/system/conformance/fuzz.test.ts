@@ -1,0 +1,19 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { REPOSITORY } from '../../support/cni.ts';
+import { run } from '../../support/proc.ts';
+
+test('100,000 malformed inputs: always a valid reply, never a change by what is refused', async (t) => {
+  const { code, stdout, stderr } = await run(
+    process.execPath,
+    ['--import', 'tsx', 'test/fuzz/main.ts', '100000'],
+    { cwd: REPOSITORY, timeoutMs: 9 * 60_000 },
+  );
+  assert.equal(code, 0, stderr.slice(0, 5_000));
+  assert.match(stdout, /^100000 inputs in [\d.]+ s: every reply valid, no refused call changed anything\n/);
+  // Every parser's branches but a handful: an input generator that has lost its way would not find the rest.
+  for (const [line, file, reached, total] of stdout.matchAll(/^ {2}(\S+\.ts) +(\d+)\/(\d+)$/gm)) {
+    t.diagnostic(line.trim());
+    assert.ok(Number(total) - Number(reached) <= 4, `${file ?? ''}: ${line}`);
+  }
+});
