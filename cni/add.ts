@@ -1,15 +1,14 @@
 import { formatAddress, parseAddress } from '../ipam/address.ts';
 import type { Call } from './call.ts';
-import { differences } from './differences.ts';
+import { compare } from './differences.ts';
 import { OUR_IPAM } from './config.ts';
 import { CniError } from './errors.ts';
-import { resolveRoutes } from './grant.ts';
 import { grantAddresses, setAside } from './ipam.ts';
-import type { BridgeInfo, HostLink, Kernel, Namespace, Parts } from './parts.ts';
+import type { BridgeInfo, Kernel, Namespace, Parts } from './parts.ts';
 import { finishOwnPending, finishPending } from './pending.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { recordOf } from './record.ts';
-import { extendResult, type CniResult } from './result.ts';
+import { extendResult, type CniResult, type CniRoute } from './result.ts';
 import { runStep, type StepOf } from './steps.ts';
 import { UndoStack } from './undo.ts';
 import { bridgeMissing, deleteLink, detachPort, withSwitch } from './wire.ts';
@@ -66,7 +65,7 @@ async function attach(
   );
   const plan = makePlan(call, grant, bridge);
   const standing = await findStanding(call, parts, kernel, namespace, plan);
-  if (standing) return resultOf(call, plan, standing.mac);
+  if (standing) return resultOf(call, plan, standing.hostMac, standing.routes);
 
   await step('record', () => {
     undo.push('record', () => forget(call, parts));
@@ -84,10 +83,10 @@ async function attach(
     await withSwitch(parts, call.settings, (ovs) => ovs.addPort(plan.port));
   });
   await step('probe', () => probe(call, parts, kernel, namespace, plan));
-  await step('configure-interface', () => kernel.configure(namespace, plan.pod));
+  const routes = await step('configure-interface', () => kernel.configure(namespace, plan.pod));
   announceRest(call, parts, plan);
   parts.log.info('attached', { ...logFields(call), ips: plan.addresses.map(formatAddress) });
-  return resultOf(call, plan, hostMac);
+  return resultOf(call, plan, hostMac, routes);
 }
 
 /** Both at once; when one fails the other is awaited all the same, so that its undo is registered. */
@@ -114,17 +113,18 @@ function inspectBridge(call: Call, parts: Parts): Promise<BridgeInfo> {
   });
 }
 
-/** The host's end of an earlier ADD of this attachment that stands whole, so that nothing is to be done. */
+/** What an earlier ADD of this attachment made, where it stands whole, so that nothing is to be done. */
 async function findStanding(
   call: Call,
   parts: Parts,
   kernel: Kernel,
   namespace: Namespace,
   plan: Plan,
-): Promise<HostLink | undefined> {
+): Promise<{ hostMac: string; routes: readonly CniRoute[] } | undefined> {
   const link = await kernel.hostLink(plan.veth.hostName);
   if (link?.alias !== plan.veth.alias) return undefined;
-  return (await differences(parts, kernel, namespace, call, plan)).length === 0 ? link : undefined;
+  const { problems, routes } = await compare(parts, kernel, namespace, call, plan);
+  return problems.length === 0 ? { hostMac: link.mac, routes } : undefined;
 }
 
 /**
@@ -185,7 +185,8 @@ function announceRest(call: Call, parts: Parts, plan: Plan): void {
   });
 }
 
-function resultOf(call: Call, plan: Plan, hostMac: string): CniResult {
+/** @param routes that the interface has: those that another one of the pod leads to are not its own */
+function resultOf(call: Call, plan: Plan, hostMac: string, routes: readonly CniRoute[]): CniResult {
   const { grant, veth } = plan;
   return extendResult(call.config.prevResult, {
     interfaces: [
@@ -193,7 +194,7 @@ function resultOf(call: Call, plan: Plan, hostMac: string): CniResult {
       { name: call.request.ifname, mac: veth.mac, mtu: veth.mtu, sandbox: call.request.netns },
     ],
     ips: grant.ips.map((ip) => ({ ...ip, interface: 1 })),
-    routes: resolveRoutes(grant),
+    routes,
     ...(grant.dns !== undefined && { dns: grant.dns }),
   });
 }

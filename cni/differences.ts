@@ -13,23 +13,25 @@ import type { Plan } from './plan.ts';
 import type { CniRoute } from './result.ts';
 import { withSwitch } from './wire.ts';
 
-/** What should be and what is, in words; empty when the attachment stands as planned. */
-export async function differences(
+/** Plan and reality: what differs, in words; and the routes of the plan that are this interface's to have. */
+export async function compare(
   parts: Parts,
   kernel: Kernel,
   namespace: Namespace,
   call: Call,
   plan: Plan,
-): Promise<string[]> {
+): Promise<{ problems: string[]; routes: readonly CniRoute[] }> {
   const { containerId, ifname } = call.request;
   const [pod, ports] = await Promise.all([
     kernel.inspect(namespace, ifname),
     withSwitch(parts, call.settings, (ovs) => ovs.findPorts(containerId, ifname)),
   ]);
-  return [
-    ...podDifferences(pod, plan.pod, { mac: plan.veth.mac, mtu: plan.veth.mtu }),
+  const routes = plan.pod.routes.filter((route) => !pod?.leadsElsewhere(route));
+  const problems = [
+    ...podDifferences(pod, { ...plan.pod, routes }, { mac: plan.veth.mac, mtu: plan.veth.mtu }),
     ...portDifferences(ports, plan.port),
   ];
+  return { problems, routes };
 }
 
 const differ = (what: string, expected: string | number, found: string | number): string =>

@@ -67,7 +67,8 @@ export interface Kernel {
   createVeth(spec: VethSpec): Promise<string>;
   /** Only with our alias. `not-ours`: a link of that name carries another mark, and stays. */
   deleteLink(name: string, alias: string): Promise<'deleted' | 'absent' | 'not-ours'>;
-  configure(namespace: Namespace, spec: PodInterfaceSpec): Promise<void>;
+  /** @returns the routes less those that another interface of the pod leads to already */
+  configure(namespace: Namespace, spec: PodInterfaceSpec): Promise<readonly CniRoute[]>;
   /** Whether somebody uses one of the addresses already, asked from the pod's end, which is down again afterwards. */
   probe(
     namespace: Namespace,
@@ -118,6 +119,8 @@ export interface PodInterface {
   readonly up: boolean;
   readonly addresses: readonly string[];
   readonly routes: readonly CniRoute[];
+  /** Whether another interface of the pod leads there. */
+  readonly leadsElsewhere: (route: CniRoute) => boolean;
 }
 
 /** Where OVSDB is: a remote as in ovsdb(7), with files where it is `ssl:`. */

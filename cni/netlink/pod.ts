@@ -15,7 +15,7 @@ import { setLink, showLink, type Link, type NamedLink } from './link-messages.ts
 import { deleteLink, type Deletion } from './links.ts';
 import { inNamespace, type NetworkNamespace } from './netns.ts';
 import { addRoute, showRoutes, type InstalledRoute, type Route } from './route-messages.ts';
-import { explainRouteError, isServedBy } from './route-judgement.ts';
+import { explainRouteError, isServedBy, isServedElsewhere } from './route-judgement.ts';
 import { Rtnetlink, withRtnetlink } from './rtnetlink.ts';
 import { disableIpv6, writeSetting } from './sysctl.ts';
 
@@ -69,6 +69,7 @@ const broadcastOf = ({ address, prefixLength }: InterfaceAddress): string | unde
  * Configures the pod's end in one round trip: settings, addresses, up, then routes. The link comes up after its
  * addresses, because the kernel sends the gratuitous ARP (arp_notify) at that moment; and the host's end must be up
  * and attached by then, or nobody hears it. Done again with the same values, it changes nothing.
+ * `leftOut` has the routes that another interface of the pod leads to already: the first interface wins.
  * Equivalent to: ip address replace … ; ip link set NAME up; ip route add …
  * @throws NetlinkError: ENODEV without such a link; ENETUNREACH or EHOSTUNREACH for a gateway in no subnet of the
  *   interface; EEXIST when another route of the same interface to the same destination stands
@@ -76,15 +77,15 @@ const broadcastOf = ({ address, prefixLength }: InterfaceAddress): string | unde
 export const configurePodInterface = async (
   namespace: NetworkNamespace,
   options: PodInterfaceOptions,
-): Promise<Link> => {
+): Promise<Link & { readonly leftOut: readonly Route[] }> => {
   const { link, socket } = insideWithLink(namespace, options.name, (fd, found) => {
     prepare(fd, options);
     return { link: found, socket: Rtnetlink.open(namespace) };
   });
   try {
-    await applyInOrder(socket, link, options);
+    const leftOut = await applyInOrder(socket, link, options);
     const [configured] = await socket.request([showLink(link)]);
-    return configured;
+    return { ...configured, leftOut };
   } finally {
     socket.close();
   }
@@ -94,7 +95,8 @@ const applyInOrder = async (
   socket: Rtnetlink,
   link: NamedLink,
   { addresses, routes }: PodInterfaceOptions,
-): Promise<void> => {
+): Promise<Route[]> => {
+  const leftOut: Route[] = [];
   const assign = addresses.map((address) =>
     addAddress(link, address, { broadcast: broadcastOf(address), replace: true }),
   );
@@ -104,14 +106,12 @@ const applyInOrder = async (
     if (error === undefined) continue;
     const route = routes[position - assign.length - 1];
     if (route === undefined) throw error;
-    if (error.code === 'EEXIST' && (await isServed(socket, link, route))) continue;
-    throw explainRouteError(error, route, link, addresses);
+    const [installed] = error.code === 'EEXIST' ? await socket.read([showRoutes()]) : [[]];
+    if (installed.some((other) => isServedElsewhere(link, route, other))) leftOut.push(route);
+    else if (!installed.some((other) => isServedBy(link, route, other)))
+      throw explainRouteError(error, route, link, addresses);
   }
-};
-
-const isServed = async (socket: Rtnetlink, link: NamedLink, route: Route): Promise<boolean> => {
-  const [installed] = await socket.read([showRoutes()]);
-  return installed.some((other) => isServedBy(link, route, other));
+  return leftOut;
 };
 
 export interface PodInterface {

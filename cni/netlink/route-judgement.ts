@@ -37,6 +37,10 @@ export const isServedBy = (link: NamedLink, wanted: Route, installed: InstalledR
   isInPlaceOf(wanted, installed) &&
   (installed.linkIndex !== link.index || installed.gateway === canonicalAddress(wanted.gateway));
 
+/** Whether another interface of the pod leads there already. */
+export const isServedElsewhere = (link: NamedLink, wanted: Route, installed: InstalledRoute): boolean =>
+  installed.linkIndex !== link.index && isInPlaceOf(wanted, installed);
+
 const isReachable = (gateway: string, { address, prefixLength }: InterfaceAddress): boolean =>
   cidrContains(subnetOf(parseAddress(address), prefixLength), parseAddress(gateway));
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { formatAddress, parseAddressInSubnet } from '../../ipam/address.ts';
 import { createVeth, deleteLink, deleteOwnedLink, getLink, listLinks } from '../netlink/links.ts';
 import { NotOurLinkError } from '../netlink/errors.ts';
@@ -5,8 +6,11 @@ import type { Link } from '../netlink/link-messages.ts';
 import { hostNamespace, openNamespace, sameNamespace, NetworkNamespace } from '../netlink/netns.ts';
 import { configurePodInterface, readPodInterface } from '../netlink/pod.ts';
 import { probeAddresses } from '../netlink/probe.ts';
+import { isServedElsewhere } from '../netlink/route-judgement.ts';
+import type { Route } from '../netlink/route-messages.ts';
 import { withRtnetlink } from '../netlink/rtnetlink.ts';
 import type { HostLink, Kernel, Namespace, PodInterface } from '../parts.ts';
+import type { CniRoute } from '../result.ts';
 
 /** The kernel of this host. */
 export const realKernel: Kernel = {
@@ -44,16 +48,17 @@ export const realKernel: Kernel = {
       }
     }),
   configure: async (namespace, spec) => {
-    await configurePodInterface(opened(namespace), {
+    const { leftOut } = await configurePodInterface(opened(namespace), {
       name: spec.ifname,
       addresses: spec.addresses.map((text) => {
         const { address, prefixLength } = parseAddressInSubnet(text);
         return { address: formatAddress(address), prefixLength };
       }),
-      routes: spec.routes.map(({ gw, ...route }) => ({ ...route, gateway: gw })),
+      routes: spec.routes.map(routeOf),
       announce: spec.announce,
       checksumOffload: spec.checksumOffload,
     });
+    return spec.routes.filter((route) => !leftOut.some((out) => isDeepStrictEqual(out, routeOf(route))));
   },
   probe: (namespace, ifname, addresses, probe) => probeAddresses(opened(namespace), ifname, addresses, probe),
   inspect: async (namespace, ifname): Promise<PodInterface | undefined> => {
@@ -65,9 +70,15 @@ export const realKernel: Kernel = {
       up: found.link.up,
       addresses: found.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`),
       routes: found.routes.map(({ dst, gateway }) => ({ dst, gw: gateway })),
+      leadsElsewhere: (route) =>
+        found.routes.some((each) => isServedElsewhere(found.link, routeOf(route), each)),
     };
   },
 };
+
+function routeOf({ gw, ...route }: CniRoute): Route {
+  return { ...route, gateway: gw };
+}
 
 /** Namespaces come from `openNamespace` above only. */
 function opened(namespace: Namespace): NetworkNamespace {

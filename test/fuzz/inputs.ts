@@ -124,7 +124,11 @@ const whole: Record<string, unknown> = {
   },
 };
 /** Without what only one verb wants: most calls get this far. */
-const { args: _args, runtimeConfig: _wishes, prevResult: _result, createBridge: _bridge, ...plain } = whole;
+const plain = Object.fromEntries(
+  Object.entries(whole).filter(
+    ([key]) => !['args', 'runtimeConfig', 'prevResult', 'createBridge'].includes(key),
+  ),
+);
 /** What reads the wishes of a runtime. */
 const wishing = {
   cniVersion: '1.0.0',

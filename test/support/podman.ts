@@ -26,6 +26,8 @@ export interface PodmanOptions {
 export interface Podman {
   /** Starts a container on the network, returns its ID. Equivalent to: podman run -d --name NAME IMAGE COMMAND… */
   start(name: string, ...command: string[]): Promise<string>;
+  /** As start, with options of `podman run`. */
+  startWith(options: readonly string[], name: string, ...command: string[]): Promise<string>;
   /** Any podman command: `exec`, `ps`, … */
   run(...args: string[]): Promise<RunResult>;
   /** As run, rejects when its status is not 0; returns stdout. */
@@ -116,21 +118,13 @@ export const startPodman = async (options: PodmanOptions): Promise<Podman> => {
     throw error;
   }
   const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1000:1000'];
+  const startWith: Podman['startWith'] = async (flags, name, ...command) => {
+    const network = ['--name', name, '--network', conflist.name];
+    return (await mustPodman('run', '-d', ...network, ...limits, ...flags, IMAGE, ...command)).trim();
+  };
   return {
-    start: async (name, ...command) =>
-      (
-        await mustPodman(
-          'run',
-          '-d',
-          '--name',
-          name,
-          '--network',
-          conflist.name,
-          ...limits,
-          IMAGE,
-          ...command,
-        )
-      ).trim(),
+    start: (name, ...command) => startWith([], name, ...command),
+    startWith,
     run: podman,
     must: mustPodman,
     inspect: async (name) => {

@@ -9,6 +9,7 @@ import { startContainerd } from '../../support/containerd.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { startPodman } from '../../support/podman.ts';
 import type { SimulatedNode } from '../../support/node.ts';
+import { until } from '../../support/proc.ts';
 import { BLUE, given, readBlocks, remains, startCluster, type Cluster } from './world.ts';
 
 suite('real container runtimes', () => {
@@ -68,6 +69,56 @@ suite('real container runtimes', () => {
     await podman.rm('server');
     await podman.rm('client');
     assert.equal((await given(cluster.fabric)).size, 0);
+    assert.deepEqual(await remains(node), []);
+  });
+
+  test('podman: a chosen address and MAC, a published port by portmap, and tuning behind us', async (t) => {
+    const scope = newScope(t);
+    const podman = scope.use(
+      await startPodman({
+        netns: node.ns.name,
+        cniDirs: [await ourPlugins(scope), STOCK_PLUGINS],
+        conflist: conflist(
+          { ...cellnet, capabilities: { ips: true, mac: true } },
+          { type: 'portmap', capabilities: { portMappings: true } },
+          { type: 'tuning', sysctl: { 'net.ipv4.ip_unprivileged_port_start': '0' } },
+        ),
+      }),
+    );
+    // The node itself on the pods' network: a published port is reached by way of it.
+    await node.ovs.vsctl(
+      'add-port',
+      'br-cell',
+      'node120',
+      'tag=120',
+      '--',
+      'set',
+      'interface',
+      'node120',
+      'type=internal',
+    );
+    scope.defer(() => node.ovs.vsctl('--if-exists', 'del-port', 'node120').then(() => undefined));
+    await until('the port', async () => (await node.ns.run('ip', ['link', 'show', 'node120'])).code === 0);
+    await node.ns.exec('ip', 'address', 'add', '10.20.3.250/22', 'dev', 'node120');
+    await node.ns.exec('ip', 'link', 'set', 'node120', 'up');
+    await node.ns.exec('ethtool', '-K', 'node120', 'tx', 'off');
+    const [ip, mac] = ['10.20.2.77', 'c2:11:22:33:44:55'];
+    await podman.startWith(
+      ['--ip', ip, '--mac-address', mac, '-p', '18080:8080'],
+      ...['server', '/bin/nc', '-ll', '-p', '8080', '-e', '/bin/busybox', 'echo', 'hello'],
+    );
+    const server = await podman.inspect('server');
+    assert.deepEqual([server.ip, server.mac], [ip, mac]);
+    const ask = ['nc', '-w', '3', '127.0.0.1', '18080'];
+    await until(
+      'the server',
+      async () => (await node.ns.run('busybox', ask)).stdout.includes('hello'),
+      10_000,
+    );
+    await podman.rm('server');
+    assert.equal((await node.ns.run('busybox', ask)).stdout, '');
+    assert.equal((await given(cluster.fabric)).size, 0);
+    await node.ovs.vsctl('del-port', 'node120');
     assert.deepEqual(await remains(node), []);
   });
 

@@ -59,7 +59,7 @@ export class FakeParts {
       createVeth: () => this.#call('create-veth', '02:00:00:00:00:01'),
       deleteLink: () => this.#call('delete-link', 'deleted' as const),
       probe: () => this.#call('probe', this.conflict),
-      configure: () => this.#call('configure', undefined),
+      configure: (_, { routes }) => this.#call('configure', routes),
       inspect: () => this.#call('inspect', this.pod),
     };
   }
