@@ -1,26 +1,19 @@
-import { formatAddress, type Address, type Family } from './address.ts';
-import {
-  isOwnedBy,
-  releaseSlot,
-  usedSlots,
-  type Attachment,
-  type Block,
-  type Owner,
-  type UsedSlot,
-} from './block.ts';
+import { formatAddress, type Address, type Cidr, type Family } from './address.ts';
+import { isOwnedBy, releaseSlot, usedSlots, type Attachment, type Owner, type UsedSlot } from './block.ts';
 import { checkKept, choose, commonVlans, type FixedVlan, type Step } from './choose.ts';
 import { IpamError } from './errors.ts';
-import { changeBlock, commitAll, readHoldings, type Change, type Holding } from './holdings.ts';
+import { readHoldings, type HeldBlock } from './holdings.ts';
+import { submit, type HoldingsCache, type OrderQueue } from './orders.ts';
 import type { Range } from './range.ts';
 import { readRanges } from './records.ts';
-import { retryLostRaces, type Surroundings } from './retry.ts';
+import type { Surroundings } from './retry.ts';
 import type { Store } from './store.ts';
 
 /** An address that an attachment has. */
 export interface Allocation {
   readonly address: Address;
   readonly range: Range;
-  readonly block: Block['cidr'];
+  readonly block: Cidr;
   readonly slot: UsedSlot;
   /** Given by this very call, not kept from an earlier one: what an undo may take back. */
   readonly fresh: boolean;
@@ -45,44 +38,58 @@ export interface WishedAddress extends Address {
 export interface Ipam {
   readonly store: Store;
   readonly around: Surroundings;
+  /** In a process that lives on: what it knows already. */
+  readonly cache?: HoldingsCache;
+  /** In a process that serves several callers at once. */
+  readonly queue?: OrderQueue;
 }
 
 /**
  * Gives the attachment an address of each family. Asked again, it returns the same ones (rule 3).
- * Round trips: two to read the node's blocks, one to write; three more where a block is claimed.
+ * Round trips: two to read the node's blocks, one to write; three more where a block is claimed. With a cache: one.
  * @throws IpamError `exhausted` naming the ranges that are full, `not-found` for an unknown range name,
  *   `conflict`, `not-found` or `taken` for a wished address, `contention`, `store-…`; where `uncertain` is set, the addresses may have been given all the same
  */
 export function allocate(ipam: Ipam, request: AllocationRequest): Promise<Allocation[]> {
-  const what = `allocating for ${request.owner.containerId}/${request.owner.ifname} on node '${request.node}'`;
-  return retryLostRaces(what, ipam.around, (attempt) => attemptAllocation(ipam, request, attempt));
+  return submit(ipam, request.node, async (draft, lost) => {
+    const kept = findAllocations(draft.blocks, request.owner);
+    // What a cache says of the attachment may be long gone.
+    if (draft.cached && kept.length > 0) return undefined;
+    checkKept(request, kept);
+    const missing = request.families.filter((family) => !kept.some((each) => each.address.family === family));
+    if (missing.length === 0) return kept;
+    try {
+      const steps = await chooseAll(ipam, request, missing, kept, draft.blocks, lost);
+      if (!steps) return undefined;
+      for (const { block, claim } of steps) draft.put(block, claim);
+      return [...kept, ...steps.map((step) => step.allocation)];
+    } catch (error) {
+      // Full, or taken: as far as a cache knows.
+      if (draft.cached && error instanceof IpamError && ['exhausted', 'taken'].includes(error.code))
+        return undefined;
+      throw error;
+    }
+  });
 }
 
-async function attemptAllocation(
+/** One step for each of the families, all on one VLAN; undefined: others were faster. */
+async function chooseAll(
   ipam: Ipam,
   request: AllocationRequest,
+  families: readonly Family[],
+  kept: readonly Allocation[],
+  blocks: readonly HeldBlock[],
   attempt: number,
-): Promise<Allocation[] | undefined> {
-  const { holdings, guards } = await readHoldings(ipam.store, request.node);
-  const kept = findAllocations(holdings, request.owner);
-  checkKept(request, kept);
-  const missing = request.families.filter((family) => !kept.some((each) => each.address.family === family));
-  if (missing.length === 0) return kept;
-
-  const chooseOn = async (fixed: FixedVlan): Promise<Step[] | undefined> => {
+): Promise<Step[] | undefined> {
+  return await firstWithRoom(await vlansFor(ipam, request, families, kept), async (fixed) => {
     const steps: Step[] = [];
-    for (const family of missing) {
-      const step = await choose({ ipam, request, family, holdings, fixed, attempt });
+    for (const family of families) {
+      const step = await choose({ ipam, request, family, blocks, fixed, attempt });
       if (!step) return undefined;
       steps.push(step);
     }
     return steps;
-  };
-  const steps = await firstWithRoom(await vlansFor(ipam, request, missing, kept), chooseOn);
-  if (!steps) return undefined;
-  const changes = steps.map((step) => step.change);
-  const done = await commitAll(ipam.store, [{ guards, writes: [] }, ...changes]);
-  return done ? [...kept, ...steps.map((step) => step.allocation)] : undefined;
+  });
 }
 
 /** The VLANs to try, in order: that of the addresses it has; else any, but for several families one that has all of them. */
@@ -117,8 +124,8 @@ async function firstWithRoom<T>(
 }
 
 /** What the attachment has among the node's blocks. */
-export function findAllocations(holdings: readonly Holding[], attachment: Attachment): Allocation[] {
-  return holdings.flatMap(({ block, range }) =>
+export function findAllocations(blocks: readonly HeldBlock[], attachment: Attachment): Allocation[] {
+  return blocks.flatMap(({ block, range }) =>
     usedSlots(block)
       .filter(({ slot }) => isOwnedBy(slot, attachment))
       .map(({ address, slot }) => ({ address, range, block: block.cidr, slot, fresh: false })),
@@ -147,24 +154,21 @@ export interface ReleaseRequest {
  */
 export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> {
   const { attachment, allocatedUntil = Infinity } = request;
-  const what = `releasing ${attachment.containerId}/${attachment.ifname} on node '${request.node}'`;
-  return retryLostRaces(what, ipam.around, async () => {
-    const { holdings } = await readHoldings(ipam.store, request.node);
+  return submit(ipam, request.node, (draft) => {
     const now = ipam.around.now();
     const released: string[] = [];
-    const changes: Change[] = [];
-    for (const holding of holdings) {
-      let { block } = holding;
+    for (const { block } of draft.blocks) {
+      let left = block;
       for (const { address, slot } of usedSlots(block)) {
         if (!isOwnedBy(slot, attachment) || slot.allocatedAt > allocatedUntil) continue;
-        const result = releaseSlot(block, address, { ...attachment, sequence: slot.sequence }, now);
+        const result = releaseSlot(left, address, { ...attachment, sequence: slot.sequence }, now);
         if (result.outcome !== 'released') continue;
-        block = result.block;
+        left = result.block;
         released.push(formatAddress(address));
       }
-      if (block !== holding.block) changes.push(changeBlock(holding, block));
+      if (left !== block) draft.put(left);
     }
-    if (changes.length === 0) return [];
-    return (await commitAll(ipam.store, changes)) ? released : undefined;
+    // Of nothing only what is read anew is proof.
+    return Promise.resolve(draft.cached && released.length === 0 ? undefined : released);
   });
 }

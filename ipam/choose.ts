@@ -19,7 +19,7 @@ import {
   type Block,
 } from './block.ts';
 import { IpamError } from './errors.ts';
-import { changeBlock, claimBlock, type Change, type Holding } from './holdings.ts';
+import type { Claim, HeldBlock } from './holdings.ts';
 import { blockAt, isReserved, pickBlock, rangesOfFamily, usableBlockTotal, type Range } from './range.ts';
 import {
   blockKey,
@@ -29,7 +29,7 @@ import {
   readRanges,
   type RangeEntry,
 } from './records.ts';
-import { scanAll } from './store.ts';
+import { scanAll, type Entry } from './store.ts';
 
 /** The VLAN that the attachment's port is to be on, wrapped: an untagged one is `{ vlan: undefined }`. */
 export type FixedVlan = { readonly vlan: number | undefined } | undefined;
@@ -39,7 +39,7 @@ export interface Quest {
   readonly ipam: Ipam;
   readonly request: AllocationRequest;
   readonly family: Family;
-  readonly holdings: readonly Holding[];
+  readonly blocks: readonly HeldBlock[];
   readonly fixed: FixedVlan;
   /** How many attempts were lost to other writers. */
   readonly attempt: number;
@@ -48,7 +48,10 @@ export interface Quest {
 /** One family's part of the transaction. */
 export interface Step {
   readonly allocation: Allocation;
-  readonly change: Change;
+  /** The block as it is then. */
+  readonly block: Block;
+  /** Where the block is a new one. */
+  readonly claim?: Claim;
 }
 
 /**
@@ -114,18 +117,13 @@ const vlanText = (range: Range): string => (range.vlan === undefined ? 'untagged
 /** The address whose turn it is among all blocks that the node holds. */
 function takeFromHoldings(quest: Quest): Step | undefined {
   const now = quest.ipam.around.now();
-  let best: { holding: Holding; index: number; turn: number } | undefined;
-  for (const holding of quest.holdings) {
-    if (!isEligible(holding.range, quest)) continue;
-    const candidate = nextCandidate(holding.block, now, holding.range.cooldownMs);
-    if (candidate && (!best || candidate.turn < best.turn)) best = { holding, ...candidate };
+  let best: { held: HeldBlock; index: number; turn: number } | undefined;
+  for (const held of quest.blocks) {
+    if (!isEligible(held.range, quest)) continue;
+    const candidate = nextCandidate(held.block, now, held.range.cooldownMs);
+    if (candidate && (!best || candidate.turn < best.turn)) best = { held, ...candidate };
   }
-  return (
-    best &&
-    take(quest, best.holding.range, best.holding.block, best.index, (block) =>
-      changeBlock(best.holding, block),
-    )
-  );
+  return best && take(quest, best.held, best.index);
 }
 
 /** Claims a block and gives out its first address in the same transaction; undefined: others filled the range meanwhile. */
@@ -148,7 +146,7 @@ async function takeFromNewBlock(quest: Quest): Promise<Step | undefined> {
   const empty = newBlock(range, cidr, quest.request.node, around.now());
   const candidate = nextCandidate(empty, around.now(), range.cooldownMs);
   if (!candidate) throw new Error(`block ${formatCidr(cidr)} was chosen, but has no address`);
-  return take(quest, range, empty, candidate.index, (block) => claimBlock(block, chosen.entry));
+  return take(quest, { range, block: empty }, candidate.index, chosen.entry);
 }
 
 /** Just this address: from a block that the node holds, or from one that nobody has claimed. */
@@ -157,18 +155,16 @@ async function takeWished(quest: Quest, wished: WishedAddress): Promise<Step> {
   const known = await readRanges(ipam.store);
   const found = known.find(({ range }) => cidrContains(range.cidr, wished));
   const { range, entry } = checkWished(quest, wished, known, found);
-  const holding = quest.holdings.find(({ block }) => cidrContains(block.cidr, wished));
-  if (holding) {
-    checkFree(quest, wished, holding);
-    return take(quest, range, holding.block, slotIndex(holding.block, wished), (block) =>
-      changeBlock(holding, block),
-    );
+  const held = quest.blocks.find(({ block }) => cidrContains(block.cidr, wished));
+  if (held) {
+    checkFree(quest, wished, held);
+    return take(quest, held, slotIndex(held.block, wished));
   }
   const cidr = blockAt(range, wished);
   const [other] = await ipam.store.get([blockKey(range.name, cidr)]);
   if (other) throw heldElsewhere(wished, decodeBlock(other.key, other.value));
   const empty = newBlock(range, cidr, request.node, ipam.around.now());
-  return take(quest, range, empty, slotIndex(empty, wished), (block) => claimBlock(block, entry));
+  return take(quest, { range, block: empty }, slotIndex(empty, wished), entry);
 }
 
 /** @throws IpamError `not-found`, `conflict` saying why the address cannot be given */
@@ -207,7 +203,7 @@ function checkWished(
 }
 
 /** @throws IpamError `taken` */
-function checkFree({ ipam }: Quest, wished: Address, { block, range }: Holding): void {
+function checkFree({ ipam }: Quest, wished: Address, { block, range }: HeldBlock): void {
   const slot = block.slots[slotIndex(block, wished)];
   const ip = formatAddress(wished);
   if (slot?.state === 'used') {
@@ -230,16 +226,13 @@ function heldElsewhere(wished: Address, block: Block): IpamError {
   );
 }
 
-function take(
-  quest: Quest,
-  range: Range,
-  from: Block,
-  index: number,
-  changeOf: (block: Block) => Change,
-): Step {
-  const { block, slot } = takeSlot(from, index, quest.request.owner, quest.ipam.around.now());
+/** @param rangeEntry where the block is a new one */
+function take(quest: Quest, held: HeldBlock, index: number, rangeEntry?: Entry): Step {
+  const { range } = held;
+  const { block, slot } = takeSlot(held.block, index, quest.request.owner, quest.ipam.around.now());
   const address = { family: quest.family, value: block.cidr.base.value + BigInt(index) };
-  return { allocation: { address, range, block: block.cidr, slot, fresh: true }, change: changeOf(block) };
+  const allocation = { address, range, block: block.cidr, slot, fresh: true };
+  return { allocation, block, ...(rangeEntry && { claim: { block, range, rangeEntry } }) };
 }
 
 function checkRangeNames(request: AllocationRequest, known: readonly RangeEntry[]): void {
@@ -254,7 +247,7 @@ function checkRangeNames(request: AllocationRequest, known: readonly RangeEntry[
 }
 
 function exhausted(quest: Quest, known: readonly RangeEntry[]): IpamError {
-  const { ipam, request, family, holdings } = quest;
+  const { ipam, request, family, blocks } = quest;
   const name = familyName(family);
   if (known.length === 0) {
     return new IpamError('exhausted', `no ${name} address for the pod: etcd holds no range`, {
@@ -267,7 +260,7 @@ function exhausted(quest: Quest, known: readonly RangeEntry[]): IpamError {
   );
   const reasons = ranges.map((range) => whyNot(range, quest));
   const now = ipam.around.now();
-  const waits = holdings.flatMap(({ block, range }) => {
+  const waits = blocks.flatMap(({ block, range }) => {
     const wait = isEligible(range, quest) ? nextRestedMs(block, now, range.cooldownMs) : undefined;
     return wait === undefined ? [] : [wait];
   });

@@ -26,21 +26,37 @@ import {
   type NodeEntry,
 } from './records.ts';
 
-/** A block that a node holds, with its range and what a write of it must compare. */
-export interface Holding {
+/** A block that a node holds, with its range. */
+export interface HeldBlock {
   readonly block: Block;
   readonly range: Range;
+}
+
+/** As it was read: what a write of it must compare. */
+export interface Holding extends HeldBlock {
   readonly entry: Entry;
 }
 
 /** All that a node holds, as of one moment. */
 export interface NodeHoldings {
   readonly holdings: readonly Holding[];
-  /**
-   * What an allocation compares beside the block that it changes: no other block was claimed or changed meanwhile. Without it
-   * two calls for one attachment could each find room in another block, and a burst on a fresh node claim a block each.
-   */
-  readonly guards: readonly Guard[];
+  /** The ranges of its blocks, as they were read. */
+  readonly rangeEntries: readonly Entry[];
+  /** Revision of the latest change of the node's index. */
+  readonly indexRevision: string;
+}
+
+/**
+ * What a change of a node's blocks compares: the index, every block, their ranges. So no other block was claimed or changed
+ * meanwhile: without that two calls for one attachment could each find room in another block, and a burst on a fresh node
+ * claim a block each. Nor is an address of a range given out that was set to draining meanwhile.
+ */
+function guardsOf(node: string, { holdings, rangeEntries, indexRevision }: NodeHoldings): Guard[] {
+  return [
+    { kind: 'nothing-newer', prefix: nodePrefix(node), revision: indexRevision },
+    ...rangeEntries.map(unchanged),
+    ...holdings.map(({ entry }) => unchanged(entry)),
+  ];
 }
 
 /**
@@ -49,32 +65,31 @@ export interface NodeHoldings {
  * @throws IpamError `corrupt-record`, `store-…`
  */
 export async function readHoldings(store: Store, node: string): Promise<NodeHoldings> {
-  const prefix = nodePrefix(node);
-  const index = await scanAll(store, prefix);
-  const holdings = await readBlocks(
-    store,
-    node,
-    index.map((entry) => decodeNodeEntry(entry.key, entry.value)),
-  );
-  const guards: Guard[] = [{ kind: 'nothing-newer', prefix, revision: newestRevision(index) }];
-  return { holdings, guards: [...guards, ...holdings.map((holding) => unchanged(holding.entry))] };
+  const index = await scanAll(store, nodePrefix(node));
+  const indexRevision = newestRevision(index);
+  const entries = index.map((entry) => decodeNodeEntry(entry.key, entry.value));
+  return { ...(await readBlocks(store, node, entries)), indexRevision };
 }
 
-async function readBlocks(store: Store, node: string, index: readonly NodeEntry[]): Promise<Holding[]> {
-  if (index.length === 0) return [];
+async function readBlocks(
+  store: Store,
+  node: string,
+  index: readonly NodeEntry[],
+): Promise<Pick<NodeHoldings, 'holdings' | 'rangeEntries'>> {
+  if (index.length === 0) return { holdings: [], rangeEntries: [] };
   const names = [...new Set(index.map((each) => each.range))];
   const entries = await store.get([
     ...names.map(rangeKey),
     ...index.map((each) => blockKey(each.range, each.cidr)),
   ]);
+  const rangeEntries = entries.slice(0, names.length).filter((entry) => entry !== undefined);
   const ranges = new Map(
-    entries.slice(0, names.length).flatMap((entry) => {
-      if (!entry) return [];
+    rangeEntries.map((entry) => {
       const range = decodeRange(entry.key, entry.value);
-      return [[range.name, range] as const];
+      return [range.name, range] as const;
     }),
   );
-  return entries.slice(names.length).flatMap((entry) => {
+  const holdings = entries.slice(names.length).flatMap((entry) => {
     if (!entry) return [];
     const block = decodeBlock(entry.key, entry.value);
     const range = ranges.get(block.range);
@@ -82,26 +97,104 @@ async function readBlocks(store: Store, node: string, index: readonly NodeEntry[
     checkBlock(entry.key, block, range);
     return [{ block, range, entry }];
   });
+  return { holdings, rangeEntries };
 }
 
-/** What a change of one block compares and writes. Guards and writes of several go into one transaction. */
+/** What a transaction compares and writes. */
 export interface Change {
   readonly guards: readonly Guard[];
   readonly writes: readonly Write[];
 }
 
-export function changeBlock(holding: Holding, block: Block): Change {
-  return { guards: [unchanged(holding.entry)], writes: [put(holding.entry.key, encodeBlock(block))] };
+/** A block that is claimed from a range, as the range was read: not draining, not removed. */
+export interface Claim extends HeldBlock {
+  readonly rangeEntry: Entry;
 }
 
-/** Claims a block for its node: nobody has it, and the range is as it was read (not draining, not removed). */
-export function claimBlock(block: Block, rangeEntry: Entry): Change {
-  const key = blockKey(block.range, block.cidr);
-  const index = nodeKey(block.node, block.cidr);
-  return {
-    guards: [absent(key), absent(index), unchanged(rangeEntry)],
-    writes: [put(key, encodeBlock(block)), put(index, encodeNodeEntry(block))],
-  };
+/**
+ * Changes of what a node holds, worked out in memory one after the other, and written in one transaction.
+ */
+export class Draft {
+  readonly #node: string;
+  readonly #before: NodeHoldings;
+  readonly #changed = new Map<string, Block>();
+  readonly #claims = new Map<string, Claim>();
+  /** It stands on what was read earlier and not looked at since: good for a write, which compares, but not for an answer. */
+  readonly cached: boolean;
+
+  constructor(node: string, before: NodeHoldings, cached: boolean) {
+    this.#node = node;
+    this.#before = before;
+    this.cached = cached;
+  }
+
+  /** The node's blocks with the changes so far. */
+  get blocks(): readonly HeldBlock[] {
+    const held = this.#before.holdings.map(({ block, range, entry }) => ({
+      block: this.#changed.get(entry.key) ?? block,
+      range,
+    }));
+    return [...held, ...this.#claims.values()];
+  }
+
+  /** @param claim where the block is a new one */
+  put(block: Block, claim?: Claim): void {
+    const key = blockKey(block.range, block.cidr);
+    const earlier = claim ?? this.#claims.get(key);
+    if (earlier) this.#claims.set(key, { ...earlier, block });
+    else this.#changed.set(key, block);
+  }
+
+  get isEmpty(): boolean {
+    return this.#changed.size === 0 && this.#claims.size === 0;
+  }
+
+  /** What the transaction compares and writes. */
+  get change(): Change {
+    const claims = [...this.#claims];
+    const rangeGuards = new Map(claims.map(([, { rangeEntry }]) => [rangeEntry.key, unchanged(rangeEntry)]));
+    for (const { key } of this.#before.rangeEntries) rangeGuards.delete(key);
+    return {
+      guards: [
+        ...guardsOf(this.#node, this.#before),
+        ...rangeGuards.values(),
+        ...claims.flatMap(([key, { block }]) => [absent(key), absent(nodeKey(this.#node, block.cidr))]),
+      ],
+      writes: [
+        ...[...this.#changed].map(([key, block]) => put(key, encodeBlock(block))),
+        ...claims.flatMap(([key, { block }]) => [
+          put(key, encodeBlock(block)),
+          put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),
+        ]),
+      ],
+    };
+  }
+
+  /** What the node holds after the transaction, which had that revision. */
+  after(revision: string): NodeHoldings {
+    const { holdings, rangeEntries, indexRevision } = this.#before;
+    const written = (key: string, block: Block): Entry => ({ key, value: encodeBlock(block), revision });
+    const claimed = [...this.#claims].map(([key, { block, range }]) => ({
+      block,
+      range,
+      entry: written(key, block),
+    }));
+    const newRanges = new Map(
+      [...this.#claims.values()].map(({ rangeEntry }) => [rangeEntry.key, rangeEntry]),
+    );
+    for (const entry of rangeEntries) newRanges.set(entry.key, entry);
+    return {
+      holdings: [
+        ...holdings.map((holding) => {
+          const block = this.#changed.get(holding.entry.key);
+          return block ? { ...holding, block, entry: written(holding.entry.key, block) } : holding;
+        }),
+        ...claimed,
+      ],
+      rangeEntries: [...newRanges.values()],
+      indexRevision: claimed.length > 0 ? revision : indexRevision,
+    };
+  }
 }
 
 /** Gives a block back to its range: only as it was read, so not with an address that was given out meanwhile. */
@@ -110,11 +203,4 @@ export function returnBlock(block: Block, entry: Entry): Change {
     guards: [unchanged(entry)],
     writes: [del(entry.key), del(nodeKey(block.node, block.cidr))],
   };
-}
-
-export function commitAll(store: Store, changes: readonly Change[]): Promise<boolean> {
-  return store.commit(
-    changes.flatMap((change) => change.guards),
-    changes.flatMap((change) => change.writes),
-  );
 }

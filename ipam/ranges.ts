@@ -2,7 +2,7 @@ import { type Ipam } from './allocator.ts';
 import { readRanges } from './records.ts';
 import { usedSlots } from './block.ts';
 import { IpamError } from './errors.ts';
-import { commitAll, returnBlock } from './holdings.ts';
+import { returnBlock } from './holdings.ts';
 import { checkNoOverlap } from './new-range.ts';
 import { type Range } from './range.ts';
 import { blocksOfRange, decodeBlock, encodeRange, RANGES, rangeKey } from './records.ts';
@@ -96,10 +96,11 @@ async function removeDrained(ipam: Ipam, name: string): Promise<true | undefined
   const { entry } = await findRange(ipam, name);
   for (const blockEntry of await scanAll(ipam.store, blocksOfRange(name))) {
     const block = decodeBlock(blockEntry.key, blockEntry.value);
-    if (!(await commitAll(ipam.store, [returnBlock(block, blockEntry)]))) return undefined;
+    const { guards, writes } = returnBlock(block, blockEntry);
+    if ((await ipam.store.commit(guards, writes)) === undefined) return undefined;
   }
   const guards = [unchanged(entry), { kind: 'none', prefix: blocksOfRange(name) } as const];
-  return (await ipam.store.commit(guards, [del(rangeKey(name))])) || undefined;
+  return (await ipam.store.commit(guards, [del(rangeKey(name))])) === undefined ? undefined : true;
 }
 
 /** @throws IpamError `not-found`, `contention`, `store-…` */

@@ -10,8 +10,11 @@ export interface Store {
   scan(prefix: string, options?: ScanOptions): AsyncIterable<Entry[]>;
   /** How many keys lie below each prefix. Cheap: no key or value is sent. */
   count(prefixes: readonly string[]): Promise<number[]>;
-  /** Carries out all writes if all guards hold. Resolves to whether it did. */
-  commit(guards: readonly Guard[], writes: readonly Write[]): Promise<boolean>;
+  /**
+   * Carries out all writes if all guards hold.
+   * @returns the revision that the written keys have now; undefined where a guard did not hold
+   */
+  commit(guards: readonly Guard[], writes: readonly Write[]): Promise<string | undefined>;
   close(): void;
 }
 

@@ -111,12 +111,12 @@ class EtcdStore implements Store {
     return counts;
   }
 
-  async commit(guards: readonly Guard[], writes: readonly Write[]): Promise<boolean> {
+  async commit(guards: readonly Guard[], writes: readonly Write[]): Promise<string | undefined> {
     const response = await this.#txn('write', {
       compare: guards.map((guard) => this.#compare(guard)),
       success: writes.map((write) => this.#operation(write)),
     });
-    return response.succeeded;
+    return response.succeeded ? response.header.revision : undefined;
   }
 
   close(): void {

@@ -28,9 +28,9 @@ export class MemoryStore implements Store {
     return prefixes.map((prefix) => this.#below(prefix).length);
   }
 
-  async commit(guards: readonly Guard[], writes: readonly Write[]): Promise<boolean> {
+  async commit(guards: readonly Guard[], writes: readonly Write[]): Promise<string | undefined> {
     await this.before('commit');
-    if (!guards.every((guard) => this.#holds(guard))) return false;
+    if (!guards.every((guard) => this.#holds(guard))) return undefined;
     const keys = writes.map((write) => write.key);
     if (new Set(keys).size !== keys.length)
       throw new Error('etcd refuses two writes of one key in a transaction');
@@ -41,7 +41,7 @@ export class MemoryStore implements Store {
         this.entries.set(write.key, { key: write.key, value: write.value, revision: String(this.revision) });
     }
     this.after();
-    return true;
+    return String(this.revision);
   }
 
   close(): void {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { formatAddress, parseAddress, parseCidr } from '../../../ipam/address.ts';
 import { newBlock, SET_ASIDE_MS, takeSlot } from '../../../ipam/block.ts';
 import { encodeBlock } from '../../../ipam/records.ts';
-import { allocate, lookup, release, type Allocation } from '../../../ipam/allocator.ts';
+import { allocate, lookup, release, type Allocation, type Ipam } from '../../../ipam/allocator.ts';
 import { IpamError } from '../../../ipam/errors.ts';
 import { releaseAddress } from '../../../ipam/inventory.ts';
 import { addRange, removeRange, setRangeState } from '../../../ipam/ranges.ts';
@@ -284,6 +284,101 @@ suite('an address that a stranger uses', () => {
   });
 });
 
+suite('a process that lives on', () => {
+  const count = (world: World): Map<string, number> => {
+    const requests = new Map<string, number>();
+    world.store.before = (request) => {
+      requests.set(request, (requests.get(request) ?? 0) + 1);
+      return Promise.resolve();
+    };
+    return requests;
+  };
+  const ask = (ipam: Ipam, id: string): Promise<Allocation[]> =>
+    allocate(ipam, { node: 'n', owner: owner(id), families: [4] });
+
+  test('knows its blocks: an allocation is one write, a release too', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.20.0.0/22'));
+    const agent = world.agent();
+    await ask(agent, 'first');
+    const requests = count(world);
+    for (let i = 0; i < 5; i++) await ask(agent, `c${i}`);
+    await release(agent, { node: 'n', attachment: { containerId: 'c0', ifname: 'eth0' } });
+    assert.deepEqual([...requests], [['commit', 6]]);
+    assert.deepEqual(world.problems(), []);
+  });
+
+  test('gathers concurrent callers: 50 at once are a few writes, each with an address of its own', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.20.0.0/22'));
+    const agent = world.agent();
+    const requests = count(world);
+    const given = await Promise.all(Array.from({ length: 50 }, (_, i) => ask(agent, `c${i}`)));
+    assert.equal(new Set(given.flatMap(ips)).size, 50);
+    assert.equal(world.blocks().length, 4);
+    assert.ok((requests.get('commit') ?? 0) <= 3, JSON.stringify([...requests]));
+    assert.deepEqual(world.problems(), []);
+  });
+
+  test('one of a batch that cannot have what it wishes fails alone', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.20.0.0/28', { name: 'blue', gateway: '10.20.0.1' }));
+    const agent = world.agent();
+    const wished = allocate(agent, {
+      node: 'n',
+      owner: owner('w'),
+      families: [4],
+      wished: [parseAddress('10.20.0.1')],
+    });
+    const results = await Promise.allSettled([ask(agent, 'a'), wished, ask(agent, 'b')]);
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'fulfilled'],
+    );
+    const late = await Promise.allSettled(Array.from({ length: 15 }, (_, i) => ask(agent, `c${i}`)));
+    assert.equal(late.filter(({ status }) => status === 'fulfilled').length, 11);
+    assert.deepEqual(world.problems(), []);
+  });
+
+  test('notices what others did: an address released behind its back is not its answer', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.20.0.0/28', { cooldownMs: 0 }));
+    const agent = world.agent();
+    const [first] = await ask(agent, 'a');
+    assert.ok(first);
+    await release(world.ipam, { node: 'n', attachment: { containerId: 'a', ifname: 'eth0' } });
+    await allocate(world.ipam, { node: 'n', owner: owner('b'), families: [4], wished: [first.address] });
+    const [again] = await ask(agent, 'a');
+    assert.notDeepEqual(again?.address, first.address);
+    assert.deepEqual(await lookup(agent, 'n', { containerId: 'gone', ifname: 'eth0' }), []);
+    assert.deepEqual(world.problems(), []);
+  });
+
+  test('a range that is set to draining meanwhile gives nothing more', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.20.0.0/22', { name: 'blue' }));
+    const agent = world.agent();
+    await ask(agent, 'a');
+    await setRangeState(world.ipam, 'blue', 'draining');
+    await assert.rejects(ask(agent, 'b'), { code: 'exhausted', message: /blue \(draining\)/ });
+  });
+
+  test('who has waited in the queue past its time is told so', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.20.0.0/22'));
+    const agent = world.agent();
+    world.store.before = () => {
+      world.now += 6_000;
+      return Promise.resolve();
+    };
+    const results = await Promise.allSettled([ask(agent, 'a'), ...[1, 2].map((i) => ask(agent, `late${i}`))]);
+    assert.deepEqual(
+      results.map((each) => (each.status === 'rejected' ? (each.reason as IpamError).code : 'given')),
+      ['given', 'store-unreachable', 'store-unreachable'],
+    );
+  });
+});
+
 suite('releasing', () => {
   test('what is gone is released already', async () => {
     const world = new World();
@@ -408,7 +503,7 @@ suite('races', () => {
     let commits = 0;
     world.store.commit = () => {
       commits++;
-      return Promise.resolve(false);
+      return Promise.resolve(undefined);
     };
     await assert.rejects(give(world, 'n', 'a'), { code: 'contention' });
     assert.equal(commits, MAX_ATTEMPTS);
@@ -454,16 +549,21 @@ suite('races', () => {
 
   /** Each attachment is one node's: a container ID is never on two. */
   const carryOut = async (
-    world: World,
     each: Step,
     given: { id: string; addresses: string[] }[],
+    ipam: Ipam,
   ): Promise<void> => {
-    const { ipam } = world;
     switch (each.kind) {
       case 'give':
         given.push({
           id: `${each.node}-${each.id}`,
-          addresses: ips(await give(world, each.node, `${each.node}-${each.id}`, each.families)),
+          addresses: ips(
+            await allocate(ipam, {
+              node: each.node,
+              owner: owner(`${each.node}-${each.id}`),
+              families: each.families,
+            }),
+          ),
         });
         return;
       case 'release':
@@ -489,8 +589,9 @@ suite('races', () => {
       fc.asyncProperty(
         fc.scheduler(),
         fc.array(step, { minLength: 2, maxLength: 24 }),
+        fc.array(fc.nat(2), { minLength: 24, maxLength: 24 }),
         fc.integer({ min: 1, max: 10_000 }),
-        async (scheduler, steps, seed) => {
+        async (scheduler, steps, callers, seed) => {
           const world = new World(seed);
           const given: { id: string; addresses: string[] }[] = [];
           await addRange(world.ipam, range('10.1.0.0/27', { name: 'r1', blockSize: 8, cooldownMs: 0 }));
@@ -506,8 +607,10 @@ suite('races', () => {
             }
           }
           world.store.before = (request) => scheduler.schedule(Promise.resolve(), request);
-          const running = steps.map((each) =>
-            carryOut(world, each, given).catch((error: unknown) => {
+          // Two agents, which remember and gather, and the plugin by itself, which does neither: all on the same nodes.
+          const processes = [world.ipam, world.agent(), world.agent()];
+          const running = steps.map((each, i) =>
+            carryOut(each, given, processes[callers[i] ?? 0] ?? world.ipam).catch((error: unknown) => {
               // Full, draining, in use or gone ranges are answers; anything else is a fault.
               const expected = ['exhausted', 'in-use', 'not-found', 'conflict'];
               if (!(error instanceof IpamError && expected.includes(error.code))) throw error;

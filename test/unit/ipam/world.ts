@@ -1,6 +1,7 @@
 import type { Ipam } from '../../../ipam/allocator.ts';
 import { formatAddress, formatCidr, parseAddress, parseCidr, parseSpan } from '../../../ipam/address.ts';
 import { usedSlots, validateBlock, type Block, type Owner } from '../../../ipam/block.ts';
+import { OrderQueue } from '../../../ipam/orders.ts';
 import { makeRange } from '../../../ipam/new-range.ts';
 import { type Range } from '../../../ipam/range.ts';
 import { BLOCKS, decodeBlock, decodeRange, NODES, RANGES } from '../../../ipam/records.ts';
@@ -26,6 +27,12 @@ export class World {
     this.#state ^= this.#state >>> 17;
     this.#state ^= this.#state << 5;
     return (this.#state >>> 0) / 2 ** 32;
+  }
+
+  /** IPAM of a process that lives on and serves many: what an agent has. */
+  agent(): Ipam {
+    const ipam = { ...this.ipam, cache: new Map() };
+    return { ...ipam, queue: new OrderQueue(ipam, 5_000) };
   }
 
   blocks(): Block[] {
