@@ -188,6 +188,7 @@ function announceRest(call: Call, parts: Parts, plan: Plan): void {
 /** @param routes that the interface has: those that another one of the pod leads to are not its own */
 function resultOf(call: Call, plan: Plan, hostMac: string, routes: readonly CniRoute[]): CniResult {
   const { grant, veth } = plan;
+  const dns = grant.dns ?? call.config.dns;
   return extendResult(call.config.prevResult, {
     interfaces: [
       { name: veth.hostName, mac: hostMac, mtu: veth.mtu, sandbox: '' },
@@ -195,7 +196,7 @@ function resultOf(call: Call, plan: Plan, hostMac: string, routes: readonly CniR
     ],
     ips: grant.ips.map((ip) => ({ ...ip, interface: 1 })),
     routes,
-    ...(grant.dns !== undefined && { dns: grant.dns }),
+    ...(dns !== undefined && { dns }),
   });
 }
 

@@ -90,7 +90,8 @@ async function checkAddresses(call: Call, parts: Parts, previous: CniResult): Pr
     ...portDifferences(ports, {
       bridge: call.settings.bridge,
       name: hostLinkName(call.request),
-      tag: call.config.vlan ?? vlan,
+      // Without its allocation nobody knows the VLAN: that it is gone has been told.
+      tag: call.config.vlan ?? (problems.length > 0 ? ports[0]?.tag : vlan),
       trunks: call.config.trunks,
       externalIds: { ...call.config.externalIds, ...owner },
     }),

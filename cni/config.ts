@@ -19,7 +19,7 @@ import {
 import { CniError } from './errors.ts';
 import { OUR_EXTERNAL_IDS } from './identity.ts';
 import { IF_RESULT, type CniResult } from './result.ts';
-import type { Environment } from './request.ts';
+import type { Environment, Verb } from './request.ts';
 import { checkVersion, type CniVersion } from './version.ts';
 
 /** Type of our IPAM: served in this process where `cellnet` is the main plugin. */
@@ -141,7 +141,7 @@ const specKeys = {
   capabilities: v.optional(v.record(v.string(), v.boolean())),
   runtimeConfig: v.optional(v.unknown()),
   prevResult: v.optional(v.unknown()),
-  dns: v.optional(v.unknown()),
+  dns: v.optional(v.looseObject({})),
   disableCheck: v.optional(v.boolean()),
   disableGC: v.optional(v.boolean()),
 };
@@ -173,6 +173,8 @@ export interface NetworkConfig {
   /** Undefined: addresses are used unasked. */
   readonly addressProbe: AddressProbe | undefined;
   readonly agent: string | false | undefined;
+  /** Handed on to the runtime, where IPAM says nothing of it. */
+  readonly dns: object | undefined;
   /** Our own IPAM's section, where it is ours. */
   readonly ourIpam: OurIpam | undefined;
   /** Type of the IPAM plugin; undefined where the section is absent. */
@@ -182,12 +184,50 @@ export interface NetworkConfig {
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
+/** A configuration, and what of it was left out because it is wrong: only a DEL goes on then. */
+export interface ReadConfig {
+  readonly config: NetworkConfig;
+  readonly complaint: CniError | undefined;
+}
+
 /**
- * Reads the configuration of a call.
+ * Reads the configuration of a call. DEL must end a pod also when a key has become wrong since its ADD, which then counts as absent.
  * @throws CniError 6 where it is no JSON object, 1 for the version, 7 naming key, value and what was expected
  */
-export function parseNetworkConfig(stdin: string, plugin: 'cellnet' | 'cellnet-ipam'): NetworkConfig {
+export function readNetworkConfig(stdin: string, plugin: 'cellnet' | 'cellnet-ipam', verb: Verb): ReadConfig {
   const raw = parseObject(stdin);
+  try {
+    return { config: parseNetworkConfig(raw, plugin), complaint: undefined };
+  } catch (error) {
+    if (verb !== 'DEL' || !(error instanceof CniError) || error.kind !== 'invalid-config') throw error;
+    return { config: parseNetworkConfig(withoutWrongKeys(raw), plugin), complaint: error };
+  }
+}
+
+/** The keys that are right by themselves, of `ipam` at least its type; without `prevResult`, which no DEL of ours needs. */
+function withoutWrongKeys(raw: Record<string, unknown>): Record<string, unknown> {
+  const right = keepRight(mainSchema.entries, { ...raw, prevResult: undefined });
+  const ipam = right['ipam'];
+  if (typeof ipam !== 'object' || ipam === null || decodeValue(ourIpam, ipam).ok) return right;
+  return { ...right, ipam: keepRight(ourIpam.entries, ipam) };
+}
+
+function keepRight(
+  entries: Readonly<Record<string, v.GenericSchema>>,
+  values: object,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(values).filter(([key, value]) => {
+      const schema = Object.hasOwn(entries, key) ? entries[key] : undefined;
+      return schema !== undefined && decodeValue(schema, value).ok;
+    }),
+  );
+}
+
+function parseNetworkConfig(
+  raw: Readonly<Record<string, unknown>>,
+  plugin: 'cellnet' | 'cellnet-ipam',
+): NetworkConfig {
   const cniVersion = checkVersion(raw['cniVersion']);
   // Keys with a domain, such as `cni.dev/valid-attachments`, are the runtime's.
   const ours = Object.fromEntries(Object.entries(raw).filter(([key]) => !key.includes('/')));
@@ -209,6 +249,7 @@ export function parseNetworkConfig(stdin: string, plugin: 'cellnet' | 'cellnet-i
     agent: config.agent,
     ourIpam: ipam?.type === OUR_IPAM ? decode(ourIpam, ipam, 'ipam.') : undefined,
     ipamType: ipam?.type,
+    dns: config.dns,
     prevResult:
       raw['prevResult'] === undefined ? undefined : decode(IF_RESULT, raw['prevResult'], 'prevResult.'),
     raw,
@@ -325,8 +366,18 @@ export function resolveSettings(
     ovsdb: merged.ovsdb ?? DEFAULT_OVSDB,
     ovsdbTls: merged.ovsdbTls ?? {},
     agent: merged.agent ?? DEFAULT_AGENT,
-    stateDir: env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR,
+    stateDir: stateDirOf(env),
   };
+}
+
+/** @throws CniError 4 for a relative path: each process would look somewhere else */
+function stateDirOf(env: Environment): string {
+  const dir = env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR;
+  if (dir.startsWith('/')) return dir;
+  throw new CniError(
+    'invalid-environment',
+    `CELLNET_STATE_DIR is ${shorten(dir)}: expected an absolute path`,
+  );
 }
 
 /** Families of the addresses that an attachment gets; IPv4 where the configuration says nothing. */

@@ -2,7 +2,7 @@ import { parseSharedConfig, type PartialSettings } from '../ipam/settings.ts';
 import { add } from './add.ts';
 import type { Call } from './call.ts';
 import { check } from './check.ts';
-import { parseNetworkConfig, parseObject, resolveSettings } from './config.ts';
+import { parseObject, readNetworkConfig, resolveSettings } from './config.ts';
 import { del } from './del.ts';
 import { CniError, toCniError } from './errors.ts';
 import { gc } from './gc.ts';
@@ -25,7 +25,7 @@ export interface Input {
 }
 
 export interface Output {
-  /** One JSON object, or nothing. */
+  /** One JSON object on a line, or nothing. */
   readonly stdout: string;
   readonly exitCode: 0 | 1;
 }
@@ -62,23 +62,32 @@ const VERBS_OF: Readonly<
 /** One call of a plugin, as a function: never throws, and touches nothing but its parts. */
 export async function dispatch(plugin: Plugin, input: Input, parts: () => Promise<Parts>): Promise<Output> {
   try {
-    if (parseVerb(input.env) === 'VERSION') return { stdout: versionReply(input.stdin), exitCode: 0 };
+    if (parseVerb(input.env) === 'VERSION') return { stdout: `${versionReply(input.stdin)}\n`, exitCode: 0 };
     const result = await serve(plugin, input, await parts());
-    return { stdout: result, exitCode: 0 };
+    return { stdout: result && `${result}\n`, exitCode: 0 };
   } catch (error) {
-    return { stdout: errorReply(input.stdin, toCniError(error)), exitCode: 1 };
+    return { stdout: `${errorReply(input.stdin, toCniError(error))}\n`, exitCode: 1 };
   }
 }
 
 async function serve(plugin: Plugin, input: Input, parts: Parts): Promise<string> {
   const request = parseRequest(input.env);
-  const config = parseNetworkConfig(input.stdin, plugin);
+  const { config, complaint } = readNetworkConfig(input.stdin, plugin, request.verb);
   checkVerbIn(request.verb, config.cniVersion);
   const file = input.sharedConfig
     ? parseSharedConfig(input.sharedConfig.content, input.sharedConfig.file)
     : {};
   const stateDir = resolveSettings(config, input.env, file, parts.hostname).stateDir;
   const recorded = request.verb === 'DEL' ? recordedSettings(parts, stateDir, request) : {};
+  if (complaint) {
+    const { containerId, ifname } = request;
+    parts.log.warn('the configuration is wrong: DEL goes on without that key', {
+      containerId,
+      ifname,
+      reason: complaint.message,
+      recorded: recorded.settings !== undefined,
+    });
+  }
   const settings = resolveSettings(config, input.env, file, parts.hostname, recorded.settings);
   const call: Call = {
     request,

@@ -2,6 +2,7 @@ import type { Address } from '../ipam/address.ts';
 import { formatAddress } from '../ipam/address.ts';
 import type { Call } from './call.ts';
 import { DEFAULT_MTU } from './config.ts';
+import { CniError } from './errors.ts';
 import { addressesOf, resolveRoutes, type Grant } from './grant.ts';
 import { hostLinkName, linkAlias, macOf, portExternalIds } from './identity.ts';
 import { wishedMac } from './wishes.ts';
@@ -16,6 +17,17 @@ export interface Plan {
   readonly pod: PodInterfaceSpec;
 }
 
+/** @throws CniError 7 for a configured MTU that the bridge's uplink cannot carry: large packets would be lost */
+function mtuOf({ config, settings }: Call, { uplinkMtu }: BridgeInfo): number {
+  const { mtu = uplinkMtu ?? DEFAULT_MTU } = config;
+  if (uplinkMtu === undefined || mtu <= uplinkMtu) return mtu;
+  throw new CniError(
+    'invalid-config',
+    `network configuration: key 'mtu' is ${mtu}: expected at most ${uplinkMtu}, the MTU of the uplink of bridge '${settings.bridge}'`,
+    'Raise the MTU of the uplink and of the switch, or leave the key out.',
+  );
+}
+
 /** Pure: the same call, grant and bridge make the same plan. */
 export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
   const { request, config, settings } = call;
@@ -26,7 +38,7 @@ export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
     alias: linkAlias(request),
     podName: request.ifname,
     mac: wishedMac(call) ?? macOf(addresses),
-    mtu: config.mtu ?? bridge.uplinkMtu ?? DEFAULT_MTU,
+    mtu: mtuOf(call, bridge),
   };
   return {
     grant,

@@ -103,9 +103,11 @@ export function commonVlans(
   );
   if (decided.length > 0) return decided;
   if (common.length > 0) return common;
-  const known = ranges.map(
-    (range) => `${range.name} (${familyName(range.cidr.base.family)}, ${vlanText(range)}, ${range.state})`,
-  );
+  const known = ranges.map((range) => {
+    const listed = request.ranges?.includes(range.name) ?? true;
+    const about = [familyName(range.cidr.base.family), vlanText(range), range.state];
+    return `${range.name} (${[...about, ...(listed ? [] : ['not in ipam.ranges'])].join(', ')})`;
+  });
   throw new IpamError(
     'exhausted',
     `no VLAN has an active range of ${families.map(familyName).join(' and of ')} for this network: ${known.join(', ') || 'etcd holds no range'}`,

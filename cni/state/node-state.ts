@@ -9,7 +9,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import type { Attachment } from '../../ipam/block.ts';
 import { decodeValue } from '../../ipam/decode.ts';
@@ -137,7 +137,7 @@ function writeRecord(folder: string, file: string, record: object, durable: bool
   const path = join(folder, file);
   const beside = `${path}.${process.pid}.tmp`;
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    ensureFolder(folder);
     const fd = openSync(beside, 'w', 0o600);
     try {
       writeSync(fd, JSON.stringify(record));
@@ -153,6 +153,25 @@ function writeRecord(folder: string, file: string, record: object, durable: bool
   }
 }
 
+function mkdirUnlessThere(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error;
+  }
+}
+
+/** Node's own recursive mkdir never ends where a parent cannot be made, as below /proc. */
+function ensureFolder(folder: string): void {
+  try {
+    mkdirUnlessThere(folder);
+  } catch (error) {
+    if (!isAbsent(error) || dirname(folder) === folder) throw error;
+    ensureFolder(dirname(folder));
+    mkdirUnlessThere(folder);
+  }
+}
+
 function syncFolder(folder: string): void {
   const fd = openSync(folder, 'r');
   try {
@@ -162,15 +181,16 @@ function syncFolder(folder: string): void {
   }
 }
 
-const isAbsent = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && error.code === 'ENOENT';
+const hasCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code;
+const isAbsent = (error: unknown): boolean => hasCode(error, 'ENOENT');
 
 function ioFailure(what: string, cause: unknown): CniError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new CniError(
     'io-failure',
     `${what}: ${reason}`,
-    'Check that the state folder is writable and has room.',
+    'Check that the state folder (/var/lib/cellnet, or CELLNET_STATE_DIR) can be written and has room.',
     { cause },
   );
 }

@@ -2,6 +2,7 @@
  * `npm run demo`: the main job on real parts. Two simulated nodes (a network namespace with an Open vSwitch each), a
  * switch, a VLAN with its gateway, etcd, and a small server that plays the Kubernetes API. Nothing is left behind.
  */
+import { readdirSync } from 'node:fs';
 import { startCapture } from '../support/capture.ts';
 import { startFabric, type Fabric } from '../support/fabric.ts';
 import { newScope, type Scope } from '../support/netns.ts';
@@ -202,6 +203,17 @@ async function remove(world: World, pods: readonly AddedPod[]): Promise<void> {
     }
     const ports = await world.a.ovs.vsctl('list-ports', 'br-cell');
     expect(ports.trim() === 'uplink0', `bridge br-cell has ${ports}: expected only uplink0`);
+    const pending = readdirSync(world.a.stateDir, { recursive: true, encoding: 'utf8' });
+    expect(
+      pending.every((file) => !file.endsWith('.json')),
+      `node-a still has records: ${pending.join(', ')}`,
+    );
+    const { stdout } = await world.fabric.cnictl('ip', 'list', '-o', 'json');
+    const used = (JSON.parse(stdout) as { ip: string; state: string }[]).filter(
+      ({ state }) => state === 'used',
+    );
+    for (const { ip } of pods.slice(0, 2))
+      expect(!used.some((each) => each.ip === ip), `etcd still has ${ip} in use`);
   });
   await step('the state of it all', () => cnictl(world, 0, 'status'));
 }

@@ -169,7 +169,7 @@ export const startEtcd = async (options: EtcdOptions = {}): Promise<Etcd> => {
       const answer: unknown = JSON.parse(await ctl('get', '--prefix', prefix, '--keys-only', '-w', 'json'));
       return typeof answer === 'object' && answer !== null && 'count' in answer ? Number(answer.count) : 0;
     },
-    pause: () => daemon.signal('SIGSTOP'),
+    pause: () => daemon.pause(),
     resume: () => daemon.signal('SIGCONT'),
     kill: () => daemon.stop(0),
     restart: async () => {

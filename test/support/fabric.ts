@@ -52,6 +52,8 @@ export interface FabricOptions {
 }
 
 const MANAGEMENT = '172.30.0';
+/** Fixed: else the bridge takes the lowest of its ports, and nodes that have learnt it are cut off when another comes or goes. */
+const MANAGEMENT_MAC = '02:00:00:1e:00:01';
 
 const etcdEnv = (etcd: Etcd): Record<string, string> => ({
   CELLNET_ETCD_ENDPOINTS: etcd.endpoints.join(','),
@@ -62,7 +64,7 @@ const etcdEnv = (etcd: Etcd): Record<string, string> => ({
 
 const makeManagementNetwork = async (ns: Namespace): Promise<void> => {
   await setSysctl(ns.name, 'net/ipv4/ip_forward', 0);
-  await ns.exec('ip', 'link', 'add', 'mgmt', 'type', 'bridge');
+  await ns.exec('ip', 'link', 'add', 'mgmt', 'address', MANAGEMENT_MAC, 'type', 'bridge');
   await ns.exec('ip', 'address', 'add', `${MANAGEMENT}.1/24`, 'dev', 'mgmt');
   await ns.exec('ip', 'link', 'set', 'mgmt', 'up');
 };

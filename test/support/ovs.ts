@@ -82,7 +82,7 @@ export const startOvs = async ({ netns, dir, remotes = [], databaseArgs = [] }: 
     remote,
     vsctl,
     appctl: (...args) => must('ovs-appctl', ['-t', vswitchdCtl, '-T', '10', ...args], { env }),
-    pauseVswitchd: () => daemons.vswitchd?.signal('SIGSTOP'),
+    pauseVswitchd: () => daemons.vswitchd?.pause(),
     resumeVswitchd: () => daemons.vswitchd?.signal('SIGCONT'),
     killDatabase: async () => {
       daemons.database?.signal('SIGKILL');

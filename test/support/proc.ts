@@ -1,5 +1,6 @@
 /** Starts programs with a deadline each, so that no test can wait for ever, and none outlives the test process. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 
 export interface RunOptions {
   /** Default 20,000. The process group is killed at the deadline, and `run` rejects with ProcTimeoutError. */
@@ -115,6 +116,8 @@ export interface Daemon {
   /** Resolves when the program has ended. */
   readonly ended: Promise<number | null>;
   signal(signal: NodeJS.Signals): void;
+  /** SIGSTOP; when it returns, every thread stands still. SIGCONT lets it go on. */
+  pause(): void;
   /** SIGTERM, then SIGKILL after `graceMs` (default 3,000); resolves when it is gone. Again: does nothing. */
   stop(graceMs?: number): Promise<void>;
 }
@@ -153,6 +156,11 @@ export const startDaemon = async (
     },
     ended,
     signal: (signal) => void child.kill(signal),
+    pause: () => {
+      child.kill('SIGSTOP');
+      const deadline = Date.now() + 1_000;
+      while (child.pid !== undefined && !isStopped(child.pid) && Date.now() < deadline);
+    },
     stop: async (graceMs = 3_000) => {
       if (!state.running) return;
       child.kill('SIGTERM');
@@ -175,6 +183,12 @@ export const startDaemon = async (
   }
   return daemon;
 };
+
+/** State T (stopped) of every thread: proc_pid_stat(5). */
+const isStopped = (pid: number): boolean =>
+  readdirSync(`/proc/${pid}/task`).every((task) =>
+    /^\d+ \(.*\) T/s.test(readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8')),
+  );
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -127,6 +127,47 @@ suite('DEL', () => {
   });
 });
 
+suite('a configuration that is wrong by the time of DEL', () => {
+  const wrong: [what: string, changes: object][] = [
+    ['an unknown key', { bridg: 'x' }],
+    ['a value', { mtu: 10, trunk: 'all' }],
+    ['a key of ipam', { ipam: { type: 'cellnet-ipam', etdc: {}, ranges: 5 } }],
+    ['prevResult', { prevResult: { ips: 'none' } }],
+  ];
+  for (const [what, changes] of wrong) {
+    for (const plugin of ['cellnet', 'cellnet-ipam'] as const) {
+      test(`in ${what}: ${plugin} ends the pod all the same, and an ADD with it is refused`, async () => {
+        await call({}, {}, plugin);
+        assert.equal(fake.world.given().size, 1);
+        assert.deepEqual(await call({ CNI_COMMAND: 'DEL' }, changes, plugin), { stdout: '', exitCode: 0 });
+        assert.equal(fake.world.given().size, 0);
+        assert.deepEqual(files(), []);
+        if (plugin === 'cellnet') assert.equal(reply(await call({}, changes, plugin)).code, 7);
+      });
+    }
+  }
+
+  test('what tells nothing at all is refused: no JSON, no name', async () => {
+    assert.equal(reply(await call({ CNI_COMMAND: 'DEL' }, '{')).code, 6);
+    assert.equal(reply(await call({ CNI_COMMAND: 'DEL' }, { name: '../x' })).code, 7);
+  });
+});
+
+test('an MTU that the uplink cannot carry is refused, and nothing is kept', async () => {
+  const { code, msg } = reply(await call({}, { mtu: 9001 }));
+  assert.equal(code, 7);
+  assert.match(
+    msg ?? '',
+    /key 'mtu' is 9001: expected at most 9000, the MTU of the uplink of bridge 'br-cell'/,
+  );
+  assert.equal(fake.world.given().size, 0);
+});
+
+test('dns of the configuration is handed on', async () => {
+  const dns = { nameservers: ['10.20.0.2'], search: ['cell'] };
+  assert.deepEqual(reply(await call({}, { dns })).dns, dns);
+});
+
 suite('delegates', () => {
   const other = { ipam: { type: 'host-local' } };
   test('a failed ADD is followed by their DEL', async () => {

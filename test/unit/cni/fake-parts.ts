@@ -109,6 +109,7 @@ export interface Reply {
   interfaces?: { name: string; mtu?: number; mac?: string }[];
   ips?: { address: string; interface?: number }[];
   routes?: { dst: string; gw?: string }[];
+  dns?: object;
 }
 
 export const reply = (output: Output): Reply => JSON.parse(output.stdout) as Reply;

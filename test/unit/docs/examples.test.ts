@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { parseNetworkConfig } from '../../../cni/config.ts';
+import { readNetworkConfig } from '../../../cni/config.ts';
 import { parseSharedConfig } from '../../../ipam/settings.ts';
 
 const docs = join(import.meta.dirname, '../../../docs');
@@ -15,7 +15,7 @@ test('the example configurations are accepted', () => {
     plugins: { type: string }[];
   };
   const ours = plugins.find((plugin) => plugin.type === 'cellnet');
-  const config = parseNetworkConfig(JSON.stringify({ cniVersion, name, ...ours }), 'cellnet');
+  const config = readNetworkConfig(JSON.stringify({ cniVersion, name, ...ours }), 'cellnet', 'ADD').config;
   assert.equal(config.bridge, 'br-cell');
   assert.equal(parseSharedConfig(read('examples/config.json'), 'config.json').etcd?.endpoints?.length, 3);
 });
@@ -26,5 +26,5 @@ test('the network configurations in the README are accepted', () => {
   ];
   assert.equal(blocks.length, 1);
   const { plugins, ...list } = JSON.parse(blocks[0]?.[0] ?? '') as { plugins: object[] };
-  for (const plugin of plugins) parseNetworkConfig(JSON.stringify({ ...list, ...plugin }), 'cellnet');
+  for (const plugin of plugins) readNetworkConfig(JSON.stringify({ ...list, ...plugin }), 'cellnet', 'ADD');
 });
