@@ -4,12 +4,14 @@
  *
  *     dist/lib/NAME.js            one bundle each, with a source map beside it (used by `node --enable-source-maps`)
  *     dist/lib/native/*.node      native addons, named by package and architecture
- *     dist/bin/NAME               executables; Node resolves symlinks before it runs them, so `../lib` is right
+ *     dist/bin/NAME               executables; symlinks are resolved, so `../lib` is right
+ *     dist/libexec/NAME           the Node plugin, where dist/bin/NAME is the launcher that hands its call to the agent
  *
  * Three packages load files beside themselves at run time, which a bundle has not; a plugin each rewrites that:
  * netlink (node-gyp-build), koffi (its own search), etcd3 (parses .proto files at every start).
  */
 import { build } from 'esbuild';
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -31,10 +33,14 @@ const DIST = join(ROOT, 'dist');
 /** Built aside and swapped in when whole, so that a plugin run meanwhile finds the old programs or the new. */
 const FRESH = join(ROOT, `dist.${process.pid}`);
 
-/** bin: whether people and runtimes start it by name; the others are started by our own programs. */
+/**
+ * bin: whether people and runtimes start it by name; the others are started by our own programs. launched: by the
+ * launcher, where there is a compiler for it.
+ */
 const PROGRAMS = [
-  { name: 'cellnet', entry: 'cni/main.ts', bin: true },
-  { name: 'cellnet-ipam', entry: 'cni/ipam-main.ts', bin: true },
+  { name: 'cellnet', entry: 'cni/main.ts', bin: true, launched: true },
+  { name: 'cellnet-ipam', entry: 'cni/ipam-main.ts', bin: true, launched: true },
+  { name: 'cellnetd', entry: 'cni/agent-main.ts', bin: true },
   { name: 'cellnet-announce', entry: 'cni/announce-main.ts', bin: false },
   { name: 'cnictl', entry: 'cnictl/main.ts', bin: true },
 ];
@@ -279,9 +285,35 @@ const requireInLib = require('node:module').createRequire(filename);
 script.runInThisContext()(exports, requireInLib, module, filename, require('node:path').dirname(filename));
 `;
 
-const writeExecutable = ({ name }) => {
-  const file = join(FRESH, 'bin', name);
-  mkdirSync(dirname(file), { recursive: true });
+/**
+ * What the runtime executes while an agent runs: a small static program (cni/launcher/). Without a C compiler the Node
+ * plugin itself is what is executed, which asks the agent too, but takes as long to start as Node does.
+ */
+const compileLauncher = (name) => {
+  const hardened = [
+    '-O2',
+    '-D_FORTIFY_SOURCE=2',
+    '-fstack-protector-strong',
+    '-static-pie',
+    '-Wl,-z,relro,-z,now',
+    '-s',
+  ];
+  const source = join(ROOT, 'cni/launcher/launcher.c');
+  const { status, error, stderr } = spawnSync(
+    process.env.CC ?? 'cc',
+    ['-Wall', '-Wextra', ...hardened, `-DPLUGIN="${name}"`, '-o', join(FRESH, 'bin', name), source],
+    { encoding: 'utf8' },
+  );
+  if (status === 0) return true;
+  console.error(`no launcher for ${name}: ${error?.code === 'ENOENT' ? 'there is no C compiler' : stderr}`);
+  return false;
+};
+
+const writeExecutable = ({ name, launched }) => {
+  mkdirSync(join(FRESH, 'bin'), { recursive: true });
+  mkdirSync(join(FRESH, 'libexec'), { recursive: true });
+  const folder = launched && compileLauncher(name) ? 'libexec' : 'bin';
+  const file = join(FRESH, folder, name);
   writeFileSync(file, launcher(name));
   chmodSync(file, 0o755);
   const bundleFile = join(FRESH, 'lib', `${name}.js`);

@@ -3,7 +3,7 @@ import type { Call } from './call.ts';
 import { compare } from './differences.ts';
 import { OUR_IPAM } from './config.ts';
 import { CniError } from './errors.ts';
-import { grantAddresses, setAside } from './ipam.ts';
+import { grantAddresses, putOff, setAside } from './ipam.ts';
 import type { BridgeInfo, Kernel, Namespace, Parts } from './parts.ts';
 import { finishOwnPending, finishPending } from './pending.ts';
 import { makePlan, type Plan } from './plan.ts';
@@ -29,10 +29,21 @@ export async function add(call: Call, parts: Parts): Promise<CniResult> {
   try {
     return await attach(call, parts, kernel, namespace, undo);
   } catch (error) {
-    await undo.revert();
+    if (!(await undo.revert())) leaveForLater(call, parts);
     throw error;
   } finally {
     namespace.close();
+  }
+}
+
+/** What could not be undone now is torn down by a later call. */
+function leaveForLater(call: Call, parts: Parts): void {
+  try {
+    putOff(call, parts, true);
+  } catch (error) {
+    const { containerId, ifname } = call.request;
+    const reason = error instanceof Error ? error.message : String(error);
+    parts.log.error('what could not be undone cannot be put off either', { containerId, ifname, reason });
   }
 }
 

@@ -204,10 +204,13 @@ export function readNetworkConfig(stdin: string, plugin: 'cellnet' | 'cellnet-ip
   }
 }
 
+/** Network of a DEL whose configuration has no usable name: it goes by container and interface. */
+const NAMELESS = 'unknown';
+
 /** The keys that are right by themselves, of `ipam` at least its type; without `prevResult`, which no DEL of ours needs. */
 function withoutWrongKeys(raw: Record<string, unknown>): Record<string, unknown> {
-  const right = keepRight(mainSchema.entries, { ...raw, prevResult: undefined });
-  const ipam = right['ipam'];
+  const right = { name: NAMELESS, ...keepRight(mainSchema.entries, { ...raw, prevResult: undefined }) };
+  const { ipam } = right as { readonly ipam?: unknown };
   if (typeof ipam !== 'object' || ipam === null || decodeValue(ourIpam, ipam).ok) return right;
   return { ...right, ipam: keepRight(ourIpam.entries, ipam) };
 }
@@ -371,7 +374,7 @@ export function resolveSettings(
 }
 
 /** @throws CniError 4 for a relative path: each process would look somewhere else */
-function stateDirOf(env: Environment): string {
+export function stateDirOf(env: Environment): string {
   const dir = env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR;
   if (dir.startsWith('/')) return dir;
   throw new CniError(

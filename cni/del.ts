@@ -30,8 +30,10 @@ export async function del(call: Call, parts: Parts): Promise<void> {
     return portGone === true && (await attempt(call, parts, () => releaseOwn(call, parts)));
   });
   await step('forget', () => {
-    if (done !== true) putOff(call, parts, portGone !== true);
-    parts.openState(call.settings.stateDir).removeAttachment(call.request);
+    const state = parts.openState(call.settings.stateDir);
+    if (done === true) state.removePending(call.request);
+    else putOff(call, parts, portGone !== true);
+    state.removeAttachment(call.request);
   });
   parts.log.info(done === true ? 'detached' : 'detached; the rest is put off', { containerId, ifname });
   if (done === true) await finishPending(call, parts);

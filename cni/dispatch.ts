@@ -2,12 +2,12 @@ import { parseSharedConfig, type PartialSettings } from '../ipam/settings.ts';
 import { add } from './add.ts';
 import type { Call } from './call.ts';
 import { check } from './check.ts';
-import { parseObject, readNetworkConfig, resolveSettings } from './config.ts';
+import { parseObject, readNetworkConfig, resolveSettings, stateDirOf } from './config.ts';
 import { del } from './del.ts';
 import { CniError, toCniError } from './errors.ts';
 import { gc } from './gc.ts';
 import { ipamAdd, ipamCheck, ipamDel } from './ipam-verbs.ts';
-import type { Parts } from './parts.ts';
+import type { Parts, Unlock } from './parts.ts';
 import { parseRequest, parseVerb, type Environment } from './request.ts';
 import { renderResult, type CniResult } from './result.ts';
 import { ipamStatus, status } from './status.ts';
@@ -66,19 +66,22 @@ export async function dispatch(plugin: Plugin, input: Input, parts: () => Promis
     const result = await serve(plugin, input, await parts());
     return { stdout: result && `${result}\n`, exitCode: 0 };
   } catch (error) {
-    return { stdout: `${errorReply(input.stdin, toCniError(error))}\n`, exitCode: 1 };
+    return failure(input.stdin, error);
   }
+}
+
+/** Any failure as a reply. @param stdin what could be read of it: its version is answered in */
+export function failure(stdin: string, error: unknown): Output {
+  return { stdout: `${errorReply(stdin, toCniError(error))}\n`, exitCode: 1 };
 }
 
 async function serve(plugin: Plugin, input: Input, parts: Parts): Promise<string> {
   const request = parseRequest(input.env);
   const { config, complaint } = readNetworkConfig(input.stdin, plugin, request.verb);
   checkVerbIn(request.verb, config.cniVersion);
-  const file = input.sharedConfig
-    ? parseSharedConfig(input.sharedConfig.content, input.sharedConfig.file)
-    : {};
-  const stateDir = resolveSettings(config, input.env, file, parts.hostname).stateDir;
+  const stateDir = stateDirOf(input.env);
   const recorded = request.verb === 'DEL' ? recordedSettings(parts, stateDir, request) : {};
+  const file = readSharedSettings(input, parts, recorded.settings !== undefined);
   if (complaint) {
     const { containerId, ifname } = request;
     parts.log.warn('the configuration is wrong: DEL goes on without that key', {
@@ -97,8 +100,41 @@ async function serve(plugin: Plugin, input: Input, parts: Parts): Promise<string
   };
   if (request.verb === 'VERSION')
     throw new CniError('internal', 'VERSION is answered without a configuration');
-  const result = await VERBS_OF[plugin][request.verb](call, parts);
-  return result ? renderResult(config.cniVersion, result) : '';
+  // GC takes turns at each attachment that it removes; CHECK and STATUS only look.
+  const unlock = await takeTurn(call, parts);
+  try {
+    const result = await VERBS_OF[plugin][request.verb](call, parts);
+    return result ? renderResult(config.cniVersion, result) : '';
+  } finally {
+    unlock?.();
+  }
+}
+
+/** @param recorded the record of an ADD knows all that is needed: then a broken file stops nothing */
+function readSharedSettings({ sharedConfig }: Input, parts: Parts, recorded: boolean): PartialSettings {
+  if (!sharedConfig) return {};
+  try {
+    return parseSharedConfig(sharedConfig.content, sharedConfig.file);
+  } catch (error) {
+    if (!recorded) throw error;
+    parts.log.warn('the shared file is wrong: DEL goes on by what the ADD used', {
+      reason: toCniError(error).message,
+    });
+    return {};
+  }
+}
+
+/** Its turn at the attachment. DEL goes on without, where the folder of locks cannot be used: a pod's end must not wait. */
+async function takeTurn({ request, settings }: Call, parts: Parts): Promise<Unlock | undefined> {
+  if (request.verb !== 'ADD' && request.verb !== 'DEL') return undefined;
+  try {
+    return await parts.lock(settings.stateDir, request);
+  } catch (error) {
+    const { kind, message } = toCniError(error);
+    if (request.verb !== 'DEL' || kind !== 'io-failure') throw error;
+    parts.log.warn('DEL goes on without a lock', { reason: message });
+    return undefined;
+  }
 }
 
 /** What the ADD of the attachment used, where its record is still there. */

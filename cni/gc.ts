@@ -46,7 +46,15 @@ export async function gc(call: Call, parts: Parts, plugin: 'cellnet' | 'cellnet-
   const failures = new Failures();
   for (const known of await gather(call, parts, plugin, failures)) {
     const id = idOf(known);
-    if (!valid.has(id)) await failures.attempt(`attachment ${id}`, () => remove(call, parts, plugin, known));
+    if (valid.has(id)) continue;
+    await failures.attempt(`attachment ${id}`, async () => {
+      const unlock = await parts.lock(call.settings.stateDir, known);
+      try {
+        await remove(call, parts, plugin, known);
+      } finally {
+        unlock();
+      }
+    });
   }
   const { ipamType } = call.config;
   if (ipamType !== undefined && ipamType !== OUR_IPAM) {

@@ -31,6 +31,7 @@ export async function ipamAdd(call: Call, parts: Parts): Promise<CniResult> {
 
 /** DEL of `cellnet-ipam`: releases the addresses, or writes down durably that they are to be released (rule 4). */
 export async function ipamDel(call: Call, parts: Parts): Promise<void> {
+  const state = parts.openState(call.settings.stateDir);
   try {
     await releaseOwn(call, parts);
   } catch (error) {
@@ -38,10 +39,11 @@ export async function ipamDel(call: Call, parts: Parts): Promise<void> {
     const reason = error instanceof Error ? error.message : String(error);
     parts.log.warn('cannot be released now: put off', { containerId, ifname, reason });
     putOff(call, parts, false);
+    state.removeAttachment(call.request);
     return;
-  } finally {
-    parts.openState(call.settings.stateDir).removeAttachment(call.request);
   }
+  state.removePending(call.request);
+  state.removeAttachment(call.request);
   await finishPending(call, parts);
 }
 

@@ -116,8 +116,10 @@ export function setAside(call: Call, parts: Parts, address: Address, mac: string
  * @throws CniError 5
  */
 export function putOff(call: Call, parts: Parts, wire: boolean): void {
-  const pending = { ...recordOf(call, parts), until: parts.now(), wire };
-  parts.openState(call.settings.stateDir).savePending(pending);
+  const state = parts.openState(call.settings.stateDir);
+  // By the later of both: the clock may have been set back since the ADD.
+  const until = Math.max(parts.now(), state.readAttachment(call.request)?.createdAt ?? 0);
+  state.savePending({ ...recordOf(call, parts), until, wire });
 }
 
 /** Releases what the attachment has in our IPAM. @throws IpamError */

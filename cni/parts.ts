@@ -19,6 +19,13 @@ export interface Parts {
   readonly openSwitch: (at: SwitchAddress, deadlineMs: number) => Promise<Switch>;
   readonly openKernel: () => Promise<Kernel>;
   readonly openState: (dir: string) => NodeState;
+  /**
+   * Waits for its turn at an attachment among all processes of the node: what one call has found must hold until it is done.
+   * Gives it back at the end of the process at the latest.
+   */
+  readonly lock: (dir: string, attachment: Attachment) => Promise<Unlock>;
+  /** As lock, but undefined where another call has it. */
+  readonly tryLock: (dir: string, attachment: Attachment) => Unlock | undefined;
   readonly runDelegate: (call: DelegateCall) => Promise<string>;
   /** Announces after the reply, beside this process. */
   readonly announceLater: (announcement: LaterAnnouncement) => void;
@@ -54,6 +61,8 @@ export interface LaterAnnouncement extends Announcement {
   readonly mac: string;
   readonly addresses: readonly string[];
 }
+
+export type Unlock = () => void;
 
 /** The kernel's side: links, namespaces, addresses. */
 export interface Kernel {

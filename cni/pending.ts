@@ -2,7 +2,7 @@ import { release } from '../ipam/allocator.ts';
 import type { Call } from './call.ts';
 import { OUR_IPAM } from './config.ts';
 import { CniError } from './errors.ts';
-import type { Parts } from './parts.ts';
+import type { Parts, SwitchAddress } from './parts.ts';
 import type { NodeState, PendingTeardown } from './state/node-state.ts';
 import { etcdSettings } from '../ipam/etcd/settings.ts';
 import { deleteLink, detachPort } from './wire.ts';
@@ -18,7 +18,7 @@ async function finish(
   expiresAt: number,
 ): Promise<void> {
   if (entry.wire) {
-    await detachPort(parts, { ovsdb: entry.ovsdb, ovsdbTls: entry.ovsdbTls ?? {} }, entry);
+    await detachPort(parts, switchOf(entry), entry);
     await deleteLink(parts, entry);
   }
   if (entry.ipamType === undefined || entry.ipamType === OUR_IPAM) {
@@ -38,25 +38,38 @@ async function finish(
   state.removePending(entry);
 }
 
+function switchOf({ ovsdb, ovsdbTls = {} }: PendingTeardown): SwitchAddress {
+  return { ovsdb, ovsdbTls };
+}
+
+/** Two with the same servers fail together. */
+const serversOf = ({ etcd, ovsdb }: PendingTeardown): string => JSON.stringify([etcd, ovsdb]);
+
 /**
- * Carries out what earlier calls put off, as far as it goes in a short time. What fails stays for the next call:
- * this one goes on.
+ * Carries out what earlier calls put off, as far as it goes in a short time. What fails stays for the next call, and
+ * does not keep others back that need other servers. One whose attachment another call works on is left to that call.
  */
 export async function finishPending(call: Call, parts: Parts): Promise<void> {
-  const state = parts.openState(call.settings.stateDir);
+  const { stateDir } = call.settings;
+  const state = parts.openState(stateDir);
   const expiresAt = parts.now() + BUDGET_MS;
-  for (const entry of state.listPending()) {
+  const failed = new Set<string>();
+  for (const listed of state.listPending()) {
     if (parts.now() >= expiresAt) return;
+    if (failed.has(serversOf(listed))) continue;
+    const unlock = parts.tryLock(stateDir, listed);
+    if (!unlock) continue;
     try {
-      await finish(entry, parts, state, expiresAt);
+      // As it is now: since the list was read another call may have finished it, and the attachment be alive again.
+      const entry = state.readPending(listed);
+      if (entry) await finish(entry, parts, state, expiresAt);
     } catch (error) {
+      failed.add(serversOf(listed));
+      const { containerId, ifname } = listed;
       const reason = error instanceof Error ? error.message : String(error);
-      parts.log.warn('a teardown stays put off', {
-        containerId: entry.containerId,
-        ifname: entry.ifname,
-        reason,
-      });
-      return;
+      parts.log.warn('a teardown stays put off', { containerId, ifname, reason });
+    } finally {
+      unlock();
     }
   }
 }

@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
-import { DEFAULT_CONFIG_FILE } from '../ipam/settings.ts';
-import { dispatch, type Input, type Plugin } from './dispatch.ts';
-import { toCniError } from './errors.ts';
+import { existsSync } from 'node:fs';
+import { agentOf } from './agent/path.ts';
+import { dispatch, failure, type Input, type Output, type Plugin } from './dispatch.ts';
 import { realParts } from './real/parts.ts';
+import { readShared } from './real/shared-config.ts';
 import type { Parts } from './parts.ts';
 
 /** Runs one call of a plugin with this process's environment, standard input and output, and ends the process. */
@@ -12,24 +12,30 @@ export async function runPlugin(
 ): Promise<void> {
   const parts = realParts(process.env, plugin);
   try {
-    const output = await dispatch(plugin, await readInput(), () => Promise.resolve(change(parts)));
-    await writeAll(output.stdout);
-    process.exitCode = output.exitCode;
+    const input = await readInput();
+    const output =
+      (await byAgent(plugin, input)) ?? (await dispatch(plugin, input, () => Promise.resolve(change(parts))));
+    process.exitCode = (await writeAll(output.stdout)) ? output.exitCode : 1;
   } catch (error) {
     // Reading the input failed: nothing was begun.
-    const { code, message } = toCniError(error);
-    await writeAll(JSON.stringify({ cniVersion: '1.1.0', code, msg: message }));
-    process.exitCode = 1;
+    const output = failure('', error);
+    process.exitCode = (await writeAll(output.stdout)) ? output.exitCode : 1;
   }
   await parts.log.flush();
   // Connections that are closing, and sockets of the addons, must not keep the runtime waiting.
   process.exit();
 }
 
+/** Undefined where no agent answers: then this process does it by itself, with the same result. */
+async function byAgent(plugin: Plugin, input: Input): Promise<Output | undefined> {
+  const path = agentOf(input);
+  if (path === false || !existsSync(path)) return undefined;
+  const { askAgent } = await import('./agent/client.ts');
+  return await askAgent(path, { plugin, env: input.env, stdin: input.stdin });
+}
+
 async function readInput(): Promise<Input> {
-  const file = process.env['CELLNET_CONFIG'] || DEFAULT_CONFIG_FILE;
-  const optional = file === DEFAULT_CONFIG_FILE;
-  return { env: process.env, stdin: await readStdin(), sharedConfig: readShared(file, optional) };
+  return { env: process.env, stdin: await readStdin(), sharedConfig: readShared(process.env) };
 }
 
 /** As a stream: the runtime's pipe may be non-blocking, and then a synchronous read fails with EAGAIN under load. */
@@ -40,19 +46,10 @@ async function readStdin(): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function readShared(file: string, optional: boolean): Input['sharedConfig'] {
-  try {
-    return { content: readFileSync(file, 'utf8'), file };
-  } catch (error) {
-    const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (absent && optional) return undefined;
-    throw error;
-  }
-}
-
-/** Resolves when the runtime's pipe has taken all of it. */
-function writeAll(text: string): Promise<void> {
+/** Resolves when the runtime's pipe has taken all of it; false where it cannot: then nobody has got the reply. */
+function writeAll(text: string): Promise<boolean> {
   return new Promise((resolve) => {
-    process.stdout.write(text, () => resolve());
+    process.stdout.once('error', () => resolve(false));
+    process.stdout.write(text, (error) => resolve(!error));
   });
 }

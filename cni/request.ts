@@ -68,7 +68,7 @@ export function parseRequest(env: Environment): Request {
     containerId: get('CNI_CONTAINERID'),
     ifname: get('CNI_IFNAME'),
     netns: get('CNI_NETNS'),
-    args: parseArgs(get('CNI_ARGS')),
+    args: verb === 'DEL' ? parseArgsLeniently(get('CNI_ARGS')) : parseArgs(get('CNI_ARGS')),
     path: get('CNI_PATH').split(':').filter(Boolean),
   };
   if (request.containerId) checkContainerId(request.containerId);
@@ -145,6 +145,15 @@ function parseArgs(text: string): CniArgs {
     }
   }
   return args;
+}
+
+/** Which pod it is only helps to find it: a DEL does not fail for that. */
+function parseArgsLeniently(text: string): CniArgs {
+  try {
+    return parseArgs(text);
+  } catch {
+    return {};
+  }
 }
 
 function parsePair(pair: string): readonly [string, string] {

@@ -14,14 +14,20 @@ export class UndoStack {
     this.#steps.push({ what, undo });
   }
 
-  /** Carries out every undo, last first, also when one of them fails. */
-  async revert(): Promise<void> {
+  /**
+   * Carries out every undo, last first, up to one that fails: what was made before it is what it stands on, and an address
+   * must not be free while its port is still there (rule 8).
+   * @returns whether all of them were carried out
+   */
+  async revert(): Promise<boolean> {
     for (let step = this.#steps.pop(); step; step = this.#steps.pop()) {
       try {
         await step.undo();
       } catch (error) {
         this.#onFailure(step.what, error);
+        return false;
       }
     }
+    return true;
   }
 }

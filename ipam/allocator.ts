@@ -154,7 +154,8 @@ export interface ReleaseRequest {
  */
 export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> {
   const { attachment, allocatedUntil = Infinity } = request;
-  return submit(ipam, request.node, (draft) => {
+  // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is the order's failure
+  return submit(ipam, request.node, async (draft) => {
     const now = ipam.around.now();
     const released: string[] = [];
     for (const { block } of draft.blocks) {
@@ -168,7 +169,10 @@ export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> 
       }
       if (left !== block) draft.put(left);
     }
-    // Of nothing only what is read anew is proof.
-    return Promise.resolve(draft.cached && released.length === 0 ? undefined : released);
+    if (released.length > 0) return released;
+    // Of nothing only what is read anew, and whole, is proof.
+    if (draft.cached) return undefined;
+    draft.checkWhole();
+    return released;
   });
 }

@@ -11,6 +11,7 @@ import {
   type Write,
 } from './store.ts';
 import type { Block } from './block.ts';
+import { IpamError } from './errors.ts';
 import type { Range } from './range.ts';
 import {
   blockKey,
@@ -44,6 +45,8 @@ export interface NodeHoldings {
   readonly rangeEntries: readonly Entry[];
   /** Revision of the latest change of the node's index. */
   readonly indexRevision: string;
+  /** Keys of the node's blocks whose range etcd does not hold: nothing can be said of them. */
+  readonly strays: readonly string[];
 }
 
 /**
@@ -75,8 +78,8 @@ async function readBlocks(
   store: Store,
   node: string,
   index: readonly NodeEntry[],
-): Promise<Pick<NodeHoldings, 'holdings' | 'rangeEntries'>> {
-  if (index.length === 0) return { holdings: [], rangeEntries: [] };
+): Promise<Omit<NodeHoldings, 'indexRevision'>> {
+  if (index.length === 0) return { holdings: [], rangeEntries: [], strays: [] };
   const names = [...new Set(index.map((each) => each.range))];
   const entries = await store.get([
     ...names.map(rangeKey),
@@ -89,15 +92,20 @@ async function readBlocks(
       return [range.name, range] as const;
     }),
   );
+  const strays: string[] = [];
   const holdings = entries.slice(names.length).flatMap((entry) => {
     if (!entry) return [];
     const block = decodeBlock(entry.key, entry.value);
     const range = ranges.get(block.range);
-    if (!range || block.node !== node) return [];
+    if (block.node !== node) return [];
+    if (!range) {
+      strays.push(entry.key);
+      return [];
+    }
     checkBlock(entry.key, block, range);
     return [{ block, range, entry }];
   });
-  return { holdings, rangeEntries };
+  return { holdings, rangeEntries, strays };
 }
 
 /** What a transaction compares and writes. */
@@ -145,6 +153,13 @@ export class Draft {
     else this.#changed.set(key, block);
   }
 
+  /** @throws IpamError `corrupt-record` where not all of the node's blocks could be looked at */
+  checkWhole(): void {
+    const [stray] = this.#before.strays;
+    if (stray === undefined) return;
+    throw new IpamError('corrupt-record', `etcd key '${stray}' is of a range that etcd does not hold`);
+  }
+
   get isEmpty(): boolean {
     return this.#changed.size === 0 && this.#claims.size === 0;
   }
@@ -172,7 +187,7 @@ export class Draft {
 
   /** What the node holds after the transaction, which had that revision. */
   after(revision: string): NodeHoldings {
-    const { holdings, rangeEntries, indexRevision } = this.#before;
+    const { holdings, rangeEntries, indexRevision, strays } = this.#before;
     const written = (key: string, block: Block): Entry => ({ key, value: encodeBlock(block), revision });
     const claimed = [...this.#claims].map(([key, { block, range }]) => ({
       block,
@@ -193,6 +208,7 @@ export class Draft {
       ],
       rangeEntries: [...newRanges.values()],
       indexRevision: claimed.length > 0 ? revision : indexRevision,
+      strays,
     };
   }
 }

@@ -52,9 +52,14 @@ export function makeRange(input: NewRange): Range {
     cooldownMs: input.cooldownMs ?? DEFAULT_COOLDOWN_MS,
     state: 'active',
   };
+  checkRange(range);
+  return range;
+}
+
+/** @throws IpamError `invalid`, naming the value and what would be right */
+export function checkRange(range: Range): void {
   for (const check of [checkName, checkNumbers, checkSize, checkGateway, checkRoutes, checkExclusions])
     check(range);
-  return range;
 }
 
 /** `10.20.0.0/22` → `10.20.0.0-22`; colons of IPv6 become dashes. */

@@ -96,6 +96,8 @@ async function removeDrained(ipam: Ipam, name: string): Promise<true | undefined
   const { entry } = await findRange(ipam, name);
   for (const blockEntry of await scanAll(ipam.store, blocksOfRange(name))) {
     const block = decodeBlock(blockEntry.key, blockEntry.value);
+    // Given out since it was planned: the next attempt tells by whom.
+    if (usedSlots(block).length > 0) return undefined;
     const { guards, writes } = returnBlock(block, blockEntry);
     if ((await ipam.store.commit(guards, writes)) === undefined) return undefined;
   }

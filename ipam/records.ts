@@ -12,6 +12,7 @@ import type { Block, Owner, Slot } from './block.ts';
 import { decodeValue } from './decode.ts';
 import { IpamError } from './errors.ts';
 import { validateBlock } from './block.ts';
+import { checkRange } from './new-range.ts';
 import type { Range, Route } from './range.ts';
 import { scanAll, type Entry, type Store } from './store.ts';
 
@@ -113,7 +114,8 @@ export function encodeRange(range: Range): string {
 /** @throws IpamError `corrupt-record`, naming the key, the field and what was expected */
 export function decodeRange(key: string, value: string): Range {
   const record = decode(rangeRecord, key, value);
-  return guarded(key, () => ({
+  checkKey(key, rangeKey(record.name));
+  const range = guarded(key, (): Range => ({
     name: record.name,
     cidr: parseCidr(record.cidr, 'cidr'),
     ...(record.gateway !== null && { gateway: parseAddress(record.gateway, 'gateway') }),
@@ -124,6 +126,14 @@ export function decodeRange(key: string, value: string): Range {
     cooldownMs: record.cooldownMs,
     state: record.state,
   }));
+  guarded(key, () => checkRange(range));
+  return range;
+}
+
+/** A value under another's key would be somebody else's addresses. */
+function checkKey(key: string, own: string): void {
+  if (key === own) return;
+  throw new IpamError('corrupt-record', `etcd key '${key}' holds the value of '${own}'`);
 }
 
 function decodeRoute(route: { destination: string; via: string | null }): Route {
@@ -162,7 +172,7 @@ function encodeSlot(slot: Slot): v.InferInput<typeof blockRecord>['slots'][numbe
 /** @throws IpamError `corrupt-record` */
 export function decodeBlock(key: string, value: string): Block {
   const record = decode(blockRecord, key, value);
-  return guarded(key, () => ({
+  const block = guarded(key, () => ({
     range: record.range,
     cidr: parseCidr(record.cidr, 'cidr'),
     node: record.node,
@@ -170,6 +180,8 @@ export function decodeBlock(key: string, value: string): Block {
     sequence: record.sequence,
     slots: record.slots.map(decodeSlot),
   }));
+  checkKey(key, blockKey(block.range, block.cidr));
+  return block;
 }
 
 function decodeSlot(slot: v.InferOutput<typeof blockRecord>['slots'][number]): Slot {

@@ -25,6 +25,10 @@ const native = {
     'long recvfrom(int fd, _Out_ void *data, size_t size, int flags, _Out_ void *from, _Inout_ uint32_t *length)',
   ),
   getsockname: lazily('int getsockname(int fd, _Out_ void *address, _Inout_ uint32_t *length)'),
+  getsockopt: lazily(
+    'int getsockopt(int fd, int level, int name, _Out_ void *value, _Inout_ uint32_t *length)',
+  ),
+  flock: lazily('int flock(int fd, int operation)'),
   setsockopt: lazily('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
 };
 
@@ -102,6 +106,31 @@ export const socketAddress = (fd: number, size: number): Buffer | undefined => {
   const address = Buffer.alloc(size);
   return succeeded(native.getsockname()(fd, address, [size])) === undefined ? undefined : address;
 };
+
+/** A socket option's bytes, or undefined when the kernel does not know it. See getsockopt(2). */
+export const readOption = (fd: number, level: number, name: number, size: number): Buffer | undefined => {
+  const value = Buffer.alloc(size);
+  return succeeded(native.getsockopt()(fd, level, name, value, [size])) === undefined ? undefined : value;
+};
+
+/** Sends on another thread, for requests that the kernel carries out within the call. Resolves when it is done. */
+export const sendAside = (fd: number, data: Buffer, operation: string): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const done = (error: Error | null | undefined, result: unknown): void => {
+      if (error) reject(error);
+      else if (succeeded(result) === undefined) reject(new NetlinkError(constants.errno.EIO, operation));
+      else resolve();
+    };
+    native.sendto().async(fd, data, data.length, 0, null, 0, done);
+  });
+
+// sys/file.h
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/** Locks an open file for this descriptor alone; false where another one has it. See flock(2). */
+export const tryLockFile = (fd: number): boolean =>
+  succeeded(native.flock()(fd, LOCK_EX | LOCK_NB)) !== undefined;
 
 /** Switches a socket option on; false when the kernel does not know it. See setsockopt(2). */
 export const enableOption = (fd: number, level: number, name: number): boolean => {

@@ -1,5 +1,8 @@
 /** Links in the host's namespace: the node's ends of the pods' veths. */
-import { NetlinkError, NotOurLinkError, unlessGone } from './errors.ts';
+import { hasCode, NetlinkError, NotOurLinkError, unlessGone } from './errors.ts';
+import { Exchange } from './exchange.ts';
+import { AF_NETLINK, NETLINK_ROUTE, SOCK_NONBLOCK, SOCK_RAW } from './kernel.ts';
+import { closeSocket, openSocket, receiveFrom, sendAside } from './libc.ts';
 import {
   addVeth,
   describeLink,
@@ -99,13 +102,45 @@ export const deleteLink = async (socket: Rtnetlink, link: LinkReference): Promis
   (await unlessGone(socket.request([removeLink(link)]))) === undefined ? 'absent' : 'deleted';
 
 /**
+ * As deleteLink, while this thread goes on: the kernel works on another one. For a process that serves several callers.
+ * In the namespace of this thread.
+ * @throws NetlinkError
+ */
+export const deleteLinkAside = async (link: LinkReference): Promise<Deletion> => {
+  const request = removeLink(link);
+  const { operation } = request;
+  const fd = openSocket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE, operation);
+  try {
+    const exchange = new Exchange([request], 0, 30_000);
+    await sendAside(fd, exchange.message, operation);
+    // The kernel has queued its acknowledgement by the time the call returns.
+    const reply = receiveFrom(fd, 8_192, operation);
+    if (reply) exchange.receive(reply.data);
+    else exchange.cancel();
+    const [outcome] = await exchange.finished;
+    if (outcome?.error) throw outcome.error;
+    return 'deleted';
+  } catch (error) {
+    if (hasCode(error, 'ENODEV')) return 'absent';
+    throw error;
+  } finally {
+    closeSocket(fd);
+  }
+};
+
+/**
  * Deletes a link only if it carries this alias. It is deleted by the index that was looked at, so a link that takes
  * the name meanwhile is safe.
  * @throws NotOurLinkError when the alias is another or missing
  */
-export const deleteOwnedLink = async (socket: Rtnetlink, name: string, alias: string): Promise<Deletion> => {
+export const deleteOwnedLink = async (
+  socket: Rtnetlink,
+  name: string,
+  alias: string,
+  remove: (link: LinkReference) => Promise<Deletion> = (link) => deleteLink(socket, link),
+): Promise<Deletion> => {
   const link = await getLink(socket, name);
   if (link === undefined) return 'absent';
   if (link.alias !== alias) throw new NotOurLinkError(describeLink(link), link.alias, alias);
-  return deleteLink(socket, { index: link.index });
+  return remove({ index: link.index });
 };

@@ -19,8 +19,8 @@ interface Waiting {
   readonly timer: NodeJS.Timeout;
 }
 
-/** A row as a monitor tells it: what changed, or undefined when it was deleted. */
-export type RowListener = (row: RawRow | undefined) => void;
+/** A row as a monitor tells it: what changed of it, or undefined when it was deleted. */
+export type RowListener = (row: RawRow | undefined, uuid: string) => void;
 
 /**
  * JSON-RPC to an OVSDB server (RFC 7047 section 4). Requests may be under way side by side; the server serves them in
@@ -94,6 +94,11 @@ export class OvsdbClient {
     this.#tell(id, initial);
   }
 
+  /** Why nothing can be asked any more; undefined while the connection holds. */
+  get lost(): OvsdbError | undefined {
+    return this.#lost;
+  }
+
   close(): void {
     this.#lost ??= new OvsdbError('connection-lost', 'the connection was closed');
     this.#socket.destroy();
@@ -152,7 +157,8 @@ export class OvsdbClient {
     const listener = this.#monitors.get(monitor);
     if (!listener) return;
     for (const rows of Object.values(updates as Record<string, Record<string, RowUpdate>>)) {
-      for (const update of Object.values(rows)) listener(update.initial ?? update.insert ?? update.modify);
+      for (const [uuid, update] of Object.entries(rows))
+        listener(update.initial ?? update.insert ?? update.modify, uuid);
     }
   }
 

@@ -43,7 +43,8 @@ function vlanColumns({ tag, trunks = [] }: PortRequest): Row {
  * does not exist: a mutation alone would silently change no row.
  * Equivalent to: ovs-vsctl add-port BRIDGE NAME tag=TAG external_ids:… -- set interface NAME external_ids:…
  */
-export function attachPort(request: PortRequest): Operation[] {
+/** @param label tells rows of several ports in one transaction apart */
+export function attachPort(request: PortRequest, label = ''): Operation[] {
   const { bridge, name, ofportRequest, externalIds } = request;
   const external_ids = map(externalIds);
   return [
@@ -59,20 +60,20 @@ export function attachPort(request: PortRequest): Operation[] {
     {
       op: 'insert',
       table: 'Interface',
-      'uuid-name': 'interface',
+      'uuid-name': `interface${label}`,
       row: { name, external_ids, ...(ofportRequest !== undefined && { ofport_request: ofportRequest }) },
     },
     {
       op: 'insert',
       table: 'Port',
-      'uuid-name': 'port',
-      row: { name, interfaces: namedUuid('interface'), external_ids, ...vlanColumns(request) },
+      'uuid-name': `port${label}`,
+      row: { name, interfaces: namedUuid(`interface${label}`), external_ids, ...vlanColumns(request) },
     },
     {
       op: 'mutate',
       table: 'Bridge',
       where: [['name', '==', bridge]],
-      mutations: [['ports', 'insert', set([namedUuid('port')])]],
+      mutations: [['ports', 'insert', set([namedUuid(`port${label}`)])]],
     },
   ];
 }
@@ -122,7 +123,7 @@ export async function addPort(
   return await ready.ofport;
 }
 
-function explain(error: unknown, { bridge, name }: PortRequest): unknown {
+export function explain(error: unknown, { bridge, name }: PortRequest): unknown {
   if (!(error instanceof OvsdbError)) return error;
   if (error.code === 'timed out' && error.operation === 0) {
     return new OvsdbError('bridge-missing', `bridge '${bridge}' does not exist in Open vSwitch`, {

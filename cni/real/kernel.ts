@@ -1,80 +1,96 @@
 import { isDeepStrictEqual } from 'node:util';
 import { formatAddress, parseAddressInSubnet } from '../../ipam/address.ts';
-import { createVeth, deleteLink, deleteOwnedLink, getLink, listLinks } from '../netlink/links.ts';
+import {
+  createVeth,
+  deleteLink,
+  deleteLinkAside,
+  deleteOwnedLink,
+  getLink,
+  listLinks,
+  type Deletion,
+} from '../netlink/links.ts';
 import { NotOurLinkError } from '../netlink/errors.ts';
-import type { Link } from '../netlink/link-messages.ts';
+import type { Link, LinkReference } from '../netlink/link-messages.ts';
 import { hostNamespace, openNamespace, sameNamespace, NetworkNamespace } from '../netlink/netns.ts';
 import { configurePodInterface, readPodInterface } from '../netlink/pod.ts';
 import { probeAddresses } from '../netlink/probe.ts';
 import { isServedElsewhere } from '../netlink/route-judgement.ts';
 import type { Route } from '../netlink/route-messages.ts';
-import { withRtnetlink } from '../netlink/rtnetlink.ts';
+import { withRtnetlink, type Rtnetlink } from '../netlink/rtnetlink.ts';
 import type { HostLink, Kernel, Namespace, PodInterface } from '../parts.ts';
 import type { CniRoute } from '../result.ts';
 
 /** The kernel of this host. */
-export const realKernel: Kernel = {
-  openNamespace,
-  isHostNamespace: (namespace) => sameNamespace(opened(namespace), hostNamespace()),
-  hostLink: (name) =>
-    withRtnetlink(hostNamespace(), async (socket) => {
-      const link = await getLink(socket, name);
-      return link && hostLinkOf(link);
-    }),
-  hostLinks: () =>
-    withRtnetlink(hostNamespace(), async (socket) => (await listLinks(socket)).map(hostLinkOf)),
-  createVeth: (spec) =>
-    withRtnetlink(hostNamespace(), async (socket) => {
-      const { hostName, podName: peerName, mac, mtu, alias } = spec;
-      const made = await createVeth(socket, {
-        hostName,
-        peerName,
-        peerNamespace: opened(spec.namespace),
-        mac,
-        mtu,
-        alias,
-      });
-      return made.hostMac;
-    }),
-  deleteLink: (name, alias) =>
-    withRtnetlink(hostNamespace(), async (socket) => {
-      try {
-        return await deleteOwnedLink(socket, name, alias);
-      } catch (error) {
-        if (!(error instanceof NotOurLinkError)) throw error;
+export const realKernel: Kernel = makeKernel((socket, link) => deleteLink(socket, link));
+
+/** As realKernel, for a process that serves several callers: what takes the kernel long is done on other threads. */
+export const sharedKernel: Kernel = makeKernel((_, link) => deleteLinkAside(link));
+
+function makeKernel(remove: (socket: Rtnetlink, link: LinkReference) => Promise<Deletion>): Kernel {
+  return {
+    openNamespace,
+    isHostNamespace: (namespace) => sameNamespace(opened(namespace), hostNamespace()),
+    hostLink: (name) =>
+      withRtnetlink(hostNamespace(), async (socket) => {
         const link = await getLink(socket, name);
-        if (!link || !isUnmarked(link)) return link ? 'not-ours' : 'absent';
-        return await deleteLink(socket, { index: link.index });
-      }
-    }),
-  configure: async (namespace, spec) => {
-    const { leftOut } = await configurePodInterface(opened(namespace), {
-      name: spec.ifname,
-      addresses: spec.addresses.map((text) => {
-        const { address, prefixLength } = parseAddressInSubnet(text);
-        return { address: formatAddress(address), prefixLength };
+        return link && hostLinkOf(link);
       }),
-      routes: spec.routes.map(routeOf),
-      announce: spec.announce,
-      checksumOffload: spec.checksumOffload,
-    });
-    return spec.routes.filter((route) => !leftOut.some((out) => isDeepStrictEqual(out, routeOf(route))));
-  },
-  probe: (namespace, ifname, addresses, probe) => probeAddresses(opened(namespace), ifname, addresses, probe),
-  inspect: async (namespace, ifname): Promise<PodInterface | undefined> => {
-    const found = await readPodInterface(opened(namespace), ifname);
-    if (!found) return undefined;
-    return {
-      mac: found.link.mac,
-      mtu: found.link.mtu,
-      up: found.link.up,
-      addresses: found.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`),
-      routes: found.routes.map(({ dst, gateway }) => ({ dst, gw: gateway })),
-      leadsElsewhere: (route) =>
-        found.routes.some((each) => isServedElsewhere(found.link, routeOf(route), each)),
-    };
-  },
-};
+    hostLinks: () =>
+      withRtnetlink(hostNamespace(), async (socket) => (await listLinks(socket)).map(hostLinkOf)),
+    createVeth: (spec) =>
+      withRtnetlink(hostNamespace(), async (socket) => {
+        const { hostName, podName: peerName, mac, mtu, alias } = spec;
+        const made = await createVeth(socket, {
+          hostName,
+          peerName,
+          peerNamespace: opened(spec.namespace),
+          mac,
+          mtu,
+          alias,
+        });
+        return made.hostMac;
+      }),
+    deleteLink: (name, alias) =>
+      withRtnetlink(hostNamespace(), async (socket) => {
+        try {
+          return await deleteOwnedLink(socket, name, alias, (found) => remove(socket, found));
+        } catch (error) {
+          if (!(error instanceof NotOurLinkError)) throw error;
+          const link = await getLink(socket, name);
+          if (!link || !isUnmarked(link)) return link ? 'not-ours' : 'absent';
+          return await remove(socket, { index: link.index });
+        }
+      }),
+    configure: async (namespace, spec) => {
+      const { leftOut } = await configurePodInterface(opened(namespace), {
+        name: spec.ifname,
+        addresses: spec.addresses.map((text) => {
+          const { address, prefixLength } = parseAddressInSubnet(text);
+          return { address: formatAddress(address), prefixLength };
+        }),
+        routes: spec.routes.map(routeOf),
+        announce: spec.announce,
+        checksumOffload: spec.checksumOffload,
+      });
+      return spec.routes.filter((route) => !leftOut.some((out) => isDeepStrictEqual(out, routeOf(route))));
+    },
+    probe: (namespace, ifname, addresses, probe) =>
+      probeAddresses(opened(namespace), ifname, addresses, probe),
+    inspect: async (namespace, ifname): Promise<PodInterface | undefined> => {
+      const found = await readPodInterface(opened(namespace), ifname);
+      if (!found) return undefined;
+      return {
+        mac: found.link.mac,
+        mtu: found.link.mtu,
+        up: found.link.up,
+        addresses: found.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`),
+        routes: found.routes.map(({ dst, gateway }) => ({ dst, gw: gateway })),
+        leadsElsewhere: (route) =>
+          found.routes.some((each) => isServedElsewhere(found.link, routeOf(route), each)),
+      };
+    },
+  };
+}
 
 function routeOf({ gw, ...route }: CniRoute): Route {
   return { ...route, gateway: gw };

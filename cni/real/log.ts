@@ -1,4 +1,5 @@
-import type { Logger } from 'pino';
+import { openSync } from 'node:fs';
+import type { DestinationStream, Logger } from 'pino';
 import type { Log, LogFields } from '../parts.ts';
 import type { Environment } from '../request.ts';
 
@@ -23,7 +24,10 @@ export function openLog(env: Environment, plugin: string): FlushableLog {
     const time = new Date().toISOString();
     logger ??= makeLogger(env['CELLNET_LOG_FILE'], plugin);
     const ready = logger;
-    written = written.then(async () => (await ready)[level]({ time, ...fields }, message));
+    // A log that cannot be written must not change what a call does.
+    written = written
+      .then(async () => (await ready)[level]({ time, ...fields }, message))
+      .catch(() => undefined);
   };
   return {
     info: (message, fields) => write('info', message, fields),
@@ -40,5 +44,16 @@ async function makeLogger(file: string | undefined, plugin: string): Promise<Log
     timestamp: false,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  return pino(options, pino.destination({ dest: file || 2, sync: true, mkdir: true }));
+  const open = (dest: string | number): DestinationStream => pino.destination({ dest, sync: true });
+  if (!file) return pino(options, open(2));
+  try {
+    return pino(options, open(openSync(file, 'a', 0o640)));
+  } catch (error) {
+    const logger = pino(options, open(2));
+    logger.warn(
+      { file, reason: error instanceof Error ? error.message : String(error) },
+      'the log file cannot be opened',
+    );
+    return logger;
+  }
 }

@@ -4,6 +4,7 @@ import { realSurroundings } from '../../ipam/retry.ts';
 import type { Parts } from '../parts.ts';
 import type { Environment } from '../request.ts';
 import { NodeState } from '../state/node-state.ts';
+import { lock, tryLock } from './lock.ts';
 import { announceLater } from './announcer.ts';
 import { runDelegate } from './delegate.ts';
 import { openLog, type FlushableLog } from './log.ts';
@@ -13,6 +14,7 @@ import { openLog, type FlushableLog } from './log.ts';
  * needed: VERSION and a refused configuration need none of it.
  */
 export function realParts(env: Environment, plugin: string): Parts & { readonly log: FlushableLog } {
+  const log = openLog(env, plugin);
   return {
     now: () => Date.now(),
     hostname: hostname(),
@@ -27,10 +29,12 @@ export function realParts(env: Environment, plugin: string): Parts & { readonly 
       return openSwitch(at, deadlineMs);
     },
     openKernel: async () => (await import('./kernel.ts')).realKernel,
-    openState: (dir) => new NodeState(dir),
+    openState: (dir) => new NodeState(dir, (what) => log.warn('trouble with a record of the node', { what })),
+    lock,
+    tryLock,
     runDelegate: (call) => runDelegate(call, env),
     announceLater,
-    log: openLog(env, plugin),
+    log,
     onStep: () => undefined,
   };
 }

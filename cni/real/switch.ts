@@ -6,7 +6,7 @@ import { tlsFiles } from '../ovsdb/remote.ts';
 import type { Switch, SwitchAddress } from '../parts.ts';
 
 /** vswitchd takes 50 ms for 250 ports: what takes longer than this is not running, or stuck. */
-const SERVED_WITHIN_MS = 2_000;
+export const SERVED_WITHIN_MS = 2_000;
 
 /** Open vSwitch at a remote. @throws OvsdbError `unreachable`, `protocol` for an `ssl:` remote without its files */
 export async function openSwitch({ ovsdb, ovsdbTls }: SwitchAddress, deadlineMs: number): Promise<Switch> {

@@ -1,20 +1,21 @@
 import {
   closeSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import * as v from 'valibot';
 import type { Attachment } from '../../ipam/block.ts';
 import { decodeValue } from '../../ipam/decode.ts';
 import { etcdSchema, ovsdbTlsSchema } from '../../ipam/settings.ts';
 import { CniError } from '../errors.ts';
+import { ensureFolder } from './folder.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty());
 
@@ -55,8 +56,11 @@ export type PendingTeardown = v.InferOutput<typeof pendingRecord>;
 export class NodeState {
   readonly #attachments: string;
   readonly #pending: string;
+  readonly #complain: (what: string) => void;
 
-  constructor(dir: string) {
+  /** @param complain is told of a record that cannot be read, which then counts as absent, or not removed */
+  constructor(dir: string, complain: (what: string) => void) {
+    this.#complain = complain;
     this.#attachments = join(dir, 'attachments');
     this.#pending = join(dir, 'pending');
   }
@@ -67,18 +71,24 @@ export class NodeState {
 
   /** Undefined where there is none, or none that can be read (it was cut short): then the configuration must do. */
   readAttachment(attachment: Attachment): AttachmentRecord | undefined {
-    return readRecord(attachmentRecord, join(this.#attachments, fileOf(attachment)));
+    return this.#read(attachmentRecord, join(this.#attachments, fileOf(attachment)));
   }
 
   /** Every record that can be read. */
   listAttachments(): AttachmentRecord[] {
     return filesOf(this.#attachments).flatMap(
-      (file) => readRecord(attachmentRecord, join(this.#attachments, file)) ?? [],
+      (file) => this.#read(attachmentRecord, join(this.#attachments, file)) ?? [],
     );
   }
 
+  /** One that cannot be removed is told aside: it says what an ADD used, not that something is there. */
   removeAttachment(attachment: Attachment): void {
-    rmSync(join(this.#attachments, fileOf(attachment)), { force: true });
+    const path = join(this.#attachments, fileOf(attachment));
+    try {
+      rmSync(path, { force: true });
+    } catch (error) {
+      this.#complain(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+    }
   }
 
   /** Durable when it returns: file and folder are synced. @throws CniError 5 */
@@ -87,14 +97,26 @@ export class NodeState {
   }
 
   readPending(attachment: Attachment): PendingTeardown | undefined {
-    return readRecord(pendingRecord, join(this.#pending, fileOf(attachment)));
+    return this.#read(pendingRecord, join(this.#pending, fileOf(attachment)));
   }
 
   /** What is still to be torn down, oldest first. */
   listPending(): PendingTeardown[] {
     return filesOf(this.#pending)
-      .flatMap((file) => readRecord(pendingRecord, join(this.#pending, file)) ?? [])
+      .flatMap((file) => this.#read(pendingRecord, join(this.#pending, file)) ?? [])
       .sort((a, b) => a.until - b.until);
+  }
+
+  #read<T extends v.GenericSchema>(schema: T, path: string): v.InferOutput<T> | undefined {
+    try {
+      const result = decodeValue(schema, JSON.parse(readFileSync(path, 'utf8')));
+      if (result.ok) return result.value;
+      this.#complain(`${path}: ${result.problem.message}`);
+    } catch (error) {
+      if (!isAbsent(error))
+        this.#complain(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    return undefined;
   }
 
   removePending(attachment: Attachment): void {
@@ -102,9 +124,10 @@ export class NodeState {
   }
 }
 
-/** Container IDs are safe in file names by their own rule; interface names are encoded. */
+/** Neither part has a comma, so no two attachments share a file. What is too long for a file name goes by its hash. */
 function fileOf({ containerId, ifname }: Attachment): string {
-  return `${containerId}.${encodeURIComponent(ifname)}.json`;
+  const name = `${containerId},${encodeURIComponent(ifname)}`;
+  return `${name.length <= 200 ? name : createHash('sha256').update(name).digest('hex')}.json`;
 }
 
 function filesOf(folder: string): string[] {
@@ -116,22 +139,6 @@ function filesOf(folder: string): string[] {
   }
 }
 
-function readRecord<T extends v.GenericSchema>(schema: T, path: string): v.InferOutput<T> | undefined {
-  let content: string;
-  try {
-    content = readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw ioFailure(`cannot read ${path}`, error);
-  }
-  try {
-    const result = decodeValue(schema, JSON.parse(content));
-    return result.ok ? result.value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /** Whole or not at all: written beside, then renamed. */
 function writeRecord(folder: string, file: string, record: object, durable: boolean): void {
   const path = join(folder, file);
@@ -140,7 +147,7 @@ function writeRecord(folder: string, file: string, record: object, durable: bool
     ensureFolder(folder);
     const fd = openSync(beside, 'w', 0o600);
     try {
-      writeSync(fd, JSON.stringify(record));
+      writeFileSync(fd, JSON.stringify(record)); // All of it, or it throws.
       if (durable) fsyncSync(fd);
     } finally {
       closeSync(fd);
@@ -153,25 +160,6 @@ function writeRecord(folder: string, file: string, record: object, durable: bool
   }
 }
 
-function mkdirUnlessThere(folder: string): void {
-  try {
-    mkdirSync(folder, { mode: 0o700 });
-  } catch (error) {
-    if (!hasCode(error, 'EEXIST')) throw error;
-  }
-}
-
-/** Node's own recursive mkdir never ends where a parent cannot be made, as below /proc. */
-function ensureFolder(folder: string): void {
-  try {
-    mkdirUnlessThere(folder);
-  } catch (error) {
-    if (!isAbsent(error) || dirname(folder) === folder) throw error;
-    ensureFolder(dirname(folder));
-    mkdirUnlessThere(folder);
-  }
-}
-
 function syncFolder(folder: string): void {
   const fd = openSync(folder, 'r');
   try {
@@ -181,9 +169,8 @@ function syncFolder(folder: string): void {
   }
 }
 
-const hasCode = (error: unknown, code: string): boolean =>
-  error instanceof Error && 'code' in error && error.code === code;
-const isAbsent = (error: unknown): boolean => hasCode(error, 'ENOENT');
+const isAbsent = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'ENOENT';
 
 function ioFailure(what: string, cause: unknown): CniError {
   const reason = cause instanceof Error ? cause.message : String(cause);

@@ -95,15 +95,14 @@ export const startNode = async (fabric: Fabric, name: string): Promise<Simulated
 
     const etcd = etcdSettings(fabric);
     const configFile = join(dir, 'config.json');
-    await writeFile(
-      configFile,
-      JSON.stringify({ etcd, node: name, bridge: BRIDGE, ovsdb: ovs.remote, agent: false }),
-    );
+    await writeFile(configFile, JSON.stringify({ etcd, node: name, bridge: BRIDGE, ovsdb: ovs.remote }));
     const env = {
       CELLNET_NODE: name,
       CELLNET_STATE_DIR: stateDir,
       CELLNET_CONFIG: configFile,
       CELLNET_OVSDB: ovs.remote,
+      // Unless a test starts one: test/support/agent.ts.
+      CELLNET_AGENT: 'false',
     };
     return makeNode(
       { name, ns, ovs, stateDir, env, ...legs },
@@ -138,7 +137,6 @@ const makeNode = (
       type: 'cellnet',
       bridge: BRIDGE,
       ovsdb: parts.ovs.remote,
-      agent: false,
       ipam: { type: 'cellnet-ipam', etcd, node: parts.name },
       ...changes,
     }),

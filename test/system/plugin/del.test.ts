@@ -167,12 +167,12 @@ suite('DEL', () => {
     const outcome = await node.call('DEL', pod);
     cluster.fabric.etcd.resume();
     succeeded(outcome);
-    await writeFile(join(node.stateDir, 'pending', 'aaa.eth0.json'), '{"v":1,');
+    await writeFile(join(node.stateDir, 'pending', 'aaa,eth0.json'), '{"v":1,');
     const next = await node.addPod('next');
     assert.equal([...(await given(cluster.fabric)).values()].join(), next.containerId);
     await node.delPod(next);
-    assert.deepEqual(pending(), ['pending/aaa.eth0.json']);
-    await must('rm', [join(node.stateDir, 'pending', 'aaa.eth0.json')]);
+    assert.deepEqual(pending(), ['pending/aaa,eth0.json']);
+    await must('rm', [join(node.stateDir, 'pending', 'aaa,eth0.json')]);
   });
 
   test('GC goes on where etcd is away, tells it, and frees the address the next time', async () => {
@@ -191,7 +191,7 @@ suite('DEL', () => {
   test('GC removes a link without port, and knows its network without the state of the node', async () => {
     const [linkOnly, stateless] = [await node.addPod('link-only'), await node.addPod('stateless')];
     await node.ovs.vsctl('del-port', linkOnly.result.interfaces?.[0]?.name ?? '');
-    await must('rm', [join(node.stateDir, 'attachments', `${stateless.containerId}.eth0.json`)]);
+    await must('rm', [join(node.stateDir, 'attachments', `${stateless.containerId},eth0.json`)]);
     const config = node.networkConfig({ 'cni.dev/valid-attachments': [] });
     succeeded(await node.call('GC', linkOnly, { config }));
     await clean();

@@ -164,7 +164,7 @@ suite('delegation', () => {
       const outcome = await call('DEL', pod, 'bridge', config);
       cluster.fabric.etcd.resume();
       succeeded(outcome);
-      assert.deepEqual(stateFiles(node), [`pending/${pod.containerId}.eth0.json`]);
+      assert.deepEqual(stateFiles(node), [`pending/${pod.containerId},eth0.json`]);
       const next = await node.makePod('next');
       succeeded(await call('ADD', next, 'bridge', config));
       assert.deepEqual([...(await given(cluster.fabric)).values()], [next.containerId]);

@@ -92,10 +92,11 @@ export async function remains(node: SimulatedNode): Promise<string[]> {
   ];
 }
 
-/** Files below the node's state folder, as `pending/ID.eth0.json`. */
+/** Files below the node's state folder, as `pending/ID,eth0.json`. */
 export function stateFiles(node: SimulatedNode): string[] {
-  return readdirSync(node.stateDir, { withFileTypes: true }).flatMap((folder) =>
-    readdirSync(join(node.stateDir, folder.name)).map((file) => `${folder.name}/${file}`),
+  const folders = readdirSync(node.stateDir).filter((folder) => folder !== 'locks');
+  return folders.flatMap((folder) =>
+    readdirSync(join(node.stateDir, folder)).map((file) => `${folder}/${file}`),
   );
 }
 

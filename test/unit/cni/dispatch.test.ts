@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, suite, test } from 'node:test';
@@ -54,7 +54,6 @@ suite('ADD', () => {
   ] as const) {
     test(`when ${step} fails, what was done is undone in reverse, and the first cause is told`, async () => {
       fake.failures.set(step, new OvsdbError('port-failed', 'the first cause'));
-      if (step === 'configure') fake.failures.set('remove-port', new OvsdbError('timeout', 'a later one'));
       const output = await call();
       assert.equal(reply(output).msg, 'the first cause');
       assert.deepEqual(work().slice(1), undone);
@@ -88,7 +87,7 @@ suite('ADD', () => {
         ? Promise.reject(new IpamError('store-unreachable', 'lost on the way', { uncertain: true }))
         : Promise.resolve();
     assert.equal(reply(await call()).code, 11);
-    assert.deepEqual(files(), ['pending/c1.eth0.json']);
+    assert.deepEqual(files(), ['pending/c1,eth0.json']);
   });
 });
 
@@ -112,7 +111,7 @@ suite('DEL', () => {
     fake.failures.set('switch', new OvsdbError('unreachable', 'away'));
     assert.equal((await call({ CNI_COMMAND: 'DEL' })).exitCode, 0);
     assert.equal(fake.world.given().size, 1);
-    assert.deepEqual(files(), ['pending/c1.eth0.json']);
+    assert.deepEqual(files(), ['pending/c1,eth0.json']);
     fake.failures.clear();
     await call({ CNI_COMMAND: 'DEL', CNI_CONTAINERID: 'c2' });
     assert.equal(fake.world.given().size, 0);
@@ -124,6 +123,54 @@ suite('DEL', () => {
     fake.failures.set('delete-link', new Error('device busy'));
     assert.equal((await call({ CNI_COMMAND: 'DEL' })).exitCode, 1);
     assert.equal(fake.world.given().size, 1);
+  });
+});
+
+suite('teardowns that were put off', () => {
+  const away = new OvsdbError('unreachable', 'away');
+  const putOff = async (id: string, config: object = {}): Promise<void> => {
+    fake.failures.set('switch', away);
+    assert.equal((await call({ CNI_COMMAND: 'DEL', CNI_CONTAINERID: id }, config)).exitCode, 0);
+    fake.failures.clear();
+  };
+
+  test('one that fails keeps none back that needs other servers', async () => {
+    await call({ CNI_CONTAINERID: 'a' }, { ovsdb: 'unix:/gone.sock' });
+    await call({ CNI_CONTAINERID: 'b' });
+    await putOff('a', { ovsdb: 'unix:/gone.sock' });
+    await putOff('b');
+    fake.unreachable.add('unix:/gone.sock');
+    await call({ CNI_COMMAND: 'DEL', CNI_CONTAINERID: 'c' });
+    assert.deepEqual(files(), ['pending/a,eth0.json']);
+    assert.deepEqual([...fake.world.given().values()], ['a']);
+  });
+
+  test('a clock that was set back since the ADD loses no release', async () => {
+    await call();
+    fake.world.now -= 10_000;
+    await putOff('c1');
+    await call({ CNI_COMMAND: 'DEL', CNI_CONTAINERID: 'c2' });
+    assert.equal(fake.world.given().size, 0);
+    assert.deepEqual(files(), []);
+  });
+
+  test('what cannot be undone is torn down later, and its address is not free before', async () => {
+    fake.failures.set('configure', new Error('no'));
+    fake.failures.set('remove-port', away);
+    assert.equal((await call()).exitCode, 1);
+    assert.equal(fake.world.given().size, 1);
+    assert.ok(files().includes('pending/c1,eth0.json'));
+    fake.failures.clear();
+    await call({ CNI_COMMAND: 'DEL', CNI_CONTAINERID: 'c2' });
+    assert.equal(fake.world.given().size, 0);
+  });
+
+  test('cellnet-ipam keeps its record while the release is neither done nor put off', async () => {
+    await call({}, {}, 'cellnet-ipam');
+    fake.failures.set('ipam', new IpamError('store-unreachable', 'away'));
+    writeFileSync(join(dir, 'pending'), 'in the way');
+    assert.equal(reply(await call({ CNI_COMMAND: 'DEL' }, {}, 'cellnet-ipam')).code, 5);
+    assert.deepEqual(files(), ['attachments/c1,eth0.json']);
   });
 });
 
@@ -147,10 +194,15 @@ suite('a configuration that is wrong by the time of DEL', () => {
     }
   }
 
-  test('what tells nothing at all is refused: no JSON, no name', async () => {
-    assert.equal(reply(await call({ CNI_COMMAND: 'DEL' }, '{')).code, 6);
-    assert.equal(reply(await call({ CNI_COMMAND: 'DEL' }, { name: '../x' })).code, 7);
+  test('in its name, or CNI_ARGS: the container and interface are enough', async () => {
+    await call();
+    const args = { CNI_COMMAND: 'DEL', CNI_ARGS: 'nonsense' };
+    assert.equal((await call(args, { name: '../x' })).exitCode, 0);
+    assert.equal(fake.world.given().size, 0);
   });
+
+  test('that is no JSON is refused', async () =>
+    assert.equal(reply(await call({ CNI_COMMAND: 'DEL' }, '{')).code, 6));
 });
 
 test('an MTU that the uplink cannot carry is refused, and nothing is kept', async () => {

@@ -1,5 +1,6 @@
 import { dispatch, type Output, type Plugin } from '../../../cni/dispatch.ts';
 import type { Kernel, Namespace, Parts, PodInterface, Switch } from '../../../cni/parts.ts';
+import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
 import { NodeState } from '../../../cni/state/node-state.ts';
 import { addRange } from '../../../ipam/ranges.ts';
 import { range, World } from '../ipam/world.ts';
@@ -10,6 +11,8 @@ export class FakeParts {
   readonly world = new World();
   /** Calls by name that reject with this. */
   readonly failures = new Map<string, Error>();
+  /** Remotes of Open vSwitch that do not answer. */
+  readonly unreachable = new Set<string>();
   readonly #dir: string;
   pod: PodInterface | undefined;
   /** What a probe hears. */
@@ -38,9 +41,14 @@ export class FakeParts {
       hostname: 'node-1',
       bootId: 'boot-1',
       openIpam: () => this.#call('ipam', { ...world.ipam, close: () => undefined }),
-      openSwitch: () => this.#call('switch', this.#switch()),
+      openSwitch: ({ ovsdb }) =>
+        this.unreachable.has(ovsdb)
+          ? Promise.reject(new OvsdbError('unreachable', `${ovsdb} is away`))
+          : this.#call('switch', this.#switch()),
       openKernel: () => Promise.resolve(this.#kernel()),
-      openState: () => new NodeState(this.#dir),
+      openState: () => new NodeState(this.#dir, (what) => void this.calls.push(`complaint ${what}`)),
+      lock: () => Promise.resolve(() => undefined),
+      tryLock: () => () => undefined,
       runDelegate: ({ type, verb }) =>
         this.#call(`delegate ${type} ${verb}`, '{"ips":[{"address":"10.1.0.5/24","gateway":"10.1.0.1"}]}'),
       announceLater: ({ count }) => void this.calls.push(`announce ${count}`),

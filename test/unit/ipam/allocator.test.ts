@@ -379,6 +379,89 @@ suite('a process that lives on', () => {
   });
 });
 
+suite('records that do not agree', () => {
+  test('a block under another key is refused: its addresses are somebody else’s', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.60.0.0/24', { name: 'k' }));
+    await allocate(world.ipam, {
+      node: 'n1',
+      owner: owner('a'),
+      families: [4],
+      wished: [parseAddress('10.60.0.17')],
+    });
+    const [block] = world.blocks();
+    assert.ok(block);
+    const forged = JSON.stringify({ ...(JSON.parse(encodeBlock(block)) as object), node: 'n2' });
+    await world.store.commit(
+      [],
+      [
+        { kind: 'put', key: 'blocks/k/10.60.0.32/28', value: forged },
+        {
+          kind: 'put',
+          key: 'nodes/n2/10.60.0.32/28',
+          value: '{"v":1,"range":"k","claimedAt":"2026-01-01T00:00:00Z"}',
+        },
+      ],
+    );
+    await assert.rejects(give(world, 'n2', 'b'), {
+      code: 'corrupt-record',
+      message: "etcd key 'blocks/k/10.60.0.32/28' holds the value of 'blocks/k/10.60.0.16/28'",
+    });
+  });
+
+  test('a range that is not sound is refused by its key and field', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.60.0.0/24', { name: 'k' }));
+    const entry = world.store.entries.get('ranges/k');
+    assert.ok(entry);
+    for (const [change, message] of [
+      [{ blockSize: 3 }, /etcd key 'ranges\/k': block size 3: expected one of/],
+      [{ vlan: 5000 }, /vlan 5000: expected a VLAN ID/],
+      [{ name: 'other' }, /holds the value of 'ranges\/other'/],
+    ] as const) {
+      const value = JSON.stringify({ ...(JSON.parse(entry.value) as object), ...change });
+      await world.store.commit([], [{ kind: 'put', key: 'ranges/k', value }]);
+      await assert.rejects(give(world, 'n', 'a'), { code: 'corrupt-record', message });
+    }
+  });
+
+  test('a release that could not look at all of the node’s blocks is no success', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.60.0.0/24', { name: 'k' }));
+    await give(world, 'n', 'a');
+    const entry = world.store.entries.get('ranges/k');
+    assert.ok(entry);
+    await world.store.commit([], [{ kind: 'delete', key: 'ranges/k' }]);
+    const attachment = { containerId: 'a', ifname: 'eth0' };
+    await assert.rejects(release(world.ipam, { node: 'n', attachment }), {
+      code: 'corrupt-record',
+      message: /is of a range that etcd does not hold/,
+    });
+    await world.store.commit([], [{ kind: 'put', key: 'ranges/k', value: entry.value }]);
+    assert.equal((await release(world.ipam, { node: 'n', attachment })).length, 1);
+  });
+
+  test('an address that is given out while its range is removed stays, and so does the range', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.60.0.0/28', { name: 'k', cooldownMs: 0 }));
+    await give(world, 'n', 'a');
+    await release(world.ipam, { node: 'n', attachment: { containerId: 'a', ifname: 'eth0' } });
+    // After each scan of the removal somebody takes an address, by what he had read before.
+    let scans = 0;
+    world.store.before = async (request) => {
+      if (request !== 'scan' || ++scans !== 4) return;
+      world.store.before = () => Promise.resolve();
+      const entry = [...world.store.entries.values()].find(({ key }) => key.startsWith('blocks/'));
+      assert.ok(entry);
+      const { block } = takeSlot(world.blocks()[0] ?? assert.fail(), 2, owner('live'), world.now);
+      await world.store.commit([], [{ kind: 'put', key: entry.key, value: encodeBlock(block) }]);
+    };
+    await assert.rejects(removeRange(world.ipam, 'k'), { code: 'in-use' });
+    assert.equal([...world.given().values()].join(), 'live');
+    assert.deepEqual(world.problems(), []);
+  });
+});
+
 suite('releasing', () => {
   test('what is gone is released already', async () => {
     const world = new World();

@@ -13,6 +13,7 @@ import {
   encodeNodeEntry,
   encodeRange,
   nodeKey,
+  rangeKey,
 } from '../../../ipam/records.ts';
 import { owner, range } from './world.ts';
 
@@ -31,7 +32,7 @@ const blue = makeRange({
 suite('records', () => {
   test('ranges come back as they were written', () => {
     for (const each of [blue, range('fd00:20::/64'), { ...blue, state: 'draining' as const }]) {
-      assert.deepEqual(decodeRange('ranges/x', encodeRange(each)), each);
+      assert.deepEqual(decodeRange(rangeKey(each.name), encodeRange(each)), each);
     }
   });
 
@@ -89,8 +90,12 @@ suite('records', () => {
 
   const good = JSON.parse(encodeRange(blue)) as Record<string, unknown>;
   const cases: [what: string, value: string, message: RegExp][] = [
-    ['no JSON', '{"v":1', /etcd key 'ranges\/x' holds no JSON: "\{\\"v\\":1"/],
-    ['a later schema', JSON.stringify({ ...good, v: 2 }), /etcd key 'ranges\/x': key 'v' is 2: expected 1/],
+    ['no JSON', '{"v":1', /etcd key 'ranges\/blue' holds no JSON: "\{\\"v\\":1"/],
+    [
+      'a later schema',
+      JSON.stringify({ ...good, v: 2 }),
+      /etcd key 'ranges\/blue': key 'v' is 2: expected 1/,
+    ],
     [
       'an unknown field',
       JSON.stringify({ ...good, colour: 'red' }),
@@ -101,13 +106,13 @@ suite('records', () => {
     [
       'host bits',
       JSON.stringify({ ...good, cidr: '10.20.0.1/22' }),
-      /etcd key 'ranges\/x': cidr '10\.20\.0\.1\/22' has host bits/,
+      /etcd key 'ranges\/blue': cidr '10\.20\.0\.1\/22' has host bits/,
     ],
     ['an unknown state', JSON.stringify({ ...good, state: 'gone' }), /key 'state' is "gone"/],
   ];
   for (const [what, value, message] of cases) {
     test(`refused: ${what}`, () =>
-      assert.throws(() => decodeRange('ranges/x', value), { code: 'corrupt-record', message }));
+      assert.throws(() => decodeRange('ranges/blue', value), { code: 'corrupt-record', message }));
   }
 
   test('refused: a slot of an unknown state', () => {

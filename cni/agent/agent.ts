@@ -1,0 +1,59 @@
+import { dispatch, failure, type Output } from '../dispatch.ts';
+import type { Log } from '../parts.ts';
+import { readShared } from '../real/shared-config.ts';
+import type { Environment } from '../request.ts';
+import type { AgentRequest } from './protocol.ts';
+import type { WarmParts } from './warm-parts.ts';
+
+/** Serves calls as the plugins do, with warm parts. Calls for one attachment take turns. */
+export class Agent {
+  readonly #parts: WarmParts;
+  readonly #log: Log;
+  /** The last call for each attachment that is under way. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  constructor(parts: WarmParts, log: Log) {
+    this.#parts = parts;
+    this.#log = log;
+  }
+
+  async serve({ plugin, env, stdin }: AgentRequest): Promise<Output> {
+    const started = performance.now();
+    const output = await this.#inTurn(attachmentOf(env), () => this.#dispatch({ plugin, env, stdin }));
+    this.#log.info('served', {
+      plugin,
+      verb: env['CNI_COMMAND'] ?? '',
+      containerId: env['CNI_CONTAINERID'] ?? '',
+      ifname: env['CNI_IFNAME'] ?? '',
+      failed: output.exitCode !== 0,
+      ms: Math.round((performance.now() - started) * 10) / 10,
+    });
+    return output;
+  }
+
+  async #dispatch({ plugin, env, stdin }: AgentRequest): Promise<Output> {
+    try {
+      const input = { env, stdin, sharedConfig: readShared(env) };
+      return await dispatch(plugin, input, () => Promise.resolve(this.#parts.forCall(env)));
+    } catch (error) {
+      return failure(stdin, error);
+    }
+  }
+
+  async #inTurn<T>(attachment: string | undefined, work: () => Promise<T>): Promise<T> {
+    if (attachment === undefined) return await work();
+    const before = this.#turns.get(attachment) ?? Promise.resolve();
+    const turn = before.then(work, work);
+    this.#turns.set(attachment, turn);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(attachment) === turn) this.#turns.delete(attachment);
+    }
+  }
+}
+
+function attachmentOf(env: Environment): string | undefined {
+  const { CNI_CONTAINERID: containerId, CNI_IFNAME: ifname } = env;
+  return containerId && ifname ? `${containerId}/${ifname}` : undefined;
+}

@@ -1,0 +1,24 @@
+import { DEFAULT_AGENT, parseSharedConfig } from '../../ipam/settings.ts';
+import type { Input } from '../dispatch.ts';
+
+/**
+ * Path of the agent's socket for this call, false for none: environment over inline over file, as every key.
+ * What is wrong with the input is told by who serves the call.
+ */
+export function agentOf({ env, stdin, sharedConfig }: Input): string | false {
+  const variable = env['CELLNET_AGENT'];
+  if (variable) return variable === 'false' ? false : variable;
+  const inline = agentKeyOf(() => JSON.parse(stdin) as unknown);
+  if (inline !== undefined) return inline;
+  const file = sharedConfig && agentKeyOf(() => parseSharedConfig(sharedConfig.content, sharedConfig.file));
+  return file ?? DEFAULT_AGENT;
+}
+
+function agentKeyOf(read: () => unknown): string | false | undefined {
+  try {
+    const { agent } = read() as { agent?: unknown };
+    return agent === false || (typeof agent === 'string' && agent !== '') ? agent : undefined;
+  } catch {
+    return undefined;
+  }
+}

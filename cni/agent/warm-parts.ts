@@ -1,0 +1,122 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { parseAddress } from '../../ipam/address.ts';
+import type { Ipam } from '../../ipam/allocator.ts';
+import type { EtcdSettings } from '../../ipam/etcd/settings.ts';
+import { openEtcdStore } from '../../ipam/etcd/store.ts';
+import { OrderQueue } from '../../ipam/orders.ts';
+import { realSurroundings } from '../../ipam/retry.ts';
+import { announce } from '../netlink/announce.ts';
+import { gratuitousArpFrame, unsolicitedNeighborAdvertisement } from '../netlink/frames.ts';
+import { openNamespace } from '../netlink/netns.ts';
+import type { LaterAnnouncement, Log, Parts, SwitchAddress } from '../parts.ts';
+import { runDelegate } from '../real/delegate.ts';
+import { sharedKernel } from '../real/kernel.ts';
+import type { Environment } from '../request.ts';
+import { NodeState } from '../state/node-state.ts';
+import { lock, tryLock } from '../real/lock.ts';
+import { ETCD_DEADLINE_MS } from '../ipam.ts';
+import { WarmSwitch } from './warm-switch.ts';
+
+interface WarmIpam {
+  readonly ipam: Ipam;
+  close(): void;
+}
+
+/** Parts whose connections live on from call to call: one for each etcd cluster and each Open vSwitch that calls name. */
+export class WarmParts {
+  readonly #log: Log;
+  readonly #ipams = new Map<string, WarmIpam>();
+  readonly #switches = new Map<string, Promise<WarmSwitch>>();
+  readonly #bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** For one call, in the environment that it brings. */
+  forCall(env: Environment): Parts {
+    return {
+      now: () => Date.now(),
+      hostname: hostname(),
+      bootId: this.#bootId,
+      openIpam: (settings) => Promise.resolve({ ...this.ipam(settings), close: () => undefined }),
+      openSwitch: async (at, deadlineMs) => (await this.#switch(at, deadlineMs)).asSwitch(deadlineMs),
+      openKernel: () => Promise.resolve(sharedKernel),
+      openState: (dir) =>
+        new NodeState(dir, (what) => this.#log.warn('trouble with a record of the node', { what })),
+      lock,
+      tryLock,
+      runDelegate: (call) => runDelegate(call, env),
+      announceLater: (announcement) => void this.#announce(announcement),
+      log: this.#log,
+      onStep: () => undefined,
+    };
+  }
+
+  /** With the memory of what the node holds. @throws IpamError `invalid` */
+  ipam(settings: EtcdSettings): Ipam {
+    const key = JSON.stringify(settings);
+    const warm = this.#ipams.get(key) ?? openIpam(settings);
+    this.#ipams.set(key, warm);
+    return warm.ipam;
+  }
+
+  /** Forgets every connection: the next call opens its own, by files and settings as they are then. */
+  forget(): void {
+    for (const warm of this.#ipams.values()) warm.close();
+    this.#ipams.clear();
+    for (const opening of this.#switches.values()) {
+      opening.then(
+        (warm) => warm.close(),
+        () => undefined,
+      );
+    }
+    this.#switches.clear();
+  }
+
+  async #switch(at: SwitchAddress, deadlineMs: number): Promise<WarmSwitch> {
+    const key = JSON.stringify(at);
+    const known = this.#switches.get(key);
+    if (known && (await isAlive(known))) return await known;
+    // Others may have begun to connect anew while this one looked.
+    const now = this.#switches.get(key);
+    const opening = now && now !== known ? now : WarmSwitch.connect(at, deadlineMs);
+    this.#switches.set(key, opening);
+    return await opening;
+  }
+
+  async #announce({ netns, ifname, mac, addresses, count, intervalMs }: LaterAnnouncement): Promise<void> {
+    try {
+      await realSurroundings.pause(intervalMs);
+      const frames = addresses.map((address) =>
+        parseAddress(address).family === 4
+          ? gratuitousArpFrame(mac, address)
+          : unsolicitedNeighborAdvertisement(mac, address),
+      );
+      const namespace = openNamespace(netns);
+      try {
+        await announce(namespace, ifname, frames, { count, intervalMs });
+      } finally {
+        namespace.close();
+      }
+    } catch (error) {
+      // The pod may be gone by now; its first announcement has gone out.
+      this.#log.info('announcements were cut short', { ifname, reason: String(error) });
+    }
+  }
+}
+
+async function isAlive(opening: Promise<WarmSwitch>): Promise<boolean> {
+  try {
+    return (await opening).alive;
+  } catch {
+    return false;
+  }
+}
+
+function openIpam(settings: EtcdSettings): WarmIpam {
+  const store = openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS });
+  const ipam = { store, around: realSurroundings, cache: new Map() };
+  return { ipam: { ...ipam, queue: new OrderQueue(ipam, ETCD_DEADLINE_MS) }, close: () => store.close() };
+}

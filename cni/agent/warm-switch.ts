@@ -1,0 +1,195 @@
+import { ensureBridge, inspectBridge } from '../ovsdb/bridges.ts';
+import { OvsdbClient } from '../ovsdb/client.ts';
+import { OvsdbError } from '../ovsdb/errors.ts';
+import { isServed } from '../ovsdb/liveness.ts';
+import { attachPort, detachPorts, explain, findPorts, OWNER, removePort } from '../ovsdb/ports.ts';
+import { asNumber, asRecord, asString, map, type Operation, type RawRow } from '../ovsdb/protocol.ts';
+import { tlsFiles } from '../ovsdb/remote.ts';
+import type { PortSpec, Switch, SwitchAddress } from '../parts.ts';
+import { SERVED_WITHIN_MS } from '../real/switch.ts';
+
+/** What vswitchd says of one of our interfaces. */
+interface InterfaceState {
+  readonly name: string;
+  readonly ofport: number | undefined;
+  readonly error: string | undefined;
+}
+
+interface OurPort {
+  readonly containerId: string;
+  readonly ifname: string;
+}
+
+/** One change that waits for its turn: a few operations that belong together. */
+interface Change {
+  readonly operations: (label: string) => readonly Operation[];
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * A connection to Open vSwitch that lives on. It follows our interfaces and ports by one monitor each, so that nothing
+ * need be asked for; and changes of concurrent callers go into one transaction: vswitchd's work for each grows with the
+ * bridge's ports.
+ */
+export class WarmSwitch {
+  readonly #client: OvsdbClient;
+  readonly #interfaces = new Map<string, InterfaceState>();
+  /** Called at each change of an interface of that name. */
+  readonly #watchers = new Map<string, (state: InterfaceState) => void>();
+  readonly #ports = new Map<string, OurPort>();
+  readonly #changes: Change[] = [];
+  #committing = false;
+
+  private constructor(client: OvsdbClient) {
+    this.#client = client;
+  }
+
+  /** @throws OvsdbError `unreachable` */
+  static async connect({ ovsdb, ovsdbTls }: SwitchAddress, deadlineMs: number): Promise<WarmSwitch> {
+    const tls = tlsFiles(ovsdbTls);
+    const client = await OvsdbClient.connect(ovsdb, { deadlineMs, ...(tls && { tls }) });
+    const warm = new WarmSwitch(client);
+    const ours = [['external_ids', 'includes', map({ owner: OWNER })]] as const;
+    try {
+      await Promise.all([
+        client.monitor('Interface', ours, ['name', 'ofport', 'error'], (row, uuid) =>
+          warm.#seeInterface(row, uuid),
+        ),
+        client.monitor('Port', ours, ['external_ids'], (row, uuid) => warm.#seePort(row, uuid)),
+      ]);
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+    return warm;
+  }
+
+  /** Whether the connection still holds. */
+  get alive(): boolean {
+    return this.#client.lost === undefined;
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  /** For one call; closing it leaves the connection open. */
+  asSwitch(deadlineMs: number): Switch {
+    const client = this.#client;
+    return {
+      inspectBridge: async (bridge) => {
+        const found = await inspectBridge(client, bridge);
+        return found && { userspace: found.datapathType === 'netdev', uplinkMtu: found.uplinkMtu };
+      },
+      isServed: () => isServed(client, SERVED_WITHIN_MS),
+      createBridge: async (bridge, datapathType) => {
+        await ensureBridge(client, { bridge, failMode: 'standalone', datapathType, deadlineMs });
+      },
+      addPort: (port) => this.#addPort(port, deadlineMs),
+      removePort: (containerId, ifname) => this.#removePort(containerId, ifname),
+      findPorts: (containerId, ifname) => findPorts(client, containerId, ifname),
+      close: () => undefined,
+    };
+  }
+
+  async #addPort(port: PortSpec, deadlineMs: number): Promise<void> {
+    const ready = this.#whenReady(port.name, deadlineMs);
+    try {
+      await this.#change((label) => attachPort(port, label));
+    } catch (error) {
+      ready.cancel();
+      throw explain(error, port);
+    }
+    await ready.done;
+  }
+
+  async #removePort(containerId: string, ifname: string): Promise<'removed' | 'absent'> {
+    const uuids = [...this.#ports]
+      .filter(([, port]) => port.containerId === containerId && port.ifname === ifname)
+      .map(([uuid]) => uuid);
+    // Not seen is no proof: then the database itself is asked.
+    if (uuids.length === 0) return await removePort(this.#client, containerId, ifname);
+    await this.#change(() => detachPorts(uuids));
+    return 'removed';
+  }
+
+  #seeInterface(row: RawRow | undefined, uuid: string): void {
+    if (!row) {
+      this.#interfaces.delete(uuid);
+      return;
+    }
+    const before = this.#interfaces.get(uuid);
+    const state = {
+      name: asString(row['name']) ?? before?.name ?? '',
+      ofport: 'ofport' in row ? asNumber(row['ofport']) : before?.ofport,
+      error: 'error' in row ? asString(row['error']) : before?.error,
+    };
+    this.#interfaces.set(uuid, state);
+    this.#watchers.get(state.name)?.(state);
+  }
+
+  #seePort(row: RawRow | undefined, uuid: string): void {
+    if (!row) {
+      this.#ports.delete(uuid);
+      return;
+    }
+    const { 'container-id': containerId = '', ifname = '' } = asRecord(row['external_ids']);
+    this.#ports.set(uuid, { containerId, ifname });
+  }
+
+  /** Resolves when vswitchd has given the interface its OpenFlow port number. */
+  #whenReady(name: string, deadlineMs: number): { done: Promise<void>; cancel: () => void } {
+    const remedy = 'Look at the log of ovs-vswitchd, and at `ovs-vsctl show`.';
+    let cancel = (): void => undefined;
+    const done = new Promise<void>((resolve, reject) => {
+      const end = (error?: OvsdbError): void => {
+        clearTimeout(timer);
+        this.#watchers.delete(name);
+        if (error) reject(error);
+        else resolve();
+      };
+      const late = `ovs-vswitchd did not take port '${name}' up within ${deadlineMs} ms: does it run?`;
+      const timer = setTimeout(() => end(new OvsdbError('port-timeout', late, { remedy })), deadlineMs);
+      cancel = () => end();
+      this.#watchers.set(name, ({ ofport, error }) => {
+        if (error !== undefined)
+          end(new OvsdbError('port-failed', `ovs-vswitchd cannot use port '${name}': ${error}`, { remedy }));
+        else if (ofport !== undefined && ofport > 0) end();
+      });
+    });
+    // A rejection while the transaction is still awaited must not count as unhandled.
+    done.catch(() => undefined);
+    return { done, cancel: () => cancel() };
+  }
+
+  #change(operations: Change['operations']): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#changes.push({ operations, resolve, reject });
+      if (!this.#committing) void this.#commitAll();
+    });
+  }
+
+  /** What came while a transaction was under way goes into the next. */
+  async #commitAll(): Promise<void> {
+    this.#committing = true;
+    // Callers that are served in the same turn of the event loop share the first one already.
+    await Promise.resolve();
+    while (this.#changes.length > 0) await this.#commit(this.#changes.splice(0));
+    this.#committing = false;
+  }
+
+  async #commit(changes: readonly Change[]): Promise<void> {
+    try {
+      await this.#client.transact(changes.flatMap(({ operations }, i) => operations(`${i}`)));
+      for (const { resolve } of changes) resolve();
+    } catch (error) {
+      if (changes.length === 1 || !this.alive) {
+        for (const { reject } of changes) reject(error);
+        return;
+      }
+      // One of them was refused, and so all: each by itself shows which.
+      for (const change of changes) await this.#commit([change]);
+    }
+  }
+}

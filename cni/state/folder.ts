@@ -1,0 +1,24 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+const hasCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code;
+
+function mkdirUnlessThere(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error;
+  }
+}
+
+/** The folder with its parents, mode 0700. Node's own recursive mkdir never ends where a parent cannot be made, as below /proc. */
+export function ensureFolder(folder: string): void {
+  try {
+    mkdirUnlessThere(folder);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT') || dirname(folder) === folder) throw error;
+    ensureFolder(dirname(folder));
+    mkdirUnlessThere(folder);
+  }
+}
