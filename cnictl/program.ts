@@ -102,7 +102,10 @@ function addRangeCommands(program: Command, act: Act): void {
     .command('add')
     .description('add a range')
     .argument('<subnet>', 'in CIDR notation, such as 10.20.0.0/22')
-    .option('--gateway <address>', "the pods' default gateway, inside the subnet")
+    .option(
+      '--gateway <address>',
+      "the pods' default gateway, inside the subnet; without it they get no default route",
+    )
     .option('--name <name>', 'name of the range (default: from the subnet)')
     .option('--vlan <id>', 'VLAN ID 1 to 4094 (default: untagged)')
     .option(
