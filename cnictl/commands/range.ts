@@ -50,7 +50,7 @@ export async function rangeAdd(context: Context, cidr: string, options: RangeAdd
   context.print(rangeJson(emptyUsage(range)), () => {
     const gateway = range.gateway ? `gateway ${formatAddress(range.gateway)}` : 'no gateway';
     const vlan = range.vlan === undefined ? 'untagged' : `VLAN ${range.vlan}`;
-    return `range ${range.name} ${done}: ${formatCidr(range.cidr)}, ${gateway}, ${vlan}, ${renderCount(rangeCapacity(range))} addresses in ${renderCount(usableBlockTotal(range))} blocks of ${range.blockSize}\n`;
+    return `range ${range.name} ${done}: ${formatCidr(range.cidr)}, ${gateway}, ${vlan}, ${plural(rangeCapacity(range), 'address', 'addresses')} in ${plural(usableBlockTotal(range), 'block')} of ${range.blockSize}\n`;
   });
   return 0;
 }

@@ -73,6 +73,7 @@ test('changes', async () => {
     ],
     ['range', 'add', '10.40.0.0/24', '--gateway', '10.40.0.1', '--vlan', '140', '--name', 'red'],
     ['range', 'add', '10.41.0.0/24', '--dry-run'],
+    ['range', 'add', '10.42.0.0/30', '--dry-run', '--gateway', '10.42.0.1', '--block-size', '4'],
     ['range', 'add', '10.41.0.0/24', '--dry-run', '--route', '10.96.0.0/12 via 10.41.0.2'],
     ['range', 'add', '10.41.0.0/24', '--dry-run', '--route', '0.0.0.0/0 via 10.41.0.2'],
     ['node', 'init', '--uplink', 'bond1', '--dry-run'],
