@@ -1,4 +1,4 @@
-import type { OvsdbClient } from './client.ts';
+import { DEFAULT_DEADLINE_MS, type OvsdbClient } from './client.ts';
 import { OvsdbError } from './errors.ts';
 import { detachPorts, OWNER, waitForInterface } from './ports.ts';
 import {
@@ -132,7 +132,7 @@ async function carryOut(client: OvsdbClient, steps: readonly Step[], plan: Bridg
       const ready =
         step.device === undefined
           ? undefined
-          : waitForInterface(client, step.device, plan.deadlineMs ?? 5_000);
+          : waitForInterface(client, step.device, plan.deadlineMs ?? DEFAULT_DEADLINE_MS);
       try {
         undos.unshift(step.undo(await client.transact(step.operations)));
         await ready?.ofport;
@@ -165,7 +165,10 @@ async function undoAll(
   }
 }
 
-function explainBridge(error: unknown, { bridge, datapathType, deadlineMs = 5_000 }: BridgePlan): unknown {
+function explainBridge(
+  error: unknown,
+  { bridge, datapathType, deadlineMs = DEFAULT_DEADLINE_MS }: BridgePlan,
+): unknown {
   if (!(error instanceof OvsdbError) || (error.code !== 'port-timeout' && error.code !== 'port-failed')) {
     return error;
   }
