@@ -1,6 +1,5 @@
 import { stringify } from 'yaml';
 import { etcdSettings } from '../ipam/etcd/settings.ts';
-import { IpamError } from '../ipam/errors.ts';
 import {
   DEFAULT_CONFIG_FILE,
   mergeSettings,
@@ -104,6 +103,7 @@ export class Context {
 
   /**
    * Asks before what destroys. Without a terminal nobody can answer: then only `--yes` will do.
+   * @param what as a sentence without its full stop
    * @throws CommandError
    */
   async confirm(what: string, yes: boolean): Promise<void> {
@@ -114,7 +114,7 @@ export class Context {
         'Add --yes, or look first with --dry-run.',
       );
     }
-    const answer = await this.world.ask(`${what} Go on? [y/N] `);
+    const answer = await this.world.ask(`${what}. Go on? [y/N] `);
     if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('nothing was changed: it was not confirmed');
   }
 }
@@ -125,7 +125,10 @@ function readShared(world: World, flag: string | undefined): PartialSettings {
   const content = world.readFile(file);
   if (content !== undefined) return parseSharedConfig(content, file);
   if (named === undefined) return {};
-  throw new IpamError('invalid', `configuration file '${file}' does not exist`);
+  throw new CommandError(
+    `configuration file '${file}' does not exist: ${flag === undefined ? 'CELLNET_CONFIG' : '--config'} names it`,
+    `Correct the path, or name none: then ${DEFAULT_CONFIG_FILE} is read where it exists.`,
+  );
 }
 
 function settingsFromFlags(options: GlobalOptions): PartialSettings {

@@ -29,7 +29,7 @@ export interface FreeOptions {
 /**
  * Frees one address: looks once more at its slot and at its pod (rule 6), then compares container ID, interface and
  * sequence (rule 5).
- * @param kube undefined where no API server is known: then nothing is verified
+ * @param kube undefined where no API server is known: then every pod may live
  */
 export async function freeAddress(
   ipam: Ipam,
@@ -42,7 +42,7 @@ export async function freeAddress(
   if (slot?.state !== 'used') return { kind: 'free', state: view.state };
   const { expected = expectedOf(slot) } = options;
   if (!sameAllocation(slot, expected)) return { kind: 'changed' };
-  const verdict = kube && !options.force ? await judgeNow(kube, view, slot) : undefined;
+  const verdict = options.force ? undefined : await judgeNow(kube, view, slot);
   if (verdict?.kind === 'in-use' || verdict?.kind === 'unknown') return verdict;
   const reason = verdict?.reason;
   if (options.dryRun) return { kind: 'would-release', reason };
@@ -63,14 +63,14 @@ function sameAllocation({ owner, sequence }: UsedSlot, expected: Expected): bool
   );
 }
 
-/** Asks for just this pod. An allocation that names none cannot be looked up by name, and counts as unknown. */
+/** Asks for just this pod. An allocation that names none, or that nobody can be asked about, counts as unknown. */
 async function judgeNow(
-  kube: KubeApi,
+  kube: KubeApi | undefined,
   view: AddressView,
   slot: UsedSlot,
 ): Promise<{ kind: 'in-use'; pod: string } | { kind: 'unknown' } | { kind: 'leaked'; reason: LeakReason }> {
   const { podNamespace, podName } = slot.owner;
-  if (podNamespace === undefined || podName === undefined) return { kind: 'unknown' };
+  if (!kube || podNamespace === undefined || podName === undefined) return { kind: 'unknown' };
   const pod = await kube.getPod(podNamespace, podName);
   const allocation = { address: view.address, node: view.node ?? '', range: view.range, slot };
   const verdict = judge(allocation, indexPods(pod ? [auditedPod(pod)] : []));

@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import { realSurroundings } from '../ipam/retry.ts';
@@ -47,6 +47,7 @@ const world: World = {
       );
     }
   },
+  hasDevice: (name) => existsSync(`/sys/class/net/${name}`),
   openIpam: async (settings) => {
     const { openEtcdStore } = await import('../ipam/etcd/store.ts');
     const store = openEtcdStore(settings);

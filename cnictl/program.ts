@@ -14,7 +14,7 @@ import {
 import { release, type ReleaseOptions } from './commands/release.ts';
 import { status } from './commands/status.ts';
 import { Context, type GlobalOptions } from './context.ts';
-import { describeError } from './errors.ts';
+import { CommandError, describeError } from './errors.ts';
 import type { World } from './world.ts';
 
 declare const CELLNET_VERSION: string | undefined;
@@ -71,6 +71,8 @@ function makeProgram(act: Act, world: World): Command {
       "the API server's configuration (KUBECONFIG; else in-cluster, ~/.kube/config)",
     )
     .option('--ovsdb <remote>', 'database of Open vSwitch (CELLNET_OVSDB)')
+    .configureHelp({ showGlobalOptions: true })
+    .helpCommand(false)
     .addHelpText('after', '\nExit status: 0 done or nothing found, 1 found (check), 2 trouble.');
   addRangeCommands(program, act);
   addListCommands(program, act);
@@ -80,8 +82,23 @@ function makeProgram(act: Act, world: World): Command {
     .command('status')
     .description('whether etcd and the API server answer, and how full the ranges are')
     .action((_options: object, command: Command) => act(command, status));
+  program
+    .command('help')
+    .description('help for a command')
+    .argument('[command...]', 'such as range add')
+    .action((words: string[]) => findCommand(program, words).help());
   makeSilent(program, world);
   return program;
+}
+
+/** The command of that name, word by word. @throws CommandError */
+function findCommand(program: Command, words: readonly string[]): Command {
+  return words.reduce((command, word) => {
+    const found = command.commands.find((each) => each.name() === word);
+    if (found) return found;
+    const known = command.commands.map((each) => each.name()).join(', ') || 'none';
+    throw new CommandError(`'${command.name()}' has no command '${word}': expected ${known}`);
+  }, program);
 }
 
 /** Commander prints through us and throws where it would end the process; for every subcommand too. */
@@ -102,7 +119,10 @@ function addRangeCommands(program: Command, act: Act): void {
     .command('add')
     .description('add a range')
     .argument('<subnet>', 'in CIDR notation, such as 10.20.0.0/22')
-    .option('--gateway <address>', "the pods' default gateway, inside the subnet")
+    .option(
+      '--gateway <address>',
+      "the pods' default gateway, inside the subnet; without it they get no default route",
+    )
     .option('--name <name>', 'name of the range (default: from the subnet)')
     .option('--vlan <id>', 'VLAN ID 1 to 4094 (default: untagged)')
     .option(
@@ -203,7 +223,7 @@ function addLeakCommands(program: Command, act: Act): void {
     .option('--from-report <file>', 'those that a saved report names, if they are still the same allocations')
     .option('--dry-run', 'say what would be released, release nothing')
     .option('--yes', 'do not ask')
-    .option('--force', 'release also an address whose pod lives, or whose pod is not known')
+    .option('--force', 'release also an address whose pod lives, or of which nothing tells whether it does')
     .addHelpText('after', '\nExample:\n  cnictl release 10.20.0.17 10.20.0.18')
     .action((addresses: string[], options: ReleaseOptions, command: Command) =>
       act(command, (context) => release(context, addresses, options)),

@@ -21,6 +21,8 @@ export interface World {
   readonly readFile: (path: string) => string | undefined;
   /** Whole or not at all. */
   readonly writeFile: (path: string, content: string) => void;
+  /** Whether this host has a network device of that name. */
+  readonly hasDevice: (name: string) => boolean;
   readonly openIpam: (settings: EtcdSettings) => Promise<OpenIpam>;
   readonly openKube: (options: KubeOptions) => Promise<KubeApi>;
   readonly openOvsdb: (remote: string, tls: OvsdbTls) => Promise<OvsdbClient>;

@@ -1,8 +1,11 @@
 import {
   cidrContains,
+  cidrSpan,
   compareAddresses,
   formatAddress,
   formatCidr,
+  sameAddress,
+  spanContains,
   type Address,
   type Cidr,
 } from './address.ts';
@@ -20,7 +23,7 @@ import {
   type SlotCounts,
 } from './block.ts';
 import { IpamError } from './errors.ts';
-import { blockAt, isReserved, rangeCapacity, usableBlockTotal, type Range } from './range.ts';
+import { blockAt, rangeCapacity, usableBlockTotal, type Range } from './range.ts';
 import { blockKey, BLOCKS, blocksOfRange, decodeBlock, encodeBlock } from './records.ts';
 import { retryLostRaces } from './retry.ts';
 import { put, unchanged } from './store.ts';
@@ -104,6 +107,20 @@ export async function listRangeUsage(ipam: Ipam): Promise<RangeUsage[]> {
   });
 }
 
+/** Why pods never get an address; `anycast`: the Subnet-Router address of an IPv6 range (RFC 4291 section 2.6.1). */
+export type Reservation = 'network' | 'anycast' | 'broadcast' | 'gateway' | 'next-hop' | 'excluded';
+
+/** The first of these that holds, or undefined where pods may have the address. */
+export function reservedAs(range: Range, address: Address): Reservation | undefined {
+  const { first, last } = cidrSpan(range.cidr);
+  const isIt = (other: Address | undefined): boolean => other !== undefined && sameAddress(other, address);
+  if (isIt(first)) return first.family === 4 ? 'network' : 'anycast';
+  if (first.family === 4 && isIt(last)) return 'broadcast';
+  if (isIt(range.gateway)) return 'gateway';
+  if (range.routes.some(({ via }) => isIt(via))) return 'next-hop';
+  return range.exclude.some((span) => spanContains(span, address)) ? 'excluded' : undefined;
+}
+
 /** One address as `ip list` shows it. */
 export interface AddressView {
   readonly address: Address;
@@ -112,6 +129,8 @@ export interface AddressView {
   readonly node: string | undefined;
   readonly state: 'used' | 'cooling' | 'reserved' | 'free';
   readonly slot: Slot | undefined;
+  /** Only of a reserved one; absent also where its range is gone. */
+  readonly reservedAs?: Reservation | undefined;
 }
 
 /** The addresses of a block that are used, cooling or reserved. */
@@ -120,14 +139,16 @@ export function addressesOf(view: BlockView, now: number): AddressView[] {
   return block.slots.flatMap((slot, i) => {
     const state = stateOf(slot, now, range?.cooldownMs ?? 0);
     if (state === 'free') return [];
+    const address = slotAddress(block, i);
     return [
       {
-        address: slotAddress(block, i),
+        address,
         range: block.range,
         block: block.cidr,
         node: block.node,
         state,
         slot,
+        reservedAs: state === 'reserved' && range ? reservedAs(range, address) : undefined,
       },
     ];
   });
@@ -149,18 +170,34 @@ export async function showAddress(ipam: Ipam, address: Address): Promise<Address
     const known = ranges.map((each) => formatCidr(each.cidr)).join(', ') || 'none yet';
     throw new IpamError('not-found', `${formatAddress(address)} is in no range: the ranges are ${known}`);
   }
+  const reserved = reservedAs(range, address);
   const key = blockKey(range.name, blockAt(range, address));
   const [entry] = await ipam.store.get([key]);
   if (!entry) {
-    const state = isReserved(range, address) ? 'reserved' : 'free';
-    return { address, range: range.name, block: undefined, node: undefined, state, slot: undefined };
+    return {
+      address,
+      range: range.name,
+      block: undefined,
+      node: undefined,
+      state: reserved ? 'reserved' : 'free',
+      slot: undefined,
+      reservedAs: reserved,
+    };
   }
   const block = decodeBlock(key, entry.value);
   const slot = block.slots[slotIndex(block, address)];
   if (!slot)
     throw new IpamError('corrupt-record', `etcd key '${key}' has no slot for ${formatAddress(address)}`);
   const state = stateOf(slot, ipam.around.now(), range.cooldownMs);
-  return { address, range: range.name, block: block.cidr, node: block.node, state, slot };
+  return {
+    address,
+    range: range.name,
+    block: block.cidr,
+    node: block.node,
+    state,
+    slot,
+    reservedAs: state === 'reserved' ? reserved : undefined,
+  };
 }
 
 /** `changed`: the address has another owner now, and keeps it. `free`: nobody had it. */

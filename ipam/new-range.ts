@@ -127,7 +127,7 @@ function checkUnicast(cidr: Cidr): void {
 function checkGateway(range: Range): void {
   const { gateway, cidr } = range;
   if (!gateway) return;
-  checkNeighbour(range, gateway, 'gateway');
+  checkNeighbour(range, gateway, `gateway ${formatAddress(gateway)}`);
   const { first, last } = cidrSpan(cidr);
   if (sameAddress(gateway, first) || (gateway.family === 4 && sameAddress(gateway, last))) {
     const role = sameAddress(gateway, first) ? 'network' : 'broadcast';
@@ -137,11 +137,15 @@ function checkGateway(range: Range): void {
   }
 }
 
-function checkNeighbour(range: Range, address: Address, what: string): void {
-  if (cidrContains(range.cidr, address)) return;
-  const { first, last } = cidrSpan(range.cidr);
+function checkNeighbour({ cidr }: Range, address: Address, what: string): void {
+  if (cidrContains(cidr, address)) return;
+  const { first, last } = cidrSpan(cidr);
+  const where =
+    address.family === first.family
+      ? `outside ${formatCidr(cidr)}`
+      : `${familyName(address.family)}, and the range ${formatCidr(cidr)} is ${familyName(first.family)}`;
   throw invalid(
-    `${what} ${formatAddress(address)} is outside ${formatCidr(range.cidr)}: expected an address from ${formatAddress(offsetAddress(first, 1n))} to ${formatAddress(offsetAddress(last, first.family === 4 ? -1n : 0n))}`,
+    `${what} is ${where}: expected an address from ${formatAddress(offsetAddress(first, 1n))} to ${formatAddress(offsetAddress(last, first.family === 4 ? -1n : 0n))}`,
   );
 }
 
@@ -151,7 +155,12 @@ function checkRoutes(range: Range): void {
     if (destination.base.family !== range.cidr.base.family) {
       throw invalid(`route ${text} is not of the range's family ${familyName(range.cidr.base.family)}`);
     }
-    if (via) checkNeighbour(range, via, `next hop of route ${text}`);
+    if (cidrContains(range.cidr, destination.base) && destination.prefixLength >= range.cidr.prefixLength) {
+      throw invalid(
+        `route ${text} lies in the range ${formatCidr(range.cidr)}, where pods reach one another directly: expected a subnet beyond it`,
+      );
+    }
+    if (via) checkNeighbour(range, via, `next hop ${formatAddress(via)} (of route ${text})`);
     else if (!range.gateway) {
       throw invalid(
         `route ${text} names no next hop and the range has no gateway: expected '${text} via ADDRESS'`,

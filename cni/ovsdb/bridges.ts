@@ -1,7 +1,18 @@
-import type { OvsdbClient } from './client.ts';
+import { DEFAULT_DEADLINE_MS, type OvsdbClient } from './client.ts';
 import { OvsdbError } from './errors.ts';
-import { OWNER, waitForInterface } from './ports.ts';
-import { asNumber, asString, asUuids, map, namedUuid, set, uuid, type Operation } from './protocol.ts';
+import { detachPorts, OWNER, waitForInterface } from './ports.ts';
+import {
+  asNumber,
+  asString,
+  asUuids,
+  map,
+  namedUuid,
+  set,
+  uuid,
+  type Operation,
+  type OperationResult,
+  type Row,
+} from './protocol.ts';
 
 export interface BridgeDetails {
   readonly datapathType: 'system' | 'netdev';
@@ -66,10 +77,22 @@ export interface BridgeChanges {
   readonly changes: readonly string[];
 }
 
+/** One thing to be done, and what puts it back. */
+interface Step {
+  readonly change: string;
+  readonly operations: readonly Operation[];
+  /** Device that vswitchd is to take up. */
+  readonly device?: string;
+  /** @param results of the operations */
+  readonly undo: (results: readonly OperationResult[]) => readonly Operation[];
+}
+
 /**
- * Makes the bridge and attaches its uplink, as far as they are not there; done again it changes nothing.
+ * Makes the bridge and attaches its uplink, as far as they are not there; done again it changes nothing. Where one
+ * step fails, those before it are undone.
  * Equivalent to: ovs-vsctl --may-exist add-br B -- set bridge B fail_mode=… datapath_type=… -- --may-exist add-port B UPLINK
- * @throws OvsdbError `uplink-taken` where the uplink is on another bridge, `port-failed` where it is no device
+ * @throws OvsdbError `uplink-taken` where the uplink is on another bridge, `port-failed` where it is no device,
+ *   `port-timeout` where vswitchd does not take bridge or uplink up
  */
 export async function ensureBridge(client: OvsdbClient, plan: BridgePlan): Promise<BridgeChanges> {
   const [bridges, ports] = await client.transact([
@@ -90,24 +113,11 @@ export async function ensureBridge(client: OvsdbClient, plan: BridgePlan): Promi
       },
     );
   }
-  const steps: { readonly change: string; readonly operations: Operation[]; readonly device?: string }[] = [];
-  if (!present) {
-    const type = plan.datapathType ?? 'system';
-    steps.push({
-      change: `bridge ${plan.bridge} made (fail_mode ${plan.failMode}, datapath ${type})`,
-      operations: createBridge(plan.bridge, plan.failMode, type),
-      device: plan.bridge,
-    });
-  } else steps.push(...settingsOf(plan, asString(present['fail_mode']), asString(present['datapath_type'])));
-  if (plan.uplink !== undefined && !holder) {
-    steps.push({
-      change: `uplink ${plan.uplink} attached to ${plan.bridge}`,
-      operations: attachUplink(plan.bridge, plan.uplink),
-      device: plan.uplink,
-    });
-  }
-  if (!(plan.dryRun ?? false))
-    for (const step of steps) await carryOut(client, step, plan.deadlineMs ?? 5_000);
+  const steps = present
+    ? settingsOf(plan, asString(present['fail_mode']), asString(present['datapath_type']))
+    : [creation(plan)];
+  if (plan.uplink !== undefined && !holder) steps.push(attachment(plan.bridge, plan.uplink));
+  if (!(plan.dryRun ?? false)) await carryOut(client, steps, plan);
   return {
     created: !present,
     uplinkAdded: plan.uplink !== undefined && !holder,
@@ -115,65 +125,126 @@ export async function ensureBridge(client: OvsdbClient, plan: BridgePlan): Promi
   };
 }
 
-async function carryOut(
-  client: OvsdbClient,
-  step: { readonly operations: readonly Operation[]; readonly device?: string },
-  deadlineMs: number,
-): Promise<void> {
-  if (step.device === undefined) {
-    await client.transact(step.operations);
-    return;
-  }
-  const ready = waitForInterface(client, step.device, deadlineMs);
+async function carryOut(client: OvsdbClient, steps: readonly Step[], plan: BridgePlan): Promise<void> {
+  const undos: (readonly Operation[])[] = [];
   try {
-    await client.transact(step.operations);
-    await ready.ofport;
+    for (const step of steps) {
+      const ready =
+        step.device === undefined
+          ? undefined
+          : waitForInterface(client, step.device, plan.deadlineMs ?? DEFAULT_DEADLINE_MS);
+      try {
+        undos.unshift(step.undo(await client.transact(step.operations)));
+        await ready?.ofport;
+      } catch (error) {
+        ready?.cancel();
+        throw step.device === plan.bridge ? explainBridge(error, plan) : error;
+      }
+    }
   } catch (error) {
-    ready.cancel();
-    await removeFailed(client, step.device, error);
-    throw error;
+    throw await undoAll(client, undos, error);
   }
 }
 
-/** An uplink that vswitchd cannot open is taken off again: nothing half done stays. */
-async function removeFailed(client: OvsdbClient, device: string, error: unknown): Promise<void> {
-  if (!(error instanceof OvsdbError) || error.code !== 'port-failed') return;
-  const [found] = await client.transact([
-    { op: 'select', table: 'Port', where: [['name', '==', device]], columns: ['_uuid'] },
-  ]);
-  const ids = (found?.rows ?? []).flatMap((row) => asUuids(row['_uuid']));
-  await client.transact(
-    ids.map((id) => ({
-      op: 'mutate',
-      table: 'Bridge',
-      where: [['ports', 'includes', uuid(id)]],
-      mutations: [['ports', 'delete', uuid(id)]],
-    })),
-  );
+/** @returns the first cause; where something could not be undone, it says that too */
+async function undoAll(
+  client: OvsdbClient,
+  undos: readonly (readonly Operation[])[],
+  first: unknown,
+): Promise<unknown> {
+  try {
+    for (const undo of undos) await client.transact(undo);
+    return first;
+  } catch (error) {
+    if (!(first instanceof OvsdbError) || !(error instanceof OvsdbError)) return first;
+    const { code, message, remedy, cause } = first;
+    return new OvsdbError(code, `${message}; what was made before is still there: ${error.message}`, {
+      cause,
+      remedy: `${remedy} Take it off with ovs-vsctl del-port, del-br.`,
+    });
+  }
 }
 
-function settingsOf(
-  plan: BridgePlan,
-  failMode?: string,
-  datapathType = '',
-): { change: string; operations: Operation[] }[] {
-  const update = (row: Record<string, string>): Operation[] => [
+function explainBridge(
+  error: unknown,
+  { bridge, datapathType, deadlineMs = DEFAULT_DEADLINE_MS }: BridgePlan,
+): unknown {
+  if (!(error instanceof OvsdbError) || (error.code !== 'port-timeout' && error.code !== 'port-failed')) {
+    return error;
+  }
+  const message =
+    error.code === 'port-timeout'
+      ? `ovs-vswitchd did not take bridge '${bridge}' up within ${deadlineMs} ms`
+      : error.message;
+  const kernel =
+    datapathType === 'netdev'
+      ? ''
+      : 'Without the kernel module (modprobe openvswitch) use the userspace datapath: `--datapath netdev`. ';
+  return new OvsdbError(error.code, message, {
+    cause: error,
+    remedy: `${kernel}Look whether ovs-vswitchd runs, and at its log (/var/log/openvswitch/ovs-vswitchd.log).`,
+  });
+}
+
+function settingsOf(plan: BridgePlan, failMode?: string, datapathType = ''): Step[] {
+  const update = (row: Row): Operation[] => [
     { op: 'update', table: 'Bridge', where: [['name', '==', plan.bridge]], row },
   ];
-  const steps: { change: string; operations: Operation[] }[] = [];
+  const steps: Step[] = [];
   if ((failMode ?? 'standalone') !== plan.failMode) {
     steps.push({
       change: `fail_mode of ${plan.bridge} set to ${plan.failMode} (was ${failMode ?? 'unset'})`,
       operations: update({ fail_mode: plan.failMode }),
+      undo: () => update({ fail_mode: set(failMode === undefined ? [] : [failMode]) }),
     });
   }
   if (plan.datapathType !== undefined && plan.datapathType !== (datapathType || 'system')) {
     steps.push({
       change: `datapath of ${plan.bridge} set to ${plan.datapathType} (was ${datapathType || 'system'})`,
       operations: update({ datapath_type: plan.datapathType }),
+      undo: () => update({ datapath_type: datapathType }),
     });
   }
   return steps;
+}
+
+function creation({ bridge, failMode, datapathType = 'system' }: BridgePlan): Step {
+  return {
+    change: `bridge ${bridge} made (fail_mode ${failMode}, datapath ${datapathType})`,
+    operations: createBridge(bridge, failMode, datapathType),
+    device: bridge,
+    undo: ([, port, made]) => removeBridge(asUuids(made?.uuid), asUuids(port?.uuid)),
+  };
+}
+
+function attachment(bridge: string, uplink: string): Step {
+  return {
+    change: `uplink ${uplink} attached to ${bridge}`,
+    operations: attachUplink(bridge, uplink),
+    device: uplink,
+    undo: ([, port]) => detachPorts(asUuids(port?.uuid)),
+  };
+}
+
+/** Takes a bridge away again, unless somebody gave it more ports meanwhile. Equivalent to: ovs-vsctl del-br B */
+function removeBridge(bridges: readonly string[], ports: readonly string[]): Operation[] {
+  return bridges.flatMap((id): Operation[] => [
+    {
+      op: 'wait',
+      table: 'Bridge',
+      where: [['_uuid', '==', uuid(id)]],
+      columns: ['ports'],
+      until: '==',
+      rows: [{ ports: set(ports.map(uuid)) }],
+      timeout: 0,
+    },
+    {
+      op: 'mutate',
+      table: 'Open_vSwitch',
+      where: [],
+      mutations: [['bridges', 'delete', uuid(id)]],
+    },
+  ]);
 }
 
 function createBridge(name: string, failMode: string, datapathType: string): Operation[] {

@@ -1,4 +1,5 @@
 import { formatCidr } from '../../ipam/address.ts';
+import type { Ipam } from '../../ipam/allocator.ts';
 import { listBlocks, type BlockFilter, type BlockView } from '../../ipam/inventory.ts';
 import type { Context } from '../context.ts';
 import { formatAge } from '../durations.ts';
@@ -7,9 +8,10 @@ import { renderTable } from '../render/table.ts';
 
 /** `block list` */
 export async function blockList(context: Context, filter: BlockFilter): Promise<number> {
-  const blocks = await context.withIpam((ipam) => listBlocks(ipam, filter));
+  const { blocks, nodes } = await context.withIpam((ipam) => listOfNode(ipam, filter));
   const now = context.world.now();
   context.print(blocks.map(blockJson), () => {
+    if (nodes) return noBlockText(filter, nodes);
     if (blocks.length === 0)
       return 'No blocks are claimed: a node claims its first when it gets its first pod.\n';
     return renderTable<BlockView>(
@@ -30,6 +32,28 @@ export async function blockList(context: Context, filter: BlockFilter): Promise<
     );
   });
   return 0;
+}
+
+/** The blocks; where a node was named and holds none, also the nodes that do, sorted. */
+export async function listOfNode(
+  ipam: Ipam,
+  filter: BlockFilter,
+): Promise<{ readonly blocks: BlockView[]; readonly nodes?: readonly string[] }> {
+  const blocks = await listBlocks(ipam, filter);
+  if (blocks.length > 0 || filter.node === undefined) return { blocks };
+  const ofAllNodes = filter.range === undefined ? {} : { range: filter.range };
+  const nodes = new Set((await listBlocks(ipam, ofAllNodes)).map(({ block }) => block.node));
+  return { blocks, nodes: [...nodes].sort() };
+}
+
+const NODES_NAMED = 10;
+
+/** Why a list by node is empty. @param nodes those that hold blocks: the first ten are named */
+export function noBlockText({ node, range }: BlockFilter, nodes: readonly string[]): string {
+  const more = nodes.length > NODES_NAMED ? ` and ${nodes.length - NODES_NAMED} more` : '';
+  const names = nodes.length === 0 ? 'none' : `${nodes.slice(0, NODES_NAMED).join(', ')}${more}`;
+  const where = range === undefined ? '' : ` of range '${range}'`;
+  return `node '${node ?? ''}' holds no block${where}; nodes that do: ${names}\n`;
 }
 
 function blockJson({ block, counts }: BlockView): object {

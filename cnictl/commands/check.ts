@@ -8,6 +8,7 @@ import { expectedOf, freeAddress, outcomeText } from '../free.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { KubeApi } from '../kube/api.ts';
 import { observe } from '../observe.ts';
+import { plural } from '../render/plural.ts';
 import { renderTable } from '../render/table.ts';
 import { reportJson, type ReportSource } from '../report.ts';
 import type { OpenIpam } from '../world.ts';
@@ -54,11 +55,11 @@ async function observeTwice(
   const first = await look();
   if (first.pods === 0 && first.allocated > 0) {
     context.warn(
-      `${kube.server} has no pod at all, while etcd has ${first.allocated} allocations: is it the right cluster?`,
+      `${kube.server} has no pod at all, while etcd has ${plural(first.allocated, 'allocation')}: is it the right cluster?`,
     );
   }
   if (first.leaked.length === 0 && first.missing.length === 0) return first;
-  const suspects = `${first.leaked.length} suspected leaks, ${first.missing.length} missing`;
+  const suspects = `${plural(first.leaked.length, 'suspected leak')}, ${first.missing.length} missing`;
   context.warn(`${suspects}: looking again in ${formatDuration(graceMs)}`);
   await context.world.pause(graceMs);
   return confirm(first, await look());
@@ -131,9 +132,9 @@ function renderAudit(context: Context, audit: Audit): string {
     audit.leaked.length + audit.missing.length === 0
       ? paint.green('nothing leaked, nothing missing')
       : `${audit.leaked.length} leaked, ${audit.missing.length} missing`;
-  parts.push(`${audit.allocated} addresses given out, ${audit.pods} pods: ${verdict}${unknown}\n`);
-  if (audit.leaked.length > 0)
-    parts.push(paint.dim('Free them: cnictl check --release, or cnictl release ADDRESS…\n'));
+  parts.push(
+    `${plural(audit.allocated, 'address', 'addresses')} given out, ${plural(audit.pods, 'pod')}: ${verdict}${unknown}\n`,
+  );
   return parts.join('');
 }
 
@@ -151,7 +152,10 @@ async function releaseLeaks(
   yes: boolean,
 ): Promise<number> {
   if (audit.leaked.length === 0) return 0;
-  await context.confirm(`This releases ${audit.leaked.length} leaked addresses.`, yes);
+  await context.confirm(
+    `This releases ${plural(audit.leaked.length, 'leaked address', 'leaked addresses')}`,
+    yes,
+  );
   let left = 0;
   for (const { allocation } of audit.leaked) {
     const expected = expectedOf(allocation.slot);

@@ -1,23 +1,19 @@
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/address.ts';
 import type { Owner } from '../../ipam/block.ts';
-import {
-  addressesOf,
-  listBlocks,
-  showAddress,
-  type AddressView,
-  type BlockFilter,
-} from '../../ipam/inventory.ts';
+import { addressesOf, showAddress, type AddressView, type BlockFilter } from '../../ipam/inventory.ts';
 import type { Context } from '../context.ts';
 import { formatAge } from '../durations.ts';
+import type { Paint } from '../render/paint.ts';
 import { renderFields, renderTable } from '../render/table.ts';
+import { listOfNode, noBlockText } from './block.ts';
 
 /** `ip list`: what is used, cooling or reserved in the claimed blocks. */
 export async function ipList(context: Context, filter: BlockFilter): Promise<number> {
   const now = context.world.now();
-  const views = await context.withIpam(async (ipam) =>
-    (await listBlocks(ipam, filter)).flatMap((view) => addressesOf(view, now)),
-  );
+  const { blocks, nodes } = await context.withIpam((ipam) => listOfNode(ipam, filter));
+  const views = blocks.flatMap((view) => addressesOf(view, now));
   context.print(views.map(addressJson), () => {
+    if (nodes) return noBlockText(filter, nodes);
     const shown = views.filter((view) => view.state !== 'reserved');
     if (shown.length === 0) return 'No addresses are given out.\n';
     return addressTable(context, shown, now);
@@ -29,7 +25,7 @@ function addressTable({ paint }: Context, views: readonly AddressView[], now: nu
   return renderTable<AddressView>(
     [
       { title: 'ADDRESS', value: ({ address }) => formatAddress(address) },
-      { title: 'STATE', value: ({ state }) => (state === 'used' ? state : paint.dim(state)) },
+      { title: 'STATE', value: (view) => paintState(view, paint) },
       { title: 'POD', value: (view) => podText(ownerOf(view)) },
       { title: 'NODE', value: ({ node }) => node ?? '-' },
       { title: 'RANGE', value: ({ range }) => range },
@@ -61,7 +57,7 @@ export async function ipShow(context: Context, text: string): Promise<number> {
     return renderFields(
       [
         ['Address', formatAddress(view.address)],
-        ['State', view.state],
+        ['State', stateText(view)],
         ['Range', view.range],
         ['Block', view.block ? formatCidr(view.block) : 'not claimed'],
         ['Node', view.node ?? '-'],
@@ -99,15 +95,28 @@ function sinceText(view: AddressView, now: number): string {
   return at === undefined ? '-' : `${new Date(at).toISOString()} (${formatAge(now - at)})`;
 }
 
+/** `conflict`: set aside, for a stranger uses it. JSON says `cooling`, and by whom in `conflictMac`. */
+function stateText(view: AddressView): string {
+  if (view.reservedAs !== undefined) return `${view.state} (${view.reservedAs})`;
+  return isConflict(view) ? 'conflict' : view.state;
+}
+
+function paintState(view: AddressView, paint: Paint): string {
+  const text = stateText(view);
+  if (isConflict(view)) return paint.yellow(text);
+  return view.state === 'used' ? text : paint.dim(text);
+}
+
+function isConflict(view: AddressView): boolean {
+  return view.state === 'cooling' && conflictOf(view) !== undefined;
+}
+
 function conflictOf({ slot }: AddressView): string | undefined {
   return slot?.state === 'released' ? slot.conflictMac : undefined;
 }
 
 function conflictFields(view: AddressView): [string, string][] {
-  const mac = conflictOf(view);
-  return mac === undefined || view.state !== 'cooling'
-    ? []
-    : [['Conflict', `${mac} uses it: set aside for an hour`]];
+  return isConflict(view) ? [['Conflict', `${conflictOf(view) ?? ''} uses it: set aside for an hour`]] : [];
 }
 
 /** What scripts rely on. */
@@ -127,6 +136,7 @@ export function addressJson(view: AddressView): object {
     releasedAt: slot?.state === 'released' ? new Date(slot.releasedAt).toISOString() : null,
     state: view.state,
     conflictMac: conflictOf(view) ?? null,
+    reservedAs: view.reservedAs ?? null,
   };
 }
 

@@ -15,6 +15,7 @@ import type { Context } from '../context.ts';
 import { formatDuration, parseDuration } from '../durations.ts';
 import { CommandError } from '../errors.ts';
 import { renderBar, renderCount } from '../render/bar.ts';
+import { plural } from '../render/plural.ts';
 import { renderFields, renderTable } from '../render/table.ts';
 
 export interface RangeAddOptions {
@@ -40,11 +41,16 @@ export async function rangeAdd(context: Context, cidr: string, options: RangeAdd
       );
     } else await addRange(ipam, range);
   });
+  if (!hasDefaultRoute(range)) {
+    context.warn(
+      `no gateway: pods get no default route; they reach ${reachable(range)} only, and a range's gateway cannot be added later`,
+    );
+  }
   const done = options.dryRun ? 'would be added' : 'added';
   context.print(rangeJson(emptyUsage(range)), () => {
     const gateway = range.gateway ? `gateway ${formatAddress(range.gateway)}` : 'no gateway';
     const vlan = range.vlan === undefined ? 'untagged' : `VLAN ${range.vlan}`;
-    return `range ${range.name} ${done}: ${formatCidr(range.cidr)}, ${gateway}, ${vlan}, ${renderCount(rangeCapacity(range))} addresses in ${renderCount(usableBlockTotal(range))} blocks of ${range.blockSize}\n`;
+    return `range ${range.name} ${done}: ${formatCidr(range.cidr)}, ${gateway}, ${vlan}, ${plural(rangeCapacity(range), 'address', 'addresses')} in ${plural(usableBlockTotal(range), 'block')} of ${range.blockSize}\n`;
   });
   return 0;
 }
@@ -63,6 +69,16 @@ function rangeFrom(cidr: string, options: RangeAddOptions): Range {
       blockSize: wholeNumber(blockSize, '--block-size', 'a number such as 16'),
     }),
   });
+}
+
+function hasDefaultRoute(range: Range): boolean {
+  return (
+    range.gateway !== undefined || range.routes.some(({ destination }) => destination.prefixLength === 0)
+  );
+}
+
+function reachable({ cidr, routes }: Range): string {
+  return [cidr, ...routes.map(({ destination }) => destination)].map(formatCidr).join(', ');
 }
 
 function wholeNumber(text: string, option: string, expected: string): number {
@@ -168,10 +184,11 @@ export async function rangeRemove(
 ): Promise<number> {
   return await context.withIpam(async (ipam) => {
     const { range, emptyBlocks } = await planRangeRemoval(ipam, name);
-    const blocks = emptyBlocks === 0 ? '' : ` and ${emptyBlocks} claimed blocks without an allocation`;
+    const blocks =
+      emptyBlocks === 0 ? '' : ` and ${plural(emptyBlocks, 'claimed block')} without an allocation`;
     const what = `range ${name} (${formatCidr(range.cidr)})${blocks}`;
     if (!options.dryRun) {
-      await context.confirm(`This removes ${what}.`, options.yes ?? false);
+      await context.confirm(`This removes ${what}`, options.yes ?? false);
       await removeRange(ipam, name);
     }
     const data = { name, cidr: formatCidr(range.cidr), emptyBlocks, removed: !options.dryRun };

@@ -7,6 +7,7 @@ import { formatAge } from '../durations.ts';
 import { CommandError } from '../errors.ts';
 import { expectedOf, freeAddress, outcomeText, type FreeOutcome } from '../free.ts';
 import type { KubeApi } from '../kube/api.ts';
+import { plural } from '../render/plural.ts';
 import { parseReport, type SavedReport } from '../report.ts';
 import type { OpenIpam } from '../world.ts';
 import { clusterOf } from './check.ts';
@@ -25,8 +26,9 @@ interface Target {
 }
 
 /**
- * `release`: frees addresses by hand, or those of a saved report. An address whose pod lives stays, unless forced; where no
- * API server is known, that is said and nothing verified. Exit status 2 where one that was asked for is kept.
+ * `release`: frees addresses by hand, or those of a saved report. An address whose pod lives stays, unless forced. Exit status
+ * 2 where one that was asked for is kept.
+ * @throws CommandError where no API server is known, unless forced: then nothing is released, nor said to be
  */
 export async function release(
   context: Context,
@@ -39,16 +41,19 @@ export async function release(
     context.print([], () => 'The report has no leaked address: nothing to release.\n');
     return 0;
   }
+  if (!context.knowsKube && !options.force) {
+    throw new CommandError(
+      'no API server is known, so nothing tells whether the pods of these addresses live: nothing was released',
+      'Name a kubeconfig with --kubeconfig, or add --force when you know that the pods are gone.',
+    );
+  }
   return await context.withIpam(async (ipam) => {
     const views = await lookAtAll(ipam, targets);
-    if (context.knowsKube) {
-      return await context.withKube(async (kube) => {
-        if (report) await checkCluster(report, kube);
-        return await releaseAll(context, ipam, kube, targets, views, options);
-      });
-    }
-    context.warn('no API server is known, so nothing can be verified: name one with --kubeconfig');
-    return await releaseAll(context, ipam, undefined, targets, views, options);
+    if (!context.knowsKube) return await releaseAll(context, ipam, undefined, targets, views, options);
+    return await context.withKube(async (kube) => {
+      if (report) await checkCluster(report, kube);
+      return await releaseAll(context, ipam, kube, targets, views, options);
+    });
   });
 }
 
@@ -95,7 +100,7 @@ async function lookAtAll(ipam: OpenIpam, targets: readonly Target[]): Promise<Ad
     const view = await showAddress(ipam, address);
     if (view.state === 'reserved') {
       throw new CommandError(
-        `${formatAddress(address)} is reserved (network, broadcast, gateway or excluded): it is never given out`,
+        `${formatAddress(address)} is reserved${view.reservedAs === undefined ? '' : ` (${view.reservedAs})`}: it is never given out`,
       );
     }
     views.push(view);
@@ -116,7 +121,10 @@ async function releaseAll(
   if (!dryRun && views.some((view) => view.state === 'used')) {
     if (!options.yes)
       for (const view of views) context.world.stderr(`  ${describe(view, context.world.now())}\n`);
-    await context.confirm(`This releases ${targets.length} addresses.`, options.yes ?? false);
+    await context.confirm(
+      `This releases ${plural(targets.length, 'address', 'addresses')}`,
+      options.yes ?? false,
+    );
   }
   const results: { readonly address: Address; readonly outcome: FreeOutcome }[] = [];
   for (const [i, { address, expected }] of targets.entries()) {

@@ -1,9 +1,11 @@
+import { familyName, type Family } from '../../ipam/address.ts';
 import { listBlocks, listRangeUsage, type RangeUsage } from '../../ipam/inventory.ts';
 import { RANGES } from '../../ipam/records.ts';
 import { etcdSettings } from '../../ipam/etcd/settings.ts';
 import type { Context } from '../context.ts';
 import { describeError } from '../errors.ts';
 import { renderCount } from '../render/bar.ts';
+import { plural } from '../render/plural.ts';
 import { renderFields } from '../render/table.ts';
 import { gatherNodes, type NodeUsage } from './node.ts';
 import { rangeJson, rangeTable } from './range.ts';
@@ -19,16 +21,10 @@ export async function status(context: Context): Promise<number> {
   const { endpoints, prefix } = etcdSettings(context.settings.etcd);
   const { latencyMs, ranges, nodes } = await gather(context);
   const kube = await gatherKube(context);
-  const sum = (of: (usage: RangeUsage) => number): number =>
-    ranges.reduce((total, usage) => total + of(usage), 0);
   const data = {
     etcd: { endpoints, prefix, latencyMs },
     kubernetes: kube,
-    totals: {
-      capacity: sum((u) => u.capacity),
-      allocated: sum((u) => u.allocated),
-      free: sum((u) => u.free),
-    },
+    totals: { ipv4: totalOf(ranges, 4), ipv6: totalOf(ranges, 6) },
     nodes: nodes.length,
     ranges: ranges.map(rangeJson),
   };
@@ -36,13 +32,15 @@ export async function status(context: Context): Promise<number> {
     const { paint } = context;
     const api =
       kube.problem ??
-      (kube.server === null ? 'not configured' : `${kube.server}: answers, ${kube.nodes ?? 0} nodes`);
+      (kube.server === null
+        ? 'not configured'
+        : `${kube.server}: answers, ${plural(kube.nodes ?? 0, 'node')}`);
     const fields = renderFields(
       [
         ['etcd', `${endpoints.join(', ')} ${paint.green('answers')} in ${latencyMs} ms`],
         ['Kubernetes', kube.problem === null ? api : paint.red(api)],
-        ['Nodes', `${nodes.length} hold ${nodes.reduce((total, node) => total + node.blocks, 0)} blocks`],
-        ['Addresses', `${data.totals.allocated} of ${renderCount(data.totals.capacity)} used`],
+        ['Nodes', nodesText(nodes)],
+        ...familiesOf(ranges).map((family) => addressField(family, totalOf(ranges, family))),
       ],
       paint,
     );
@@ -51,6 +49,32 @@ export async function status(context: Context): Promise<number> {
       : `${fields}\n${rangeTable(context, ranges)}`;
   });
   return kube.problem === null ? 0 : 2;
+}
+
+interface Total {
+  readonly capacity: number;
+  readonly allocated: number;
+  readonly free: number;
+}
+
+/** Of one family only: an IPv6 range has more addresses than all of IPv4, and would hide what is scarce. */
+function totalOf(ranges: readonly RangeUsage[], family: Family): Total {
+  const sum = (of: (usage: RangeUsage) => number): number =>
+    ranges.reduce((sum, usage) => (usage.range.cidr.base.family === family ? sum + of(usage) : sum), 0);
+  return { capacity: sum((u) => u.capacity), allocated: sum((u) => u.allocated), free: sum((u) => u.free) };
+}
+
+function familiesOf(ranges: readonly RangeUsage[]): Family[] {
+  return ([4, 6] as const).filter((family) => ranges.some(({ range }) => range.cidr.base.family === family));
+}
+
+function addressField(family: Family, { allocated, capacity }: Total): [string, string] {
+  return [familyName(family), `${allocated} of ${renderCount(capacity)} addresses used`];
+}
+
+function nodesText(nodes: readonly NodeUsage[]): string {
+  const blocks = nodes.reduce((total, node) => total + node.blocks, 0);
+  return `${nodes.length} ${nodes.length === 1 ? 'holds' : 'hold'} ${plural(blocks, 'block')}`;
 }
 
 function gather(context: Context): Promise<{ latencyMs: number; ranges: RangeUsage[]; nodes: NodeUsage[] }> {

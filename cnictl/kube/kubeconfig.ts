@@ -112,7 +112,7 @@ function loadFiles(files: readonly string[]): Loaded {
         if (!users.has(name)) users.set(name, { dir: dirname(file), fields });
       }
     } catch (error) {
-      throw new KubeError('config', `the kubeconfig ${file} cannot be read: ${reasonOf(error)}`, {
+      throw new KubeError('config', `the kubeconfig ${file} cannot be read: ${firstLine(reasonOf(error))}`, {
         cause: error,
       });
     }
@@ -123,6 +123,11 @@ function loadFiles(files: readonly string[]): Loaded {
     if (!given(config.currentContext)) config.currentContext = one.currentContext;
   }
   return { config, users };
+}
+
+/** Parsers of YAML append an excerpt of the file, which may hold a token. */
+function firstLine(text: string): string {
+  return (text.split('\n')[0] ?? '').replace(/:$/, '');
 }
 
 function firstByName<T extends { readonly name: string }>(entries: readonly T[]): T[] {

@@ -1,17 +1,19 @@
 import type { Paint } from './paint.ts';
 
 const WIDTH = 12;
+/** Cells of one to seven eighths. */
+const PARTS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
 /** How full something is, as a bar and per cent: yellow from 80 %, red from 95 %. */
 export function renderBar(part: number, whole: number, paint: Paint): string {
   const share = whole === 0 ? 0 : part / whole;
   // A sliver shows that it is not empty, and only what is full looks full.
-  const filled = Math.min(
-    Math.max(Math.round(share * WIDTH), part > 0 ? 1 : 0),
-    part < whole ? WIDTH - 1 : WIDTH,
+  const eighths = Math.min(
+    Math.max(Math.round(share * WIDTH * 8), part > 0 ? 1 : 0),
+    part < whole ? WIDTH * 8 - 1 : WIDTH * 8,
   );
   const colour = share >= 0.95 ? paint.red : share >= 0.8 ? paint.yellow : paint.green;
-  const bar = '█'.repeat(whole === 0 ? 0 : filled);
+  const bar = '█'.repeat(Math.floor(eighths / 8)) + (PARTS[eighths % 8] ?? '');
   return `${colour(bar)}${paint.dim('░'.repeat(WIDTH - bar.length))} ${percentText(share).padStart(4)}`;
 }
 

@@ -72,6 +72,11 @@ test('changes', async () => {
       '--dry-run',
     ],
     ['range', 'add', '10.40.0.0/24', '--gateway', '10.40.0.1', '--vlan', '140', '--name', 'red'],
+    ['range', 'add', '10.41.0.0/24', '--dry-run'],
+    ['range', 'add', '10.42.0.0/30', '--dry-run', '--gateway', '10.42.0.1', '--block-size', '4'],
+    ['range', 'add', '10.41.0.0/24', '--dry-run', '--route', '10.96.0.0/12 via 10.41.0.2'],
+    ['range', 'add', '10.41.0.0/24', '--dry-run', '--route', '0.0.0.0/0 via 10.41.0.2'],
+    ['node', 'init', '--uplink', 'bond1', '--dry-run'],
     ['range', 'drain', 'red'],
     ['range', 'undrain', 'red'],
     ['range', 'remove', 'red', '--dry-run'],
@@ -100,6 +105,7 @@ test('refusals', async () => {
     'range add',
     'range add 10.20.1.7/22 --gateway 10.20.0.1',
     'range add 10.40.0.0/22 --gateway 10.44.0.1',
+    'range add 10.40.0.0/22 --gateway fd00::1',
     'range add 10.40.0.0/22 --vlan 4095',
     'range add 10.40.0.0/22 --vlan x',
     'range add 10.20.2.0/24',
@@ -119,12 +125,27 @@ test('refusals', async () => {
     'release --from-report /none --yes',
     'check --release',
     'check --grace soon',
+    'help range frobnicate',
+    'node init --bridge br-cell-far-too-long',
+    'node init --bridge br/cell',
+    'node init --uplink bond/1',
+    'node init --uplink bond9',
+    'node init --uplink bond9 --dry-run',
     '--config /none range list',
     '--etcd-endpoints x range list',
   ]) {
     lines.push(`$ cnictl ${command}\n`, shown(await world.run(command === '' ? [] : command)), '\n');
   }
+  for (const route of [
+    '10.96.0.0/12 via 10.99.0.2',
+    '10.40.2.0/24 via 10.40.0.2',
+    '10.40.0.0/22 via 10.40.0.2',
+  ]) {
+    const ran = await world.run(['range', 'add', '10.40.0.0/22', '--route', route]);
+    lines.push(`$ cnictl range add 10.40.0.0/22 --route '${route}'\n`, shown(ran), '\n');
+  }
   assert.equal(world.ipam.store.revision, before, 'a refusal changes nothing');
+  assert.deepEqual(world.ovsdb.written, [], 'a refusal changes nothing');
   hold('refusals', lines.join(''));
 });
 
@@ -135,10 +156,24 @@ for (const words of ['', 'range', 'range add', 'ip', 'check', 'release', 'node',
   });
 }
 
+test('help of a command by its name', async () => {
+  const world = await CliWorld.make();
+  for (const words of ['range', 'range add', 'check'])
+    assert.deepEqual(await world.run(`help ${words}`), await world.run(`${words} --help`));
+});
+
 test('nothing yet is said in words', async () => {
   const world = new CliWorld();
   const lines: string[] = [];
-  for (const command of ['range list', 'block list', 'ip list', 'node list', 'status']) {
+  for (const command of [
+    'range list',
+    'block list',
+    'block list --node node-1',
+    'ip list',
+    'ip list --node node-1',
+    'node list',
+    'status',
+  ]) {
     lines.push(`$ cnictl ${command}\n`, shown(await world.run(command)), '\n');
   }
   hold('empty', lines.join(''));

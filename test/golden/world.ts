@@ -1,3 +1,5 @@
+import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
+import type { Operation, OperationResult } from '../../cni/ovsdb/protocol.ts';
 import { allocate, release } from '../../ipam/allocator.ts';
 import { addRange, setRangeState } from '../../ipam/ranges.ts';
 import type { KubeApi, Pod } from '../../cnictl/kube/api.ts';
@@ -14,6 +16,20 @@ export interface Ran {
 
 const uid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 
+/** Open vSwitch without a bridge: it answers questions, and keeps whatever else it is asked to do. */
+export class EmptyOvsdb {
+  readonly written: Operation[] = [];
+
+  transact(operations: readonly Operation[]): Promise<OperationResult[]> {
+    this.written.push(...operations.filter(({ op }) => op !== 'select'));
+    return Promise.resolve(operations.map(() => ({ rows: [] })));
+  }
+
+  close(): void {
+    // Nothing is open.
+  }
+}
+
 /** A cluster with two ranges and two nodes; one pod is gone, one was made again, one never had its address recorded. */
 export class CliWorld {
   readonly ipam = new IpamWorld();
@@ -27,6 +43,8 @@ export class CliWorld {
   /** Called between two observations of `check`. */
   meanwhile: () => Promise<void> = () => Promise.resolve();
   kube: Partial<KubeApi> = {};
+  devices = ['bond1'];
+  ovsdb = new EmptyOvsdb();
 
   static async make(): Promise<CliWorld> {
     const world = new CliWorld();
@@ -111,9 +129,10 @@ export class CliWorld {
       },
       readFile: (path) => this.files.get(path),
       writeFile: (path, content) => void this.files.set(path, content),
+      hasDevice: (name) => this.devices.includes(name),
       openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
       openKube: () => Promise.resolve({ ...this.#kube(), ...this.kube }),
-      openOvsdb: () => Promise.reject(new Error('no Open vSwitch in this test')),
+      openOvsdb: () => Promise.resolve(this.ovsdb as unknown as OvsdbClient),
     };
   }
 

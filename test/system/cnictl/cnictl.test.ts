@@ -159,6 +159,18 @@ suite('cnictl on real etcd', () => {
     assert.doesNotMatch(none.stderr, /at .*\.js:\d/);
   });
 
+  test('without an API server nothing is released, nor said to be', async () => {
+    const before = await revision();
+    for (const how of [[ips.get('gone') ?? ''], ['--from-report', join(dir, 'report.json')]]) {
+      for (const more of [['--yes'], ['--dry-run']]) {
+        const ran = await cnictl('release', ...how, ...more);
+        assert.deepEqual([ran.code, ran.stdout], [2, '']);
+        assert.match(ran.stderr, /no API server is known.*\n.*--kubeconfig, or add --force/);
+      }
+    }
+    assert.equal(await revision(), before);
+  });
+
   test('a dry run changes nothing', async () => {
     const before = await revision();
     const ran = await cnictl('release', ips.get('gone') ?? '', '--kubeconfig', kubeconfig, '--dry-run');
@@ -277,18 +289,22 @@ suite('cnictl on real etcd', () => {
     await must('ip', ['-n', ns.name, 'link', 'add', 'bond1', 'up', 'type', 'veth', 'peer', 'name', 'far']);
     const ovs = mine.use(await startOvs({ netns: ns.name, dir: join(await mine.tempDir(), 'ovs') }));
     const init = (...args: string[]): Promise<RunResult> =>
-      cnictl(
-        'node',
-        'init',
-        '--ovsdb',
-        ovs.remote,
-        '--bridge',
-        'br-cell',
-        '--uplink',
-        'bond1',
-        '--datapath',
-        'netdev',
-        ...args,
+      run(
+        join(OUR_PLUGINS, 'cnictl'),
+        [
+          'node',
+          'init',
+          '--ovsdb',
+          ovs.remote,
+          '--bridge',
+          'br-cell',
+          '--uplink',
+          'bond1',
+          '--datapath',
+          'netdev',
+          ...args,
+        ],
+        { netns: ns.name, timeoutMs: 40_000 },
       );
     assert.match(
       (await init('--dry-run')).stdout,
@@ -298,20 +314,15 @@ suite('cnictl on real etcd', () => {
     assert.equal((await init()).code, 0);
     assert.equal((await ovs.vsctl('list-ports', 'br-cell')).trim(), 'bond1');
     assert.match((await init()).stdout, /nothing to do/);
-    const refused = await cnictl(
-      'node',
-      'init',
-      '--ovsdb',
-      ovs.remote,
-      '--bridge',
-      'br-other',
-      '--uplink',
-      'bond1',
-      '--datapath',
-      'netdev',
-    );
+    const refused = await init('--bridge', 'br-other');
     assert.equal(refused.code, 2);
     assert.match(refused.stderr, /uplink 'bond1' is on bridge 'br-cell'/);
+    for (const more of [[], ['--dry-run']]) {
+      const typo = await init('--bridge', 'br-other', '--uplink', 'bond9', ...more);
+      assert.equal(typo.code, 2);
+      assert.match(typo.stderr, /uplink 'bond9': this host has no such device/);
+    }
+    assert.equal((await ovs.vsctl('list-br')).trim(), 'br-cell');
     const absent = await cnictl('node', 'init', '--ovsdb', 'unix:/run/none.sock');
     assert.match(absent.stderr, /unix:\/run\/none\.sock is unreachable/);
   });

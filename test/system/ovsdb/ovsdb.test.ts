@@ -202,6 +202,58 @@ suite('Open vSwitch', () => {
     test('an uplink that is no device is refused and taken off again', async () => {
       await assert.rejects(ensureBridge(client, { ...plan, uplink: 'nodev' }), { code: 'port-failed' });
       assert.doesNotMatch(await ovs.vsctl('list-ports', 'br-new'), /nodev/);
+    });
+
+    test('with it a setting that was changed is put back', async () => {
+      await ovs.vsctl('clear', 'bridge', 'br-new', 'fail_mode');
+      const change = { ...plan, failMode: 'secure', uplink: 'nodev' } as const;
+      await assert.rejects(ensureBridge(client, change), { code: 'port-failed' });
+      assert.equal((await ovs.vsctl('get', 'bridge', 'br-new', 'fail_mode')).trim(), '[]');
+      await ovs.vsctl('del-br', 'br-new');
+    });
+
+    test('with it the bridge that the same call made is gone again', async () => {
+      await assert.rejects(ensureBridge(client, { ...plan, uplink: 'nodev' }), { code: 'port-failed' });
+      assert.equal(await inspectBridge(client, 'br-new'), undefined);
+      assert.doesNotMatch(await ovs.vsctl('--bare', '--columns=name', 'list', 'port'), /nodev|br-new/);
+    });
+
+    test('a bridge that vswitchd does not take up is gone again; what to do depends on the datapath', async () => {
+      ovs.pauseVswitchd();
+      const short = { ...plan, deadlineMs: 300 };
+      const message = /did not take bridge 'br-new' up within 300 ms$/;
+      try {
+        await assert.rejects(ensureBridge(client, { ...short, datapathType: undefined }), {
+          code: 'port-timeout',
+          message,
+          remedy: /modprobe openvswitch.*`--datapath netdev`.*log/,
+        });
+        await assert.rejects(ensureBridge(client, short), {
+          code: 'port-timeout',
+          message,
+          remedy: /^Look whether ovs-vswitchd runs/,
+        });
+        assert.equal(await inspectBridge(client, 'br-new'), undefined);
+      } finally {
+        ovs.resumeVswitchd();
+      }
+    });
+
+    test('but not where somebody gave it a port meanwhile', async () => {
+      ovs.pauseVswitchd();
+      try {
+        const making = ensureBridge(client, { ...plan, deadlineMs: 1_500 });
+        making.catch(() => undefined);
+        await until('the bridge', async () => (await inspectBridge(client, 'br-new')) !== undefined, 1_000);
+        await ovs.vsctl('--no-wait', 'add-port', 'br-new', 'v56');
+        await assert.rejects(making, {
+          code: 'port-timeout',
+          message: /what was made before is still there/,
+        });
+        assert.equal((await ovs.vsctl('list-ports', 'br-new')).trim(), 'v56');
+      } finally {
+        ovs.resumeVswitchd();
+      }
       await ovs.vsctl('del-br', 'br-new');
     });
   });

@@ -214,7 +214,7 @@ suite('an attachment', () => {
       ],
       [
         'the allocation is gone',
-        (pod) => cluster.fabric.cnictl('release', pod.ip, '--yes'),
+        (pod) => cluster.fabric.cnictl('release', pod.ip, '--yes', '--force'),
         /allocation in etcd: expected 10\.20\..*\/22, found none/,
       ],
     ];

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readNetworkConfig } from '../../../cni/config.ts';
+import { findTarget } from '../../../cnictl/kube/kubeconfig.ts';
 import { parseSharedConfig } from '../../../ipam/settings.ts';
 
 const docs = join(import.meta.dirname, '../../../docs');
@@ -18,6 +19,19 @@ test('the example configurations are accepted', () => {
   const config = readNetworkConfig(JSON.stringify({ cniVersion, name, ...ours }), 'cellnet', 'ADD').config;
   assert.equal(config.bridge, 'br-cell');
   assert.equal(parseSharedConfig(read('examples/config.json'), 'config.json').etcd?.endpoints?.length, 3);
+});
+
+test('the example kubeconfig is accepted, and the example configuration names the file that it is copied to', () => {
+  const { cluster, user, tokenFile } = findTarget({
+    kubeconfig: join(docs, 'examples/kubeconfig.yaml'),
+    env: {},
+  });
+  assert.deepEqual(
+    [cluster.server, cluster.caFile, user.name, tokenFile],
+    ['https://10.0.0.10:6443', '/etc/cellnet/kube-ca.pem', 'cellnet-check', '/etc/cellnet/check.token'],
+  );
+  const { kubeconfig = '' } = parseSharedConfig(read('examples/config.json'), 'config.json');
+  assert.match(read('operations.md'), new RegExp(`cp docs/examples/kubeconfig.yaml ${kubeconfig}$`, 'm'));
 });
 
 test('the network configurations in the README are accepted', () => {

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { cidrSpan, formatCidr, offsetAddress, parseCidr, type Address } from '../../../ipam/address.ts';
+import {
+  cidrSpan,
+  formatCidr,
+  offsetAddress,
+  parseAddress,
+  parseCidr,
+  type Address,
+} from '../../../ipam/address.ts';
 import { checkNoOverlap, defaultRangeName, makeRange } from '../../../ipam/new-range.ts';
 import {
   blockAt,
@@ -145,6 +152,11 @@ suite('a range that is refused', () => {
       () => range('10.20.0.0/22', { gateway: '10.20.3.255' }),
       /is the broadcast address/,
     ],
+    [
+      'gateway of another family',
+      () => range('10.20.0.0/22', { gateway: 'fd00::1' }),
+      /gateway fd00::1 is IPv6, and the range 10\.20\.0\.0\/22 is IPv4: expected an address from 10\.20\.0\.1/,
+    ],
     ['VLAN 0', () => range('10.20.0.0/22', { vlan: 0 }), /vlan 0: expected a VLAN ID from 1 to 4094/],
     ['VLAN 4095', () => range('10.20.0.0/22', { vlan: 4095 }), /vlan 4095/],
     ['name with a slash', () => range('10.20.0.0/22', { name: 'a/b' }), /range name 'a\/b'/],
@@ -177,6 +189,18 @@ suite('a range that is refused', () => {
         makeRange({ cidr: parseCidr('10.20.0.0/22'), routes: [{ destination: parseCidr('10.96.0.0/12') }] }),
       /names no next hop/,
     ],
+    ...['10.20.0.0/22', '10.20.2.0/24', '10.20.3.255/32'].map(
+      (destination): [string, () => unknown, RegExp] => [
+        `route to ${destination}, its own`,
+        () =>
+          makeRange({
+            cidr: parseCidr('10.20.0.0/22'),
+            gateway: parseAddress('10.20.0.1'),
+            routes: [{ destination: parseCidr(destination) }],
+          }),
+        /lies in the range 10\.20\.0\.0\/22/,
+      ],
+    ),
   ];
   for (const [what, make, message] of cases) {
     test(what, () => assert.throws(make, { code: 'invalid', message }));

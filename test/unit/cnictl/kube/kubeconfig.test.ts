@@ -113,3 +113,14 @@ test('paths beside the file: token file, plugin', () => {
   const onPath = findTarget({ kubeconfig: write('path', { user: { exec: { command: 'aws' } } }), env: {} });
   assert.equal((onPath.user.exec as { command: string }).command, 'aws');
 });
+
+test('a file that is no YAML is refused in one line, without an excerpt of it', () => {
+  const path = join(dir, 'broken');
+  for (const text of ['users:\n  - token: sesame\n tokens: [', 'a: b: sesame', 'users: [sesame\n']) {
+    writeFileSync(path, text);
+    assert.throws(
+      () => findTarget({ kubeconfig: path, env: {} }),
+      (error) => isConfig(/broken cannot be read: [^\n]*[^:\n]$/)(error) && !/sesame/.test(String(error)),
+    );
+  }
+});

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { parseAddress } from '../../../ipam/address.ts';
+import { releaseAddress } from '../../../ipam/inventory.ts';
+import { CliWorld, container } from '../../golden/world.ts';
+
+const MAC = '02:00:00:00:00:99';
+
+suite('lists by node', () => {
+  for (const what of ['ip', 'block']) {
+    test(`${what} list of a node without a block names those that have one`, async () => {
+      const world = await CliWorld.make();
+      const ran = await world.run(`${what} list --node nope`);
+      assert.deepEqual([ran.status, ran.stderr], [0, '']);
+      assert.equal(ran.stdout, "node 'nope' holds no block; nodes that do: node-1, node-2\n");
+      assert.equal((await world.run(`${what} list --node nope -o json`)).stdout, '[]\n');
+    });
+  }
+
+  test('within a range, only the nodes on it are named', async () => {
+    const world = await CliWorld.make();
+    assert.equal(
+      (await world.run('block list --node node-1 --range six')).stdout,
+      "node 'node-1' holds no block of range 'six'; nodes that do: node-2\n",
+    );
+  });
+
+  test('of many nodes ten are named', async () => {
+    const world = await CliWorld.make();
+    for (let n = 10; n < 20; n++) await world.give(`node-${n}`, n, `web-${n}`);
+    assert.match(
+      (await world.run('ip list --node nope')).stdout,
+      /do: node-1, node-10, (node-1\d, ){7}node-18 and 2 more\n$/,
+    );
+  });
+});
+
+suite('an address that a stranger uses', () => {
+  const setAside = async (): Promise<CliWorld> => {
+    const world = await CliWorld.make();
+    const rows = JSON.parse((await world.run('ip list -o json')).stdout) as { ip: string }[];
+    const ip = rows.find((row) => row.ip === '10.20.0.16')?.ip ?? '';
+    await releaseAddress(
+      world.ipam.ipam,
+      parseAddress(ip),
+      { containerId: container(0), ifname: 'eth0', sequence: 1 },
+      MAC,
+    );
+    return world;
+  };
+
+  test('is in conflict for people, and cooling with its MAC for scripts', async () => {
+    const world = await setAside();
+    assert.match((await world.run('ip list')).stdout, /^10\.20\.0\.16 +conflict +-/m);
+    assert.match((await world.run('ip show 10.20.0.16')).stdout, new RegExp(`State: +conflict\n[^]*${MAC}`));
+    const shown = JSON.parse((await world.run('ip show 10.20.0.16 -o json')).stdout) as object;
+    assert.deepEqual({ ...shown, ...{ state: 'cooling', conflictMac: MAC } }, shown);
+  });
+
+  test('is free like any other after an hour', async () => {
+    const world = await setAside();
+    world.ipam.now += 3_600_000;
+    const shown = await world.run('ip show 10.20.0.16');
+    assert.match(shown.stdout, /State: +free\n/);
+    assert.doesNotMatch(shown.stdout, /Conflict/);
+  });
+});
+
+suite('a reserved address says why', () => {
+  for (const [ip, why] of [
+    ['10.20.0.0', 'network'],
+    ['10.20.3.255', 'broadcast'],
+    ['10.20.0.1', 'gateway'],
+    ['10.20.0.5', 'excluded'],
+    ['10.20.0.21', undefined],
+    ['10.50.0.9', 'next-hop'],
+    ['fd00:20::', 'anycast'],
+    ['fd00:20::1', 'gateway'],
+    ['fd00:20::ffff:ffff:ffff:ffff', undefined],
+  ] as const) {
+    test(`${ip} is ${why ?? 'not reserved'}`, async () => {
+      const world = await CliWorld.make();
+      await world.run(['range', 'add', '10.50.0.0/24', '--route', '0.0.0.0/0 via 10.50.0.9']);
+      const shown = JSON.parse((await world.run(`ip show ${ip} -o json`)).stdout) as {
+        state: string;
+        reservedAs: string | null;
+      };
+      assert.deepEqual(
+        [shown.state, shown.reservedAs],
+        [why === undefined ? 'free' : 'reserved', why ?? null],
+      );
+    });
+  }
+});
