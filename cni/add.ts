@@ -1,21 +1,22 @@
+import { isDeepStrictEqual } from 'node:util';
 import { formatAddress, parseAddress } from '../ipam/address.ts';
 import type { Call } from './call.ts';
 import { compare } from './differences.ts';
 import { OUR_IPAM } from './config.ts';
 import { CniError } from './errors.ts';
 import { grantAddresses, putOff, setAside } from './ipam.ts';
-import type { BridgeInfo, Kernel, Namespace, Parts } from './parts.ts';
+import type { BridgeInfo, Kernel, Log, Namespace, Parts } from './parts.ts';
 import { finishOwnPending, finishPending } from './pending.ts';
 import { makePlan, type Plan } from './plan.ts';
-import { recordOf } from './record.ts';
 import { extendResult, type CniResult, type CniRoute } from './result.ts';
 import { runStep, type StepOf } from './steps.ts';
 import { UndoStack } from './undo.ts';
-import { bridgeMissing, deleteLink, detachPort, withSwitch } from './wire.ts';
+import { bridgeMissing, withSwitch } from './wire.ts';
+import { makeWire, type Wired } from './wiring.ts';
 import { refuseBandwidth, wishedMac } from './wishes.ts';
 
 /**
- * ADD (CNI SPEC section 4): the pod gets its interface and addresses. In order: addresses, record, link, port, the pod's
+ * ADD (CNI SPEC section 4): the pod gets its interface and addresses: addresses, record, link, port, then the pod's
  * end. A step that fails undoes every step before it (rule 2); asked again, the same addresses come back (rule 3).
  */
 export async function add(call: Call, parts: Parts): Promise<CniResult> {
@@ -23,9 +24,7 @@ export async function add(call: Call, parts: Parts): Promise<CniResult> {
   wishedMac(call);
   const kernel = await parts.openKernel();
   const namespace = openPodNamespace(kernel, call.request.netns);
-  const undo = new UndoStack((what, error) => {
-    parts.log.error('undo failed', { what, reason: error instanceof Error ? error.message : String(error) });
-  });
+  const undo = new Undo(parts.log);
   try {
     return await attach(call, parts, kernel, namespace, undo);
   } catch (error) {
@@ -33,6 +32,23 @@ export async function add(call: Call, parts: Parts): Promise<CniResult> {
     throw error;
   } finally {
     namespace.close();
+  }
+}
+
+/** What an ADD has made: the wire is undone before the addresses are given back (rule 8). */
+class Undo {
+  readonly wire: UndoStack;
+  readonly addresses: UndoStack;
+
+  constructor(log: Log) {
+    const told = (what: string, error: unknown): void =>
+      log.error('undo failed', { what, reason: error instanceof Error ? error.message : String(error) });
+    this.wire = new UndoStack(told);
+    this.addresses = new UndoStack(told);
+  }
+
+  async revert(): Promise<boolean> {
+    return (await this.wire.revert()) && (await this.addresses.revert());
   }
 }
 
@@ -63,36 +79,37 @@ async function attach(
   parts: Parts,
   kernel: Kernel,
   namespace: Namespace,
-  undo: UndoStack,
+  undo: Undo,
 ): Promise<CniResult> {
   const step = <T>(name: StepOf<'ADD'>, work: () => Promise<T> | T): Promise<T> =>
     runStep(parts.onStep, 'ADD', name, work);
+  const wire = (plan: Plan): Promise<Wired> => makeWire(call, parts, kernel, namespace, plan, undo.wire);
 
   await finishOwnPending(call, parts);
   await finishPending(call, parts);
-  const [grant, bridge] = await both(
-    step('allocate', () => grantAddresses(call, parts, undo)),
-    inspectBridge(call, parts),
+  const bridge = inspectBridge(call, parts);
+  // While etcd still writes what was chosen, the wire is made for it: the pod's end gets its address only afterwards.
+  let early: Promise<Wired> | undefined;
+  const granting = step('allocate', () =>
+    grantAddresses(call, parts, undo.addresses, (tentative) => {
+      early ??= bridge.then((info) => wire(makePlan(call, tentative, info)));
+      // Whether it fails is looked at below; until then that must not count as unhandled.
+      early.catch(() => undefined);
+    }),
   );
-  const plan = makePlan(call, grant, bridge);
-  const standing = await findStanding(call, parts, kernel, namespace, plan);
+  const [grant, info, made] = await all(
+    granting,
+    bridge,
+    granting.then(
+      () => early,
+      () => early,
+    ),
+  );
+  const plan = makePlan(call, grant, info);
+  const wired = made && (await keepOrUndo(made, plan, undo.wire));
+  const standing = wired ? undefined : await findStanding(call, parts, kernel, namespace, plan);
   if (standing) return resultOf(call, plan, standing.hostMac, standing.routes);
-
-  await step('record', () => {
-    undo.push('record', () => forget(call, parts));
-    parts.openState(call.settings.stateDir).saveAttachment(recordOf(call, parts));
-  });
-  const hostMac = await step('create-link', async () => {
-    await clearRemains(call, parts, kernel, plan);
-    const mac = await kernel.createVeth({ ...plan.veth, namespace });
-    undo.push('link', () => deleteLink(parts, call.request));
-    return mac;
-  });
-  await step('attach-port', async () => {
-    // Registered first: a port that never came up is in the database all the same.
-    undo.push('port', () => detachPort(parts, call.settings, call.request));
-    await withSwitch(parts, call.settings, (ovs) => ovs.addPort(plan.port));
-  });
+  const { hostMac } = wired ?? (await wire(plan));
   await step('probe', () => probe(call, parts, kernel, namespace, plan));
   const routes = await step('configure-interface', () => kernel.configure(namespace, plan.pod));
   announceRest(call, parts, plan);
@@ -100,12 +117,18 @@ async function attach(
   return resultOf(call, plan, hostMac, routes);
 }
 
-/** Both at once; when one fails the other is awaited all the same, so that its undo is registered. */
-async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
-  const [first, second] = await Promise.allSettled([a, b]);
-  if (first.status === 'rejected') throw first.reason;
-  if (second.status === 'rejected') throw second.reason;
-  return [first.value, second.value];
+/** A wire that was made for another address than the one that was given in the end is taken down again. */
+async function keepOrUndo(made: Wired, plan: Plan, undo: UndoStack): Promise<Wired | undefined> {
+  if (isDeepStrictEqual(made.plan, plan)) return made;
+  if (await undo.revert()) return undefined;
+  throw new CniError('io-failure', `the link and port of an address that was not given cannot be removed`);
+}
+
+/** All at once; when one fails the others are awaited all the same, so that their undo is registered. The first's error wins. */
+async function all<A, B, C>(a: Promise<A>, b: Promise<B>, c: Promise<C>): Promise<[A, B, C]> {
+  const [first, second, third] = await Promise.allSettled([a, b, c]);
+  for (const each of [first, second, third]) if (each.status === 'rejected') throw each.reason;
+  return [await a, await b, await c];
 }
 
 /** @throws CniError 100 where there is no such bridge, and none is to be made */
@@ -136,24 +159,6 @@ async function findStanding(
   if (link?.alias !== plan.veth.alias) return undefined;
   const { problems, routes } = await compare(parts, kernel, namespace, call, plan);
   return problems.length === 0 ? { hostMac: link.mac, routes } : undefined;
-}
-
-/**
- * What an earlier, broken-off ADD of this attachment left, and only that. A link of our name without any mark is such
- * a remain too: its maker was killed before it marked it, and the name is a hash of just this attachment.
- */
-async function clearRemains(call: Call, parts: Parts, kernel: Kernel, plan: Plan): Promise<void> {
-  const link = await kernel.hostLink(plan.veth.hostName);
-  if (!link) return;
-  if (link.alias !== '' && link.alias !== plan.veth.alias) {
-    throw new CniError(
-      'not-ours',
-      `link '${link.name}' is in the way: its alias is '${link.alias}', expected '${plan.veth.alias}'`,
-      `Find out who made it with \`ip -d link show ${link.name}\`; cellnet deletes only its own.`,
-    );
-  }
-  await detachPort(parts, call.settings, call.request);
-  await deleteLink(parts, call.request);
 }
 
 /**
@@ -209,11 +214,6 @@ function resultOf(call: Call, plan: Plan, hostMac: string, routes: readonly CniR
     routes,
     ...(dns !== undefined && { dns }),
   });
-}
-
-function forget(call: Call, parts: Parts): Promise<void> {
-  parts.openState(call.settings.stateDir).removeAttachment(call.request);
-  return Promise.resolve();
 }
 
 function logFields(call: Call): Record<string, string> {

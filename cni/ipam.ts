@@ -47,8 +47,14 @@ export async function withIpam<T>(
 /**
  * Gets the attachment's addresses from the configured IPAM, and registers how to give them back.
  * Ours runs in this process; any other by delegation (CNI SPEC section 4), where a failed ADD is followed by DEL.
+ * @param chosen told, by our own IPAM, what is about to be written where all of it is new: it may come otherwise, or not at all
  */
-export async function grantAddresses(call: Call, parts: Parts, undo: UndoStack): Promise<Grant> {
+export async function grantAddresses(
+  call: Call,
+  parts: Parts,
+  undo: UndoStack,
+  chosen: (grant: Grant) => void,
+): Promise<Grant> {
   const { ipamType } = call.config;
   if (ipamType === undefined) {
     throw new CniError(
@@ -56,22 +62,39 @@ export async function grantAddresses(call: Call, parts: Parts, undo: UndoStack):
       `network configuration: key 'ipam' is missing: expected { "type": "${OUR_IPAM}" }`,
     );
   }
-  if (ipamType === OUR_IPAM) return await grantOwn(call, parts, undo);
-  undo.push(`addresses of IPAM plugin '${ipamType}'`, () => delegate(call, parts, ipamType, 'DEL'));
-  return grantOfDelegate(ipamType, await delegate(call, parts, ipamType, 'ADD'));
+  if (ipamType === OUR_IPAM) return await grantOwn(call, parts, undo, chosen);
+  const takeBack = (): void =>
+    undo.push(`addresses of IPAM plugin '${ipamType}'`, () => delegate(call, parts, ipamType, 'DEL'));
+  try {
+    const grant = grantOfDelegate(ipamType, await delegate(call, parts, ipamType, 'ADD'));
+    takeBack();
+    return grant;
+  } catch (error) {
+    // One that is not installed was never executed.
+    if (!(error instanceof CniError && error.kind === 'invalid-config')) takeBack();
+    throw error;
+  }
 }
 
-export async function grantOwn(call: Call, parts: Parts, undo: UndoStack): Promise<Grant> {
+export async function grantOwn(
+  call: Call,
+  parts: Parts,
+  undo: UndoStack,
+  chosen: (grant: Grant) => void = () => undefined,
+): Promise<Grant> {
   const wished = wishedAddresses(call);
   const families = familiesFor(call, wished);
   return await withIpam(call, parts, async (ipam) => {
     try {
-      const allocations = await allocate(ipam, {
+      const request = {
         node: call.settings.node,
         owner: ownerOf(call, parts),
         families,
         ...(wished.length > 0 && { wished }),
         ...(call.config.ourIpam?.ranges && { ranges: call.config.ourIpam.ranges }),
+      };
+      const allocations = await allocate(ipam, request, (tentative) => {
+        if (tentative.every((allocation) => allocation.fresh)) chosen(grantOf(tentative));
       });
       const fresh = allocations.filter((allocation) => allocation.fresh);
       if (fresh.length > 0) undo.push('allocated addresses', () => giveBack(call, parts, fresh));

@@ -3,7 +3,7 @@ import { isOwnedBy, releaseSlot, usedSlots, type Attachment, type Owner, type Us
 import { checkKept, choose, commonVlans, type FixedVlan, type Step } from './choose.ts';
 import { IpamError } from './errors.ts';
 import { readHoldings, type HeldBlock } from './holdings.ts';
-import { submit, type HoldingsCache, type OrderQueue } from './orders.ts';
+import { submit, type HoldingsCache, type Order, type OrderQueue } from './orders.ts';
 import type { Range } from './range.ts';
 import { readRanges } from './records.ts';
 import type { Surroundings } from './retry.ts';
@@ -47,11 +47,16 @@ export interface Ipam {
 /**
  * Gives the attachment an address of each family. Asked again, it returns the same ones (rule 3).
  * Round trips: two to read the node's blocks, one to write; three more where a block is claimed. With a cache: one.
+ * @param chosen told what is about to be written, so that a caller can prepare for it: it may come otherwise, or not at all
  * @throws IpamError `exhausted` naming the ranges that are full, `not-found` for an unknown range name,
  *   `conflict`, `not-found` or `taken` for a wished address, `contention`, `store-…`; where `uncertain` is set, the addresses may have been given all the same
  */
-export function allocate(ipam: Ipam, request: AllocationRequest): Promise<Allocation[]> {
-  return submit(ipam, request.node, async (draft, lost) => {
+export function allocate(
+  ipam: Ipam,
+  request: AllocationRequest,
+  chosen?: (allocations: Allocation[]) => void,
+): Promise<Allocation[]> {
+  const change: Order<Allocation[]>['change'] = async (draft, lost) => {
     const kept = findAllocations(draft.blocks, request.owner);
     // What a cache says of the attachment may be long gone.
     if (draft.cached && kept.length > 0) return undefined;
@@ -69,7 +74,8 @@ export function allocate(ipam: Ipam, request: AllocationRequest): Promise<Alloca
         return undefined;
       throw error;
     }
-  });
+  };
+  return submit(ipam, request.node, { change, ...(chosen && { chosen }) });
 }
 
 /** One step for each of the families, all on one VLAN; undefined: others were faster. */
@@ -155,7 +161,7 @@ export interface ReleaseRequest {
 export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> {
   const { attachment, allocatedUntil = Infinity } = request;
   // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is the order's failure
-  return submit(ipam, request.node, async (draft) => {
+  const change: Order<string[]>['change'] = async (draft) => {
     const now = ipam.around.now();
     const released: string[] = [];
     for (const { block } of draft.blocks) {
@@ -174,5 +180,6 @@ export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> 
     if (draft.cached) return undefined;
     draft.checkWhole();
     return released;
-  });
+  };
+  return submit(ipam, request.node, { change });
 }

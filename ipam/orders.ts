@@ -3,13 +3,18 @@ import { IpamError } from './errors.ts';
 import { Draft, readHoldings, type NodeHoldings } from './holdings.ts';
 import { retryLostRaces } from './retry.ts';
 
-/**
- * One change of what a node holds. It changes the draft, and returns what its caller is told once that is written.
- * Undefined: others were faster, or the draft stands on a cache that is not good enough; all is read anew then.
- * What it throws concerns it alone: it must not have changed the draft by then.
- * @param lost how many races were lost so far
- */
-export type Order<T> = (draft: Draft, lost: number) => Promise<T | undefined>;
+/** One change of what a node holds. */
+export interface Order<T> {
+  /**
+   * Changes the draft, and returns what its caller is told once that is written. Undefined: others were faster, or the draft
+   * stands on a cache that is not good enough; all is read anew then. What it throws concerns it alone: it must not
+   * have changed the draft by then.
+   * @param lost how many races were lost so far
+   */
+  readonly change: (draft: Draft, lost: number) => Promise<T | undefined>;
+  /** Told what is about to be written: it may come otherwise, or not at all. */
+  chosen?(value: T): void;
+}
 
 /** What nodes hold, as this process has last read or written it. A write that does not fit any more drops it. */
 export type HoldingsCache = Map<string, NodeHoldings>;
@@ -36,7 +41,12 @@ export async function carryOut<T>(
       if (known) cache?.set(node, known);
       return results;
     }
-    const revision = results && (await store.commit(draft.change.guards, draft.change.writes));
+    const { guards, writes } = draft.change;
+    const committing = results && store.commit(guards, writes);
+    results?.forEach((result, i) => {
+      if (result.status === 'fulfilled') orders[i]?.chosen?.(result.value);
+    });
+    const revision = await committing;
     if (revision === undefined) {
       if (!draft.cached) lost++;
       return undefined;
@@ -55,7 +65,7 @@ async function tryAll<T>(
   const results: PromiseSettledResult<T>[] = [];
   for (const order of orders) {
     try {
-      const value = await order(draft, lost);
+      const value = await order.change(draft, lost);
       if (value === undefined) return undefined;
       results.push({ status: 'fulfilled', value });
     } catch (reason) {

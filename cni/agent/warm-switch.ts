@@ -5,7 +5,7 @@ import { isServed } from '../ovsdb/liveness.ts';
 import { attachPort, detachPorts, explain, findPorts, OWNER, removePort } from '../ovsdb/ports.ts';
 import { asNumber, asRecord, asString, map, type Operation, type RawRow } from '../ovsdb/protocol.ts';
 import { tlsFiles } from '../ovsdb/remote.ts';
-import type { PortSpec, Switch, SwitchAddress } from '../parts.ts';
+import type { BridgeInfo, PortSpec, Switch, SwitchAddress } from '../parts.ts';
 import { SERVED_WITHIN_MS } from '../real/switch.ts';
 
 /** What vswitchd says of one of our interfaces. */
@@ -19,6 +19,9 @@ interface OurPort {
   readonly containerId: string;
   readonly ifname: string;
 }
+
+/** How long a bridge is taken to be as it was, in milliseconds: the transaction that adds a port compares that it exists. */
+const BRIDGE_KNOWN_MS = 2_000;
 
 /** One change that waits for its turn: a few operations that belong together. */
 interface Change {
@@ -38,6 +41,7 @@ export class WarmSwitch {
   /** Called at each change of an interface of that name. */
   readonly #watchers = new Map<string, (state: InterfaceState) => void>();
   readonly #ports = new Map<string, OurPort>();
+  readonly #bridges = new Map<string, { readonly info: BridgeInfo; readonly expiresAt: number }>();
   readonly #changes: Change[] = [];
   #committing = false;
 
@@ -78,10 +82,7 @@ export class WarmSwitch {
   asSwitch(deadlineMs: number): Switch {
     const client = this.#client;
     return {
-      inspectBridge: async (bridge) => {
-        const found = await inspectBridge(client, bridge);
-        return found && { userspace: found.datapathType === 'netdev', uplinkMtu: found.uplinkMtu };
-      },
+      inspectBridge: (bridge) => this.#inspectBridge(bridge),
       isServed: () => isServed(client, SERVED_WITHIN_MS),
       createBridge: async (bridge, datapathType) => {
         await ensureBridge(client, { bridge, failMode: 'standalone', datapathType, deadlineMs });
@@ -91,6 +92,17 @@ export class WarmSwitch {
       findPorts: (containerId, ifname) => findPorts(client, containerId, ifname),
       close: () => undefined,
     };
+  }
+
+  async #inspectBridge(bridge: string): Promise<BridgeInfo | undefined> {
+    const known = this.#bridges.get(bridge);
+    if (known && performance.now() < known.expiresAt) return known.info;
+    const found = await inspectBridge(this.#client, bridge);
+    // A bridge that is missing is looked for each time.
+    if (!found) return undefined;
+    const info = { userspace: found.datapathType === 'netdev', uplinkMtu: found.uplinkMtu };
+    this.#bridges.set(bridge, { info, expiresAt: performance.now() + BRIDGE_KNOWN_MS });
+    return info;
   }
 
   async #addPort(port: PortSpec, deadlineMs: number): Promise<void> {

@@ -1,0 +1,62 @@
+/** ADD and DEL with ever more pods on the node, beside `ovs-vsctl add-port` of a bare veth at the same count; and the agent's memory. */
+import { readFileSync } from 'node:fs';
+import type { Pod } from '../support/node.ts';
+import { must } from '../support/proc.ts';
+import { median, table } from './figures.ts';
+import { execute, mustSucceed, type BenchNode, type Contender } from './timed.ts';
+
+const COUNTS = [1, 100, 250];
+const ROUNDS = 11;
+
+/** Resident memory in MB: VmRSS of proc(5). */
+const residentMb = (pid: number): number =>
+  Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? NaN) / 1024;
+
+/** A veth whose one end becomes a port by ovs-vsctl, which waits for vswitchd as well. */
+async function bareAddPort({ node, namespace }: BenchNode, n: number): Promise<number> {
+  const name = `bare${n}`;
+  await must('ip', ['-n', node.ns.name, 'link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}p`]);
+  await must('ip', ['-n', node.ns.name, 'link', 'set', name, 'up']);
+  const vsctl = (...args: string[]): ReturnType<typeof execute> =>
+    execute(namespace, 'ovs-vsctl', [`--db=${node.ovs.remote}`, '--timeout=15', ...args]);
+  const ms = mustSucceed('ovs-vsctl add-port', await vsctl('add-port', 'br-cell', name, 'tag=120'));
+  mustSucceed('ovs-vsctl del-port', await vsctl('del-port', name));
+  await must('ip', ['-n', node.ns.name, 'link', 'del', name]);
+  return ms;
+}
+
+export async function benchGrowth(bench: BenchNode, agent: Contender, agentPid: number): Promise<void> {
+  const standing: Pod[] = [];
+  const rows: string[][] = [];
+  for (const count of COUNTS) {
+    while (standing.length < count - 1) {
+      const pod = await bench.node.makePod(`g${standing.length}`);
+      mustSucceed('ADD', await agent.call('ADD', pod));
+      standing.push(pod);
+    }
+    const [add, del, bare]: number[][] = [[], [], []];
+    for (let n = 0; n < ROUNDS; n++) {
+      const pod = await bench.node.makePod(`t${n}`);
+      add?.push(mustSucceed('ADD', await agent.call('ADD', pod)));
+      del?.push(mustSucceed('DEL', await agent.call('DEL', pod)));
+      await pod.ns.stop();
+      bare?.push(await bareAddPort(bench, n));
+    }
+    rows.push([
+      `${count}`,
+      median(add ?? []).toFixed(1),
+      median(del ?? []).toFixed(1),
+      median(bare ?? []).toFixed(1),
+      (median(add ?? []) - median(bare ?? [])).toFixed(1),
+      residentMb(agentPid).toFixed(0),
+    ]);
+  }
+  for (const pod of standing) {
+    mustSucceed('DEL', await agent.call('DEL', pod));
+    await pod.ns.stop();
+  }
+  console.log(`\nWith more pods on the node, ms, medians of ${ROUNDS}:\n`);
+  console.log(
+    table([['pods', 'ADD', 'DEL', 'ovs-vsctl add-port', 'ADD less that', "agent's memory, MB"], ...rows]),
+  );
+}

@@ -1,0 +1,48 @@
+/** One pod at a time: ADD and DEL of each contender in turn. */
+import { median, percentile, table } from './figures.ts';
+import { execute, mustSucceed, type BenchNode, type Contender } from './timed.ts';
+
+interface Figures {
+  readonly add: number[];
+  readonly del: number[];
+}
+
+export async function benchSingle(
+  bench: BenchNode,
+  contenders: readonly Contender[],
+  rounds: number,
+): Promise<void> {
+  const figures = contenders.map((): Figures => ({ add: [], del: [] }));
+  const bare: number[] = [];
+  for (let n = 0; n <= rounds; n++) {
+    for (const [i, contender] of contenders.entries()) {
+      const pod = await bench.node.makePod(`s${n}`);
+      const add = mustSucceed(`ADD of ${contender.name}`, await contender.call('ADD', pod));
+      const del = mustSucceed(`DEL of ${contender.name}`, await contender.call('DEL', pod));
+      await pod.ns.stop();
+      // The first round warms the caches of all.
+      if (n === 0) continue;
+      figures[i]?.add.push(add);
+      figures[i]?.del.push(del);
+    }
+    const { ms } = await execute(bench.namespace, process.execPath, ['-e', '0']);
+    if (n > 0) bare.push(ms);
+  }
+  const theirs = figures.at(-1) ?? { add: [], del: [] };
+  const row = (verb: keyof Figures): string[][] =>
+    contenders.map(({ name }, i) => {
+      const values = figures[i]?.[verb] ?? [];
+      return [
+        `${verb.toUpperCase()} ${name}`,
+        median(values).toFixed(1),
+        percentile(values, 95).toFixed(1),
+        (percentile(values, 95) / median(values)).toFixed(2),
+        (median(values) / median(theirs[verb])).toFixed(2),
+        (median(values) / median(bare)).toFixed(2),
+      ];
+    });
+  console.log(`\nOne pod at a time, whole processes in ms, ${rounds} rounds in turn:\n`);
+  const head = ['', 'median', 'p95', 'p95/median', 'to bridge+host-local', 'to node -e 0'];
+  console.log(table([head, ...row('add'), ...row('del')]));
+  console.log(`\nnode -e 0: ${median(bare).toFixed(1)} ms`);
+}
