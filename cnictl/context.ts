@@ -10,6 +10,7 @@ import {
 import { CommandError } from './errors.ts';
 import type { KubeApi } from './kube/api.ts';
 import { makePaint, type Paint } from './render/paint.ts';
+import { printable } from './render/printable.ts';
 import type { OpenIpam, World } from './world.ts';
 
 /** Options that every command takes. */
@@ -98,7 +99,7 @@ export class Context {
   }
 
   warn(text: string): void {
-    this.world.stderr(`cnictl: ${text}\n`);
+    this.world.stderr(`cnictl: ${printable(text)}\n`);
   }
 
   /**

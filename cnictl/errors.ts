@@ -1,3 +1,5 @@
+import { printable } from './render/printable.ts';
+
 /** What a command was asked wrongly, or what it could not do: exit status 2. */
 export class CommandError extends Error {
   readonly remedy: string;
@@ -9,9 +11,9 @@ export class CommandError extends Error {
   }
 }
 
-/** Two lines for a person: what is wrong, and what to do. */
+/** Two lines for a person: what is wrong, and what to do. Control characters in either are shown, not sent. */
 export function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return `cnictl: ${String(error)}\n`;
+  if (!(error instanceof Error)) return `cnictl: ${printable(String(error))}\n`;
   const remedy = 'remedy' in error && typeof error.remedy === 'string' ? error.remedy : '';
-  return `cnictl: ${error.message}\n${remedy === '' ? '' : `  ${remedy}\n`}`;
+  return `cnictl: ${printable(error.message)}\n${remedy === '' ? '' : `  ${printable(remedy)}\n`}`;
 }

@@ -1,9 +1,11 @@
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import { realSurroundings } from '../ipam/retry.ts';
-import { CommandError } from './errors.ts';
-import { run } from './program.ts';
+import { checkTarget, readIfThere, replaceFile } from './files.ts';
+import { watchOutput } from './output.ts';
+import { pause } from './pause.ts';
+import { run, TROUBLE } from './program.ts';
 import type { World } from './world.ts';
 
 /** Longest time that one question to the API server may take, all its pages included, in milliseconds. */
@@ -24,29 +26,10 @@ const world: World = {
     }
   },
   now: realSurroundings.now,
-  pause: realSurroundings.pause,
-  readFile: (path) => {
-    try {
-      return readFileSync(path, 'utf8');
-    } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-      throw new CommandError(
-        `'${path}' cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-      );
-    }
-  },
-  writeFile: (path, content) => {
-    const beside = `${path}.${process.pid}.tmp`;
-    try {
-      writeFileSync(beside, content, { mode: 0o600 });
-      renameSync(beside, path);
-    } catch (error) {
-      rmSync(beside, { force: true });
-      throw new CommandError(
-        `'${path}' cannot be written: ${error instanceof Error ? error.message : String(error)}`,
-      );
-    }
-  },
+  pause,
+  readFile: readIfThere,
+  checkTarget,
+  writeFile: replaceFile,
   hasDevice: (name) => existsSync(`/sys/class/net/${name}`),
   openIpam: async (settings) => {
     const { openEtcdStore } = await import('../ipam/etcd/store.ts');
@@ -70,7 +53,18 @@ const world: World = {
   },
 };
 
+/** Whether somebody did not get all of the output. What was begun is finished all the same. */
+let outputFailed = false;
+watchOutput(process.stdout, (message) => {
+  outputFailed = true;
+  process.exitCode = TROUBLE;
+  process.stderr.write(message);
+});
+watchOutput(process.stderr, () => {
+  // There is nowhere left to say it.
+});
+
 /** Ends by itself when its output is written, so that a pipe gets all of it. */
 void run(process.argv.slice(2), world).then((status) => {
-  process.exitCode = status;
+  process.exitCode = outputFailed ? TROUBLE : status;
 });

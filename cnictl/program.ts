@@ -15,13 +15,14 @@ import { release, type ReleaseOptions } from './commands/release.ts';
 import { status } from './commands/status.ts';
 import { Context, type GlobalOptions } from './context.ts';
 import { CommandError, describeError } from './errors.ts';
+import { printableLines } from './render/printable.ts';
 import type { World } from './world.ts';
 
 declare const CELLNET_VERSION: string | undefined;
 export const VERSION = typeof CELLNET_VERSION === 'string' ? CELLNET_VERSION : 'from source';
 
-/** Exit statuses, as those of diff. */
-const TROUBLE = 2;
+/** Exit status, as that of diff. */
+export const TROUBLE = 2;
 
 /** One run of cnictl: never throws. @returns the exit status: 0 done or nothing found, 1 found (`check`), 2 trouble */
 export async function run(argv: readonly string[], world: World): Promise<number> {
@@ -36,7 +37,8 @@ export async function run(argv: readonly string[], world: World): Promise<number
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : TROUBLE;
     world.stderr(describeError(error));
-    if (world.env['CELLNET_DEBUG'] && error instanceof Error) world.stderr(`${error.stack ?? ''}\n`);
+    if (world.env['CELLNET_DEBUG'] && error instanceof Error)
+      world.stderr(`${printableLines(error.stack ?? '')}\n`);
     return TROUBLE;
   }
 }
@@ -107,7 +109,7 @@ function makeSilent(command: Command, world: World): void {
     .exitOverride()
     .configureOutput({
       writeOut: world.stdout,
-      writeErr: (text) => world.stderr(text.replace(/^error: /, 'cnictl: ')),
+      writeErr: (text) => world.stderr(printableLines(text).replace(/^error: /, 'cnictl: ')),
     })
     .showSuggestionAfterError();
   command.commands.forEach((each) => makeSilent(each, world));
@@ -131,7 +133,7 @@ function addRangeCommands(program: Command, act: Act): void {
       collect,
     )
     .option('--route <route>', "'SUBNET via ADDRESS' that pods get too; may be repeated", collect)
-    .option('--cooldown <duration>', 'how long a released address rests (default: 30s)')
+    .option('--cooldown <duration>', 'how long a released address rests, 24h at most (default: 30s)')
     .option('--block-size <n>', 'addresses that a node claims at once: 4, 8, 16, 32 or 64 (default: 16)')
     .option('--dry-run', 'check everything, add nothing')
     .addHelpText(
@@ -207,10 +209,11 @@ function addLeakCommands(program: Command, act: Act): void {
   program
     .command('check')
     .description("compare etcd with the API server's pods: find leaked and missing addresses")
-    .option('--grace <duration>', 'what is suspected is looked at again after this time', '60s')
+    .option('--grace <duration>', 'what is suspected is looked at again after this time, 24h at most', '60s')
     .option('--release', 'release what is leaked, after one more look at each')
     .option('--save <file>', 'write the report as JSON, for release --from-report')
     .option('--yes', 'do not ask before a release')
+    .option('--even-if-no-pods', 'release also where the API server has no pod at all')
     .addHelpText(
       'after',
       '\nExit status: 0 nothing found (or all of it released), 1 found, 2 could not be checked.',

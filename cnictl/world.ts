@@ -19,7 +19,9 @@ export interface World {
   readonly pause: (ms: number) => Promise<void>;
   /** Undefined where the file does not exist. */
   readonly readFile: (path: string) => string | undefined;
-  /** Whole or not at all. */
+  /** Whether {@link writeFile} can write there, as far as that can be told before. @throws CommandError */
+  readonly checkTarget: (path: string) => void;
+  /** Whole or not at all. @throws CommandError */
   readonly writeFile: (path: string, content: string) => void;
   /** Whether this host has a network device of that name. */
   readonly hasDevice: (name: string) => boolean;

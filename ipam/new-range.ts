@@ -53,6 +53,7 @@ export function makeRange(input: NewRange): Range {
     state: 'active',
   };
   checkRange(range);
+  checkDestinations(range);
   return range;
 }
 
@@ -168,10 +169,18 @@ function checkRoutes(range: Range): void {
     }
     if (destination.prefixLength === 0 && range.gateway) {
       throw invalid(
-        `route ${text} doubles the default route by gateway ${formatAddress(range.gateway)}: leave one out`,
+        `route ${text} is one default route too many, for gateway ${formatAddress(range.gateway)} makes one: expected the gateway alone, or this route and no gateway`,
       );
     }
   }
+}
+
+/** Not of {@link checkRange}, for a range that was added before this rule still has to be read. */
+function checkDestinations({ routes }: Range): void {
+  const destinations = routes.map(({ destination }) => formatCidr(destination));
+  const twice = destinations.find((text, i) => destinations.indexOf(text) !== i);
+  if (twice !== undefined)
+    throw invalid(`route ${twice} is given more than once: expected one next hop for each destination`);
 }
 
 function checkExclusions(range: Range): void {

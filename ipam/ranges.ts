@@ -64,7 +64,7 @@ export async function planRangeRemoval(ipam: Ipam, name: string): Promise<Remova
     const some = nodes.slice(0, 5).join(', ') + (nodes.length > 5 ? ` and ${nodes.length - 5} more` : '');
     throw new IpamError(
       'in-use',
-      `range '${name}' has ${used} addresses given out, on ${some}: expected none`,
+      `range '${name}' has ${used} ${used === 1 ? 'address' : 'addresses'} given out, on ${some}: expected none`,
       {
         remedy: `Look at them with \`cnictl ip list --range ${name}\`; move the pods or release what is leaked.`,
       },

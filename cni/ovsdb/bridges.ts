@@ -1,18 +1,8 @@
+import { attachment, creation, settingsOf, type BridgePlan, type BridgeStep } from './bridge-steps.ts';
 import { DEFAULT_DEADLINE_MS, type OvsdbClient } from './client.ts';
 import { OvsdbError } from './errors.ts';
-import { detachPorts, OWNER, waitForInterface } from './ports.ts';
-import {
-  asNumber,
-  asString,
-  asUuids,
-  map,
-  namedUuid,
-  set,
-  uuid,
-  type Operation,
-  type OperationResult,
-  type Row,
-} from './protocol.ts';
+import { OWNER, waitForInterface } from './ports.ts';
+import { asNumber, asString, asUuids, map, type Operation } from './protocol.ts';
 
 export interface BridgeDetails {
   readonly datapathType: 'system' | 'netdev';
@@ -58,33 +48,11 @@ export async function inspectBridge(client: OvsdbClient, bridge: string): Promis
   };
 }
 
-export interface BridgePlan {
-  readonly bridge: string;
-  /** Device that leads to the switch, usually a bond: its port carries all VLANs. */
-  readonly uplink?: string | undefined;
-  /** `standalone`: the bridge learns MAC addresses by itself, without a controller. */
-  readonly failMode: 'standalone' | 'secure';
-  readonly datapathType?: 'system' | 'netdev' | undefined;
-  /** Longest wait for vswitchd, in milliseconds. */
-  readonly deadlineMs?: number;
-  readonly dryRun?: boolean;
-}
-
 export interface BridgeChanges {
   readonly created: boolean;
   readonly uplinkAdded: boolean;
   /** In words, for people; empty when everything was there. */
   readonly changes: readonly string[];
-}
-
-/** One thing to be done, and what puts it back. */
-interface Step {
-  readonly change: string;
-  readonly operations: readonly Operation[];
-  /** Device that vswitchd is to take up. */
-  readonly device?: string;
-  /** @param results of the operations */
-  readonly undo: (results: readonly OperationResult[]) => readonly Operation[];
 }
 
 /**
@@ -125,7 +93,7 @@ export async function ensureBridge(client: OvsdbClient, plan: BridgePlan): Promi
   };
 }
 
-async function carryOut(client: OvsdbClient, steps: readonly Step[], plan: BridgePlan): Promise<void> {
+async function carryOut(client: OvsdbClient, steps: readonly BridgeStep[], plan: BridgePlan): Promise<void> {
   const undos: (readonly Operation[])[] = [];
   try {
     for (const step of steps) {
@@ -184,97 +152,4 @@ function explainBridge(
     cause: error,
     remedy: `${kernel}Look whether ovs-vswitchd runs, and at its log (/var/log/openvswitch/ovs-vswitchd.log).`,
   });
-}
-
-function settingsOf(plan: BridgePlan, failMode?: string, datapathType = ''): Step[] {
-  const update = (row: Row): Operation[] => [
-    { op: 'update', table: 'Bridge', where: [['name', '==', plan.bridge]], row },
-  ];
-  const steps: Step[] = [];
-  if ((failMode ?? 'standalone') !== plan.failMode) {
-    steps.push({
-      change: `fail_mode of ${plan.bridge} set to ${plan.failMode} (was ${failMode ?? 'unset'})`,
-      operations: update({ fail_mode: plan.failMode }),
-      undo: () => update({ fail_mode: set(failMode === undefined ? [] : [failMode]) }),
-    });
-  }
-  if (plan.datapathType !== undefined && plan.datapathType !== (datapathType || 'system')) {
-    steps.push({
-      change: `datapath of ${plan.bridge} set to ${plan.datapathType} (was ${datapathType || 'system'})`,
-      operations: update({ datapath_type: plan.datapathType }),
-      undo: () => update({ datapath_type: datapathType }),
-    });
-  }
-  return steps;
-}
-
-function creation({ bridge, failMode, datapathType = 'system' }: BridgePlan): Step {
-  return {
-    change: `bridge ${bridge} made (fail_mode ${failMode}, datapath ${datapathType})`,
-    operations: createBridge(bridge, failMode, datapathType),
-    device: bridge,
-    undo: ([, port, made]) => removeBridge(asUuids(made?.uuid), asUuids(port?.uuid)),
-  };
-}
-
-function attachment(bridge: string, uplink: string): Step {
-  return {
-    change: `uplink ${uplink} attached to ${bridge}`,
-    operations: attachUplink(bridge, uplink),
-    device: uplink,
-    undo: ([, port]) => detachPorts(asUuids(port?.uuid)),
-  };
-}
-
-/** Takes a bridge away again, unless somebody gave it more ports meanwhile. Equivalent to: ovs-vsctl del-br B */
-function removeBridge(bridges: readonly string[], ports: readonly string[]): Operation[] {
-  return bridges.flatMap((id): Operation[] => [
-    {
-      op: 'wait',
-      table: 'Bridge',
-      where: [['_uuid', '==', uuid(id)]],
-      columns: ['ports'],
-      until: '==',
-      rows: [{ ports: set(ports.map(uuid)) }],
-      timeout: 0,
-    },
-    {
-      op: 'mutate',
-      table: 'Open_vSwitch',
-      where: [],
-      mutations: [['bridges', 'delete', uuid(id)]],
-    },
-  ]);
-}
-
-function createBridge(name: string, failMode: string, datapathType: string): Operation[] {
-  return [
-    { op: 'insert', table: 'Interface', 'uuid-name': 'interface', row: { name, type: 'internal' } },
-    { op: 'insert', table: 'Port', 'uuid-name': 'port', row: { name, interfaces: namedUuid('interface') } },
-    {
-      op: 'insert',
-      table: 'Bridge',
-      'uuid-name': 'bridge',
-      row: { name, ports: set([namedUuid('port')]), fail_mode: failMode, datapath_type: datapathType },
-    },
-    {
-      op: 'mutate',
-      table: 'Open_vSwitch',
-      where: [],
-      mutations: [['bridges', 'insert', set([namedUuid('bridge')])]],
-    },
-  ];
-}
-
-function attachUplink(bridge: string, name: string): Operation[] {
-  return [
-    { op: 'insert', table: 'Interface', 'uuid-name': 'interface', row: { name } },
-    { op: 'insert', table: 'Port', 'uuid-name': 'port', row: { name, interfaces: namedUuid('interface') } },
-    {
-      op: 'mutate',
-      table: 'Bridge',
-      where: [['name', '==', bridge]],
-      mutations: [['ports', 'insert', set([namedUuid('port')])]],
-    },
-  ];
 }

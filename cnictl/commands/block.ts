@@ -4,6 +4,7 @@ import { listBlocks, type BlockFilter, type BlockView } from '../../ipam/invento
 import type { Context } from '../context.ts';
 import { formatAge } from '../durations.ts';
 import { renderBar } from '../render/bar.ts';
+import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';
 
 /** `block list` */
@@ -53,7 +54,7 @@ export function noBlockText({ node, range }: BlockFilter, nodes: readonly string
   const more = nodes.length > NODES_NAMED ? ` and ${nodes.length - NODES_NAMED} more` : '';
   const names = nodes.length === 0 ? 'none' : `${nodes.slice(0, NODES_NAMED).join(', ')}${more}`;
   const where = range === undefined ? '' : ` of range '${range}'`;
-  return `node '${node ?? ''}' holds no block${where}; nodes that do: ${names}\n`;
+  return `node '${printable(node ?? '')}' holds no block${where}; nodes that do: ${names}\n`;
 }
 
 function blockJson({ block, counts }: BlockView): object {

@@ -19,20 +19,24 @@ export interface CheckOptions {
   readonly release?: boolean;
   readonly save?: string;
   readonly yes?: boolean;
+  /** Releases although the API server has no pod at all. */
+  readonly evenIfNoPods?: boolean;
 }
 
 /**
  * `check`: allocations against pods, both ways. What the first observation suspects is looked at again after the grace,
  * and only what both found is told. Exit status 1 where something was found and not put right.
+ * @throws CommandError for an option that is refused, and where a release is asked for and there is no pod at all
  */
 export async function check(context: Context, options: CheckOptions): Promise<number> {
   const graceMs = parseDuration(options.grace, '--grace');
   if (options.release && !options.yes && !context.world.isTerminal) {
     throw new CommandError('check --release: nobody can be asked, for this is no terminal', 'Add --yes.');
   }
+  if (options.save !== undefined) context.world.checkTarget(options.save);
   return await context.withIpam((ipam) =>
     context.withKube(async (kube) => {
-      const audit = await observeTwice(context, ipam, kube, graceMs);
+      const audit = await observeTwice(context, ipam, kube, graceMs, options);
       const report = reportJson(audit, await sourceOf(context, kube), context.world.now());
       if (options.save !== undefined)
         context.world.writeFile(options.save, `${JSON.stringify(report, null, 2)}\n`);
@@ -50,19 +54,35 @@ async function observeTwice(
   ipam: OpenIpam,
   kube: KubeApi,
   graceMs: number,
+  options: CheckOptions,
 ): Promise<Audit> {
   const look = (): Promise<Audit> => observe(ipam, kube, (pods) => progress(context, pods));
   const first = await look();
-  if (first.pods === 0 && first.allocated > 0) {
-    context.warn(
-      `${kube.server} has no pod at all, while etcd has ${plural(first.allocated, 'allocation')}: is it the right cluster?`,
-    );
-  }
+  doubtNoPods(context, kube, first, options);
   if (first.leaked.length === 0 && first.missing.length === 0) return first;
   const suspects = `${plural(first.leaked.length, 'suspected leak')}, ${first.missing.length} missing`;
   context.warn(`${suspects}: looking again in ${formatDuration(graceMs)}`);
   await context.world.pause(graceMs);
-  return confirm(first, await look());
+  const second = await look();
+  if (first.pods > 0) doubtNoPods(context, kube, second, options);
+  return confirm(first, second);
+}
+
+/**
+ * No pod at all is missing data rather than a proof (rule 6): told, and nothing is released for it unless that is asked for.
+ * @throws CommandError where allocations that name pods were to be released
+ */
+function doubtNoPods(context: Context, kube: KubeApi, audit: Audit, options: CheckOptions): void {
+  if (audit.pods > 0 || audit.allocated === 0) return;
+  const doubt = `${kube.server} has no pod at all, while etcd has ${plural(audit.allocated, 'allocation')}: is it the right cluster?`;
+  const namesPods = audit.allocated > audit.unknown.length;
+  if (options.release && !options.evenIfNoPods && namesPods) {
+    throw new CommandError(
+      `${doubt} Nothing was released`,
+      'Check --kubeconfig and --etcd-prefix; where the cluster really has no pod, add --even-if-no-pods.',
+    );
+  }
+  context.warn(doubt);
 }
 
 function progress({ world }: Context, pods: number): void {

@@ -4,6 +4,7 @@ import { DEFAULT_BRIDGE, DEFAULT_OVSDB } from '../../ipam/settings.ts';
 import type { Context } from '../context.ts';
 import { CommandError } from '../errors.ts';
 import { renderBar } from '../render/bar.ts';
+import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';
 
 export interface NodeUsage {
@@ -85,7 +86,7 @@ export async function nodeInit(context: Context, options: NodeInitOptions): Prom
     const done = dryRun ? planned : await ensureBridge(ovsdb, plan);
     context.print({ bridge, uplink: uplink ?? null, dryRun, ...done }, () => {
       if (done.changes.length === 0) return `bridge ${bridge} is as it should be: nothing to do\n`;
-      return done.changes.map((change) => `${dryRun ? 'would do: ' : ''}${change}\n`).join('');
+      return done.changes.map((change) => `${dryRun ? 'would do: ' : ''}${printable(change)}\n`).join('');
     });
     return 0;
   } finally {

@@ -111,6 +111,7 @@ test('refusals', async () => {
     'range add 10.20.2.0/24',
     'range add 10.40.0.0/22 --exclude 10.41.0.0/24',
     'range add 10.40.0.0/22 --cooldown 30',
+    'range add 10.40.0.0/22 --cooldown 2d',
     'range add 10.40.0.0/22 --colour red',
     'range add 010.40.0.0/22',
     'range show red',
@@ -125,6 +126,7 @@ test('refusals', async () => {
     'release --from-report /none --yes',
     'check --release',
     'check --grace soon',
+    'check --grace 30d',
     'help range frobnicate',
     'node init --bridge br-cell-far-too-long',
     'node init --bridge br/cell',
@@ -135,6 +137,13 @@ test('refusals', async () => {
     '--etcd-endpoints x range list',
   ]) {
     lines.push(`$ cnictl ${command}\n`, shown(await world.run(command === '' ? [] : command)), '\n');
+  }
+  for (const routes of [
+    ['10.96.0.0/12', '--route', '10.96.0.0/12 via 10.40.0.2'],
+    ['0.0.0.0/0 via 10.40.0.2'],
+  ]) {
+    const argv = ['range', 'add', '10.40.0.0/22', '--gateway', '10.40.0.1', '--route', ...routes];
+    lines.push(`$ cnictl ${argv.join(' ')}\n`, shown(await world.run(argv)), '\n');
   }
   for (const route of [
     '10.96.0.0/12 via 10.99.0.2',

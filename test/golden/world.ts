@@ -3,6 +3,7 @@ import type { Operation, OperationResult } from '../../cni/ovsdb/protocol.ts';
 import { allocate, release } from '../../ipam/allocator.ts';
 import { addRange, setRangeState } from '../../ipam/ranges.ts';
 import type { KubeApi, Pod } from '../../cnictl/kube/api.ts';
+import { CommandError } from '../../cnictl/errors.ts';
 import { run } from '../../cnictl/program.ts';
 import type { World } from '../../cnictl/world.ts';
 import { owner, range, World as IpamWorld } from '../unit/ipam/world.ts';
@@ -34,6 +35,8 @@ export class EmptyOvsdb {
 export class CliWorld {
   readonly ipam = new IpamWorld();
   readonly files = new Map<string, string>();
+  /** Paths that cannot be written. */
+  readonly unwritable = new Set<string>();
   pods: Pod[] = [];
   /** Pauses that were asked for, in milliseconds. */
   readonly pauses: number[] = [];
@@ -128,6 +131,9 @@ export class CliWorld {
         await this.meanwhile();
       },
       readFile: (path) => this.files.get(path),
+      checkTarget: (path) => {
+        if (this.unwritable.has(path)) throw new CommandError(`'${path}' cannot be written`);
+      },
       writeFile: (path, content) => void this.files.set(path, content),
       hasDevice: (name) => this.devices.includes(name),
       openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),

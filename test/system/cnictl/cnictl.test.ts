@@ -271,6 +271,20 @@ suite('cnictl on real etcd', () => {
     assert.match(none.stderr, /etcd at http:\/\/127\.0\.0\.1:1 is unreachable/);
   });
 
+  test('a list into a pipe that nobody reads ends quietly with status 2, onto a full device with a line', async () => {
+    const inShell = (line: string): Promise<RunResult> =>
+      run('bash', ['-c', line, 'bash', join(OUR_PLUGINS, 'cnictl'), 'range', 'list'], {
+        env: { CELLNET_ETCD_ENDPOINTS: etcd.endpoints.join(','), HOME: dir },
+      });
+    const closed = await inShell('"$@" | true; exit "${PIPESTATUS[0]}"');
+    assert.deepEqual([closed.code, closed.stderr], [2, '']);
+    const full = await inShell('"$@" > /dev/full');
+    assert.deepEqual(
+      [full.code, full.stderr],
+      [2, 'cnictl: the output cannot be written: no space left on device\n'],
+    );
+  });
+
   test('the configuration file, the environment and the flag, in this order of weakness', async () => {
     const file = join(dir, 'config.json');
     await writeFile(file, JSON.stringify({ etcd: { endpoints: ['http://127.0.0.1:1'] } }));

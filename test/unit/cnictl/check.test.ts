@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { allocate, release } from '../../../ipam/allocator.ts';
 import { parseAddress } from '../../../ipam/address.ts';
+import { addRange } from '../../../ipam/ranges.ts';
 import { freeAddress } from '../../../cnictl/free.ts';
 import { KubeError } from '../../../cnictl/kube/errors.ts';
 import { CliWorld, container } from '../../golden/world.ts';
-import { owner } from '../ipam/world.ts';
+import { owner, range } from '../ipam/world.ts';
 
 interface Report {
   counts: Record<string, number>;
@@ -116,20 +117,79 @@ suite('check', () => {
     world.kube = {
       listPods: () =>
         ++calls === 1
-          ? Promise.resolve({ pods: [], resourceVersion: '1' })
+          ? Promise.resolve({ pods: world.pods, resourceVersion: '1' })
           : Promise.reject(new KubeError('timeout', 'too long')),
     };
     assert.equal((await world.run('check --grace 0 --release --yes')).status, 2);
     assert.equal(world.ipam.given().size, 7);
   });
 
+  const NO_PODS = /has no pod at all, while etcd has 7 allocations: is it the right cluster\?/;
+
   test('an API server without any pod makes it ask whether it is the right one', async () => {
     const world = await CliWorld.make();
     world.pods = [];
-    assert.match(
-      (await world.run('check --grace 0')).stderr,
-      /has no pod at all, while etcd has 7 allocations: is it the right cluster\?/,
-    );
+    const ran = await world.run('check --grace 0');
+    assert.match(ran.stderr, NO_PODS);
+    assert.equal(ran.status, 1);
+  });
+
+  test('--release with an API server without any pod is refused, before any wait', async () => {
+    const world = await CliWorld.make();
+    world.pods = [];
+    const ran = await world.run('check --release --yes --save report.json');
+    assert.deepEqual([ran.status, ran.stdout], [2, '']);
+    assert.match(ran.stderr, NO_PODS);
+    assert.match(ran.stderr, /Nothing was released\n.*--even-if-no-pods/);
+    assert.deepEqual(world.pauses, []);
+    assert.equal(world.ipam.given().size, 7);
+  });
+
+  test('--release is refused also where all pods are gone at the second look', async () => {
+    const world = await CliWorld.make();
+    world.meanwhile = () => {
+      world.pods = [];
+      return Promise.resolve();
+    };
+    const ran = await world.run('check --grace 0 --release --yes');
+    assert.equal(ran.status, 2);
+    assert.match(ran.stderr, NO_PODS);
+    assert.equal(world.ipam.given().size, 7);
+  });
+
+  test('--even-if-no-pods releases what names a pod, and tells the doubt', async () => {
+    const world = await CliWorld.make();
+    world.pods = [];
+    const ran = await world.run('check --grace 0 --release --yes --even-if-no-pods');
+    assert.equal(ran.status, 0, ran.stderr);
+    assert.match(ran.stderr, NO_PODS);
+    assert.deepEqual([...world.ipam.given().values()], [container(5)]);
+  });
+
+  test('--release where no allocation names a pod has nothing to refuse', async () => {
+    const world = new CliWorld();
+    await addRange(world.ipam.ipam, range('10.20.0.0/22'));
+    await world.give('node-1', 5, undefined);
+    const ran = await world.run('check --grace 0 --release --yes');
+    assert.equal(ran.status, 0, ran.stderr);
+    assert.equal(world.ipam.given().size, 1);
+  });
+
+  test('a report that cannot be saved is refused before anything is looked at', async () => {
+    const world = await CliWorld.make();
+    world.unwritable.add('/dev/null');
+    world.kube = { listPods: () => Promise.reject(new Error('asked too early')) };
+    const ran = await world.run('check --save /dev/null');
+    assert.equal(ran.status, 2);
+    assert.match(ran.stderr, /'\/dev\/null' cannot be written/);
+  });
+
+  test('a grace of more than a day is refused', async () => {
+    const world = await CliWorld.make();
+    const ran = await world.run('check --grace 30d --release --yes');
+    assert.equal(ran.status, 2);
+    assert.match(ran.stderr, /--grace '30d': expected at most 24h/);
+    assert.deepEqual(world.pauses, []);
   });
 });
 

@@ -511,7 +511,7 @@ suite('ranges', () => {
     await give(world, 'node-1', 'a');
     await assert.rejects(removeRange(world.ipam, 'blue'), {
       code: 'in-use',
-      message: /range 'blue' has 1 addresses given out, on node-1/,
+      message: /range 'blue' has 1 address given out, on node-1/,
     });
     assert.equal(world.ranges()[0]?.state, 'active');
     await release(world.ipam, { node: 'node-1', attachment: { containerId: 'a', ifname: 'eth0' } });

@@ -189,6 +189,32 @@ suite('a range that is refused', () => {
         makeRange({ cidr: parseCidr('10.20.0.0/22'), routes: [{ destination: parseCidr('10.96.0.0/12') }] }),
       /names no next hop/,
     ],
+    [
+      'two routes to one destination',
+      () =>
+        makeRange({
+          cidr: parseCidr('10.20.0.0/22'),
+          gateway: parseAddress('10.20.0.1'),
+          routes: [
+            { destination: parseCidr('10.96.0.0/12') },
+            { destination: parseCidr('10.96.0.0/12'), via: parseAddress('10.20.0.2') },
+          ],
+        }),
+      /route 10\.96\.0\.0\/12 is given more than once: expected one next hop/,
+    ],
+    ...[
+      ['10.20.0.0/22', '10.20.0.1', '0.0.0.0/0', '10.20.0.2'] as const,
+      ['fd00::/64', 'fd00::1', '::/0', 'fd00::2'] as const,
+    ].map(([cidr, gateway, destination, via]): [string, () => unknown, RegExp] => [
+      `a default route ${destination} beside a gateway`,
+      () =>
+        makeRange({
+          cidr: parseCidr(cidr),
+          gateway: parseAddress(gateway),
+          routes: [{ destination: parseCidr(destination), via: parseAddress(via) }],
+        }),
+      /is one default route too many, for gateway .* makes one: expected the gateway alone, or this route/,
+    ]),
     ...['10.20.0.0/22', '10.20.2.0/24', '10.20.3.255/32'].map(
       (destination): [string, () => unknown, RegExp] => [
         `route to ${destination}, its own`,

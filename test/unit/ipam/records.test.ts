@@ -36,6 +36,11 @@ suite('records', () => {
     }
   });
 
+  test('a range with two routes to one destination can no longer be added, but is still read', () => {
+    const old = { ...blue, routes: [...blue.routes, { destination: parseCidr('10.96.0.0/12') }] };
+    assert.deepEqual(decodeRange(rangeKey('blue'), encodeRange(old)), old);
+  });
+
   test('blocks come back as they were written, whatever their slots', () => {
     const empty = newBlock(blue, parseCidr('10.20.0.0/28'), 'node-1', 1_700_000_000_123);
     const one = takeSlot(

@@ -1,0 +1,95 @@
+import { randomBytes } from 'node:crypto';
+import {
+  accessSync,
+  constants,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  type Stats,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
+import { CommandError } from './errors.ts';
+
+/** The file's text; undefined where it does not exist. @throws CommandError where it cannot be read */
+export function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw new CommandError(`'${path}' cannot be read: ${describeReason(error)}`, '', { cause: error });
+  }
+}
+
+/**
+ * Whether a file can be written there, before work is done for it: nothing stands there, or a regular file.
+ * @throws CommandError for a folder, device, named pipe or socket, or a folder around it that cannot be written
+ */
+export function checkTarget(path: string): void {
+  targetOf(path);
+}
+
+/** Writes the file whole or not at all, with mode 0600. @throws CommandError as of {@link checkTarget}, or a full disk */
+export function replaceFile(path: string, content: string): void {
+  const target = targetOf(path);
+  const beside = `${target}.${randomBytes(4).toString('hex')}.tmp`;
+  try {
+    writeFileSync(beside, content, { mode: 0o600, flag: 'wx' });
+    renameSync(beside, target);
+  } catch (error) {
+    removeIfThere(beside);
+    throw unwritable(path, error);
+  }
+}
+
+/** The file that is meant: where a link leads to. */
+function targetOf(path: string): string {
+  try {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    const target = stats ? realpathSync(path) : path;
+    if (!stats || stats.isFile()) {
+      // The dot makes what is no folder an error.
+      accessSync(`${dirname(target)}/.`, constants.W_OK);
+      return target;
+    }
+    throw new CommandError(
+      `'${path}' cannot be written: it is ${kindOf(stats)}`,
+      'Name a file that does not exist yet, or a regular one.',
+    );
+  } catch (error) {
+    throw error instanceof CommandError ? error : unwritable(path, error);
+  }
+}
+
+function kindOf(stats: Stats): string {
+  if (stats.isDirectory()) return 'a folder';
+  if (stats.isFIFO()) return 'a named pipe';
+  if (stats.isSocket()) return 'a socket';
+  return 'a device';
+}
+
+function unwritable(path: string, error: unknown): CommandError {
+  return new CommandError(
+    `'${path}' cannot be written: ${describeReason(error)}`,
+    'Name a file in a folder that exists and that you may write to.',
+    { cause: error },
+  );
+}
+
+function removeIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It was never made, or is out of reach like the file itself: that is told already.
+  }
+}
+
+/** The system's words alone, such as `no space left on device`: not its calls, nor our temporary names. */
+export function describeReason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const errno = 'errno' in error && typeof error.errno === 'number' ? error.errno : 0;
+  return getSystemErrorMap().get(errno)?.[1] ?? error.message;
+}

@@ -1,0 +1,18 @@
+import type { Writable } from 'node:stream';
+import { describeReason } from './files.ts';
+
+/**
+ * Keeps an output that fails from ending the program with a trace.
+ * @param onFailure called once, at the first failure, with a line for a person; with none where nobody reads any more,
+ *   as in `cnictl ip list | head`
+ */
+export function watchOutput(output: Writable, onFailure: (message: string) => void): void {
+  let failed = false;
+  output.on('error', (error: NodeJS.ErrnoException) => {
+    if (failed) return;
+    failed = true;
+    onFailure(
+      error.code === 'EPIPE' ? '' : `cnictl: the output cannot be written: ${describeReason(error)}\n`,
+    );
+  });
+}
