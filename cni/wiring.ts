@@ -29,8 +29,12 @@ export async function makeWire(
     parts.openState(call.settings.stateDir).saveAttachment(recordOf(call, parts));
   });
   const hostMac = await step('create-link', async () => {
-    await clearRemains(call, parts, kernel, plan);
-    const mac = await kernel.createVeth({ ...plan.veth, namespace });
+    const make = (): Promise<string> => kernel.createVeth({ ...plan.veth, namespace });
+    const mac = await make().catch(async (error: unknown) => {
+      // Something is in the way: hardly ever, so nobody looks for it beforehand.
+      if (!(await clearRemains(call, parts, kernel, plan))) throw error;
+      return await make();
+    });
     undo.push('link', () => deleteLink(parts, call.request));
     return mac;
   });
@@ -45,10 +49,12 @@ export async function makeWire(
 /**
  * What an earlier, broken-off ADD of this attachment left, and only that. A link of our name without any mark is such
  * a remain too: its maker was killed before it marked it, and the name is a hash of just this attachment.
+ * @returns whether there was anything
+ * @throws CniError 103 for a link that is not ours
  */
-async function clearRemains(call: Call, parts: Parts, kernel: Kernel, plan: Plan): Promise<void> {
+async function clearRemains(call: Call, parts: Parts, kernel: Kernel, plan: Plan): Promise<boolean> {
   const link = await kernel.hostLink(plan.veth.hostName);
-  if (!link) return;
+  if (!link) return false;
   if (link.alias !== '' && link.alias !== plan.veth.alias) {
     throw new CniError(
       'not-ours',
@@ -58,6 +64,7 @@ async function clearRemains(call: Call, parts: Parts, kernel: Kernel, plan: Plan
   }
   await detachPort(parts, call.settings, call.request);
   await deleteLink(parts, call.request);
+  return true;
 }
 
 function forget(call: Call, parts: Parts): Promise<void> {

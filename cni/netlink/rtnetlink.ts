@@ -138,6 +138,11 @@ export class Rtnetlink {
     }
   }
 
+  /** Whether nothing can be asked any more: closed by us, or by the addon when it cannot wait for the socket. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** What is under way fails with ECANCELED. Again: does nothing. */
   close(): void {
     if (this.#closed) return;

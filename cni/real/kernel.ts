@@ -16,29 +16,45 @@ import { configurePodInterface, readPodInterface } from '../netlink/pod.ts';
 import { probeAddresses } from '../netlink/probe.ts';
 import { isServedElsewhere } from '../netlink/route-judgement.ts';
 import type { Route } from '../netlink/route-messages.ts';
-import { withRtnetlink, type Rtnetlink } from '../netlink/rtnetlink.ts';
+import { Rtnetlink, withRtnetlink } from '../netlink/rtnetlink.ts';
 import type { HostLink, Kernel, Namespace, PodInterface } from '../parts.ts';
 import type { CniRoute } from '../result.ts';
 
 /** The kernel of this host. */
-export const realKernel: Kernel = makeKernel((socket, link) => deleteLink(socket, link));
+export const realKernel: Kernel = makeKernel(
+  (use) => withRtnetlink(hostNamespace(), use),
+  (socket, link) => deleteLink(socket, link),
+);
 
-/** As realKernel, for a process that serves several callers: what takes the kernel long is done on other threads. */
-export const sharedKernel: Kernel = makeKernel((_, link) => deleteLinkAside(link));
+let shared: Rtnetlink | undefined;
 
-function makeKernel(remove: (socket: Rtnetlink, link: LinkReference) => Promise<Deletion>): Kernel {
+/**
+ * As realKernel, for a process that serves several callers: its socket to the host's links stays open, and what takes the
+ * kernel long is done on other threads.
+ */
+export const sharedKernel: Kernel = makeKernel(
+  (use) => {
+    if (!shared || shared.closed) shared = Rtnetlink.open(hostNamespace());
+    return use(shared);
+  },
+  (_, link) => deleteLinkAside(link),
+);
+
+function makeKernel(
+  onHost: <T>(use: (socket: Rtnetlink) => Promise<T>) => Promise<T>,
+  remove: (socket: Rtnetlink, link: LinkReference) => Promise<Deletion>,
+): Kernel {
   return {
     openNamespace,
     isHostNamespace: (namespace) => sameNamespace(opened(namespace), hostNamespace()),
     hostLink: (name) =>
-      withRtnetlink(hostNamespace(), async (socket) => {
+      onHost(async (socket) => {
         const link = await getLink(socket, name);
         return link && hostLinkOf(link);
       }),
-    hostLinks: () =>
-      withRtnetlink(hostNamespace(), async (socket) => (await listLinks(socket)).map(hostLinkOf)),
+    hostLinks: () => onHost(async (socket) => (await listLinks(socket)).map(hostLinkOf)),
     createVeth: (spec) =>
-      withRtnetlink(hostNamespace(), async (socket) => {
+      onHost(async (socket) => {
         const { hostName, podName: peerName, mac, mtu, alias } = spec;
         const made = await createVeth(socket, {
           hostName,
@@ -51,7 +67,7 @@ function makeKernel(remove: (socket: Rtnetlink, link: LinkReference) => Promise<
         return made.hostMac;
       }),
     deleteLink: (name, alias) =>
-      withRtnetlink(hostNamespace(), async (socket) => {
+      onHost(async (socket) => {
         try {
           return await deleteOwnedLink(socket, name, alias, (found) => remove(socket, found));
         } catch (error) {

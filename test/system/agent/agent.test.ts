@@ -37,11 +37,12 @@ suite('the node agent', () => {
     node.call(verb, pod, { env: agent.env, ...(config && { config }) });
   const pods = (count: number): Promise<Pod[]> =>
     Promise.all(Array.from({ length: count }, (_, i) => node.makePod(`p${i}`)));
-  const servedBy = (pod: Pod): string[] =>
-    agent
-      .logged('served')
-      .filter(({ containerId }) => containerId === pod.containerId)
-      .map(({ verb }) => String(verb));
+  /** The agent's log follows its replies. */
+  const served = (pod: Pod, ...verbs: string[]): Promise<unknown> =>
+    until(`the agent to have served ${verbs.join(', ')}`, () => {
+      const lines = agent.logged('served').filter(({ containerId }) => containerId === pod.containerId);
+      return lines.map(({ verb }) => String(verb)).join() === verbs.join();
+    });
   const clean = async (): Promise<void> => {
     assert.equal((await given(cluster.fabric)).size, 0);
     assert.deepEqual(await remains(node), []);
@@ -65,8 +66,8 @@ suite('the node agent', () => {
     // Either takes down what the other has made.
     succeeded(await node.call('DEL', mine));
     succeeded(await call('DEL', own));
-    assert.deepEqual(servedBy(mine), ['ADD', 'CHECK']);
-    assert.deepEqual(servedBy(own), ['DEL']);
+    await served(mine, 'ADD', 'CHECK');
+    await served(own, 'DEL');
     await clean();
   });
 
@@ -187,7 +188,7 @@ suite('the node agent', () => {
     const { socket } = agent;
     agent = await startAgent(node, socket);
     succeeded(await call('DEL', pod));
-    assert.deepEqual(servedBy(pod), ['DEL']);
+    await served(pod, 'DEL');
     await clean();
   });
 
@@ -201,7 +202,7 @@ suite('the node agent', () => {
     node.ovs.resumeVswitchd();
     succeeded(await adding);
     await ending;
-    assert.deepEqual(servedBy(pod), ['ADD']);
+    await served(pod, 'ADD');
     succeeded(await call('ADD', next));
     for (const each of [pod, next]) succeeded(await call('DEL', each));
     agent = await startAgent(node);
@@ -244,7 +245,7 @@ suite('the node agent', () => {
     const plain = { env: { CELLNET_AGENT: undefined } };
     succeeded(await node.call('ADD', pod, { ...plain, config: by(agent.socket) }));
     succeeded(await node.call('DEL', pod, { ...plain, config: by(false) }));
-    assert.deepEqual(servedBy(pod), ['ADD']);
+    await served(pod, 'ADD');
     await clean();
   });
 
