@@ -42,6 +42,8 @@ export interface Ipam {
   readonly cache?: HoldingsCache;
   /** In a process that serves several callers at once. */
   readonly queue?: OrderQueue;
+  /** In a process that keeps a stock: told after each allocation. */
+  readonly allocated?: (request: AllocationRequest) => void;
 }
 
 /**
@@ -75,7 +77,13 @@ export function allocate(
       throw error;
     }
   };
-  return submit(ipam, request.node, { change, ...(chosen && { chosen }) });
+  const allocating = submit(ipam, request.node, { change, ...(chosen && { chosen }) });
+  if (ipam.allocated)
+    void allocating.then(
+      () => ipam.allocated?.(request),
+      () => undefined,
+    );
+  return allocating;
 }
 
 /** One step for each of the families, all on one VLAN; undefined: others were faster. */

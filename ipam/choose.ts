@@ -45,6 +45,9 @@ export interface Quest {
   readonly attempt: number;
 }
 
+/** What a request draws from. */
+export type Demand = Pick<AllocationRequest, 'node' | 'ranges'>;
+
 /** One family's part of the transaction. */
 export interface Step {
   readonly allocation: Allocation;
@@ -130,6 +133,21 @@ function takeFromHoldings(quest: Quest): Step | undefined {
 
 /** Claims a block and gives out its first address in the same transaction; undefined: others filled the range meanwhile. */
 async function takeFromNewBlock(quest: Quest): Promise<Step | undefined> {
+  const claim = await claimBlock(quest);
+  if (!claim) return undefined;
+  const candidate = nextCandidate(claim.block, quest.ipam.around.now(), claim.range.cooldownMs);
+  if (!candidate) throw new Error(`block ${formatCidr(claim.block.cidr)} was chosen, but has no address`);
+  return take(quest, claim, candidate.index, claim.rangeEntry);
+}
+
+/**
+ * A block that nobody has claimed, of the first range with room.
+ * @returns undefined where others filled the range meanwhile
+ * @throws IpamError `exhausted`, `not-found` for an unknown range name
+ */
+export async function claimBlock(
+  quest: Omit<Quest, 'request'> & { readonly request: Demand },
+): Promise<Claim | undefined> {
   const { store, around } = quest.ipam;
   const known = await readRanges(store);
   checkRangeNames(quest.request, known);
@@ -145,10 +163,7 @@ async function takeFromNewBlock(quest: Quest): Promise<Step | undefined> {
   const taken = new Set(keys.map((entry) => cidrTextOfBlockKey(entry.key)));
   const cidr = pickBlock(range, taken, around.random());
   if (!cidr) return undefined;
-  const empty = newBlock(range, cidr, quest.request.node, around.now());
-  const candidate = nextCandidate(empty, around.now(), range.cooldownMs);
-  if (!candidate) throw new Error(`block ${formatCidr(cidr)} was chosen, but has no address`);
-  return take(quest, { range, block: empty }, candidate.index, chosen.entry);
+  return { range, block: newBlock(range, cidr, quest.request.node, around.now()), rangeEntry: chosen.entry };
 }
 
 /** Just this address: from a block that the node holds, or from one that nobody has claimed. */
@@ -237,7 +252,7 @@ function take(quest: Quest, held: HeldBlock, index: number, rangeEntry?: Entry):
   return { allocation, block, ...(rangeEntry && { claim: { block, range, rangeEntry } }) };
 }
 
-function checkRangeNames(request: AllocationRequest, known: readonly RangeEntry[]): void {
+function checkRangeNames(request: Demand, known: readonly RangeEntry[]): void {
   const names = known.map(({ range }) => range.name);
   const unknown = (request.ranges ?? []).filter((name) => !names.includes(name));
   if (unknown.length === 0) return;
@@ -248,7 +263,10 @@ function checkRangeNames(request: AllocationRequest, known: readonly RangeEntry[
   );
 }
 
-function exhausted(quest: Quest, known: readonly RangeEntry[]): IpamError {
+function exhausted(
+  quest: Omit<Quest, 'request'> & { readonly request: Demand },
+  known: readonly RangeEntry[],
+): IpamError {
   const { ipam, request, family, blocks } = quest;
   const name = familyName(family);
   if (known.length === 0) {
@@ -272,7 +290,7 @@ function exhausted(quest: Quest, known: readonly RangeEntry[]): IpamError {
   return new IpamError('exhausted', `no ${name} address left for node '${request.node}': ${which}${rest}`);
 }
 
-function whyNot(range: Range, quest: Quest): string {
+function whyNot(range: Range, quest: Pick<Quest, 'family' | 'fixed'> & { readonly request: Demand }): string {
   const { request } = quest;
   if (request.ranges !== undefined && !request.ranges.includes(range.name))
     return `${range.name} (not in ipam.ranges)`;

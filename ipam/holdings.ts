@@ -127,6 +127,7 @@ export class Draft {
   readonly #before: NodeHoldings;
   readonly #changed = new Map<string, Block>();
   readonly #claims = new Map<string, Claim>();
+  readonly #returned = new Map<string, Block>();
   /** It stands on what was read earlier and not looked at since: good for a write, which compares, but not for an answer. */
   readonly cached: boolean;
 
@@ -138,11 +139,12 @@ export class Draft {
 
   /** The node's blocks with the changes so far. */
   get blocks(): readonly HeldBlock[] {
-    const held = this.#before.holdings.map(({ block, range, entry }) => ({
+    const held = this.#before.holdings.filter(({ entry }) => !this.#returned.has(entry.key));
+    const now = held.map(({ block, range, entry }) => ({
       block: this.#changed.get(entry.key) ?? block,
       range,
     }));
-    return [...held, ...this.#claims.values()];
+    return [...now, ...this.#claims.values()];
   }
 
   /** @param claim where the block is a new one */
@@ -153,6 +155,11 @@ export class Draft {
     else this.#changed.set(key, block);
   }
 
+  /** Gives a block back to its range; it was read with the others, and none of its addresses is given out. */
+  giveBack(block: Block): void {
+    this.#returned.set(blockKey(block.range, block.cidr), block);
+  }
+
   /** @throws IpamError `corrupt-record` where not all of the node's blocks could be looked at */
   checkWhole(): void {
     const [stray] = this.#before.strays;
@@ -161,7 +168,7 @@ export class Draft {
   }
 
   get isEmpty(): boolean {
-    return this.#changed.size === 0 && this.#claims.size === 0;
+    return this.#changed.size === 0 && this.#claims.size === 0 && this.#returned.size === 0;
   }
 
   /** What the transaction compares and writes. */
@@ -176,6 +183,7 @@ export class Draft {
         ...claims.flatMap(([key, { block }]) => [absent(key), absent(nodeKey(this.#node, block.cidr))]),
       ],
       writes: [
+        ...[...this.#returned].flatMap(([key, { cidr }]) => [del(key), del(nodeKey(this.#node, cidr))]),
         ...[...this.#changed].map(([key, block]) => put(key, encodeBlock(block))),
         ...claims.flatMap(([key, { block }]) => [
           put(key, encodeBlock(block)),
@@ -200,10 +208,12 @@ export class Draft {
     for (const entry of rangeEntries) newRanges.set(entry.key, entry);
     return {
       holdings: [
-        ...holdings.map((holding) => {
-          const block = this.#changed.get(holding.entry.key);
-          return block ? { ...holding, block, entry: written(holding.entry.key, block) } : holding;
-        }),
+        ...holdings
+          .filter(({ entry }) => !this.#returned.has(entry.key))
+          .map((holding) => {
+            const block = this.#changed.get(holding.entry.key);
+            return block ? { ...holding, block, entry: written(holding.entry.key, block) } : holding;
+          }),
         ...claimed,
       ],
       rangeEntries: [...newRanges.values()],

@@ -4,7 +4,7 @@ import { parseAddress } from '../../ipam/address.ts';
 import type { Ipam } from '../../ipam/allocator.ts';
 import type { EtcdSettings } from '../../ipam/etcd/settings.ts';
 import { openEtcdStore } from '../../ipam/etcd/store.ts';
-import { OrderQueue } from '../../ipam/orders.ts';
+import { OrderQueue, type HoldingsCache } from '../../ipam/orders.ts';
 import { realSurroundings } from '../../ipam/retry.ts';
 import { announce } from '../netlink/announce.ts';
 import { gratuitousArpFrame, unsolicitedNeighborAdvertisement } from '../netlink/frames.ts';
@@ -16,6 +16,7 @@ import type { Environment } from '../request.ts';
 import { NodeState } from '../state/node-state.ts';
 import { lock, tryLock } from '../real/lock.ts';
 import { ETCD_DEADLINE_MS } from '../ipam.ts';
+import { StockKeeper } from './stock-keeper.ts';
 import { WarmSwitch } from './warm-switch.ts';
 
 interface WarmIpam {
@@ -57,7 +58,7 @@ export class WarmParts {
   /** With the memory of what the node holds. @throws IpamError `invalid` */
   ipam(settings: EtcdSettings): Ipam {
     const key = JSON.stringify(settings);
-    const warm = this.#ipams.get(key) ?? openIpam(settings);
+    const warm = this.#ipams.get(key) ?? openIpam(settings, this.#log);
     this.#ipams.set(key, warm);
     return warm.ipam;
   }
@@ -115,8 +116,17 @@ async function isAlive(opening: Promise<WarmSwitch>): Promise<boolean> {
   }
 }
 
-function openIpam(settings: EtcdSettings): WarmIpam {
+function openIpam(settings: EtcdSettings, log: Log): WarmIpam {
   const store = openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS });
-  const ipam = { store, around: realSurroundings, cache: new Map() };
-  return { ipam: { ...ipam, queue: new OrderQueue(ipam, ETCD_DEADLINE_MS) }, close: () => store.close() };
+  const cache: HoldingsCache = new Map();
+  const known = { store, around: realSurroundings, cache };
+  const queued = { ...known, queue: new OrderQueue(known, ETCD_DEADLINE_MS) };
+  const keeper = new StockKeeper(queued, cache, log);
+  return {
+    ipam: { ...queued, allocated: (request) => keeper.noted(request) },
+    close: () => {
+      keeper.stop();
+      store.close();
+    },
+  };
 }

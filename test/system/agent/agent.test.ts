@@ -78,6 +78,15 @@ suite('the node agent', () => {
     await clean();
   });
 
+  test('claims the next block before the first is full', async () => {
+    const many = await pods(13);
+    for (const pod of many) succeeded(await call('ADD', pod));
+    await until('a second block', async () => (await readBlocks(cluster.fabric)).length >= 2);
+    await until('its word', () => agent.logged('claimed a block ahead of need').length > 0);
+    for (const pod of many) succeeded(await call('DEL', pod));
+    await clean();
+  });
+
   test('50 at once: an address each, in few transactions; and all gone again', async () => {
     const many = await pods(50);
     const outcomes = await Promise.all(many.map((pod) => call('ADD', pod)));

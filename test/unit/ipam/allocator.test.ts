@@ -9,6 +9,7 @@ import { IpamError } from '../../../ipam/errors.ts';
 import { releaseAddress } from '../../../ipam/inventory.ts';
 import { addRange, removeRange, setRangeState } from '../../../ipam/ranges.ts';
 import { MAX_ATTEMPTS } from '../../../ipam/retry.ts';
+import { claimAhead, returnIdle } from '../../../ipam/stock.ts';
 import { roomFor } from '../../../ipam/room.ts';
 import { owner, range, World } from './world.ts';
 
@@ -595,6 +596,7 @@ suite('races', () => {
   type Step =
     | { kind: 'give'; node: string; id: string; families: (4 | 6)[] }
     | { kind: 'release'; node: string; id: string }
+    | { kind: 'stock'; node: string }
     | { kind: 'state'; name: string; state: 'active' | 'draining' }
     | { kind: 'remove'; name: string }
     | { kind: 'add'; name: string; cidr: string };
@@ -612,6 +614,7 @@ suite('races', () => {
       }),
     },
     { weight: 6, arbitrary: fc.record({ kind: fc.constant('release' as const), node, id }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('stock' as const), node }) },
     {
       weight: 1,
       arbitrary: fc.record({
@@ -655,6 +658,12 @@ suite('races', () => {
           attachment: { containerId: `${each.node}-${each.id}`, ifname: 'eth0' },
         });
         return;
+      case 'stock': {
+        await claimAhead(ipam, { node: each.node }, 4);
+        const { idle } = await returnIdle(ipam, each.node, new Set());
+        await returnIdle(ipam, each.node, idle);
+        return;
+      }
       case 'state':
         await setRangeState(ipam, each.name, each.state);
         return;
