@@ -13,12 +13,10 @@ import {
 } from './commands/range.ts';
 import { release, type ReleaseOptions } from './commands/release.ts';
 import { status } from './commands/status.ts';
+import { VERSION } from '../ipam/build.ts';
 import { Context, type GlobalOptions } from './context.ts';
 import { CommandError, describeError } from './errors.ts';
 import type { World } from './world.ts';
-
-declare const CELLNET_VERSION: string | undefined;
-export const VERSION = typeof CELLNET_VERSION === 'string' ? CELLNET_VERSION : 'from source';
 
 /** Exit statuses, as those of diff. */
 const TROUBLE = 2;

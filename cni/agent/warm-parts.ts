@@ -9,14 +9,16 @@ import { realSurroundings } from '../../ipam/retry.ts';
 import { announce } from '../netlink/announce.ts';
 import { gratuitousArpFrame, unsolicitedNeighborAdvertisement } from '../netlink/frames.ts';
 import { openNamespace } from '../netlink/netns.ts';
-import type { LaterAnnouncement, Log, Parts, SwitchAddress } from '../parts.ts';
+import type { LaterAnnouncement, Log, Parts, Switch, SwitchAddress } from '../parts.ts';
 import { runDelegate } from '../real/delegate.ts';
 import { sharedKernel } from '../real/kernel.ts';
 import type { Environment } from '../request.ts';
 import { NodeState } from '../state/node-state.ts';
 import { lock, tryLock } from '../real/lock.ts';
 import { ETCD_DEADLINE_MS } from '../ipam.ts';
+import { observed, observedStore, observedSwitch } from './observed.ts';
 import { WarmSwitch } from './warm-switch.ts';
+import type { Watch } from './watch.ts';
 
 interface WarmIpam {
   readonly ipam: Ipam;
@@ -25,12 +27,14 @@ interface WarmIpam {
 
 /** Parts whose connections live on from call to call: one for each etcd cluster and each Open vSwitch that calls name. */
 export class WarmParts {
+  readonly #watch: Watch;
   readonly #log: Log;
   readonly #ipams = new Map<string, WarmIpam>();
   readonly #switches = new Map<string, Promise<WarmSwitch>>();
   readonly #bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 
-  constructor(log: Log) {
+  constructor(watch: Watch, log: Log) {
+    this.#watch = watch;
     this.#log = log;
   }
 
@@ -41,7 +45,7 @@ export class WarmParts {
       hostname: hostname(),
       bootId: this.#bootId,
       openIpam: (settings) => Promise.resolve({ ...this.ipam(settings), close: () => undefined }),
-      openSwitch: async (at, deadlineMs) => (await this.#switch(at, deadlineMs)).asSwitch(deadlineMs),
+      openSwitch: (at, deadlineMs) => this.#openSwitch(at, deadlineMs),
       openKernel: () => Promise.resolve(sharedKernel),
       openState: (dir) =>
         new NodeState(dir, (what) => this.#log.warn('trouble with a record of the node', { what })),
@@ -50,20 +54,21 @@ export class WarmParts {
       runDelegate: (call) => runDelegate(call, env),
       announceLater: (announcement) => void this.#announce(announcement),
       log: this.#log,
-      onStep: () => undefined,
+      onStep: this.#watch.metrics.stepTimer(),
     };
   }
 
   /** With the memory of what the node holds. @throws IpamError `invalid` */
   ipam(settings: EtcdSettings): Ipam {
     const key = JSON.stringify(settings);
-    const warm = this.#ipams.get(key) ?? openIpam(settings);
+    const warm = this.#ipams.get(key) ?? openIpam(settings, key, this.#watch);
     this.#ipams.set(key, warm);
     return warm.ipam;
   }
 
   /** Forgets every connection: the next call opens its own, by files and settings as they are then. */
   forget(): void {
+    this.#watch.forget();
     for (const warm of this.#ipams.values()) warm.close();
     this.#ipams.clear();
     for (const opening of this.#switches.values()) {
@@ -73,6 +78,17 @@ export class WarmParts {
       );
     }
     this.#switches.clear();
+  }
+
+  async #openSwitch(at: SwitchAddress, deadlineMs: number): Promise<Switch> {
+    const told = (error: unknown): void => this.#watch.usedSwitch(at.ovsdb, error);
+    // A connection that stands says nothing yet of the server: the requests on it do.
+    const warm = await observed(this.#switch(at, deadlineMs), (error) => {
+      if (error !== undefined) told(error);
+    });
+    return observedSwitch(warm.asSwitch(deadlineMs), told, (does) =>
+      this.#watch.usedVswitchd(at.ovsdb, does),
+    );
   }
 
   async #switch(at: SwitchAddress, deadlineMs: number): Promise<WarmSwitch> {
@@ -115,8 +131,11 @@ async function isAlive(opening: Promise<WarmSwitch>): Promise<boolean> {
   }
 }
 
-function openIpam(settings: EtcdSettings): WarmIpam {
-  const store = openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS });
-  const ipam = { store, around: realSurroundings, cache: new Map() };
+function openIpam(settings: EtcdSettings, key: string, watch: Watch): WarmIpam {
+  const endpoints = settings.endpoints.join(',');
+  const store = observedStore(openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS }), (error) =>
+    watch.usedEtcd(endpoints, error),
+  );
+  const ipam = { store, around: realSurroundings, cache: new Map(), witness: watch.witness(key) };
   return { ipam: { ...ipam, queue: new OrderQueue(ipam, ETCD_DEADLINE_MS) }, close: () => store.close() };
 }
