@@ -15,6 +15,9 @@ export interface Scraped {
 const CALL_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const STEP_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
+/** How often the lag of the event loop is looked at: the default of 10 ms costs an idle agent 0.6 % of a processor. */
+const LAG_EVERY_MS = 100;
+
 const ETCD_CODES = ['store-unreachable', 'store-denied', 'store-failed'] as const;
 const OVSDB_CODES = [
   'unreachable',
@@ -94,7 +97,7 @@ export class Metrics {
       labelNames: ['version', 'node_version'],
       registers,
     }).set({ version, node_version: process.version }, 1);
-    collectDefaultMetrics({ register: this.#registry });
+    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: LAG_EVERY_MS });
   }
 
   /** A call begins. @returns what is to be called at its end */

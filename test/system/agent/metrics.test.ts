@@ -87,7 +87,10 @@ suite('metrics and health of the node agent', () => {
       for (const secret of [pod.containerId, pod.uid, pod.name]) assert.ok(!text.includes(`"${secret}"`));
     }
     assert.equal((await health()).status, 200);
-    assert.equal(agent.logged('served').at(-1)?.['pod'], `default/${other.name}`);
+    const lineOf = ({ containerId }: Pod): Record<string, unknown> | undefined =>
+      agent.logged('served').find((line) => line['containerId'] === containerId);
+    await until('the line of the last call', () => lineOf(other) !== undefined);
+    assert.equal(lineOf(other)?.['pod'], `default/${other.name}`);
     for (const pod of [third, ...many.slice(3)]) succeeded(await call('DEL', pod));
     await clean();
   });
