@@ -30,7 +30,7 @@ export const seriesOf = (text: string, name: string): Series[] =>
     const pairs = [...labels.matchAll(/([a-zA-Z0-9_]+)="([^"]*)"/g)];
     return [
       {
-        labels: Object.fromEntries(pairs.map(([, key, text]) => [key, text])),
+        labels: Object.fromEntries(pairs.map(([, key = '', text = '']) => [key, text] as const)),
         value: parseFloat(value ?? ''),
       },
     ];

@@ -63,7 +63,9 @@ suite('the metrics of the agent', () => {
     const metrics = make();
     const errors = async (name: string): Promise<Record<string, number>> =>
       Object.fromEntries(
-        seriesOf(await metrics.text(), name).map(({ labels, value }) => [labels['code'], value]),
+        seriesOf(await metrics.text(), name).map(
+          ({ labels, value }) => [labels['code'] ?? '', value] as const,
+        ),
       );
     assert.deepEqual(await errors('cellnet_etcd_errors_total'), {
       'store-unreachable': 0,
