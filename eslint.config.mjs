@@ -9,6 +9,7 @@ const homes = {
   commander: 'cnictl',
   'ipaddr.js': 'ipam',
   pino: 'cni',
+  'prom-client': 'cni/agent',
 };
 
 const packagesForbiddenIn = (folder) =>
@@ -69,6 +70,7 @@ export default tseslint.config(
   imports('cni', NOT_CNICTL),
   imports('cni/netlink', NOT_CNICTL),
   imports('cni/ovsdb', NOT_CNICTL),
+  imports('cni/agent', NOT_CNICTL),
   imports('cnictl'),
   imports('cnictl/kube'),
   {

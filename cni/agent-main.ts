@@ -1,17 +1,31 @@
 import { parseArgs } from 'node:util';
+import { VERSION } from '../ipam/build.ts';
 import { DEFAULT_AGENT, parseSharedConfig } from '../ipam/settings.ts';
 import { Agent } from './agent/agent.ts';
+import {
+  defaultMetricsAddress,
+  formatMetricsAddress,
+  parseMetricsAddress,
+  type MetricsAddress,
+} from './agent/metrics-address.ts';
+import { MetricsServer, type MetricsSource } from './agent/metrics-server.ts';
 import { AgentServer } from './agent/server.ts';
 import { WarmParts } from './agent/warm-parts.ts';
+import { Watch } from './agent/watch.ts';
+import { stateDirOf } from './config.ts';
+import type { Log } from './parts.ts';
 import { openLog } from './real/log.ts';
 import { readShared } from './real/shared-config.ts';
+import { NodeState } from './state/node-state.ts';
 
-const USAGE = `usage: cellnetd [--socket PATH] [--config FILE]
+const USAGE = `usage: cellnetd [--socket PATH] [--config FILE] [--metrics ADDRESS]
 
 The node agent of cellnet: serves the plugins' calls with warm connections. It needs root.
 
-  --socket PATH   where it listens; default: CELLNET_AGENT, key "agent" of the shared file, ${DEFAULT_AGENT}
-  --config FILE   shared configuration file; default: CELLNET_CONFIG, /etc/cellnet/config.json
+  --socket PATH      where it listens; default: CELLNET_AGENT, key "agent" of the shared file, ${DEFAULT_AGENT}
+  --config FILE      shared configuration file; default: CELLNET_CONFIG, /etc/cellnet/config.json
+  --metrics ADDRESS  where /metrics and /healthz are served: unix:/PATH, a loopback port (127.0.0.1:9461), or off;
+                     default: metrics.sock beside the agent's own socket
 
 SIGHUP: connections are opened anew, by the files as they are then. SIGTERM: what is under way is answered, then it ends.
 `;
@@ -21,7 +35,12 @@ const DRAIN_MS = 30_000;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { socket: { type: 'string' }, config: { type: 'string' }, help: { type: 'boolean' } },
+    options: {
+      socket: { type: 'string' },
+      config: { type: 'string' },
+      metrics: { type: 'string' },
+      help: { type: 'boolean' },
+    },
   });
   if (values.help) {
     process.stdout.write(USAGE);
@@ -29,11 +48,25 @@ async function main(): Promise<void> {
   }
   const env = { ...process.env, ...(values.config !== undefined && { CELLNET_CONFIG: values.config }) };
   const log = openLog({ CELLNET_LOG_LEVEL: 'info', ...env }, 'cellnetd');
-  const parts = new WarmParts(log);
-  const agent = new Agent(parts, log);
   const socket = values.socket ?? socketOf(env);
+  const metricsAddress =
+    values.metrics === undefined ? defaultMetricsAddress(socket) : parseMetricsAddress(values.metrics);
+  const state = new NodeState(stateDirOf(env), (what) =>
+    log.warn('trouble with a record of the node', { what }),
+  );
+  const watch = new Watch(
+    VERSION,
+    () => Date.now(),
+    () => state.countPending(),
+  );
+  const parts = new WarmParts(watch, log);
+  const agent = new Agent(parts, watch.metrics, log);
   const server = await AgentServer.listen(socket, (request) => agent.serve(request), log);
-  log.info('ready', { socket });
+  const metricsServer = await serveMetrics(metricsAddress, sourceOf(watch, server), log);
+  log.info('ready', {
+    socket,
+    metrics: metricsServer ? formatMetricsAddress(metricsServer.address) : 'off',
+  });
 
   process.on('SIGHUP', () => {
     parts.forget();
@@ -41,6 +74,7 @@ async function main(): Promise<void> {
   });
   const stop = (): void => {
     log.info('ending', { working: server.working });
+    metricsServer?.close();
     const late = setTimeout(() => process.exit(1), DRAIN_MS);
     void server
       .drain()
@@ -52,6 +86,34 @@ async function main(): Promise<void> {
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
+}
+
+/** Pods must not wait for metrics: where these cannot be served, the agent serves calls all the same, and the log says why. */
+async function serveMetrics(
+  address: MetricsAddress | undefined,
+  source: MetricsSource,
+  log: Log,
+): Promise<MetricsServer | undefined> {
+  try {
+    return address && (await MetricsServer.listen(address, source));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    log.error('metrics cannot be served', { reason });
+    return undefined;
+  }
+}
+
+function sourceOf(watch: Watch, server: AgentServer): MetricsSource {
+  return {
+    contentType: watch.metrics.contentType,
+    text: () => watch.metrics.text(),
+    health: () => ({
+      ...watch.health(),
+      version: VERSION,
+      uptimeSeconds: Math.round(process.uptime()),
+      callsUnderWay: server.working,
+    }),
+  };
 }
 
 function socketOf(env: NodeJS.ProcessEnv): string {

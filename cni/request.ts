@@ -147,6 +147,12 @@ function parseArgs(text: string): CniArgs {
   return args;
 }
 
+/** The pod of a call as `namespace/name`, as far as its CNI_ARGS tell; undefined where they tell nothing. */
+export function podOf(env: Environment): string | undefined {
+  const { podNamespace = '', podName = '' } = parseArgsLeniently(env['CNI_ARGS'] ?? '');
+  return podNamespace || podName ? `${podNamespace}/${podName}` : undefined;
+}
+
 /** Which pod it is only helps to find it: a DEL does not fail for that. */
 function parseArgsLeniently(text: string): CniArgs {
   try {

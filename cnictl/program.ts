@@ -13,13 +13,11 @@ import {
 } from './commands/range.ts';
 import { release, type ReleaseOptions } from './commands/release.ts';
 import { status } from './commands/status.ts';
+import { VERSION } from '../ipam/build.ts';
 import { Context, type GlobalOptions } from './context.ts';
 import { CommandError, describeError } from './errors.ts';
 import { printableLines } from './render/printable.ts';
 import type { World } from './world.ts';
-
-declare const CELLNET_VERSION: string | undefined;
-export const VERSION = typeof CELLNET_VERSION === 'string' ? CELLNET_VERSION : 'from source';
 
 /** Exit status, as that of diff. */
 export const TROUBLE = 2;

@@ -8,6 +8,7 @@ import type { Range } from './range.ts';
 import { readRanges } from './records.ts';
 import type { Surroundings } from './retry.ts';
 import type { Store } from './store.ts';
+import type { Witness } from './witness.ts';
 
 /** An address that an attachment has. */
 export interface Allocation {
@@ -44,6 +45,8 @@ export interface Ipam {
   readonly queue?: OrderQueue;
   /** In a process that keeps a stock: told after each allocation. */
   readonly allocated?: (request: AllocationRequest) => void;
+  /** In a process that keeps metrics. */
+  readonly witness?: Witness;
 }
 
 /**

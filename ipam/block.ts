@@ -174,6 +174,23 @@ export function releaseSlot(
   return { outcome: 'released', block: { ...block, sequence, slots: block.slots.with(index, released) } };
 }
 
+/** How many addresses a change gave out and took back. */
+export interface Tally {
+  readonly given: number;
+  readonly released: number;
+}
+
+/** What lies between two states of a block. @param before undefined where it was claimed in between */
+export function tallyOf(before: Block | undefined, after: Block): Tally {
+  const sequencesOf = (block: Block | undefined): Set<number> =>
+    new Set(block?.slots.flatMap((slot) => (slot.state === 'used' ? [slot.sequence] : [])));
+  const [earlier, later] = [sequencesOf(before), sequencesOf(after)];
+  return {
+    given: [...later].filter((sequence) => !earlier.has(sequence)).length,
+    released: [...earlier].filter((sequence) => !later.has(sequence)).length,
+  };
+}
+
 export interface SlotCounts {
   /** Slots that pods can have: all but the reserved. */
   readonly capacity: number;

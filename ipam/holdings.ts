@@ -10,7 +10,7 @@ import {
   type Store,
   type Write,
 } from './store.ts';
-import type { Block } from './block.ts';
+import { tallyOf, type Block, type Tally } from './block.ts';
 import { IpamError } from './errors.ts';
 import type { Range } from './range.ts';
 import {
@@ -169,6 +169,17 @@ export class Draft {
 
   get isEmpty(): boolean {
     return this.#changed.size === 0 && this.#claims.size === 0 && this.#returned.size === 0;
+  }
+
+  /** What the changes give out and take back. */
+  get tally(): Tally {
+    const before = new Map(this.#before.holdings.map(({ block, entry }) => [entry.key, block]));
+    const after = [...this.#changed, ...[...this.#claims].map(([key, { block }]) => [key, block] as const)];
+    const tallies = after.map(([key, block]) => tallyOf(before.get(key), block));
+    return {
+      given: tallies.reduce((sum, { given }) => sum + given, 0),
+      released: tallies.reduce((sum, { released }) => sum + released, 0),
+    };
   }
 
   /** What the transaction compares and writes. */

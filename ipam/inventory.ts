@@ -228,6 +228,8 @@ export function releaseAddress(
     );
     if (result.outcome !== 'released') return result.outcome;
     const done = await ipam.store.commit([unchanged(entry)], [put(entry.key, encodeBlock(result.block))]);
-    return done ? 'released' : undefined;
+    if (done === undefined) return undefined;
+    ipam.witness?.released(result.block);
+    return 'released';
   });
 }

@@ -29,11 +29,13 @@ export async function carryOut<T>(
   node: string,
   orders: readonly Order<T>[],
 ): Promise<PromiseSettledResult<T>[]> {
-  const { store, around, cache } = ipam;
+  const { store, around, cache, witness } = ipam;
   let lost = 0;
   return await retryLostRaces(`changing the blocks of node '${node}'`, around, async () => {
     const known = cache?.get(node);
-    const draft = new Draft(node, known ?? (await readHoldings(store, node)), known !== undefined);
+    const before = known ?? (await readHoldings(store, node));
+    if (!known) witness?.holds(node, before.holdings);
+    const draft = new Draft(node, before, known !== undefined);
     // Until the write has gone through, nobody knows what is there.
     cache?.delete(node);
     const results = await tryAll(orders, draft, lost);
@@ -51,7 +53,10 @@ export async function carryOut<T>(
       if (!draft.cached) lost++;
       return undefined;
     }
-    cache?.set(node, draft.after(revision));
+    const after = draft.after(revision);
+    cache?.set(node, after);
+    witness?.wrote(draft.tally);
+    witness?.holds(node, after.holdings);
     return results;
   });
 }

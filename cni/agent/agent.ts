@@ -1,31 +1,39 @@
 import { dispatch, failure, type Output } from '../dispatch.ts';
 import type { Log } from '../parts.ts';
 import { readShared } from '../real/shared-config.ts';
-import type { Environment } from '../request.ts';
+import { podOf, type Environment } from '../request.ts';
+import type { Metrics } from './metrics.ts';
 import type { AgentRequest } from './protocol.ts';
 import type { WarmParts } from './warm-parts.ts';
 
 /** Serves calls as the plugins do, with warm parts. Calls for one attachment take turns. */
 export class Agent {
   readonly #parts: WarmParts;
+  readonly #metrics: Metrics;
   readonly #log: Log;
   /** The last call for each attachment that is under way. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  constructor(parts: WarmParts, log: Log) {
+  constructor(parts: WarmParts, metrics: Metrics, log: Log) {
     this.#parts = parts;
+    this.#metrics = metrics;
     this.#log = log;
   }
 
   async serve({ plugin, env, stdin }: AgentRequest): Promise<Output> {
     const started = performance.now();
+    const end = this.#metrics.beginCall(env['CNI_COMMAND'] ?? '');
     const output = await this.#inTurn(attachmentOf(env), () => this.#dispatch({ plugin, env, stdin }));
+    const failed = output.exitCode !== 0;
+    end(failed);
+    const pod = podOf(env);
     this.#log.info('served', {
       plugin,
       verb: env['CNI_COMMAND'] ?? '',
       containerId: env['CNI_CONTAINERID'] ?? '',
       ifname: env['CNI_IFNAME'] ?? '',
-      failed: output.exitCode !== 0,
+      ...(pod !== undefined && { pod }),
+      failed,
       ms: Math.round((performance.now() - started) * 10) / 10,
     });
     return output;

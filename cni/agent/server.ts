@@ -1,10 +1,10 @@
-import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
+import { rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
 import type { Output } from '../dispatch.ts';
 import { peerUid } from '../netlink/peer.ts';
 import type { Log } from '../parts.ts';
 import { decodeRequest, encodeReply, type AgentRequest } from './protocol.ts';
+import { listenForRoot } from './unix-socket.ts';
 
 /** A plugin sends its request at once: a connection that is silent this long, in milliseconds, is none of ours. */
 const REQUEST_WITHIN_MS = 10_000;
@@ -24,33 +24,14 @@ export class AgentServer {
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
-  /**
-   * Listens at the path; its folder is made with mode 0700, the socket has 0600. What a killed agent left is taken over.
-   * @throws Error where another agent answers there, or the folder is open to others
-   */
+  /** @throws Error where another agent answers at the path, or its folder is open to others */
   static async listen(
     path: string,
     serve: (request: AgentRequest) => Promise<Output>,
     log: Log,
   ): Promise<AgentServer> {
-    const folder = dirname(path);
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const { mode, uid } = statSync(folder);
-    if ((mode & 0o022) !== 0 || (uid !== 0 && uid !== process.geteuid?.()))
-      throw new Error(`folder ${folder} can be written by others: expected mode 0700, owned by root`);
-    if (await isAnswered(path)) throw new Error(`another agent answers at ${path}`);
-    rmSync(path, { force: true });
     const agent = new AgentServer(path, serve, log);
-    const before = process.umask(0o177);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        agent.#server.once('error', reject);
-        agent.#server.listen(path, resolve);
-      });
-    } finally {
-      process.umask(before);
-    }
-    chmodSync(path, 0o600);
+    await listenForRoot(agent.#server, path);
     return agent;
   }
 
@@ -101,16 +82,4 @@ export class AgentServer {
     const tracked = work.finally(() => this.#working.delete(tracked));
     this.#working.add(tracked);
   }
-}
-
-function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    const end = (answered: boolean): void => {
-      socket.destroy();
-      resolve(answered);
-    };
-    socket.once('connect', () => end(true));
-    socket.once('error', () => end(false));
-  });
 }

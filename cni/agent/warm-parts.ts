@@ -9,7 +9,7 @@ import { realSurroundings } from '../../ipam/retry.ts';
 import { announce } from '../netlink/announce.ts';
 import { gratuitousArpFrame, unsolicitedNeighborAdvertisement } from '../netlink/frames.ts';
 import { openNamespace } from '../netlink/netns.ts';
-import type { LaterAnnouncement, Log, Parts, SwitchAddress } from '../parts.ts';
+import type { LaterAnnouncement, Log, Parts, Switch, SwitchAddress } from '../parts.ts';
 import { runDelegate } from '../real/delegate.ts';
 import { sharedKernel } from '../real/kernel.ts';
 import type { Environment } from '../request.ts';
@@ -17,7 +17,9 @@ import { NodeState } from '../state/node-state.ts';
 import { lock, tryLock } from '../real/lock.ts';
 import { ETCD_DEADLINE_MS } from '../ipam.ts';
 import { StockKeeper } from './stock-keeper.ts';
+import { observed, observedStore, observedSwitch } from './observed.ts';
 import { WarmSwitch } from './warm-switch.ts';
+import type { Watch } from './watch.ts';
 
 interface WarmIpam {
   readonly ipam: Ipam;
@@ -26,12 +28,14 @@ interface WarmIpam {
 
 /** Parts whose connections live on from call to call: one for each etcd cluster and each Open vSwitch that calls name. */
 export class WarmParts {
+  readonly #watch: Watch;
   readonly #log: Log;
   readonly #ipams = new Map<string, WarmIpam>();
   readonly #switches = new Map<string, Promise<WarmSwitch>>();
   readonly #bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 
-  constructor(log: Log) {
+  constructor(watch: Watch, log: Log) {
+    this.#watch = watch;
     this.#log = log;
   }
 
@@ -42,7 +46,7 @@ export class WarmParts {
       hostname: hostname(),
       bootId: this.#bootId,
       openIpam: (settings) => Promise.resolve({ ...this.ipam(settings), close: () => undefined }),
-      openSwitch: async (at, deadlineMs) => (await this.#switch(at, deadlineMs)).asSwitch(deadlineMs),
+      openSwitch: (at, deadlineMs) => this.#openSwitch(at, deadlineMs),
       openKernel: () => Promise.resolve(sharedKernel),
       openState: (dir) =>
         new NodeState(dir, (what) => this.#log.warn('trouble with a record of the node', { what })),
@@ -51,20 +55,21 @@ export class WarmParts {
       runDelegate: (call) => runDelegate(call, env),
       announceLater: (announcement) => void this.#announce(announcement),
       log: this.#log,
-      onStep: () => undefined,
+      onStep: this.#watch.metrics.stepTimer(),
     };
   }
 
   /** With the memory of what the node holds. @throws IpamError `invalid` */
   ipam(settings: EtcdSettings): Ipam {
     const key = JSON.stringify(settings);
-    const warm = this.#ipams.get(key) ?? openIpam(settings, this.#log);
+    const warm = this.#ipams.get(key) ?? openIpam(settings, key, this.#watch, this.#log);
     this.#ipams.set(key, warm);
     return warm.ipam;
   }
 
   /** Forgets every connection: the next call opens its own, by files and settings as they are then. */
   forget(): void {
+    this.#watch.forget();
     for (const warm of this.#ipams.values()) warm.close();
     this.#ipams.clear();
     for (const opening of this.#switches.values()) {
@@ -74,6 +79,17 @@ export class WarmParts {
       );
     }
     this.#switches.clear();
+  }
+
+  async #openSwitch(at: SwitchAddress, deadlineMs: number): Promise<Switch> {
+    const told = (error: unknown): void => this.#watch.usedSwitch(at.ovsdb, error);
+    // A connection that stands says nothing yet of the server: the requests on it do.
+    const warm = await observed(this.#switch(at, deadlineMs), (error) => {
+      if (error !== undefined) told(error);
+    });
+    return observedSwitch(warm.asSwitch(deadlineMs), told, (does) =>
+      this.#watch.usedVswitchd(at.ovsdb, does),
+    );
   }
 
   async #switch(at: SwitchAddress, deadlineMs: number): Promise<WarmSwitch> {
@@ -116,10 +132,13 @@ async function isAlive(opening: Promise<WarmSwitch>): Promise<boolean> {
   }
 }
 
-function openIpam(settings: EtcdSettings, log: Log): WarmIpam {
-  const store = openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS });
+function openIpam(settings: EtcdSettings, key: string, watch: Watch, log: Log): WarmIpam {
+  const endpoints = settings.endpoints.join(',');
+  const store = observedStore(openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS }), (error) =>
+    watch.usedEtcd(endpoints, error),
+  );
   const cache: HoldingsCache = new Map();
-  const known = { store, around: realSurroundings, cache };
+  const known = { store, around: realSurroundings, cache, witness: watch.witness(key) };
   const queued = { ...known, queue: new OrderQueue(known, ETCD_DEADLINE_MS) };
   const keeper = new StockKeeper(queued, cache, log);
   return {

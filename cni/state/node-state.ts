@@ -107,6 +107,11 @@ export class NodeState {
       .sort((a, b) => a.until - b.until);
   }
 
+  /** How many teardowns are still to be finished, readable or not. @throws CniError 5 */
+  countPending(): number {
+    return filesOf(this.#pending).length;
+  }
+
   #read<T extends v.GenericSchema>(schema: T, path: string): v.InferOutput<T> | undefined {
     try {
       const result = decodeValue(schema, JSON.parse(readFileSync(path, 'utf8')));

@@ -1,6 +1,6 @@
 /** The node agent on a simulated node. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { OUR_PLUGINS } from './cni.ts';
 import { newScope } from './netns.ts';
 import type { SimulatedNode } from './node.ts';
@@ -8,6 +8,8 @@ import { startDaemon, type Daemon } from './proc.ts';
 
 export interface RunningAgent {
   readonly socket: string;
+  /** Where it serves its metrics by default. */
+  readonly metricsSocket: string;
   readonly daemon: Daemon;
   /** For plugins that are to use it. */
   readonly env: { readonly CELLNET_AGENT: string };
@@ -20,7 +22,11 @@ export interface RunningAgent {
 }
 
 /** Started with the node's own environment, as on a real node by its shared file. */
-export const startAgent = async (node: SimulatedNode, at?: string): Promise<RunningAgent> => {
+export const startAgent = async (
+  node: SimulatedNode,
+  at?: string,
+  args: readonly string[] = [],
+): Promise<RunningAgent> => {
   const scope = newScope();
   const socket = at ?? join(await scope.tempDir(), 'run', 'agent.sock');
   const env = { ...node.env, CELLNET_AGENT: socket };
@@ -28,13 +34,14 @@ export const startAgent = async (node: SimulatedNode, at?: string): Promise<Runn
     const program = join(OUR_PLUGINS, 'cellnetd');
     const daemon = await startDaemon(
       program,
-      ['--socket', socket],
+      ['--socket', socket, ...args],
       (each) => existsSync(socket) && each.output().includes('"ready"'),
       { env, netns: node.ns.name },
     );
     scope.defer(() => daemon.stop(35_000));
     return {
       socket,
+      metricsSocket: join(dirname(socket), 'metrics.sock'),
       daemon,
       env: { CELLNET_AGENT: socket },
       logged: (message) =>

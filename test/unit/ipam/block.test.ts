@@ -10,6 +10,7 @@ import {
   releaseSlot,
   slotAddress,
   takeSlot,
+  tallyOf,
   usedSlots,
   validateBlock,
   type Block,
@@ -48,6 +49,21 @@ suite('blocks', () => {
     });
     const last = newBlock(blue, parseCidr('10.20.3.240/28'), 'node-1', 0);
     assert.equal(countSlots(last, 0, COOLDOWN).capacity, 15);
+  });
+
+  test('a tally tells what lies between two states, also where an address changed hands in between', () => {
+    const a = take(first(), 'a', 0);
+    const b = a && take(a.block, 'b', 0);
+    assert.ok(a && b);
+    assert.deepEqual(tallyOf(undefined, b.block), { given: 2, released: 0 });
+    assert.deepEqual(tallyOf(b.block, b.block), { given: 0, released: 0 });
+    const expected = { ...owner('a'), sequence: a.sequence };
+    const released = releaseSlot(b.block, parseAddress(a.ip), expected, 1);
+    assert.ok(released.outcome === 'released');
+    assert.deepEqual(tallyOf(b.block, released.block), { given: 0, released: 1 });
+    const index = b.block.slots.findIndex((slot) => slot.state === 'used' && slot.sequence === a.sequence);
+    const again = takeSlot(released.block, index, owner('c'), 2);
+    assert.deepEqual(tallyOf(b.block, again.block), { given: 1, released: 1 });
   });
 
   /** A model that keeps what it believes in plain lists. */

@@ -1,0 +1,101 @@
+import { rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { HealthReport } from './health.ts';
+import type { MetricsAddress } from './metrics-address.ts';
+import { listenForRoot } from './unix-socket.ts';
+
+/** Scrapers are few: more connections than this are turned away, so that they cost the agent nothing. */
+const MAX_CONNECTIONS = 16;
+
+/** What is served. */
+export interface MetricsSource {
+  readonly contentType: string;
+  readonly text: () => Promise<string>;
+  /** Beside the report's own keys any others. */
+  readonly health: () => HealthReport;
+}
+
+interface Reply {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+const PLAIN = 'text/plain; charset=utf-8';
+
+/** The answer to one request: `/metrics`, `/healthz`. */
+export async function answer(source: MetricsSource, method: string, url: string): Promise<Reply> {
+  if (method !== 'GET' && method !== 'HEAD')
+    return { status: 405, type: PLAIN, body: 'expected GET or HEAD\n' };
+  const [path = ''] = url.split('?');
+  switch (path) {
+    case '/metrics':
+      return { status: 200, type: source.contentType, body: await source.text() };
+    case '/healthz': {
+      const report = source.health();
+      return {
+        status: report.ok ? 200 : 503,
+        type: 'application/json',
+        body: `${JSON.stringify(report)}\n`,
+      };
+    }
+    default:
+      return { status: 404, type: PLAIN, body: 'expected /metrics or /healthz\n' };
+  }
+}
+
+/** Metrics and health over HTTP. */
+export class MetricsServer {
+  readonly #server: Server;
+  readonly #address: MetricsAddress;
+
+  private constructor(server: Server, address: MetricsAddress) {
+    this.#server = server;
+    this.#address = address;
+  }
+
+  /** @throws Error where the address is taken, or the socket's folder is open to others */
+  static async listen(address: MetricsAddress, source: MetricsSource): Promise<MetricsServer> {
+    const server = createServer((request, response) => void reply(source, request, response));
+    server.maxConnections = MAX_CONNECTIONS;
+    if (address.kind === 'unix') await listenForRoot(server, address.path);
+    else await listenAt(server, address.host, address.port);
+    return new MetricsServer(server, address);
+  }
+
+  /** Where it listens: the port that was chosen, where 0 was asked for. */
+  get address(): MetricsAddress {
+    const bound = this.#server.address();
+    if (this.#address.kind === 'unix' || bound === null || typeof bound === 'string') return this.#address;
+    return { ...this.#address, port: bound.port };
+  }
+
+  /** Answers no more, and gives up the address at once. */
+  close(): void {
+    if (this.#address.kind === 'unix') rmSync(this.#address.path, { force: true });
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+}
+
+function listenAt(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, resolve);
+  });
+}
+
+async function reply(
+  source: MetricsSource,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { method = '', url = '' } = request;
+  const { status, type, body } = await answer(source, method, url).catch((error: unknown) => ({
+    status: 500,
+    type: PLAIN,
+    body: `${String(error)}\n`,
+  }));
+  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) });
+  response.end(method === 'HEAD' ? undefined : body);
+}

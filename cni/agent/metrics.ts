@@ -1,0 +1,191 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Tally } from '../../ipam/block.ts';
+import { VERBS } from '../request.ts';
+import type { StepHook } from '../steps.ts';
+import type { RangeUse } from './range-use.ts';
+
+/** What is looked up when somebody scrapes. */
+export interface Scraped {
+  readonly ranges: () => readonly RangeUse[];
+  /** Teardowns that are put off. May throw: then the metric is NaN. */
+  readonly pending: () => number;
+}
+
+/** Upper bounds in seconds, from a warm call to one that waits for its turn. */
+const CALL_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const STEP_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** How often the lag of the event loop is looked at: the default of 10 ms costs an idle agent 0.6 % of a processor. */
+const LAG_EVERY_MS = 100;
+
+const ETCD_CODES = ['store-unreachable', 'store-denied', 'store-failed'] as const;
+const OVSDB_CODES = [
+  'unreachable',
+  'connection-lost',
+  'timeout',
+  'protocol',
+  'bridge-missing',
+  'port-exists',
+  'port-failed',
+  'port-timeout',
+  'uplink-taken',
+] as const;
+
+/** An error string of the database itself (RFC 7047 section 4.1.3), whichever: so the number of series is bounded. */
+const REFUSED = 'refused';
+
+/** The agent's metrics in the text format of Prometheus. No label names a pod, a container or an address. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #calls: Histogram<'verb' | 'outcome'>;
+  readonly #steps: Histogram<'verb' | 'step'>;
+  readonly #underWay: Gauge;
+  readonly #given: Counter;
+  readonly #released: Counter;
+  readonly #etcdErrors: Counter<'code'>;
+  readonly #ovsdbErrors: Counter<'code'>;
+
+  constructor(version: string, scraped: Scraped) {
+    const registers = [this.#registry];
+    this.#calls = new Histogram({
+      name: 'cellnet_call_duration_seconds',
+      help: 'Duration of whole calls, with the wait for their turn, by verb and outcome (done, failed)',
+      labelNames: ['verb', 'outcome'],
+      buckets: CALL_BUCKETS,
+      registers,
+    });
+    this.#steps = new Histogram({
+      name: 'cellnet_step_duration_seconds',
+      help: 'Duration of the steps of a verb that succeeded',
+      labelNames: ['verb', 'step'],
+      buckets: STEP_BUCKETS,
+      registers,
+    });
+    this.#underWay = new Gauge({
+      name: 'cellnet_calls_under_way',
+      help: 'Calls that are being served now, those that wait for their turn included',
+      registers,
+    });
+    this.#given = new Counter({
+      name: 'cellnet_allocations_total',
+      help: 'Addresses that the agent has given out',
+      registers,
+    });
+    this.#released = new Counter({
+      name: 'cellnet_releases_total',
+      help: 'Addresses that the agent has taken back',
+      registers,
+    });
+    this.#etcdErrors = new Counter({
+      name: 'cellnet_etcd_errors_total',
+      help: 'Requests to etcd that failed, by the code of docs/errors.md',
+      labelNames: ['code'],
+      registers,
+    });
+    this.#ovsdbErrors = new Counter({
+      name: 'cellnet_ovsdb_errors_total',
+      help: 'Requests to Open vSwitch that failed, by code; refused: an error of the database itself',
+      labelNames: ['code'],
+      registers,
+    });
+    for (const code of ETCD_CODES) this.#etcdErrors.inc({ code }, 0);
+    for (const code of [...OVSDB_CODES, REFUSED]) this.#ovsdbErrors.inc({ code }, 0);
+    addScraped(registers, scraped);
+    new Gauge({
+      name: 'cellnet_build_info',
+      help: 'Always 1; the version of cellnet and of Node.js',
+      labelNames: ['version', 'node_version'],
+      registers,
+    }).set({ version, node_version: process.version }, 1);
+    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: LAG_EVERY_MS });
+  }
+
+  /** A call begins. @returns what is to be called at its end */
+  beginCall(verb: string): (failed: boolean) => void {
+    const known = VERBS.find((each) => each === verb) ?? 'unknown';
+    const started = performance.now();
+    this.#underWay.inc();
+    return (failed) => {
+      this.#underWay.dec();
+      const seconds = (performance.now() - started) / 1000;
+      this.#calls.observe({ verb: known, outcome: failed ? 'failed' : 'done' }, seconds);
+    };
+  }
+
+  /** A hook for one call, which keeps its own starts: calls run side by side. */
+  stepTimer(): StepHook {
+    const started = new Map<string, number>();
+    return (verb, step, when) => {
+      const now = performance.now();
+      const start = started.get(step);
+      if (when === 'before') started.set(step, now);
+      else if (start !== undefined) this.#steps.observe({ verb, step }, (now - start) / 1000);
+    };
+  }
+
+  countAddresses({ given, released }: Tally): void {
+    this.#given.inc(given);
+    this.#released.inc(released);
+  }
+
+  countEtcdError(code: string): void {
+    this.#etcdErrors.inc({ code: ETCD_CODES.find((each) => each === code) ?? 'store-failed' });
+  }
+
+  countOvsdbError(code: string): void {
+    this.#ovsdbErrors.inc({ code: OVSDB_CODES.find((each) => each === code) ?? REFUSED });
+  }
+
+  /** MIME type of the text. */
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+}
+
+/** The gauges whose values are looked up at each scrape. */
+function addScraped(registers: Registry[], { ranges, pending }: Scraped): void {
+  new Gauge({
+    name: 'cellnet_blocks_held',
+    help: "Blocks that this node holds, by range; no series before the agent's first use of them",
+    labelNames: ['range'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { range, blocks } of ranges()) this.set({ range }, blocks);
+    },
+  });
+  new Gauge({
+    name: 'cellnet_addresses',
+    help: "Addresses in this node's blocks, by range and state (free, used, cooling), without the reserved",
+    labelNames: ['range', 'state'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { range, free, used, cooling } of ranges()) {
+        this.set({ range, state: 'free' }, free);
+        this.set({ range, state: 'used' }, used);
+        this.set({ range, state: 'cooling' }, cooling);
+      }
+    },
+  });
+  new Gauge({
+    name: 'cellnet_pending_releases',
+    help: 'Teardowns that are put off until etcd and Open vSwitch answer; NaN where they cannot be counted',
+    registers,
+    collect() {
+      this.set(orNaN(pending));
+    },
+  });
+}
+
+function orNaN(count: () => number): number {
+  try {
+    return count();
+  } catch {
+    return NaN;
+  }
+}

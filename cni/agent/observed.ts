@@ -1,0 +1,61 @@
+import type { Store } from '../../ipam/store.ts';
+import type { Switch } from '../parts.ts';
+
+/** How a use ended: with undefined, or with what it was rejected with. */
+export type Told = (error: unknown) => void;
+
+/** The work's own outcome, told on its way. */
+export async function observed<T>(work: Promise<T>, told: Told): Promise<T> {
+  try {
+    const result = await work;
+    told(undefined);
+    return result;
+  } catch (error) {
+    told(error);
+    throw error;
+  }
+}
+
+/** The same store; each request's end is told. */
+export function observedStore(store: Store, told: Told): Store {
+  return {
+    get: (keys) => observed(store.get(keys), told),
+    scan: (prefix, options) => observedPages(store.scan(prefix, options), told),
+    count: (prefixes) => observed(store.count(prefixes), told),
+    commit: (guards, writes) => observed(store.commit(guards, writes), told),
+    close: () => store.close(),
+  };
+}
+
+async function* observedPages<T>(pages: AsyncIterable<T>, told: Told): AsyncIterable<T> {
+  try {
+    yield* pages;
+  } catch (error) {
+    told(error);
+    throw error;
+  }
+  told(undefined);
+}
+
+/**
+ * The same switch; each request's end is told.
+ * @param forwards is told whether ovs-vswitchd carried out what it was asked to
+ */
+export function observedSwitch(ovs: Switch, told: Told, forwards: (does: boolean) => void): Switch {
+  return {
+    inspectBridge: (bridge) => observed(ovs.inspectBridge(bridge), told),
+    isServed: async () => {
+      const served = await observed(ovs.isServed(), told);
+      forwards(served);
+      return served;
+    },
+    createBridge: (bridge, datapathType) => observed(ovs.createBridge(bridge, datapathType), told),
+    addPort: async (port) => {
+      await observed(ovs.addPort(port), told);
+      forwards(true);
+    },
+    removePort: (containerId, ifname) => observed(ovs.removePort(containerId, ifname), told),
+    findPorts: (containerId, ifname) => observed(ovs.findPorts(containerId, ifname), told),
+    close: () => ovs.close(),
+  };
+}
