@@ -1,13 +1,19 @@
+import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { realSurroundings } from '../ipam/retry.ts';
 import { CommandError } from './errors.ts';
 import { run } from './program.ts';
+import { realFiles } from './real-files.ts';
 import type { World } from './world.ts';
 
 /** Longest time that one question to the API server may take, all its pages included, in milliseconds. */
 const KUBE_DEADLINE_MS = 300_000;
+
+/** Longest time that a program of the host may take, in milliseconds: longer than the agent's own end. */
+const EXEC_DEADLINE_MS = 90_000;
 
 const world: World = {
   env: process.env,
@@ -48,6 +54,15 @@ const world: World = {
     }
   },
   hasDevice: (name) => existsSync(`/sys/class/net/${name}`),
+  files: realFiles,
+  exec: ([program = '', ...args]) =>
+    new Promise((resolve) => {
+      const child = execFile(program, args, { timeout: EXEC_DEADLINE_MS }, (error, stdout, stderr) => {
+        const said = `${stdout}${stderr}`;
+        resolve({ status: child.exitCode, output: said.trim() === '' ? (error?.message ?? '') : said });
+      });
+    }),
+  dist: join(import.meta.dirname, '..'), // The bundle is dist/lib/cnictl.js.
   openIpam: async (settings) => {
     const { openEtcdStore } = await import('../ipam/etcd/store.ts');
     const store = openEtcdStore(settings);

@@ -4,6 +4,7 @@ import { allocate, release } from '../../ipam/allocator.ts';
 import { addRange, setRangeState } from '../../ipam/ranges.ts';
 import type { KubeApi, Pod } from '../../cnictl/kube/api.ts';
 import { run } from '../../cnictl/program.ts';
+import { realFiles } from '../../cnictl/real-files.ts';
 import type { World } from '../../cnictl/world.ts';
 import { owner, range, World as IpamWorld } from '../unit/ipam/world.ts';
 
@@ -44,6 +45,8 @@ export class CliWorld {
   meanwhile: () => Promise<void> = () => Promise.resolve();
   kube: Partial<KubeApi> = {};
   devices = ['bond1'];
+  /** Where `node install` copies from. */
+  dist = '/none';
   ovsdb = new EmptyOvsdb();
 
   static async make(): Promise<CliWorld> {
@@ -130,6 +133,9 @@ export class CliWorld {
       readFile: (path) => this.files.get(path),
       writeFile: (path, content) => void this.files.set(path, content),
       hasDevice: (name) => this.devices.includes(name),
+      files: realFiles,
+      exec: ([program]) => Promise.reject(new Error(`no test runs ${program ?? ''} on this machine`)),
+      dist: this.dist,
       openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
       openKube: () => Promise.resolve({ ...this.#kube(), ...this.kube }),
       openOvsdb: () => Promise.resolve(this.ovsdb as unknown as OvsdbClient),
