@@ -14,8 +14,8 @@ const manifestSchema = v.strictObject({
   links: v.array(path),
   /** Each with the SHA-256 of every content that it was given: with another one, somebody has edited it. */
   files: v.record(path, v.array(v.string())),
-  /** What the agent was last started with; see `agentKey`. */
-  agent: v.optional(v.string()),
+  /** What the agent was last started with: name of the version, SHA-256 of its unit. */
+  agent: v.optional(v.strictObject({ version: v.string(), unit: v.string() })),
 });
 
 /** What an installation made, so that taking it away takes away nothing else. Paths are those that the node sees. */

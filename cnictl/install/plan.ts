@@ -47,7 +47,7 @@ export function planInstall(wanted: Wanted, known: Manifest, tree: Tree, look: L
   const switched = planSwitch(wanted, known, tree, look);
   const linked = links.flatMap(({ path, target }) => planLink(path, target, layout, tree, look));
   const unitText = unitFile.steps.length > 0 ? unit : look.read(tree.at(UNIT));
-  const agent = `${wanted.version} ${sha256(unitText ?? '').slice(0, 12)}`;
+  const agent = { version: wanted.version, unit: sha256(unitText ?? '') };
   const folders = [versionsOf(layout), ...[...links.map(({ path }) => path), layout.conf].map(dirname)]
     .concat(unit === undefined ? [] : [dirname(UNIT)])
     .flatMap((folder) => tree.missing(folder));
@@ -56,7 +56,7 @@ export function planInstall(wanted: Wanted, known: Manifest, tree: Tree, look: L
     ...switched.steps,
     ...linked,
     ...unitFile.steps,
-    ...(unit === undefined ? [] : planService(service, unitFile.steps.length > 0, known.agent !== agent)),
+    ...(unit === undefined ? [] : planService(service, known.agent, agent)),
     ...conf.steps,
     ...switched.cleaning,
   ];
@@ -85,19 +85,26 @@ function recorded(
   making: Manifest,
   done: Manifest,
 ): Step[] {
-  if (steps.length === 0 && formatManifest(known) === formatManifest(done)) return [];
+  if (formatManifest(known) === formatManifest(done)) return [...steps];
   const record = (manifest: Manifest): Step => ({ do: 'record', path, content: formatManifest(manifest) });
   const first = steps.findIndex((step) => step.do !== 'make-folder');
   const at = first < 0 ? steps.length : first;
   return [...steps.slice(0, at), record(making), ...steps.slice(at), record(done)];
 }
 
-function planService(service: Service, unitChanged: boolean, restart: boolean): Step[] {
+/** What was started with is compared with what there is now, so that a restart which failed is made up for. */
+function planService(
+  service: Service,
+  before: Manifest['agent'],
+  now: NonNullable<Manifest['agent']>,
+): Step[] {
   if (!service) return [];
+  const unitChanged = before?.unit !== now.unit;
+  const restart = unitChanged || before.version !== now.version || !service.active;
   return [
     ...(unitChanged ? [RELOAD] : []),
     ...(service.enabled ? [] : [ENABLE]),
-    ...(restart || !service.active ? [RESTART] : []),
+    ...(restart ? [RESTART] : []),
   ];
 }
 
