@@ -5,6 +5,7 @@
  *     dist/lib/NAME.js            one bundle each, with a source map beside it (used by `node --enable-source-maps`)
  *     dist/lib/native/*.node      native addons, named by package and architecture
  *     dist/bin/NAME               executables; symlinks are resolved, so `../lib` is right
+ *     dist/package.json           the version, by which `cnictl node install` names what it copies
  *     dist/libexec/NAME           the Node plugin, where dist/bin/NAME is the launcher that hands its call to the agent
  *
  * Three packages load files beside themselves at run time, which a bundle has not; a plugin each rewrites that:
@@ -327,7 +328,8 @@ const present = PROGRAMS.filter(({ entry }) => existsSync(join(ROOT, entry)));
 const missing = PROGRAMS.filter((program) => !present.includes(program));
 try {
   copyAddons();
-  writeFileSync(join(FRESH, 'package.json'), '{ "type": "commonjs" }\n');
+  const identity = { name: 'cellnet', version: VERSION, type: 'commonjs' };
+  writeFileSync(join(FRESH, 'package.json'), `${JSON.stringify(identity)}\n`);
   await Promise.all(present.map(bundle));
   present.filter(({ bin }) => bin).forEach(writeExecutable);
   rmSync(DIST, { recursive: true, force: true });

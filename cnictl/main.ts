@@ -1,15 +1,21 @@
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { realSurroundings } from '../ipam/retry.ts';
 import { checkTarget, readIfThere, replaceFile } from './files.ts';
 import { watchOutput } from './output.ts';
 import { pause } from './pause.ts';
 import { run, TROUBLE } from './program.ts';
+import { realFiles } from './real-files.ts';
 import type { World } from './world.ts';
 
 /** Longest time that one question to the API server may take, all its pages included, in milliseconds. */
 const KUBE_DEADLINE_MS = 300_000;
+
+/** Longest time that a program of the host may take, in milliseconds: longer than the agent's own end. */
+const EXEC_DEADLINE_MS = 90_000;
 
 const world: World = {
   env: process.env,
@@ -31,6 +37,15 @@ const world: World = {
   checkTarget,
   writeFile: replaceFile,
   hasDevice: (name) => existsSync(`/sys/class/net/${name}`),
+  files: realFiles,
+  exec: ([program = '', ...args]) =>
+    new Promise((resolve) => {
+      const child = execFile(program, args, { timeout: EXEC_DEADLINE_MS }, (error, stdout, stderr) => {
+        const said = `${stdout}${stderr}`;
+        resolve({ status: child.exitCode, output: said.trim() === '' ? (error?.message ?? '') : said });
+      });
+    }),
+  dist: join(import.meta.dirname, '..'), // The bundle is dist/lib/cnictl.js.
   openIpam: async (settings) => {
     const { openEtcdStore } = await import('../ipam/etcd/store.ts');
     const store = openEtcdStore(settings);

@@ -2,6 +2,8 @@ import type { OvsdbClient } from '../cni/ovsdb/client.ts';
 import type { Ipam } from '../ipam/allocator.ts';
 import type { EtcdSettings } from '../ipam/etcd/settings.ts';
 import type { Environment, OvsdbTls } from '../ipam/settings.ts';
+import type { Files } from './install/file-access.ts';
+import type { Exec } from './install/steps.ts';
 import type { KubeApi } from './kube/api.ts';
 
 /** Everything outside that a command touches: passed in, so that the program is a function. */
@@ -25,6 +27,12 @@ export interface World {
   readonly writeFile: (path: string, content: string) => void;
   /** Whether this host has a network device of that name. */
   readonly hasDevice: (name: string) => boolean;
+  /** For an installation, which touches more than a file or two. */
+  readonly files: Files;
+  /** Runs a program of this host to its end. */
+  readonly exec: Exec;
+  /** The dist/ that this cnictl is of. */
+  readonly dist: string;
   readonly openIpam: (settings: EtcdSettings) => Promise<OpenIpam>;
   readonly openKube: (options: KubeOptions) => Promise<KubeApi>;
   readonly openOvsdb: (remote: string, tls: OvsdbTls) => Promise<OvsdbClient>;

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { makeDist } from '../support/dist.ts';
 import { CliWorld } from './world.ts';
 
 /** What cnictl prints, held against files: `npm run golden` writes them anew, and the diff is what to look at. */
@@ -95,6 +97,33 @@ test('changes', async () => {
   hold('changes', lines.join(''));
 });
 
+test('installing, upgrading, uninstalling', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cellnet-golden-'));
+  try {
+    const world = new CliWorld();
+    const root = join(folder, 'root');
+    mkdirSync(root);
+    const lines: string[] = [];
+    for (const [mark, command] of [
+      ['one', 'install --dry-run'],
+      ['one', 'install -o json'],
+      ['one', 'install'],
+      ['two', 'install'],
+      ['two', 'install --no-systemd --bridge br/0'],
+      ['two', 'uninstall'],
+      ['two', 'uninstall --yes'],
+      ['two', 'uninstall --yes -o yaml'],
+    ] as const) {
+      world.dist = makeDist(join(folder, 'dist'), mark);
+      const ran = await world.run(`node ${command} --root ${root}`);
+      lines.push(`$ cnictl node ${command} --root ROOT\n`, shown(ran).replaceAll(root, 'ROOT'), '\n');
+    }
+    hold('install', lines.join('').replaceAll(folder, 'FOLDER'));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('refusals', async () => {
   const world = await CliWorld.make();
   const before = world.ipam.store.revision;
@@ -158,7 +187,18 @@ test('refusals', async () => {
   hold('refusals', lines.join(''));
 });
 
-for (const words of ['', 'range', 'range add', 'ip', 'check', 'release', 'node', 'node init']) {
+for (const words of [
+  '',
+  'range',
+  'range add',
+  'ip',
+  'check',
+  'release',
+  'node',
+  'node init',
+  'node install',
+  'node uninstall',
+]) {
   test(`help of '${words}'`, async () => {
     const world = await CliWorld.make();
     hold(`help ${words}`, shown(await world.run([...words.split(' ').filter(Boolean), '--help'])));

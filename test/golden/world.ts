@@ -5,6 +5,7 @@ import { addRange, setRangeState } from '../../ipam/ranges.ts';
 import type { KubeApi, Pod } from '../../cnictl/kube/api.ts';
 import { CommandError } from '../../cnictl/errors.ts';
 import { run } from '../../cnictl/program.ts';
+import { realFiles } from '../../cnictl/real-files.ts';
 import type { World } from '../../cnictl/world.ts';
 import { owner, range, World as IpamWorld } from '../unit/ipam/world.ts';
 
@@ -47,6 +48,8 @@ export class CliWorld {
   meanwhile: () => Promise<void> = () => Promise.resolve();
   kube: Partial<KubeApi> = {};
   devices = ['bond1'];
+  /** Where `node install` copies from. */
+  dist = '/none';
   ovsdb = new EmptyOvsdb();
 
   static async make(): Promise<CliWorld> {
@@ -136,6 +139,9 @@ export class CliWorld {
       },
       writeFile: (path, content) => void this.files.set(path, content),
       hasDevice: (name) => this.devices.includes(name),
+      files: realFiles,
+      exec: ([program]) => Promise.reject(new Error(`no test runs ${program ?? ''} on this machine`)),
+      dist: this.dist,
       openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
       openKube: () => Promise.resolve({ ...this.#kube(), ...this.kube }),
       openOvsdb: () => Promise.resolve(this.ovsdb as unknown as OvsdbClient),

@@ -1,0 +1,55 @@
+import { readNetworkConfig } from '../../cni/config.ts';
+import { CommandError } from '../errors.ts';
+
+export interface NetworkOptions {
+  readonly network: string;
+  readonly bridge: string | undefined;
+  readonly cniVersion: string;
+}
+
+/** The network configuration list of a node; where etcd is says the shared file. @throws CniError naming key and value */
+export function makeConflist({ network, bridge, cniVersion }: NetworkOptions): string {
+  const plugin = { type: 'cellnet', ...(bridge !== undefined && { bridge }), ipam: { type: 'cellnet-ipam' } };
+  const text = `${JSON.stringify({ cniVersion, name: network, plugins: [plugin] }, null, 2)}\n`;
+  checkConflist(text, 'the network configuration');
+  return text;
+}
+
+/** Refuses what the plugin would refuse later, when a pod waits. @throws CommandError, CniError naming key and value */
+export function checkConflist(text: string, file: string): void {
+  const list = readList(text);
+  const ours = list?.plugins.find(isOurs);
+  if (!list || !ours) {
+    throw new CommandError(
+      `${file} is no network configuration list of cellnet: expected {"cniVersion", "name", "plugins": [{"type": "cellnet", …}]}`,
+    );
+  }
+  const { cniVersion, name } = list;
+  const plugin = ours.type === 'cellnet' ? 'cellnet' : 'cellnet-ipam';
+  readNetworkConfig(JSON.stringify({ ...ours, cniVersion, name }), plugin, 'ADD');
+}
+
+/** Whether a file in the runtime's folder is about cellnet. */
+export const namesCellnet = (text: string): boolean => readList(text)?.plugins.some(isOurs) ?? false;
+
+interface List {
+  readonly cniVersion?: unknown;
+  readonly name?: unknown;
+  readonly plugins: readonly unknown[];
+}
+
+function readList(text: string): List | undefined {
+  try {
+    const json = JSON.parse(text) as Partial<List> | null;
+    return json !== null && Array.isArray(json.plugins) ? (json as List) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const isOurs = (plugin: unknown): plugin is { type: string } =>
+  typeof plugin === 'object' &&
+  plugin !== null &&
+  'type' in plugin &&
+  (plugin.type === 'cellnet' ||
+    ('ipam' in plugin && (plugin.ipam as { type?: unknown } | null)?.type === 'cellnet-ipam'));

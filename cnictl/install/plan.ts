@@ -1,0 +1,186 @@
+import { basename, dirname, join } from 'node:path';
+import { CommandError } from '../errors.ts';
+import type { Look } from './file-access.ts';
+import { currentOf, manifestOf, programLinks, UNIT, versionsOf, type Layout, type Tree } from './layout.ts';
+import { formatManifest, merge, sha256, wrote, type Manifest } from './manifest.ts';
+import { namesCellnet } from './network.ts';
+import { ENABLE, RELOAD, RESTART, type Service } from './service.ts';
+import type { Step } from './steps.ts';
+import { isOurUnit } from './unit.ts';
+import { halfMade, shortDigest } from './versions.ts';
+
+export interface Wanted {
+  readonly layout: Layout;
+  /** The dist/ to install, a path from here. */
+  readonly from: string;
+  /** Name of its folder below `versions`. */
+  readonly version: string;
+  readonly conflist: string;
+  /** Undefined: no systemd unit. */
+  readonly unit: string | undefined;
+}
+
+export interface Plan {
+  readonly steps: readonly Step[];
+  /** What a person should know, and nothing is done about. */
+  readonly notes: readonly string[];
+}
+
+/** What one part of an installation asks for. */
+interface Part {
+  readonly steps: readonly Step[];
+  readonly note?: string;
+}
+
+const NOTHING: Part = { steps: [] };
+
+/**
+ * What is to be done for `wanted`, in order: programs, links, agent, and the network last, for the runtime uses it as
+ * soon as its file is there. Looks only; nothing is planned before everything is known to be ours.
+ * @throws CommandError naming a file that is somebody else's
+ */
+export function planInstall(wanted: Wanted, known: Manifest, tree: Tree, look: Look, service: Service): Plan {
+  const { layout, unit } = wanted;
+  const links = programLinks(layout);
+  const conf = planFile(layout.conf, wanted.conflist, known, namesCellnet, tree, look);
+  const unitFile = unit === undefined ? NOTHING : planFile(UNIT, unit, known, isOurUnit, tree, look);
+  const switched = planSwitch(wanted, known, tree, look);
+  const linked = links.flatMap(({ path, target }) => planLink(path, target, layout, tree, look));
+  const unitText = unitFile.steps.length > 0 ? unit : look.read(tree.at(UNIT));
+  const agent = { version: wanted.version, unit: sha256(unitText ?? '') };
+  const folders = [versionsOf(layout), ...[...links.map(({ path }) => path), layout.conf].map(dirname)]
+    .concat(unit === undefined ? [] : [dirname(UNIT)])
+    .flatMap((folder) => tree.missing(folder));
+  const steps = [
+    ...[...new Set(folders)].sort().map((path): Step => ({ do: 'make-folder', path: tree.at(path) })),
+    ...switched.steps,
+    ...linked,
+    ...unitFile.steps,
+    ...(unit === undefined ? [] : planService(service, known.agent, agent)),
+    ...conf.steps,
+    ...switched.cleaning,
+  ];
+  const manifest = merge(known, {
+    versions: [wanted.version],
+    folders,
+    links: links.map(({ path }) => path),
+    files: {
+      ...(conf.steps.length > 0 && { [layout.conf]: [sha256(wanted.conflist)] }),
+      ...(unit !== undefined && unitFile.steps.length > 0 && { [UNIT]: [sha256(unit)] }),
+    },
+  });
+  const versions = manifest.versions.filter((each) => !switched.outdated.includes(each));
+  const done = { ...manifest, versions, ...(service && { agent }) };
+  return {
+    steps: recorded(steps, tree.at(manifestOf(layout)), known, manifest, done),
+    notes: [unitFile, conf].flatMap(({ note }) => note ?? []),
+  };
+}
+
+/** The list of what is made lies there before the first thing does, and is completed when all is done. */
+function recorded(
+  steps: readonly Step[],
+  path: string,
+  known: Manifest,
+  making: Manifest,
+  done: Manifest,
+): Step[] {
+  if (formatManifest(known) === formatManifest(done)) return [...steps];
+  const record = (manifest: Manifest): Step => ({ do: 'record', path, content: formatManifest(manifest) });
+  const first = steps.findIndex((step) => step.do !== 'make-folder');
+  const at = first < 0 ? steps.length : first;
+  return [...steps.slice(0, at), record(making), ...steps.slice(at), record(done)];
+}
+
+/** What was started with is compared with what there is now, so that a restart which failed is made up for. */
+function planService(
+  service: Service,
+  before: Manifest['agent'],
+  now: NonNullable<Manifest['agent']>,
+): Step[] {
+  if (!service) return [];
+  const unitChanged = before?.unit !== now.unit;
+  const restart = unitChanged || before.version !== now.version || !service.active;
+  return [
+    ...(unitChanged ? [RELOAD] : []),
+    ...(service.enabled ? [] : [ENABLE]),
+    ...(restart ? [RESTART] : []),
+  ];
+}
+
+interface Switch {
+  readonly steps: readonly Step[];
+  /** For after the agent was restarted. */
+  readonly cleaning: readonly Step[];
+  /** Names of the versions that are gone then. */
+  readonly outdated: readonly string[];
+}
+
+/**
+ * The version's folder, and `current` turned to it. The version that is replaced stays: calls that have begun with it
+ * end with it, and it is there to go back to; those before it go.
+ */
+function planSwitch({ layout, from, version }: Wanted, known: Manifest, tree: Tree, look: Look): Switch {
+  const versions = tree.at(versionsOf(layout));
+  const folder = join(versions, version);
+  const current = tree.at(currentOf(layout));
+  const kind = look.kind(current);
+  if (kind !== undefined && kind !== 'link')
+    throw foreign(current, 'Move it away: the link to the current version has that name.');
+  const before = kind === 'link' ? basename(look.readLink(current)) : undefined;
+  const isTurned = before !== version;
+  const outdated = isTurned ? known.versions.filter((each) => each !== version && each !== before) : [];
+  const steps: Step[] = [];
+  if (!isWhole(folder, look)) steps.push({ do: 'copy', from, path: folder });
+  if (isTurned) steps.push({ do: 'link', path: current, target: join('versions', version) });
+  const cleaning = [...outdated, ...halfMade(versions, look)]
+    .map((name) => join(versions, name))
+    .filter((path) => look.kind(path) !== undefined)
+    .map((path): Step => ({ do: 'remove', path }));
+  return { steps, cleaning, outdated };
+}
+
+/** Whether a version's folder is there with what its name says. */
+const isWhole = (folder: string, look: Look): boolean =>
+  look.kind(folder) === 'folder' && folder.endsWith(`-${shortDigest(folder, look)}`);
+
+/** A link that leads elsewhere is turned only when it leads into our folder: then it is of an installation by hand. */
+function planLink(path: string, target: string, layout: Layout, tree: Tree, look: Look): Step[] {
+  const full = tree.at(path);
+  const kind = look.kind(full);
+  const says = tree.relativeTarget(path, target, layout.libDir);
+  if (kind === 'link' && look.readLink(full) === says) return [];
+  if (kind !== undefined && !(kind === 'link' && tree.leadsInto(path, layout.libDir)))
+    throw foreign(full, 'Move it away, or choose another --bin-dir.');
+  return [{ do: 'link', path: full, target: says }];
+}
+
+/**
+ * A file is written where there is none, or the one that we wrote. One that is about cellnet and that somebody wrote or
+ * edited is kept.
+ */
+function planFile(
+  path: string,
+  content: string,
+  known: Manifest,
+  isAboutUs: (text: string) => boolean,
+  tree: Tree,
+  look: Look,
+): Part {
+  const full = tree.at(path);
+  tree.real(dirname(path));
+  const kind = look.kind(full);
+  const text = kind === 'file' ? look.read(full) : undefined;
+  if (text === content) return { steps: [] };
+  if (kind === undefined || (text !== undefined && wrote(known, path, text)))
+    return { steps: [{ do: 'write', path: full, content }] };
+  if (text !== undefined && isAboutUs(text))
+    return {
+      steps: [],
+      note: `${full} is kept: somebody wrote or edited it; remove it to have it made anew`,
+    };
+  throw foreign(full, 'Move it away, or name another one (--conf, --no-systemd).');
+}
+
+const foreign = (path: string, remedy: string): CommandError =>
+  new CommandError(`'${path}' is not from this installation, and is left alone`, remedy);

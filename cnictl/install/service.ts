@@ -1,0 +1,21 @@
+import type { Exec, Step } from './steps.ts';
+
+/** The agent's unit as the running systemd knows it; undefined where none runs, or it is not to be asked. */
+export type Service = { readonly enabled: boolean; readonly active: boolean } | undefined;
+
+const NAME = 'cellnetd.service';
+
+const systemctl = (...words: string[]): Step => ({ do: 'run', argv: ['systemctl', ...words] });
+
+export const RELOAD = systemctl('daemon-reload');
+export const ENABLE = systemctl('enable', NAME);
+/** Starts it where it does not run. */
+export const RESTART = systemctl('restart', NAME);
+export const DISABLE = systemctl('disable', '--now', NAME);
+
+/** Asks systemd; that it knows no such unit is an answer too. */
+export async function askService(exec: Exec): Promise<NonNullable<Service>> {
+  const says = async (question: string): Promise<boolean> =>
+    (await exec(['systemctl', question, '--quiet', NAME])).status === 0;
+  return { enabled: await says('is-enabled'), active: await says('is-active') };
+}

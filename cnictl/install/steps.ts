@@ -1,0 +1,89 @@
+import { CommandError } from '../errors.ts';
+import type { Files } from './file-access.ts';
+
+/** One change of an installation, as a value; paths are those from here, `--root` included. */
+export type Step =
+  | { readonly do: 'make-folder'; readonly path: string }
+  | { readonly do: 'copy'; readonly from: string; readonly path: string }
+  | { readonly do: 'link'; readonly path: string; readonly target: string }
+  | { readonly do: 'write'; readonly path: string; readonly content: string }
+  /** The list of what is installed: a change of ours alone, which is not told. */
+  | { readonly do: 'record'; readonly path: string; readonly content: string }
+  | { readonly do: 'run'; readonly argv: readonly string[] }
+  | { readonly do: 'move-aside'; readonly path: string; readonly to: string }
+  | { readonly do: 'remove'; readonly path: string }
+  | { readonly do: 'remove-if-empty'; readonly path: string };
+
+/** What ran: its exit status, null where it could not be started or was ended by a signal, and what it said. */
+export interface Exit {
+  readonly status: number | null;
+  readonly output: string;
+}
+
+export type Exec = (argv: readonly string[]) => Promise<Exit>;
+
+/** As a line for a person; undefined for what only we care about. */
+export function describe(step: Step): string | undefined {
+  switch (step.do) {
+    case 'make-folder':
+      return `folder ${step.path} made`;
+    case 'copy':
+      return `${step.path} copied from ${step.from}`;
+    case 'link':
+      return `link ${step.path} -> ${step.target}`;
+    case 'write':
+      return `${step.path} written`;
+    case 'run':
+      return step.argv.join(' ');
+    case 'move-aside':
+      return `${step.path} moved to ${step.to}, for it was edited`;
+    case 'remove':
+      return `${step.path} removed`;
+    case 'remove-if-empty':
+      return `folder ${step.path} removed, if it is empty`;
+    case 'record':
+      return undefined;
+  }
+}
+
+/** Carries out one. @throws CommandError */
+export async function perform(step: Step, files: Files, exec: Exec): Promise<void> {
+  if (step.do === 'run') await mustRun(step.argv, exec);
+  else change(step, files);
+}
+
+function change(step: Exclude<Step, { do: 'run' }>, files: Files): void {
+  switch (step.do) {
+    case 'make-folder':
+      files.makeFolder(step.path);
+      break;
+    case 'copy':
+      files.copyFolder(step.from, step.path);
+      break;
+    case 'link':
+      files.link(step.target, step.path);
+      break;
+    case 'write':
+    case 'record':
+      files.write(step.path, step.content);
+      break;
+    case 'move-aside':
+      files.rename(step.path, step.to);
+      break;
+    case 'remove':
+      files.remove(step.path);
+      break;
+    case 'remove-if-empty':
+      files.removeIfEmpty(step.path);
+      break;
+  }
+}
+
+async function mustRun(argv: readonly string[], exec: Exec): Promise<void> {
+  const { status, output } = await exec(argv);
+  if (status === 0) return;
+  throw new CommandError(
+    `'${argv.join(' ')}' failed: ${output.trim() || `exit status ${status ?? 'none'}`}`,
+    'Look at journalctl -u cellnetd; then do the same command again: it goes on where it stopped.',
+  );
+}

@@ -1,0 +1,69 @@
+import { join } from 'node:path';
+import { currentOf, type Layout } from './layout.ts';
+
+/** First line of every unit that we wrote: a file without it is somebody else's. */
+const MARK = '# Written by `cnictl node install`';
+
+export const isOurUnit = (text: string): boolean => text.startsWith(MARK);
+
+/**
+ * The agent's unit. It may do what a call needs and no more; each line that is missing here is missing for a reason:
+ * ProtectKernelTunables= would make /proc/sys/net of the pods read-only, ProtectProc= and ProcSubset= would hide
+ * /proc/PID/ns/net, ProtectHostname= would keep the first host name for ever, PrivateTmp= would hide a namespace or
+ * socket below /tmp, MemoryDenyWriteExecute= stops V8's compiler. ProtectSystem=strict gives the agent a mount
+ * namespace in which everything is read-only but what is named; mounts of the host, such as new namespaces below
+ * /run/netns, go on appearing in it, and sockets can be connected to.
+ */
+export const makeUnit = (
+  layout: Pick<Layout, 'libDir'>,
+): string => `${MARK}; settings of your own belong into a
+# drop-in: systemctl edit cellnetd
+[Unit]
+Description=Node agent of cellnet, the container network
+After=network.target openvswitch-switch.service
+Before=kubelet.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart=${join(currentOf(layout), 'bin/cellnetd')}
+ExecReload=/bin/kill -HUP $MAINPID
+EnvironmentFile=-/etc/default/cellnetd
+Restart=always
+RestartSec=1
+# It answers what is under way first, 30 s at most; the plugins that it has started are left to end meanwhile.
+KillMode=mixed
+TimeoutStopSec=40
+UMask=0077
+LimitNOFILE=65536
+OOMScoreAdjust=-900
+
+RuntimeDirectory=cellnet
+RuntimeDirectoryMode=0700
+StateDirectory=cellnet
+StateDirectoryMode=0700
+
+# Records of IPAM plugins that it delegates to; another one's folder: ReadWritePaths= in a drop-in.
+ReadWritePaths=-/var/lib/cni -/run/cni
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateDevices=yes
+ProtectControlGroups=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectClock=yes
+NoNewPrivileges=yes
+# Links and routes; packets of its own; namespaces; those of other users' processes; files of other users (keys).
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_ADMIN CAP_SYS_PTRACE CAP_DAC_OVERRIDE
+RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_PACKET AF_INET AF_INET6
+RestrictNamespaces=net
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+`;

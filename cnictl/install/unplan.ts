@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import type { Look } from './file-access.ts';
+import { currentOf, manifestOf, UNIT, versionsOf, type Layout, type Tree } from './layout.ts';
+import { wrote, type Manifest } from './manifest.ts';
+import { DISABLE, RELOAD, type Service } from './service.ts';
+import type { Step } from './steps.ts';
+import { halfMade } from './versions.ts';
+
+/** Not read by the runtime, which takes *.conf, *.conflist and *.json. */
+const ASIDE = '.saved';
+
+/**
+ * What takes an installation away, in order: the network first, so that the runtime starts no pod on it; then agent,
+ * links, programs; the list of what was made last, so that what is interrupted can be done again.
+ */
+export function planUninstall(
+  libDir: Layout['libDir'],
+  made: Manifest,
+  tree: Tree,
+  look: Look,
+  service: Service,
+): Step[] {
+  const layout = { libDir };
+  const versions = versionsOf(layout);
+  const there = (path: string): boolean => look.kind(tree.at(path)) !== undefined;
+  const hadUnit = UNIT in made.files;
+  const files = Object.keys(made.files).filter((path) => path !== UNIT);
+  const unit = hadUnit ? planFile(UNIT, made, tree, look) : [];
+  const links = [...made.links.filter((path) => isStillOurs(path, libDir, tree, look)), currentOf(layout)];
+  const folders = [...made.versions, ...halfMade(tree.at(versions), look)].map((name) =>
+    join(versions, name),
+  );
+  return [
+    ...files.flatMap((path) => planFile(path, made, tree, look)),
+    ...(hadUnit && service && (service.enabled || service.active) ? [DISABLE] : []),
+    ...unit,
+    ...(service && unit.length > 0 ? [RELOAD] : []),
+    ...[...links, ...folders, manifestOf(layout)]
+      .filter(there)
+      .map((path): Step => ({ do: 'remove', path: tree.at(path) })),
+    ...[...made.folders]
+      .sort()
+      .reverse()
+      .filter(there)
+      .map((path): Step => ({ do: 'remove-if-empty', path: tree.at(path) })),
+  ];
+}
+
+/** Ours goes; one that was edited since is moved aside. */
+function planFile(path: string, made: Manifest, tree: Tree, look: Look): Step[] {
+  const full = tree.at(path);
+  const text = look.kind(full) === 'file' ? look.read(full) : undefined;
+  if (text === undefined) return [];
+  return wrote(made, path, text)
+    ? [{ do: 'remove', path: full }]
+    : [{ do: 'move-aside', path: full, to: `${full}${ASIDE}` }];
+}
+
+/** A link that leads elsewhere by now was turned by somebody. */
+const isStillOurs = (path: string, libDir: string, tree: Tree, look: Look): boolean =>
+  look.kind(tree.at(path)) === 'link' && tree.leadsInto(path, libDir);

@@ -1,0 +1,41 @@
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { decodeValue } from '../../ipam/decode.ts';
+import { CommandError } from '../errors.ts';
+import type { Look } from './file-access.ts';
+
+const PROGRAMS = ['cellnet', 'cellnet-ipam', 'cellnetd', 'cnictl'];
+
+const identity = v.object({
+  name: v.literal('cellnet'),
+  version: v.pipe(v.string(), v.regex(/^[0-9A-Za-z.+-]+$/)),
+});
+
+/**
+ * Name of a dist/ as a folder: its version and what is in it, so that two builds of one version are two.
+ * @throws CommandError where that is no dist/ of cellnet, or not a whole one
+ */
+export function versionName(dist: string, look: Look): string {
+  const missing = PROGRAMS.map((name) => join('bin', name)).filter((path) => !look.kind(join(dist, path)));
+  const version = versionOf(look.read(join(dist, 'package.json')));
+  if (version !== undefined && missing.length === 0) return `${version}-${shortDigest(dist, look)}`;
+  throw new CommandError(
+    `'${dist}' is no dist/ of cellnet: it lacks ${missing.join(', ') || 'a package.json with name and version'}`,
+    'Build it with npm run build, and name it by --from.',
+  );
+}
+
+function versionOf(text: string | undefined): string | undefined {
+  try {
+    const result = decodeValue(identity, JSON.parse(text ?? ''));
+    return result.ok ? result.value.version : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export const shortDigest = (folder: string, look: Look): string => look.digest(folder).slice(0, 12);
+
+/** Names of what an interrupted copy left among the versions. */
+export const halfMade = (versions: string, look: Look): string[] =>
+  look.list(versions).filter((name) => /\.tmp(\.old)?$/.test(name));

@@ -1,0 +1,306 @@
+import assert from 'node:assert/strict';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, suite, test } from 'node:test';
+import { CliWorld, type Ran } from '../../../golden/world.ts';
+import { makeDist } from '../../../support/dist.ts';
+
+const CONF = 'etc/cni/net.d/10-cell.conflist';
+const UNIT = 'etc/systemd/system/cellnetd.service';
+const MANIFEST = 'opt/cellnet/install.json';
+
+let folder: string;
+let root: string;
+let world: CliWorld;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'cellnet-install-'));
+  root = join(folder, 'root');
+  mkdirSync(root);
+  world = new CliWorld();
+  world.dist = makeDist(join(folder, 'dist'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const install = (...more: string[]): Promise<Ran> => world.run(['node', 'install', '--root', root, ...more]);
+const uninstall = (...more: string[]): Promise<Ran> =>
+  world.run(['node', 'uninstall', '--root', root, ...more]);
+const mustInstall = async (...more: string[]): Promise<string> => {
+  const { status, stdout, stderr } = await install(...more);
+  assert.equal(status, 0, stderr);
+  return stdout;
+};
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+const put = (path: string, content: string): void => {
+  mkdirSync(dirname(join(root, path)), { recursive: true });
+  writeFileSync(join(root, path), content);
+};
+const everything = (): string[] => readdirSync(root, { recursive: true, encoding: 'utf8' }).sort();
+const versions = (): string[] => readdirSync(join(root, 'opt/cellnet/versions'));
+const NOTHING_TO_DO = /^cellnet 1\.2\.3-[0-9a-f]{12} is installed: nothing to do\n$/;
+
+suite('node install', () => {
+  test('programs, links, unit and network; done again, nothing', async () => {
+    await mustInstall('--bridge', 'br-blue', '--network', 'blue', '--cni-version', '1.1.0');
+    assert.equal(versions().length, 1);
+    for (const [path, name] of [
+      ['opt/cni/bin/cellnet', 'cellnet'],
+      ['opt/cni/bin/cellnet-ipam', 'cellnet-ipam'],
+      ['usr/local/bin/cnictl', 'cnictl'],
+      ['usr/local/bin/cellnetd', 'cellnetd'],
+    ] as const)
+      assert.equal(
+        realpathSync(join(root, path)),
+        join(realpathSync(root), 'opt/cellnet/versions', versions()[0] ?? '', 'bin', name),
+      );
+    assert.deepEqual(JSON.parse(read(CONF)), {
+      cniVersion: '1.1.0',
+      name: 'blue',
+      plugins: [{ type: 'cellnet', bridge: 'br-blue', ipam: { type: 'cellnet-ipam' } }],
+    });
+    assert.match(read(UNIT), /^ExecStart=\/opt\/cellnet\/current\/bin\/cellnetd$/m);
+    assert.equal(statSync(join(root, 'opt/cni/bin/cellnet')).mode & 0o777, 0o755);
+    const before = everything();
+    assert.match(
+      await mustInstall('--bridge', 'br-blue', '--network', 'blue', '--cni-version', '1.1.0'),
+      NOTHING_TO_DO,
+    );
+    assert.deepEqual(everything(), before);
+  });
+
+  test('the network is written last', async () => {
+    const lines = (await mustInstall()).trim().split('\n');
+    assert.equal(lines.at(-1), `${join(root, CONF)} written`);
+  });
+
+  test('a dry run tells the same changes, and writes nothing', async () => {
+    const dry = await mustInstall('--dry-run');
+    assert.deepEqual(everything(), []);
+    assert.equal(dry.replaceAll('would do: ', ''), await mustInstall());
+  });
+
+  test('JSON names the version and the changes', async () => {
+    const told = JSON.parse(await mustInstall('-o', 'json')) as { version: string; changes: string[] };
+    assert.equal(told.version, versions()[0]);
+    assert.ok(told.changes.length > 5);
+    assert.deepEqual((JSON.parse(await mustInstall('-o', 'json')) as typeof told).changes, []);
+  });
+
+  test('without systemd there is no unit', async () => {
+    await mustInstall('--no-systemd');
+    assert.equal(existsSync(join(root, 'etc/systemd')), false);
+  });
+
+  test('an upgrade keeps the version that it replaces, and removes the one before', async () => {
+    await mustInstall();
+    const [first] = versions();
+    makeDist(world.dist, 'two');
+    const second = await mustInstall();
+    assert.equal(second.trim().split('\n').length, 2, second);
+    assert.match(second, /copied from .*\nlink .*\/opt\/cellnet\/current -> versions\/1\.2\.3-/);
+    assert.equal(versions().length, 2);
+    assert.match(await mustInstall(), NOTHING_TO_DO);
+    makeDist(world.dist, 'three');
+    assert.match(await mustInstall(), new RegExp(`versions/${first ?? ''} removed\n$`));
+    assert.equal(versions().length, 2);
+    assert.ok(!versions().includes(first ?? ''));
+    await uninstall('--yes');
+    assert.deepEqual(everything(), []);
+  });
+
+  test('back to the version before, from its own folder', async () => {
+    await mustInstall();
+    const first = readlinkSync(join(root, 'opt/cellnet/current'));
+    makeDist(world.dist, 'two');
+    await mustInstall();
+    assert.match(await mustInstall('--from', join(root, 'opt/cellnet', first)), /^link .*\n$/);
+    assert.equal(readlinkSync(join(root, 'opt/cellnet/current')), first);
+  });
+
+  test('a damaged version is copied anew, and what an interrupted copy left goes', async () => {
+    await mustInstall();
+    writeFileSync(join(root, 'opt/cellnet/current/lib/cellnet.js'), '');
+    mkdirSync(join(root, 'opt/cellnet/versions/1.2.3-x.77.tmp'));
+    assert.match(await mustInstall(), /^\S+ copied from .*\n\S+1\.2\.3-x\.77\.tmp removed\n$/);
+    assert.equal(read('opt/cellnet/current/lib/cellnet.js'), '// one\n');
+    assert.match(await mustInstall(), NOTHING_TO_DO);
+  });
+
+  test('links of an installation by hand are taken over', async () => {
+    mkdirSync(join(root, 'opt/cni/bin'), { recursive: true });
+    mkdirSync(join(root, 'opt/cellnet/bin'), { recursive: true });
+    symlinkSync('/opt/cellnet/bin/cellnet', join(root, 'opt/cni/bin/cellnet'));
+    await mustInstall();
+    assert.equal(readlinkSync(join(root, 'opt/cni/bin/cellnet')), '../../cellnet/current/bin/cellnet');
+  });
+
+  test('a network of our own changes with the options; one that was edited is kept', async () => {
+    await mustInstall();
+    assert.equal(await mustInstall('--bridge', 'br-x'), `${join(root, CONF)} written\n`);
+    const edited = read(CONF).replace('"br-x"', '"br-y"');
+    put(CONF, edited);
+    const { stdout, stderr } = await install();
+    assert.match(stdout, NOTHING_TO_DO);
+    assert.match(stderr, /10-cell\.conflist is kept: somebody wrote or edited it/);
+    assert.equal(read(CONF), edited);
+  });
+
+  test('a network from a file, as a DaemonSet has it', async () => {
+    const file = join(folder, 'list');
+    const list = { cniVersion: '1.0.0', name: 'cell', plugins: [{ type: 'cellnet' }, { type: 'portmap' }] };
+    writeFileSync(file, JSON.stringify(list));
+    await mustInstall('--conf-from', file);
+    assert.deepEqual(JSON.parse(read(CONF)), list);
+  });
+
+  test('another network that comes first is told', async () => {
+    put('etc/cni/net.d/05-other.conf', '{}');
+    assert.match((await install()).stderr, /05-other\.conf comes before .*10-cell\.conflist/);
+  });
+
+  test('a folder that is a link within the root is followed', async () => {
+    mkdirSync(join(root, 'var/deep/opt'), { recursive: true });
+    symlinkSync('var/deep/opt', join(root, 'opt'));
+    await mustInstall();
+    assert.equal(statSync(join(root, 'opt/cni/bin/cellnet')).mode & 0o111, 0o111);
+    assert.match(await mustInstall(), NOTHING_TO_DO);
+  });
+});
+
+suite('node install refuses before it writes', () => {
+  const refused: [what: string, argv: string[], message: RegExp, prepare?: () => void][] = [
+    [
+      'a foreign program',
+      [],
+      /opt\/cni\/bin\/cellnet' is not from this installation/,
+      () => put('opt/cni/bin/cellnet', ''),
+    ],
+    [
+      'a foreign link',
+      [],
+      /usr\/local\/bin\/cnictl' is not from this installation/,
+      () => {
+        mkdirSync(join(root, 'usr/local/bin'), { recursive: true });
+        symlinkSync('/usr/bin/true', join(root, 'usr/local/bin/cnictl'));
+      },
+    ],
+    ['a foreign network', [], /10-cell\.conflist' is not from this/, () => put(CONF, '{"plugins":[]}')],
+    ['a foreign unit', [], /cellnetd\.service' is not from this installation/, () => put(UNIT, '[Unit]\n')],
+    ['a foreign current', [], /current' is not from this installation/, () => put('opt/cellnet/current', '')],
+    ['a broken list', [], /install\.json, the list of .* is not JSON/, () => put(MANIFEST, '{')],
+    ['a list of tomorrow', [], /install\.json.*'v'/, () => put(MANIFEST, '{"v":2}')],
+    [
+      'a way out of the root',
+      [],
+      /leads to '.*dist', out of --root/,
+      () => symlinkSync(world.dist, join(root, 'opt')),
+    ],
+    ['no dist', ['--from', '/none'], /'\/none' is no dist\/ of cellnet: it lacks bin\/cellnet, /],
+    ['a relative folder', ['--lib-dir', 'opt'], /--lib-dir 'opt': expected an absolute path/],
+    ['a network that no runtime reads', ['--conf', '/etc/x'], /expected a name that ends with \.conflist/],
+    ['a bridge that is none', ['--bridge', 'br/0'], /key 'bridge' is "br\/0"/],
+    ['a network name that is none', ['--network', 'a b'], /key 'name' is "a b"/],
+    ['a version of CNI', ['--cni-version', '9.9.9'], /Allowed choices are 0\.3\.0/],
+    ['a list that does not exist', ['--conf-from', '/none'], /--conf-from '\/none' does not exist/],
+    ['a list that is none', ['--conf-from', '/dev/null'], /is no network configuration list of cellnet/],
+  ];
+  for (const [what, argv, message, prepare] of refused) {
+    test(what, async () => {
+      prepare?.();
+      const before = everything();
+      const ran = await install(...argv);
+      assert.equal(ran.status, 2, ran.stdout);
+      assert.match(ran.stderr, message);
+      assert.deepEqual(everything(), before);
+    });
+  }
+
+  test('a root that does not exist', async () => {
+    root = join(folder, 'none');
+    const ran = await install();
+    assert.equal(ran.status, 2);
+    assert.match(ran.stderr, /--root '.*none' does not exist/);
+  });
+});
+
+suite('node uninstall', () => {
+  test('takes away what install made, and nothing else', async () => {
+    put('opt/cni/bin/bridge', '');
+    put('etc/cni/net.d/99-loopback.conf', '');
+    put('var/lib/cellnet/locks/00', '');
+    const before = everything();
+    await mustInstall();
+    const { status, stderr } = await uninstall('--yes');
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(everything(), before);
+    assert.match((await uninstall('--yes')).stdout, /nothing is known to be installed: nothing to do\n$/);
+  });
+
+  test('the network goes first, the list of what was made after the programs', async () => {
+    await mustInstall();
+    const paths = (await uninstall('--dry-run')).stdout.split('\n');
+    assert.match(paths[0] ?? '', /^would do: .*10-cell\.conflist removed$/);
+    const list = paths.findIndex((line) => line.includes('install.json'));
+    assert.ok(list > paths.findIndex((line) => line.includes('/versions/')));
+    assert.ok(everything().length > 10, 'a dry run removes nothing');
+  });
+
+  test('is asked about', async () => {
+    await mustInstall();
+    const ran = await uninstall();
+    assert.equal(ran.status, 2);
+    assert.match(ran.stderr, /cellnet goes from this node.*nobody can be asked/);
+  });
+
+  for (const [what, record, message] of [
+    ['pods have addresses', 'attachments/abc,eth0.json', /1 interface of pods on this node still has its/],
+    ['teardowns are unfinished', 'pending/abc,eth0.json', /1 teardown is still to be finished/],
+  ] as const) {
+    test(`refused while ${what}, unless forced`, async () => {
+      await mustInstall();
+      put(`var/lib/cellnet/${record}`, '{}');
+      const before = everything();
+      const ran = await uninstall('--yes');
+      assert.equal(ran.status, 2);
+      assert.match(ran.stderr, message);
+      assert.deepEqual(everything(), before);
+      assert.equal((await uninstall('--yes', '--force')).status, 0);
+      assert.deepEqual(
+        everything().filter((path) => !path.startsWith('var')),
+        [],
+      );
+      assert.equal(read(`var/lib/cellnet/${record}`), '{}');
+    });
+  }
+
+  test('what was edited is moved aside, what was replaced stays', async () => {
+    await mustInstall();
+    put(UNIT, `${read(UNIT)}# mine\n`);
+    rmSync(join(root, 'usr/local/bin/cnictl'));
+    symlinkSync('/usr/bin/true', join(root, 'usr/local/bin/cnictl'));
+    assert.equal((await uninstall('--yes')).status, 0);
+    assert.match(read(`${UNIT}.saved`), /# mine\n$/);
+    assert.equal(readlinkSync(join(root, 'usr/local/bin/cnictl')), '/usr/bin/true');
+  });
+
+  test('an installation that was interrupted is taken away too', async () => {
+    await mustInstall();
+    rmSync(join(root, CONF));
+    rmSync(join(root, 'opt/cellnet/current'));
+    assert.equal((await uninstall('--yes')).status, 0);
+    assert.deepEqual(everything(), []);
+  });
+});

@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, suite, test } from 'node:test';
+import {
+  DEFAULT_BIN_DIR,
+  DEFAULT_CONF,
+  DEFAULT_LIB_DIR,
+  manifestOf,
+  Tree,
+} from '../../../../cnictl/install/layout.ts';
+import { EMPTY, parseManifest } from '../../../../cnictl/install/manifest.ts';
+import { makeConflist } from '../../../../cnictl/install/network.ts';
+import { planInstall, type Wanted } from '../../../../cnictl/install/plan.ts';
+import { askService, type Service } from '../../../../cnictl/install/service.ts';
+import { perform, type Step } from '../../../../cnictl/install/steps.ts';
+import { makeUnit } from '../../../../cnictl/install/unit.ts';
+import { planUninstall } from '../../../../cnictl/install/unplan.ts';
+import { versionName } from '../../../../cnictl/install/versions.ts';
+import { realFiles } from '../../../../cnictl/real-files.ts';
+import { makeDist } from '../../../support/dist.ts';
+
+const layout = { binDir: DEFAULT_BIN_DIR, libDir: DEFAULT_LIB_DIR, conf: DEFAULT_CONF };
+const STOPPED: Service = { enabled: false, active: false };
+const RUNNING: Service = { enabled: true, active: true };
+
+/** A node where systemd runs, as far as an installation can tell. */
+class Node {
+  readonly folder = mkdtempSync(join(tmpdir(), 'cellnet-service-'));
+  readonly tree = new Tree(join(this.folder, 'root'), realFiles);
+  /** What was run, and what was written between, in order. */
+  readonly done: string[] = [];
+  fails = false;
+
+  constructor() {
+    mkdirSync(this.tree.root);
+  }
+
+  wanted(mark: string, unit = makeUnit(layout)): Wanted {
+    const from = makeDist(join(this.folder, 'dist'), mark);
+    const conflist = makeConflist({ network: 'cell', bridge: undefined, cniVersion: '1.0.0' });
+    return { layout, from, version: versionName(from, realFiles), conflist, unit };
+  }
+
+  async install(wanted: Wanted, service: Service): Promise<string[]> {
+    const file = this.tree.at(manifestOf(layout));
+    const text = realFiles.read(file);
+    const known = text === undefined ? EMPTY : parseManifest(text, file);
+    await this.#carryOut(planInstall(wanted, known, this.tree, realFiles, service).steps);
+    return this.done.splice(0);
+  }
+
+  async uninstall(service: Service): Promise<string[]> {
+    const file = this.tree.at(manifestOf(layout));
+    const known = parseManifest(realFiles.read(file) ?? '', file);
+    await this.#carryOut(planUninstall(layout.libDir, known, this.tree, realFiles, service));
+    return this.done.splice(0);
+  }
+
+  async #carryOut(steps: readonly Step[]): Promise<void> {
+    for (const step of steps) {
+      this.done.push(
+        step.do === 'run' ? step.argv.join(' ') : `${step.do} ${step.path.slice(this.tree.root.length)}`,
+      );
+      await perform(step, realFiles, () =>
+        Promise.resolve({ status: this.fails ? 1 : 0, output: this.fails ? 'Job failed' : '' }),
+      );
+    }
+  }
+}
+
+const ran = (done: readonly string[]): string[] => done.filter((each) => each.startsWith('systemctl'));
+
+suite('the agent under systemd', () => {
+  let node: Node;
+  beforeEach(() => void (node = new Node()));
+  afterEach(() => rmSync(node.folder, { recursive: true, force: true }));
+
+  test('is made known, enabled and started, before the network is there', async () => {
+    const done = await node.install(node.wanted('one'), STOPPED);
+    assert.deepEqual(ran(done), [
+      'systemctl daemon-reload',
+      'systemctl enable cellnetd.service',
+      'systemctl restart cellnetd.service',
+    ]);
+    assert.ok(done.indexOf('systemctl restart cellnetd.service') < done.indexOf(`write ${DEFAULT_CONF}`));
+    assert.deepEqual(await node.install(node.wanted('one'), RUNNING), []);
+  });
+
+  test('an upgrade restarts it after the switch, and removes old versions after that', async () => {
+    const first = node.wanted('one').version;
+    for (const mark of ['one', 'two']) await node.install(node.wanted(mark), RUNNING);
+    const done = await node.install(node.wanted('three'), RUNNING);
+    assert.deepEqual(ran(done), ['systemctl restart cellnetd.service']);
+    const at = (what: string): number => done.indexOf(what);
+    assert.ok(at('link /opt/cellnet/current') < at('systemctl restart cellnetd.service'));
+    assert.ok(at('systemctl restart cellnetd.service') < at(`remove /opt/cellnet/versions/${first}`));
+  });
+
+  test('one that was stopped is started again, one that was disabled enabled', async () => {
+    const wanted = node.wanted('one');
+    await node.install(wanted, STOPPED);
+    assert.deepEqual(await node.install(wanted, { enabled: true, active: false }), [
+      'systemctl restart cellnetd.service',
+    ]);
+    assert.deepEqual(await node.install(wanted, { enabled: false, active: true }), [
+      'systemctl enable cellnetd.service',
+    ]);
+  });
+
+  test('a new unit is read and the agent restarted with it', async () => {
+    await node.install(node.wanted('one', `${makeUnit(layout)}# before\n`), RUNNING);
+    const done = await node.install(node.wanted('one'), RUNNING);
+    assert.deepEqual(ran(done), ['systemctl daemon-reload', 'systemctl restart cellnetd.service']);
+    assert.deepEqual(await node.install(node.wanted('one'), RUNNING), []);
+  });
+
+  test('a restart that failed leaves a first node without a network, and is made up for', async () => {
+    node.fails = true;
+    await assert.rejects(
+      node.install(node.wanted('one'), STOPPED),
+      /'systemctl daemon-reload' failed: Job failed/,
+    );
+    assert.equal(realFiles.kind(node.tree.at(DEFAULT_CONF)), undefined);
+    node.fails = false;
+    node.done.length = 0;
+    const done = await node.install(node.wanted('one'), { enabled: true, active: true });
+    assert.deepEqual(ran(done), ['systemctl daemon-reload', 'systemctl restart cellnetd.service']);
+    assert.equal(realFiles.kind(node.tree.at(DEFAULT_CONF)), 'file');
+  });
+
+  test('goes with the installation, after the network', async () => {
+    await node.install(node.wanted('one'), STOPPED);
+    const done = await node.uninstall(RUNNING);
+    assert.deepEqual(done.slice(0, 4), [
+      `remove ${DEFAULT_CONF}`,
+      'systemctl disable --now cellnetd.service',
+      'remove /etc/systemd/system/cellnetd.service',
+      'systemctl daemon-reload',
+    ]);
+  });
+
+  test('systemd is asked quietly', async () => {
+    const asked: string[] = [];
+    const service = await askService((argv) => {
+      asked.push(argv.join(' '));
+      return Promise.resolve({ status: argv.includes('is-active') ? 3 : 0, output: '' });
+    });
+    assert.deepEqual(service, { enabled: true, active: false });
+    assert.equal(asked[0], 'systemctl is-enabled --quiet cellnetd.service');
+  });
+});

@@ -1,0 +1,239 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import * as v from 'valibot';
+import { parseAllDocuments } from 'yaml';
+import { checkConflist } from '../../../cnictl/install/network.ts';
+import { decodeValue } from '../../../ipam/decode.ts';
+import { parseSharedConfig } from '../../../ipam/settings.ts';
+
+const examples = join(import.meta.dirname, '../../../docs/examples');
+const text = readFileSync(join(examples, 'cellnet-daemonset.yaml'), 'utf8');
+const dockerfile = readFileSync(join(examples, 'Dockerfile'), 'utf8');
+
+/** The part of the API's objects that we use: a key that is not here is misspelt, or to be added with thought. */
+const name = v.pipe(v.string(), v.regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/));
+const labels = v.record(v.string(), v.string());
+const clusterMeta = v.strictObject({ name });
+const meta = v.strictObject({ name, namespace: v.literal('kube-system'), labels: v.optional(labels) });
+const strings = v.pipe(v.array(v.string()), v.minLength(1));
+const absolute = v.pipe(v.string(), v.startsWith('/'));
+
+const probe = v.strictObject({
+  exec: v.strictObject({ command: strings }),
+  initialDelaySeconds: v.optional(v.number()),
+  periodSeconds: v.number(),
+  failureThreshold: v.optional(v.number()),
+});
+const container = v.strictObject({
+  name,
+  /** A tag that stays what it is. */
+  image: v.pipe(v.string(), v.regex(/^[a-z0-9.-]+(\/[a-z0-9.-]+)+:(?!latest$)[A-Za-z0-9._-]+$/)),
+  command: strings,
+  resources: v.strictObject({
+    requests: v.strictObject({
+      cpu: v.pipe(v.string(), v.regex(/^\d+m$/)),
+      memory: v.pipe(v.string(), v.regex(/^\d+Mi$/)),
+    }),
+  }),
+  securityContext: v.strictObject({
+    capabilities: v.strictObject({ drop: v.tuple([v.literal('ALL')]), add: v.optional(strings) }),
+  }),
+  readinessProbe: v.optional(probe),
+  livenessProbe: v.optional(probe),
+  volumeMounts: v.array(
+    v.strictObject({
+      name,
+      mountPath: absolute,
+      readOnly: v.optional(v.boolean()),
+      mountPropagation: v.optional(v.literal('HostToContainer')),
+    }),
+  ),
+});
+const volume = v.union([
+  v.strictObject({ name, configMap: v.strictObject({ name }) }),
+  v.strictObject({
+    name,
+    hostPath: v.strictObject({ path: absolute, type: v.picklist(['DirectoryOrCreate', 'Directory']) }),
+  }),
+]);
+const podSpec = v.strictObject({
+  serviceAccountName: name,
+  hostNetwork: v.literal(true),
+  hostPID: v.literal(true),
+  dnsPolicy: v.literal('ClusterFirstWithHostNet'),
+  priorityClassName: v.literal('system-node-critical'),
+  terminationGracePeriodSeconds: v.pipe(v.number(), v.minValue(31)),
+  nodeSelector: labels,
+  tolerations: v.tuple([v.strictObject({ operator: v.literal('Exists') })]),
+  securityContext: v.strictObject({ seLinuxOptions: v.strictObject({ type: v.string() }) }),
+  initContainers: v.array(container),
+  containers: v.pipe(v.array(container), v.minLength(1)),
+  volumes: v.array(volume),
+});
+
+const KINDS = {
+  ServiceAccount: v.strictObject({
+    apiVersion: v.literal('v1'),
+    kind: v.literal('ServiceAccount'),
+    metadata: meta,
+  }),
+  ClusterRole: v.strictObject({
+    apiVersion: v.literal('rbac.authorization.k8s.io/v1'),
+    kind: v.literal('ClusterRole'),
+    metadata: clusterMeta,
+    rules: v.array(v.strictObject({ apiGroups: v.array(v.string()), resources: strings, verbs: strings })),
+  }),
+  ClusterRoleBinding: v.strictObject({
+    apiVersion: v.literal('rbac.authorization.k8s.io/v1'),
+    kind: v.literal('ClusterRoleBinding'),
+    metadata: clusterMeta,
+    roleRef: v.strictObject({
+      apiGroup: v.literal('rbac.authorization.k8s.io'),
+      kind: v.literal('ClusterRole'),
+      name,
+    }),
+    subjects: v.array(
+      v.strictObject({ kind: v.literal('ServiceAccount'), name, namespace: v.literal('kube-system') }),
+    ),
+  }),
+  ConfigMap: v.strictObject({
+    apiVersion: v.literal('v1'),
+    kind: v.literal('ConfigMap'),
+    metadata: meta,
+    data: v.record(v.string(), v.string()),
+  }),
+  DaemonSet: v.strictObject({
+    apiVersion: v.literal('apps/v1'),
+    kind: v.literal('DaemonSet'),
+    metadata: meta,
+    spec: v.strictObject({
+      selector: v.strictObject({ matchLabels: labels }),
+      updateStrategy: v.strictObject({
+        type: v.literal('RollingUpdate'),
+        rollingUpdate: v.strictObject({ maxUnavailable: v.literal(1) }),
+      }),
+      template: v.strictObject({
+        metadata: v.strictObject({ labels, annotations: labels }),
+        spec: podSpec,
+      }),
+    }),
+  }),
+};
+type Kind = keyof typeof KINDS;
+
+const documents = parseAllDocuments(text).map((document) => {
+  assert.deepEqual([...document.errors, ...document.warnings], []);
+  return document.toJS() as { kind: string };
+});
+
+function object<K extends Kind>(kind: K): v.InferOutput<(typeof KINDS)[K]> {
+  const found = documents.filter((document) => document.kind === kind);
+  assert.equal(found.length, 1, `${kind}s`);
+  const result = decodeValue(KINDS[kind], found[0]);
+  if (!result.ok) assert.fail(`${kind}: ${result.problem.message}`);
+  return result.value;
+}
+
+suite('the manifests of docs/examples/cellnet-daemonset.yaml', () => {
+  test('are five objects, each with its required and known keys', () => {
+    const kinds = Object.keys(KINDS) as Kind[];
+    assert.deepEqual(documents.map(({ kind }) => kind).sort(), [...kinds].sort());
+    for (const kind of kinds) object(kind);
+  });
+
+  test('the role looks at pods and nodes only, and the pods have it', () => {
+    assert.deepEqual(object('ClusterRole').rules, [
+      { apiGroups: [''], resources: ['pods', 'nodes'], verbs: ['get', 'list', 'watch'] },
+    ]);
+    const { roleRef, subjects } = object('ClusterRoleBinding');
+    assert.equal(roleRef.name, object('ClusterRole').metadata.name);
+    assert.deepEqual(
+      subjects.map((each) => each.name),
+      [object('ServiceAccount').metadata.name],
+    );
+    assert.equal(object('DaemonSet').spec.template.spec.serviceAccountName, subjects[0]?.name);
+  });
+
+  test('the selector matches the labels of the template', () => {
+    const { selector, template } = object('DaemonSet').spec;
+    for (const [key, value] of Object.entries(selector.matchLabels))
+      assert.equal(template.metadata.labels[key], value);
+    for (const key of Object.keys(template.metadata.annotations).filter((each) => each.includes('apparmor')))
+      assert.ok(
+        template.spec.containers.some((each) => key.endsWith(`/${each.name}`)),
+        key,
+      );
+  });
+
+  test('every mount has its volume, every volume a mount, no path two', () => {
+    const { initContainers, containers, volumes } = object('DaemonSet').spec.template.spec;
+    const names = volumes.map((each) => each.name);
+    assert.equal(new Set(names).size, names.length);
+    const used = new Set<string>();
+    for (const each of [...initContainers, ...containers]) {
+      const paths = each.volumeMounts.map(({ mountPath }) => mountPath);
+      assert.equal(new Set(paths).size, paths.length, each.name);
+      for (const mount of each.volumeMounts) {
+        assert.ok(names.includes(mount.name), `${each.name}: volume ${mount.name}`);
+        used.add(mount.name);
+      }
+    }
+    assert.deepEqual([...used].sort(), [...names].sort());
+    const configMaps = volumes.flatMap((each) => ('configMap' in each ? each.configMap.name : []));
+    assert.deepEqual(configMaps, [object('ConfigMap').metadata.name]);
+  });
+
+  test('what is mounted below /host is that folder of the host', () => {
+    const { initContainers, volumes } = object('DaemonSet').spec.template.spec;
+    for (const { name: volumeName, mountPath } of initContainers.flatMap((each) => each.volumeMounts)) {
+      const found = volumes.find((each) => each.name === volumeName);
+      if (found && 'hostPath' in found) assert.equal(mountPath, join('/host', found.hostPath.path));
+    }
+  });
+
+  test('the agent sees namespaces as they are made, its socket, state and Open vSwitch; it is not privileged', () => {
+    const [agent] = object('DaemonSet').spec.template.spec.containers;
+    const mounts = new Map(agent?.volumeMounts.map((each) => [each.mountPath, each]));
+    for (const path of ['/run/netns', '/var/run/netns'])
+      assert.equal(mounts.get(path)?.mountPropagation, 'HostToContainer', path);
+    for (const path of ['/run/cellnet', '/var/lib/cellnet', '/var/run/openvswitch'])
+      assert.ok(mounts.has(path) && mounts.get(path)?.readOnly !== true, path);
+    assert.equal(mounts.get('/etc/cellnet')?.readOnly, true);
+    assert.deepEqual(agent?.securityContext.capabilities.add, [
+      'NET_ADMIN',
+      'NET_RAW',
+      'SYS_ADMIN',
+      'SYS_PTRACE',
+      'DAC_OVERRIDE',
+    ]);
+    assert.deepEqual(agent.livenessProbe?.exec.command, ['test', '-S', '/run/cellnet/agent.sock']);
+  });
+
+  test('the embedded configurations are accepted, and the init containers put them in place', () => {
+    const { data } = object('ConfigMap');
+    assert.deepEqual(Object.keys(data).sort(), ['10-cell.conflist', 'config.json']);
+    checkConflist(data['10-cell.conflist'] ?? '', 'the ConfigMap');
+    assert.ok(parseSharedConfig(data['config.json'] ?? '', 'the ConfigMap').etcd?.endpoints?.length);
+    const [config, install] = object('DaemonSet').spec.template.spec.initContainers;
+    assert.deepEqual(config?.command.slice(-2), ['/config/config.json', '/host/etc/cellnet/config.json']);
+    const words = install?.command.join(' ') ?? '';
+    assert.equal(words, 'cnictl node install --root /host --no-systemd --conf-from /config/10-cell.conflist');
+  });
+
+  test('one image, that of the Dockerfile, whose own images have tags too', () => {
+    const { initContainers, containers } = object('DaemonSet').spec.template.spec;
+    const images = new Set([...initContainers, ...containers].map(({ image }) => image));
+    assert.equal(images.size, 1);
+    assert.ok(dockerfile.includes(`-t ${[...images][0] ?? ''} `));
+    const from = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image ?? '');
+    assert.equal(from.length, 2);
+    for (const image of from) assert.match(image, /:\d+\.\d+\.\d+-[a-z-]+$/);
+  });
+
+  test('the Dockerfile copies what the build reads', () => {
+    for (const path of ['package.json package-lock.json', 'build.mjs', 'cni', 'ipam', 'cnictl'])
+      assert.match(dockerfile, new RegExp(`^COPY ${path} `, 'm'));
+  });
+});
