@@ -1,15 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { parseAddress } from '../../ipam/address.ts';
 import type { Ipam } from '../../ipam/allocator.ts';
 import type { EtcdSettings } from '../../ipam/etcd/settings.ts';
 import { openEtcdStore } from '../../ipam/etcd/store.ts';
 import { OrderQueue, type HoldingsCache } from '../../ipam/orders.ts';
 import { realSurroundings } from '../../ipam/retry.ts';
-import { announce } from '../netlink/announce.ts';
-import { gratuitousArpFrame, unsolicitedNeighborAdvertisement } from '../netlink/frames.ts';
-import { openNamespace } from '../netlink/netns.ts';
 import type { LaterAnnouncement, Log, Parts, Switch, SwitchAddress } from '../parts.ts';
+import { sendAnnouncements } from '../real/announcement.ts';
 import { runDelegate } from '../real/delegate.ts';
 import { sharedKernel } from '../real/kernel.ts';
 import type { Environment } from '../request.ts';
@@ -103,23 +100,12 @@ export class WarmParts {
     return await opening;
   }
 
-  async #announce({ netns, ifname, mac, addresses, count, intervalMs }: LaterAnnouncement): Promise<void> {
+  async #announce(announcement: LaterAnnouncement): Promise<void> {
     try {
-      await realSurroundings.pause(intervalMs);
-      const frames = addresses.map((address) =>
-        parseAddress(address).family === 4
-          ? gratuitousArpFrame(mac, address)
-          : unsolicitedNeighborAdvertisement(mac, address),
-      );
-      const namespace = openNamespace(netns);
-      try {
-        await announce(namespace, ifname, frames, { count, intervalMs });
-      } finally {
-        namespace.close();
-      }
+      await sendAnnouncements(announcement);
     } catch (error) {
       // The pod may be gone by now; its first announcement has gone out.
-      this.#log.info('announcements were cut short', { ifname, reason: String(error) });
+      this.#log.info('announcements were cut short', { ifname: announcement.ifname, reason: String(error) });
     }
   }
 }

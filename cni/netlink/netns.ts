@@ -35,7 +35,7 @@ export class NetworkNamespace {
 }
 
 const openFailure = (path: string, cause: unknown): NamespaceError => {
-  if (hasCode(cause, 'ENOENT'))
+  if (hasCode(cause, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG'))
     return new NamespaceError('missing', path, `network namespace ${path} does not exist`, { cause });
   return new NamespaceError('io', path, `cannot open network namespace ${path}: ${String(cause)}`, { cause });
 };

@@ -35,7 +35,15 @@ const readSubject = async (scope: Scope, binary: string, file: string, netns?: s
   const kind: PluginKind = section.type !== name ? 'ipam' : position > 0 ? 'chained' : 'main';
   const host = netns ?? (await scopedNamespace(scope, 'host')).name;
   const path = `${dirname(resolve(binary))}:${process.env['CNI_PATH'] ?? STOCK_PLUGINS}`;
-  return { binary: resolve(binary), kind, config: { name: 'conformance', ...section }, path, host, env: {} };
+  return {
+    name,
+    binary: resolve(binary),
+    kind,
+    config: { name: 'conformance', ...section },
+    path,
+    host,
+    env: {},
+  };
 };
 
 const subjectsOf = (scope: Scope, args: readonly string[]): Promise<Subject[]> => {
@@ -62,12 +70,12 @@ const main = async (args: readonly string[]): Promise<number> => {
   const totals = { held: 0, failed: 0 };
   try {
     for (const subject of await subjectsOf(scope, args)) {
-      console.log(`\n${basename(subject.binary)} (${subject.kind} plugin)`);
+      console.log(`\n${subject.name} (${subject.kind} plugin)`);
       const outcomes = await runConformance(subject, (outcome) => console.log(report(outcome)));
       const failed = outcomes.filter(({ failure }) => failure !== undefined).length;
       const versions = [...new Set(outcomes.map(({ version }) => version))].join(', ');
       console.log(
-        `${basename(subject.binary)}: ${outcomes.length - failed} of ${outcomes.length} cases hold, versions ${versions}`,
+        `${subject.name}: ${outcomes.length - failed} of ${outcomes.length} cases hold, versions ${versions}`,
       );
       totals.held += outcomes.length - failed;
       totals.failed += failed;

@@ -1,4 +1,5 @@
 /** The plugins that the suite is run against: ours on a simulated node, Debian's in a namespace of their own. */
+import { startAgent } from '../support/agent.ts';
 import { startFabric } from '../support/fabric.ts';
 import { OUR_PLUGINS, STOCK_PLUGINS } from '../support/cni.ts';
 import { scopedNamespace, type Scope } from '../support/netns.ts';
@@ -6,7 +7,7 @@ import { startNode } from '../support/node.ts';
 import { must } from '../support/proc.ts';
 import type { PluginKind, Subject } from './trial.ts';
 
-/** `cellnet` and `cellnet-ipam`, on real etcd and Open vSwitch. */
+/** `cellnet` and `cellnet-ipam` on real etcd and Open vSwitch, each by itself and by the node agent. */
 export const ownSubjects = async (scope: Scope): Promise<Subject[]> => {
   const fabric = scope.use(await startFabric());
   const node = scope.use(await startNode(fabric, 'node-1'));
@@ -14,16 +15,30 @@ export const ownSubjects = async (scope: Scope): Promise<Subject[]> => {
   const { code, stderr } = await fabric.cnictl('range', 'add', ...range);
   if (code !== 0) throw new Error(stderr);
   const { ipam, ...config } = node.networkConfig();
-  const common = { path: `${OUR_PLUGINS}:${STOCK_PLUGINS}`, host: node.ns.name, env: node.env };
-  return [
-    { ...common, binary: `${OUR_PLUGINS}/cellnet`, kind: 'main', config: { ...config, ipam } },
-    {
-      ...common,
-      binary: `${OUR_PLUGINS}/cellnet-ipam`,
-      kind: 'ipam',
-      config: { name: 'cell', type: 'bridge', ipam },
-    },
+  const agent = scope.use(await startAgent(node));
+  const ways = [
+    { by: 'by itself', env: node.env },
+    { by: 'by the agent', env: { ...node.env, ...agent.env } },
   ];
+  return ways.flatMap(({ by, env }): Subject[] => {
+    const common = { path: `${OUR_PLUGINS}:${STOCK_PLUGINS}`, host: node.ns.name, env };
+    return [
+      {
+        ...common,
+        name: `cellnet ${by}`,
+        binary: `${OUR_PLUGINS}/cellnet`,
+        kind: 'main',
+        config: { ...config, ipam },
+      },
+      {
+        ...common,
+        name: `cellnet-ipam ${by}`,
+        binary: `${OUR_PLUGINS}/cellnet-ipam`,
+        kind: 'ipam',
+        config: { name: 'cell', type: 'bridge', ipam },
+      },
+    ];
+  });
 };
 
 /** Reference plugins of containernetworking-plugins as Debian has them. */
@@ -38,6 +53,7 @@ export const referenceSubjects = async (scope: Scope): Promise<Subject[]> => {
     dataDir: await scope.tempDir(),
   };
   const subject = (type: string, kind: PluginKind, config: object): Subject => ({
+    name: type,
     binary: `${STOCK_PLUGINS}/${type}`,
     kind,
     config: { name: 'reference', type, ...config },

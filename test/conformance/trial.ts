@@ -9,6 +9,8 @@ export type PluginKind = 'main' | 'ipam' | 'chained';
 
 /** What is tested: any plugin binary with a configuration of its own. */
 export interface Subject {
+  /** For people. */
+  readonly name: string;
   readonly binary: string;
   readonly kind: PluginKind;
   readonly config: Readonly<Record<string, unknown>>;

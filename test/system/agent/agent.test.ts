@@ -24,6 +24,8 @@ suite('the node agent', () => {
   let cluster: Cluster;
   let node: SimulatedNode;
   let agent: RunningAgent;
+  /** Its folder has the socket that another agent took over. */
+  let killed: RunningAgent | undefined;
   before(async () => {
     cluster = await startCluster(1, BLUE);
     [node] = cluster.nodes as [SimulatedNode];
@@ -31,6 +33,7 @@ suite('the node agent', () => {
   });
   after(async () => {
     await agent.stop();
+    await killed?.stop();
     await cluster.scope.close();
   });
   const call = (verb: 'ADD' | 'DEL' | 'CHECK', pod: Pod, config?: object): Promise<CniOutcome> =>
@@ -194,8 +197,8 @@ suite('the node agent', () => {
     await pod.ns.exec('ping', '-c1', '-W2', '10.20.0.1');
     // No agent is there now: the plugin still works, and one that starts takes over the socket that was left.
     succeeded(await call('CHECK', pod, node.networkConfig({ prevResult: outcome.result })));
-    const { socket } = agent;
-    agent = await startAgent(node, socket);
+    killed = agent;
+    agent = await startAgent(node, killed.socket);
     succeeded(await call('DEL', pod));
     await served(pod, 'DEL');
     await clean();

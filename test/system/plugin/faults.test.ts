@@ -189,6 +189,7 @@ suite('faults', () => {
 
   test('the namespace is missing, no namespace, or the host: code 8', async () => {
     failed(await node.call('ADD', pod, { netns: '/run/netns/none' }), 8, /\/run\/netns\/none/);
+    failed(await node.call('ADD', pod, { netns: '/etc/hostname/x' }), 8, /does not exist/);
     failed(await node.call('ADD', pod, { netns: '/etc/hostname' }), 8, /\/etc\/hostname/);
     failed(await node.call('ADD', pod, { netns: '/proc/self/ns/net' }), 8, /is the host's own namespace/);
     await nothingLeft();
