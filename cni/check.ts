@@ -72,8 +72,10 @@ async function checkHostLink(call: Call, parts: Parts, previous: CniResult): Pro
   const problems = link.up ? [] : [`link ${name}: expected up, found down`];
   if (told?.mac !== undefined && told.mac.toLowerCase() !== link.mac)
     problems.push(`MAC of link ${name}: expected ${told.mac}, found ${link.mac}`);
-  if (told?.mtu !== undefined && told.mtu !== link.mtu)
-    problems.push(`MTU of link ${name}: expected ${told.mtu}, found ${link.mtu}`);
+  // Results before 1.1.0 tell no MTU: then by the record of the ADD. No plugin behind us changes the host's end.
+  const mtu = told?.mtu ?? parts.openState(call.settings.stateDir).readAttachment(call.request)?.mtu;
+  if (mtu !== undefined && mtu !== link.mtu)
+    problems.push(`MTU of link ${name}: expected ${mtu}, found ${link.mtu}`);
   return problems;
 }
 

@@ -26,7 +26,10 @@ export async function makeWire(
     runStep(parts.onStep, 'ADD', name, work);
   await step('record', () => {
     undo.push('record', () => forget(call, parts));
-    parts.openState(call.settings.stateDir).saveAttachment(recordOf(call, parts));
+    parts.openState(call.settings.stateDir).saveAttachment({
+      ...recordOf(call, parts),
+      mtu: plan.veth.mtu,
+    });
   });
   const hostMac = await step('create-link', async () => {
     const make = (): Promise<string> => kernel.createVeth({ ...plan.veth, namespace });

@@ -1,7 +1,7 @@
 import { getSystemErrorMap, getSystemErrorName } from 'node:util';
 
 /**
- * missing: no such path (ENOENT), so the namespace is gone. not-a-namespace: the path leads to something that is
+ * missing: no such path, or one that cannot be (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG), so the namespace is gone. not-a-namespace: the path leads to something that is
  * not a network namespace. io: it could not be looked at, or not entered.
  */
 export type NamespaceErrorCode = 'missing' | 'not-a-namespace' | 'io';

@@ -31,6 +31,8 @@ const attachmentRecord = v.strictObject({
   bridge: text,
   ovsdb: text,
   ovsdbTls: v.optional(ovsdbTlsSchema),
+  /** Of the link, bytes; absent where another main plugin made it. */
+  mtu: v.optional(v.number()),
   /** Milliseconds since 1970. */
   createdAt: v.number(),
 });

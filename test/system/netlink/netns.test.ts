@@ -64,7 +64,7 @@ test('a namespace stays usable while it is open, and is refused once closed', as
   assert.throws(() => inNamespace(namespace, here), { name: 'NamespaceError', code: 'io' });
 });
 
-test('only a path that does not exist is missing', async (t) => {
+test('only a path that leads nowhere is missing', async (t) => {
   const scope = newScope(t);
   const dir = await scope.tempDir();
   const plain = join(dir, 'plain');
@@ -86,7 +86,8 @@ test('only a path that does not exist is missing', async (t) => {
   assert.equal(code(fifo), 'not-a-namespace');
   assert.equal(code(dir), 'not-a-namespace');
   assert.equal(code('/proc/self/ns/mnt'), 'not-a-namespace');
-  assert.equal(code(join(plain, 'below')), 'io');
+  assert.equal(code(join(plain, 'below')), 'missing');
+  assert.equal(code(`${dir}/${'x'.repeat(300)}`), 'missing');
   assert.equal(openFiles(), before, 'a refused file is closed again');
 });
 

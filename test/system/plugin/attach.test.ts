@@ -234,6 +234,17 @@ suite('an attachment', () => {
     }
   });
 
+  test('CHECK sees another MTU of the host’s end also where the result tells none, before 1.1.0', async () => {
+    const config = { cniVersion: '1.0.0' };
+    const pod = await node().addPod('mtu', { config });
+    const link = pod.result.interfaces?.[0]?.name ?? '';
+    const check = { config: node().networkConfig({ ...config, prevResult: pod.result }) };
+    succeeded(await node().call('CHECK', pod, check));
+    await node().ns.exec('ip', 'link', 'set', link, 'mtu', '1400');
+    failed(await node().call('CHECK', pod, check), 105, /MTU of link cell.*: expected 1500, found 1400/);
+    await node().delPod(pod);
+  });
+
   test('a second range is chosen by ipam.ranges', async () => {
     await addRange(
       cluster.fabric,
