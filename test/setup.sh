@@ -30,7 +30,9 @@ podman|/usr/bin/podman|a real container runtime that speaks CNI
 runc|/usr/sbin/runc|what podman and containerd start containers with
 containerd|/usr/bin/containerd|the runtime that most Kubernetes nodes have
 busybox-static|/bin/busybox|the only file of the test container's image
-openssl|/usr/bin/openssl|certificates for etcd over TLS"
+openssl|/usr/bin/openssl|certificates for etcd over TLS
+gcc|/usr/bin/cc|the launcher that hands the plugin's calls to the agent
+libc6-dev|/usr/include/stdio.h|what that launcher is compiled against"
 
 case $purpose in
 demo) packages=$demo_packages ;;
@@ -102,7 +104,9 @@ if ! [[ -e node_modules/.package-lock.json ]] || [[ package-lock.json -nt node_m
 fi
 
 sources=(cni ipam cnictl build.mjs package.json package-lock.json)
-if ! [[ -e dist/package.json ]] || [[ -n $(find "${sources[@]}" -newer dist/package.json -print -quit) ]]; then
+# Built before there was a compiler, dist/ has no launcher.
+launcher_lacks() { [[ ! -e dist/libexec/cellnet ]] && command -v cc >/dev/null; }
+if ! [[ -e dist/package.json ]] || [[ -n $(find "${sources[@]}" -newer dist/package.json -print -quit) ]] || launcher_lacks; then
   say "npm run build: the programs in dist/"
   node build.mjs >&2
 fi
