@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { messageOf } from '../ipam/errors.ts';
 import { formatAddress, parseAddress } from '../ipam/address.ts';
 import type { Call } from './call.ts';
 import { compare } from './differences.ts';
@@ -9,7 +10,7 @@ import type { BridgeInfo, Kernel, Log, Namespace, Parts } from './parts.ts';
 import { finishOwnPending, finishPending } from './pending.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { extendResult, type CniResult, type CniRoute } from './result.ts';
-import { runStep, type StepOf } from './steps.ts';
+import { stepsOf } from './steps.ts';
 import { UndoStack } from './undo.ts';
 import { bridgeMissing, withSwitch } from './wire.ts';
 import { makeWire, type Wired } from './wiring.ts';
@@ -42,7 +43,7 @@ class Undo {
 
   constructor(log: Log) {
     const told = (what: string, error: unknown): void =>
-      log.error('undo failed', { what, reason: error instanceof Error ? error.message : String(error) });
+      log.error('undo failed', { what, reason: messageOf(error) });
     this.wire = new UndoStack(told);
     this.addresses = new UndoStack(told);
   }
@@ -58,7 +59,7 @@ function leaveForLater(call: Call, parts: Parts): void {
     putOff(call, parts, true);
   } catch (error) {
     const { containerId, ifname } = call.request;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     parts.log.error('what could not be undone cannot be put off either', { containerId, ifname, reason });
   }
 }
@@ -81,8 +82,7 @@ async function attach(
   namespace: Namespace,
   undo: Undo,
 ): Promise<CniResult> {
-  const step = <T>(name: StepOf<'ADD'>, work: () => Promise<T> | T): Promise<T> =>
-    runStep(parts.onStep, 'ADD', name, work);
+  const step = stepsOf(parts.onStep, 'ADD');
   const wire = (plan: Plan): Promise<Wired> => makeWire(call, parts, kernel, namespace, plan, undo.wire);
 
   await finishOwnPending(call, parts);

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { messageOf } from '../ipam/errors.ts';
 import { VERSION } from '../ipam/build.ts';
 import { DEFAULT_AGENT, parseSharedConfig } from '../ipam/settings.ts';
 import { Agent } from './agent/agent.ts';
@@ -12,7 +13,7 @@ import { MetricsServer, type MetricsSource } from './agent/metrics-server.ts';
 import { AgentServer } from './agent/server.ts';
 import { WarmParts } from './agent/warm-parts.ts';
 import { Watch } from './agent/watch.ts';
-import { stateDirOf } from './config.ts';
+import { stateDirOf } from './settings.ts';
 import type { Log } from './parts.ts';
 import { openLog } from './real/log.ts';
 import { readShared } from './real/shared-config.ts';
@@ -97,7 +98,7 @@ async function serveMetrics(
   try {
     return address && (await MetricsServer.listen(address, source));
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     log.error('metrics cannot be served', { reason });
     return undefined;
   }
@@ -125,6 +126,6 @@ function socketOf(env: NodeJS.ProcessEnv): string {
 }
 
 void main().catch((error: unknown) => {
-  process.stderr.write(`cellnetd: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`cellnetd: ${messageOf(error)}\n`);
   process.exitCode = 1;
 });

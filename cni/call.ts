@@ -1,4 +1,5 @@
-import type { NetworkConfig, NodeSettings } from './config.ts';
+import type { NetworkConfig } from './config.ts';
+import type { NodeSettings } from './settings.ts';
 import type { Request } from './request.ts';
 
 /** One call of a plugin, checked and resolved: what every verb is a function of. */

@@ -1,25 +1,12 @@
 import * as v from 'valibot';
+import { messageOf } from '../ipam/errors.ts';
 import type { Family } from '../ipam/address.ts';
 import { decodeValue, shorten } from '../ipam/decode.ts';
-import { etcdSettings, type EtcdSettings } from '../ipam/etcd/settings.ts';
-import {
-  agentSchema,
-  checkNodeName,
-  DEFAULT_AGENT,
-  DEFAULT_BRIDGE,
-  DEFAULT_OVSDB,
-  DEFAULT_STATE_DIR,
-  etcdSchema,
-  mergeSettings,
-  ovsdbTlsSchema,
-  settingsFromEnvironment,
-  type OvsdbTls,
-  type PartialSettings,
-} from '../ipam/settings.ts';
+import { agentSchema, etcdSchema, ovsdbTlsSchema, type OvsdbTls } from '../ipam/settings.ts';
 import { CniError } from './errors.ts';
 import { OUR_EXTERNAL_IDS } from './identity.ts';
 import { IF_RESULT, type CniResult } from './result.ts';
-import type { Environment, Verb } from './request.ts';
+import type { Verb } from './request.ts';
 import { checkVersion, type CniVersion } from './version.ts';
 
 /** Type of our IPAM: served in this process where `cellnet` is the main plugin. */
@@ -302,7 +289,7 @@ export function parseObject(stdin: string): Record<string, unknown> {
   try {
     json = JSON.parse(stdin);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new CniError('decode-failure', `the network configuration on stdin is not JSON: ${reason}`, '', {
       cause,
     });
@@ -327,59 +314,6 @@ export function decode<T extends v.GenericSchema>(
   throw new CniError(
     'invalid-config',
     `network configuration: ${message.replace(`'${path}'`, `'${prefix}${path}'`)}`,
-  );
-}
-
-/** Where this node's parts are: the configuration's keys, overridden by the environment, completed by the shared file. */
-export interface NodeSettings {
-  readonly etcd: EtcdSettings;
-  readonly node: string;
-  readonly bridge: string;
-  readonly ovsdb: string;
-  readonly ovsdbTls: OvsdbTls;
-  readonly agent: string | false;
-  /** State that must survive etcd being away. */
-  readonly stateDir: string;
-}
-
-/**
- * @param recorded what an earlier ADD of the attachment used: for a DEL whose configuration is cut down
- * @throws IpamError `invalid`
- */
-export function resolveSettings(
-  config: NetworkConfig,
-  env: Environment,
-  file: PartialSettings,
-  hostname: string,
-  recorded: PartialSettings = {},
-): NodeSettings {
-  const inline: PartialSettings = {
-    etcd: config.ourIpam?.etcd,
-    node: config.ourIpam?.node || undefined,
-    bridge: config.bridge,
-    ovsdb: config.ovsdb,
-    ovsdbTls: config.ovsdbTls,
-    agent: config.agent,
-  };
-  const merged = mergeSettings([settingsFromEnvironment(env), inline, recorded, file]);
-  return {
-    etcd: etcdSettings(merged.etcd),
-    node: checkNodeName(merged.node ?? hostname),
-    bridge: merged.bridge ?? DEFAULT_BRIDGE,
-    ovsdb: merged.ovsdb ?? DEFAULT_OVSDB,
-    ovsdbTls: merged.ovsdbTls ?? {},
-    agent: merged.agent ?? DEFAULT_AGENT,
-    stateDir: stateDirOf(env),
-  };
-}
-
-/** @throws CniError 4 for a relative path: each process would look somewhere else */
-export function stateDirOf(env: Environment): string {
-  const dir = env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR;
-  if (dir.startsWith('/')) return dir;
-  throw new CniError(
-    'invalid-environment',
-    `CELLNET_STATE_DIR is ${shorten(dir)}: expected an absolute path`,
   );
 }
 

@@ -1,9 +1,10 @@
+import { messageOf } from '../ipam/errors.ts';
 import type { Call } from './call.ts';
 import { OUR_IPAM } from './config.ts';
 import { delegate, putOff, releaseOwn } from './ipam.ts';
 import type { Parts } from './parts.ts';
 import { finishPending } from './pending.ts';
-import { runStep, type StepOf } from './steps.ts';
+import { stepsOf } from './steps.ts';
 import { deleteLink, detachPort } from './wire.ts';
 
 /**
@@ -12,8 +13,7 @@ import { deleteLink, detachPort } from './wire.ts';
  * waits for it. Needs no namespace: the host's end takes the pod's with it.
  */
 export async function del(call: Call, parts: Parts): Promise<void> {
-  const step = (name: StepOf<'DEL'>, work: () => unknown): Promise<unknown> =>
-    runStep(parts.onStep, 'DEL', name, work);
+  const step = stepsOf(parts.onStep, 'DEL');
   const { containerId, ifname } = call.request;
 
   const portGone = await step('detach-port', () =>
@@ -27,16 +27,16 @@ export async function del(call: Call, parts: Parts): Promise<void> {
       return portGone;
     }
     // A port that stays would still take the address's packets: then the address rests until it is gone.
-    return portGone === true && (await attempt(call, parts, () => releaseOwn(call, parts)));
+    return portGone && (await attempt(call, parts, () => releaseOwn(call, parts)));
   });
   await step('forget', () => {
     const state = parts.openState(call.settings.stateDir);
-    if (done === true) state.removePending(call.request);
-    else putOff(call, parts, portGone !== true);
+    if (done) state.removePending(call.request);
+    else putOff(call, parts, !portGone);
     state.removeAttachment(call.request);
   });
-  parts.log.info(done === true ? 'detached' : 'detached; the rest is put off', { containerId, ifname });
-  if (done === true) await finishPending(call, parts);
+  parts.log.info(done ? 'detached' : 'detached; the rest is put off', { containerId, ifname });
+  if (done) await finishPending(call, parts);
 }
 
 /** Whether it was done; why not goes to the log, for the rest is done later. */
@@ -45,7 +45,7 @@ async function attempt(call: Call, parts: Parts, work: () => Promise<unknown>): 
     await work();
     return true;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     const { containerId, ifname } = call.request;
     parts.log.warn('cannot be done now: put off', { containerId, ifname, reason });
     return false;

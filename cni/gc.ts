@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { messageOf } from '../ipam/errors.ts';
 import type { Address } from '../ipam/address.ts';
 import { usedSlots, type Attachment } from '../ipam/block.ts';
 import { decodeValue } from '../ipam/decode.ts';
@@ -10,7 +11,7 @@ import { CniError } from './errors.ts';
 import { delegate, delegateDel, withIpam } from './ipam.ts';
 import type { Parts } from './parts.ts';
 import { finishPending } from './pending.ts';
-import { runStep, type StepOf } from './steps.ts';
+import { stepsOf } from './steps.ts';
 import { deleteLink, detachPort, withSwitch } from './wire.ts';
 
 const attachments = v.array(v.looseObject({ containerID: v.string(), ifname: v.string() }));
@@ -30,7 +31,7 @@ class Failures {
     try {
       return await work();
     } catch (error) {
-      this.texts.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+      this.texts.push(`${what}: ${messageOf(error)}`);
       return undefined;
     }
   }
@@ -123,8 +124,7 @@ async function remove(
   plugin: 'cellnet' | 'cellnet-ipam',
   known: Known,
 ): Promise<void> {
-  const step = (name: StepOf<'GC'>, work: () => unknown): Promise<unknown> =>
-    runStep(parts.onStep, 'GC', name, work);
+  const step = stepsOf(parts.onStep, 'GC');
   if (plugin === 'cellnet') {
     await step('detach-port', () => detachPort(parts, call.settings, known));
     await step('delete-link', () => deleteLink(parts, known));

@@ -1,3 +1,4 @@
+import { messageOf } from '../ipam/errors.ts';
 import {
   formatAddress,
   formatCidr,
@@ -50,7 +51,7 @@ export function grantOfDelegate(type: string, stdout: string): Grant {
   try {
     json = JSON.parse(stdout);
   } catch (cause) {
-    throw wrong(cause instanceof Error ? cause.message : String(cause));
+    throw wrong(messageOf(cause));
   }
   const result = decodeValue(IF_RESULT, json);
   if (!result.ok) throw wrong(result.problem.message);

@@ -1,3 +1,4 @@
+import { messageOf } from '../ipam/errors.ts';
 import type { Call } from './call.ts';
 import { OUR_IPAM } from './config.ts';
 import { allocationDifferences, prevResultOf, throwProblems } from './check.ts';
@@ -14,7 +15,7 @@ import { UndoStack } from './undo.ts';
 export async function ipamAdd(call: Call, parts: Parts): Promise<CniResult> {
   checkType(call);
   const undo = new UndoStack((what, error) => {
-    parts.log.error('undo failed', { what, reason: error instanceof Error ? error.message : String(error) });
+    parts.log.error('undo failed', { what, reason: messageOf(error) });
   });
   try {
     await finishOwnPending(call, parts);
@@ -36,7 +37,7 @@ export async function ipamDel(call: Call, parts: Parts): Promise<void> {
     await releaseOwn(call, parts);
   } catch (error) {
     const { containerId, ifname } = call.request;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     parts.log.warn('cannot be released now: put off', { containerId, ifname, reason });
     putOff(call, parts, false);
     state.removeAttachment(call.request);

@@ -1,7 +1,8 @@
 import type { Ipam } from '../ipam/allocator.ts';
 import type { Attachment } from '../ipam/block.ts';
 import type { EtcdSettings } from '../ipam/etcd/settings.ts';
-import type { AddressProbe, Announcement, NodeSettings } from './config.ts';
+import type { AddressProbe, Announcement } from './config.ts';
+import type { NodeSettings } from './settings.ts';
 import type { NodeState } from './state/node-state.ts';
 import type { CniRoute } from './result.ts';
 import type { StepHook } from './steps.ts';
@@ -155,7 +156,7 @@ export interface Switch {
 export interface BridgeInfo {
   /** The userspace datapath. */
   readonly userspace: boolean;
-  /** Smallest MTU of its uplinks, if it has any. */
+  /** Smallest MTU of its uplinks, bytes; undefined where it has none. */
   readonly uplinkMtu: number | undefined;
 }
 

@@ -1,9 +1,11 @@
+import { messageOf } from '../ipam/errors.ts';
 import { release } from '../ipam/allocator.ts';
 import type { Call } from './call.ts';
 import { OUR_IPAM } from './config.ts';
 import { CniError } from './errors.ts';
-import type { Parts, SwitchAddress } from './parts.ts';
+import type { Parts, SwitchAddress, Unlock } from './parts.ts';
 import type { NodeState, PendingTeardown } from './state/node-state.ts';
+import { ETCD_DEADLINE_MS } from './ipam.ts';
 import { etcdSettings } from '../ipam/etcd/settings.ts';
 import { deleteLink, detachPort } from './wire.ts';
 
@@ -57,19 +59,20 @@ export async function finishPending(call: Call, parts: Parts): Promise<void> {
   for (const listed of state.listPending()) {
     if (parts.now() >= expiresAt) return;
     if (failed.has(serversOf(listed))) continue;
-    const unlock = parts.tryLock(stateDir, listed);
-    if (!unlock) continue;
+    let unlock: Unlock | undefined;
     try {
+      unlock = parts.tryLock(stateDir, listed);
+      if (!unlock) continue;
       // As it is now: since the list was read another call may have finished it, and the attachment be alive again.
       const entry = state.readPending(listed);
       if (entry) await finish(entry, parts, state, expiresAt);
     } catch (error) {
       failed.add(serversOf(listed));
       const { containerId, ifname } = listed;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       parts.log.warn('a teardown stays put off', { containerId, ifname, reason });
     } finally {
-      unlock();
+      unlock?.();
     }
   }
 }
@@ -84,9 +87,9 @@ export async function finishOwnPending(call: Call, parts: Parts): Promise<void> 
   const entry = state.readPending(call.request);
   if (!entry) return;
   try {
-    await finish(entry, parts, state, parts.now() + BUDGET_MS);
+    await finish(entry, parts, state, parts.now() + ETCD_DEADLINE_MS);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new CniError(
       'try-again-later',
       `an earlier DEL of ${entry.containerId}/${entry.ifname} is still to be finished: ${reason}`,

@@ -12,15 +12,18 @@ export type StepOf<V extends SteppedVerb> = (typeof STEPS)[V][number];
 /** Throwing makes the step fail: `before` leaves it undone, `after` done. */
 export type StepHook = (verb: SteppedVerb, step: string, when: 'before' | 'after') => void;
 
-/** Runs one step of a verb between its hooks. The step's own work registers its undo, before `after` is told. */
-export async function runStep<V extends SteppedVerb, T>(
-  hook: StepHook,
-  verb: V,
+/** Runs one step of the verb between its hooks. */
+export type StepRunner<V extends SteppedVerb> = <T>(
   step: StepOf<V>,
   work: () => Promise<T> | T,
-): Promise<T> {
-  hook(verb, step, 'before');
-  const result = await work();
-  hook(verb, step, 'after');
-  return result;
+) => Promise<T>;
+
+/** A step's own work registers its undo, before `after` is told. */
+export function stepsOf<V extends SteppedVerb>(hook: StepHook, verb: V): StepRunner<V> {
+  return async (step, work) => {
+    hook(verb, step, 'before');
+    const result = await work();
+    hook(verb, step, 'after');
+    return result;
+  };
 }

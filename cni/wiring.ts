@@ -3,7 +3,7 @@ import { CniError } from './errors.ts';
 import type { Kernel, Namespace, Parts } from './parts.ts';
 import type { Plan } from './plan.ts';
 import { recordOf } from './record.ts';
-import { runStep, type StepOf } from './steps.ts';
+import { stepsOf } from './steps.ts';
 import type { UndoStack } from './undo.ts';
 import { deleteLink, detachPort, withSwitch } from './wire.ts';
 
@@ -22,8 +22,7 @@ export async function makeWire(
   plan: Plan,
   undo: UndoStack,
 ): Promise<Wired> {
-  const step = <T>(name: StepOf<'ADD'>, work: () => Promise<T> | T): Promise<T> =>
-    runStep(parts.onStep, 'ADD', name, work);
+  const step = stepsOf(parts.onStep, 'ADD');
   await step('record', () => {
     undo.push('record', () => forget(call, parts));
     parts.openState(call.settings.stateDir).saveAttachment({

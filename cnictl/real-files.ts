@@ -20,6 +20,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { messageOf } from '../ipam/errors.ts';
 import { CommandError } from './errors.ts';
 import type { Files, Kind } from './install/file-access.ts';
 
@@ -33,7 +34,7 @@ function attempt<T>(what: string, path: string, work: () => T, otherwise?: [code
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     if (otherwise?.[0].includes(code)) return otherwise[1];
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new CommandError(`'${path}' cannot be ${what}: ${reason}`, '', { cause: error });
   }
 }

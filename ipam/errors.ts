@@ -72,3 +72,8 @@ export const IPAM_ERROR_CODES = Object.keys(REMEDIES) as readonly IpamErrorCode[
 export function invalid(message: string): IpamError {
   return new IpamError('invalid', message);
 }
+
+/** What went wrong, in words; for whatever may be thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

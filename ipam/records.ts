@@ -10,7 +10,7 @@ import {
 } from './address.ts';
 import type { Block, Owner, Slot } from './block.ts';
 import { decodeValue } from './decode.ts';
-import { IpamError } from './errors.ts';
+import { IpamError, messageOf } from './errors.ts';
 import { validateBlock } from './block.ts';
 import { checkRange } from './new-range.ts';
 import type { Range, Route } from './range.ts';
@@ -259,7 +259,7 @@ function guarded<T>(key: string, read: () => T): T {
   try {
     return read();
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new IpamError('corrupt-record', `etcd key '${key}': ${reason}`, { cause });
   }
 }

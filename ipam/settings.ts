@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { decodeValue } from './decode.ts';
-import { invalid } from './errors.ts';
+import { invalid, messageOf } from './errors.ts';
 
 /**
  * Where cellnet finds etcd and the node's parts: the same keys in `/etc/cellnet/config.json`, inline in the network
@@ -62,7 +62,7 @@ export function parseSharedConfig(content: string, file: string): PartialSetting
   try {
     json = JSON.parse(content);
   } catch (cause) {
-    throw invalid(`${file} is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`);
+    throw invalid(`${file} is not JSON: ${messageOf(cause)}`);
   }
   const result = decodeValue(sharedSchema, json);
   if (!result.ok) throw invalid(`${file}: ${result.problem.message}`);

@@ -8,10 +8,11 @@
  * Exit status 0 only when something ran and nothing failed. With CI=true a skipped test is a failure: a machine that
  * lacks a part must not look like one that passed.
  */
-import { readdirSync } from 'node:fs';
+import { readdirSync, statfsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { run as runTests } from 'node:test';
 import { spec } from 'node:test/reporters';
+import { ETCD_FOLDER } from './support/etcd.ts';
 import { inventory, RUN_MARK } from './support/leftovers.ts';
 import { sweepStaleNamespaces } from './support/netns.ts';
 import { sleep } from './support/proc.ts';
@@ -19,6 +20,19 @@ import { sleep } from './support/proc.ts';
 const FILE_TIMEOUT_MS = 10 * 60_000;
 /** How long what is ending may take to be gone. */
 const SETTLE_MS = 3_000;
+
+/** A folder in memory, and what it must have free for the databases of a file's tests. */
+const MEMORY = '/dev/shm';
+const ROOM_BYTES = 2 * 2 ** 30;
+
+const roomy = (folder: string): boolean => {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize >= ROOM_BYTES;
+  } catch {
+    return false;
+  }
+};
 
 interface Tally {
   passed: number;
@@ -76,6 +90,7 @@ const newSince = async (before: ReadonlySet<string>, mark: string): Promise<stri
 const main = async (filters: readonly string[]): Promise<number> => {
   const mark = `${process.pid}-${Date.now()}`;
   process.env[RUN_MARK] = mark;
+  if (roomy(MEMORY)) process.env[ETCD_FOLDER] = MEMORY;
   const swept = await sweepStaleNamespaces();
   if (swept.length > 0) console.log(`removed namespaces of a test run that was killed: ${swept.join(', ')}`);
   const before = inventory(mark);

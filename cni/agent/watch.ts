@@ -1,5 +1,5 @@
 import { formatCidr } from '../../ipam/address.ts';
-import { IpamError } from '../../ipam/errors.ts';
+import { IpamError, messageOf } from '../../ipam/errors.ts';
 import type { HeldBlock } from '../../ipam/holdings.ts';
 import type { Witness } from '../../ipam/witness.ts';
 import { OvsdbError } from '../ovsdb/errors.ts';
@@ -82,8 +82,4 @@ export class Watch {
     const key = `${server} ${at}`;
     this.#uses.set(key, nextUse(this.#uses.get(key), { server, at }, this.#now(), reason));
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

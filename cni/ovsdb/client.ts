@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { messageOf } from '../../ipam/errors.ts';
 import { OvsdbError } from './errors.ts';
 import { JsonFraming } from './framing.ts';
 import type { Condition, Operation, OperationResult, RawRow } from './protocol.ts';
@@ -129,7 +130,7 @@ export class OvsdbClient {
     try {
       for (const text of this.#framing.push(chunk)) this.#handle(JSON.parse(text) as RpcMessage);
     } catch (error) {
-      this.#lose(error instanceof Error ? error.message : String(error), error);
+      this.#lose(messageOf(error), error);
       this.#socket.destroy();
     }
   }

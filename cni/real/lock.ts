@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
+import { messageOf } from '../../ipam/errors.ts';
 import type { Attachment } from '../../ipam/block.ts';
 import { CniError } from '../errors.ts';
 import { tryLockFile } from '../netlink/libc.ts';
@@ -27,7 +28,7 @@ export function tryLock(dir: string, attachment: Attachment): Unlock | undefined
   try {
     fd = openSync(fileOf(dir, attachment), 'a', 0o600);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new CniError(
       'io-failure',
       `cannot lock the attachment in ${dir}: ${reason}`,

@@ -1,5 +1,6 @@
 import { openSync } from 'node:fs';
 import type { DestinationStream, Logger } from 'pino';
+import { messageOf } from '../../ipam/errors.ts';
 import type { Log, LogFields } from '../parts.ts';
 import type { Environment } from '../request.ts';
 
@@ -50,10 +51,7 @@ async function makeLogger(file: string | undefined, plugin: string): Promise<Log
     return pino(options, open(openSync(file, 'a', 0o640)));
   } catch (error) {
     const logger = pino(options, open(2));
-    logger.warn(
-      { file, reason: error instanceof Error ? error.message : String(error) },
-      'the log file cannot be opened',
-    );
+    logger.warn({ file, reason: messageOf(error) }, 'the log file cannot be opened');
     return logger;
   }
 }

@@ -11,6 +11,7 @@ import {
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { messageOf } from '../../ipam/errors.ts';
 import type { Attachment } from '../../ipam/block.ts';
 import { decodeValue } from '../../ipam/decode.ts';
 import { etcdSchema, ovsdbTlsSchema } from '../../ipam/settings.ts';
@@ -89,7 +90,7 @@ export class NodeState {
     try {
       rmSync(path, { force: true });
     } catch (error) {
-      this.#complain(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+      this.#complain(`${path}: ${messageOf(error)}`);
     }
   }
 
@@ -120,8 +121,7 @@ export class NodeState {
       if (result.ok) return result.value;
       this.#complain(`${path}: ${result.problem.message}`);
     } catch (error) {
-      if (!isAbsent(error))
-        this.#complain(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+      if (!isAbsent(error)) this.#complain(`${path}: ${messageOf(error)}`);
     }
     return undefined;
   }
@@ -180,7 +180,7 @@ const isAbsent = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'ENOENT';
 
 function ioFailure(what: string, cause: unknown): CniError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = messageOf(cause);
   return new CniError(
     'io-failure',
     `${what}: ${reason}`,

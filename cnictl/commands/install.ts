@@ -1,5 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import { stateDirOf } from '../../cni/config.ts';
+import { stateDirOf } from '../../cni/settings.ts';
 import { DEFAULT_CONFIG_FILE, DEFAULT_ENDPOINTS } from '../../ipam/settings.ts';
 import type { Context } from '../context.ts';
 import { CommandError } from '../errors.ts';

@@ -1,3 +1,4 @@
+import { messageOf } from '../../ipam/errors.ts';
 /**
  * Everything that asking the Kubernetes API server can fail at. There is no partial answer: whoever gets a list
  * got all of it, as it was at one moment, and whoever gets one of these got nothing.
@@ -79,5 +80,5 @@ export const KUBE_ERROR_CODES = Object.keys(REMEDIES) as readonly KubeErrorCode[
 
 /** What a caught value says, for the end of a message. */
 export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return messageOf(error);
 }

@@ -7,7 +7,7 @@ import {
   GRPCUnauthenticatedError,
   GRPCUnavailableError,
 } from 'etcd3';
-import { IpamError } from '../errors.ts';
+import { IpamError, messageOf } from '../errors.ts';
 
 const UNREACHABLE = [GRPCUnavailableError, GRPCDeadlineExceededError, GRPCCancelledError];
 const DENIED = [
@@ -27,7 +27,7 @@ export function isWorthAnotherEndpoint(error: unknown): boolean {
 
 /** The cause alone, out of gRPC's account of how it was found: `connect ECONNREFUSED 127.0.0.1:2379`. */
 function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   const [, cause] = /Last error: (?:Error: )?(.+?)\.? *(?:Resolution note:.*)?$/s.exec(text) ?? [];
   return cause ?? text.replace(/^\d+ [A-Z_]+: /, '');
 }

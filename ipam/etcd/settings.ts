@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { invalid, IpamError } from '../errors.ts';
+import { invalid, IpamError, messageOf } from '../errors.ts';
 import { DEFAULT_ENDPOINTS, DEFAULT_PREFIX, type PartialEtcd } from '../settings.ts';
 
 /** How to reach etcd: `ipam.etcd` of the network configuration, `etcd` of the shared file. */
@@ -77,7 +77,7 @@ export function readEtcdCredentials(settings: EtcdSettings): EtcdCredentials {
     try {
       return readFileSync(path);
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = messageOf(cause);
       throw new IpamError('invalid', `etcd.${key} '${path}' cannot be read: ${reason}`, { cause });
     }
   };

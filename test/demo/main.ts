@@ -109,9 +109,11 @@ async function talk(world: World, pods: readonly AddedPod[]): Promise<void> {
   const [web, , db] = pods;
   expect(web !== undefined && db !== undefined, 'pods are missing');
   await step(`web-1 on node-a pings db-1 on node-b (${db.ip})`, () =>
-    web.ns.exec('ping', '-c2', '-i0.2', '-W2', db.ip),
+    web.ns.exec('ping', '-c2', '-i0.2', '-w10', db.ip),
   );
-  await step(`web-1 pings the gateway ${GATEWAY}`, () => web.ns.exec('ping', '-c2', '-i0.2', '-W2', GATEWAY));
+  await step(`web-1 pings the gateway ${GATEWAY}`, () =>
+    web.ns.exec('ping', '-c2', '-i0.2', '-w10', GATEWAY),
+  );
   for (const [from, to, what] of [
     [web, db, 'web-1 → db-1'],
     [db, web, 'db-1 → web-1'],
@@ -193,7 +195,7 @@ async function reuse(
     }
   });
   await step('web-1 reaches it at the new place', () =>
-    web.ns.exec('ping', '-c2', '-i0.2', '-W2', freed[0] ?? ''),
+    web.ns.exec('ping', '-c2', '-i0.2', '-w10', freed[0] ?? ''),
   );
 }
 

@@ -108,11 +108,17 @@ const makeCertificates = async (dir: string, ip: string): Promise<Certificates> 
   };
 };
 
+/**
+ * Environment variable: the folder for etcd's data. The test runner sets one in memory, so that a machine whose disk
+ * is slow to sync fails no test; benchmarks write to the disk.
+ */
+export const ETCD_FOLDER = 'CELLNET_TEST_ETCD_FOLDER';
+
 /** Starts etcd and returns when it answers. Rejects with ProcError (its log in the message) when it does not in 15 s. */
 export const startEtcd = async (options: EtcdOptions = {}): Promise<Etcd> => {
   const { netns, ip = '127.0.0.1', auth } = options;
   const scope = newScope();
-  const dir = options.dir ?? (await scope.tempDir());
+  const dir = options.dir ?? (await scope.tempDir(process.env[ETCD_FOLDER]));
   await mkdir(dir, { recursive: true });
   const certificates = options.tls === true ? await makeCertificates(dir, ip) : undefined;
   const [port, peerPort] = netns === undefined ? [await freePort(ip), await freePort(ip)] : [2379, 2380];

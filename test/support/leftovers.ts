@@ -4,6 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { ETCD_FOLDER } from './etcd.ts';
 import { join } from 'node:path';
 
 /** Set in the environment of a run; its children inherit it, and so can be told from other people's processes. */
@@ -57,9 +58,11 @@ const mounts = (): string[] =>
     .map((target) => `mount ${target}`);
 
 const directories = (): string[] =>
-  list(tmpdir())
-    .filter((name) => name.startsWith('cellnet-'))
-    .map((name) => `directory ${join(tmpdir(), name)}`);
+  [tmpdir(), process.env[ETCD_FOLDER] ?? ''].flatMap((folder) =>
+    list(folder)
+      .filter((name) => name.startsWith('cellnet-'))
+      .map((name) => `directory ${join(folder, name)}`),
+  );
 
 /** Marked by this run, or a server's without the mark of another run. Zombies have no environment, and do not count. */
 const processes = (mark: string): string[] =>

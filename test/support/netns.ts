@@ -19,7 +19,7 @@ export interface Scope {
   /** Registers the tear-down of what set-up made, and returns it. */
   use<Thing extends { stop(): Promise<unknown> }>(thing: Thing): Thing;
   /** A directory of its own, removed at the end. */
-  tempDir(): Promise<string>;
+  tempDir(below?: string): Promise<string>;
   /** Undoes everything, last first, and goes on past errors; throws the errors at the end. Again: does nothing. */
   close(): Promise<void>;
 }
@@ -39,8 +39,8 @@ export const newScope = (t?: HasAfter): Scope => {
       });
       return thing;
     },
-    tempDir: async () => {
-      const dir = await mkdtemp(join(tmpdir(), 'cellnet-'));
+    tempDir: async (below = tmpdir()) => {
+      const dir = await mkdtemp(join(below, 'cellnet-'));
       undos.push(() => rm(dir, { recursive: true, force: true }));
       return dir;
     },

@@ -196,7 +196,7 @@ export const sleep = (ms: number): Promise<void> => new Promise((resolve) => set
 export const until = async <Value>(
   what: string,
   probe: () => Value | undefined | false | Promise<Value | undefined | false>,
-  timeoutMs = 5_000,
+  timeoutMs = 15_000,
   everyMs = 20,
 ): Promise<Value> => {
   const deadline = Date.now() + timeoutMs;

@@ -22,6 +22,7 @@ import { newScope, scopedNamespace, type Scope } from '../../support/netns.ts';
 import { startOvs } from '../../support/ovs.ts';
 import { must, run, type RunResult } from '../../support/proc.ts';
 import { owner } from '../../unit/ipam/world.ts';
+import { BLUE } from '../plugin/world.ts';
 
 const uid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 
@@ -45,24 +46,7 @@ suite('cnictl on real etcd', () => {
     const store = openEtcdStore({ endpoints: etcd.endpoints, prefix: '/cellnet' });
     scope.defer(() => store.close());
     ipam = { store, around: realSurroundings };
-    assert.equal(
-      (
-        await cnictl(
-          'range',
-          'add',
-          '10.20.0.0/22',
-          '--gateway',
-          '10.20.0.1',
-          '--vlan',
-          '120',
-          '--name',
-          'blue',
-          '--cooldown',
-          '0',
-        )
-      ).code,
-      0,
-    );
+    assert.equal((await cnictl('range', 'add', ...BLUE)).code, 0);
 
     await give('web-1', 1);
     await give('gone', 2);

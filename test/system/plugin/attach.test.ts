@@ -7,6 +7,7 @@ import {
   BLUE,
   failed,
   given,
+  GREEN,
   podLinks,
   remains,
   startCluster,
@@ -83,7 +84,7 @@ suite('an attachment', () => {
     }
     assert.equal((await node().ovs.vsctl('get', 'port', host?.name ?? '', 'tag')).trim(), '120');
     assert.equal((await given(cluster.fabric)).get(pod.ip), pod.containerId);
-    await pod.ns.exec('ping', '-c1', '-W2', '10.20.0.1');
+    await pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
 
     succeeded(await node().call('DEL', pod));
     assert.deepEqual(await remains(node()), []);
@@ -246,16 +247,7 @@ suite('an attachment', () => {
   });
 
   test('a second range is chosen by ipam.ranges', async () => {
-    await addRange(
-      cluster.fabric,
-      '10.30.0.0/24',
-      '--gateway',
-      '10.30.0.1',
-      '--vlan',
-      '130',
-      '--name',
-      'green',
-    );
+    await addRange(cluster.fabric, ...GREEN);
     const { ipam } = node().networkConfig() as { ipam: object };
     const pod = await node().addPod('green', { config: { ipam: { ...ipam, ranges: ['green'] } } });
     assert.match(pod.ip, /^10\.30\.0\./);

@@ -7,6 +7,7 @@ import {
   BLUE,
   failed,
   given,
+  GREEN,
   podLinks,
   readBlocks,
   remains,
@@ -52,8 +53,8 @@ suite('many at once', () => {
     const blocks = await readBlocks(cluster.fabric);
     assert.equal(blocks.length, 2);
     assert.equal((await given(cluster.fabric)).size, 20);
-    await pods[0]?.pod.ns.exec('ping', '-c1', '-W2', '10.20.0.1');
-    await pods[19]?.pod.ns.exec('ping', '-c1', '-W2', '10.20.0.1');
+    await pods[0]?.pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+    await pods[19]?.pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
     await deleteAll(pods);
     assert.deepEqual(await remains(node), []);
     assert.equal((await given(cluster.fabric)).size, 0);
@@ -114,16 +115,7 @@ suite('a full range', () => {
     succeeded(rested);
     assert.equal(rested.result?.ips?.[0]?.address, `${first.ip}/28`);
 
-    await addRange(
-      cluster.fabric,
-      '10.30.0.0/24',
-      '--gateway',
-      '10.30.0.1',
-      '--vlan',
-      '130',
-      '--name',
-      'green',
-    );
+    await addRange(cluster.fabric, ...GREEN);
     const next = await node.addPod('next');
     assert.match(next.ip, /^10\.30\.0\./);
     succeeded(await node.call('STATUS', late));

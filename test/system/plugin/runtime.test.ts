@@ -171,8 +171,8 @@ suite('real container runtimes', () => {
     );
     assert.match(found, /pod-name=web-1/);
     assert.match(found, /pod-namespace=shop/);
-    assert.equal((await web.exec('ping', '-c', '1', '-W', '2', db.ips[0] ?? '')).code, 0);
-    assert.equal((await web.exec('ping', '-c', '1', '-W', '2', '10.20.0.1')).code, 0);
+    assert.equal((await web.exec('ping', '-c', '1', '-w', '10', db.ips[0] ?? '')).code, 0);
+    assert.equal((await web.exec('ping', '-c', '1', '-w', '10', '10.20.0.1')).code, 0);
     await containerd.removeSandbox(web.id);
     await containerd.removeSandbox(db.id);
     assert.equal((await given(cluster.fabric)).size, 0);

@@ -23,6 +23,9 @@ export const BLUE = [
   '0',
 ];
 
+/** Another range, on a VLAN of its own. */
+export const GREEN = ['10.30.0.0/24', '--gateway', '10.30.0.1', '--vlan', '130', '--name', 'green'];
+
 export interface Cluster {
   readonly scope: Scope;
   readonly fabric: Fabric;

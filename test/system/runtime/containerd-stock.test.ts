@@ -23,7 +23,7 @@ test('two sandboxes on bridge and host-local reach each other, and removing one 
   const a = await containerd.runSandbox('a');
   const b = await containerd.runSandbox('b');
   assert.deepEqual([a.ips, b.ips], [['10.88.8.2'], ['10.88.8.3']]);
-  assert.equal((await a.exec('ping', '-c', '1', '-W', '2', '10.88.8.3')).code, 0);
+  assert.equal((await a.exec('ping', '-c', '1', '-w', '10', '10.88.8.3')).code, 0);
   await containerd.removeSandbox(b.id);
   assert.notEqual(
     (await a.exec('ping', '-c', '1', '-W', '1', '10.88.8.3')).code,
