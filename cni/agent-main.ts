@@ -34,7 +34,14 @@ SIGHUP: connections are opened anew, by the files as they are then. SIGTERM: wha
 /** Longest wait for calls that are under way, once it is told to end, in milliseconds. */
 const DRAIN_MS = 30_000;
 
+/**
+ * A link that goes keeps a thread of libuv's for 10–20 ms, with nothing to do: four of them would be the limit of a burst.
+ * Read when the first thread is needed.
+ */
+const THREADS = '16';
+
 async function main(): Promise<void> {
+  process.env['UV_THREADPOOL_SIZE'] ??= THREADS;
   const { values } = parseArgs({
     options: {
       socket: { type: 'string' },

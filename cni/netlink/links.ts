@@ -1,4 +1,5 @@
 /** Links in the host's namespace: the node's ends of the pods' veths. */
+import type { Departures } from './departures.ts';
 import { hasCode, NetlinkError, NotOurLinkError, unlessGone } from './errors.ts';
 import { Exchange } from './exchange.ts';
 import { AF_NETLINK, NETLINK_ROUTE, SOCK_NONBLOCK, SOCK_RAW } from './kernel.ts';
@@ -103,10 +104,25 @@ export const deleteLink = async (socket: Rtnetlink, link: LinkReference): Promis
 
 /**
  * As deleteLink, while this thread goes on: the kernel works on another one. For a process that serves several callers.
- * In the namespace of this thread.
+ * In the namespace of this thread. Resolves when the link is gone, and does not wait for its memory.
  * @throws NetlinkError
  */
-export const deleteLinkAside = async (link: LinkReference): Promise<Deletion> => {
+export const deleteLinkAside = async (
+  departures: Departures,
+  link: { readonly index: number },
+): Promise<Deletion> => {
+  const { gone, cancel } = departures.of(link.index);
+  try {
+    const acknowledged = deleteOnAnotherThread(link);
+    // Once the link is gone the kernel has nothing more to say of it.
+    acknowledged.catch(() => undefined);
+    return await Promise.race([acknowledged, gone.then(() => 'deleted' as const)]);
+  } finally {
+    cancel();
+  }
+};
+
+const deleteOnAnotherThread = async (link: LinkReference): Promise<Deletion> => {
   const request = removeLink(link);
   const { operation } = request;
   const fd = openSocket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE, operation);
@@ -137,7 +153,7 @@ export const deleteOwnedLink = async (
   socket: Rtnetlink,
   name: string,
   alias: string,
-  remove: (link: LinkReference) => Promise<Deletion> = (link) => deleteLink(socket, link),
+  remove: (link: { readonly index: number }) => Promise<Deletion> = (link) => deleteLink(socket, link),
 ): Promise<Deletion> => {
   const link = await getLink(socket, name);
   if (link === undefined) return 'absent';

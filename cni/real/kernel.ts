@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { formatAddress, parseAddressInSubnet } from '../../ipam/address.ts';
+import { Departures } from '../netlink/departures.ts';
 import {
   createVeth,
   deleteLink,
@@ -10,7 +11,7 @@ import {
   type Deletion,
 } from '../netlink/links.ts';
 import { NotOurLinkError } from '../netlink/errors.ts';
-import type { Link, LinkReference } from '../netlink/link-messages.ts';
+import type { Link } from '../netlink/link-messages.ts';
 import { hostNamespace, openNamespace, sameNamespace, NetworkNamespace } from '../netlink/netns.ts';
 import { configurePodInterface, readPodInterface } from '../netlink/pod.ts';
 import { probeAddresses } from '../netlink/probe.ts';
@@ -27,6 +28,7 @@ export const realKernel: Kernel = makeKernel(
 );
 
 let shared: Rtnetlink | undefined;
+let departures: Departures | undefined;
 
 /**
  * As realKernel, for a process that serves several callers: its socket to the host's links stays open, and what takes the
@@ -37,12 +39,16 @@ export const sharedKernel: Kernel = makeKernel(
     if (!shared || shared.closed) shared = Rtnetlink.open(hostNamespace());
     return use(shared);
   },
-  (_, link) => deleteLinkAside(link),
+  (_, link) => {
+    if (departures?.failed) departures.close();
+    if (!departures || departures.failed) departures = new Departures();
+    return deleteLinkAside(departures, link);
+  },
 );
 
 function makeKernel(
   onHost: <T>(use: (socket: Rtnetlink) => Promise<T>) => Promise<T>,
-  remove: (socket: Rtnetlink, link: LinkReference) => Promise<Deletion>,
+  remove: (socket: Rtnetlink, link: { readonly index: number }) => Promise<Deletion>,
 ): Kernel {
   return {
     openNamespace,
