@@ -13,7 +13,7 @@ import { extendResult, type CniResult, type CniRoute } from './result.ts';
 import { stepsOf } from './steps.ts';
 import { UndoStack } from './undo.ts';
 import { bridgeMissing, withSwitch } from './wire.ts';
-import { makeWire, type Wired } from './wiring.ts';
+import { makeWire, settle, type Wired } from './wiring.ts';
 import { refuseBandwidth, wishedMac } from './wishes.ts';
 
 /**
@@ -106,7 +106,7 @@ async function attach(
     ),
   );
   const plan = makePlan(call, grant, info);
-  const wired = made && (await keepOrUndo(made, plan, undo.wire));
+  const wired = made && (await keepOrUndo(call, parts, made, plan, undo.wire));
   const standing = wired ? undefined : await findStanding(call, parts, kernel, namespace, plan);
   if (standing) return resultOf(call, plan, standing.hostMac, standing.routes);
   const { hostMac } = wired ?? (await wire(plan));
@@ -118,10 +118,18 @@ async function attach(
 }
 
 /** A wire that was made for another address than the one that was given in the end is taken down again. */
-async function keepOrUndo(made: Wired, plan: Plan, undo: UndoStack): Promise<Wired | undefined> {
+async function keepOrUndo(
+  call: Call,
+  parts: Parts,
+  made: Wired,
+  plan: Plan,
+  undo: UndoStack,
+): Promise<Wired | undefined> {
   if (isDeepStrictEqual(made.plan, plan)) return made;
-  if (await undo.revert()) return undefined;
-  throw new CniError('io-failure', `the link and port of an address that was not given cannot be removed`);
+  if (!(await undo.revert()))
+    throw new CniError('io-failure', `the link and port of an address that was not given cannot be removed`);
+  await settle(call, parts);
+  return undefined;
 }
 
 /** All at once; when one fails the others are awaited all the same, so that their undo is registered. The first's error wins. */

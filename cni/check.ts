@@ -70,6 +70,8 @@ async function checkHostLink(call: Call, parts: Parts, previous: CniResult): Pro
   if (link.alias !== alias) return [`alias of link ${name}: expected '${alias}', found '${link.alias}'`];
   const told = previous.interfaces?.find((each) => each.name === name && !each.sandbox);
   const problems = link.up ? [] : [`link ${name}: expected up, found down`];
+  if (!link.taken)
+    problems.push(`link ${name}: expected in Open vSwitch's datapath, found that nobody has taken it`);
   if (told?.mac !== undefined && told.mac.toLowerCase() !== link.mac)
     problems.push(`MAC of link ${name}: expected ${told.mac}, found ${link.mac}`);
   // Results before 1.1.0 tell no MTU: then by the record of the ADD. No plugin behind us changes the host's end.

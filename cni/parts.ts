@@ -101,6 +101,8 @@ export interface HostLink {
   readonly mac: string;
   readonly mtu: number;
   readonly up: boolean;
+  /** Whether a datapath has taken this very link: it asks for every frame then (IFLA_PROMISCUITY). */
+  readonly taken: boolean;
 }
 
 export interface VethSpec {

@@ -23,6 +23,9 @@ export async function makeWire(
   undo: UndoStack,
 ): Promise<Wired> {
   const step = stepsOf(parts.onStep, 'ADD');
+  const createLink = (): Promise<string> => kernel.createVeth({ ...plan.veth, namespace });
+  const attachPort = (): Promise<void> => withSwitch(parts, call.settings, (ovs) => ovs.addPort(plan.port));
+
   await step('record', () => {
     undo.push('record', () => forget(call, parts));
     parts.openState(call.settings.stateDir).saveAttachment({
@@ -31,21 +34,51 @@ export async function makeWire(
     });
   });
   const hostMac = await step('create-link', async () => {
-    const make = (): Promise<string> => kernel.createVeth({ ...plan.veth, namespace });
-    const mac = await make().catch(async (error: unknown) => {
+    const mac = await createLink().catch(async (error: unknown) => {
       // Something is in the way: hardly ever, so nobody looks for it beforehand.
       if (!(await clearRemains(call, parts, kernel, plan))) throw error;
-      return await make();
+      return await createLink();
     });
     undo.push('link', () => deleteLink(parts, call.request));
     return mac;
   });
-  await step('attach-port', async () => {
+  return await step('attach-port', async () => {
     // Registered first: a port that never came up is in the database all the same.
     undo.push('port', () => detachPort(parts, call.settings, call.request));
-    await withSwitch(parts, call.settings, (ovs) => ovs.addPort(plan.port));
+    await attachPort();
+    if (await isSound(kernel, plan)) return { plan, hostMac };
+    const { containerId, ifname } = call.request;
+    parts.log.info('ovs-vswitchd mixed it up with an earlier link of its name: made once more', {
+      containerId,
+      ifname,
+    });
+    await takeDown(call, parts);
+    const made = { plan, hostMac: await createLink() };
+    await attachPort();
+    return made;
   });
-  return { plan, hostMac };
+}
+
+/**
+ * Whether the port that vswitchd has taken up leads to this very link. Where a port and link of its name went just before, as
+ * those of an ADD that was given another address in the end, vswitchd may see one change where there were two: then it keeps the
+ * device that is gone, or sets flags that it had read before the link was up; and the pod would be deaf for ever.
+ */
+async function isSound(kernel: Kernel, { veth }: Plan): Promise<boolean> {
+  const link = await kernel.hostLink(veth.hostName);
+  return !link || (link.up && link.taken);
+}
+
+/** Removes port and link, and waits until vswitchd has seen it: a link that takes their name can then not be mistaken. */
+async function takeDown(call: Call, parts: Parts): Promise<void> {
+  await detachPort(parts, call.settings, call.request);
+  await deleteLink(parts, call.request);
+  await settle(call, parts);
+}
+
+/** Waits, two seconds at most, until vswitchd has carried out what the database says. */
+export async function settle(call: Call, parts: Parts): Promise<void> {
+  await withSwitch(parts, call.settings, (ovs) => ovs.isServed());
 }
 
 /**
@@ -64,8 +97,7 @@ async function clearRemains(call: Call, parts: Parts, kernel: Kernel, plan: Plan
       `Find out who made it with \`ip -d link show ${link.name}\`; cellnet deletes only its own.`,
     );
   }
-  await detachPort(parts, call.settings, call.request);
-  await deleteLink(parts, call.request);
+  await takeDown(call, parts);
   return true;
 }
 

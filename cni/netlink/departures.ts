@@ -20,7 +20,6 @@ export class Departures {
   /** It does not keep the process alive. @throws Error of the addon */
   constructor() {
     this.#socket = new RawNetlinkSocket(NETLINK_ROUTE);
-    this.#socket.addMembership(RTNLGRP_LINK);
     this.#socket.unref();
     this.#socket.on('message', (datagram) => this.#read(datagram));
     // Told too much at once, the kernel leaves messages out (ENOBUFS): who waits then has the acknowledgement.
@@ -34,6 +33,8 @@ export class Departures {
 
   /** Resolves when the link of that index is gone; never, where it is not told. `cancel` ends the wait. */
   of(index: number): { readonly gone: Promise<void>; readonly cancel: () => void } {
+    // Only as long as somebody waits, or each new link would cost the event loop a turn.
+    if (this.#waiting.size === 0) this.#socket.addMembership(RTNLGRP_LINK);
     const waiting = this.#waiting.get(index) ?? new Set();
     this.#waiting.set(index, waiting);
     let tell = (): void => undefined;
@@ -43,7 +44,9 @@ export class Departures {
       gone,
       cancel: () => {
         waiting.delete(tell);
-        if (waiting.size === 0 && this.#waiting.get(index) === waiting) this.#waiting.delete(index);
+        if (waiting.size > 0 || this.#waiting.get(index) !== waiting) return;
+        this.#waiting.delete(index);
+        if (this.#waiting.size === 0) this.#socket.dropMembership(RTNLGRP_LINK);
       },
     };
   }

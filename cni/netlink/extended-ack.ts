@@ -1,23 +1,28 @@
-/** Lets the kernel explain its refusals in a sentence. */
+/** A netlink socket of the addon's, with its file descriptor, on which the kernel explains its refusals in a sentence. */
 import { closeSync, openSync } from 'node:fs';
 import type { RawNetlinkSocket } from 'netlink/dist/raw.js';
 import { AF_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, SOL_NETLINK } from './kernel.ts';
 import { enableOption, socketAddress } from './libc.ts';
+
+export interface OpenedSocket {
+  readonly socket: RawNetlinkSocket;
+  /** Undefined where it cannot be proven. Closed by the addon. */
+  readonly fd: number | undefined;
+}
 
 /**
  * The addon keeps its file descriptor to itself. A new one gets the lowest free number, so it is the one that was
  * free a moment before; the socket's port proves it (another thread may have opened a file meanwhile, and then the
  * errors merely stay without explanation).
  */
-export const openWithExplanations = (open: () => RawNetlinkSocket): RawNetlinkSocket => {
+export const openWithExplanations = (open: () => RawNetlinkSocket): OpenedSocket => {
   const fd = openSync('/dev/null', 'r');
   closeSync(fd);
   const socket = open();
-  if (isSocketOf(fd, socket.address().port)) {
-    enableOption(fd, SOL_NETLINK, NETLINK_EXT_ACK);
-    enableOption(fd, SOL_NETLINK, NETLINK_CAP_ACK);
-  }
-  return socket;
+  if (!isSocketOf(fd, socket.address().port)) return { socket, fd: undefined };
+  enableOption(fd, SOL_NETLINK, NETLINK_EXT_ACK);
+  enableOption(fd, SOL_NETLINK, NETLINK_CAP_ACK);
+  return { socket, fd };
 };
 
 /** struct sockaddr_nl: family (2 bytes), padding (2), port (4), groups (4) */

@@ -80,6 +80,11 @@ export const sendTo = (fd: number, data: Buffer, address: Buffer, operation: str
   check(native.sendto()(fd, data, data.length, 0, address, address.length), operation);
 };
 
+/** To the kernel, or whatever the socket is connected to. @throws NetlinkError with the errno of sendto(2) */
+export const send = (fd: number, data: Buffer, operation: string): void => {
+  check(native.sendto()(fd, data, data.length, 0, null, 0), operation);
+};
+
 /** @throws NetlinkError with the errno of bind(2) */
 export const bindSocket = (fd: number, address: Buffer, operation: string): void => {
   check(native.bind()(fd, address, address.length), operation);

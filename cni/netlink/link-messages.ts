@@ -26,6 +26,7 @@ import {
   IFLA_MASTER,
   IFLA_MTU,
   IFLA_NET_NS_FD,
+  IFLA_PROMISCUITY,
   NLM_F_ACK,
   NLM_F_CREATE,
   NLM_F_EXCL,
@@ -57,6 +58,8 @@ export interface Link extends NamedLink {
   readonly up: boolean;
   /** Up at the other end, too. */
   readonly carrier: boolean;
+  /** How many have asked for every frame that passes it, as the datapath of a switch does for its ports. */
+  readonly promiscuity: number;
   readonly alias?: string;
   /** As 'veth'; a physical interface has none. */
   readonly kind?: string;
@@ -83,6 +86,8 @@ export const describeLink = (link: LinkReference): string =>
 export interface VethRequest {
   readonly name: string;
   readonly mtu?: number | undefined;
+  /** Whether this end comes up at once; the peer stays down. */
+  readonly up?: boolean;
   readonly peer: {
     readonly name: string;
     readonly mac?: string | undefined;
@@ -95,9 +100,9 @@ export interface VethRequest {
 /**
  * Both ends are made named and in place: moving or renaming later waits for the kernel's readers (RCU).
  * The peer is a message of its own inside IFLA_INFO_DATA: its ifinfomsg, then its attributes (linux/veth.h).
- * Equivalent to: ip link add NAME mtu MTU type veth peer name PEER address MAC mtu MTU netns NS
+ * Equivalent to: ip link add NAME mtu MTU up type veth peer name PEER address MAC mtu MTU netns NS
  */
-export const addVeth = ({ name, mtu, peer }: VethRequest): Request => {
+export const addVeth = ({ name, mtu, up = false, peer }: VethRequest): Request => {
   const peerMessage = payload(header(), [
     text(IFLA_IFNAME, peer.name),
     mac(IFLA_ADDRESS, peer.mac),
@@ -108,7 +113,7 @@ export const addVeth = ({ name, mtu, peer }: VethRequest): Request => {
     `create veth ${name} with peer ${peer.name}`,
     RTM_NEWLINK,
     NLM_F_CREATE | NLM_F_EXCL,
-    payload(header(), [
+    payload(up ? header(0, IFF_UP, IFF_UP) : header(), [
       text(IFLA_IFNAME, name),
       u32(IFLA_MTU, mtu),
       nested(
@@ -206,6 +211,7 @@ export const decodeLink = ({ payload: message }: Reply): Link => {
     mtu: readNumber(attributes.get(IFLA_MTU)) ?? 0,
     up: (readU32.call(message, 8) & IFF_UP) !== 0,
     carrier: attributes.get(IFLA_CARRIER)?.[0] === 1,
+    promiscuity: readNumber(attributes.get(IFLA_PROMISCUITY)) ?? 0,
     ...(alias !== undefined && { alias }),
     ...(kind !== undefined && { kind }),
     ...(kind === 'veth' && other !== undefined && { peerIndex: other }),

@@ -39,10 +39,10 @@ export interface Veth {
 
 /**
  * Makes a veth between the host and a pod: the pod's end in its namespace with its name, MAC and MTU, still down;
- * the host's end marked by `alias`, without IPv6 (its link-local chatter would be flooded to every pod), and up.
+ * the host's end up, without IPv6 (its link-local chatter would be flooded to every pod), and marked by `alias`.
  * If a later step fails, the link is removed again.
- * Equivalent to: ip link add HOST mtu MTU type veth peer name PEER address MAC mtu MTU netns NS;
- * sysctl -w net.ipv6.conf.HOST.disable_ipv6=1; ip link set HOST alias ALIAS up
+ * Equivalent to: ip link add HOST mtu MTU up type veth peer name PEER address MAC mtu MTU netns NS;
+ * sysctl -w net.ipv6.conf.HOST.disable_ipv6=1; ip link set HOST alias ALIAS
  * @throws NetlinkError, EEXIST when the host's or the pod's name is taken: that link is left as it was
  */
 export const createVeth = async (host: Rtnetlink, options: VethOptions): Promise<Veth> => {
@@ -50,15 +50,16 @@ export const createVeth = async (host: Rtnetlink, options: VethOptions): Promise
   const peer = { name: peerName, mac, mtu, namespaceFd: peerNamespace.fd };
   // The alias comes later, by index: sent together with a creation that is refused, it would mark another's link.
   const [created, shown] = await host.attempt([
-    addVeth({ name: hostName, mtu, peer }),
+    addVeth({ name: hostName, mtu, up: true, peer }),
     showLink({ name: hostName }),
   ]);
   if (created.error) throw explainTaken(created.error, options, shown.error === undefined);
   try {
     if (shown.error) throw shown.error;
     const { index, mac: hostMac, peerIndex } = shown.answer;
+    // It has no carrier before the pod's end is up: until then the kernel gives it no link-local address.
     inNamespace(host.namespace, () => disableIpv6(hostName));
-    await host.request([setLink({ index }, { alias, up: true })]);
+    await host.request([setLink({ index }, { alias })]);
     return { hostIndex: index, hostMac, peerIndex };
   } catch (error) {
     const made = shown.error ? { name: hostName } : { index: shown.answer.index };

@@ -77,15 +77,13 @@ const broadcastOf = ({ address, prefixLength }: InterfaceAddress): string | unde
 export const configurePodInterface = async (
   namespace: NetworkNamespace,
   options: PodInterfaceOptions,
-): Promise<Link & { readonly leftOut: readonly Route[] }> => {
+): Promise<{ readonly leftOut: readonly Route[] }> => {
   const { link, socket } = insideWithLink(namespace, options.name, (fd, found) => {
     prepare(fd, options);
     return { link: found, socket: Rtnetlink.open(namespace) };
   });
   try {
-    const leftOut = await applyInOrder(socket, link, options);
-    const [configured] = await socket.request([showLink(link)]);
-    return { ...configured, leftOut };
+    return { leftOut: await applyInOrder(socket, link, options) };
   } finally {
     socket.close();
   }

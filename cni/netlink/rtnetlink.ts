@@ -2,8 +2,9 @@
 import { RawNetlinkSocket } from 'netlink/dist/raw.js';
 import { errnoOf, hasCode, NetlinkError } from './errors.ts';
 import { Exchange, type Outcome } from './exchange.ts';
-import { openWithExplanations } from './extended-ack.ts';
+import { openWithExplanations, type OpenedSocket } from './extended-ack.ts';
 import { NETLINK_ROUTE } from './kernel.ts';
+import { receiveFrom, send } from './libc.ts';
 import { hostNamespace, inNamespace, type NetworkNamespace } from './netns.ts';
 import type { Request } from './request.ts';
 
@@ -27,19 +28,33 @@ const netlinkError = (error: unknown, operation: string): unknown => {
 };
 
 const READ_ATTEMPTS = 5;
+/** Bytes; the kernel makes none larger: `netlink_dump` of net/netlink/af_netlink.c. */
+const MAX_DATAGRAM = 32_768;
+
+/** The kernel has answered by the time that it has been sent to: that needs no turn of the event loop. */
+const exchangeAtOnce = (fd: number, exchange: Exchange): void => {
+  send(fd, exchange.message, 'write to the netlink socket');
+  while (!exchange.settled) {
+    const received = receiveFrom(fd, MAX_DATAGRAM, 'read from the netlink socket');
+    if (!received) return;
+    exchange.receive(received.data);
+  }
+};
 
 export class Rtnetlink {
   /** Where it was opened, and stays. */
   readonly namespace: NetworkNamespace;
   readonly #socket: RawNetlinkSocket;
+  readonly #fd: number | undefined;
   #current: Exchange | undefined;
   #last: Promise<void> = Promise.resolve();
   #sequence = 0;
   #closed = false;
 
-  private constructor(socket: RawNetlinkSocket, namespace: NetworkNamespace) {
+  private constructor({ socket, fd }: OpenedSocket, namespace: NetworkNamespace) {
     this.namespace = namespace;
     this.#socket = socket;
+    this.#fd = fd;
     socket.unref();
     socket.on('message', (message) => this.#current?.receive(message));
     socket.on('error', (error) => this.#current?.fail(netlinkError(error, 'read from the netlink socket')));
@@ -117,16 +132,30 @@ export class Rtnetlink {
     if (exchange.settled) return;
     this.#current = exchange;
     try {
-      this.#socket.ref();
-      this.#socket.send(exchange.message, undefined, (error) => {
-        if (error) exchange.fail(netlinkError(error, 'write to the netlink socket'));
-      });
-      await exchange.finished;
+      if (this.#fd === undefined) this.#sendByAddon(exchange);
+      else exchangeAtOnce(this.#fd, exchange);
+      await this.#waitFor(exchange);
     } catch (error) {
       exchange.fail(error);
     }
     this.#current = undefined;
-    this.#rest();
+  }
+
+  /** The socket keeps the process alive meanwhile. */
+  async #waitFor(exchange: Exchange): Promise<void> {
+    if (exchange.settled) return;
+    this.#socket.ref();
+    try {
+      await exchange.finished;
+    } finally {
+      this.#rest();
+    }
+  }
+
+  #sendByAddon(exchange: Exchange): void {
+    this.#socket.send(exchange.message, undefined, (error) => {
+      if (error) exchange.fail(netlinkError(error, 'write to the netlink socket'));
+    });
   }
 
   #rest(): void {

@@ -82,17 +82,23 @@ export class OvsdbClient {
   /**
    * Tells every change of the rows that match, the present ones first: monitor_cond of ovsdb-server(7) section 4.1.12,
    * which unlike RFC 7047's monitor need not send the whole table.
+   * @returns ends it (RFC 7047 section 4.1.7)
    */
   async monitor(
     table: string,
     where: readonly Condition[],
     columns: readonly string[],
     listener: RowListener,
-  ): Promise<void> {
+  ): Promise<() => void> {
     const id = `${table}-${++this.#nextId}`;
     this.#monitors.set(id, listener);
     const initial = await this.#request('monitor_cond', [DATABASE, id, { [table]: [{ columns, where }] }]);
     this.#tell(id, initial);
+    return () => {
+      this.#monitors.delete(id);
+      // Whether it answers does not matter: what is still told has no listener any more.
+      this.#request('monitor_cancel', [id]).catch(() => undefined);
+    };
   }
 
   /** Why nothing can be asked any more; undefined while the connection holds. */

@@ -17,20 +17,22 @@ export async function isServed(client: OvsdbClient, withinMs: number): Promise<b
   const judge = (): void => {
     if (current >= wanted) served(true);
   };
-  await client.monitor('Open_vSwitch', [], ['cur_cfg'], (row) => {
+  const endMonitor = await client.monitor('Open_vSwitch', [], ['cur_cfg'], (row) => {
     current = asNumber(row?.['cur_cfg']) ?? current;
     judge();
   });
-  const [, rows] = await client.transact([
-    { op: 'mutate', table: 'Open_vSwitch', where: [], mutations: [['next_cfg', '+=', 1]] },
-    { op: 'select', table: 'Open_vSwitch', where: [], columns: ['next_cfg'] },
-  ]);
-  wanted = asNumber(rows?.rows?.[0]?.['next_cfg']) ?? Infinity;
-  judge();
-  const timer = setTimeout(() => served(false), withinMs);
+  let timer: NodeJS.Timeout | undefined;
   try {
+    const [, rows] = await client.transact([
+      { op: 'mutate', table: 'Open_vSwitch', where: [], mutations: [['next_cfg', '+=', 1]] },
+      { op: 'select', table: 'Open_vSwitch', where: [], columns: ['next_cfg'] },
+    ]);
+    wanted = asNumber(rows?.rows?.[0]?.['next_cfg']) ?? Infinity;
+    judge();
+    timer = setTimeout(() => served(false), withinMs);
     return await answer;
   } finally {
     clearTimeout(timer);
+    endMonitor();
   }
 }

@@ -108,12 +108,8 @@ async function talk(world: World, pods: readonly AddedPod[]): Promise<void> {
   chapter('Pods talk');
   const [web, , db] = pods;
   expect(web !== undefined && db !== undefined, 'pods are missing');
-  await step(`web-1 on node-a pings db-1 on node-b (${db.ip})`, () =>
-    web.ns.exec('ping', '-c2', '-i0.2', '-w10', db.ip),
-  );
-  await step(`web-1 pings the gateway ${GATEWAY}`, () =>
-    web.ns.exec('ping', '-c2', '-i0.2', '-w10', GATEWAY),
-  );
+  await step(`web-1 on node-a pings db-1 on node-b (${db.ip})`, () => web.ns.pings(db.ip));
+  await step(`web-1 pings the gateway ${GATEWAY}`, () => web.ns.pings(GATEWAY));
   for (const [from, to, what] of [
     [web, db, 'web-1 → db-1'],
     [db, web, 'db-1 → web-1'],
@@ -194,9 +190,7 @@ async function reuse(
       show(line);
     }
   });
-  await step('web-1 reaches it at the new place', () =>
-    web.ns.exec('ping', '-c2', '-i0.2', '-w10', freed[0] ?? ''),
-  );
+  await step('web-1 reaches it at the new place', () => web.ns.pings(freed[0] ?? ''));
 }
 
 async function remove(world: World, pods: readonly AddedPod[]): Promise<void> {

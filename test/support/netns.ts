@@ -28,6 +28,8 @@ interface HasAfter {
   after(fn: () => Promise<void>): void;
 }
 
+const PING_WITHIN_MS = 15_000;
+
 /** A Scope that closes when the test `t` ends; without `t` (in `before` hooks, the demo, the bench) close it yourself. */
 export const newScope = (t?: HasAfter): Scope => {
   const undos: Undo[] = [];
@@ -76,6 +78,8 @@ export interface Namespace {
   readonly path: string;
   /** Runs a program inside; rejects when its status is not 0. Equivalent to: ip netns exec NAME COMMAND ARGS… */
   exec(command: string, ...args: string[]): Promise<string>;
+  /** Sends one echo request a second until one is answered: 15 s at most. Rejects with ping's own words. */
+  pings(ip: string, ...options: string[]): Promise<void>;
   /** As exec, but returns the result whatever the status. */
   run(command: string, args: readonly string[], options?: RunOptions): Promise<RunResult>;
   /** Removes it with all its links; one that is gone already is fine. */
@@ -97,6 +101,18 @@ export const makeNamespace = async (name: string, { ipv6 = false } = {}): Promis
     path: `/run/netns/${name}`,
     exec: (command, ...args) => must(command, args, { netns: name }),
     run: (command, args, options) => run(command, args, { ...options, netns: name }),
+    pings: async (ip, ...options) => {
+      const deadline = Date.now() + PING_WITHIN_MS;
+      // By itself ping ends at the first error, such as a neighbour that a loaded machine was slow to resolve.
+      for (;;) {
+        const args = ['-c1', '-W1', ...options, ip];
+        if (Date.now() > deadline) {
+          await must('ping', args, { netns: name });
+          return;
+        }
+        if ((await run('ping', args, { netns: name })).code === 0) return;
+      }
+    },
     stop: async () => {
       if (namespaceExists(name)) await must('ip', ['netns', 'del', name]);
     },

@@ -63,8 +63,8 @@ suite('the node agent', () => {
       ...(result?.routes ?? []).map(({ dst }) => dst),
     ];
     assert.deepEqual(shape(byAgent), shape(byItself));
-    await mine.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
-    await mine.ns.exec('ping', '-c1', '-w10', (byItself.result?.ips?.[0]?.address ?? '').split('/')[0] ?? '');
+    await mine.ns.pings('10.20.0.1');
+    await mine.ns.pings((byItself.result?.ips?.[0]?.address ?? '').split('/')[0] ?? '');
     succeeded(await call('CHECK', mine, node.networkConfig({ prevResult: byAgent.result })));
     // Either takes down what the other has made.
     succeeded(await node.call('DEL', mine));
@@ -98,7 +98,7 @@ suite('the node agent', () => {
     const blocks = await readBlocks(cluster.fabric);
     const writes = blocks.reduce((sum, { sequence }) => sum + sequence, 0);
     assert.ok(writes >= 50);
-    await many[0]?.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+    await many[0]?.ns.pings('10.20.0.1');
     (await Promise.all(many.map((pod) => call('DEL', pod)))).forEach(succeeded);
     await clean();
   });
@@ -125,7 +125,7 @@ suite('the node agent', () => {
     outcomes.forEach(succeeded);
     assert.equal(new Set(outcomes.map(({ result }) => result?.ips?.[0]?.address)).size, 1);
     assert.equal((await given(cluster.fabric)).size, 1);
-    await pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+    await pod.ns.pings('10.20.0.1');
     succeeded(await call('DEL', pod));
     await clean();
   });
@@ -146,7 +146,7 @@ suite('the node agent', () => {
       succeeded(await call('ADD', before));
       await restart();
       await until('a pod gets its network', async () => (await call('ADD', later)).code === 0, 20_000);
-      await later.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+      await later.ns.pings('10.20.0.1');
       for (const pod of [before, later]) succeeded(await call('DEL', pod));
       await until('nothing is put off', async () => {
         succeeded(await call('DEL', later));
@@ -194,7 +194,7 @@ suite('the node agent', () => {
     const outcome = await adding;
     succeeded(outcome);
     assert.equal((await given(cluster.fabric)).size, 1);
-    await pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+    await pod.ns.pings('10.20.0.1');
     // No agent is there now: the plugin still works, and one that starts takes over the socket that was left.
     succeeded(await call('CHECK', pod, node.networkConfig({ prevResult: outcome.result })));
     killed = agent;

@@ -55,5 +55,5 @@ test('nobody answers: the probes are as the RFCs say, the link is down again, an
     checksumOffload: false,
   });
   await capture.waitFor(/ARP.*(Announcement|who-has) 10\.20\.0\.18/);
-  await pod.exec('ping', '-c1', '-w10', '10.20.0.17');
+  await pod.pings('10.20.0.17');
 });

@@ -84,7 +84,7 @@ suite('an attachment', () => {
     }
     assert.equal((await node().ovs.vsctl('get', 'port', host?.name ?? '', 'tag')).trim(), '120');
     assert.equal((await given(cluster.fabric)).get(pod.ip), pod.containerId);
-    await pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+    await pod.ns.pings('10.20.0.1');
 
     succeeded(await node().call('DEL', pod));
     assert.deepEqual(await remains(node()), []);

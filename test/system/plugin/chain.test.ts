@@ -65,7 +65,7 @@ suite('chains and several networks', () => {
     assert.equal(result?.interfaces?.[1]?.mac, 'c2:11:22:33:44:66');
     assert.match(await pod.ns.exec('ip', 'link', 'show', 'eth0'), /mtu 1400.*c2:11:22:33:44:66/s);
     await callList('CHECK', pod, list, result);
-    await pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+    await pod.ns.pings('10.20.0.1');
 
     await pod.ns.exec('ip', 'link', 'set', 'eth0', 'address', 'c2:11:22:33:44:77');
     const config = { ...cellnet(), cniVersion: '1.0.0', prevResult: result };
@@ -125,8 +125,8 @@ suite('chains and several networks', () => {
     }
     assert.match(results[0]?.ips?.[0]?.address ?? '', /^10\.20\./);
     assert.match(results[1]?.ips?.[0]?.address ?? '', /^10\.30\./);
-    await pod.ns.exec('ping', '-c1', '-w10', '-I', 'eth0', '10.20.0.1');
-    await pod.ns.exec('ping', '-c1', '-w10', '-I', 'net1', '10.30.0.1');
+    await pod.ns.pings('10.20.0.1', '-I', 'eth0');
+    await pod.ns.pings('10.30.0.1', '-I', 'net1');
     for (const [i, each] of networks.entries()) {
       const config = { ...each.config, prevResult: results[i] };
       succeeded(await node.call('CHECK', pod, { ...each, config }));

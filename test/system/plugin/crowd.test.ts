@@ -53,8 +53,8 @@ suite('many at once', () => {
     const blocks = await readBlocks(cluster.fabric);
     assert.equal(blocks.length, 2);
     assert.equal((await given(cluster.fabric)).size, 20);
-    await pods[0]?.pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
-    await pods[19]?.pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+    await pods[0]?.pod.ns.pings('10.20.0.1');
+    await pods[19]?.pod.ns.pings('10.20.0.1');
     await deleteAll(pods);
     assert.deepEqual(await remains(node), []);
     assert.equal((await given(cluster.fabric)).size, 0);

@@ -149,7 +149,7 @@ suite('DEL', () => {
     succeeded(await node.call('DEL', await node.makePod('any')));
     const ip = (again.result?.ips?.[0]?.address ?? '').split('/')[0] ?? '';
     assert.equal((await given(cluster.fabric)).get(ip), pod.containerId);
-    await pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+    await pod.ns.pings('10.20.0.1');
     succeeded(await node.call('DEL', pod));
     await clean();
   });
@@ -231,7 +231,7 @@ suite('DEL', () => {
       [...(await given(cluster.fabric)).values()].sort(),
       [stays.containerId, foreign.containerId].sort(),
     );
-    await stays.ns.exec('ping', '-c1', '-w10', foreign.ip);
+    await stays.ns.pings(foreign.ip);
     await node.delPod(stays);
     await node.delPod(foreign, { config: node.networkConfig({ name: 'other' }) });
     await clean();

@@ -54,7 +54,7 @@ suite('delegation', () => {
       succeeded(added);
       assert.equal(added.result?.ips?.[0]?.address, '10.20.1.10/22');
       assert.deepEqual(added.result.routes, [{ dst: '0.0.0.0/0', gw: '10.20.0.1' }]);
-      await pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+      await pod.ns.pings('10.20.0.1');
       assert.equal((await given(cluster.fabric)).size, 0);
       succeeded(await node.call('CHECK', pod, { config: { ...hostLocal(), prevResult: added.result } }));
       succeeded(await node.call('DEL', pod, { config: hostLocal() }));
@@ -98,7 +98,7 @@ suite('delegation', () => {
       succeeded(added);
       assert.equal(added.result?.ips?.[0]?.address, '10.20.3.9/22');
       assert.equal(added.result.interfaces?.[1]?.mac, '0a:58:0a:14:03:09');
-      await pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+      await pod.ns.pings('10.20.0.1');
       succeeded(await node.call('DEL', pod, { config }));
       assert.deepEqual(await remains(node), []);
     });
@@ -148,7 +148,7 @@ suite('delegation', () => {
           ips.map((ip) => held.get(ip)),
           pods.map((pod) => pod.containerId),
         );
-        await pods[0].ns.exec('ping', '-c1', '-w10', ips[1] ?? '');
+        await pods[0].ns.pings(ips[1] ?? '');
         for (const pod of pods) succeeded(await call('DEL', pod, type, config));
         assert.equal((await given(cluster.fabric)).size, 0);
         assert.deepEqual(stateFiles(node), []);

@@ -51,7 +51,7 @@ suite('both families', () => {
     const here = await a.addPod('six', { config: config(a, 'ipv6') });
     assert.match(here.mac, /^0a:59:/);
     assert.doesNotMatch(await here.ns.exec('ip', '-6', 'address', 'show', 'dev', 'eth0'), /tentative/);
-    await here.ns.exec('ping', '-6', '-c1', '-w10', ipsOf(there)[0] ?? '');
+    await here.ns.pings(ipsOf(there)[0] ?? '', '-6');
     await sleep(200);
     const lines = await capture.stop();
     assert.ok(

@@ -6,7 +6,7 @@ import { hostLinkName } from '../../../cni/identity.ts';
 import { STEPS, type SteppedVerb } from '../../../cni/steps.ts';
 import { REPOSITORY, type CniCall, type CniOutcome } from '../../support/cni.ts';
 import type { Pod, SimulatedNode } from '../../support/node.ts';
-import { must } from '../../support/proc.ts';
+import { must, until } from '../../support/proc.ts';
 import { BLUE, failed, given, podLinks, remains, startCluster, succeeded, type Cluster } from './world.ts';
 
 suite('faults', () => {
@@ -48,7 +48,7 @@ suite('faults', () => {
   const works = async (): Promise<void> => {
     succeeded(await node.call('ADD', pod));
     assert.equal((await given(cluster.fabric)).size, 1);
-    await pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+    await pod.ns.pings('10.20.0.1');
     succeeded(await node.call('DEL', pod));
     await nothingLeft();
   };
@@ -157,6 +157,24 @@ suite('faults', () => {
     failed(outcome, 11, /ovs-vswitchd did not take port 'cell.*' up within 5000 ms/);
     await nothingLeft();
     await works();
+  });
+
+  test('vswitchd sees the port go and come at once: it takes the new link, not the one that is gone', async () => {
+    succeeded(await node.call('ADD', pod));
+    node.ovs.pauseVswitchd();
+    succeeded(await node.call('DEL', pod));
+    const adding = node.call('ADD', pod);
+    await until('the port is in the database again', async () =>
+      (await node.ovs.vsctl('--no-wait', 'list-ports', 'br-cell')).includes('cell'),
+    );
+    node.ovs.resumeVswitchd();
+    succeeded(await adding);
+    await pod.ns.pings('10.20.0.1');
+    succeeded(
+      await node.call('CHECK', pod, { config: node.networkConfig({ prevResult: (await adding).result }) }),
+    );
+    succeeded(await node.call('DEL', pod));
+    await nothingLeft();
   });
 
   test('the database of Open vSwitch is away: code 11, nothing is left', async () => {

@@ -22,7 +22,7 @@ suite('the port as configured', () => {
     assert.equal(await column('port', link, 'trunks'), '[42, 200, 300, 301, 302]');
     assert.equal(await column('port', link, 'tag'), '120');
     assert.equal(await column('port', link, 'vlan_mode'), 'native-untagged');
-    await pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+    await pod.ns.pings('10.20.0.1');
     const check = { config: node.networkConfig({ ...config, prevResult: pod.result }) };
     succeeded(await node.call('CHECK', pod, check));
     await node.ovs.vsctl('set', 'port', link, 'trunks=42,43');
@@ -61,7 +61,7 @@ suite('the port as configured', () => {
     const pod = await node.addPod('wish', { config: { ...capable, ...wish } });
     assert.equal(pod.ip, '10.20.2.77');
     assert.match(await pod.ns.exec('ip', 'link', 'show', 'eth0'), /c2:11:22:33:44:55/);
-    await pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+    await pod.ns.pings('10.20.0.1');
     succeeded(
       await node.call('CHECK', pod, { config: node.networkConfig({ ...wish, prevResult: pod.result }) }),
     );
@@ -113,7 +113,7 @@ suite('the port as configured', () => {
     const next = await node.call('ADD', pod, { config: node.networkConfig(config) });
     succeeded(next);
     assert.notEqual(next.result?.ips?.[0]?.address, `${forgotten.ip}/22`);
-    await pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+    await pod.ns.pings('10.20.0.1');
     await node.delPod(pod);
     await node.delPod(forgotten);
     assert.deepEqual(await remains(node), []);

@@ -51,8 +51,8 @@ suite('traffic', () => {
     ['on another node', (): AddedPod => far],
   ] as const) {
     test(`ping, also with packets as large as the MTU, ${what}`, async () => {
-      await web.ns.exec('ping', '-c2', '-i0.1', '-w10', to().ip);
-      await web.ns.exec('ping', '-c2', '-i0.1', '-w10', '-M', 'do', '-s', '1472', to().ip);
+      await web.ns.pings(to().ip);
+      await web.ns.pings(to().ip, '-M', 'do', '-s', '1472');
     });
     test(`TCP both ways ${what}`, async () => {
       await tcpTransfer(web.ns, to().ns, to().ip, 4_000_000);
@@ -65,13 +65,13 @@ suite('traffic', () => {
   }
 
   test('the gateway answers', async () => {
-    await web.ns.exec('ping', '-c2', '-i0.1', '-w10', '10.20.0.1');
+    await web.ns.pings('10.20.0.1');
   });
 
   test('VLANs do not hear each other, also across nodes; one VLAN does', async () => {
     const green = await a.addPod('green', { config: { ipam: ipamOf(a, 'green') } });
     const greenFar = await b.addPod('green-far', { config: { ipam: ipamOf(b, 'green') } });
-    await green.ns.exec('ping', '-c2', '-i0.1', '-w10', greenFar.ip);
+    await green.ns.pings(greenFar.ip);
     // Even with the other's subnet on its interface and no router between, a blue pod reaches nobody on green.
     await web.ns.exec('ip', 'address', 'add', '10.30.0.250/24', 'dev', 'eth0');
     const heard = [
@@ -132,7 +132,7 @@ suite('traffic', () => {
       const config = (node: SimulatedNode): Record<string, unknown> => ({ ipam: ipamOf(node, 'tiny') });
       const here = await a.addPod('mover', { config: config(a) });
       await web.ns.exec('ip', 'address', 'add', '10.40.0.14/28', 'dev', 'eth0');
-      await web.ns.exec('ping', '-c1', '-w10', here.ip);
+      await web.ns.pings(here.ip);
       await a.delPod(here, { config: a.networkConfig(config(a)) });
       // The one block goes to the other node: as after a drain.
       await cluster.fabric.etcd.ctl('del', '/cellnet/v1/blocks/tiny/10.40.0.0/28'.replace('/28', '/30'));
@@ -140,7 +140,7 @@ suite('traffic', () => {
       const there = await b.addPod('mover', { config: config(b) });
       assert.equal(there.ip, here.ip);
       assert.equal(there.mac, here.mac);
-      await web.ns.exec('ping', '-c1', '-w10', there.ip);
+      await web.ns.pings(there.ip);
       await web.ns.exec('ip', 'address', 'del', '10.40.0.14/28', 'dev', 'eth0');
     });
   });

@@ -39,11 +39,10 @@ test('pods on two nodes reach each other and the gateway on their VLAN, and noth
   ]);
 
   const seen = scope.use(await startCapture(b.ns.name, 'eth0', 'icmp'));
-  const ping = (pod: Pod, ip: string, patience = 10): Promise<{ code: number | null }> =>
-    pod.ns.run('ping', ['-c', '1', '-w', String(patience), ip]);
-  assert.equal((await ping(a, '10.20.0.21')).code, 0, 'across nodes');
-  assert.equal((await ping(a, '10.20.0.1')).code, 0, 'to the gateway');
-  assert.notEqual((await ping(stranger, '10.20.0.20', 2)).code, 0, 'VLAN 130 must not reach VLAN 120');
+  await a.ns.pings('10.20.0.21');
+  await a.ns.pings('10.20.0.1');
+  const across = await stranger.ns.run('ping', ['-c2', '-W1', '10.20.0.20']);
+  assert.notEqual(across.code, 0, 'VLAN 130 must not reach VLAN 120');
   await seen.waitFor(/10\.20\.0\.20 > 10\.20\.0\.21: ICMP echo request/);
 
   const server = scope.use(
@@ -66,9 +65,9 @@ test('a node that crashes leaves the fabric and the other node working', async (
   await attachByHand(two, 'b', 120, '10.20.0.21/22');
   const a = await attachByHand(one, 'a', 120, '10.20.0.20/22');
   await two.crash();
-  assert.equal((await a.ns.run('ping', ['-c', '1', '-w', '10', '10.20.0.1'])).code, 0);
+  await a.ns.pings('10.20.0.1');
   assert.notEqual((await a.ns.run('ping', ['-c', '1', '-W', '1', '10.20.0.21'])).code, 0);
   const again = scope.use(await startNode(fabric, 'two'));
   await attachByHand(again, 'b', 120, '10.20.0.21/22');
-  assert.equal((await a.ns.run('ping', ['-c', '1', '-w', '10', '10.20.0.21'])).code, 0);
+  await a.ns.pings('10.20.0.21');
 });

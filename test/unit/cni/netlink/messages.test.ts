@@ -161,6 +161,7 @@ test('a message is read back as what it says', () => {
     mtu: 1400,
     up: true,
     carrier: false,
+    promiscuity: 0,
     alias: 'ours',
   });
 });
