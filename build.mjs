@@ -28,6 +28,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Script } from 'node:vm';
+import { writeWarmCache } from './warm-up.mjs';
 
 const ROOT = dirname(fileURLToPath(import.meta.url));
 const DIST = join(ROOT, 'dist');
@@ -311,6 +312,20 @@ const compileLauncher = (name) => {
   return false;
 };
 
+/** What a plugin compiles in a call is in its cache; of the others, which live on or wait for a person, only the start. */
+const writeCache = async ({ name, launched }) => {
+  const bundleFile = join(FRESH, 'lib', `${name}.js`);
+  if (launched) {
+    try {
+      return await writeWarmCache(bundleFile, asFunction);
+    } catch (error) {
+      console.error(`${name} will start more slowly: its code cache cannot be warmed up: ${error.message}`);
+    }
+  }
+  const script = new Script(asFunction(readFileSync(bundleFile, 'utf8')), { filename: `${name}.js` });
+  writeFileSync(`${bundleFile}.cache`, script.createCachedData());
+};
+
 const writeExecutable = ({ name, launched, flags }) => {
   mkdirSync(join(FRESH, 'bin'), { recursive: true });
   mkdirSync(join(FRESH, 'libexec'), { recursive: true });
@@ -318,11 +333,6 @@ const writeExecutable = ({ name, launched, flags }) => {
   const file = join(FRESH, folder, name);
   writeFileSync(file, launcher(name, flags));
   chmodSync(file, 0o755);
-  const bundleFile = join(FRESH, 'lib', `${name}.js`);
-  writeFileSync(
-    `${bundleFile}.cache`,
-    new Script(asFunction(readFileSync(bundleFile, 'utf8')), { filename: `${name}.js` }).createCachedData(),
-  );
 };
 
 const present = PROGRAMS.filter(({ entry }) => existsSync(join(ROOT, entry)));
@@ -332,7 +342,9 @@ try {
   const identity = { name: 'cellnet', version: VERSION, type: 'commonjs' };
   writeFileSync(join(FRESH, 'package.json'), `${JSON.stringify(identity)}\n`);
   await Promise.all(present.map(bundle));
-  present.filter(({ bin }) => bin).forEach(writeExecutable);
+  const started = present.filter(({ bin }) => bin);
+  started.forEach(writeExecutable);
+  for (const program of started) await writeCache(program);
   rmSync(DIST, { recursive: true, force: true });
   renameSync(FRESH, DIST);
 } finally {
