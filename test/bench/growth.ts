@@ -1,7 +1,12 @@
-/** ADD and DEL with ever more pods on the node, beside `ovs-vsctl add-port` of a bare veth at the same count; and the agent's memory. */
+/**
+ * ADD and DEL with ever more pods on the node, beside `ovs-vsctl add-port` of a bare veth at the same count; our own share of it, which is
+ * all but the wait for vswitchd; and the agent's memory.
+ */
 import { readFileSync } from 'node:fs';
+import type { RunningAgent } from '../support/agent.ts';
 import type { Pod } from '../support/node.ts';
 import { must } from '../support/proc.ts';
+import { httpGet, sample } from '../support/prometheus.ts';
 import { median, table } from './figures.ts';
 import { execute, mustSucceed, type BenchNode, type Contender } from './timed.ts';
 
@@ -11,6 +16,12 @@ const ROUNDS = 11;
 /** Resident memory in MB: VmRSS of proc(5). */
 const residentMb = (pid: number): number =>
   Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? NaN) / 1024;
+
+/** Seconds that all steps `attach-port` of ADD have taken so far, by the agent's own metrics. */
+async function attachSeconds(agent: RunningAgent): Promise<number> {
+  const { body } = await httpGet({ socketPath: agent.metricsSocket }, '/metrics');
+  return sample(body, 'cellnet_step_duration_seconds_sum', { verb: 'ADD', step: 'attach-port' }) ?? NaN;
+}
 
 /** A veth whose one end becomes a port by ovs-vsctl, which waits for vswitchd as well. */
 async function bareAddPort({ node, namespace }: BenchNode, n: number): Promise<number> {
@@ -25,30 +36,37 @@ async function bareAddPort({ node, namespace }: BenchNode, n: number): Promise<n
   return ms;
 }
 
-export async function benchGrowth(bench: BenchNode, agent: Contender, agentPid: number): Promise<void> {
+export async function benchGrowth(bench: BenchNode, agent: Contender, running: RunningAgent): Promise<void> {
   const standing: Pod[] = [];
   const rows: string[][] = [];
+  const ownAt: number[] = [];
   for (const count of COUNTS) {
     while (standing.length < count - 1) {
       const pod = await bench.node.makePod(`g${standing.length}`);
       mustSucceed('ADD', await agent.call('ADD', pod));
       standing.push(pod);
     }
-    const [add, del, bare]: number[][] = [[], [], []];
+    const [add, del, bare, own]: [number[], number[], number[], number[]] = [[], [], [], []];
     for (let n = 0; n < ROUNDS; n++) {
       const pod = await bench.node.makePod(`t${n}`);
-      add?.push(mustSucceed('ADD', await agent.call('ADD', pod)));
-      del?.push(mustSucceed('DEL', await agent.call('DEL', pod)));
+      const before = await attachSeconds(running);
+      const whole = mustSucceed('ADD', await agent.call('ADD', pod));
+      add.push(whole);
+      own.push(whole - ((await attachSeconds(running)) - before) * 1_000);
+      del.push(mustSucceed('DEL', await agent.call('DEL', pod)));
       await pod.ns.stop();
-      bare?.push(await bareAddPort(bench, n));
+      bare.push(await bareAddPort(bench, n));
     }
+    ownAt.push(median(own));
     rows.push([
       `${count}`,
-      median(add ?? []).toFixed(1),
-      median(del ?? []).toFixed(1),
-      median(bare ?? []).toFixed(1),
-      (median(add ?? []) - median(bare ?? [])).toFixed(1),
-      residentMb(agentPid).toFixed(0),
+      median(add).toFixed(1),
+      median(del).toFixed(1),
+      median(bare).toFixed(1),
+      (median(add) - median(bare)).toFixed(1),
+      median(own).toFixed(1),
+      (median(own) / (ownAt[0] ?? NaN)).toFixed(2),
+      residentMb(running.daemon.pid).toFixed(0),
     ]);
   }
   for (const pod of standing) {
@@ -57,6 +75,18 @@ export async function benchGrowth(bench: BenchNode, agent: Contender, agentPid: 
   }
   console.log(`\nWith more pods on the node, ms, medians of ${ROUNDS}:\n`);
   console.log(
-    table([['pods', 'ADD', 'DEL', 'ovs-vsctl add-port', 'ADD less that', "agent's memory, MB"], ...rows]),
+    table([
+      [
+        'pods',
+        'ADD',
+        'DEL',
+        'ovs-vsctl add-port',
+        'ADD less that',
+        'own share',
+        'to one pod',
+        "agent's memory, MB",
+      ],
+      ...rows,
+    ]),
   );
 }

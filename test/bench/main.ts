@@ -8,27 +8,28 @@
 import { encodeRange } from '../../ipam/records.ts';
 import { makeRange } from '../../ipam/new-range.ts';
 import { parseAddress, parseCidr } from '../../ipam/address.ts';
-import { startAgent } from '../support/agent.ts';
+import { startAgent, type RunningAgent } from '../support/agent.ts';
 import { startFabric } from '../support/fabric.ts';
 import { newScope, type Scope } from '../support/netns.ts';
 import { startNode } from '../support/node.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { must } from '../support/proc.ts';
 import { benchBurst } from './burst.ts';
+import { benchClaims } from './claims.ts';
 import { benchGrowth } from './growth.ts';
 import { benchIpam } from './ipam.ts';
 import { benchSingle } from './single.ts';
 import { benchNode, cellnet, reference, type BenchNode, type Contender } from './timed.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 40);
-const PARTS = ['single', 'burst', 'growth', 'ipam'] as const;
+const PARTS = ['single', 'burst', 'growth', 'ipam', 'claims'] as const;
 
 interface World {
   readonly bench: BenchNode;
   readonly agent: Contender;
   readonly alone: Contender;
   readonly theirs: Contender;
-  readonly agentPid: number;
+  readonly running: RunningAgent;
 }
 
 async function build(scope: Scope): Promise<World> {
@@ -44,14 +45,14 @@ async function build(scope: Scope): Promise<World> {
   await fabric.etcd.ctl('put', '/cellnet/v1/ranges/blue', encodeRange(range));
   const bench = benchNode(node);
   scope.defer(() => bench.namespace.close());
-  const agent = scope.use(await startAgent(node));
+  const running = scope.use(await startAgent(node));
   return {
     bench,
-    agent: cellnet(bench, 'cellnet, agent', agent.env),
+    agent: cellnet(bench, 'cellnet, agent', running.env),
     // As another node: blocks that two processes change in turn are read anew each time.
     alone: cellnet(bench, 'cellnet, no agent', { CELLNET_NODE: 'bench-alone' }),
     theirs: reference(bench, await scope.tempDir()),
-    agentPid: agent.daemon.pid,
+    running,
   };
 }
 
@@ -73,12 +74,16 @@ async function main(wanted: readonly string[]): Promise<void> {
   const scope = newScope();
   try {
     if (asked('single') || asked('burst') || asked('growth')) {
-      const { bench, agent, alone, theirs, agentPid } = await build(scope);
+      const { bench, agent, alone, theirs, running } = await build(scope);
       if (asked('single')) await benchSingle(bench, [agent, alone, theirs], ROUNDS);
       if (asked('burst')) await benchBurst(bench, [agent, theirs], [50, 200], 5);
-      if (asked('growth')) await benchGrowth(bench, agent, agentPid);
+      if (asked('growth')) await benchGrowth(bench, agent, running);
     }
     if (asked('ipam')) await ipamAlone(scope);
+    if (asked('claims')) {
+      const { endpoints } = scope.use(await startEtcd({ ip: '127.0.0.1', dir: await scope.tempDir() }));
+      await benchClaims(endpoints);
+    }
   } finally {
     await scope.close();
   }

@@ -103,18 +103,25 @@ suite('the node agent', () => {
     await clean();
   });
 
-  test('beside plugins that work by themselves, at once: no address has two owners', async () => {
-    const many = await pods(24);
-    const outcomes = await Promise.all(
-      many.map((pod, i) => (i % 2 === 0 ? call('ADD', pod) : node.call('ADD', pod))),
-    );
-    outcomes.forEach(succeeded);
-    const addresses = outcomes.map(({ result }) => result?.ips?.[0]?.address);
-    assert.equal(new Set(addresses).size, many.length);
-    (
-      await Promise.all(many.map((pod, i) => (i % 2 === 0 ? node.call('DEL', pod) : call('DEL', pod))))
-    ).forEach(succeeded);
-    await clean();
+  test('beside a second agent and plugins that work by themselves, at once: no address has two owners', async () => {
+    const second = await startAgent(node);
+    try {
+      const ways = [agent.env, second.env, {}];
+      const by = (way: number, verb: 'ADD' | 'DEL', pod: Pod): Promise<CniOutcome> =>
+        node.call(verb, pod, { env: ways[way % ways.length] ?? {} });
+      const many = await pods(24);
+      const outcomes = await Promise.all(many.map((pod, i) => by(i, 'ADD', pod)));
+      outcomes.forEach(succeeded);
+      const addresses = outcomes.map(({ result }) => result?.ips?.[0]?.address);
+      assert.equal(new Set(addresses).size, many.length);
+      assert.equal((await given(cluster.fabric)).size, many.length);
+      for (const pod of many) await pod.ns.pings('10.20.0.1');
+      // Another one takes down what one has made.
+      (await Promise.all(many.map((pod, i) => by(i + 1, 'DEL', pod)))).forEach(succeeded);
+      await clean();
+    } finally {
+      await second.stop();
+    }
   });
 
   test('the same attachment asked for by 6 at once, by agent and by itself: one address, and it works', async () => {

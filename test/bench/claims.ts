@@ -1,0 +1,50 @@
+/** How long a node's first address takes, a claim with it, with ever more ranges in etcd. */
+import { allocate, type Ipam } from '../../ipam/allocator.ts';
+import { parseCidr } from '../../ipam/address.ts';
+import { etcdSettings } from '../../ipam/etcd/settings.ts';
+import { openEtcdStore } from '../../ipam/etcd/store.ts';
+import { makeRange } from '../../ipam/new-range.ts';
+import { encodeRange, rangeKey } from '../../ipam/records.ts';
+import { realSurroundings } from '../../ipam/retry.ts';
+import { put } from '../../ipam/store.ts';
+import { median, percentile, table } from './figures.ts';
+
+const COUNTS = [1, 50, 550];
+const NODES = 40;
+
+export async function benchClaims(endpoints: readonly string[]): Promise<void> {
+  const store = openEtcdStore(etcdSettings({ endpoints: [...endpoints], prefix: '/claims' }));
+  const ipam: Ipam = { store, around: realSurroundings };
+  const rows: string[][] = [];
+  const first: number[] = [];
+  let ranges = 0;
+  for (const count of COUNTS) {
+    for (; ranges < count; ranges++) {
+      const cidr = parseCidr(`10.${ranges >> 6}.${(ranges & 63) * 4}.0/22`);
+      const range = makeRange({ name: `r${ranges}`, cidr });
+      await store.commit([], [put(rangeKey(range.name), encodeRange(range))]);
+    }
+    const [claims, trips]: [number[], number[]] = [[], []];
+    for (let n = 0; n < NODES; n++) {
+      const containerId = `claim-${count}-${n}`;
+      const owner = { containerId, ifname: 'eth0', network: 'bench', bootId: 'b' };
+      let started = performance.now();
+      await allocate(ipam, { node: containerId, owner, families: [4] });
+      claims.push(performance.now() - started);
+      started = performance.now();
+      await store.commit([], [put('bench', 'x'.repeat(300))]);
+      trips.push(performance.now() - started);
+    }
+    first.push(median(claims));
+    rows.push([
+      `${count}`,
+      median(claims).toFixed(1),
+      percentile(claims, 95).toFixed(1),
+      (median(claims) / (first[0] ?? NaN)).toFixed(2),
+      median(trips).toFixed(1),
+    ]);
+  }
+  store.close();
+  console.log(`\nA node's first address, with the claim of a block, ms, ${NODES} nodes each:\n`);
+  console.log(table([['ranges', 'median', 'p95', 'to one range', 'a single put in etcd'], ...rows]));
+}
