@@ -138,7 +138,7 @@ async function remove(
     if (known.addresses.length === 0) return;
     await withIpam(call, parts, async (ipam) => {
       for (const { address, sequence } of known.addresses) {
-        await releaseAddress(ipam, address, { ...known, sequence });
+        await releaseAddress(ipam, address, { ...known, sequence }, { why: 'gc' });
       }
     });
   });

@@ -113,7 +113,8 @@ async function giveBack(call: Call, parts: Parts, allocations: readonly Allocati
   try {
     await withIpam(call, parts, async (ipam) => {
       for (const { address, slot } of allocations) {
-        await releaseAddress(ipam, address, { containerId, ifname, sequence: slot.sequence });
+        const expected = { containerId, ifname, sequence: slot.sequence };
+        await releaseAddress(ipam, address, expected, { why: 'undo' });
       }
     });
   } catch (error) {
@@ -129,7 +130,8 @@ export function setAside(call: Call, parts: Parts, address: Address, mac: string
     const held = await lookup(ipam, call.settings.node, { containerId, ifname });
     const found = held.find((each) => sameAddress(each.address, address));
     if (!found) return;
-    await releaseAddress(ipam, address, { containerId, ifname, sequence: found.slot.sequence }, mac);
+    const expected = { containerId, ifname, sequence: found.slot.sequence };
+    await releaseAddress(ipam, address, expected, { why: 'conflict', conflictMac: mac });
   });
 }
 
@@ -149,7 +151,12 @@ export function putOff(call: Call, parts: Parts, wire: boolean): void {
 export function releaseOwn(call: Call, parts: Parts, allocatedUntil = Infinity): Promise<readonly string[]> {
   const { containerId, ifname } = call.request;
   return withIpam(call, parts, (ipam) =>
-    release(ipam, { node: call.settings.node, attachment: { containerId, ifname }, allocatedUntil }),
+    release(ipam, {
+      node: call.settings.node,
+      attachment: { containerId, ifname },
+      allocatedUntil,
+      cause: { why: 'del' },
+    }),
   );
 }
 

@@ -31,6 +31,7 @@ async function finish(
         node: entry.node,
         attachment: { containerId, ifname },
         allocatedUntil: entry.until,
+        cause: { why: 'put-off' },
       });
       parts.log.info('carried out a teardown that was put off', { containerId, ifname, released });
     } finally {

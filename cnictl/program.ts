@@ -8,6 +8,7 @@ import { addBlockCommands } from './program/block.ts';
 import { addIpCommands } from './program/ip.ts';
 import { addLeakCommands } from './program/leak.ts';
 import { addNodeCommands } from './program/node.ts';
+import { addPodCommands } from './program/pod.ts';
 import { addRangeCommands } from './program/range.ts';
 import { printableLines } from './render/printable.ts';
 import type { World } from './world.ts';
@@ -63,6 +64,7 @@ function makeProgram(act: Act, world: World): Command {
   addRangeCommands(program, act);
   addBlockCommands(program, act);
   addIpCommands(program, act);
+  addPodCommands(program, act);
   addLeakCommands(program, act);
   addNodeCommands(program, act);
   program

@@ -4,6 +4,8 @@ import { checkKept, choose, commonVlans, type FixedVlan, type Step } from './cho
 import { IpamError } from './errors.ts';
 import { readHoldings, type HeldBlock } from './holdings.ts';
 import { submit, type HoldingsCache, type Order, type OrderQueue } from './orders.ts';
+import type { ReleaseCause } from './lifetime.ts';
+import { recordLifetime } from './lifetime-record.ts';
 import type { Range } from './range.ts';
 import { readRanges } from './records.ts';
 import type { Surroundings } from './retry.ts';
@@ -162,6 +164,8 @@ export interface ReleaseRequest {
    * take what the same attachment was given later. Absent: whatever it has.
    */
   readonly allocatedUntil?: number;
+  /** For the history. */
+  readonly cause: ReleaseCause;
 }
 
 /**
@@ -170,18 +174,19 @@ export interface ReleaseRequest {
  * @throws IpamError `contention`, `store-…`
  */
 export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> {
-  const { attachment, allocatedUntil = Infinity } = request;
+  const { attachment, allocatedUntil = Infinity, cause } = request;
   // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is the order's failure
   const change: Order<string[]>['change'] = async (draft) => {
     const now = ipam.around.now();
     const released: string[] = [];
-    for (const { block } of draft.blocks) {
+    for (const { block, range } of draft.blocks) {
       let left = block;
       for (const { address, slot } of usedSlots(block)) {
         if (!isOwnedBy(slot, attachment) || slot.allocatedAt > allocatedUntil) continue;
-        const result = releaseSlot(left, address, { ...attachment, sequence: slot.sequence }, now);
+        const result = releaseSlot(left, address, { ...attachment, sequence: slot.sequence }, now, cause);
         if (result.outcome !== 'released') continue;
         left = result.block;
+        draft.tell(recordLifetime(range, left, result.lifetime));
         released.push(formatAddress(address));
       }
       if (left !== block) draft.put(left);

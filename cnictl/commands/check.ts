@@ -8,6 +8,7 @@ import { expectedOf, freeAddress, outcomeText } from '../free.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { KubeApi } from '../kube/api.ts';
 import { observe } from '../observe.ts';
+import { operatorOf } from '../operator.ts';
 import { plural } from '../render/plural.ts';
 import { renderTable } from '../render/table.ts';
 import { reportJson, type ReportSource } from '../report.ts';
@@ -183,6 +184,7 @@ async function releaseLeaks(
       dryRun: false,
       force: false,
       expected,
+      by: operatorOf(context.world),
     });
     context.world.stderr(`${outcomeText(allocation.address, outcome)}\n`);
     if (outcome.kind === 'unknown') left++;

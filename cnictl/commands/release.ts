@@ -7,6 +7,7 @@ import { formatAge } from '../durations.ts';
 import { CommandError } from '../errors.ts';
 import { expectedOf, freeAddress, outcomeText, type FreeOutcome } from '../free.ts';
 import type { KubeApi } from '../kube/api.ts';
+import { operatorOf } from '../operator.ts';
 import { plural } from '../render/plural.ts';
 import { parseReport, type SavedReport } from '../report.ts';
 import type { OpenIpam } from '../world.ts';
@@ -134,6 +135,7 @@ async function releaseAll(
     const outcome = await freeAddress(ipam, kube, address, {
       dryRun,
       force,
+      by: operatorOf(context.world),
       ...(shown && { expected: shown }),
     });
     results.push({ address, outcome });

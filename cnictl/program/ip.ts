@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { ipHistory, type IpHistoryOptions } from '../commands/ip-history.ts';
 import { ipList, ipShow } from '../commands/ip.ts';
 import type { Act } from './act.ts';
 
@@ -17,5 +18,13 @@ export function addIpCommands(program: Command, act: Act): void {
     .argument('<address>')
     .action((address: string, _options: object, command: Command) =>
       act(command, (context) => ipShow(context, address)),
+    );
+  ip.command('history')
+    .description('who has an address and who had it before, when, and why it was taken back')
+    .argument('<address>')
+    .option('--since <duration>', 'only what ended in this time, such as 24h or 7d')
+    .addHelpText('after', '\nExample:\n  cnictl ip history 10.20.0.17 --since 24h')
+    .action((address: string, options: IpHistoryOptions, command: Command) =>
+      act(command, (context) => ipHistory(context, address, options)),
     );
 }

@@ -73,7 +73,11 @@ export class CliWorld {
     await world.give('node-2', 4, 'api-1', [4, 6]);
     await world.give('node-2', 5, undefined);
     await world.give('node-2', 6, 'api-2');
-    await release(ipam, { node: 'node-2', attachment: { containerId: container(6), ifname: 'eth0' } });
+    await release(ipam, {
+      node: 'node-2',
+      attachment: { containerId: container(6), ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
     world.ipam.now += 10_000;
     world.pods = [
       world.pod(0, 'web-1'),
