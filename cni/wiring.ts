@@ -2,7 +2,7 @@ import type { Call } from './call.ts';
 import { CniError } from './errors.ts';
 import type { Kernel, Namespace, Parts } from './parts.ts';
 import type { Plan } from './plan.ts';
-import { recordOf } from './record.ts';
+import { recordOfAdd } from './record.ts';
 import { stepsOf } from './steps.ts';
 import type { UndoStack } from './undo.ts';
 import { deleteLink, detachPort, withSwitch } from './wire.ts';
@@ -29,7 +29,7 @@ export async function makeWire(
   await step('record', () => {
     undo.push('record', () => forget(call, parts));
     parts.openState(call.settings.stateDir).saveAttachment({
-      ...recordOf(call, parts),
+      ...recordOfAdd(call, parts),
       mtu: plan.veth.mtu,
     });
   });

@@ -17,6 +17,7 @@ import {
   rangeShow,
   type RangeAddOptions,
 } from './commands/range.ts';
+import { nodeReconcile, type ReconcileOptions } from './commands/reconcile.ts';
 import { release, type ReleaseOptions } from './commands/release.ts';
 import { status } from './commands/status.ts';
 import { SUPPORTED_VERSIONS } from '../cni/version.ts';
@@ -265,6 +266,18 @@ function addNodeCommands(program: Command, act: Act): void {
     .addHelpText('after', '\nExample:\n  cnictl node init --bridge br-cell --uplink bond1')
     .action((options: NodeInitOptions, command: Command) =>
       act(command, (context) => nodeInit(context, options)),
+    );
+  node
+    .command('reconcile')
+    .description('clear away what is left of containers that are gone, as the agent does by itself')
+    .option('--grace <duration>', 'what is suspected is looked at again after this time, 24h at most', '30s')
+    .option('--dry-run', 'say what would be cleared away, change nothing')
+    .addHelpText(
+      'after',
+      '\nExit status: 0 nothing found (or all of it put right), 1 found and not put right, 2 not everything could be looked at.',
+    )
+    .action((options: ReconcileOptions, command: Command) =>
+      act(command, (context) => nodeReconcile(context, options)),
     );
   addInstallCommands(node, act);
 }
