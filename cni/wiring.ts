@@ -1,6 +1,7 @@
 import type { Call } from './call.ts';
 import { CniError } from './errors.ts';
 import type { Kernel, Namespace, Parts } from './parts.ts';
+import { OvsdbError } from './ovsdb/errors.ts';
 import type { Plan } from './plan.ts';
 import { recordOfAdd } from './record.ts';
 import { stepsOf } from './steps.ts';
@@ -45,7 +46,13 @@ export async function makeWire(
   return await step('attach-port', async () => {
     // Registered first: a port that never came up is in the database all the same.
     undo.push('port', () => detachPort(parts, call.settings, call.request));
-    await attachPort();
+    await attachPort().catch(async (error: unknown) => {
+      if (!(error instanceof OvsdbError) || error.code !== 'port-exists') throw error;
+      // Our own of before a reboot, whose device was another: the database outlives it.
+      await detachPort(parts, call.settings, call.request);
+      await settle(call, parts);
+      await attachPort();
+    });
     if (await isSound(kernel, plan)) return { plan, hostMac };
     const { containerId, ifname } = call.request;
     parts.log.info('ovs-vswitchd mixed it up with an earlier link of its name: made once more', {

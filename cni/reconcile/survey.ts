@@ -58,35 +58,44 @@ export async function survey(parts: Parts, own: OwnPlace, failures: Failures): P
     grouped(ports, (port) => port),
   ];
   const linkOf = new Map(links.map((link) => [link.name, link]));
-  return [...attachments].map(([id, attachment]) =>
-    assemble(parts, own, attachment, {
+  return [...attachments].map(([id, attachment]) => {
+    const ofIt = portsOf.get(id) ?? [];
+    return assemble(parts, own, attachment, {
       held: heldOf.get(id) ?? [],
       whole,
       link: linkOf.get(hostLinkName(attachment)),
-      ports: portsOf.get(id) ?? [],
+      ports: ofIt,
+      isInSight: bridgesOf(ofIt).every((bridge) => linkOf.has(bridge)),
       complete,
       record: recordOf.get(id)?.[0],
-    }),
-  );
+    });
+  });
 }
 
 /** The same attachment once more, under its lock: what etcd has for it is compared when it is released. */
 export async function lookAgain(parts: Parts, own: OwnPlace, target: Target): Promise<Known> {
   const record = parts.openState(own.stateDir).readAttachment(target);
-  const link = await (await parts.openKernel()).hostLink(hostLinkName(target));
+  const kernel = await parts.openKernel();
+  const link = await kernel.hostLink(hostLinkName(target));
   const at = record && !isOurWire(record) ? undefined : target.ovs;
   const ports = at
     ? await withSwitch(parts, at, (ovs) => ovs.findPorts(target.containerId, target.ifname))
     : [];
+  const found = ports.map((info) => ({ ...attachmentOf(info), info, at }));
+  const bridges = await Promise.all(bridgesOf(found).map((bridge) => kernel.hostLink(bridge)));
   return assemble(parts, own, target, {
     held: target.held,
     whole: target.allocationsKnown,
     link,
-    ports: ports.map((info) => ({ ...attachmentOf(info), info, at })),
+    ports: found,
+    isInSight: !bridges.includes(undefined),
     complete: true,
     record,
   });
 }
+
+/** The names of their bridges, which are those of the bridges' own devices too; '' for one on no bridge. */
+const bridgesOf = (ports: readonly OurPort[]): string[] => ports.map(({ info }) => info.bridge ?? '');
 
 interface OurPort extends Attachment {
   readonly info: PortInfo;
@@ -98,6 +107,8 @@ interface Pieces {
   readonly whole: boolean;
   readonly link: HostLink | undefined;
   readonly ports: readonly OurPort[];
+  /** Whether their bridges' own devices are among the links: then vswitchd has its devices where we look for them. */
+  readonly isInSight: boolean;
   /** Whether every Open vSwitch answered. */
   readonly complete: boolean;
   readonly record: AttachmentRecord | undefined;
@@ -114,7 +125,7 @@ function assemble(parts: Parts, own: OwnPlace, attachment: Attachment, pieces: P
     allocations: held.map(({ slot }) => ({ bootId: slot.owner.bootId, allocatedAt: slot.allocatedAt })),
     allocationsKnown: whole,
     link,
-    port: portStateOf(attachment, ports, complete),
+    port: portStateOf(attachment, ports, { isInSight: pieces.isInSight, complete }),
     record: record && { bootId: record.bootId, ourIpam: isOurIpam(record), ourWire: isOurWire(record) },
     // A link is of a namespace that lives: then there is no need to look.
     namespace: link === 'absent' ? namespaceOf(parts, record) : 'lives',
@@ -137,13 +148,14 @@ function linkStateOf(attachment: Attachment, link: HostLink | undefined): Facts[
 }
 
 /** A port of another name that carries our marks is nothing that we made: it keeps all of them from being swept. */
-function portStateOf(attachment: Attachment, ports: readonly OurPort[], complete: boolean): Facts['port'] {
+function portStateOf(
+  attachment: Attachment,
+  ports: readonly OurPort[],
+  { isInSight, complete }: { readonly isInSight: boolean; readonly complete: boolean },
+): Facts['port'] {
   if (ports.length === 0) return complete ? 'absent' : 'unknown';
-  const forwards = ports.some(
-    ({ info }) =>
-      info.name !== hostLinkName(attachment) || (info.error === undefined && (info.ofport ?? -1) > 0),
-  );
-  return forwards ? 'forwards' : 'idle';
+  const name = hostLinkName(attachment);
+  return isInSight && ports.every(({ info }) => info.name === name) ? 'present' : 'elsewhere';
 }
 
 function namespaceOf(parts: Parts, record: AttachmentRecord | undefined): Facts['namespace'] {

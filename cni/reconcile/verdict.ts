@@ -14,8 +14,11 @@ export interface Facts extends Attachment {
   readonly allocationsKnown: boolean;
   /** The host's end with our mark; `idle`: the pod's end is not up, so no ADD has finished it. */
   readonly link: 'absent' | 'idle' | 'carrier';
-  /** With our mark; `forwards`: vswitchd has its device open; `unknown`: Open vSwitch did not answer. */
-  readonly port: 'absent' | 'idle' | 'forwards' | 'unknown';
+  /**
+   * With our mark. `elsewhere`: its bridge is none of the links in sight, so that its device is not proves nothing. `unknown`: Open
+   * vSwitch did not answer. Whether vswitchd has its device open says nothing: the userspace datapath does not see it go.
+   */
+  readonly port: 'absent' | 'present' | 'elsewhere' | 'unknown';
   readonly record: RecordFacts | undefined;
   /** The pod's; `unknown`: no record names it. */
   readonly namespace: 'lives' | 'gone' | 'unknown';
@@ -95,8 +98,8 @@ function judgeAllocated({ allocations, port, record, namespace }: Facts, boot: B
     if (allocations.some(({ allocatedAt }) => allocatedAt >= boot.startedAt)) return odd('other-boot');
     return remains('node-rebooted', true);
   }
-  if (port === 'forwards') return LIVES;
-  const ourWire = record ? record.ourWire : port === 'idle';
+  if (port === 'elsewhere') return LIVES;
+  const ourWire = record ? record.ourWire : port === 'present';
   switch (namespace) {
     case 'lives':
       return ourWire ? odd('no-link') : LIVES;
@@ -110,8 +113,8 @@ function judgeAllocated({ allocations, port, record, namespace }: Facts, boot: B
 /** Neither a link nor an address. */
 function judgeBare({ allocationsKnown, port, record, namespace }: Facts, boot: Boot): Verdict {
   const earlierBoot = record?.bootId !== undefined && record.bootId !== boot.id;
-  if (port === 'forwards' || (namespace === 'lives' && !earlierBoot)) return LIVES;
-  if (port === 'idle') return remains('port-without-device', earlierBoot);
+  if (port === 'elsewhere' || (namespace === 'lives' && !earlierBoot)) return LIVES;
+  if (port === 'present') return remains('port-without-device', earlierBoot);
   if (!record?.ourIpam || !allocationsKnown || (record.ourWire && port === 'unknown')) return LIVES;
   return earlierBoot || namespace === 'gone' ? remains('record-left', earlierBoot) : LIVES;
 }
