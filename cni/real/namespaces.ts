@@ -36,7 +36,8 @@ function isHeldElsewhere(id: string): boolean {
   const name = `net:[${id.split(':')[1] ?? ''}]`;
   try {
     if (readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${name} `)) return true;
-    return readdirSync('/proc').some((pid) => /^\d+$/.test(pid) && namespaceOf(pid) === name);
+    // 1 is init, which is in no pod; a sandbox may keep it from being looked at.
+    return readdirSync('/proc').some((pid) => /^\d+$/.test(pid) && pid !== '1' && namespaceOf(pid) === name);
   } catch {
     return true;
   }
