@@ -270,7 +270,10 @@ function addNodeCommands(program: Command, act: Act): void {
   node
     .command('reconcile')
     .description('clear away what is left of containers that are gone, as the agent does by itself')
-    .option('--grace <duration>', 'what is suspected is looked at again after this time, 24h at most', '30s')
+    .option(
+      '--grace <duration>',
+      'what is suspected is looked at again after this time, 24h at most (CELLNET_RECONCILE_GRACE_MS; default 30s)',
+    )
     .option('--dry-run', 'say what would be cleared away, change nothing')
     .addHelpText(
       'after',

@@ -1,6 +1,7 @@
 import type { Log, LogFields } from '../../cni/parts.ts';
 import { reconcile, type Finding, type ReconcileReport } from '../../cni/reconcile/reconcile.ts';
 import { ownPlaceOf } from '../../cni/reconcile/settings.ts';
+import { DEFAULT_RECONCILE_GRACE_MS } from '../../ipam/settings.ts';
 import type { Context } from '../context.ts';
 import { formatDuration, parseDuration } from '../durations.ts';
 import { plural } from '../render/plural.ts';
@@ -8,7 +9,7 @@ import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';
 
 export interface ReconcileOptions {
-  readonly grace: string;
+  readonly grace?: string;
   readonly dryRun?: boolean;
 }
 
@@ -19,9 +20,12 @@ export interface ReconcileOptions {
  * @throws CommandError, IpamError `invalid` for an option or setting that is refused
  */
 export async function nodeReconcile(context: Context, options: ReconcileOptions): Promise<number> {
-  const graceMs = parseDuration(options.grace, '--grace');
-  const dryRun = options.dryRun ?? false;
   const { world, settings } = context;
+  const dryRun = options.dryRun ?? false;
+  const graceMs =
+    options.grace === undefined
+      ? (settings.reconcile?.graceMs ?? DEFAULT_RECONCILE_GRACE_MS)
+      : parseDuration(options.grace, '--grace');
   const own = ownPlaceOf(settings, world.env, world.hostname, true);
   const parts = await world.openParts(logOf(context));
   const first = await reconcile(parts, own, { graceMs, dryRun, suspected: new Map(), at: 0 });
@@ -133,7 +137,7 @@ function countText(found: readonly Finding[], dryRun: boolean): string {
   const kept = found.filter(({ outcome }) => outcome === 'kept').length;
   const released = found.reduce((sum, finding) => sum + (dryRun ? 0 : finding.released.length), 0);
   const addresses = dryRun ? '' : `, ${plural(released, 'address', 'addresses')} released`;
-  return `${found.length - kept} left over${addresses}${kept > 0 ? `, ${kept} for you to look at` : ''}`;
+  return `${found.length - kept} left over${addresses}${kept > 0 ? `, ${kept} kept` : ''}`;
 }
 
 /** What the node's parts log is told beside the result. */

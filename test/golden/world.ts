@@ -52,7 +52,7 @@ export class CliWorld {
   /** Where `node install` copies from. */
   dist = '/none';
   ovsdb = new EmptyOvsdb();
-  /** Of this node, for `node reconcile`. */
+  /** Of this node, for `node reconcile`; the IPAM is this world's. */
   parts: () => Parts = () => {
     throw new Error('no test of this world looks at the node');
   };
@@ -149,7 +149,13 @@ export class CliWorld {
       dist: this.dist,
       openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
       openKube: () => Promise.resolve({ ...this.#kube(), ...this.kube }),
-      openParts: (log) => Promise.resolve({ ...this.parts(), log }),
+      openParts: (log) =>
+        Promise.resolve({
+          ...this.parts(),
+          now: () => this.ipam.now,
+          openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
+          log,
+        }),
       openOvsdb: () => Promise.resolve(this.ovsdb as unknown as OvsdbClient),
     };
   }
