@@ -54,8 +54,8 @@ export interface ReconcileReport {
 /** Longest time that one reconcile spends on teardowns that calls put off, in milliseconds. */
 const PENDING_BUDGET_MS = 5_000;
 
-/** Attachments that are cleared away at once: their changes share transactions, and vswitchd's work is for many. */
-const AT_ONCE = 8;
+/** Attachments that are cleared away side by side: their changes share transactions, and vswitchd's work for one grows with its ports. */
+const AT_ONCE = 32;
 
 interface Judged extends Suspect {
   readonly known: Known;
