@@ -3,17 +3,17 @@ import { allocate, lookup, release, type Allocation } from '../ipam/allocator.ts
 import type { Attachment, Owner } from '../ipam/block.ts';
 import { IpamError } from '../ipam/errors.ts';
 import { releaseAddress } from '../ipam/inventory.ts';
+import { findSuperseded, type SeenAllocation } from '../ipam/release-exact.ts';
 import type { Call } from './call.ts';
 import { OUR_IPAM } from './config.ts';
 import { CniError } from './errors.ts';
 import { grantOf, grantOfDelegate, type Grant } from './grant.ts';
 import type { OpenIpam, Parts } from './parts.ts';
 import { recordOf } from './record.ts';
+import { freeSuperseded } from './superseded.ts';
 import type { UndoStack } from './undo.ts';
 import { familiesFor, wishedAddresses } from './wishes.ts';
-
-/** Longest time that an ADD or DEL waits for etcd, in milliseconds (rule 4). */
-export const ETCD_DEADLINE_MS = 5_000;
+import { withIpamAt } from './with-ipam.ts';
 
 /** The attachment of a call as the owner of addresses. */
 export function ownerOf(call: Call, parts: Parts): Owner {
@@ -30,18 +30,9 @@ export function ownerOf(call: Call, parts: Parts): Owner {
   };
 }
 
-/** Does something with IPAM, and closes it. */
-export async function withIpam<T>(
-  call: Call,
-  parts: Parts,
-  work: (ipam: OpenIpam) => Promise<T>,
-): Promise<T> {
-  const ipam = await parts.openIpam(call.settings.etcd, parts.now() + ETCD_DEADLINE_MS);
-  try {
-    return await work(ipam);
-  } finally {
-    ipam.close();
-  }
+/** Does something with the call's IPAM, and closes it. */
+export function withIpam<T>(call: Call, parts: Parts, work: (ipam: OpenIpam) => Promise<T>): Promise<T> {
+  return withIpamAt(parts, call.settings.etcd, work);
 }
 
 /**
@@ -84,6 +75,7 @@ export async function grantOwn(
 ): Promise<Grant> {
   const wished = wishedAddresses(call);
   const families = familiesFor(call, wished);
+  let older: readonly SeenAllocation[] = [];
   return await withIpam(call, parts, async (ipam) => {
     try {
       const request = {
@@ -93,16 +85,27 @@ export async function grantOwn(
         ...(wished.length > 0 && { wished }),
         ...(call.config.ourIpam?.ranges && { ranges: call.config.ourIpam.ranges }),
       };
-      const allocations = await allocate(ipam, request, (tentative) => {
-        if (tentative.every((allocation) => allocation.fresh)) chosen(grantOf(tentative));
-      });
+      const allocations = await allocate(
+        ipam,
+        request,
+        (tentative) => {
+          if (tentative.every((allocation) => allocation.fresh)) chosen(grantOf(tentative));
+        },
+        (held) => {
+          older = findSuperseded(held, request.owner);
+        },
+      );
       const fresh = allocations.filter((allocation) => allocation.fresh);
       if (fresh.length > 0) undo.push('allocated addresses', () => giveBack(call, parts, fresh));
       return grantOf(allocations);
     } catch (error) {
+      // Where all is full they are freed too: the runtime's next try finds them. With etcd away nothing can be.
+      if (!(error instanceof IpamError) || error.code !== 'exhausted') older = [];
       // The transaction may have gone through unseen: what it gave is taken back later.
       if (error instanceof IpamError && error.uncertain) putOff(call, parts, false);
       throw error;
+    } finally {
+      if (older.length > 0) await freeSuperseded(call, parts, older);
     }
   });
 }

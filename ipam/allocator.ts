@@ -55,6 +55,7 @@ export interface Ipam {
  * Gives the attachment an address of each family. Asked again, it returns the same ones (rule 3).
  * Round trips: two to read the node's blocks, one to write; three more where a block is claimed. With a cache: one.
  * @param chosen told what is about to be written, so that a caller can prepare for it: it may come otherwise, or not at all
+ * @param held told at each attempt which blocks the node holds, as they are known: perhaps of a cache
  * @throws IpamError `exhausted` naming the ranges that are full, `not-found` for an unknown range name,
  *   `conflict`, `not-found` or `taken` for a wished address, `contention`, `store-…`; where `uncertain` is set, the addresses may have been given all the same
  */
@@ -62,8 +63,10 @@ export function allocate(
   ipam: Ipam,
   request: AllocationRequest,
   chosen?: (allocations: Allocation[]) => void,
+  held?: (blocks: readonly HeldBlock[]) => void,
 ): Promise<Allocation[]> {
   const change: Order<Allocation[]>['change'] = async (draft, lost) => {
+    held?.(draft.blocks);
     const kept = findAllocations(draft.blocks, request.owner);
     // What a cache says of the attachment may be long gone.
     if (draft.cached && kept.length > 0) return undefined;

@@ -152,6 +152,8 @@ export function takeSlot(
 /** What a release believes (rule 5): who has the address, and by which allocation. */
 export interface Expected extends Attachment {
   readonly sequence: number;
+  /** Milliseconds since 1970; absent: whenever. A block that was given back and claimed again counts from 0 anew. */
+  readonly allocatedAt?: number;
 }
 
 /**
@@ -169,15 +171,23 @@ export function releaseSlot(
   const index = slotIndex(block, address);
   const slot = block.slots[index];
   if (slot?.state !== 'used') return { outcome: 'free' };
-  if (!isOwnedBy(slot, expected) || slot.sequence !== expected.sequence) return { outcome: 'changed' };
+  const { sequence: believed, allocatedAt = slot.allocatedAt } = expected;
+  if (!isOwnedBy(slot, expected) || slot.sequence !== believed || slot.allocatedAt !== allocatedAt)
+    return { outcome: 'changed' };
   const sequence = block.sequence + 1;
   const conflict = cause.why === 'conflict' && { conflictMac: cause.conflictMac };
   const released: Slot = { state: 'released', releasedAt: now, sequence, ...conflict };
-  const { owner, allocatedAt } = slot;
   return {
     outcome: 'released',
     block: { ...block, sequence, slots: block.slots.with(index, released) },
-    lifetime: { address, node: block.node, owner, allocatedAt, releasedAt: now, cause },
+    lifetime: {
+      address,
+      node: block.node,
+      owner: slot.owner,
+      allocatedAt: slot.allocatedAt,
+      releasedAt: now,
+      cause,
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 import { nodeInit, nodeList, type NodeInitOptions } from '../commands/node.ts';
+import { nodeReconcile, type ReconcileOptions } from '../commands/reconcile.ts';
 import type { Act } from './act.ts';
 import { addInstallCommands } from './install.ts';
 
@@ -30,6 +31,21 @@ export function addNodeCommands(program: Command, act: Act): void {
     .addHelpText('after', '\nExample:\n  cnictl node init --bridge br-cell --uplink bond1')
     .action((options: NodeInitOptions, command: Command) =>
       act(command, (context) => nodeInit(context, options)),
+    );
+  node
+    .command('reconcile')
+    .description('clear away what is left of containers that are gone, as the agent does by itself')
+    .option(
+      '--grace <duration>',
+      'what is suspected is looked at again after this time, 24h at most (CELLNET_RECONCILE_GRACE_MS; default 30s)',
+    )
+    .option('--dry-run', 'say what would be cleared away, change nothing')
+    .addHelpText(
+      'after',
+      '\nExit status: 0 nothing found (or all of it put right), 1 found and not put right, 2 not everything could be looked at.',
+    )
+    .action((options: ReconcileOptions, command: Command) =>
+      act(command, (context) => nodeReconcile(context, options)),
     );
   addInstallCommands(node, act);
 }

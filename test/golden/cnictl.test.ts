@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeDist } from '../support/dist.ts';
 import { release } from '../../ipam/allocator.ts';
+import { FakeParts } from '../unit/cni/fake-parts.ts';
 import { CliWorld, container } from './world.ts';
 
 /** What cnictl prints, held against files: `npm run golden` writes them anew, and the diff is what to look at. */
@@ -162,6 +163,48 @@ test('installing, upgrading, uninstalling', async () => {
   }
 });
 
+test('reconciling a node', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cellnet-golden-'));
+  try {
+    const world = await CliWorld.make();
+    world.env['CELLNET_STATE_DIR'] = folder;
+    const fake = new FakeParts(folder);
+    const parts = fake.parts();
+    // The pod of the first container is gone, that of the second lives without its link, of the others nothing is known.
+    world.parts = () => ({
+      ...parts,
+      namespaces: { ...parts.namespaces, stateOf: (path) => (path === '/run/netns/0' ? 'gone' : 'lives') },
+    });
+    for (const n of [0, 1]) {
+      parts.openState(folder).saveAttachment({
+        v: 1,
+        network: 'cell',
+        containerId: container(n),
+        ifname: 'eth0',
+        etcd: {},
+        node: 'node-1',
+        bridge: 'br-cell',
+        ovsdb: 'unix:/ovs',
+        mtu: 1500,
+        createdAt: 0,
+        bootId: parts.bootId,
+        netns: { path: `/run/netns/${n}`, id: `4:${n}` },
+      });
+    }
+    const lines: string[] = [];
+    for (const command of ['--dry-run', '-o json', '--grace 0', '--grace 1s -o yaml', '--grace never']) {
+      const ran = await world.run(`node reconcile ${command}`);
+      lines.push(`$ cnictl node reconcile ${command}\n`, shown(ran), '\n');
+    }
+    assert.deepEqual(world.pauses, [30_000, 30_000, 0, 1_000]);
+    fake.unreachable.add('unix:/ovs');
+    lines.push('$ cnictl node reconcile # no Open vSwitch\n', shown(await world.run('node reconcile')));
+    hold('reconcile', lines.join(''));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('refusals', async () => {
   const world = await CliWorld.make();
   const before = world.ipam.store.revision;
@@ -241,6 +284,7 @@ for (const words of [
   'release',
   'node',
   'node init',
+  'node reconcile',
   'node install',
   'node uninstall',
 ]) {

@@ -1,4 +1,5 @@
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
+import type { Parts } from '../../cni/parts.ts';
 import type { Operation, OperationResult } from '../../cni/ovsdb/protocol.ts';
 import { allocate, release } from '../../ipam/allocator.ts';
 import { addRange, setRangeState } from '../../ipam/ranges.ts';
@@ -51,6 +52,10 @@ export class CliWorld {
   /** Where `node install` copies from. */
   dist = '/none';
   ovsdb = new EmptyOvsdb();
+  /** Of this node, for `node reconcile`; the IPAM is this world's. */
+  parts: () => Parts = () => {
+    throw new Error('no test of this world looks at the node');
+  };
 
   static async make(): Promise<CliWorld> {
     const world = new CliWorld();
@@ -148,6 +153,13 @@ export class CliWorld {
       dist: this.dist,
       openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
       openKube: () => Promise.resolve({ ...this.#kube(), ...this.kube }),
+      openParts: (log) =>
+        Promise.resolve({
+          ...this.parts(),
+          now: () => this.ipam.now,
+          openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
+          log,
+        }),
       openOvsdb: () => Promise.resolve(this.ovsdb as unknown as OvsdbClient),
     };
   }
