@@ -2,6 +2,7 @@ import { Option, type Command } from 'commander';
 import { nodeInit, nodeList, type NodeInitOptions } from '../commands/node.ts';
 import type { Act } from './act.ts';
 import { addInstallCommands } from './install.ts';
+import { addLifecycleCommands } from './node-lifecycle.ts';
 
 /** `cnictl node …` */
 export function addNodeCommands(program: Command, act: Act): void {
@@ -31,5 +32,6 @@ export function addNodeCommands(program: Command, act: Act): void {
     .action((options: NodeInitOptions, command: Command) =>
       act(command, (context) => nodeInit(context, options)),
     );
+  addLifecycleCommands(node, act);
   addInstallCommands(node, act);
 }

@@ -20,6 +20,8 @@ const COMMANDS = [
   'ip list --node node-2',
   'ip show 10.20.0.1',
   'node list',
+  'node show node-2',
+  'node show node-9',
   'status',
   'check --grace 5s',
 ] as const;
@@ -95,6 +97,37 @@ test('changes', async () => {
     lines.push(`$ cnictl ${argv.join(' ')}\n`, shown(await world.run(argv)), '\n');
   }
   hold('changes', lines.join(''));
+});
+
+test('draining, returning, removing', async () => {
+  const world = await CliWorld.make();
+  const lines: string[] = [];
+  const step = async (command: string): Promise<void> => {
+    lines.push(`$ cnictl ${command}\n`, shown(await world.run(command)), '\n');
+  };
+  await step('range drain blue --dry-run');
+  await step('node drain node-1 --dry-run');
+  await step('node drain node-1');
+  await step('node drain node-1 -o json');
+  await step('node show node-1');
+  await step('node undrain node-1');
+  await step('node undrain node-1');
+  await step('block return');
+  await step('block return --all --idle 0 --dry-run');
+  await step('node remove node-2 --yes');
+  await step('node remove node-9 --yes');
+  world.nodes = world.nodes.filter(({ name }) => name !== 'node-2');
+  await step('node remove node-2 --dry-run');
+  world.pods = world.pods.filter(({ name }) => name !== 'api-1');
+  await step('node remove node-2 --dry-run -o json');
+  await step('node remove node-2');
+  world.meanwhile = () => {
+    world.ipam.now += 60_000;
+    return Promise.resolve();
+  };
+  await step('node remove node-2 --yes');
+  await step('node list');
+  hold('lifecycle', lines.join(''));
 });
 
 test('installing, upgrading, uninstalling', async () => {
@@ -196,6 +229,10 @@ for (const words of [
   'release',
   'node',
   'node init',
+  'node drain',
+  'node remove',
+  'block',
+  'block return',
   'node install',
   'node uninstall',
 ]) {

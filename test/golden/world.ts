@@ -2,7 +2,7 @@ import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
 import type { Operation, OperationResult } from '../../cni/ovsdb/protocol.ts';
 import { allocate, release } from '../../ipam/allocator.ts';
 import { addRange, setRangeState } from '../../ipam/ranges.ts';
-import type { KubeApi, Pod } from '../../cnictl/kube/api.ts';
+import type { KubeApi, Node, Pod } from '../../cnictl/kube/api.ts';
 import { CommandError } from '../../cnictl/errors.ts';
 import { run } from '../../cnictl/program.ts';
 import { realFiles } from '../../cnictl/real-files.ts';
@@ -39,6 +39,10 @@ export class CliWorld {
   /** Paths that cannot be written. */
   readonly unwritable = new Set<string>();
   pods: Pod[] = [];
+  nodes: Node[] = [
+    { name: 'node-1', uid: 'n1', ready: true },
+    { name: 'node-2', uid: 'n2', ready: true },
+  ];
   /** Pauses that were asked for, in milliseconds. */
   readonly pauses: number[] = [];
   answers: string[] = [];
@@ -154,11 +158,10 @@ export class CliWorld {
       listPods: () => Promise.resolve({ pods: this.pods, resourceVersion: '7' }),
       getPod: (namespace, name) =>
         Promise.resolve(this.pods.find((pod) => pod.namespace === namespace && pod.name === name)),
-      listNodes: () =>
-        Promise.resolve([
-          { name: 'node-1', uid: 'n1', ready: true },
-          { name: 'node-2', uid: 'n2', ready: true },
-        ]),
+      listNodes: () => Promise.resolve(this.nodes),
+      getNode: (name) => Promise.resolve(this.nodes.find((node) => node.name === name)),
+      probe: () =>
+        Promise.resolve({ serverTime: this.ipam.now, asked: this.ipam.now, answered: this.ipam.now }),
       clusterUid: () => Promise.resolve('cluster-1'),
       close: () => undefined,
     };
