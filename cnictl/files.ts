@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import {
   accessSync,
+  closeSync,
   constants,
+  fsyncSync,
+  openSync,
   readFileSync,
   realpathSync,
   renameSync,
@@ -32,16 +35,27 @@ export function checkTarget(path: string): void {
   targetOf(path);
 }
 
-/** Writes the file whole or not at all, with mode 0600. @throws CommandError as of {@link checkTarget}, or a full disk */
-export function replaceFile(path: string, content: string): void {
+/** Writes the file whole or not at all, with mode 0600; in parts what is too long for one text. @throws CommandError as of {@link checkTarget}, or a full disk */
+export function replaceFile(path: string, content: string | Iterable<string>): void {
   const target = targetOf(path);
   const beside = `${target}.${randomBytes(4).toString('hex')}.tmp`;
   try {
-    writeFileSync(beside, content, { mode: 0o600, flag: 'wx' });
+    writeNew(beside, typeof content === 'string' ? [content] : content);
     renameSync(beside, target);
   } catch (error) {
     removeIfThere(beside);
     throw unwritable(path, error);
+  }
+}
+
+/** On the disk when it returns, so that a power cut leaves the old file or the new one. */
+function writeNew(path: string, parts: Iterable<string>): void {
+  const file = openSync(path, 'wx', 0o600);
+  try {
+    for (const part of parts) writeFileSync(file, part);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
   }
 }
 

@@ -4,6 +4,7 @@ import { VERSION } from '../ipam/build.ts';
 import { Context, type GlobalOptions } from './context.ts';
 import { CommandError, describeError } from './errors.ts';
 import type { Act } from './program/act.ts';
+import { addBackupCommands } from './program/backup.ts';
 import { addBlockCommands } from './program/block.ts';
 import { addIpCommands } from './program/ip.ts';
 import { addLeakCommands } from './program/leak.ts';
@@ -65,6 +66,7 @@ function makeProgram(act: Act, world: World): Command {
   addIpCommands(program, act);
   addLeakCommands(program, act);
   addNodeCommands(program, act);
+  addBackupCommands(program, act);
   program
     .command('status')
     .description('whether etcd and the API server answer, and how full the ranges are')

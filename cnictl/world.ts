@@ -23,8 +23,8 @@ export interface World {
   readonly readFile: (path: string) => string | undefined;
   /** Whether {@link writeFile} can write there, as far as that can be told before. @throws CommandError */
   readonly checkTarget: (path: string) => void;
-  /** Whole or not at all. @throws CommandError */
-  readonly writeFile: (path: string, content: string) => void;
+  /** Whole or not at all; in parts what is too long for one text. @throws CommandError */
+  readonly writeFile: (path: string, content: string | Iterable<string>) => void;
   /** Whether this host has a network device of that name. */
   readonly hasDevice: (name: string) => boolean;
   /** For an installation, which touches more than a file or two. */

@@ -89,7 +89,7 @@ class EtcdStore implements Store {
           ...(revision !== undefined && { revision }),
         }),
       );
-      revision ??= page.header.revision;
+      if (revision === undefined) options.onRevision?.((revision = page.header.revision));
       if (page.kvs.length > 0) yield page.kvs.map((kv) => this.#entry(kv));
       const last = page.kvs.at(-1);
       if (!page.more || !last) return;

@@ -130,6 +130,30 @@ test('draining, returning, removing', async () => {
   hold('lifecycle', lines.join(''));
 });
 
+test('backup and restore', async () => {
+  const world = await CliWorld.make();
+  const lines: string[] = [];
+  const step = async (command: string): Promise<void> => {
+    lines.push(`$ cnictl ${command}\n`, shown(await world.run(command)), '\n');
+  };
+  await step('backup /b');
+  await step('restore /b');
+  await step('restore /b --dry-run --force');
+  await world.give('node-1', 60, 'new');
+  await step('restore /b --force');
+  await step('restore /b --force --merge --dry-run');
+  world.ipam.store.entries.delete('ranges/green');
+  await step('restore /b --force --merge --yes -o json');
+  world.ipam.store.entries.clear();
+  await step('restore /b --yes');
+  world.env = {};
+  await step('restore /b');
+  await step('restore /b --yes');
+  await step('restore /none');
+  await step('restore /b --etcd-prefix /other');
+  hold('backup', lines.join(''));
+});
+
 test('installing, upgrading, uninstalling', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'cellnet-golden-'));
   try {
@@ -233,6 +257,8 @@ for (const words of [
   'node remove',
   'block',
   'block return',
+  'backup',
+  'restore',
   'node install',
   'node uninstall',
 ]) {

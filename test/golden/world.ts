@@ -141,7 +141,8 @@ export class CliWorld {
       checkTarget: (path) => {
         if (this.unwritable.has(path)) throw new CommandError(`'${path}' cannot be written`);
       },
-      writeFile: (path, content) => void this.files.set(path, content),
+      writeFile: (path, content) =>
+        void this.files.set(path, typeof content === 'string' ? content : [...content].join('')),
       hasDevice: (name) => this.devices.includes(name),
       files: realFiles,
       exec: ([program]) => Promise.reject(new Error(`no test runs ${program ?? ''} on this machine`)),
