@@ -5,6 +5,7 @@ import { addressesOf, type AddressView, type BlockView } from '../../ipam/invent
 import { setNodeDraining } from '../../ipam/node-drain.ts';
 import { viewNode } from '../../ipam/node-view.ts';
 import type { Range } from '../../ipam/range.ts';
+import { checkNodeName } from '../../ipam/settings.ts';
 import type { Context } from '../context.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
@@ -39,6 +40,7 @@ export async function nodeDrain(
   name: string,
   options: { readonly dryRun?: boolean },
 ): Promise<number> {
+  checkNodeName(name);
   const dryRun = options.dryRun ?? false;
   const { returned, left } = await context.withIpam(async (ipam) => {
     if (!dryRun) await setNodeDraining(ipam, name, true);
@@ -84,6 +86,7 @@ function drainText(context: Context, { name, dryRun, returned, left, used }: Dra
 
 /** `node undrain` */
 export async function nodeUndrain(context: Context, name: string): Promise<number> {
+  checkNodeName(name);
   const changed = await context.withIpam((ipam) => setNodeDraining(ipam, name, false));
   context.print({ name, state: 'active', changed }, () =>
     changed

@@ -1,6 +1,7 @@
 import { formatAddress, formatCidr } from '../../ipam/address.ts';
 import { indexedNodes, sweepIndex, viewNode, type NodeView } from '../../ipam/node-view.ts';
 import { setNodeDraining } from '../../ipam/node-drain.ts';
+import { checkNodeName } from '../../ipam/settings.ts';
 import type { Context } from '../context.ts';
 import { formatDuration, parseDuration } from '../durations.ts';
 import { CommandError } from '../errors.ts';
@@ -53,6 +54,7 @@ export async function nodeRemove(
   name: string,
   options: NodeRemoveOptions,
 ): Promise<number> {
+  checkNodeName(name);
   const { dryRun = false, yes = false, force = false } = options;
   const graceMs = parseDuration(options.grace, '--grace');
   const waitMs = parseDuration(options.wait, '--wait');

@@ -1,6 +1,7 @@
 import { formatCidr } from '../../ipam/address.ts';
 import { addressesOf, type BlockView } from '../../ipam/inventory.ts';
 import { viewNode, type Disagreement, type NodeView } from '../../ipam/node-view.ts';
+import { checkNodeName } from '../../ipam/settings.ts';
 import type { Context } from '../context.ts';
 import { formatAge } from '../durations.ts';
 import { describeError } from '../errors.ts';
@@ -21,6 +22,7 @@ export interface NodeInCluster {
 
 /** `node show`: its blocks, its addresses with their owners, and what the API server says of it. */
 export async function nodeShow(context: Context, name: string): Promise<number> {
+  checkNodeName(name);
   const view = await context.withIpam((ipam) => viewNode(ipam, name));
   const kube = await askCluster(context, name);
   const now = context.world.now();

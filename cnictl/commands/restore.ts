@@ -37,8 +37,8 @@ export async function restore(context: Context, file: string, options: RestoreOp
     const plan = planRestore(saved.records, present);
     for (const key of plan.unsound)
       context.warn(`${key} cannot be read by this version: it is put back as it is`);
-    await checkPods(context, plan, saved, present, options);
     const keys = keysOf(plan);
+    if (keys > 0) await checkPods(context, plan, saved, present, options);
     if (options.dryRun || keys === 0) {
       report(context, {
         file,

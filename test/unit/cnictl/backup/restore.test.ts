@@ -7,7 +7,7 @@ import { addRange } from '../../../../ipam/ranges.ts';
 import { put } from '../../../../ipam/store.ts';
 import { batches } from '../../../../cnictl/backup/carry.ts';
 import { CliWorld, container } from '../../../golden/world.ts';
-import { MemoryStore } from '../../../support/memory-store.ts';
+import type { MemoryStore } from '../../../support/memory-store.ts';
 import { owner, range } from '../../ipam/world.ts';
 
 const content = ({ entries }: MemoryStore): Map<string, string> =>
