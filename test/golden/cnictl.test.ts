@@ -154,6 +154,33 @@ test('backup and restore', async () => {
   hold('backup', lines.join(''));
 });
 
+test('doctor', async () => {
+  const world = await CliWorld.make();
+  world.env['CELLNET_STATE_DIR'] = '/none';
+  const lines: string[] = [];
+  const step = async (command: string): Promise<void> => {
+    lines.push(`$ cnictl ${command}\n`, shown(await world.run(command)), '\n');
+  };
+  await step('doctor --cluster');
+  world.etcd = {
+    alarms: () => Promise.resolve(['NOSPACE of member 8e9e05c52164694d']),
+    mayWrite: (group) => Promise.resolve(group !== 'blocks'),
+    members: () => Promise.resolve(1),
+    clock: () =>
+      Promise.resolve({
+        serverTime: world.ipam.now - 60_000,
+        asked: world.ipam.now,
+        answered: world.ipam.now,
+      }),
+  };
+  world.agent = { answers: false, health: undefined };
+  world.nodes = [];
+  await world.run('node drain node-1');
+  await step('doctor --conf-dir /none');
+  await step('doctor --conf-dir /none -o json');
+  hold('doctor', lines.join(''));
+});
+
 test('installing, upgrading, uninstalling', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'cellnet-golden-'));
   try {
@@ -259,6 +286,7 @@ for (const words of [
   'block return',
   'backup',
   'restore',
+  'doctor',
   'node install',
   'node uninstall',
 ]) {
