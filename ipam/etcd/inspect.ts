@@ -8,6 +8,7 @@ import { checkEtcdSettings, readEtcdCredentials, type EtcdSettings } from './set
 
 /** Longest wait for one answer, in milliseconds. */
 const DEADLINE_MS = 4_000;
+const LOOKS = 5;
 
 export interface MemberStatus {
   readonly version: string;
@@ -25,7 +26,7 @@ export interface ServerClock {
 
 /** Questions about one etcd, or one member of it, that change nothing. Each rejects with IpamError `store-…`. */
 export interface EtcdInspector {
-  /** How long a linearizable read of nothing takes, in milliseconds. */
+  /** How long a linearizable read of nothing takes, in milliseconds: the shortest of a few, for this process is busy too. */
   latency(): Promise<number>;
   status(): Promise<MemberStatus>;
   /** `NOSPACE`, `CORRUPT`, each with its member. */
@@ -57,9 +58,13 @@ export function openEtcdInspector(settings: EtcdSettings): EtcdInspector {
   return {
     latency: async () => {
       await ask(({ kv }) => kv.range(countOne));
-      const before = performance.now();
-      await ask(({ kv }) => kv.range(countOne));
-      return performance.now() - before;
+      let best = Infinity;
+      for (let i = 0; i < LOOKS; i++) {
+        const before = performance.now();
+        await ask(({ kv }) => kv.range(countOne));
+        best = Math.min(best, performance.now() - before);
+      }
+      return best;
     },
     status: async () => {
       const { version, dbSize, leader } = await ask(({ maintenance }) => maintenance.status());
