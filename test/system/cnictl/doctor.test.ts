@@ -52,6 +52,8 @@ suite('doctor on a node', () => {
   test('a node that is well: only what a test machine lacks is told, and etcd is not changed', async () => {
     const agent = await startAgent(node);
     try {
+      // As ovs-ctl does it at its start.
+      await node.ovs.vsctl('set', 'Open_vSwitch', '.', 'ovs_version=3.1.0');
       const pod = await node.addPod('p');
       const before = await revision();
       const ran = await json(agent.env);
