@@ -71,8 +71,8 @@ export function planRestore(records: readonly BackupRecord[], present: readonly 
   const isThere = ({ key, value }: BackupRecord): boolean => there.get(key)?.value === value;
   const missing = records.filter((record) => !isThere(record));
   const already = records.filter(isThere).map(({ key }) => key);
-  const read = readRecords(records);
-  if (strangers(records, present).length > 0) return { ...planMerge(missing, read, there), already };
+  if (strangers(records, present).length > 0)
+    return { ...planMerge(missing, readRecords(records), there), already };
   return {
     whole: true,
     units: missing
@@ -81,7 +81,7 @@ export function planRestore(records: readonly BackupRecord[], present: readonly 
     ranges: missing.filter(({ key }) => key.startsWith(RANGES)),
     already,
     collisions: [],
-    unsound: read.unsound.map(({ key }) => key),
+    unsound: unsoundOf(records).map(({ key }) => key),
   };
 }
 
@@ -107,6 +107,13 @@ export function readRecords(records: Iterable<BackupRecord>): Read {
     }
   }
   return { ranges, blocks, unsound };
+}
+
+/** Records that this version cannot read; none is kept decoded, for a backup may be of half a million allocations. */
+export function unsoundOf(
+  records: readonly BackupRecord[],
+): { readonly key: string; readonly problem: string }[] {
+  return records.flatMap((record) => readRecords([record]).unsound);
 }
 
 function planMerge(

@@ -2,7 +2,7 @@ import { VERSION } from '../../ipam/build.ts';
 import { scanAll } from '../../ipam/store.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings.ts';
 import { formatBackup } from '../backup/format.ts';
-import { readRecords } from '../backup/plan.ts';
+import { unsoundOf } from '../backup/plan.ts';
 import type { Context } from '../context.ts';
 import { CommandError } from '../errors.ts';
 import { KubeError } from '../kube/errors.ts';
@@ -23,7 +23,7 @@ export async function backup(context: Context, file: string): Promise<number> {
       'It is none of cellnet: move it away from below the prefix.',
     );
   }
-  for (const { problem } of readRecords(entries).unsound) context.warn(`kept as it is: ${problem}`);
+  for (const { problem } of unsoundOf(entries)) context.warn(`kept as it is: ${problem}`);
   const records = entries.map(({ key, value }) => ({ key, value }));
   const { header, lines } = formatBackup(
     {

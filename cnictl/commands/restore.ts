@@ -2,6 +2,7 @@ import { cidrContains, parseAddress } from '../../ipam/address.ts';
 import { audit, type AuditedAllocation, type Missing } from '../../ipam/audit.ts';
 import { usedSlots } from '../../ipam/block.ts';
 import { checkNoOverlap } from '../../ipam/new-range.ts';
+import { RANGES } from '../../ipam/records.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings.ts';
 import { scanAll, type Entry } from '../../ipam/store.ts';
 import { carryRanges, carryUnits, rangesRevision, verify } from '../backup/carry.ts';
@@ -78,7 +79,8 @@ function readBackup(context: Context, file: string): Backup {
       `Add --etcd-prefix ${saved.header.etcdPrefix}: a backup goes back to where it came from.`,
     );
   }
-  const ranges = [...readRecords(saved.records).ranges.values()];
+  const records = saved.records.filter(({ key }) => key.startsWith(RANGES));
+  const ranges = [...readRecords(records).ranges.values()];
   for (const [i, range] of ranges.entries()) checkNoOverlap(range, ranges.slice(0, i));
   return saved;
 }
