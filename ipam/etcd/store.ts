@@ -69,7 +69,10 @@ class EtcdStore implements Store {
           ...(revision !== undefined && { revision }),
         }),
       );
-      if (revision === undefined) options.onRevision?.((revision = page.header.revision));
+      if (revision === undefined) {
+        revision = page.header.revision;
+        options.onRevision?.(revision);
+      }
       if (page.kvs.length > 0) yield page.kvs.map((kv) => this.#entry(kv));
       const last = page.kvs.at(-1);
       if (!page.more || !last) return;
