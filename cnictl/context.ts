@@ -33,6 +33,8 @@ export class Context {
   readonly world: World;
   readonly options: GlobalOptions;
   readonly settings: PartialSettings;
+  /** The shared configuration, whether it exists or not. */
+  readonly configFile: string;
   readonly paint: Paint;
   readonly #file: PartialSettings;
 
@@ -40,6 +42,7 @@ export class Context {
   constructor(world: World, options: GlobalOptions) {
     this.world = world;
     this.options = options;
+    this.configFile = options.config ?? (world.env['CELLNET_CONFIG'] || DEFAULT_CONFIG_FILE);
     this.#file = readShared(world, options.config);
     this.settings = mergeSettings([
       settingsFromFlags(options),

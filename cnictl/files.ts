@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import {
   accessSync,
+  closeSync,
   constants,
+  fsyncSync,
+  openSync,
   readFileSync,
   realpathSync,
   renameSync,
@@ -13,6 +16,9 @@ import {
 import { dirname } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import { CommandError } from './errors.ts';
+
+/** A text, its parts, or bytes. */
+export type Content = string | Uint8Array | Iterable<string>;
 
 /** The file's text; undefined where it does not exist. @throws CommandError where it cannot be read */
 export function readIfThere(path: string): string | undefined {
@@ -32,16 +38,27 @@ export function checkTarget(path: string): void {
   targetOf(path);
 }
 
-/** Writes the file whole or not at all, with mode 0600. @throws CommandError as of {@link checkTarget}, or a full disk */
-export function replaceFile(path: string, content: string): void {
+/** Writes the file whole or not at all, with mode 0600; in parts what is too long for one text. @throws CommandError as of {@link checkTarget}, or a full disk */
+export function replaceFile(path: string, content: Content): void {
   const target = targetOf(path);
   const beside = `${target}.${randomBytes(4).toString('hex')}.tmp`;
   try {
-    writeFileSync(beside, content, { mode: 0o600, flag: 'wx' });
+    writeNew(beside, typeof content === 'string' || content instanceof Uint8Array ? [content] : content);
     renameSync(beside, target);
   } catch (error) {
     removeIfThere(beside);
     throw unwritable(path, error);
+  }
+}
+
+/** On the disk when it returns, so that a power cut leaves the old file or the new one. */
+function writeNew(path: string, parts: Iterable<string | Uint8Array>): void {
+  const file = openSync(path, 'wx', 0o600);
+  try {
+    for (const part of parts) writeFileSync(file, part);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
   }
 }
 

@@ -60,6 +60,14 @@ const world: World = {
       ...(configuredKubeconfig !== undefined && { configuredKubeconfig }),
     });
   },
+  openEtcd: async (settings) => {
+    const { openEtcdInspector } = await import('../ipam/etcd/inspect.ts');
+    return openEtcdInspector(settings);
+  },
+  probeAgent: async (socket) => {
+    const { probeAgent } = await import('./doctor/ask-agent.ts');
+    return probeAgent(socket);
+  },
   openOvsdb: async (remote, files) => {
     const { OvsdbClient } = await import('../cni/ovsdb/client.ts');
     const { tlsFiles } = await import('../cni/ovsdb/remote.ts');

@@ -4,7 +4,9 @@ import { VERSION } from '../ipam/build.ts';
 import { Context, type GlobalOptions } from './context.ts';
 import { CommandError, describeError } from './errors.ts';
 import type { Act } from './program/act.ts';
+import { addBackupCommands } from './program/backup.ts';
 import { addBlockCommands } from './program/block.ts';
+import { addDoctorCommand } from './program/doctor.ts';
 import { addIpCommands } from './program/ip.ts';
 import { addLeakCommands } from './program/leak.ts';
 import { addNodeCommands } from './program/node.ts';
@@ -67,6 +69,8 @@ function makeProgram(act: Act, world: World): Command {
   addPodCommands(program, act);
   addLeakCommands(program, act);
   addNodeCommands(program, act);
+  addBackupCommands(program, act);
+  addDoctorCommand(program, act);
   program
     .command('status')
     .description('whether etcd and the API server answer, and how full the ranges are')

@@ -1,8 +1,11 @@
 import type { OvsdbClient } from '../cni/ovsdb/client.ts';
 import type { Log, Parts } from '../cni/parts.ts';
 import type { Ipam } from '../ipam/allocator.ts';
+import type { EtcdInspector } from '../ipam/etcd/inspect.ts';
 import type { EtcdSettings } from '../ipam/etcd/settings.ts';
 import type { Environment, OvsdbTls } from '../ipam/settings.ts';
+import type { AgentAnswer } from './doctor/node.ts';
+import type { Content } from './files.ts';
 import type { Files } from './install/file-access.ts';
 import type { Exec } from './install/steps.ts';
 import type { KubeApi } from './kube/api.ts';
@@ -24,8 +27,8 @@ export interface World {
   readonly readFile: (path: string) => string | undefined;
   /** Whether {@link writeFile} can write there, as far as that can be told before. @throws CommandError */
   readonly checkTarget: (path: string) => void;
-  /** Whole or not at all. @throws CommandError */
-  readonly writeFile: (path: string, content: string) => void;
+  /** Whole or not at all; in parts what is too long for one text. @throws CommandError */
+  readonly writeFile: (path: string, content: Content) => void;
   /** Whether this host has a network device of that name. */
   readonly hasDevice: (name: string) => boolean;
   /** For an installation, which touches more than a file or two. */
@@ -36,6 +39,9 @@ export interface World {
   readonly dist: string;
   readonly openIpam: (settings: EtcdSettings) => Promise<OpenIpam>;
   readonly openKube: (options: KubeOptions) => Promise<KubeApi>;
+  /** Questions to etcd that change nothing. */
+  readonly openEtcd: (settings: EtcdSettings) => Promise<EtcdInspector>;
+  readonly probeAgent: (socket: string) => Promise<AgentAnswer>;
   readonly openOvsdb: (remote: string, tls: OvsdbTls) => Promise<OvsdbClient>;
   /** What the plugins work with on this node. */
   readonly openParts: (log: Log) => Promise<Parts>;

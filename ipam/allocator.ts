@@ -3,6 +3,7 @@ import { isOwnedBy, releaseSlot, usedSlots, type Attachment, type Owner, type Us
 import { checkKept, choose, commonVlans, type FixedVlan, type Step } from './choose.ts';
 import { IpamError } from './errors.ts';
 import { readHoldings, type HeldBlock } from './holdings.ts';
+import { drainingError } from './node-drain.ts';
 import { submit, type HoldingsCache, type Order, type OrderQueue } from './orders.ts';
 import type { ReleaseCause } from './lifetime.ts';
 import { recordLifetime } from './lifetime-record.ts';
@@ -73,6 +74,11 @@ export function allocate(
     checkKept(request, kept);
     const missing = request.families.filter((family) => !kept.some((each) => each.address.family === family));
     if (missing.length === 0) return kept;
+    if (draft.draining) {
+      // As far as a cache knows.
+      if (draft.cached) return undefined;
+      throw drainingError(request.node);
+    }
     try {
       const steps = await chooseAll(ipam, request, missing, kept, draft.blocks, lost);
       if (!steps) return undefined;

@@ -14,6 +14,7 @@ import {
 import { tallyOf, type Block, type Tally } from './block.ts';
 import { IpamError } from './errors.ts';
 import { historyThatFits } from './lifetime-record.ts';
+import { isDrainKey } from './node-drain.ts';
 import type { Range } from './range.ts';
 import {
   blockKey,
@@ -49,6 +50,8 @@ export interface NodeHoldings {
   readonly indexRevision: string;
   /** Keys of the node's blocks whose range etcd does not hold: nothing can be said of them. */
   readonly strays: readonly string[];
+  /** Nothing new is given out on the node. */
+  readonly draining: boolean;
 }
 
 /**
@@ -72,15 +75,18 @@ function guardsOf(node: string, { holdings, rangeEntries, indexRevision }: NodeH
 export async function readHoldings(store: Store, node: string): Promise<NodeHoldings> {
   const index = await scanAll(store, nodePrefix(node));
   const indexRevision = newestRevision(index);
-  const entries = index.map((entry) => decodeNodeEntry(entry.key, entry.value));
-  return { ...(await readBlocks(store, node, entries)), indexRevision };
+  const entries = index
+    .filter(({ key }) => !isDrainKey(key))
+    .map((entry) => decodeNodeEntry(entry.key, entry.value));
+  const draining = entries.length < index.length;
+  return { ...(await readBlocks(store, node, entries)), indexRevision, draining };
 }
 
 async function readBlocks(
   store: Store,
   node: string,
   index: readonly NodeEntry[],
-): Promise<Omit<NodeHoldings, 'indexRevision'>> {
+): Promise<Omit<NodeHoldings, 'indexRevision' | 'draining'>> {
   if (index.length === 0) return { holdings: [], rangeEntries: [], strays: [] };
   const names = [...new Set(index.map((each) => each.range))];
   const entries = await store.get([
@@ -150,6 +156,11 @@ export class Draft {
     return [...now, ...this.#claims.values()];
   }
 
+  /** Nothing new is given out on the node. */
+  get draining(): boolean {
+    return this.#before.draining;
+  }
+
   /** @param claim where the block is a new one */
   put(block: Block, claim?: Claim): void {
     const key = blockKey(block.range, block.cidr);
@@ -213,7 +224,7 @@ export class Draft {
 
   /** What the node holds after the transaction, which had that revision. */
   after(revision: string): NodeHoldings {
-    const { holdings, rangeEntries, indexRevision, strays } = this.#before;
+    const { holdings, rangeEntries, indexRevision, strays, draining } = this.#before;
     const written = (key: string, block: Block): Entry => ({ key, value: encodeBlock(block), revision });
     const claimed = [...this.#claims].map(([key, { block, range }]) => ({
       block,
@@ -237,6 +248,7 @@ export class Draft {
       rangeEntries: [...newRanges.values()],
       indexRevision: claimed.length > 0 ? revision : indexRevision,
       strays,
+      draining,
     };
   }
 }

@@ -78,13 +78,21 @@ export async function planRangeRemoval(ipam: Ipam, name: string): Promise<Remova
  * Removes a range of which no address is given out, with its empty blocks and its history. First it is set to draining, so that
  * nobody claims another block of it; if an address is given out meanwhile, it is set back and nothing is removed
  * but blocks that were empty.
+ * @param onReturned told after each block that was returned how many were
  * @throws IpamError `not-found`, `in-use`, `contention`, `store-…`
  */
-export async function removeRange(ipam: Ipam, name: string): Promise<RemovalPlan> {
+export async function removeRange(
+  ipam: Ipam,
+  name: string,
+  onReturned: (blocks: number) => void = () => undefined,
+): Promise<RemovalPlan> {
   const plan = await planRangeRemoval(ipam, name);
+  let returned = 0;
   await setRangeState(ipam, name, 'draining');
   try {
-    await retryLostRaces(`removing range '${name}'`, ipam.around, () => removeDrained(ipam, name));
+    await retryLostRaces(`removing range '${name}'`, ipam.around, () =>
+      removeDrained(ipam, name, () => onReturned(++returned)),
+    );
   } catch (error) {
     await setRangeState(ipam, name, plan.range.state);
     throw error;
@@ -92,7 +100,7 @@ export async function removeRange(ipam: Ipam, name: string): Promise<RemovalPlan
   return plan;
 }
 
-async function removeDrained(ipam: Ipam, name: string): Promise<true | undefined> {
+async function removeDrained(ipam: Ipam, name: string, onReturned: () => void): Promise<true | undefined> {
   await planRangeRemoval(ipam, name);
   const { entry } = await findRange(ipam, name);
   for (const blockEntry of await scanAll(ipam.store, blocksOfRange(name))) {
@@ -101,6 +109,7 @@ async function removeDrained(ipam: Ipam, name: string): Promise<true | undefined
     if (usedSlots(block).length > 0) return undefined;
     const { guards, writes } = returnBlock(block, blockEntry);
     if ((await ipam.store.commit(guards, writes)) === undefined) return undefined;
+    onReturned();
   }
   // Nothing is added to it any more, for that takes a block.
   await removeHistory(ipam, name);

@@ -4,6 +4,7 @@ import { readRanges } from './records.ts';
 import { nextCandidate } from './block.ts';
 import { IpamError } from './errors.ts';
 import { readHoldings } from './holdings.ts';
+import { drainingError } from './node-drain.ts';
 import { commonVlans, isEligible } from './choose.ts';
 import { usableBlockTotal, type Range } from './range.ts';
 import { blocksOfRange } from './records.ts';
@@ -21,7 +22,8 @@ export interface RoomRequest {
  * @throws IpamError `exhausted` naming the family and the full ranges, `store-…`
  */
 export async function roomFor(ipam: Ipam, request: RoomRequest): Promise<void> {
-  const { holdings } = await readHoldings(ipam.store, request.node);
+  const { holdings, draining } = await readHoldings(ipam.store, request.node);
+  if (draining) throw drainingError(request.node);
   const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
   const { families } = request;
   const vlans = families.length === 1 ? [undefined] : commonVlans(request, families, ranges);

@@ -1,9 +1,10 @@
-import { familyName, formatCidr, type Family } from './address.ts';
+import { formatCidr, type Family } from './address.ts';
 import type { Ipam } from './allocator.ts';
-import { isCooling, nextCandidate, type Block } from './block.ts';
+import { isCooling, type Block } from './block.ts';
 import { claimBlock, isEligible, type Demand } from './choose.ts';
 import { IpamError } from './errors.ts';
 import type { HeldBlock } from './holdings.ts';
+import { stanceOf, surplusOf } from './idle.ts';
 import { submit } from './orders.ts';
 
 /** With fewer addresses than this that can be given out now, the next block is claimed ahead of need. */
@@ -30,7 +31,7 @@ export function isLow(blocks: readonly HeldBlock[], request: Demand, family: Fam
 export function claimAhead(ipam: Ipam, request: Demand, family: Family): Promise<string | undefined> {
   return submit<{ claimed?: string }>(ipam, request.node, {
     change: async (draft, attempt) => {
-      if (!isLow(draft.blocks, request, family, ipam.around.now())) return {};
+      if (draft.draining || !isLow(draft.blocks, request, family, ipam.around.now())) return {};
       try {
         const quest = { ipam, request, family, blocks: draft.blocks, fixed: undefined, attempt };
         const claim = await claimBlock(quest);
@@ -45,39 +46,16 @@ export function claimAhead(ipam: Ipam, request: Demand, family: Family): Promise
   }).then(({ claimed }) => claimed);
 }
 
-/** Nothing of it is given out, and nothing rests. */
-function isIdle({ block, range }: HeldBlock, now: number): boolean {
-  return block.slots.every((slot) => slot.state !== 'used' && !isCooling(slot, now, range.cooldownMs));
-}
-
-/**
- * The blocks that a node can do without: idle ones, of which it keeps one for each family. Named with their sequence, so that two
- * looks tell whether anything happened in between.
- */
+/** The blocks that a node can do without, named with their sequence, so that two looks tell whether anything happened in between. */
 export function idleBlocks(
   blocks: readonly HeldBlock[],
   now: number,
+  nodeDrains = false,
 ): { readonly id: string; readonly block: Block }[] {
-  const kept = new Set<string>();
-  return blocks
-    .filter((held) => isIdle(held, now))
-    .filter(({ block }) => {
-      const family = familyName(block.cidr.base.family);
-      const isBusyElsewhere = blocks.some(
-        (other) =>
-          other.block.cidr.base.family === block.cidr.base.family &&
-          !isIdle(other, now) &&
-          hasRoom(other, now),
-      );
-      if (isBusyElsewhere || kept.has(family)) return true;
-      kept.add(family);
-      return false;
-    })
-    .map(({ block }) => ({ id: `${formatCidr(block.cidr)}@${block.sequence}`, block }));
+  return surplusOf(blocks.map((held) => ({ ...stanceOf(held, now, nodeDrains), block: held.block }))).map(
+    ({ block }) => ({ id: `${formatCidr(block.cidr)}@${block.sequence}`, block }),
+  );
 }
-
-const hasRoom = ({ block, range }: HeldBlock, now: number): boolean =>
-  nextCandidate(block, now, range.cooldownMs) !== undefined;
 
 /**
  * Gives back the idle blocks that were idle, and the same, at an earlier look.
@@ -94,7 +72,7 @@ export function returnIdle(
     // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is the order's failure
     change: async (draft) => {
       if (draft.cached) return undefined;
-      const found = idleBlocks(draft.blocks, ipam.around.now());
+      const found = idleBlocks(draft.blocks, ipam.around.now(), draft.draining);
       const again = found.filter(({ id }) => seen.has(id));
       for (const { block } of again) draft.giveBack(block);
       return {

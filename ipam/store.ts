@@ -21,6 +21,8 @@ export interface Store {
 export interface ScanOptions {
   /** Entries come with an empty value. */
   readonly keysOnly?: boolean;
+  /** Told the revision of the moment, before the first page. */
+  readonly onRevision?: (revision: string) => void;
 }
 
 export interface Entry {

@@ -31,6 +31,7 @@ runc|/usr/sbin/runc|what podman and containerd start containers with
 containerd|/usr/bin/containerd|the runtime that most Kubernetes nodes have
 busybox-static|/bin/busybox|the only file of the test container's image
 openssl|/usr/bin/openssl|certificates for etcd over TLS
+prometheus|/usr/bin/promtool|to test the alert rules; no server of it is started
 gcc|/usr/bin/cc|the launcher that hands the plugin's calls to the agent
 libc6-dev|/usr/include/stdio.h|what that launcher is compiled against"
 
@@ -91,7 +92,7 @@ if [[ ${#missing[@]} -gt 0 ]]; then
   fi
   say "installing with apt-get, no service is started: ${missing[*]}"
   install_packages "${missing[@]}"
-  if [[ -d /run/systemd/system && " ${missing[*]} " =~ \ (etcd-server|openvswitch-switch|containerd)\  ]]; then
+  if [[ -d /run/systemd/system && " ${missing[*]} " =~ \ (etcd-server|openvswitch-switch|containerd|prometheus)\  ]]; then
     say "Debian starts their services at the next boot; 'systemctl disable' them if this machine does not need them."
   fi
 fi

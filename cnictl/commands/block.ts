@@ -10,29 +10,33 @@ import { renderTable } from '../render/table.ts';
 /** `block list` */
 export async function blockList(context: Context, filter: BlockFilter): Promise<number> {
   const { blocks, nodes } = await context.withIpam((ipam) => listOfNode(ipam, filter));
-  const now = context.world.now();
   context.print(blocks.map(blockJson), () => {
     if (nodes) return noBlockText(filter, nodes);
     if (blocks.length === 0)
       return 'No blocks are claimed: a node claims its first when it gets its first pod.\n';
-    return renderTable<BlockView>(
-      [
-        { title: 'BLOCK', value: ({ block }) => formatCidr(block.cidr) },
-        { title: 'RANGE', value: ({ block }) => block.range },
-        { title: 'NODE', value: ({ block }) => block.node },
-        { title: 'CLAIMED', value: ({ block }) => formatAge(now - block.claimedAt), right: true },
-        { title: 'USED', value: ({ counts }) => `${counts.used}/${counts.capacity}`, right: true },
-        { title: 'COOLING', value: ({ counts }) => `${counts.cooling}`, right: true },
-        {
-          title: 'UTILISATION',
-          value: ({ counts }) => renderBar(counts.used, counts.capacity, context.paint),
-        },
-      ],
-      blocks,
-      context.paint,
-    );
+    return blockTable(context, blocks);
   });
   return 0;
+}
+
+export function blockTable(context: Context, blocks: readonly BlockView[]): string {
+  const now = context.world.now();
+  return renderTable<BlockView>(
+    [
+      { title: 'BLOCK', value: ({ block }) => formatCidr(block.cidr) },
+      { title: 'RANGE', value: ({ block }) => block.range },
+      { title: 'NODE', value: ({ block }) => block.node },
+      { title: 'CLAIMED', value: ({ block }) => formatAge(now - block.claimedAt), right: true },
+      { title: 'USED', value: ({ counts }) => `${counts.used}/${counts.capacity}`, right: true },
+      { title: 'COOLING', value: ({ counts }) => `${counts.cooling}`, right: true },
+      {
+        title: 'UTILISATION',
+        value: ({ counts }) => renderBar(counts.used, counts.capacity, context.paint),
+      },
+    ],
+    blocks,
+    context.paint,
+  );
 }
 
 /** The blocks; where a node was named and holds none, also the nodes that do, sorted. */
@@ -57,7 +61,7 @@ export function noBlockText({ node, range }: BlockFilter, nodes: readonly string
   return `node '${printable(node ?? '')}' holds no block${where}; nodes that do: ${names}\n`;
 }
 
-function blockJson({ block, counts }: BlockView): object {
+export function blockJson({ block, counts }: BlockView): object {
   return {
     cidr: formatCidr(block.cidr),
     range: block.range,

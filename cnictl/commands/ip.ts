@@ -21,7 +21,7 @@ export async function ipList(context: Context, filter: BlockFilter): Promise<num
   return 0;
 }
 
-function addressTable({ paint }: Context, views: readonly AddressView[], now: number): string {
+export function addressTable({ paint }: Context, views: readonly AddressView[], now: number): string {
   return renderTable<AddressView>(
     [
       { title: 'ADDRESS', value: ({ address }) => formatAddress(address) },

@@ -1,5 +1,6 @@
 import { ensureBridge } from '../../cni/ovsdb/bridges.ts';
 import { listBlocks } from '../../ipam/inventory.ts';
+import { drainingNodes } from '../../ipam/node-drain.ts';
 import { DEFAULT_BRIDGE, DEFAULT_OVSDB } from '../../ipam/settings.ts';
 import type { Context } from '../context.ts';
 import { CommandError } from '../errors.ts';
@@ -33,25 +34,44 @@ export function gatherNodes(blocks: Awaited<ReturnType<typeof listBlocks>>): Nod
   return [...nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+const withoutBlocks = (name: string): NodeUsage => ({
+  name,
+  blocks: 0,
+  capacity: 0,
+  allocated: 0,
+  cooling: 0,
+  ranges: [],
+});
+
 /** `node list` */
 export async function nodeList(context: Context): Promise<number> {
-  const nodes = gatherNodes(await context.withIpam((ipam) => listBlocks(ipam)));
+  const { paint } = context;
+  const nodes = await context.withIpam(async (ipam) => {
+    const draining = await drainingNodes(ipam);
+    const usages = gatherNodes(await listBlocks(ipam));
+    const known = new Set(usages.map(({ name }) => name));
+    const bare = [...draining].filter((name) => !known.has(name)).map(withoutBlocks);
+    return [...usages, ...bare]
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+      .map((usage) => ({ ...usage, state: draining.has(usage.name) ? 'draining' : 'active' }));
+  });
   context.print(nodes, () => {
     if (nodes.length === 0) return 'No node holds a block yet.\n';
-    return renderTable<NodeUsage>(
+    return renderTable<NodeUsage & { state: string }>(
       [
         { title: 'NODE', value: ({ name }) => name },
+        { title: 'STATE', value: ({ state }) => (state === 'active' ? state : paint.yellow(state)) },
         { title: 'BLOCKS', value: ({ blocks }) => `${blocks}`, right: true },
         { title: 'USED', value: ({ allocated, capacity }) => `${allocated}/${capacity}`, right: true },
         { title: 'COOLING', value: ({ cooling }) => `${cooling}`, right: true },
         {
           title: 'UTILISATION',
-          value: ({ allocated, capacity }) => renderBar(allocated, capacity, context.paint),
+          value: ({ allocated, capacity }) => renderBar(allocated, capacity, paint),
         },
         { title: 'RANGES', value: ({ ranges }) => ranges.join(', ') },
       ],
       nodes,
-      context.paint,
+      paint,
     );
   });
   return 0;

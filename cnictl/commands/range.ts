@@ -10,7 +10,7 @@ import { readRanges } from '../../ipam/records.ts';
 import { listRangeUsage, type RangeUsage } from '../../ipam/inventory.ts';
 import { checkNoOverlap, makeRange } from '../../ipam/new-range.ts';
 import { rangeCapacity, usableBlockTotal, type Range, type Route } from '../../ipam/range.ts';
-import { addRange, findRange, planRangeRemoval, removeRange, setRangeState } from '../../ipam/ranges.ts';
+import { addRange, findRange, planRangeRemoval, removeRange } from '../../ipam/ranges.ts';
 import type { Context } from '../context.ts';
 import { formatDuration, parseDuration } from '../durations.ts';
 import { CommandError } from '../errors.ts';
@@ -189,20 +189,17 @@ export async function rangeRemove(
     const what = `range ${name} (${formatCidr(range.cidr)})${blocks}`;
     if (!options.dryRun) {
       await context.confirm(`This removes ${what}`, options.yes ?? false);
-      await removeRange(ipam, name);
+      const clear = ' '.repeat(40);
+      await removeRange(ipam, name, (done) => {
+        const line = `\r${plural(done, 'block')} of ${emptyBlocks} returned`;
+        if (context.world.isTerminal)
+          context.world.stderr(`${line}${done === emptyBlocks ? `\r${clear}\r` : ''}`);
+      });
     }
     const data = { name, cidr: formatCidr(range.cidr), emptyBlocks, removed: !options.dryRun };
     context.print(data, () => `${options.dryRun ? 'would be removed' : 'removed'}: ${what}\n`);
     return 0;
   });
-}
-
-/** `range drain` and `range undrain` */
-export async function rangeSetState(context: Context, name: string, state: Range['state']): Promise<number> {
-  const range = await context.withIpam((ipam) => setRangeState(ipam, name, state));
-  const meaning = state === 'draining' ? 'nothing new is given out of it' : 'addresses are given out of it';
-  context.print({ name, state: range.state }, () => `range ${name} is ${state}: ${meaning}\n`);
-  return 0;
 }
 
 const emptyUsage = (range: Range): RangeUsage => ({

@@ -41,6 +41,14 @@ export interface ListOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface Probe {
+  /** Of the answer's Date header (RFC 9110 section 6.6.1), whole seconds; in milliseconds since 1970. Undefined without one. */
+  readonly serverTime: number | undefined;
+  /** Before and after, by the clock here, in milliseconds since 1970. */
+  readonly asked: number;
+  readonly answered: number;
+}
+
 /** One API server. Every method rejects with KubeError, and never resolves to less than all. */
 export interface KubeApi {
   /** For messages, and to recognise the cluster in a report. */
@@ -49,6 +57,10 @@ export interface KubeApi {
   /** Undefined only when the server says of just this pod that it is not there. */
   readonly getPod: (namespace: string, name: string) => Promise<Pod | undefined>;
   readonly listNodes: (options?: ListOptions) => Promise<readonly Node[]>;
+  /** Undefined only when the server says of just this node that it is not there. */
+  readonly getNode: (name: string) => Promise<Node | undefined>;
+  /** Asks for one item of the list: whether it may be listed, how long that took, what time the server has. */
+  readonly probe: (resource: 'pods' | 'nodes') => Promise<Probe>;
   /** The UID of the namespace kube-system, which serves as the cluster's identity. */
   readonly clusterUid: () => Promise<string>;
   /** Lets go of kept connections. */

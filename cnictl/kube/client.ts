@@ -15,7 +15,7 @@ export interface ClientOptions {
 }
 
 export type Reply =
-  | { readonly kind: 'found'; readonly value: unknown }
+  | { readonly kind: 'found'; readonly value: unknown; readonly date: string | undefined }
   /** Any status that is neither 200 nor worth another attempt, for the caller to judge. */
   | { readonly kind: 'other'; readonly status: Status | undefined; readonly error: KubeError };
 
@@ -98,7 +98,7 @@ function giveUp(error: KubeError, why: string): KubeError {
 
 function parseBody(server: string, { verb, resource }: Purpose, { body, headers }: Answer): Reply | Failed {
   try {
-    return { kind: 'found', value: JSON.parse(body) as unknown };
+    return { kind: 'found', value: JSON.parse(body) as unknown, date: headers.date };
   } catch (cause) {
     const message = `${server} answered ${verb} ${resource} with what is not JSON (${headers['content-type'] ?? 'no content type'}): ${reasonOf(cause)}`;
     // An answer that neither counts its bytes nor marks its end may have been cut without anyone noticing.

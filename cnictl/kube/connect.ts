@@ -5,6 +5,7 @@ import { KubeError } from './errors.ts';
 import { findTarget, type FindOptions } from './kubeconfig.ts';
 import { within, type Limit } from './limit.ts';
 import { decoding, listAll } from './list.ts';
+import { getNode, probe } from './node.ts';
 import { Sessions } from './session.ts';
 import { saysNotFound, type Purpose } from './status.ts';
 
@@ -45,6 +46,9 @@ export function connectKube(options: ConnectOptions): KubeApi {
     getPod: (namespace, name) =>
       operation(`get pod ${namespace}/${name}`, (limit) => getPod(client, namespace, name, limit)),
     listNodes: (list = {}) => operation('list nodes', (limit) => listNodes(client, list, limit), list.signal),
+    getNode: (name) => operation(`get node ${name}`, (limit) => getNode(client, name, limit)),
+    probe: (resource) =>
+      operation(`list ${resource}`, (limit) => probe(client, resource, options.now ?? Date.now, limit)),
     clusterUid: () => operation('get namespace kube-system', (limit) => clusterUid(client, limit)),
     close: () => client.close(),
   };

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { blockList } from '../commands/block.ts';
+import { blockReturn, type BlockReturnOptions } from '../commands/block-return.ts';
 import type { Act } from './act.ts';
 
 /** `cnictl block …` */
@@ -12,5 +13,20 @@ export function addBlockCommands(program: Command, act: Act): void {
     .option('--range <name>', 'only of this range')
     .action((options: { node?: string; range?: string }, command: Command) =>
       act(command, (context) => blockList(context, options)),
+    );
+  block
+    .command('return')
+    .description(
+      'give back blocks that nodes hold and do not use; nothing that is used or cooling is touched',
+    )
+    .option('--node <name>', 'only of this node')
+    .option('--range <name>', 'only of this range')
+    .option('--idle <duration>', 'only what has been unused for so long, 24h at most', '5m')
+    .option('--all', 'also the last idle block of a node; else it keeps one for its next pods')
+    .option('--dry-run', 'say what would be returned, return nothing')
+    .option('--yes', 'do not ask')
+    .addHelpText('after', '\nExample:\n  cnictl block return --range blue --dry-run')
+    .action((options: BlockReturnOptions, command: Command) =>
+      act(command, (context) => blockReturn(context, options)),
     );
 }

@@ -1,8 +1,9 @@
 import { Option, type Command } from 'commander';
 import { nodeInit, nodeList, type NodeInitOptions } from '../commands/node.ts';
-import { nodeReconcile, type ReconcileOptions } from '../commands/reconcile.ts';
 import type { Act } from './act.ts';
 import { addInstallCommands } from './install.ts';
+import { addLifecycleCommands } from './node-lifecycle.ts';
+import { nodeReconcile, type ReconcileOptions } from '../commands/reconcile.ts';
 
 /** `cnictl node …` */
 export function addNodeCommands(program: Command, act: Act): void {
@@ -47,5 +48,6 @@ export function addNodeCommands(program: Command, act: Act): void {
     .action((options: ReconcileOptions, command: Command) =>
       act(command, (context) => nodeReconcile(context, options)),
     );
+  addLifecycleCommands(node, act);
   addInstallCommands(node, act);
 }

@@ -1,12 +1,6 @@
 import type { Command } from 'commander';
-import {
-  rangeAdd,
-  rangeList,
-  rangeRemove,
-  rangeSetState,
-  rangeShow,
-  type RangeAddOptions,
-} from '../commands/range.ts';
+import { rangeAdd, rangeList, rangeRemove, rangeShow, type RangeAddOptions } from '../commands/range.ts';
+import { rangeDrain, rangeUndrain, type RangeDrainOptions } from '../commands/range-drain.ts';
 import { collect, type Act } from './act.ts';
 
 /** `cnictl range …` */
@@ -60,16 +54,17 @@ export function addRangeCommands(program: Command, act: Act): void {
     );
   range
     .command('drain')
-    .description('give out nothing new of a range; what is given out stays')
+    .description('give out nothing new of a range and return its empty blocks; what is given out stays')
     .argument('<name>')
-    .action((name: string, _options: object, command: Command) =>
-      act(command, (context) => rangeSetState(context, name, 'draining')),
+    .option('--dry-run', 'say what would be returned, change nothing')
+    .action((name: string, options: RangeDrainOptions, command: Command) =>
+      act(command, (context) => rangeDrain(context, name, options)),
     );
   range
     .command('undrain')
     .description('give out addresses of a range again')
     .argument('<name>')
     .action((name: string, _options: object, command: Command) =>
-      act(command, (context) => rangeSetState(context, name, 'active')),
+      act(command, (context) => rangeUndrain(context, name)),
     );
 }

@@ -1,15 +1,8 @@
-import { noop, retry, handleWhen } from 'cockatiel';
-import {
-  Etcd3,
-  type ICompare,
-  type IKeyValue,
-  type IRequestOp,
-  type ITxnRequest,
-  type ITxnResponse,
-} from 'etcd3';
+import type { Etcd3, ICompare, IKeyValue, IRequestOp, ITxnRequest, ITxnResponse } from 'etcd3';
 import type { Entry, Guard, ScanOptions, Store, Write } from '../store.ts';
-import { isWorthAnotherEndpoint, translateError } from './errors.ts';
-import { checkEtcdSettings, readEtcdCredentials, type EtcdSettings } from './settings.ts';
+import { openClient } from './client.ts';
+import { translateError } from './errors.ts';
+import { checkEtcdSettings, type EtcdSettings } from './settings.ts';
 
 export interface EtcdStoreOptions {
   /** Longest wait for one request, in milliseconds. */
@@ -38,22 +31,9 @@ class EtcdStore implements Store {
   readonly #endpoints: string;
 
   constructor(settings: EtcdSettings, options: EtcdStoreOptions) {
-    const credentials = readEtcdCredentials(settings);
-    const callOptions = (): { deadline: number } => ({ deadline: deadlineOf(settings, options) });
     this.#prefix = `${settings.prefix}/v1/`;
     this.#endpoints = settings.endpoints.join(',');
-    this.#client = new Etcd3({
-      hosts: [...settings.endpoints],
-      defaultCallOptions: callOptions,
-      ...(credentials.tls && { credentials: credentials.tls }),
-      ...(credentials.auth && { auth: { ...credentials.auth, callOptions } }),
-      grpcOptions: { 'grpc.max_receive_message_length': 64 * 1024 * 1024 },
-      // A call tries every endpoint once. Replaying a transaction is safe: its guards fail if it went through.
-      faultHandling: {
-        host: () => noop,
-        global: retry(handleWhen(isWorthAnotherEndpoint), { maxAttempts: settings.endpoints.length - 1 }),
-      },
-    });
+    this.#client = openClient(settings, () => deadlineOf(settings, options));
   }
 
   async get(keys: readonly string[]): Promise<(Entry | undefined)[]> {
@@ -89,7 +69,10 @@ class EtcdStore implements Store {
           ...(revision !== undefined && { revision }),
         }),
       );
-      revision ??= page.header.revision;
+      if (revision === undefined) {
+        revision = page.header.revision;
+        options.onRevision?.(revision);
+      }
       if (page.kvs.length > 0) yield page.kvs.map((kv) => this.#entry(kv));
       const last = page.kvs.at(-1);
       if (!page.more || !last) return;

@@ -24,6 +24,8 @@ const COMMANDS = [
   'ip history 10.20.0.66',
   'pod show shop/api-1',
   'node list',
+  'node show node-2',
+  'node show node-9',
   'status',
   'check --grace 5s',
 ] as const;
@@ -134,6 +136,88 @@ test('who had an address', async () => {
   world.env = {};
   await show('pod show shop/api-1');
   hold('who had an address', lines.join(''));
+});
+
+test('draining, returning, removing', async () => {
+  const world = await CliWorld.make();
+  const lines: string[] = [];
+  const step = async (command: string): Promise<void> => {
+    lines.push(`$ cnictl ${command}\n`, shown(await world.run(command)), '\n');
+  };
+  await step('range drain blue --dry-run');
+  await step('node drain node-1 --dry-run');
+  await step('node drain node-1');
+  await step('node drain node-1 -o json');
+  await step('node show node-1');
+  await step('node undrain node-1');
+  await step('node undrain node-1');
+  await step('block return');
+  await step('block return --all --idle 0 --dry-run');
+  await step('node remove node-2 --yes');
+  await step('node remove node-9 --yes');
+  world.nodes = world.nodes.filter(({ name }) => name !== 'node-2');
+  await step('node remove node-2 --dry-run');
+  world.pods = world.pods.filter(({ name }) => name !== 'api-1');
+  await step('node remove node-2 --dry-run -o json');
+  await step('node remove node-2');
+  world.meanwhile = () => {
+    world.ipam.now += 60_000;
+    return Promise.resolve();
+  };
+  await step('node remove node-2 --yes');
+  await step('node list');
+  hold('lifecycle', lines.join(''));
+});
+
+test('backup and restore', async () => {
+  const world = await CliWorld.make();
+  const lines: string[] = [];
+  const step = async (command: string): Promise<void> => {
+    lines.push(`$ cnictl ${command}\n`, shown(await world.run(command)), '\n');
+  };
+  await step('backup /b');
+  await step('restore /b');
+  await step('restore /b --dry-run --force');
+  await world.give('node-1', 60, 'new');
+  await step('restore /b --force');
+  await step('restore /b --force --merge --dry-run');
+  world.ipam.store.entries.delete('ranges/green');
+  await step('restore /b --force --merge --yes -o json');
+  world.ipam.store.entries.clear();
+  await step('restore /b --yes');
+  world.env = {};
+  await step('restore /b');
+  await step('restore /b --yes');
+  await step('restore /none');
+  await step('restore /b --etcd-prefix /other');
+  hold('backup', lines.join(''));
+});
+
+test('doctor', async () => {
+  const world = await CliWorld.make();
+  world.env['CELLNET_STATE_DIR'] = '/none';
+  const lines: string[] = [];
+  const step = async (command: string): Promise<void> => {
+    lines.push(`$ cnictl ${command}\n`, shown(await world.run(command)), '\n');
+  };
+  await step('doctor --cluster');
+  world.etcd = {
+    alarms: () => Promise.resolve(['NOSPACE of member 8e9e05c52164694d']),
+    mayWrite: (group) => Promise.resolve(group !== 'blocks'),
+    members: () => Promise.resolve(1),
+    clock: () =>
+      Promise.resolve({
+        serverTime: world.ipam.now - 60_000,
+        asked: world.ipam.now,
+        answered: world.ipam.now,
+      }),
+  };
+  world.agent = { answers: false, health: undefined };
+  world.nodes = [];
+  await world.run('node drain node-1');
+  await step('doctor --conf-dir /none');
+  await step('doctor --conf-dir /none -o json');
+  hold('doctor', lines.join(''));
 });
 
 test('installing, upgrading, uninstalling', async () => {
@@ -285,6 +369,13 @@ for (const words of [
   'node',
   'node init',
   'node reconcile',
+  'node drain',
+  'node remove',
+  'block',
+  'block return',
+  'backup',
+  'restore',
+  'doctor',
   'node install',
   'node uninstall',
 ]) {

@@ -1,9 +1,13 @@
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
 import type { Parts } from '../../cni/parts.ts';
+import { OvsdbError } from '../../cni/ovsdb/errors.ts';
 import type { Operation, OperationResult } from '../../cni/ovsdb/protocol.ts';
 import { allocate, release } from '../../ipam/allocator.ts';
+import { VERSION } from '../../ipam/build.ts';
+import type { EtcdInspector } from '../../ipam/etcd/inspect.ts';
 import { addRange, setRangeState } from '../../ipam/ranges.ts';
-import type { KubeApi, Pod } from '../../cnictl/kube/api.ts';
+import type { KubeApi, Node, Pod } from '../../cnictl/kube/api.ts';
+import type { AgentAnswer } from '../../cnictl/doctor/node.ts';
 import { CommandError } from '../../cnictl/errors.ts';
 import { run } from '../../cnictl/program.ts';
 import { realFiles } from '../../cnictl/real-files.ts';
@@ -28,6 +32,10 @@ export class EmptyOvsdb {
     return Promise.resolve(operations.map(() => ({ rows: [] })));
   }
 
+  monitor(): Promise<void> {
+    return Promise.reject(new OvsdbError('connection-lost', 'the connection to Open vSwitch was lost'));
+  }
+
   close(): void {
     // Nothing is open.
   }
@@ -37,9 +45,15 @@ export class EmptyOvsdb {
 export class CliWorld {
   readonly ipam = new IpamWorld();
   readonly files = new Map<string, string>();
+  /** What was written, byte for byte. */
+  readonly written = new Map<string, Buffer>();
   /** Paths that cannot be written. */
   readonly unwritable = new Set<string>();
   pods: Pod[] = [];
+  nodes: Node[] = [
+    { name: 'node-1', uid: 'n1', ready: true },
+    { name: 'node-2', uid: 'n2', ready: true },
+  ];
   /** Pauses that were asked for, in milliseconds. */
   readonly pauses: number[] = [];
   answers: string[] = [];
@@ -48,6 +62,10 @@ export class CliWorld {
   /** Called between two observations of `check`. */
   meanwhile: () => Promise<void> = () => Promise.resolve();
   kube: Partial<KubeApi> = {};
+  etcd: Partial<EtcdInspector> = {};
+  agent: AgentAnswer = { answers: true, health: { ok: true, version: VERSION, reasons: [] } };
+  exec: World['exec'] = ([program]) =>
+    Promise.reject(new Error(`no test runs ${program ?? ''} on this machine`));
   devices = ['bond1'];
   /** Where `node install` copies from. */
   dist = '/none';
@@ -146,10 +164,17 @@ export class CliWorld {
       checkTarget: (path) => {
         if (this.unwritable.has(path)) throw new CommandError(`'${path}' cannot be written`);
       },
-      writeFile: (path, content) => void this.files.set(path, content),
+      writeFile: (path, content) => {
+        const parts = typeof content === 'string' || content instanceof Uint8Array ? [content] : [...content];
+        const bytes = Buffer.concat(parts.map((part) => Buffer.from(part)));
+        this.written.set(path, bytes);
+        this.files.set(path, bytes.toString());
+      },
       hasDevice: (name) => this.devices.includes(name),
       files: realFiles,
-      exec: ([program]) => Promise.reject(new Error(`no test runs ${program ?? ''} on this machine`)),
+      exec: (argv) => this.exec(argv),
+      openEtcd: () => Promise.resolve({ ...this.#etcd(), ...this.etcd }),
+      probeAgent: () => Promise.resolve(this.agent),
       dist: this.dist,
       openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
       openKube: () => Promise.resolve({ ...this.#kube(), ...this.kube }),
@@ -164,17 +189,29 @@ export class CliWorld {
     };
   }
 
+  #etcd(): EtcdInspector {
+    const clock = { serverTime: this.ipam.now, asked: this.ipam.now, answered: this.ipam.now };
+    return {
+      latency: () => Promise.resolve(1.2),
+      status: () => Promise.resolve({ version: '3.4.23', dbBytes: 20_480, hasLeader: true }),
+      alarms: () => Promise.resolve([]),
+      members: () => Promise.resolve(3),
+      mayWrite: () => Promise.resolve(true),
+      clock: () => Promise.resolve(clock),
+      close: () => undefined,
+    };
+  }
+
   #kube(): KubeApi {
     return {
       server: 'https://api.example.org:6443',
       listPods: () => Promise.resolve({ pods: this.pods, resourceVersion: '7' }),
       getPod: (namespace, name) =>
         Promise.resolve(this.pods.find((pod) => pod.namespace === namespace && pod.name === name)),
-      listNodes: () =>
-        Promise.resolve([
-          { name: 'node-1', uid: 'n1', ready: true },
-          { name: 'node-2', uid: 'n2', ready: true },
-        ]),
+      listNodes: () => Promise.resolve(this.nodes),
+      getNode: (name) => Promise.resolve(this.nodes.find((node) => node.name === name)),
+      probe: () =>
+        Promise.resolve({ serverTime: this.ipam.now, asked: this.ipam.now, answered: this.ipam.now }),
       clusterUid: () => Promise.resolve('cluster-1'),
       close: () => undefined,
     };

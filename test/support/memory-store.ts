@@ -19,6 +19,7 @@ export class MemoryStore implements Store {
 
   async *scan(prefix: string, options: ScanOptions = {}): AsyncIterable<Entry[]> {
     await this.before('scan');
+    options.onRevision?.(String(this.revision));
     const found = this.#below(prefix).sort((a, b) => (a.key < b.key ? -1 : 1));
     if (found.length > 0) yield options.keysOnly ? found.map((entry) => ({ ...entry, value: '' })) : found;
   }

@@ -1,6 +1,7 @@
 import type { Ipam } from '../../../ipam/allocator.ts';
 import { formatAddress, formatCidr, parseAddress, parseCidr, parseSpan } from '../../../ipam/address.ts';
 import { usedSlots, validateBlock, type Block, type Owner } from '../../../ipam/block.ts';
+import { isDrainKey } from '../../../ipam/node-drain.ts';
 import { OrderQueue } from '../../../ipam/orders.ts';
 import { makeRange } from '../../../ipam/new-range.ts';
 import { type Range } from '../../../ipam/range.ts';
@@ -60,7 +61,9 @@ export class World {
       const range = ranges.get(block.range);
       return range ? validateBlock(block, range) : [`block ${formatCidr(block.cidr)} has no range`];
     });
-    const index = this.#values(NODES).map(([key]) => key.slice(NODES.length));
+    const index = this.#values(NODES)
+      .filter(([key]) => !isDrainKey(key))
+      .map(([key]) => key.slice(NODES.length));
     const held = this.blocks().map((block) => `${block.node}/${formatCidr(block.cidr)}`);
     if (index.sort().join() !== held.sort().join())
       problems.push(`index ${index.join()} is not blocks ${held.join()}`);

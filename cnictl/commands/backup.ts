@@ -1,0 +1,56 @@
+import { VERSION } from '../../ipam/build.ts';
+import { scanAll } from '../../ipam/store.ts';
+import { DEFAULT_PREFIX } from '../../ipam/settings.ts';
+import { formatBackup } from '../backup/format.ts';
+import { unsoundOf } from '../backup/plan.ts';
+import type { Context } from '../context.ts';
+import { CommandError } from '../errors.ts';
+import { KubeError } from '../kube/errors.ts';
+import { plural } from '../render/plural.ts';
+import { clusterOf } from './check.ts';
+
+/** `backup`: every key below our prefix as of one revision, in one file with mode 0600. */
+export async function backup(context: Context, file: string): Promise<number> {
+  context.world.checkTarget(file);
+  let revision = '';
+  const entries = await context.withIpam((ipam) =>
+    scanAll(ipam.store, '', { onRevision: (told) => (revision = told) }),
+  );
+  const broken = entries.find(({ key, value }) => `${key}${value}`.includes('\uFFFD'));
+  if (broken) {
+    throw new CommandError(
+      `etcd key '${broken.key}' is no UTF-8 text, so it cannot be kept as it is: nothing was written`,
+      'It is none of cellnet: move it away from below the prefix.',
+    );
+  }
+  for (const { problem } of unsoundOf(entries)) context.warn(`kept as it is: ${problem}`);
+  const records = entries.map(({ key, value }) => ({ key, value }));
+  const { header, lines } = formatBackup(
+    {
+      etcdPrefix: context.settings.etcd?.prefix ?? DEFAULT_PREFIX,
+      cluster: await clusterUid(context),
+      revision,
+      takenAt: new Date(context.world.now()).toISOString(),
+      by: VERSION,
+    },
+    records,
+  );
+  context.world.writeFile(file, lines);
+  context.print({ file, ...header }, () => {
+    const groups = Object.entries(header.counts).map(([group, n]) => `${n} in ${group}/`);
+    return `${plural(header.keys, 'key')} of revision ${revision} written to ${file}${groups.length > 0 ? `: ${groups.join(', ')}` : ''}\n`;
+  });
+  return 0;
+}
+
+/** Null where no API server is known or answers: a backup must not fail for that. */
+export async function clusterUid(context: Context): Promise<string | null> {
+  if (!context.knowsKube) return null;
+  try {
+    return await context.withKube(clusterOf);
+  } catch (error) {
+    if (!(error instanceof KubeError)) throw error;
+    context.warn(`the cluster's identity is unknown: ${error.message}`);
+    return null;
+  }
+}

@@ -1,0 +1,113 @@
+import { formatCidr } from '../../ipam/address.ts';
+import type { Ipam } from '../../ipam/allocator.ts';
+import { giveBlockBack, stanceOf, surplusOf, type Stance } from '../../ipam/idle.ts';
+import { scanBlocks } from '../../ipam/inventory.ts';
+import { drainingNodes } from '../../ipam/node-drain.ts';
+import type { Range } from '../../ipam/range.ts';
+import { findRange } from '../../ipam/ranges.ts';
+import { readRanges } from '../../ipam/records.ts';
+import type { Context } from '../context.ts';
+import { formatAge, formatDuration, parseDuration } from '../durations.ts';
+import { plural } from '../render/plural.ts';
+import { renderTable } from '../render/table.ts';
+
+export interface BlockReturnOptions {
+  readonly node?: string;
+  readonly range?: string;
+  readonly idle: string;
+  readonly all?: boolean;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+}
+
+interface Returned {
+  readonly stance: Stance;
+  readonly outcome: 'returned' | 'would-return' | 'changed';
+}
+
+/**
+ * `block return`: gives back blocks that nodes hold and do not use, so that others can claim them. What is given out or rests is
+ * never touched: a block goes only as it was looked at, by comparing its revision.
+ */
+export async function blockReturn(context: Context, options: BlockReturnOptions): Promise<number> {
+  const idleMs = parseDuration(options.idle, '--idle');
+  const dryRun = options.dryRun ?? false;
+  return await context.withIpam(async (ipam) => {
+    if (options.range !== undefined) await findRange(ipam, options.range);
+    const found = await gather(ipam, options, idleMs);
+    if (found.length === 0) {
+      context.print(
+        [],
+        () => `No block has been idle for ${formatDuration(idleMs)} that its node can do without.\n`,
+      );
+      return 0;
+    }
+    if (!dryRun)
+      await context.confirm(`This returns ${plural(found.length, 'idle block')}`, options.yes ?? false);
+    const results = await returnAll(ipam, found, dryRun);
+    const now = context.world.now();
+    context.print(
+      results.map((each) => resultJson(each, now)),
+      () => resultTable(context, results, now),
+    );
+    return 0;
+  });
+}
+
+/** Every node's surplus: a node's other blocks decide what it can do without, so all are looked at. */
+async function gather(ipam: Ipam, options: BlockReturnOptions, idleMs: number): Promise<Stance[]> {
+  const now = ipam.around.now();
+  const draining = await drainingNodes(ipam);
+  const byNode = new Map<string, Stance[]>();
+  for await (const page of scanBlocks(ipam, options.node === undefined ? {} : { node: options.node })) {
+    for (const { block, range } of page) {
+      if (!range) continue;
+      const stance = stanceOf({ block, range }, now, draining.has(block.node));
+      const known = byNode.get(block.node);
+      if (known) known.push(stance);
+      else byNode.set(block.node, [stance]);
+    }
+  }
+  return [...byNode.values()]
+    .flatMap((stances) => (options.all ? stances.filter(({ idle }) => idle) : surplusOf(stances)))
+    .filter(({ range }) => options.range === undefined || range === options.range)
+    .filter(({ lastChange }) => now - lastChange >= idleMs);
+}
+
+async function returnAll(ipam: Ipam, found: readonly Stance[], dryRun: boolean): Promise<Returned[]> {
+  const ranges = new Map<string, Range>(
+    (await readRanges(ipam.store)).map(({ range }) => [range.name, range]),
+  );
+  const results: Returned[] = [];
+  for (const stance of found) {
+    const range = ranges.get(stance.range);
+    const outcome = dryRun ? 'would-return' : range ? await giveBlockBack(ipam, range, stance) : 'changed';
+    results.push({ stance, outcome });
+  }
+  return results;
+}
+
+function resultJson({ stance, outcome }: Returned, now: number): object {
+  const { cidr, range, node, lastChange } = stance;
+  return { cidr: formatCidr(cidr), range, node, idleSeconds: Math.floor((now - lastChange) / 1000), outcome };
+}
+
+const OUTCOMES = {
+  returned: 'returned',
+  'would-return': 'would be returned',
+  changed: 'kept: it changed meanwhile',
+} as const;
+
+function resultTable({ paint }: Context, results: readonly Returned[], now: number): string {
+  return renderTable<Returned>(
+    [
+      { title: 'BLOCK', value: ({ stance }) => formatCidr(stance.cidr) },
+      { title: 'RANGE', value: ({ stance }) => stance.range },
+      { title: 'NODE', value: ({ stance }) => stance.node },
+      { title: 'IDLE', value: ({ stance }) => formatAge(now - stance.lastChange), right: true },
+      { title: 'OUTCOME', value: ({ outcome }) => OUTCOMES[outcome] },
+    ],
+    results,
+    paint,
+  );
+}

@@ -1,0 +1,104 @@
+import { formatAddress } from '../../ipam/address.ts';
+import type { Ipam } from '../../ipam/allocator.ts';
+import { giveBlockBack, isIdle, type Stance } from '../../ipam/idle.ts';
+import { addressesOf, type AddressView, type BlockView } from '../../ipam/inventory.ts';
+import { setNodeDraining } from '../../ipam/node-drain.ts';
+import { viewNode } from '../../ipam/node-view.ts';
+import type { Range } from '../../ipam/range.ts';
+import { checkNodeName } from '../../ipam/settings.ts';
+import type { Context } from '../context.ts';
+import { plural } from '../render/plural.ts';
+import { printable } from '../render/printable.ts';
+import { addressJson, addressTable } from './ip.ts';
+import { cidrOf, leftText } from './node-show.ts';
+
+/** A block whose range is known: nothing is said of another. */
+export type RangedBlock = BlockView & { readonly range: Range };
+
+export const isRanged = (view: BlockView): view is RangedBlock => view.range !== undefined;
+
+/** Gives idle ones of these back. @returns those that went, and those that are or became used, or rest */
+export async function giveBackIdle(
+  ipam: Ipam,
+  views: readonly BlockView[],
+  dryRun: boolean,
+): Promise<{ readonly returned: readonly BlockView[]; readonly left: readonly BlockView[] }> {
+  const returned: BlockView[] = [];
+  const left: BlockView[] = [];
+  for (const view of views) {
+    const stance: Pick<Stance, 'cidr' | 'node' | 'sequence'> = view.block;
+    const idle = isRanged(view) && isIdle(view, ipam.around.now());
+    const went = idle && (dryRun || (await giveBlockBack(ipam, view.range, stance)) === 'returned');
+    (went ? returned : left).push(view);
+  }
+  return { returned, left };
+}
+
+/** `node drain`: nothing new is given out on the node, its empty blocks go back, and what stays is named. */
+export async function nodeDrain(
+  context: Context,
+  name: string,
+  options: { readonly dryRun?: boolean },
+): Promise<number> {
+  checkNodeName(name);
+  const dryRun = options.dryRun ?? false;
+  const { returned, left } = await context.withIpam(async (ipam) => {
+    if (!dryRun) await setNodeDraining(ipam, name, true);
+    // Read after the mark is set: what was given out before is among them, and nothing is given out any more.
+    const { blocks } = await viewNode(ipam, name);
+    return await giveBackIdle(ipam, blocks, dryRun);
+  });
+  const now = context.world.now();
+  const used = left.flatMap((view) => addressesOf(view, now)).filter(({ state }) => state === 'used');
+  context.print(
+    {
+      name,
+      state: 'draining',
+      dryRun,
+      returned: returned.map(cidrOf),
+      left: left.map(cidrOf),
+      addresses: used.map(addressJson),
+    },
+    () => drainText(context, { name, dryRun, returned, left, used }),
+  );
+  return 0;
+}
+
+interface Drained {
+  readonly name: string;
+  readonly dryRun: boolean;
+  readonly returned: readonly BlockView[];
+  readonly left: readonly BlockView[];
+  readonly used: readonly AddressView[];
+}
+
+function drainText(context: Context, { name, dryRun, returned, left, used }: Drained): string {
+  const would = dryRun ? 'would be ' : '';
+  const lines = [
+    `node ${printable(name)} ${dryRun ? 'would be' : 'is'} draining: nothing new is given out on it\n`,
+    ...returned.map((view) => `block ${cidrOf(view)} of range ${view.block.range} ${would}returned\n`),
+  ];
+  if (left.length === 0) return [...lines, `no block ${dryRun ? 'would be' : 'is'} left\n`].join('');
+  lines.push(`left: ${leftText(left)}\n`);
+  if (used.length > 0) lines.push(`\n${addressTable(context, used, context.world.now())}`);
+  return lines.join('');
+}
+
+/** `node undrain` */
+export async function nodeUndrain(context: Context, name: string): Promise<number> {
+  checkNodeName(name);
+  const changed = await context.withIpam((ipam) => setNodeDraining(ipam, name, false));
+  context.print({ name, state: 'active', changed }, () =>
+    changed
+      ? `node ${printable(name)} is active: addresses are given out on it\n`
+      : `node ${printable(name)} was not draining: nothing to do\n`,
+  );
+  return 0;
+}
+
+/** Addresses as a part of a sentence: the first ten are named. */
+export function addressNames(views: readonly AddressView[]): string {
+  const some = views.slice(0, 10).map(({ address }) => formatAddress(address));
+  const more = views.length > 10 ? ` and ${views.length - 10} more` : '';
+  return `${plural(views.length, 'address', 'addresses')} (${some.join(', ')}${more})`;
+}

@@ -1,0 +1,221 @@
+import { formatAddress, formatCidr } from '../../ipam/address.ts';
+import { indexedNodes, sweepIndex, viewNode, type NodeView } from '../../ipam/node-view.ts';
+import { setNodeDraining } from '../../ipam/node-drain.ts';
+import { checkNodeName } from '../../ipam/settings.ts';
+import type { Context } from '../context.ts';
+import { formatDuration, parseDuration } from '../durations.ts';
+import { CommandError } from '../errors.ts';
+import type { KubeApi } from '../kube/api.ts';
+import {
+  confirmTargets,
+  freeTargets,
+  presenceOf,
+  restOf,
+  returnBlocks,
+  targetsOf,
+  type Freed,
+  type LeftBlock,
+  type Target,
+} from '../node/removal.ts';
+import { operatorOf } from '../operator.ts';
+import { plural } from '../render/plural.ts';
+import { printable } from '../render/printable.ts';
+import type { OpenIpam } from '../world.ts';
+import { noBlockText } from './block.ts';
+import { addressJson, ownerOf, podText } from './ip.ts';
+import { cidrOf } from './node-show.ts';
+
+export interface NodeRemoveOptions {
+  readonly grace: string;
+  readonly wait: string;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+  readonly force?: boolean;
+}
+
+interface Removal {
+  readonly context: Context;
+  readonly ipam: OpenIpam;
+  /** Undefined where none is known, and that is forced. */
+  readonly kube: KubeApi | undefined;
+  readonly name: string;
+  readonly graceMs: number;
+  readonly waitMs: number;
+  readonly dryRun: boolean;
+  readonly yes: boolean;
+  readonly force: boolean;
+}
+
+/**
+ * `node remove`: frees all addresses and blocks of a node that is gone for good. Exit status 2 where anything is left.
+ * @throws CommandError where the API server still has the node, or nothing proves that it has not
+ */
+export async function nodeRemove(
+  context: Context,
+  name: string,
+  options: NodeRemoveOptions,
+): Promise<number> {
+  checkNodeName(name);
+  const { dryRun = false, yes = false, force = false } = options;
+  const graceMs = parseDuration(options.grace, '--grace');
+  const waitMs = parseDuration(options.wait, '--wait');
+  if (!context.knowsKube && !force) {
+    throw new CommandError(
+      `no API server is known, so nothing tells whether node '${name}' is gone: nothing was changed`,
+      'Name a kubeconfig with --kubeconfig, or add --force when you know that the machine is gone.',
+    );
+  }
+  return await context.withIpam(async (ipam) => {
+    const removal = { context, ipam, name, graceMs, waitMs, dryRun, yes, force };
+    if (!context.knowsKube) return await remove({ ...removal, kube: undefined });
+    return await context.withKube((kube) => remove({ ...removal, kube }));
+  });
+}
+
+async function remove(removal: Removal): Promise<number> {
+  const { context, ipam, name, dryRun } = removal;
+  const first = await look(removal);
+  if (isNothing(first.view)) {
+    const nodes = await indexedNodes(ipam);
+    context.print(resultJson(removal, [], [], []), () => noBlockText({ node: name }, nodes));
+    return 0;
+  }
+  const count = plural(first.targets.length, 'address', 'addresses');
+  const what = `${plural(first.view.blocks.length, 'block')} and ${count} of node '${printable(name)}'`;
+  if (!dryRun) await context.confirm(`This frees ${what}`, removal.yes);
+  const targets = dryRun ? first.targets : await lookAgain(removal, first.targets);
+  const isBack = (): Promise<boolean> => isInCluster(removal);
+  const freed = await freeTargets(ipam, targets, {
+    isBack,
+    force: removal.force,
+    dryRun,
+    by: operatorOf(removal.context.world),
+  });
+  if (dryRun) return printPlan(removal, first.view, freed);
+  await waitForRest(removal);
+  const { returned, left } = await returnBlocks(ipam, name, isBack);
+  const isClean = left.length === 0 && !(await isBack());
+  if (isClean) {
+    await sweepIndex(ipam, name);
+    await setNodeDraining(ipam, name, false);
+  }
+  context.print(resultJson(removal, freed, returned.map(cidrOf), left), () =>
+    [
+      ...freed.map(freedText),
+      ...returned.map((view) => `block ${cidrOf(view)} returned\n`),
+      ...left.map(leftLine),
+    ].join(''),
+  );
+  return isClean ? 0 : 2;
+}
+
+const isNothing = ({ blocks, disagreements, drainingSince }: NodeView): boolean =>
+  blocks.length === 0 && disagreements.length === 0 && drainingSince === undefined;
+
+/** Allocations first, cluster second (rule 6). @throws CommandError */
+async function look({ ipam, kube, name, force }: Removal): Promise<{ view: NodeView; targets: Target[] }> {
+  const view = await viewNode(ipam, name);
+  if (!kube) return { view, targets: await targetsOf(ipam, view, undefined) };
+  const presence = presenceOf(name, await indexedNodes(ipam), await kube.listNodes());
+  if (presence.kind === 'present') {
+    throw new CommandError(
+      `node '${name}' is in the cluster at ${kube.server} (${presence.ready ? 'Ready' : 'not Ready'}): its blocks stay`,
+      `Empty it with \`cnictl node drain ${name}\`; when the machine is gone for good, \`kubectl delete node ${name}\` first.`,
+    );
+  }
+  if (presence.kind === 'unproven' && !force) {
+    throw new CommandError(
+      `${kube.server} has none of the nodes that hold blocks, so it may be another cluster's: nothing was changed`,
+      'Name the kubeconfig of this cluster; --force is for a cluster that really has none of them left.',
+    );
+  }
+  return { view, targets: await targetsOf(ipam, view, kube) };
+}
+
+/** The second observation, a grace later. Without an API server there is nothing to look at again. */
+async function lookAgain(removal: Removal, first: readonly Target[]): Promise<Target[]> {
+  const { context, kube, graceMs } = removal;
+  if (!kube || first.length === 0) return [...first];
+  if (graceMs > 0) {
+    context.warn(
+      `${plural(first.length, 'address', 'addresses')} to free: looking again in ${formatDuration(graceMs)}`,
+    );
+    await context.world.pause(graceMs);
+  }
+  return confirmTargets(first, (await look(removal)).targets);
+}
+
+async function isInCluster({ kube, name }: Removal): Promise<boolean> {
+  return kube !== undefined && (await kube.getNode(name)) !== undefined;
+}
+
+/** A freed address rests before another node may have it (rule 8). */
+async function waitForRest({ context, ipam, name, waitMs }: Removal): Promise<void> {
+  const restMs = restOf((await viewNode(ipam, name)).blocks, ipam.around.now());
+  const pauseMs = Math.min(restMs, waitMs);
+  if (pauseMs === 0) return;
+  context.warn(`freed addresses rest: blocks go back in ${formatDuration(Math.ceil(pauseMs / 1000) * 1000)}`);
+  await context.world.pause(pauseMs);
+}
+
+function resultJson(
+  { name, dryRun }: Removal,
+  freed: readonly Freed[],
+  returned: readonly string[],
+  left: readonly LeftBlock[],
+): object {
+  return {
+    name,
+    dryRun,
+    addresses: freed.map(({ view, outcome, pod }) => ({ ...addressJson(view), outcome, livingPod: pod })),
+    returned,
+    left: left.map(({ view, reason }) => ({ cidr: cidrOf(view), range: view.block.range, reason })),
+  };
+}
+
+/** What would be done; exit status 2 where not all of it can be. */
+function printPlan(removal: Removal, { blocks }: NodeView, freed: readonly Freed[]): number {
+  const kept = freed.filter(({ outcome }) => outcome !== 'would-release');
+  const stays = (cidr: string): boolean =>
+    kept.some(({ view }) => view.block !== undefined && formatCidr(view.block) === cidr);
+  const returned = blocks.map(cidrOf).filter((cidr) => !stays(cidr));
+  const left = blocks
+    .filter((view) => stays(cidrOf(view)))
+    .map((view): LeftBlock => ({ view, reason: 'in-use' }));
+  removal.context.print(resultJson(removal, freed, returned, left), () =>
+    [
+      ...freed.map(freedText),
+      ...returned.map((cidr) => `block ${cidr} would be returned\n`),
+      ...left.map(leftLine),
+    ].join(''),
+  );
+  return kept.length > 0 ? 2 : 0;
+}
+
+function freedText({ view, outcome, pod }: Freed): string {
+  const ip = formatAddress(view.address);
+  const who = podText(ownerOf(view));
+  const of = who === '-' ? '' : ` (${printable(who)})`;
+  switch (outcome) {
+    case 'released':
+      return `${ip}${of} released\n`;
+    case 'would-release':
+      return `${ip}${of} would be released\n`;
+    case 'changed':
+      return `${ip} kept: it has another owner now\n`;
+    case 'pod-lives':
+      return `${ip} kept: the API server still has pod ${printable(pod ?? '')}\n`;
+    case 'node-is-back':
+      return `${ip}${of} kept: the node is in the cluster again\n`;
+  }
+}
+
+const REASONS: Readonly<Record<LeftBlock['reason'], string>> = {
+  'in-use': 'addresses of it are given out',
+  cooling: 'addresses of it rest; do this again later, or with a longer --wait',
+  'range-gone': 'its range does not exist: cnictl doctor',
+  changed: 'it changed meanwhile; do this again',
+  'node-is-back': 'the node is in the cluster again',
+};
+
+const leftLine = ({ view, reason }: LeftBlock): string => `block ${cidrOf(view)} left: ${REASONS[reason]}\n`;

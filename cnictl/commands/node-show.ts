@@ -1,0 +1,126 @@
+import { formatCidr } from '../../ipam/address.ts';
+import { addressesOf, type BlockView } from '../../ipam/inventory.ts';
+import { viewNode, type Disagreement, type NodeView } from '../../ipam/node-view.ts';
+import { checkNodeName } from '../../ipam/settings.ts';
+import type { Context } from '../context.ts';
+import { formatAge } from '../durations.ts';
+import { describeError } from '../errors.ts';
+import { renderBar } from '../render/bar.ts';
+import { plural } from '../render/plural.ts';
+import { printable } from '../render/printable.ts';
+import { renderFields } from '../render/table.ts';
+import { blockJson, blockTable } from './block.ts';
+import { addressJson, addressTable } from './ip.ts';
+
+/** What the API server says of a node. `known`: null where it was not, or could not be asked. */
+export interface NodeInCluster {
+  readonly server: string | null;
+  readonly known: boolean | null;
+  readonly ready: boolean | null;
+  readonly problem: string | null;
+}
+
+/** `node show`: its blocks, its addresses with their owners, and what the API server says of it. */
+export async function nodeShow(context: Context, name: string): Promise<number> {
+  checkNodeName(name);
+  const view = await context.withIpam((ipam) => viewNode(ipam, name));
+  const kube = await askCluster(context, name);
+  const now = context.world.now();
+  const addresses = view.blocks.flatMap((block) => addressesOf(block, now));
+  const given = addresses.filter(({ state }) => state !== 'reserved');
+  context.print(
+    {
+      name,
+      ...stateJson(view),
+      kubernetes: kube,
+      ...totalsOf(view.blocks),
+      disagreements: view.disagreements,
+      blocks: view.blocks.map(blockJson),
+      addresses: given.map(addressJson),
+    },
+    () => {
+      const sections = [renderFields(fieldsOf(context, view, kube), context.paint)];
+      if (view.blocks.length > 0) sections.push(blockTable(context, view.blocks));
+      if (given.length > 0) sections.push(addressTable(context, given, now));
+      return sections.join('\n');
+    },
+  );
+  return kube.problem === null ? 0 : 2;
+}
+
+const stateJson = ({ drainingSince }: NodeView): object => ({
+  state: drainingSince === undefined ? 'active' : 'draining',
+  drainingSince: drainingSince === undefined ? null : new Date(drainingSince).toISOString(),
+});
+
+function totalsOf(blocks: readonly BlockView[]): {
+  readonly capacity: number;
+  readonly allocated: number;
+  readonly cooling: number;
+  readonly ranges: readonly string[];
+} {
+  const sum = (of: (view: BlockView) => number): number =>
+    blocks.reduce((total, view) => total + of(view), 0);
+  return {
+    capacity: sum(({ counts }) => counts.capacity),
+    allocated: sum(({ counts }) => counts.used),
+    cooling: sum(({ counts }) => counts.cooling),
+    ranges: [...new Set(blocks.map(({ block }) => block.range))].sort(),
+  };
+}
+
+function fieldsOf(context: Context, view: NodeView, kube: NodeInCluster): [string, string][] {
+  const { paint, world } = context;
+  const { capacity, allocated, cooling } = totalsOf(view.blocks);
+  const since = view.drainingSince;
+  return [
+    ['Node', printable(view.node)],
+    ['State', since === undefined ? 'active' : paint.yellow(`draining (${formatAge(world.now() - since)})`)],
+    ['Kubernetes', kube.known === true ? clusterText(kube) : paint.yellow(clusterText(kube))],
+    ['Blocks', `${view.blocks.length}`],
+    ['Addresses', `${allocated} of ${capacity} used, ${cooling} cooling`],
+    ['Utilisation', renderBar(allocated, capacity, paint)],
+    ...view.disagreements.map((each): [string, string] => ['Amiss', paint.red(disagreementText(each))]),
+  ];
+}
+
+export function disagreementText({ key, problem }: Disagreement): string {
+  const meaning = {
+    'no-block': 'the block that it names does not exist',
+    'other-node': 'the block that it names is held by another node',
+    'no-index': "the node's index does not name it",
+  }[problem];
+  return `key ${printable(key)}: ${meaning}`;
+}
+
+function clusterText({ server, known, ready, problem }: NodeInCluster): string {
+  if (problem !== null) return printable(problem);
+  if (server === null) return 'not configured';
+  if (known !== true) return `${server} has no such node`;
+  return `${server}: ${ready === true ? 'Ready' : 'not Ready'}`;
+}
+
+/** Never throws: what is wrong is told in `problem`. */
+export async function askCluster(context: Context, name: string): Promise<NodeInCluster> {
+  if (!context.knowsKube) return { server: null, known: null, ready: null, problem: null };
+  try {
+    return await context.withKube(async (kube) => {
+      const node = await kube.getNode(name);
+      return { server: kube.server, known: node !== undefined, ready: node?.ready ?? null, problem: null };
+    });
+  } catch (error) {
+    const [first = ''] = describeError(error)
+      .replace(/^cnictl: /, '')
+      .split('\n');
+    return { server: null, known: null, ready: null, problem: first };
+  }
+}
+
+/** Blocks and what is on them, as a part of a sentence. */
+export function leftText(blocks: readonly BlockView[]): string {
+  const { allocated, cooling } = totalsOf(blocks);
+  const rest = cooling > 0 ? ` and ${cooling} cooling` : '';
+  return `${plural(blocks.length, 'block')} with ${plural(allocated, 'address', 'addresses')} given out${rest}`;
+}
+
+export const cidrOf = ({ block }: BlockView): string => formatCidr(block.cidr);

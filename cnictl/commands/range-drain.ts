@@ -1,0 +1,59 @@
+import { isIdle } from '../../ipam/idle.ts';
+import { listBlocks, type BlockView } from '../../ipam/inventory.ts';
+import type { Range } from '../../ipam/range.ts';
+import { findRange, setRangeState } from '../../ipam/ranges.ts';
+import type { Context } from '../context.ts';
+import { plural } from '../render/plural.ts';
+import { giveBackIdle, isRanged } from './node-drain.ts';
+import { cidrOf, leftText } from './node-show.ts';
+
+export interface RangeDrainOptions {
+  readonly dryRun?: boolean;
+}
+
+/** `range drain`: nothing new is given out of the range, and its empty blocks go back. */
+export async function rangeDrain(
+  context: Context,
+  name: string,
+  options: RangeDrainOptions,
+): Promise<number> {
+  const dryRun = options.dryRun ?? false;
+  const { returned, left } = await context.withIpam(async (ipam) => {
+    if (dryRun) await findRange(ipam, name);
+    else await setRangeState(ipam, name, 'draining');
+    // Read after the state is set: no block of it is claimed any more.
+    return await giveBackIdle(ipam, await listBlocks(ipam, { range: name }), dryRun);
+  });
+  const nodes = new Set(left.map(({ block }) => block.node)).size;
+  context.print(
+    { name, state: 'draining', dryRun, returned: returned.map(cidrOf), left: left.map(cidrOf) },
+    () => {
+      const would = dryRun ? 'would be' : 'is';
+      const returning = `${plural(returned.length, 'empty block')} ${dryRun ? 'would be ' : ''}returned`;
+      const lines = [`range ${name} ${would} draining: nothing new is given out of it; ${returning}\n`];
+      if (left.length > 0) lines.push(`left: ${leftText(left)}, on ${plural(nodes, 'node')}\n`);
+      lines.push(...restingHint(left, context.world.now()));
+      return lines.join('');
+    },
+  );
+  return 0;
+}
+
+/** Where only rest keeps blocks, doing it again gives them back. */
+function restingHint(left: readonly BlockView[], now: number): string[] {
+  const resting = left.filter((view) => isRanged(view) && !isIdle(view, now) && view.counts.used === 0);
+  if (resting.length === 0) return [];
+  return [
+    `${plural(resting.length, 'block')} with nothing but cooling addresses: the node's agent gives them back, or do this again\n`,
+  ];
+}
+
+/** `range undrain` */
+export async function rangeUndrain(context: Context, name: string): Promise<number> {
+  const range: Range = await context.withIpam((ipam) => setRangeState(ipam, name, 'active'));
+  context.print(
+    { name, state: range.state },
+    () => `range ${name} is active: addresses are given out of it\n`,
+  );
+  return 0;
+}

@@ -1,0 +1,226 @@
+import { cidrContains, parseAddress } from '../../ipam/address.ts';
+import { audit, type AuditedAllocation, type Missing } from '../../ipam/audit.ts';
+import { usedSlots } from '../../ipam/block.ts';
+import { checkNoOverlap } from '../../ipam/new-range.ts';
+import { RANGES } from '../../ipam/records.ts';
+import { DEFAULT_PREFIX } from '../../ipam/settings.ts';
+import { scanAll, type Entry } from '../../ipam/store.ts';
+import { carryRanges, carryUnits, rangesRevision, verify } from '../backup/carry.ts';
+import { countGroups, parseBackup, type Backup, type BackupRecord } from '../backup/format.ts';
+import { planRestore, readRecords, strangers, type Collision, type RestorePlan } from '../backup/plan.ts';
+import type { Context } from '../context.ts';
+import { CommandError } from '../errors.ts';
+import { auditedPod } from '../observe.ts';
+import { plural } from '../render/plural.ts';
+import { printable } from '../render/printable.ts';
+import type { OpenIpam } from '../world.ts';
+import { clusterUid } from './backup.ts';
+
+export interface RestoreOptions {
+  readonly merge?: boolean;
+  readonly force?: boolean;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+}
+
+/**
+ * `restore`: puts a backup's keys back where nothing is, and never over anything. Done again, or after an interruption, it goes on
+ * with what is missing. Exit status 2 where a key was not put back.
+ * @throws CommandError where the prefix holds other keys, the backup is another's, or pods have addresses that it lacks
+ */
+export async function restore(context: Context, file: string, options: RestoreOptions): Promise<number> {
+  const saved = readBackup(context, file);
+  await checkCluster(context, saved, file);
+  return await context.withIpam(async (ipam) => {
+    const present = await scanAll(ipam.store, '');
+    const others = strangers(saved.records, present);
+    if (others.length > 0 && !options.merge) throw occupied(context, others);
+    const plan = planRestore(saved.records, present);
+    for (const key of plan.unsound)
+      context.warn(`${key} cannot be read by this version: it is put back as it is`);
+    const keys = keysOf(plan);
+    if (keys > 0) await checkPods(context, plan, saved, present, options);
+    if (options.dryRun || keys === 0) {
+      report(context, {
+        file,
+        saved,
+        plan,
+        written: 0,
+        collisions: plan.collisions,
+        dryRun: options.dryRun ?? false,
+      });
+      return plan.collisions.length > 0 ? 2 : 0;
+    }
+    await context.confirm(
+      `This writes ${plural(keys, 'key')} of ${saved.header.takenAt}`,
+      options.yes ?? false,
+    );
+    const { written, collisions } = await write(context, ipam, plan);
+    report(context, {
+      file,
+      saved,
+      plan,
+      written,
+      collisions: [...plan.collisions, ...collisions],
+      dryRun: false,
+    });
+    return plan.collisions.length + collisions.length > 0 ? 2 : 0;
+  });
+}
+
+function readBackup(context: Context, file: string): Backup {
+  const content = context.world.readFile(file);
+  if (content === undefined) throw new CommandError(`backup '${file}' does not exist`);
+  const saved = parseBackup(content, file);
+  const prefix = context.settings.etcd?.prefix ?? DEFAULT_PREFIX;
+  if (saved.header.etcdPrefix !== prefix) {
+    throw new CommandError(
+      `${file} is of etcd prefix '${saved.header.etcdPrefix}': expected '${prefix}'`,
+      `Add --etcd-prefix ${saved.header.etcdPrefix}: a backup goes back to where it came from.`,
+    );
+  }
+  const records = saved.records.filter(({ key }) => key.startsWith(RANGES));
+  const ranges = [...readRecords(records).ranges.values()];
+  for (const [i, range] of ranges.entries()) checkNoOverlap(range, ranges.slice(0, i));
+  return saved;
+}
+
+async function checkCluster(context: Context, { header }: Backup, file: string): Promise<void> {
+  const cluster = header.cluster === null ? null : await clusterUid(context);
+  if (cluster === null || cluster === header.cluster) return;
+  throw new CommandError(`${file} is of the cluster ${header.cluster ?? ''}: expected ${cluster}`);
+}
+
+function occupied(context: Context, others: readonly string[]): CommandError {
+  const groups = Object.entries(countGroups(others)).map(([group, n]) => `${n} in ${group}/`);
+  const prefix = context.settings.etcd?.prefix ?? DEFAULT_PREFIX;
+  return new CommandError(
+    `${prefix}/v1/ holds ${plural(others.length, 'key')} that the backup has not, or has otherwise: ${groups.join(', ')}, the first ${printable(others[0] ?? '')}; nothing was restored`,
+    'Add --merge to put back only what collides with nothing; --dry-run shows what that is.',
+  );
+}
+
+/**
+ * A pod that got its address after the backup was taken would share it with the next pod: so no such may run.
+ * @throws CommandError naming them
+ */
+async function checkPods(
+  context: Context,
+  plan: RestorePlan,
+  saved: Backup,
+  present: readonly Entry[],
+  { force }: RestoreOptions,
+): Promise<void> {
+  if (!context.knowsKube) {
+    context.warn(
+      'no API server is known: nothing tells whether pods got addresses since the backup was taken',
+    );
+    return;
+  }
+  const missing = await missingAfter(context, plan, saved, present);
+  if (missing.length === 0) return;
+  const named = missing.slice(0, 10).map(({ ip, pod }) => `${ip} (${pod.namespace}/${pod.name})`);
+  const more = missing.length > 10 ? ` and ${missing.length - 10} more` : '';
+  const what = `${plural(missing.length, 'running pod')} would have an address that etcd does not hold for it: ${named.join(', ')}${more}`;
+  if (force) context.warn(what);
+  else {
+    throw new CommandError(
+      `${what}; nothing was restored`,
+      'Such an address would be given out again. End these pods first, take a younger backup, or add --force and make the pods again at once.',
+    );
+  }
+}
+
+async function missingAfter(
+  context: Context,
+  plan: RestorePlan,
+  saved: Backup,
+  present: readonly Entry[],
+): Promise<readonly Missing[]> {
+  const written = new Set(
+    [...plan.units.flatMap(({ records }) => records), ...plan.ranges].map(({ key }) => key),
+  );
+  const after = [...present, ...saved.records.filter(({ key }) => written.has(key))];
+  const { ranges, blocks } = readRecords(after);
+  const allocations = [...blocks.values()].flatMap((block) =>
+    usedSlots(block).map(({ address, slot }): AuditedAllocation => ({
+      address,
+      slot,
+      node: block.node,
+      range: block.range,
+    })),
+  );
+  const { pods } = await context.withKube((kube) => kube.listPods());
+  const cidrs = [...ranges.values()].map(({ cidr }) => cidr);
+  return audit(allocations, pods.map(auditedPod), (ip) => {
+    const address = parseAddress(ip);
+    return cidrs.some((cidr) => cidrContains(cidr, address));
+  }).missing;
+}
+
+const keysOf = ({ units, ranges }: RestorePlan): number =>
+  units.reduce((sum, { records }) => sum + records.length, ranges.length);
+
+/** Blocks first, ranges last; in between all is read back. */
+async function write(
+  context: Context,
+  { store }: OpenIpam,
+  plan: RestorePlan,
+): Promise<{ readonly written: number; readonly collisions: readonly Collision[] }> {
+  const seen = await rangesRevision(store);
+  const total = keysOf(plan);
+  const carried = await carryUnits(store, plan.units, (keys) => progress(context, keys, total));
+  const raced = new Set(carried.collisions.map(({ key }) => key));
+  const placed: BackupRecord[] = plan.units
+    .flatMap(({ records }) => records)
+    .filter(({ key }) => !raced.has(key));
+  // Into a prefix that is in use, nodes may use what was put back at once: there the transactions' own word is the proof.
+  const absent = plan.whole ? await verify(store, placed) : [];
+  if (absent.length > 0) {
+    throw new CommandError(
+      `${plural(absent.length, 'key')} cannot be read back as written, the first ${absent[0] ?? ''}: the ranges were not put back`,
+      'Somebody else writes below this prefix: stop it, and do the same again.',
+    );
+  }
+  const last = await carryRanges(store, plan.ranges, seen);
+  progress(context, total, total);
+  return { written: carried.written + last.written, collisions: [...carried.collisions, ...last.collisions] };
+}
+
+function progress({ world }: Context, keys: number, total: number): void {
+  if (!world.isTerminal) return;
+  world.stderr(keys < total ? `\r${keys} of ${total} keys written` : `\r${' '.repeat(50)}\r`);
+}
+
+interface Outcome {
+  readonly file: string;
+  readonly saved: Backup;
+  readonly plan: RestorePlan;
+  readonly written: number;
+  readonly collisions: readonly Collision[];
+  readonly dryRun: boolean;
+}
+
+function report(context: Context, { file, saved, plan, written, collisions, dryRun }: Outcome): void {
+  const { takenAt, revision, keys } = saved.header;
+  const data = {
+    file,
+    takenAt,
+    revision,
+    keys,
+    dryRun,
+    toWrite: keysOf(plan),
+    written,
+    already: plan.already.length,
+  };
+  context.print({ ...data, collisions }, () => {
+    const did = dryRun
+      ? `${plural(keysOf(plan), 'key')} would be written`
+      : `${plural(written, 'key')} written`;
+    const lines = collisions.map(
+      ({ key, detail }) => `not put back: ${printable(key)}: ${printable(detail)}\n`,
+    );
+    const end = collisions.length > 0 ? `, ${collisions.length} not put back` : '';
+    return `${lines.join('')}backup of ${takenAt}: ${did}, ${plan.already.length} there already${end}\n`;
+  });
+}

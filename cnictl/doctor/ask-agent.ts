@@ -1,0 +1,43 @@
+import http from 'node:http';
+import { askAgent } from '../../cni/agent/client.ts';
+import { defaultMetricsAddress } from '../../cni/agent/metrics-address.ts';
+import { CniError } from '../../cni/errors.ts';
+import type { AgentAnswer } from './node.ts';
+
+/** Longest wait for the health, in milliseconds. */
+const DEADLINE_MS = 3_000;
+
+/** Asks the agent at the socket for the versions of CNI that it speaks, which needs nothing else, and then for its health. */
+export async function probeAgent(socket: string): Promise<AgentAnswer> {
+  const stdin = JSON.stringify({ cniVersion: '1.0.0' });
+  const answers =
+    (await askAgent(socket, { plugin: 'cellnet', env: { CNI_COMMAND: 'VERSION' }, stdin })) !== undefined;
+  if (!answers) return { answers, health: undefined };
+  const address = defaultMetricsAddress(socket);
+  return { answers, health: address.kind === 'unix' ? await askHealth(address.path) : undefined };
+}
+
+/** Undefined where nothing of ours answers there: the metrics may be served elsewhere, or not at all. */
+function askHealth(socketPath: string): Promise<AgentAnswer['health']> {
+  return new Promise((resolve) => {
+    const req = http.get({ socketPath, path: '/healthz', timeout: DEADLINE_MS }, (res) => {
+      let body = '';
+      res.setEncoding('utf8');
+      res.on('data', (chunk: string) => (body += chunk));
+      res.on('end', () => resolve(parseHealth(body)));
+    });
+    req.on('timeout', () =>
+      req.destroy(new CniError('try-again-later', 'the agent is silent', 'Look at its log.')),
+    );
+    req.on('error', () => resolve(undefined));
+  });
+}
+
+export function parseHealth(body: string): AgentAnswer['health'] {
+  try {
+    const { ok, version, reasons = [] } = JSON.parse(body) as Partial<NonNullable<AgentAnswer['health']>>;
+    return typeof ok === 'boolean' && typeof version === 'string' ? { ok, version, reasons } : undefined;
+  } catch {
+    return undefined;
+  }
+}

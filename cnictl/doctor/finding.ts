@@ -1,0 +1,71 @@
+import { messageOf } from '../../ipam/errors.ts';
+
+export type Level = 'ok' | 'warn' | 'fail';
+
+/** One line of the doctor. */
+export interface Finding {
+  /** What was looked at, such as `etcd latency`. */
+  readonly check: string;
+  readonly level: Level;
+  readonly detail: string;
+  /** What to do; empty where it is ok. */
+  readonly remedy: string;
+}
+
+export const ok = (check: string, detail: string): Finding => ({ check, level: 'ok', detail, remedy: '' });
+export const warn = (check: string, detail: string, remedy: string): Finding => ({
+  check,
+  level: 'warn',
+  detail,
+  remedy,
+});
+export const fail = (check: string, detail: string, remedy: string): Finding => ({
+  check,
+  level: 'fail',
+  detail,
+  remedy,
+});
+
+/** Looks at one thing and says one or more lines; what it throws becomes a line of its own. */
+export interface Check {
+  readonly name: string;
+  readonly look: () => Promise<readonly Finding[]>;
+}
+
+/** What an error says becomes a failed line; its own remedy, if it has one. */
+export function failed(
+  check: string,
+  error: unknown,
+  remedy = 'Look at the message; CELLNET_DEBUG=1 tells more.',
+): Finding {
+  const own =
+    error instanceof Error && 'remedy' in error && typeof error.remedy === 'string' ? error.remedy : '';
+  return fail(check, messageOf(error), own === '' ? remedy : own);
+}
+
+/**
+ * Runs them side by side, each with its own deadline: none can end the others, or hold them up.
+ * @returns their lines in the order of the checks
+ */
+export async function runChecks(checks: readonly Check[], deadlineMs: number): Promise<Finding[]> {
+  return (await Promise.all(checks.map((check) => runCheck(check, deadlineMs)))).flat();
+}
+
+async function runCheck({ name, look }: Check, deadlineMs: number): Promise<readonly Finding[]> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<readonly Finding[]>((resolve) => {
+    const line = fail(
+      name,
+      `no answer within ${deadlineMs / 1000} s`,
+      'Something hangs: look at its process and its log.',
+    );
+    timer = setTimeout(() => resolve([line]), deadlineMs);
+  });
+  try {
+    return await Promise.race([look(), late]);
+  } catch (error) {
+    return [failed(name, error)];
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,48 @@
+import type { Context } from '../context.ts';
+import type { KubeApi, Probe } from '../kube/api.ts';
+import { judgeClock } from './clock.ts';
+import { ok, warn, type Check, type Finding } from './finding.ts';
+
+/** The API server: whether it answers, what we may see there, what time it has, and whether it knows this node. */
+export function kubeChecks(context: Context, node: string | undefined): Check[] {
+  if (!context.knowsKube) {
+    const line = warn(
+      'API server',
+      'none is configured',
+      'check, node remove and restore need one: --kubeconfig, or "kubeconfig" in the configuration.',
+    );
+    return [{ name: 'API server', look: () => Promise.resolve([line]) }];
+  }
+  const check = (name: string, look: (kube: KubeApi) => Promise<Finding>): Check => ({
+    name,
+    look: async () => [await context.withKube(look)],
+  });
+  const may = (resource: 'pods' | 'nodes'): Check =>
+    check(`API server: list ${resource}`, async (kube) => {
+      const probe = await kube.probe(resource);
+      return ok(`API server: list ${resource}`, `${kube.server} allows it, in ${tookMs(probe)} ms`);
+    });
+  return [
+    may('pods'),
+    may('nodes'),
+    check('API server clock', async (kube) => judgeClock('API server clock', await kube.probe('nodes'))),
+    ...(node === undefined
+      ? []
+      : [check('node name', async (kube) => judgeNode(node, await kube.getNode(node)))]),
+  ];
+}
+
+const tookMs = ({ asked, answered }: Probe): number => answered - asked;
+
+export function judgeNode(name: string, found: { readonly ready: boolean } | undefined): Finding {
+  const check = 'node name';
+  if (!found) {
+    return warn(
+      check,
+      `the cluster has no node '${name}'`,
+      'Set "node" in the configuration to the node\'s name in the cluster: kubectl get nodes',
+    );
+  }
+  if (found.ready) return ok(check, `${name} is Ready in the cluster`);
+  return warn(check, `${name} is not Ready`, `kubectl describe node ${name}`);
+}

@@ -1,0 +1,127 @@
+import { join } from 'node:path';
+import { messageOf } from '../../ipam/errors.ts';
+import type { Files } from '../install/file-access.ts';
+import { checkConflist, namesCellnet } from '../install/network.ts';
+import { plural } from '../render/plural.ts';
+import { fail, ok, warn, type Check, type Finding } from './finding.ts';
+
+/** What the agent says when it is asked. */
+export interface AgentAnswer {
+  /** Whether its socket answered a call. */
+  readonly answers: boolean;
+  /** Undefined where its health could not be asked for. */
+  readonly health:
+    { readonly ok: boolean; readonly version: string; readonly reasons: readonly string[] } | undefined;
+}
+
+export function judgeAgent(socket: string | false, answer: AgentAnswer, version: string): Finding {
+  const check = 'agent';
+  if (socket === false) return ok(check, 'not used, as configured: the plugin serves calls itself');
+  if (!answer.answers) {
+    return warn(
+      check,
+      `none answers at ${socket}: the plugin serves calls itself`,
+      'systemctl status cellnetd; journalctl -u cellnetd',
+    );
+  }
+  const { health } = answer;
+  if (!health)
+    return warn(
+      check,
+      `answers at ${socket}; its health could not be asked for`,
+      'Look at the address of its metrics: journalctl -u cellnetd',
+    );
+  if (!health.ok)
+    return fail(
+      check,
+      `is not well: ${health.reasons.join('; ')}`,
+      'The fault is with what it names, not with the agent.',
+    );
+  if (health.version !== version) {
+    return warn(
+      check,
+      `is version ${health.version}, this cnictl ${version}`,
+      'systemctl restart cellnetd, or install the newer one: cnictl node install',
+    );
+  }
+  return ok(check, `answers at ${socket}, version ${version}, well`);
+}
+
+/** Where a runtime looks; paths with `--root` before them. */
+export interface NodePaths {
+  readonly confDir: string;
+  readonly binDir: string;
+  readonly stateDir: string;
+}
+
+export function fileChecks(files: Pick<Files, 'list' | 'read' | 'kind'>, paths: NodePaths): Check[] {
+  const check = (name: string, look: () => readonly Finding[]): Check => ({
+    name,
+    look: () => new Promise((resolve) => resolve(look())),
+  });
+  return [
+    check('network', () => judgeNetwork(files, paths)),
+    check('put-off teardowns', () => [judgePending(files, paths.stateDir)]),
+  ];
+}
+
+/** The first file by name is the runtime's (containerd, CRI-O); ours should be it, and be sound. */
+function judgeNetwork(
+  files: Pick<Files, 'list' | 'read' | 'kind'>,
+  { confDir, binDir }: NodePaths,
+): Finding[] {
+  const names = files.list(confDir).filter((name) => /\.(conf|conflist|json)$/.test(name));
+  const install = 'cnictl node install';
+  const name = names.find((each) => namesCellnet(files.read(join(confDir, each)) ?? ''));
+  if (name === undefined) {
+    const others = names.length === 0 ? 'no file' : names.join(', ');
+    return [fail('network', `no network configuration list of cellnet in ${confDir}: ${others}`, install)];
+  }
+  const file = join(confDir, name);
+  const text = files.read(file) ?? '';
+  const lines: Finding[] = [];
+  try {
+    checkConflist(text, file);
+    lines.push(
+      name === names[0]
+        ? ok('network', file)
+        : warn(
+            'network',
+            `${file}, but a runtime takes ${names[0] ?? ''} first`,
+            'Remove the other, or give ours a name that comes before.',
+          ),
+    );
+  } catch (error) {
+    lines.push(fail('network', `${file}: ${messageOf(error)}`, install));
+  }
+  const types = typesOf(text);
+  const missing = types.filter((type) => files.kind(join(binDir, type)) === undefined);
+  lines.push(
+    missing.length === 0
+      ? ok('plugins', `${types.join(', ')} in ${binDir}`)
+      : fail(
+          'plugins',
+          `${missing.join(', ')} missing in ${binDir}`,
+          `${install}; others are in Debian's containernetworking-plugins`,
+        ),
+  );
+  return lines;
+}
+
+/** Types of all plugins of the list, with their IPAM's. */
+function typesOf(text: string): string[] {
+  const { plugins } = JSON.parse(text) as { plugins: { type?: unknown; ipam?: { type?: unknown } }[] };
+  const types = plugins.flatMap(({ type, ipam }) => [type, ipam?.type]);
+  return [...new Set(types.filter((type) => typeof type === 'string' && type !== ''))] as string[];
+}
+
+function judgePending(files: Pick<Files, 'list' | 'kind'>, stateDir: string): Finding {
+  const folder = join(stateDir, 'pending');
+  const waiting = files.list(folder);
+  if (waiting.length === 0) return ok('put-off teardowns', 'none');
+  return warn(
+    'put-off teardowns',
+    `${plural(waiting.length, 'teardown')} in ${folder} waits for etcd or Open vSwitch`,
+    'The next ADD or DEL on this node carries them out, once both answer.',
+  );
+}

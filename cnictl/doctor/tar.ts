@@ -1,0 +1,43 @@
+/** One file of an archive. */
+export interface TarEntry {
+  /** Relative, at most 100 bytes. */
+  readonly name: string;
+  readonly content: string;
+}
+
+const BLOCK = 512;
+
+/**
+ * An archive in the ustar format (POSIX.1-1988, pax(1)): a header of 512 bytes for each file, its content filled up to whole blocks, two
+ * empty blocks. Regular files of root with mode 0600.
+ * @param modifiedAt milliseconds since 1970
+ */
+export function makeTar(entries: readonly TarEntry[], modifiedAt: number): Buffer {
+  const parts = entries.flatMap(({ name, content }) => {
+    const bytes = Buffer.from(content);
+    return [header(name, bytes.length, modifiedAt), bytes, Buffer.alloc(-bytes.length & (BLOCK - 1))];
+  });
+  return Buffer.concat([...parts, Buffer.alloc(2 * BLOCK)]);
+}
+
+function header(name: string, size: number, modifiedAt: number): Buffer {
+  const block = Buffer.alloc(BLOCK);
+  if (Buffer.byteLength(name) > 100)
+    throw new Error(`name '${name}' is too long for a tar header: expected at most 100 bytes`);
+  const octal = (value: number, digits: number): string => `${value.toString(8).padStart(digits, '0')}\0`;
+  block.write(name, 0);
+  block.write(octal(0o600, 7), 100);
+  block.write(octal(0, 7), 108);
+  block.write(octal(0, 7), 116);
+  block.write(octal(size, 11), 124);
+  block.write(octal(Math.floor(modifiedAt / 1000), 11), 136);
+  block.write(' '.repeat(8), 148);
+  block.write('0', 156);
+  block.write('ustar\x0000', 257);
+  block.write('root', 265);
+  block.write('root', 297);
+  // Of all bytes, with spaces where the sum itself goes.
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  return block;
+}

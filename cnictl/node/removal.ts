@@ -1,0 +1,166 @@
+import { formatAddress } from '../../ipam/address.ts';
+import type { Ipam } from '../../ipam/allocator.ts';
+import { indexPods, judge } from '../../ipam/audit.ts';
+import { giveBlockBack, isIdle } from '../../ipam/idle.ts';
+import { addressesOf, releaseAddress, type AddressView, type BlockView } from '../../ipam/inventory.ts';
+import { isCooling } from '../../ipam/block.ts';
+import { viewNode, type NodeView } from '../../ipam/node-view.ts';
+import { expectedOf } from '../free.ts';
+import type { KubeApi } from '../kube/api.ts';
+import { auditedPod } from '../observe.ts';
+
+/** Whether the node is gone for good, as far as an API server can tell. */
+export type Presence =
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'present'; readonly ready: boolean }
+  /** The server knows no node of ours at all: it may be another cluster's. */
+  | { readonly kind: 'unproven'; readonly others: number };
+
+/**
+ * Judges from the nodes that the API server lists. That one is not among them proves nothing where none of ours is.
+ * @param ours names of all nodes that etcd has an index of
+ */
+export function presenceOf(
+  name: string,
+  ours: readonly string[],
+  listed: readonly { readonly name: string; readonly ready: boolean }[],
+): Presence {
+  const found = listed.find((node) => node.name === name);
+  if (found) return { kind: 'present', ready: found.ready };
+  const names = new Set(listed.map((node) => node.name));
+  const others = ours.filter((each) => each !== name);
+  const proven = others.length === 0 ? listed.length > 0 : others.some((each) => names.has(each));
+  return proven ? { kind: 'gone' } : { kind: 'unproven', others: others.length };
+}
+
+/** An address of the node, and the pod that keeps it from being freed. */
+export interface Target {
+  readonly view: AddressView;
+  /** `namespace/name` of the pod that the API server still has; undefined: nobody has it any more. */
+  readonly pod: string | undefined;
+}
+
+/** The node's given-out addresses, each with the pod that lives. @param kube undefined: nobody is asked */
+export async function targetsOf(ipam: Ipam, view: NodeView, kube: KubeApi | undefined): Promise<Target[]> {
+  const used = view.blocks
+    .flatMap((block) => addressesOf(block, ipam.around.now()))
+    .filter(({ state }) => state === 'used');
+  const targets: Target[] = [];
+  for (const each of used) targets.push({ view: each, pod: kube && (await livingPod(kube, each)) });
+  return targets;
+}
+
+/** A gone node runs no container, so an allocation that names no pod is nobody's; a pod that the API server has keeps its address. */
+async function livingPod(kube: KubeApi, view: AddressView): Promise<string | undefined> {
+  if (view.slot?.state !== 'used') return undefined;
+  const { podNamespace, podName } = view.slot.owner;
+  if (podNamespace === undefined || podName === undefined) return undefined;
+  const pod = await kube.getPod(podNamespace, podName);
+  const allocation = { address: view.address, node: view.node ?? '', range: view.range, slot: view.slot };
+  const verdict = judge(allocation, indexPods(pod ? [auditedPod(pod)] : []));
+  return verdict.kind === 'in-use' ? `${podNamespace}/${podName}` : undefined;
+}
+
+/** What both looks found: an allocation that changed hands between them is none. */
+export function confirmTargets(first: readonly Target[], second: readonly Target[]): Target[] {
+  const id = ({ view }: Target): string =>
+    view.slot?.state === 'used'
+      ? `${formatAddress(view.address)} ${JSON.stringify(expectedOf(view.slot))}`
+      : '';
+  const seen = new Set(first.map(id));
+  return second.filter((target) => seen.has(id(target)));
+}
+
+export interface Freed {
+  readonly view: AddressView;
+  readonly outcome: 'released' | 'would-release' | 'changed' | 'pod-lives' | 'node-is-back';
+  readonly pod: string | null;
+}
+
+export interface FreeOptions {
+  /** Whether the node is in the cluster again: then nothing more is freed. */
+  readonly isBack: () => Promise<boolean>;
+  readonly force: boolean;
+  readonly dryRun: boolean;
+  /** Who does it, for the history. */
+  readonly by: string;
+}
+
+/**
+ * Frees the addresses, each only from the allocation that was looked at. Before each block the node is asked for again.
+ */
+export async function freeTargets(
+  ipam: Ipam,
+  targets: readonly Target[],
+  { isBack, force, dryRun, by }: FreeOptions,
+): Promise<Freed[]> {
+  const freed: Freed[] = [];
+  let back = false;
+  let block: unknown;
+  for (const { view, pod } of targets) {
+    if (!dryRun && !back && view.block !== block) back = await isBack();
+    block = view.block;
+    freed.push({ view, pod: pod ?? null, outcome: await free(ipam, view, pod, { back, force, dryRun, by }) });
+  }
+  return freed;
+}
+
+async function free(
+  ipam: Ipam,
+  { slot, address }: AddressView,
+  pod: string | undefined,
+  { back, force, dryRun, by }: Omit<FreeOptions, 'isBack'> & { readonly back: boolean },
+): Promise<Freed['outcome']> {
+  if (slot?.state !== 'used') return 'changed';
+  if (pod !== undefined && !force) return 'pod-lives';
+  if (back) return 'node-is-back';
+  if (dryRun) return 'would-release';
+  const outcome = await releaseAddress(ipam, address, expectedOf(slot), { why: 'node-removed', by });
+  return outcome === 'released' ? 'released' : 'changed';
+}
+
+/** How long until the last cooling address of the blocks has rested, in milliseconds; those set aside for a stranger do not count. */
+export function restOf(blocks: readonly BlockView[], now: number): number {
+  const rests = blocks.flatMap(({ block, range }) =>
+    block.slots.flatMap((slot) =>
+      slot.state === 'released' &&
+      slot.conflictMac === undefined &&
+      range &&
+      isCooling(slot, now, range.cooldownMs)
+        ? [slot.releasedAt + range.cooldownMs - now]
+        : [],
+    ),
+  );
+  return Math.max(0, ...rests);
+}
+
+export interface LeftBlock {
+  readonly view: BlockView;
+  readonly reason: 'in-use' | 'cooling' | 'range-gone' | 'changed' | 'node-is-back';
+}
+
+/** Gives back what is idle now, block by block, as long as the node is not back. */
+export async function returnBlocks(
+  ipam: Ipam,
+  node: string,
+  isBack: () => Promise<boolean>,
+): Promise<{ readonly returned: readonly BlockView[]; readonly left: readonly LeftBlock[] }> {
+  const returned: BlockView[] = [];
+  const left: LeftBlock[] = [];
+  let back = false;
+  for (const view of (await viewNode(ipam, node)).blocks) {
+    back ||= await isBack();
+    const reason = back ? 'node-is-back' : await giveBack(ipam, view);
+    if (reason === undefined) returned.push(view);
+    else left.push({ view, reason });
+  }
+  return { returned, left };
+}
+
+async function giveBack(ipam: Ipam, view: BlockView): Promise<LeftBlock['reason'] | undefined> {
+  const { block, range, counts } = view;
+  if (!range) return 'range-gone';
+  if (counts.used > 0) return 'in-use';
+  if (!isIdle({ block, range }, ipam.around.now())) return 'cooling';
+  return (await giveBlockBack(ipam, range, block)) === 'returned' ? undefined : 'changed';
+}

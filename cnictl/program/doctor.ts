@@ -1,0 +1,22 @@
+import type { Command } from 'commander';
+import { DEFAULT_CONF_DIR, doctor, type DoctorOptions } from '../commands/doctor.ts';
+import { DEFAULT_BIN_DIR } from '../install/layout.ts';
+import type { Act } from './act.ts';
+
+/** `cnictl doctor` */
+export function addDoctorCommand(program: Command, act: Act): void {
+  program
+    .command('doctor')
+    .description('look at etcd, the API server, and this node: what is wrong, and what to do about it')
+    .option('--cluster', 'only what is not of this node')
+    .option('--conf-dir <folder>', 'where the runtime looks for networks', DEFAULT_CONF_DIR)
+    .option('--bin-dir <folder>', 'where the runtime looks for plugins', DEFAULT_BIN_DIR)
+    .option('--bundle <file>', 'write a support archive (tar.gz) without secrets')
+    .addHelpText(
+      'after',
+      '\nExit status: 0 all is well, 1 warnings or failures were found, 2 it could not look.',
+    )
+    .action((options: DoctorOptions, command: Command) =>
+      act(command, (context) => doctor(context, options)),
+    );
+}

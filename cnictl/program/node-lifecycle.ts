@@ -1,0 +1,50 @@
+import type { Command } from 'commander';
+import { nodeDrain, nodeUndrain } from '../commands/node-drain.ts';
+import { nodeRemove, type NodeRemoveOptions } from '../commands/node-remove.ts';
+import { nodeShow } from '../commands/node-show.ts';
+import type { Act } from './act.ts';
+
+/** `cnictl node show`, `node drain`, `node undrain` and `node remove` */
+export function addLifecycleCommands(node: Command, act: Act): void {
+  node
+    .command('show')
+    .description("one node: its blocks, its addresses with their owners, and the API server's word")
+    .argument('<name>')
+    .action((name: string, _options: object, command: Command) =>
+      act(command, (context) => nodeShow(context, name)),
+    );
+  node
+    .command('drain')
+    .description('give out nothing new on a node and return its empty blocks; what is given out stays')
+    .argument('<name>')
+    .option('--dry-run', 'say what would be returned, change nothing')
+    .action((name: string, options: { dryRun?: boolean }, command: Command) =>
+      act(command, (context) => nodeDrain(context, name, options)),
+    );
+  node
+    .command('undrain')
+    .description('give out addresses on a node again')
+    .argument('<name>')
+    .action((name: string, _options: object, command: Command) =>
+      act(command, (context) => nodeUndrain(context, name)),
+    );
+  node
+    .command('remove')
+    .description('free all addresses and blocks of a node that the API server has no more')
+    .argument('<name>')
+    .option('--grace <duration>', 'node and pods are looked at again after this time, 24h at most', '60s')
+    .option('--wait <duration>', 'longest wait until freed addresses have rested, 24h at most', '5m')
+    .option('--dry-run', 'say what would be freed, free nothing')
+    .option('--yes', 'do not ask')
+    .option(
+      '--force',
+      'also where no API server is known, or it has none of our nodes, or still has the pods; never a node that it has',
+    )
+    .addHelpText(
+      'after',
+      '\nExit status: 0 all of it is freed, 2 refused, or something is left.\n\nExample:\n  cnictl node remove node-7 --dry-run',
+    )
+    .action((name: string, options: NodeRemoveOptions, command: Command) =>
+      act(command, (context) => nodeRemove(context, name, options)),
+    );
+}

@@ -1,0 +1,275 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import fc from 'fast-check';
+import { allocate, release } from '../../../../ipam/allocator.ts';
+import { setNodeDraining } from '../../../../ipam/node-drain.ts';
+import { addRange } from '../../../../ipam/ranges.ts';
+import { put } from '../../../../ipam/store.ts';
+import { batches } from '../../../../cnictl/backup/carry.ts';
+import { CliWorld, container } from '../../../golden/world.ts';
+import type { MemoryStore } from '../../../support/memory-store.ts';
+import { owner, range } from '../../ipam/world.ts';
+
+const content = ({ entries }: MemoryStore): Map<string, string> =>
+  new Map([...entries.values()].map(({ key, value }) => [key, value]));
+const empty = ({ entries }: MemoryStore): void => entries.clear();
+/** Of the pods that the world begins with, and of others. */
+const idOf = (n: number): string => (n < 7 ? container(n) : `c${n}`);
+const attachment = (n: number): { containerId: string; ifname: string } => ({
+  containerId: idOf(n),
+  ifname: 'eth0',
+});
+
+/** A world with a backup in /b, pods that all have their address, and a key of a kind that this version does not know. */
+const backedUp = async (): Promise<CliWorld> => {
+  const world = await CliWorld.make();
+  world.pods = world.pods.filter(({ name }) => name !== 'lost');
+  await world.ipam.store.commit([], [put('history/10.20.0.16', '["kept as it is"]')]);
+  const ran = await world.run('backup /b');
+  assert.equal(ran.status, 0, ran.stderr);
+  return world;
+};
+
+suite('restore into an empty prefix', () => {
+  test('puts all back; again, it does nothing', async () => {
+    const world = await backedUp();
+    const { store } = world.ipam;
+    const before = content(store);
+    empty(store);
+    const dry = await world.run('restore /b --dry-run');
+    assert.equal(dry.status, 0, dry.stderr);
+    assert.equal(store.entries.size, 0);
+    const ran = await world.run('restore /b --yes');
+    assert.equal(ran.status, 0, ran.stderr);
+    assert.deepEqual(content(store), before);
+    assert.deepEqual(world.ipam.problems(), []);
+    const { revision } = store;
+    const again = await world.run('restore /b --yes');
+    assert.deepEqual([again.status, store.revision], [0, revision]);
+    assert.match(again.stdout, /0 keys written, \d+ there already/);
+  });
+
+  test('interrupted at any write, it gives out nothing, and goes on from there', async () => {
+    const world = await backedUp();
+    const { store, ipam } = world.ipam;
+    const before = content(store);
+    for (let lets = 0; ; lets++) {
+      empty(store);
+      let left = lets;
+      store.before = (kind) =>
+        kind === 'commit' && left-- === 0 ? Promise.reject(new Error('power cut')) : Promise.resolve();
+      const cut = await world.run('restore /b --yes');
+      store.before = () => Promise.resolve();
+      if (cut.status === 0) {
+        assert.ok(lets >= 2, 'blocks and ranges are two transactions at least');
+        break;
+      }
+      await assert.rejects(
+        allocate(ipam, { node: 'node-9', owner: owner('early'), families: [4] }),
+        /exhausted|no IPv4|etcd holds no range/,
+      );
+      const ran = await world.run('restore /b --yes');
+      assert.equal(ran.status, 0, ran.stderr);
+      assert.deepEqual(content(store), before);
+    }
+  });
+
+  test('a record that this version cannot read is put back as it is', async () => {
+    const world = await CliWorld.make();
+    await world.ipam.store.commit([], [put('blocks/blue/10.20.2.0/28', '{"v":9}')]);
+    assert.match(
+      (await world.run('backup /b')).stderr,
+      /kept as it is: etcd key 'blocks\/blue\/10.20.2.0\/28'/,
+    );
+    const before = content(world.ipam.store);
+    empty(world.ipam.store);
+    const ran = await world.run('restore /b --yes --force');
+    assert.equal(ran.status, 0, ran.stderr);
+    assert.deepEqual(content(world.ipam.store), before);
+  });
+
+  test('is refused while a pod runs whose address it lacks', async () => {
+    const world = await backedUp();
+    empty(world.ipam.store);
+    world.pods.push(world.pod(70, 'young', { podIPs: ['10.20.3.99'] }));
+    const ran = await world.run('restore /b --yes');
+    assert.equal(ran.status, 2);
+    assert.match(
+      ran.stderr,
+      /1 running pod would have an address .* 10\.20\.3\.99 \(shop\/young\); nothing was restored/,
+    );
+    assert.equal(world.ipam.store.entries.size, 0);
+    assert.equal((await world.run('restore /b --yes --force')).status, 0);
+  });
+});
+
+suite('restore where something is', () => {
+  test('is refused, and says what is there', async () => {
+    const world = await backedUp();
+    await world.give('node-1', 60, 'new');
+    const before = content(world.ipam.store);
+    const ran = await world.run('restore /b --yes');
+    assert.equal(ran.status, 2);
+    assert.match(ran.stderr, /holds 1 key that the backup has not, or has otherwise: 1 in blocks\//);
+    assert.deepEqual(content(world.ipam.store), before);
+  });
+
+  test('--merge adds what is missing and overwrites nothing', async () => {
+    const world = await backedUp();
+    const { store } = world.ipam;
+    await world.give('node-1', 60, 'new');
+    const before = content(store);
+    const deleted = [...before.keys()].filter(
+      (key) => key.includes('six') || key.startsWith('history/') || key.includes('fd00'),
+    );
+    for (const key of deleted) store.entries.delete(key);
+    const ran = await world.run('restore /b --yes --merge -o json');
+    const { collisions } = JSON.parse(ran.stdout) as { collisions: { key: string; reason: string }[] };
+    assert.equal(ran.status, 2, ran.stderr);
+    assert.deepEqual(
+      collisions.map(({ key, reason }) => [key.split('/')[0], reason]),
+      [['blocks', 'differs']],
+    );
+    assert.deepEqual(content(store), before);
+    assert.deepEqual(world.ipam.problems(), []);
+  });
+
+  test('a block that another node claimed, an owner that has another address, a range that overlaps: each is told', async () => {
+    const world = await backedUp();
+    const { store, ipam } = world.ipam;
+    const file = world.files.get('/b') ?? '';
+    empty(store);
+    await addRange(
+      ipam,
+      range('10.20.0.0/22', {
+        name: 'blue',
+        gateway: '10.20.0.1',
+        vlan: 120,
+        exclude: ['10.20.0.2-10.20.0.9'],
+      }),
+    );
+    await addRange(ipam, range('10.30.0.0/24', { name: 'grey' }));
+    // api-1 came up again on its node while there was no backup: it has another address now.
+    await allocate(ipam, { node: 'node-2', owner: owner(container(4)), families: [4] });
+    await setNodeDraining(ipam, 'node-9', true);
+    const before = content(store);
+    world.files.set('/b', file);
+    world.pods = [];
+    const ran = await world.run('restore /b --yes --merge -o json');
+    const { collisions } = JSON.parse(ran.stdout) as { collisions: { key: string; reason: string }[] };
+    assert.equal(ran.status, 2);
+    const reasons = new Map(
+      collisions.map(({ key, reason }) => [key.replace(/^(blocks\/\w+).*/, '$1'), reason]),
+    );
+    assert.equal(reasons.get('ranges/green'), 'overlaps');
+    assert.equal(reasons.get('blocks/blue'), 'owner');
+    for (const [key, value] of before) assert.equal(store.entries.get(key)?.value, value, key);
+    assert.deepEqual(world.ipam.problems(), []);
+  });
+
+  test('what somebody writes while it goes on is kept', async () => {
+    const world = await backedUp();
+    const { store } = world.ipam;
+    const key = [...content(store).keys()].find((each) => each.startsWith('blocks/blue')) ?? '';
+    empty(store);
+    store.before = (kind) => {
+      if (kind !== 'commit') return Promise.resolve();
+      store.before = () => Promise.resolve();
+      store.revision++;
+      store.entries.set(key, { key, value: 'another', revision: String(store.revision) });
+      return Promise.resolve();
+    };
+    const ran = await world.run('restore /b --yes');
+    assert.equal(ran.status, 2);
+    assert.equal(store.entries.get(key)?.value, 'another');
+    assert.match(ran.stdout, /not put back: blocks\/blue.*: somebody wrote it/);
+  });
+
+  test('a range that is added while it goes on stops the last step', async () => {
+    const world = await backedUp();
+    const { store } = world.ipam;
+    empty(store);
+    let commits = 0;
+    store.before = async (kind) => {
+      if (kind !== 'commit' || ++commits !== 2) return;
+      store.before = () => Promise.resolve();
+      await addRange(world.ipam.ipam, range('10.20.0.0/16', { name: 'wide' }));
+    };
+    const ran = await world.run('restore /b --yes');
+    assert.equal(ran.status, 2);
+    assert.match(ran.stdout, /not put back: ranges\/blue: a range was added/);
+    assert.ok(!store.entries.has('ranges/blue'));
+  });
+
+  test('an older backup in a cluster that went on gives no address twice', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.record({ n: fc.integer({ min: 0, max: 90 }), give: fc.boolean() }), { maxLength: 30 }),
+        fc.boolean(),
+        async (changes, losesSome) => {
+          const world = await backedUp();
+          const { ipam, store } = world.ipam;
+          world.env = {};
+          for (const { n, give } of changes) {
+            const node = n < 4 ? 'node-1' : n < 7 ? 'node-2' : `node-${n % 3}`;
+            if (give) await allocate(ipam, { node, owner: owner(idOf(n)), families: [4] });
+            else await release(ipam, { node, attachment: attachment(n), cause: { why: 'del' } });
+            world.ipam.now += 10_000;
+          }
+          if (losesSome) {
+            const lost = [...store.entries.keys()].filter((key) => /node-2|10\.20\.\d+\.64/.test(key));
+            for (const key of lost) store.entries.delete(key);
+          }
+          const given = world.ipam.given();
+          const before = content(store);
+          await world.run('restore /b --yes --merge');
+          const after = world.ipam.given();
+          for (const [ip, who] of given) assert.equal(after.get(ip), who);
+          for (const [key, value] of before) assert.equal(store.entries.get(key)?.value, value);
+          if (!losesSome) assert.deepEqual(world.ipam.problems(), []);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+});
+
+suite('refusals', () => {
+  test('another prefix, another cluster, no file, no terminal, a target that cannot be written', async () => {
+    const world = await backedUp();
+    const { revision } = world.ipam.store;
+    const fails = async (command: string, message: RegExp): Promise<void> => {
+      const ran = await world.run(command);
+      assert.equal(ran.status, 2, command);
+      assert.match(ran.stderr, message);
+    };
+    await fails('restore /b --etcd-prefix /other', /is of etcd prefix '\/cellnet': expected '\/other'/);
+    await fails('restore /none', /backup '\/none' does not exist/);
+    world.kube = { clusterUid: () => Promise.resolve('cluster-2') };
+    await fails('restore /b', /is of the cluster cluster-1: expected cluster-2/);
+    world.kube = {};
+    world.unwritable.add('/x');
+    await fails('backup /x', /'\/x' cannot be written/);
+    assert.equal(world.ipam.store.revision, revision);
+    empty(world.ipam.store);
+    await fails('restore /b', /nobody can be asked/);
+  });
+});
+
+test('a transaction never has more than etcd takes', () => {
+  const unit = fc.record({
+    records: fc.array(fc.record({ key: fc.uuid(), value: fc.string({ maxLength: 2000 }) }), {
+      minLength: 1,
+      maxLength: 2,
+    }),
+    guards: fc.constant([]),
+  });
+  fc.assert(
+    fc.property(fc.array(unit, { maxLength: 400 }), (units) => {
+      const made = [...batches(units)];
+      assert.deepEqual(made.flat(), units);
+      for (const batch of made) assert.ok(batch.flatMap(({ records }) => records).length <= 100);
+    }),
+    { numRuns: 20 },
+  );
+});
