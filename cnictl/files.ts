@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   accessSync,
+  appendFileSync,
   constants,
   readFileSync,
   realpathSync,
@@ -41,6 +42,16 @@ export function replaceFile(path: string, content: string): void {
     renameSync(beside, target);
   } catch (error) {
     removeIfThere(beside);
+    throw unwritable(path, error);
+  }
+}
+
+/** Adds to the end of the file, which is made with mode 0600. @throws CommandError as of {@link checkTarget} */
+export function appendToFile(path: string, content: string): void {
+  const target = targetOf(path);
+  try {
+    appendFileSync(target, content, { mode: 0o600 });
+  } catch (error) {
     throw unwritable(path, error);
   }
 }

@@ -43,6 +43,9 @@ export class CliWorld {
   readonly pauses: number[] = [];
   answers: string[] = [];
   isTerminal = false;
+  showsProgress = false;
+  /** Ends `check --watch`. */
+  stop = new AbortController();
   env: Record<string, string> = { KUBECONFIG: '/kubeconfig' };
   /** Called between two observations of `check`. */
   meanwhile: () => Promise<void> = () => Promise.resolve();
@@ -110,6 +113,10 @@ export class CliWorld {
     };
   }
 
+  podNamed(name: string): Pod | undefined {
+    return this.pods.find((pod) => pod.name === name);
+  }
+
   /** `argv` as typed, words apart by spaces; quotes are not known. */
   async run(argv: string | readonly string[]): Promise<Ran> {
     const out = { stdout: '', stderr: '' };
@@ -124,6 +131,7 @@ export class CliWorld {
       stdout: (text) => void (out.stdout += text),
       stderr: (text) => void (out.stderr += text),
       isTerminal: this.isTerminal,
+      showsProgress: this.showsProgress,
       ask: (question) => {
         out.stderr += question;
         return Promise.resolve(this.answers.shift() ?? '');
@@ -133,23 +141,25 @@ export class CliWorld {
         this.pauses.push(ms);
         await this.meanwhile();
       },
+      untilStopped: () => this.stop.signal,
       readFile: (path) => this.files.get(path),
       checkTarget: (path) => {
         if (this.unwritable.has(path)) throw new CommandError(`'${path}' cannot be written`);
       },
       writeFile: (path, content) => void this.files.set(path, content),
+      appendFile: (path, content) => void this.files.set(path, (this.files.get(path) ?? '') + content),
       hasDevice: (name) => this.devices.includes(name),
       files: realFiles,
       exec: ([program]) => Promise.reject(new Error(`no test runs ${program ?? ''} on this machine`)),
       dist: this.dist,
       openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
-      openKube: () => Promise.resolve({ ...this.#kube(), ...this.kube }),
+      openKube: () => Promise.resolve(this.#kube()),
       openOvsdb: () => Promise.resolve(this.ovsdb as unknown as OvsdbClient),
     };
   }
 
   #kube(): KubeApi {
-    return {
+    const api: Omit<KubeApi, 'walkPods'> = {
       server: 'https://api.example.org:6443',
       listPods: () => Promise.resolve({ pods: this.pods, resourceVersion: '7' }),
       getPod: (namespace, name) =>
@@ -160,8 +170,17 @@ export class CliWorld {
           { name: 'node-2', uid: 'n2', ready: true },
         ]),
       clusterUid: () => Promise.resolve('cluster-1'),
+      anyPod: () => Promise.resolve({ any: this.pods.length > 0, resourceVersion: '7' }),
       close: () => undefined,
+      ...this.kube,
     };
+    const walkPods: KubeApi['walkPods'] = async (sink, options) => {
+      const { pods, resourceVersion } = await api.listPods(options);
+      sink.restart();
+      sink.add(pods);
+      return { resourceVersion };
+    };
+    return { walkPods, ...api };
   }
 }
 
