@@ -5,6 +5,7 @@ import { addRange, setRangeState } from '../../ipam/ranges.ts';
 import type { KubeApi, Pod } from '../../cnictl/kube/api.ts';
 import { CommandError } from '../../cnictl/errors.ts';
 import { run } from '../../cnictl/program.ts';
+import type { Store } from '../../ipam/store.ts';
 import { realFiles } from '../../cnictl/real-files.ts';
 import type { World } from '../../cnictl/world.ts';
 import { owner, range, World as IpamWorld } from '../unit/ipam/world.ts';
@@ -50,6 +51,8 @@ export class CliWorld {
   /** Called between two observations of `check`. */
   meanwhile: () => Promise<void> = () => Promise.resolve();
   kube: Partial<KubeApi> = {};
+  /** In place of the one in memory. */
+  store: Store | undefined;
   devices = ['bond1'];
   /** Where `node install` copies from. */
   dist = '/none';
@@ -152,7 +155,12 @@ export class CliWorld {
       files: realFiles,
       exec: ([program]) => Promise.reject(new Error(`no test runs ${program ?? ''} on this machine`)),
       dist: this.dist,
-      openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
+      openIpam: () =>
+        Promise.resolve({
+          ...this.ipam.ipam,
+          ...(this.store && { store: this.store }),
+          close: () => undefined,
+        }),
       openKube: () => Promise.resolve(this.#kube()),
       openOvsdb: () => Promise.resolve(this.ovsdb as unknown as OvsdbClient),
     };
