@@ -1,5 +1,6 @@
 import type { Block } from './block.ts';
 import { IpamError } from './errors.ts';
+import { quickBlock } from './quick-block.ts';
 import type { Range } from './range.ts';
 import { cidrTextOfBlockKey, decodeBlock, decodeRange, RANGES, rangeKey } from './records.ts';
 import { blockInspector } from './soundness.ts';
@@ -58,7 +59,8 @@ export class RangeSurvey {
   }
 
   inspect(entry: Entry): SurveyedBlock {
-    const read = readRecord(entry, decodeBlock);
+    const quick = quickBlock(entry.key, entry.value);
+    const read = quick ? { value: quick } : readRecord(entry, decodeBlock);
     if ('finding' in read) return read;
     const block = read.value;
     const { node, claimedAt: since } = block;

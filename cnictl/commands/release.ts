@@ -1,21 +1,16 @@
-import { formatAddress, parseAddress, type Address } from '../../ipam/address.ts';
-import type { AuditedAllocation } from '../../ipam/audit.ts';
-import type { Expected } from '../../ipam/block.ts';
+import { formatAddress, parseAddress } from '../../ipam/address.ts';
 import { showAddress, type AddressView } from '../../ipam/inventory.ts';
-import { readRanges } from '../../ipam/records.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings.ts';
 import { refuseWithoutPods, stillHasPods } from '../check/pods.ts';
-import { releaseLeaks } from '../check/release-leaks.ts';
-import { releaseLog } from '../check/release-log.ts';
 import { clusterOf } from '../check/round.ts';
 import type { Context } from '../context.ts';
 import { formatAge } from '../durations.ts';
 import { CommandError } from '../errors.ts';
-import { expectedOf, freeAddress, outcomeText, type FreeOutcome } from '../free.ts';
+import { freeAll, type Target } from '../free-all.ts';
+import { outcomeText, type FreeOutcome } from '../free.ts';
 import type { KubeApi } from '../kube/api.ts';
 import { plural } from '../render/plural.ts';
-import { ProgressLine } from '../render/progress.ts';
-import { condemnedOf, intersect, parseReport, type LeakRecord, type SavedReport } from '../report.ts';
+import { intersect, parseReport, type SavedReport } from '../report.ts';
 import type { OpenIpam } from '../world.ts';
 import { ownerOf, podText } from './ip.ts';
 
@@ -28,12 +23,6 @@ export interface ReleaseOptions {
   readonly log?: string;
   /** Releases although the API server has no pod at all. */
   readonly evenIfNoPods?: boolean;
-}
-
-interface Target {
-  readonly address: Address;
-  readonly expected: Expected | undefined;
-  readonly leak?: LeakRecord;
 }
 
 /**
@@ -169,61 +158,6 @@ async function releaseAll(
     () => results.map(({ address, outcome }) => `${outcomeText(address, outcome)}\n`).join(''),
   );
   return results.some(({ outcome }) => outcome.kind === 'in-use' || outcome.kind === 'unknown') ? 2 : 0;
-}
-
-interface Result {
-  readonly address: Address;
-  readonly outcome: FreeOutcome;
-}
-
-/** Those of reports block by block, with the doubts of `check`; those that were named, and what is forced, one by one. */
-async function freeAll(
-  context: Context,
-  ipam: OpenIpam,
-  kube: KubeApi | undefined,
-  targets: readonly Target[],
-  views: readonly AddressView[],
-  options: ReleaseOptions,
-): Promise<Result[]> {
-  const { dryRun = false, force = false } = options;
-  const write = dryRun ? () => undefined : releaseLog(context, options.log);
-  const line = new ProgressLine(context.world, context.paint);
-  const results: Result[] = [];
-  const leaks = targets.flatMap(({ leak }) => leak ?? []);
-  if (leaks.length > 0 && kube && !force) {
-    const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
-    await releaseLeaks(ipam, kube, condemnedOf(leaks, ranges), {
-      dryRun,
-      looking: { progress: (...at) => line.update(...at), warn: (text) => context.warn(text) },
-      onOutcome: ({ address, reason }, outcome, allocation) => {
-        results.push({ address, outcome });
-        write({ address, outcome, reason, allocation });
-      },
-    });
-    line.clear();
-    return results;
-  }
-  for (const [i, { address, expected, leak }] of targets.entries()) {
-    // Without a report, what was shown before the question is what is released.
-    const slot = views[i]?.slot;
-    const shown = expected ?? (slot?.state === 'used' ? expectedOf(slot) : undefined);
-    const outcome = await freeAddress(ipam, kube, address, {
-      dryRun,
-      force,
-      ...(shown && { expected: shown }),
-    });
-    results.push({ address, outcome });
-    write({ address, outcome, reason: leak?.reason, allocation: allocationOf(views[i]) });
-    line.update('released', i + 1, targets.length);
-  }
-  line.clear();
-  return results;
-}
-
-function allocationOf(view: AddressView | undefined): AuditedAllocation | undefined {
-  if (view?.slot?.state !== 'used') return undefined;
-  const { address, node = '', range, slot } = view;
-  return { address, node, range, blockKey: '', slot };
 }
 
 function detailsOf(outcome: FreeOutcome): object {
