@@ -14,16 +14,24 @@ const POD = { podNamespace: 'shop', podName: 'web-1', podUid: 'uid-1' };
 const at = fc
   .date({ min: new Date(0), max: new Date('2100-01-01'), noInvalidDate: true })
   .map((date) => date.getTime());
-const slot: fc.Arbitrary<Slot> = fc.oneof(
+const usual: fc.Arbitrary<Slot> = fc.oneof(
   fc.constant<Slot>({ state: 'free' }),
   fc.constant<Slot>({ state: 'reserved' }),
   fc.record({
     state: fc.constant('used' as const),
-    owner: fc.constantFrom(owner('c1'), owner('c2', POD), owner('c3', { podUid: 'uid-3' })),
+    owner: fc.constantFrom(owner('c1'), owner('c2', POD)),
     allocatedAt: at,
     sequence: fc.nat(),
   }),
   fc.record({ state: fc.constant('released' as const), releasedAt: at, sequence: fc.nat() }),
+);
+const unusual: fc.Arbitrary<Slot> = fc.oneof(
+  fc.record({
+    state: fc.constant('used' as const),
+    owner: fc.constant(owner('c3', { podUid: 'uid-3' })),
+    allocatedAt: at,
+    sequence: fc.nat(),
+  }),
   fc.record({
     state: fc.constant('released' as const),
     releasedAt: at,
@@ -31,6 +39,7 @@ const slot: fc.Arbitrary<Slot> = fc.oneof(
     conflictMac: fc.constant('02:00:00:00:00:01'),
   }),
 );
+const slot = fc.oneof({ arbitrary: usual, weight: 40 }, { arbitrary: unusual, weight: 1 });
 const block: fc.Arbitrary<Block> = fc
   .record({ slots: fc.array(slot, { minLength: 16, maxLength: 16 }), claimedAt: at, sequence: fc.nat() })
   .map((fields) => ({ ...newBlock(BLUE, parseCidr('10.20.0.16/28'), 'node-1', 0), ...fields }));
@@ -46,19 +55,19 @@ function thorough(key: string, value: string): Block | undefined {
 
 suite('the quick reading of a block', () => {
   test('is what the thorough one says, where it says anything', () => {
-    let quick = 0;
     fc.assert(
       fc.property(block, (each) => {
         const value = encodeBlock(each);
         const read = quickBlock(KEY, value);
-        if (read) quick += 1;
         assert.deepEqual(read ?? thorough(KEY, value), thorough(KEY, value));
       }),
     );
-    assert.ok(quick > 0);
     const full = newBlock(BLUE, parseCidr('10.20.0.16/28'), 'node-1', 0);
     const used: Slot = { state: 'used', owner: owner('c2', POD), allocatedAt: 5, sequence: 1 };
-    assert.ok(quickBlock(KEY, encodeBlock({ ...full, slots: full.slots.map(() => used) })), 'the usual form');
+    assert.ok(
+      quickBlock(KEY, encodeBlock({ ...full, slots: full.slots.map(() => used) })),
+      'the usual form is read',
+    );
   });
 
   test('never reads what the thorough one refuses', () => {
