@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../ipam/errors.ts';
 import { VERSION } from '../ipam/build.ts';
@@ -10,9 +11,11 @@ import {
   type MetricsAddress,
 } from './agent/metrics-address.ts';
 import { MetricsServer, type MetricsSource } from './agent/metrics-server.ts';
+import { Reconciler } from './agent/reconciler.ts';
 import { AgentServer } from './agent/server.ts';
 import { WarmParts } from './agent/warm-parts.ts';
 import { Watch } from './agent/watch.ts';
+import { reconcileSettings } from './reconcile/settings.ts';
 import { stateDirOf } from './settings.ts';
 import type { Log } from './parts.ts';
 import { openLog } from './real/log.ts';
@@ -76,6 +79,14 @@ async function main(): Promise<void> {
     metrics: metricsServer ? formatMetricsAddress(metricsServer.address) : 'off',
   });
 
+  const reconciler = new Reconciler(
+    () => reconcileSettings(env, readShared(env), hostname()),
+    // A step of it lasts as long as that of a call, and several are under way at once: they are not timed.
+    () => ({ ...parts.forCall(env), onStep: () => undefined }),
+    watch.metrics,
+  );
+  reconciler.start();
+
   process.on('SIGHUP', () => {
     parts.forget();
     log.info('reloaded');
@@ -83,6 +94,7 @@ async function main(): Promise<void> {
   const stop = (): void => {
     log.info('ending', { working: server.working });
     metricsServer?.close();
+    reconciler.stop();
     const late = setTimeout(() => process.exit(1), DRAIN_MS);
     void server
       .drain()

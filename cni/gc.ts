@@ -1,5 +1,4 @@
 import * as v from 'valibot';
-import { messageOf } from '../ipam/errors.ts';
 import type { Address } from '../ipam/address.ts';
 import { usedSlots, type Attachment } from '../ipam/block.ts';
 import { decodeValue } from '../ipam/decode.ts';
@@ -8,11 +7,13 @@ import { releaseAddress } from '../ipam/inventory.ts';
 import type { Call } from './call.ts';
 import { OUR_IPAM } from './config.ts';
 import { CniError } from './errors.ts';
+import { Failures } from './failures.ts';
 import { delegate, delegateDel, withIpam } from './ipam.ts';
 import type { Parts } from './parts.ts';
 import { finishPending } from './pending.ts';
 import { stepsOf } from './steps.ts';
-import { deleteLink, detachPort, withSwitch } from './wire.ts';
+import { tearDown } from './teardown.ts';
+import { withSwitch } from './wire.ts';
 
 const attachments = v.array(v.looseObject({ containerID: v.string(), ifname: v.string() }));
 /** The name in SPEC.md, and the one that the tag of 1.1.0 used. */
@@ -21,20 +22,6 @@ const KEYS = ['cni.dev/valid-attachments', 'cni.dev/attachments'] as const;
 /** An attachment of this network, with what etcd holds for it. */
 interface Known extends Attachment {
   readonly addresses: { readonly address: Address; readonly sequence: number }[];
-}
-
-/** What goes wrong is collected: GC goes on past it, and tells all of it at the end. */
-class Failures {
-  readonly texts: string[] = [];
-
-  async attempt<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await work();
-    } catch (error) {
-      this.texts.push(`${what}: ${messageOf(error)}`);
-      return undefined;
-    }
-  }
 }
 
 /**
@@ -124,25 +111,27 @@ async function remove(
   plugin: 'cellnet' | 'cellnet-ipam',
   known: Known,
 ): Promise<void> {
-  const step = stepsOf(parts.onStep, 'GC');
-  if (plugin === 'cellnet') {
-    await step('detach-port', () => detachPort(parts, call.settings, known));
-    await step('delete-link', () => deleteLink(parts, known));
-  }
-  await step('release', async () => {
-    const { ipamType } = call.config;
-    if (ipamType !== undefined && ipamType !== OUR_IPAM) {
-      await delegateDel(call, parts, ipamType, known);
-      return;
-    }
-    if (known.addresses.length === 0) return;
-    await withIpam(call, parts, async (ipam) => {
-      for (const { address, sequence } of known.addresses) {
-        await releaseAddress(ipam, address, { ...known, sequence });
+  const wire = plugin === 'cellnet';
+  await tearDown(parts, stepsOf(parts.onStep, 'GC'), {
+    attachment: known,
+    stateDir: call.settings.stateDir,
+    link: wire,
+    port: wire ? call.settings : undefined,
+    forget: true,
+    release: async () => {
+      const { ipamType } = call.config;
+      if (ipamType !== undefined && ipamType !== OUR_IPAM) {
+        await delegateDel(call, parts, ipamType, known);
+        return;
       }
-    });
+      if (known.addresses.length === 0) return;
+      await withIpam(call, parts, async (ipam) => {
+        for (const { address, sequence } of known.addresses) {
+          await releaseAddress(ipam, address, { ...known, sequence }, { why: 'gc' });
+        }
+      });
+    },
   });
-  await step('forget', () => parts.openState(call.settings.stateDir).removeAttachment(known));
   parts.log.info('removed by GC', { containerId: known.containerId, ifname: known.ifname });
 }
 

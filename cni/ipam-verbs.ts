@@ -7,7 +7,7 @@ import { ipamResult } from './grant.ts';
 import { grantOwn, lookupOwn, putOff, releaseOwn } from './ipam.ts';
 import type { Parts } from './parts.ts';
 import { finishOwnPending, finishPending } from './pending.ts';
-import { recordOf } from './record.ts';
+import { recordOfAdd } from './record.ts';
 import type { CniResult } from './result.ts';
 import { UndoStack } from './undo.ts';
 
@@ -22,7 +22,7 @@ export async function ipamAdd(call: Call, parts: Parts): Promise<CniResult> {
     await finishPending(call, parts);
     const grant = await grantOwn(call, parts, undo);
     // So that a DEL whose `ipam` section was cut down to its type still finds etcd.
-    parts.openState(call.settings.stateDir).saveAttachment(recordOf(call, parts));
+    parts.openState(call.settings.stateDir).saveAttachment(recordOfAdd(call, parts));
     return ipamResult(grant);
   } catch (error) {
     await undo.revert();

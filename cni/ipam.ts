@@ -3,17 +3,17 @@ import { allocate, lookup, release, type Allocation } from '../ipam/allocator.ts
 import type { Attachment, Owner } from '../ipam/block.ts';
 import { IpamError } from '../ipam/errors.ts';
 import { releaseAddress } from '../ipam/inventory.ts';
+import { findSuperseded, type SeenAllocation } from '../ipam/release-exact.ts';
 import type { Call } from './call.ts';
 import { OUR_IPAM } from './config.ts';
 import { CniError } from './errors.ts';
 import { grantOf, grantOfDelegate, type Grant } from './grant.ts';
 import type { OpenIpam, Parts } from './parts.ts';
 import { recordOf } from './record.ts';
+import { freeSuperseded } from './superseded.ts';
 import type { UndoStack } from './undo.ts';
 import { familiesFor, wishedAddresses } from './wishes.ts';
-
-/** Longest time that an ADD or DEL waits for etcd, in milliseconds (rule 4). */
-export const ETCD_DEADLINE_MS = 5_000;
+import { withIpamAt } from './with-ipam.ts';
 
 /** The attachment of a call as the owner of addresses. */
 export function ownerOf(call: Call, parts: Parts): Owner {
@@ -30,18 +30,9 @@ export function ownerOf(call: Call, parts: Parts): Owner {
   };
 }
 
-/** Does something with IPAM, and closes it. */
-export async function withIpam<T>(
-  call: Call,
-  parts: Parts,
-  work: (ipam: OpenIpam) => Promise<T>,
-): Promise<T> {
-  const ipam = await parts.openIpam(call.settings.etcd, parts.now() + ETCD_DEADLINE_MS);
-  try {
-    return await work(ipam);
-  } finally {
-    ipam.close();
-  }
+/** Does something with the call's IPAM, and closes it. */
+export function withIpam<T>(call: Call, parts: Parts, work: (ipam: OpenIpam) => Promise<T>): Promise<T> {
+  return withIpamAt(parts, call.settings.etcd, work);
 }
 
 /**
@@ -84,6 +75,7 @@ export async function grantOwn(
 ): Promise<Grant> {
   const wished = wishedAddresses(call);
   const families = familiesFor(call, wished);
+  let older: readonly SeenAllocation[] = [];
   return await withIpam(call, parts, async (ipam) => {
     try {
       const request = {
@@ -93,16 +85,27 @@ export async function grantOwn(
         ...(wished.length > 0 && { wished }),
         ...(call.config.ourIpam?.ranges && { ranges: call.config.ourIpam.ranges }),
       };
-      const allocations = await allocate(ipam, request, (tentative) => {
-        if (tentative.every((allocation) => allocation.fresh)) chosen(grantOf(tentative));
-      });
+      const allocations = await allocate(
+        ipam,
+        request,
+        (tentative) => {
+          if (tentative.every((allocation) => allocation.fresh)) chosen(grantOf(tentative));
+        },
+        (held) => {
+          older = findSuperseded(held, request.owner);
+        },
+      );
       const fresh = allocations.filter((allocation) => allocation.fresh);
       if (fresh.length > 0) undo.push('allocated addresses', () => giveBack(call, parts, fresh));
       return grantOf(allocations);
     } catch (error) {
+      // Where all is full they are freed too: the runtime's next try finds them. With etcd away nothing can be.
+      if (!(error instanceof IpamError) || error.code !== 'exhausted') older = [];
       // The transaction may have gone through unseen: what it gave is taken back later.
       if (error instanceof IpamError && error.uncertain) putOff(call, parts, false);
       throw error;
+    } finally {
+      if (older.length > 0) await freeSuperseded(call, parts, older);
     }
   });
 }
@@ -113,7 +116,8 @@ async function giveBack(call: Call, parts: Parts, allocations: readonly Allocati
   try {
     await withIpam(call, parts, async (ipam) => {
       for (const { address, slot } of allocations) {
-        await releaseAddress(ipam, address, { containerId, ifname, sequence: slot.sequence });
+        const expected = { containerId, ifname, sequence: slot.sequence };
+        await releaseAddress(ipam, address, expected, { why: 'undo' });
       }
     });
   } catch (error) {
@@ -129,7 +133,8 @@ export function setAside(call: Call, parts: Parts, address: Address, mac: string
     const held = await lookup(ipam, call.settings.node, { containerId, ifname });
     const found = held.find((each) => sameAddress(each.address, address));
     if (!found) return;
-    await releaseAddress(ipam, address, { containerId, ifname, sequence: found.slot.sequence }, mac);
+    const expected = { containerId, ifname, sequence: found.slot.sequence };
+    await releaseAddress(ipam, address, expected, { why: 'conflict', conflictMac: mac });
   });
 }
 
@@ -149,7 +154,12 @@ export function putOff(call: Call, parts: Parts, wire: boolean): void {
 export function releaseOwn(call: Call, parts: Parts, allocatedUntil = Infinity): Promise<readonly string[]> {
   const { containerId, ifname } = call.request;
   return withIpam(call, parts, (ipam) =>
-    release(ipam, { node: call.settings.node, attachment: { containerId, ifname }, allocatedUntil }),
+    release(ipam, {
+      node: call.settings.node,
+      attachment: { containerId, ifname },
+      allocatedUntil,
+      cause: { why: 'del' },
+    }),
   );
 }
 

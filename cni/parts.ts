@@ -16,9 +16,12 @@ export interface Parts {
   readonly hostname: string;
   /** Of this boot of the node (`/proc/sys/kernel/random/boot_id`). */
   readonly bootId: string;
+  /** When this boot began, by the clock as it is now: milliseconds since 1970. */
+  readonly bootedAt: () => number;
   readonly openIpam: (settings: EtcdSettings, expiresAt: number) => Promise<OpenIpam>;
   readonly openSwitch: (at: SwitchAddress, deadlineMs: number) => Promise<Switch>;
   readonly openKernel: () => Promise<Kernel>;
+  readonly namespaces: Namespaces;
   readonly openState: (dir: string) => NodeState;
   /**
    * Waits for its turn at an attachment among all processes of the node: what one call has found must hold until it is done.
@@ -33,6 +36,30 @@ export interface Parts {
   readonly log: Log;
   /** Called before and after each step of a verb: tests make steps fail with it. */
   readonly onStep: StepHook;
+  /** Told of each attachment that was cleared away without a DEL of its own. */
+  readonly onCleared?: (cleared: Cleared) => void;
+}
+
+/** What was cleared away without a DEL. */
+export interface Cleared {
+  readonly reason: string;
+  /** Addresses that were released. */
+  readonly released: readonly string[];
+  /** What was swept beside them. */
+  readonly swept: readonly SweptKind[];
+}
+
+export type SweptKind = 'port' | 'link' | 'record';
+
+/** Pods' namespaces, looked at from outside. */
+export interface Namespaces {
+  /** What tells it from any other of this boot while it lives; undefined where there is none at the path. */
+  identify(path: string): string | undefined;
+  /**
+   * Whether the namespace that was at the path still lives. Who cannot look says `lives`.
+   * @param thorough looks too whether a process lives in it, or it is mounted elsewhere: it may outlive its path
+   */
+  stateOf(path: string, id: string, thorough: boolean): 'lives' | 'gone';
 }
 
 export interface OpenIpam extends Ipam {
@@ -103,6 +130,8 @@ export interface HostLink {
   readonly up: boolean;
   /** Whether a datapath has taken this very link: it asks for every frame then (IFLA_PROMISCUITY). */
   readonly taken: boolean;
+  /** Up at the other end too: the pod's end is configured. */
+  readonly carrier: boolean;
 }
 
 export interface VethSpec {

@@ -5,12 +5,19 @@ import { OUR_IPAM } from './config.ts';
 import { CniError } from './errors.ts';
 import type { Parts, SwitchAddress, Unlock } from './parts.ts';
 import type { NodeState, PendingTeardown } from './state/node-state.ts';
-import { ETCD_DEADLINE_MS } from './ipam.ts';
 import { etcdSettings } from '../ipam/etcd/settings.ts';
 import { deleteLink, detachPort } from './wire.ts';
+import { ETCD_DEADLINE_MS } from './with-ipam.ts';
 
 /** Longest time that an ADD or DEL spends on other attachments' teardowns, in milliseconds. */
 const BUDGET_MS = 1_500;
+
+/** What became of the teardowns that were put off. */
+export interface PendingOutcome {
+  readonly done: number;
+  /** Still to be finished: their servers do not answer, another call works on them, or the time was over. */
+  readonly left: number;
+}
 
 /** Finishes one teardown: port and link first, then the addresses (rule 8), then its record. */
 async function finish(
@@ -31,6 +38,7 @@ async function finish(
         node: entry.node,
         attachment: { containerId, ifname },
         allocatedUntil: entry.until,
+        cause: { why: 'put-off' },
       });
       parts.log.info('carried out a teardown that was put off', { containerId, ifname, released });
     } finally {
@@ -50,14 +58,20 @@ const serversOf = ({ etcd, ovsdb }: PendingTeardown): string => JSON.stringify([
 /**
  * Carries out what earlier calls put off, as far as it goes in a short time. What fails stays for the next call, and
  * does not keep others back that need other servers. One whose attachment another call works on is left to that call.
+ * @throws CniError 5 where they cannot be listed
  */
-export async function finishPending(call: Call, parts: Parts): Promise<void> {
-  const { stateDir } = call.settings;
+export async function finishPending(
+  { settings: { stateDir } }: { readonly settings: Pick<Call['settings'], 'stateDir'> },
+  parts: Parts,
+  budgetMs = BUDGET_MS,
+): Promise<PendingOutcome> {
   const state = parts.openState(stateDir);
-  const expiresAt = parts.now() + BUDGET_MS;
+  const expiresAt = parts.now() + budgetMs;
   const failed = new Set<string>();
-  for (const listed of state.listPending()) {
-    if (parts.now() >= expiresAt) return;
+  const listing = state.listPending();
+  let done = 0;
+  for (const listed of listing) {
+    if (parts.now() >= expiresAt) break;
     if (failed.has(serversOf(listed))) continue;
     let unlock: Unlock | undefined;
     try {
@@ -66,6 +80,7 @@ export async function finishPending(call: Call, parts: Parts): Promise<void> {
       // As it is now: since the list was read another call may have finished it, and the attachment be alive again.
       const entry = state.readPending(listed);
       if (entry) await finish(entry, parts, state, expiresAt);
+      done++;
     } catch (error) {
       failed.add(serversOf(listed));
       const { containerId, ifname } = listed;
@@ -75,6 +90,7 @@ export async function finishPending(call: Call, parts: Parts): Promise<void> {
       unlock?.();
     }
   }
+  return { done, left: listing.length - done };
 }
 
 /**

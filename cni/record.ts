@@ -1,9 +1,9 @@
 import type { Call } from './call.ts';
 import type { Parts } from './parts.ts';
-import type { AttachmentRecord } from './state/node-state.ts';
+import type { AttachmentRecord, CommonRecord } from './state/node-state.ts';
 
 /** What a later DEL of the attachment needs to know, should its configuration be cut down. */
-export function recordOf(call: Call, parts: Parts): AttachmentRecord {
+export function recordOf(call: Call, parts: Parts): CommonRecord {
   const { etcd, node, bridge, ovsdb, ovsdbTls } = call.settings;
   return {
     v: 1,
@@ -17,5 +17,16 @@ export function recordOf(call: Call, parts: Parts): AttachmentRecord {
     ovsdb,
     ovsdbTls,
     createdAt: parts.now(),
+  };
+}
+
+/** The same of an ADD, with what proves later whether its container lives. */
+export function recordOfAdd(call: Call, parts: Parts): AttachmentRecord {
+  const path = call.request.netns;
+  const id = parts.namespaces.identify(path);
+  return {
+    ...recordOf(call, parts),
+    bootId: parts.bootId,
+    ...(id !== undefined && { netns: { path, id } }),
   };
 }

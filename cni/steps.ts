@@ -1,9 +1,11 @@
-/** The steps of each verb that change something, in their order: what a test stops after, one by one. */
+/** The steps of each verb, and of a reconcile, that change something, in their order: what a test stops after, one by one. */
 export const STEPS = {
   ADD: ['allocate', 'record', 'create-link', 'attach-port', 'probe', 'configure-interface'],
   DEL: ['detach-port', 'delete-link', 'release', 'forget'],
   /** Of each attachment that is not valid any more. */
   GC: ['detach-port', 'delete-link', 'release', 'forget'],
+  /** Of each attachment that is proven to be gone. */
+  RECONCILE: ['detach-port', 'delete-link', 'release', 'forget'],
 } as const;
 
 export type SteppedVerb = keyof typeof STEPS;

@@ -1,8 +1,9 @@
 import type { Call } from './call.ts';
 import { CniError } from './errors.ts';
 import type { Kernel, Namespace, Parts } from './parts.ts';
+import { OvsdbError } from './ovsdb/errors.ts';
 import type { Plan } from './plan.ts';
-import { recordOf } from './record.ts';
+import { recordOfAdd } from './record.ts';
 import { stepsOf } from './steps.ts';
 import type { UndoStack } from './undo.ts';
 import { deleteLink, detachPort, withSwitch } from './wire.ts';
@@ -29,7 +30,7 @@ export async function makeWire(
   await step('record', () => {
     undo.push('record', () => forget(call, parts));
     parts.openState(call.settings.stateDir).saveAttachment({
-      ...recordOf(call, parts),
+      ...recordOfAdd(call, parts),
       mtu: plan.veth.mtu,
     });
   });
@@ -45,7 +46,13 @@ export async function makeWire(
   return await step('attach-port', async () => {
     // Registered first: a port that never came up is in the database all the same.
     undo.push('port', () => detachPort(parts, call.settings, call.request));
-    await attachPort();
+    await attachPort().catch(async (error: unknown) => {
+      if (!(error instanceof OvsdbError) || error.code !== 'port-exists') throw error;
+      // Our own of before a reboot, whose device was another: the database outlives it.
+      await detachPort(parts, call.settings, call.request);
+      await settle(call, parts);
+      await attachPort();
+    });
     if (await isSound(kernel, plan)) return { plan, hostMac };
     const { containerId, ifname } = call.request;
     parts.log.info('ovs-vswitchd mixed it up with an earlier link of its name: made once more', {

@@ -2,18 +2,22 @@ import { CommandError } from './errors.ts';
 
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const DURATION = /^(?:0|(?:\d+(?:ms|s|m|h|d))+)$/;
-/** No option of ours means more; a typing error such as 30d for 30s does. */
+/** No option that is waited for means more; a typing error such as 30d for 30s does. */
 const LONGEST_MS = UNITS.d;
 
-/** `30s`, `5m`, `1h30m`, `0` in milliseconds, 24 hours at most. @throws CommandError */
-export function parseDuration(text: string, option: string): number {
+/**
+ * `30s`, `5m`, `1h30m`, `0` in milliseconds.
+ * @param longestMs 24 hours, or `Infinity`: for what nobody waits for
+ * @throws CommandError
+ */
+export function parseDuration(text: string, option: string, longestMs: number = LONGEST_MS): number {
   if (!DURATION.test(text)) {
     throw new CommandError(`${option} '${text}': expected a duration such as 30s, 5m, 1h30m or 0`);
   }
   let sum = 0;
   for (const [, count, unit] of text.matchAll(/(\d+)(ms|s|m|h|d)/g))
     sum += Number(count) * UNITS[unit as keyof typeof UNITS];
-  if (sum > LONGEST_MS) throw new CommandError(`${option} '${text}': expected at most 24h`);
+  if (sum > longestMs) throw new CommandError(`${option} '${text}': expected at most 24h`);
   return sum;
 }
 

@@ -8,6 +8,7 @@ import { releaseLog } from './check/release-log.ts';
 import type { Context } from './context.ts';
 import { expectedOf, freeAddress, type FreeOutcome } from './free.ts';
 import type { KubeApi } from './kube/api.ts';
+import { operatorOf } from './operator.ts';
 import { ProgressLine } from './render/progress.ts';
 import { condemnedOf, type LeakRecord } from './report.ts';
 import type { OpenIpam } from './world.ts';
@@ -41,6 +42,7 @@ export async function freeAll(
   options: FreeAllOptions,
 ): Promise<Result[]> {
   const { dryRun = false, force = false } = options;
+  const by = operatorOf(context.world);
   const write = dryRun ? () => undefined : releaseLog(context, options.log);
   const line = new ProgressLine(context.world, context.paint);
   const results: Result[] = [];
@@ -49,6 +51,7 @@ export async function freeAll(
     const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
     await releaseLeaks(ipam, kube, condemnedOf(leaks, ranges), {
       dryRun,
+      by,
       looking: { progress: (...at) => line.update(...at), warn: (text) => context.warn(text) },
       onOutcome: ({ address, reason }, outcome, allocation) => {
         results.push({ address, outcome });
@@ -65,6 +68,7 @@ export async function freeAll(
     const outcome = await freeAddress(ipam, kube, address, {
       dryRun,
       force,
+      by,
       ...(shown && { expected: shown }),
     });
     results.push({ address, outcome });

@@ -2,6 +2,7 @@ import { formatAddress, type Address } from '../ipam/address.ts';
 import { canonicalPod, indexPods, judge, type LeakReason } from '../ipam/audit.ts';
 import type { Expected, UsedSlot } from '../ipam/block.ts';
 import { releaseAddress, showAddress, type AddressView } from '../ipam/inventory.ts';
+import type { ReleaseCause } from '../ipam/lifetime.ts';
 import type { Ipam } from '../ipam/allocator.ts';
 import type { KubeApi } from './kube/api.ts';
 
@@ -23,6 +24,8 @@ export interface FreeOptions {
   readonly force: boolean;
   /** Only this allocation; absent: whichever there is now. */
   readonly expected?: Expected;
+  /** Who asks for it, for the history. */
+  readonly by: string;
 }
 
 /**
@@ -45,7 +48,10 @@ export async function freeAddress(
   if (verdict?.kind === 'in-use' || verdict?.kind === 'unknown') return verdict;
   const reason = verdict?.reason;
   if (options.dryRun) return { kind: 'would-release', reason };
-  const outcome = await releaseAddress(ipam, address, expected);
+  const { by } = options;
+  const cause: ReleaseCause =
+    reason === undefined ? { why: 'operator', by } : { why: 'leaked', detail: reason, by };
+  const outcome = await releaseAddress(ipam, address, expected, cause);
   if (outcome === 'released') return { kind: 'released', reason };
   return outcome === 'changed' ? { kind: 'changed' } : { kind: 'free', state: 'free' };
 }

@@ -74,6 +74,10 @@ const world: World = {
     const tls = tlsFiles(files);
     return OvsdbClient.connect(remote, { ...(tls && { tls }) });
   },
+  openParts: async (log) => {
+    const { realParts } = await import('../cni/real/parts.ts');
+    return { ...realParts(process.env, 'cnictl'), log };
+  },
 };
 
 /** Whether somebody did not get all of the output. What was begun is finished all the same. */

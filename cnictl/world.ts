@@ -1,4 +1,5 @@
 import type { OvsdbClient } from '../cni/ovsdb/client.ts';
+import type { Log, Parts } from '../cni/parts.ts';
 import type { Ipam } from '../ipam/allocator.ts';
 import type { EtcdSettings } from '../ipam/etcd/settings.ts';
 import type { Environment, OvsdbTls } from '../ipam/settings.ts';
@@ -43,6 +44,8 @@ export interface World {
   readonly openIpam: (settings: EtcdSettings) => Promise<OpenIpam>;
   readonly openKube: (options: KubeOptions) => Promise<KubeApi>;
   readonly openOvsdb: (remote: string, tls: OvsdbTls) => Promise<OvsdbClient>;
+  /** What the plugins work with on this node. */
+  readonly openParts: (log: Log) => Promise<Parts>;
 }
 
 export interface OpenIpam extends Ipam {

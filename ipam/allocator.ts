@@ -4,6 +4,8 @@ import { checkKept, choose, commonVlans, type FixedVlan, type Step } from './cho
 import { IpamError } from './errors.ts';
 import { readHoldings, type HeldBlock } from './holdings.ts';
 import { submit, type HoldingsCache, type Order, type OrderQueue } from './orders.ts';
+import type { ReleaseCause } from './lifetime.ts';
+import { recordLifetime } from './lifetime-record.ts';
 import type { Range } from './range.ts';
 import { readRanges } from './records.ts';
 import type { Surroundings } from './retry.ts';
@@ -53,6 +55,7 @@ export interface Ipam {
  * Gives the attachment an address of each family. Asked again, it returns the same ones (rule 3).
  * Round trips: two to read the node's blocks, one to write; three more where a block is claimed. With a cache: one.
  * @param chosen told what is about to be written, so that a caller can prepare for it: it may come otherwise, or not at all
+ * @param held told at each attempt which blocks the node holds, as they are known: perhaps of a cache
  * @throws IpamError `exhausted` naming the ranges that are full, `not-found` for an unknown range name,
  *   `conflict`, `not-found` or `taken` for a wished address, `contention`, `store-…`; where `uncertain` is set, the addresses may have been given all the same
  */
@@ -60,8 +63,10 @@ export function allocate(
   ipam: Ipam,
   request: AllocationRequest,
   chosen?: (allocations: Allocation[]) => void,
+  held?: (blocks: readonly HeldBlock[]) => void,
 ): Promise<Allocation[]> {
   const change: Order<Allocation[]>['change'] = async (draft, lost) => {
+    held?.(draft.blocks);
     const kept = findAllocations(draft.blocks, request.owner);
     // What a cache says of the attachment may be long gone.
     if (draft.cached && kept.length > 0) return undefined;
@@ -162,6 +167,8 @@ export interface ReleaseRequest {
    * take what the same attachment was given later. Absent: whatever it has.
    */
   readonly allocatedUntil?: number;
+  /** For the history. */
+  readonly cause: ReleaseCause;
 }
 
 /**
@@ -170,18 +177,19 @@ export interface ReleaseRequest {
  * @throws IpamError `contention`, `store-…`
  */
 export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> {
-  const { attachment, allocatedUntil = Infinity } = request;
+  const { attachment, allocatedUntil = Infinity, cause } = request;
   // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is the order's failure
   const change: Order<string[]>['change'] = async (draft) => {
     const now = ipam.around.now();
     const released: string[] = [];
-    for (const { block } of draft.blocks) {
+    for (const { block, range } of draft.blocks) {
       let left = block;
       for (const { address, slot } of usedSlots(block)) {
         if (!isOwnedBy(slot, attachment) || slot.allocatedAt > allocatedUntil) continue;
-        const result = releaseSlot(left, address, { ...attachment, sequence: slot.sequence }, now);
+        const result = releaseSlot(left, address, { ...attachment, sequence: slot.sequence }, now, cause);
         if (result.outcome !== 'released') continue;
         left = result.block;
+        draft.tell(recordLifetime(range, left, result.lifetime));
         released.push(formatAddress(address));
       }
       if (left !== block) draft.put(left);

@@ -6,6 +6,7 @@ import {
   type Address,
   type Cidr,
 } from './address.ts';
+import type { Lifetime, ReleaseCause } from './lifetime.ts';
 import { blockAt, blockPrefixLength, reservation, type Range } from './range.ts';
 
 /** What identifies one interface of one container: CNI SPEC, "attachment". */
@@ -63,12 +64,13 @@ export interface Block {
   readonly slots: readonly Slot[];
 }
 
-export function newBlock(range: Range, cidr: Cidr, node: string, now: number): Block {
+/** @param sequence at which its count begins: not 0 where it was claimed before ({@link releaseCount}) */
+export function newBlock(range: Range, cidr: Cidr, node: string, now: number, sequence = 0): Block {
   const isReserved = reservation(range);
   const slots = Array.from({ length: range.blockSize }, (_, i): Slot => {
     return { state: isReserved(offsetAddress(cidr.base, BigInt(i))) ? 'reserved' : 'free' };
   });
-  return { range: range.name, cidr, node, claimedAt: now, sequence: 0, slots };
+  return { range: range.name, cidr, node, claimedAt: now, sequence, slots };
 }
 
 export function slotAddress(block: Block, index: number): Address {
@@ -150,28 +152,51 @@ export function takeSlot(
 /** What a release believes (rule 5): who has the address, and by which allocation. */
 export interface Expected extends Attachment {
   readonly sequence: number;
+  /** Milliseconds since 1970; absent: whenever. A block that was given back and claimed again counts from 0 anew. */
+  readonly allocatedAt?: number;
 }
 
 /**
  * Takes the address back, if it is still the expected allocation.
  * `changed`: somebody else has it now; `free`: nobody has it. The block is then as it was.
- * @param conflictMac of a stranger that uses the address: it is set aside
+ * @returns beside the block, what is over by it: for the history, in the transaction that writes the block
  */
 export function releaseSlot(
   block: Block,
   address: Address,
   expected: Expected,
   now: number,
-  conflictMac?: string,
-): { outcome: 'released'; block: Block } | { outcome: 'changed' | 'free' } {
+  cause: ReleaseCause,
+): { outcome: 'released'; block: Block; lifetime: Lifetime } | { outcome: 'changed' | 'free' } {
   const index = slotIndex(block, address);
   const slot = block.slots[index];
   if (slot?.state !== 'used') return { outcome: 'free' };
-  if (!isOwnedBy(slot, expected) || slot.sequence !== expected.sequence) return { outcome: 'changed' };
+  const { sequence: believed, allocatedAt = slot.allocatedAt } = expected;
+  if (!isOwnedBy(slot, expected) || slot.sequence !== believed || slot.allocatedAt !== allocatedAt)
+    return { outcome: 'changed' };
   const sequence = block.sequence + 1;
-  const conflict = conflictMac !== undefined && { conflictMac };
+  const conflict = cause.why === 'conflict' && { conflictMac: cause.conflictMac };
   const released: Slot = { state: 'released', releasedAt: now, sequence, ...conflict };
-  return { outcome: 'released', block: { ...block, sequence, slots: block.slots.with(index, released) } };
+  return {
+    outcome: 'released',
+    block: { ...block, sequence, slots: block.slots.with(index, released) },
+    lifetime: {
+      address,
+      node: block.node,
+      owner: slot.owner,
+      allocatedAt: slot.allocatedAt,
+      releasedAt: now,
+      cause,
+    },
+  };
+}
+
+/**
+ * How many releases the block has seen since it was claimed, or since the count at which it then began. Each change is a take or a release,
+ * and counts one in the sequence; takes without a release are the slots that are used.
+ */
+export function releaseCount(block: Block): number {
+  return Math.max(0, Math.floor((block.sequence - usedSlots(block).length) / 2));
 }
 
 /** How many addresses a change gave out and took back. */

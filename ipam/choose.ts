@@ -5,6 +5,7 @@ import {
   formatCidr,
   sameAddress,
   type Address,
+  type Cidr,
   type Family,
 } from './address.ts';
 import type { Allocation, AllocationRequest, Ipam, WishedAddress } from './allocator.ts';
@@ -20,6 +21,7 @@ import {
 } from './block.ts';
 import { IpamError } from './errors.ts';
 import type { Claim, HeldBlock } from './holdings.ts';
+import { firstSequence, historyOfBlock } from './lifetime-record.ts';
 import { blockAt, isReserved, pickBlock, rangesOfFamily, usableBlockTotal, type Range } from './range.ts';
 import {
   blockKey,
@@ -163,7 +165,14 @@ export async function claimBlock(
   const taken = new Set(keys.map((entry) => cidrTextOfBlockKey(entry.key)));
   const cidr = pickBlock(range, taken, around.random());
   if (!cidr) return undefined;
-  return { range, block: newBlock(range, cidr, quest.request.node, around.now()), rangeEntry: chosen.entry };
+  const block = await blankBlock(quest.ipam, range, cidr, quest.request.node);
+  return { range, block, rangeEntry: chosen.entry };
+}
+
+/** A block without an owner until now; its history goes on where that of its former holders ended. */
+async function blankBlock(ipam: Ipam, range: Range, cidr: Cidr, node: string): Promise<Block> {
+  const history = await scanAll(ipam.store, historyOfBlock(range, cidr), { keysOnly: true });
+  return newBlock(range, cidr, node, ipam.around.now(), firstSequence(range, history));
 }
 
 /** Just this address: from a block that the node holds, or from one that nobody has claimed. */
@@ -180,7 +189,7 @@ async function takeWished(quest: Quest, wished: WishedAddress): Promise<Step> {
   const cidr = blockAt(range, wished);
   const [other] = await ipam.store.get([blockKey(range.name, cidr)]);
   if (other) throw heldElsewhere(wished, decodeBlock(other.key, other.value));
-  const empty = newBlock(range, cidr, request.node, ipam.around.now());
+  const empty = await blankBlock(ipam, range, cidr, request.node);
   return take(quest, { range, block: empty }, slotIndex(empty, wished), entry);
 }
 

@@ -7,11 +7,13 @@ import {
   unchanged,
   type Entry,
   type Guard,
+  type Put,
   type Store,
   type Write,
 } from './store.ts';
 import { tallyOf, type Block, type Tally } from './block.ts';
 import { IpamError } from './errors.ts';
+import { historyThatFits } from './lifetime-record.ts';
 import type { Range } from './range.ts';
 import {
   blockKey,
@@ -128,6 +130,7 @@ export class Draft {
   readonly #changed = new Map<string, Block>();
   readonly #claims = new Map<string, Claim>();
   readonly #returned = new Map<string, Block>();
+  readonly #history: Put[] = [];
   /** It stands on what was read earlier and not looked at since: good for a write, which compares, but not for an answer. */
   readonly cached: boolean;
 
@@ -160,6 +163,11 @@ export class Draft {
     this.#returned.set(blockKey(block.range, block.cidr), block);
   }
 
+  /** What the changes end, for the history. */
+  tell(record: Put): void {
+    this.#history.push(record);
+  }
+
   /** @throws IpamError `corrupt-record` where not all of the node's blocks could be looked at */
   checkWhole(): void {
     const [stray] = this.#before.strays;
@@ -187,21 +195,20 @@ export class Draft {
     const claims = [...this.#claims];
     const rangeGuards = new Map(claims.map(([, { rangeEntry }]) => [rangeEntry.key, unchanged(rangeEntry)]));
     for (const { key } of this.#before.rangeEntries) rangeGuards.delete(key);
-    return {
-      guards: [
-        ...guardsOf(this.#node, this.#before),
-        ...rangeGuards.values(),
-        ...claims.flatMap(([key, { block }]) => [absent(key), absent(nodeKey(this.#node, block.cidr))]),
-      ],
-      writes: [
-        ...[...this.#returned].flatMap(([key, { cidr }]) => [del(key), del(nodeKey(this.#node, cidr))]),
-        ...[...this.#changed].map(([key, block]) => put(key, encodeBlock(block))),
-        ...claims.flatMap(([key, { block }]) => [
-          put(key, encodeBlock(block)),
-          put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),
-        ]),
-      ],
-    };
+    const guards = [
+      ...guardsOf(this.#node, this.#before),
+      ...rangeGuards.values(),
+      ...claims.flatMap(([key, { block }]) => [absent(key), absent(nodeKey(this.#node, block.cidr))]),
+    ];
+    const writes = [
+      ...[...this.#returned].flatMap(([key, { cidr }]) => [del(key), del(nodeKey(this.#node, cidr))]),
+      ...[...this.#changed].map(([key, block]) => put(key, encodeBlock(block))),
+      ...claims.flatMap(([key, { block }]) => [
+        put(key, encodeBlock(block)),
+        put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),
+      ]),
+    ];
+    return { guards, writes: [...writes, ...historyThatFits(this.#history, writes)] };
   }
 
   /** What the node holds after the transaction, which had that revision. */

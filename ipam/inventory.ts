@@ -23,10 +23,12 @@ import {
   type SlotCounts,
 } from './block.ts';
 import { IpamError } from './errors.ts';
+import type { ReleaseCause } from './lifetime.ts';
+import { recordLifetime } from './lifetime-record.ts';
 import { blockAt, rangeCapacity, usableBlockTotal, type Range } from './range.ts';
 import { blockKey, BLOCKS, blocksOfRange, decodeBlock, encodeBlock } from './records.ts';
 import { retryLostRaces } from './retry.ts';
-import { put, unchanged } from './store.ts';
+import { put, unchanged, type Entry } from './store.ts';
 
 /** A claimed block with its range: unknown where the range is gone, which `check` reports. */
 export interface BlockView {
@@ -164,15 +166,31 @@ function stateOf(slot: Slot, now: number, cooldownMs: number): AddressView['stat
  * @throws IpamError `not-found` where no range holds it
  */
 export async function showAddress(ipam: Ipam, address: Address): Promise<AddressView> {
+  const range = await rangeOf(ipam, address);
+  const [entry] = await ipam.store.get([blockKey(range.name, blockAt(range, address))]);
+  return viewAddress(range, address, entry, ipam.around.now());
+}
+
+/** The range that holds the address. @throws IpamError `not-found` */
+export async function rangeOf(ipam: Ipam, address: Address): Promise<Range> {
   const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
   const range = ranges.find((each) => cidrContains(each.cidr, address));
-  if (!range) {
-    const known = ranges.map((each) => formatCidr(each.cidr)).join(', ') || 'none yet';
-    throw new IpamError('not-found', `${formatAddress(address)} is in no range: the ranges are ${known}`);
-  }
+  if (range) return range;
+  const known = ranges.map((each) => formatCidr(each.cidr)).join(', ') || 'none yet';
+  throw new IpamError('not-found', `${formatAddress(address)} is in no range: the ranges are ${known}`);
+}
+
+/**
+ * @param entry of the address's block; undefined where nobody has claimed it
+ * @throws IpamError `corrupt-record`
+ */
+export function viewAddress(
+  range: Range,
+  address: Address,
+  entry: Entry | undefined,
+  now: number,
+): AddressView {
   const reserved = reservedAs(range, address);
-  const key = blockKey(range.name, blockAt(range, address));
-  const [entry] = await ipam.store.get([key]);
   if (!entry) {
     return {
       address,
@@ -184,11 +202,14 @@ export async function showAddress(ipam: Ipam, address: Address): Promise<Address
       reservedAs: reserved,
     };
   }
-  const block = decodeBlock(key, entry.value);
+  const block = decodeBlock(entry.key, entry.value);
   const slot = block.slots[slotIndex(block, address)];
   if (!slot)
-    throw new IpamError('corrupt-record', `etcd key '${key}' has no slot for ${formatAddress(address)}`);
-  const state = stateOf(slot, ipam.around.now(), range.cooldownMs);
+    throw new IpamError(
+      'corrupt-record',
+      `etcd key '${entry.key}' has no slot for ${formatAddress(address)}`,
+    );
+  const state = stateOf(slot, now, range.cooldownMs);
   return {
     address,
     range: range.name,
@@ -205,29 +226,31 @@ export type ReleaseOutcome = 'released' | 'changed' | 'free';
 
 /**
  * Takes one address back, only from the allocation that the caller looked at (rule 5).
- * @param conflictMac of a stranger that uses the address: it is set aside for an hour
+ * @param cause a `conflict` sets it aside for an hour
  * @throws IpamError `not-found` where no range holds it, `contention`, `store-…`
  */
 export function releaseAddress(
   ipam: Ipam,
   address: Address,
   expected: Expected,
-  conflictMac?: string,
+  cause: ReleaseCause,
 ): Promise<ReleaseOutcome> {
   return retryLostRaces<ReleaseOutcome>(`releasing ${formatAddress(address)}`, ipam.around, async () => {
-    const view = await showAddress(ipam, address);
-    if (!view.block) return 'free';
-    const [entry] = await ipam.store.get([blockKey(view.range, view.block)]);
+    const range = await rangeOf(ipam, address);
+    const [entry] = await ipam.store.get([blockKey(range.name, blockAt(range, address))]);
     if (!entry) return 'free';
     const result = releaseSlot(
       decodeBlock(entry.key, entry.value),
       address,
       expected,
       ipam.around.now(),
-      conflictMac,
+      cause,
     );
     if (result.outcome !== 'released') return result.outcome;
-    const done = await ipam.store.commit([unchanged(entry)], [put(entry.key, encodeBlock(result.block))]);
+    const done = await ipam.store.commit(
+      [unchanged(entry)],
+      [put(entry.key, encodeBlock(result.block)), recordLifetime(range, result.block, result.lifetime)],
+    );
     if (done === undefined) return undefined;
     ipam.witness?.released(result.block);
     return 'released';

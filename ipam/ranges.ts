@@ -3,6 +3,7 @@ import { readRanges } from './records.ts';
 import { usedSlots } from './block.ts';
 import { IpamError } from './errors.ts';
 import { returnBlock } from './holdings.ts';
+import { historyOfRange } from './lifetime-record.ts';
 import { checkNoOverlap } from './new-range.ts';
 import { type Range } from './range.ts';
 import { blocksOfRange, decodeBlock, encodeRange, RANGES, rangeKey } from './records.ts';
@@ -74,7 +75,7 @@ export async function planRangeRemoval(ipam: Ipam, name: string): Promise<Remova
 }
 
 /**
- * Removes a range of which no address is given out, with its empty blocks. First it is set to draining, so that
+ * Removes a range of which no address is given out, with its empty blocks and its history. First it is set to draining, so that
  * nobody claims another block of it; if an address is given out meanwhile, it is set back and nothing is removed
  * but blocks that were empty.
  * @throws IpamError `not-found`, `in-use`, `contention`, `store-…`
@@ -101,8 +102,22 @@ async function removeDrained(ipam: Ipam, name: string): Promise<true | undefined
     const { guards, writes } = returnBlock(block, blockEntry);
     if ((await ipam.store.commit(guards, writes)) === undefined) return undefined;
   }
+  // Nothing is added to it any more, for that takes a block.
+  await removeHistory(ipam, name);
   const guards = [unchanged(entry), { kind: 'none', prefix: blocksOfRange(name) } as const];
   return (await ipam.store.commit(guards, [del(rangeKey(name))])) === undefined ? undefined : true;
+}
+
+/** In small transactions: all at once, that of a /16 would keep etcd from everything else for seconds. */
+async function removeHistory({ store }: Ipam, name: string): Promise<void> {
+  const atOnce = 100;
+  for await (const page of store.scan(historyOfRange(name), { keysOnly: true })) {
+    for (let i = 0; i < page.length; i += atOnce)
+      await store.commit(
+        [],
+        page.slice(i, i + atOnce).map(({ key }) => del(key)),
+      );
+  }
 }
 
 /** @throws IpamError `not-found`, `contention`, `store-…` */

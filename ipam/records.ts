@@ -25,6 +25,7 @@ export const SCHEMA_VERSION = 1;
 export const RANGES = 'ranges/';
 export const BLOCKS = 'blocks/';
 export const NODES = 'nodes/';
+export const HISTORY = 'history/';
 
 export const rangeKey = (name: string): string => `${RANGES}${name}`;
 export const blocksOfRange = (range: string): string => `${BLOCKS}${range}/`;
@@ -35,14 +36,14 @@ export const nodeKey = (node: string, cidr: Cidr): string => `${nodePrefix(node)
 /** Subnet text of a block's key, `10.20.0.16/28`. */
 export const cidrTextOfBlockKey = (key: string): string => key.split('/').slice(2).join('/');
 
-const schemaVersion = v.literal(SCHEMA_VERSION);
-const time = v.pipe(
+export const schemaVersion = v.literal(SCHEMA_VERSION);
+export const time = v.pipe(
   v.string(),
   v.isoTimestamp(),
   v.transform((text) => Date.parse(text)),
 );
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-const text = v.pipe(v.string(), v.nonEmpty());
+export const text = v.pipe(v.string(), v.nonEmpty());
 
 const rangeRecord = v.strictObject({
   v: schemaVersion,
@@ -90,7 +91,7 @@ const blockRecord = v.strictObject({
 
 const nodeRecord = v.strictObject({ v: schemaVersion, range: text, claimedAt: time });
 
-const isoTime = (ms: number): string => new Date(ms).toISOString();
+export const isoTime = (ms: number): string => new Date(ms).toISOString();
 
 export function encodeRange(range: Range): string {
   const record: v.InferInput<typeof rangeRecord> = {
@@ -243,7 +244,8 @@ export function decodeNodeEntry(key: string, value: string): NodeEntry {
   }));
 }
 
-function decode<T extends v.GenericSchema>(schema: T, key: string, value: string): v.InferOutput<T> {
+/** @throws IpamError `corrupt-record`, naming the key, the field and what was expected */
+export function decode<T extends v.GenericSchema>(schema: T, key: string, value: string): v.InferOutput<T> {
   let json: unknown;
   try {
     json = JSON.parse(value);
@@ -255,7 +257,8 @@ function decode<T extends v.GenericSchema>(schema: T, key: string, value: string
   throw new IpamError('corrupt-record', `etcd key '${key}': ${result.problem.message}`);
 }
 
-function guarded<T>(key: string, read: () => T): T {
+/** @throws IpamError `corrupt-record`, naming the key */
+export function guarded<T>(key: string, read: () => T): T {
   try {
     return read();
   } catch (cause) {

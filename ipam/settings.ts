@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { decodeValue } from './decode.ts';
+import { decodeValue, shorten } from './decode.ts';
 import { invalid, messageOf } from './errors.ts';
 
 /**
@@ -34,6 +34,21 @@ export const ovsdbTlsSchema = v.strictObject({
 
 export const agentSchema = v.union([v.literal(false), text], 'false, or the path of the agent socket');
 
+/** More would be a typing error. */
+const LONGEST_MS = 3_600_000;
+const milliseconds = v.pipe(
+  v.number(),
+  v.check(
+    (n) => Number.isInteger(n) && n >= 0 && n <= LONGEST_MS,
+    `a whole number of milliseconds, 0 to ${LONGEST_MS}`,
+  ),
+);
+
+const reconcileSchema = v.strictObject({
+  intervalMs: v.optional(milliseconds),
+  graceMs: v.optional(milliseconds),
+});
+
 const sharedSchema = v.strictObject({
   etcd: v.optional(etcdSchema),
   node: optionalText,
@@ -42,6 +57,7 @@ const sharedSchema = v.strictObject({
   ovsdbTls: v.optional(ovsdbTlsSchema),
   agent: v.optional(agentSchema),
   kubeconfig: optionalText,
+  reconcile: v.optional(reconcileSchema),
 });
 
 export type PartialEtcd = v.InferOutput<typeof etcdSchema>;
@@ -53,6 +69,10 @@ export const DEFAULT_STATE_DIR = '/var/lib/cellnet';
 export const DEFAULT_BRIDGE = 'br-cell';
 export const DEFAULT_OVSDB = 'unix:/var/run/openvswitch/db.sock';
 export const DEFAULT_AGENT = '/run/cellnet/agent.sock';
+/** How often the agent reconciles its node, in milliseconds; 0: never. */
+export const DEFAULT_RECONCILE_INTERVAL_MS = 60_000;
+/** Least time between two observations that prove a leak, in milliseconds. */
+export const DEFAULT_RECONCILE_GRACE_MS = 30_000;
 export const DEFAULT_PREFIX = '/cellnet';
 export const DEFAULT_ENDPOINTS: readonly string[] = ['http://127.0.0.1:2379'];
 
@@ -71,7 +91,7 @@ export function parseSharedConfig(content: string, file: string): PartialSetting
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What the environment says; an empty variable counts as absent. */
+/** What the environment says; an empty variable counts as absent. @throws IpamError `invalid` for a number that is none */
 export function settingsFromEnvironment(env: Environment): PartialSettings {
   const get = (name: string): string | undefined => env[name] || undefined;
   const agent = get('CELLNET_AGENT');
@@ -97,7 +117,19 @@ export function settingsFromEnvironment(env: Environment): PartialSettings {
     },
     agent: agent === 'false' ? false : agent,
     kubeconfig: get('KUBECONFIG'),
+    reconcile: {
+      intervalMs: millisecondsIn(env, 'CELLNET_RECONCILE_INTERVAL_MS'),
+      graceMs: millisecondsIn(env, 'CELLNET_RECONCILE_GRACE_MS'),
+    },
   };
+}
+
+function millisecondsIn(env: Environment, name: string): number | undefined {
+  const text = env[name] || undefined;
+  if (text === undefined) return undefined;
+  const result = decodeValue(milliseconds, /^\d+$/.test(text) ? Number(text) : text);
+  if (result.ok) return result.value;
+  throw invalid(`${name} is ${shorten(text)}: expected a whole number of milliseconds, 0 to ${LONGEST_MS}`);
 }
 
 /** Each key from the first layer that has it. */
@@ -129,6 +161,10 @@ export function mergeSettings(layers: readonly PartialSettings[]): PartialSettin
     },
     agent: first((layer) => layer.agent),
     kubeconfig: first((layer) => layer.kubeconfig),
+    reconcile: {
+      intervalMs: first((layer) => layer.reconcile?.intervalMs),
+      graceMs: first((layer) => layer.reconcile?.graceMs),
+    },
   };
 }
 

@@ -39,9 +39,13 @@ export type Guard =
   /** No key below the prefix was made or changed after the revision. */
   | { readonly kind: 'nothing-newer'; readonly prefix: string; readonly revision: string };
 
-export type Write =
-  | { readonly kind: 'put'; readonly key: string; readonly value: string }
-  | { readonly kind: 'delete'; readonly key: string };
+export interface Put {
+  readonly kind: 'put';
+  readonly key: string;
+  readonly value: string;
+}
+
+export type Write = Put | { readonly kind: 'delete'; readonly key: string };
 
 export const unchanged = (entry: Entry): Guard => ({
   kind: 'unchanged',
@@ -49,7 +53,7 @@ export const unchanged = (entry: Entry): Guard => ({
   revision: entry.revision,
 });
 export const absent = (key: string): Guard => ({ kind: 'absent', key });
-export const put = (key: string, value: string): Write => ({ kind: 'put', key, value });
+export const put = (key: string, value: string): Put => ({ kind: 'put', key, value });
 export const del = (key: string): Write => ({ kind: 'delete', key });
 
 /** Everything below a prefix at once: for prefixes that are known to be small. */

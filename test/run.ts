@@ -17,7 +17,7 @@ import { inventory, RUN_MARK } from './support/leftovers.ts';
 import { sweepStaleNamespaces } from './support/netns.ts';
 import { sleep } from './support/proc.ts';
 
-const FILE_TIMEOUT_MS = 10 * 60_000;
+const FILE_TIMEOUT_MS = 20 * 60_000;
 /** How long what is ending may take to be gone. */
 const SETTLE_MS = 3_000;
 

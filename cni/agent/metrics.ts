@@ -1,5 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Tally } from '../../ipam/block.ts';
+import type { Cleared, SweptKind } from '../parts.ts';
+import { ODDITIES, REMAINS, type OddReason, type RemainsReason } from '../reconcile/verdict.ts';
 import { VERBS } from '../request.ts';
 import type { StepHook } from '../steps.ts';
 import type { RangeUse } from './range-use.ts';
@@ -31,6 +33,21 @@ const OVSDB_CODES = [
   'uplink-taken',
 ] as const;
 
+/** What one reconcile has to tell. */
+export interface ReconcileNote {
+  readonly seconds: number;
+  /** Reasons of what was proven for the first time. */
+  readonly found: readonly LeftReason[];
+  /** Reasons of what is proven and not put right. */
+  readonly open: readonly LeftReason[];
+  /** Whether everything was looked at and put right, but for what only an operator can. */
+  readonly settled: boolean;
+}
+
+type LeftReason = RemainsReason | OddReason;
+
+const SWEPT: readonly SweptKind[] = ['port', 'link', 'record'];
+
 /** An error string of the database itself (RFC 7047 section 4.1.3), whichever: so the number of series is bounded. */
 const REFUSED = 'refused';
 
@@ -44,6 +61,13 @@ export class Metrics {
   readonly #released: Counter;
   readonly #etcdErrors: Counter<'code'>;
   readonly #ovsdbErrors: Counter<'code'>;
+  readonly #found: Counter<'reason'>;
+  readonly #open: Gauge<'reason'>;
+  readonly #freed: Counter<'reason'>;
+  readonly #swept: Counter<'kind'>;
+  readonly #reconciles: Counter<'outcome'>;
+  readonly #reconciledAt: Gauge;
+  readonly #reconcileSeconds: Gauge;
 
   constructor(version: string, scraped: Scraped) {
     const registers = [this.#registry];
@@ -90,6 +114,51 @@ export class Metrics {
     });
     for (const code of ETCD_CODES) this.#etcdErrors.inc({ code }, 0);
     for (const code of [...OVSDB_CODES, REFUSED]) this.#ovsdbErrors.inc({ code }, 0);
+    this.#found = new Counter({
+      name: 'cellnet_leaks_found_total',
+      help: 'What reconciling has proven to be left of attachments that are gone, and what is not as it should be, by reason',
+      labelNames: ['reason'],
+      registers,
+    });
+    this.#open = new Gauge({
+      name: 'cellnet_leaks',
+      help: 'Of these what was not put right when the node was last reconciled, by reason',
+      labelNames: ['reason'],
+      registers,
+    });
+    this.#freed = new Counter({
+      name: 'cellnet_leaks_freed_total',
+      help: 'Addresses that were released because their container is gone, by reason; also in cellnet_releases_total',
+      labelNames: ['reason'],
+      registers,
+    });
+    this.#swept = new Counter({
+      name: 'cellnet_swept_total',
+      help: 'Ports, links and records of attachments that are gone, which reconciling removed',
+      labelNames: ['kind'],
+      registers,
+    });
+    this.#reconciles = new Counter({
+      name: 'cellnet_reconciles_total',
+      help: 'How often the node was reconciled, by outcome (done, incomplete)',
+      labelNames: ['outcome'],
+      registers,
+    });
+    this.#reconciledAt = new Gauge({
+      name: 'cellnet_reconcile_last_timestamp_seconds',
+      help: 'When everything on the node was last looked at and put right, in seconds since 1970; 0: never',
+      registers,
+    });
+    this.#reconcileSeconds = new Gauge({
+      name: 'cellnet_reconcile_last_duration_seconds',
+      help: 'Duration of the last reconcile',
+      registers,
+    });
+    for (const reason of [...REMAINS, 'superseded']) this.#freed.inc({ reason }, 0);
+    for (const reason of [...REMAINS, ...ODDITIES]) this.#found.inc({ reason }, 0);
+    for (const kind of SWEPT) this.#swept.inc({ kind }, 0);
+    for (const outcome of ['done', 'incomplete']) this.#reconciles.inc({ outcome }, 0);
+    this.#setOpen([]);
     addScraped(registers, scraped);
     new Gauge({
       name: 'cellnet_build_info',
@@ -126,6 +195,26 @@ export class Metrics {
   countAddresses({ given, released }: Tally): void {
     this.#given.inc(given);
     this.#released.inc(released);
+  }
+
+  /** What was cleared away without a DEL. */
+  countCleared({ reason, released, swept }: Cleared): void {
+    this.#freed.inc({ reason }, released.length);
+    for (const kind of swept) this.#swept.inc({ kind });
+  }
+
+  noteReconcile({ seconds, found, open, settled }: ReconcileNote): void {
+    for (const reason of found) this.#found.inc({ reason });
+    this.#setOpen(open);
+    this.#reconciles.inc({ outcome: settled ? 'done' : 'incomplete' });
+    if (settled) this.#reconciledAt.setToCurrentTime();
+    this.#reconcileSeconds.set(seconds);
+  }
+
+  #setOpen(open: readonly LeftReason[]): void {
+    for (const reason of [...REMAINS, ...ODDITIES]) {
+      this.#open.set({ reason }, open.filter((each) => each === reason).length);
+    }
   }
 
   countEtcdError(code: string): void {

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Ipam } from '../../ipam/allocator.ts';
 import type { EtcdSettings } from '../../ipam/etcd/settings.ts';
@@ -7,12 +6,14 @@ import { OrderQueue, type HoldingsCache } from '../../ipam/orders.ts';
 import { realSurroundings } from '../../ipam/retry.ts';
 import type { LaterAnnouncement, Log, Parts, Switch, SwitchAddress } from '../parts.ts';
 import { sendAnnouncements } from '../real/announcement.ts';
+import { readBoot } from '../real/boot.ts';
 import { runDelegate } from '../real/delegate.ts';
 import { sharedKernel } from '../real/kernel.ts';
 import type { Environment } from '../request.ts';
 import { NodeState } from '../state/node-state.ts';
 import { lock, tryLock } from '../real/lock.ts';
-import { ETCD_DEADLINE_MS } from '../ipam.ts';
+import { realNamespaces } from '../real/namespaces.ts';
+import { ETCD_DEADLINE_MS } from '../with-ipam.ts';
 import { StockKeeper } from './stock-keeper.ts';
 import { observed, observedStore, observedSwitch } from './observed.ts';
 import { WarmSwitch } from './warm-switch.ts';
@@ -29,7 +30,7 @@ export class WarmParts {
   readonly #log: Log;
   readonly #ipams = new Map<string, WarmIpam>();
   readonly #switches = new Map<string, Promise<WarmSwitch>>();
-  readonly #bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  readonly #boot = readBoot();
 
   constructor(watch: Watch, log: Log) {
     this.#watch = watch;
@@ -41,10 +42,11 @@ export class WarmParts {
     return {
       now: () => Date.now(),
       hostname: hostname(),
-      bootId: this.#bootId,
+      ...this.#boot,
       openIpam: (settings) => Promise.resolve({ ...this.ipam(settings), close: () => undefined }),
       openSwitch: (at, deadlineMs) => this.#openSwitch(at, deadlineMs),
       openKernel: () => Promise.resolve(sharedKernel),
+      namespaces: realNamespaces,
       openState: (dir) =>
         new NodeState(dir, (what) => this.#log.warn('trouble with a record of the node', { what })),
       lock,
@@ -53,6 +55,7 @@ export class WarmParts {
       announceLater: (announcement) => void this.#announce(announcement),
       log: this.#log,
       onStep: this.#watch.metrics.stepTimer(),
+      onCleared: (cleared) => this.#watch.metrics.countCleared(cleared),
     };
   }
 

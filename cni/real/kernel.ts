@@ -129,6 +129,6 @@ function isUnmarked(link: Link): boolean {
   return link.kind === 'veth' && (link.alias ?? '') === '';
 }
 
-function hostLinkOf({ name, alias, mac, mtu, up, promiscuity }: Link): HostLink {
-  return { name, alias: alias ?? '', mac, mtu, up, taken: promiscuity > 0 };
+function hostLinkOf({ name, alias, mac, mtu, up, carrier, promiscuity }: Link): HostLink {
+  return { name, alias: alias ?? '', mac, mtu, up, carrier, taken: promiscuity > 0 };
 }

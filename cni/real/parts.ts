@@ -1,10 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { realSurroundings } from '../../ipam/retry.ts';
 import type { Parts } from '../parts.ts';
 import type { Environment } from '../request.ts';
 import { NodeState } from '../state/node-state.ts';
+import { readBoot } from './boot.ts';
 import { lock, tryLock } from './lock.ts';
+import { realNamespaces } from './namespaces.ts';
 import { announceLater } from './announcer.ts';
 import { runDelegate } from './delegate.ts';
 import { openLog, type FlushableLog } from './log.ts';
@@ -18,7 +19,7 @@ export function realParts(env: Environment, plugin: string): Parts & { readonly 
   return {
     now: () => Date.now(),
     hostname: hostname(),
-    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    ...readBoot(),
     openIpam: async (settings, expiresAt) => {
       const { openEtcdStore } = await import('../../ipam/etcd/store.ts');
       const store = openEtcdStore(settings, { expiresAt });
@@ -29,6 +30,7 @@ export function realParts(env: Environment, plugin: string): Parts & { readonly 
       return openSwitch(at, deadlineMs);
     },
     openKernel: async () => (await import('./kernel.ts')).realKernel,
+    namespaces: realNamespaces,
     openState: (dir) => new NodeState(dir, (what) => log.warn('trouble with a record of the node', { what })),
     lock,
     tryLock,

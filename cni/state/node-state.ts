@@ -20,7 +20,7 @@ import { ensureFolder } from './folder.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty());
 
-const attachmentRecord = v.strictObject({
+const commonRecord = v.strictObject({
   v: v.literal(1),
   network: v.string(),
   containerId: text,
@@ -38,13 +38,24 @@ const attachmentRecord = v.strictObject({
   createdAt: v.number(),
 });
 
+const attachmentRecord = v.strictObject({
+  ...commonRecord.entries,
+  /** Of the boot in which it was made. */
+  bootId: v.optional(text),
+  /** The pod's namespace: its path, and what tells it from any other that takes the path (`Namespaces.identify`). */
+  netns: v.optional(v.strictObject({ path: text, id: text })),
+});
+
 const pendingRecord = v.strictObject({
-  ...attachmentRecord.entries,
+  ...commonRecord.entries,
   /** The teardown concerns what was given at or before this time, in milliseconds since 1970. */
   until: v.number(),
   /** False where another main plugin made the interface, so that only the address is ours. */
   wire: v.boolean(),
 });
+
+/** What a teardown needs to know of an attachment. */
+export type CommonRecord = v.InferOutput<typeof commonRecord>;
 
 /** What an ADD used, so that a DEL with a cut-down configuration still finds it. No secret is in it. */
 export type AttachmentRecord = v.InferOutput<typeof attachmentRecord>;

@@ -10,9 +10,8 @@ import {
 } from '../../ipam/audit.ts';
 import { isOwnedBy, slotIndex, type Block, type Expected } from '../../ipam/block.ts';
 import { checkBlock, decodeBlock, rangeKey, decodeRange } from '../../ipam/records.ts';
-import { releaseFromBlock } from '../../ipam/release-block.ts';
+import { releaseFromBlock, type ReadBlock } from '../../ipam/release-block.ts';
 import { retryLostRaces } from '../../ipam/retry.ts';
-import type { Entry } from '../../ipam/store.ts';
 import type { FreeOutcome } from '../free.ts';
 import type { KubeApi } from '../kube/api.ts';
 import { lookUpPods } from './pods.ts';
@@ -55,14 +54,15 @@ export async function releaseLeaks(
   ipam: Ipam,
   kube: KubeApi,
   condemned: readonly Condemned[],
-  { dryRun, looking, onOutcome }: { dryRun: boolean; looking: Looking; onOutcome: OnOutcome },
+  how: { dryRun: boolean; by: string; looking: Looking; onOutcome: OnOutcome },
 ): Promise<void> {
+  const { looking, onOutcome } = how;
   const byBlock = new Map<string, Condemned[]>();
   for (const each of condemned) byBlock.set(each.blockKey, [...(byBlock.get(each.blockKey) ?? []), each]);
   let done = 0;
   await sideBySide([...byBlock.values()], BLOCKS_AT_ONCE, async (ofBlock) => {
     if (looking.signal?.aborted) return;
-    const judged = await releaseOfBlock(ipam, kube, ofBlock, looking, dryRun);
+    const judged = await releaseOfBlock(ipam, kube, ofBlock, how);
     for (const { each, outcome, allocation } of judged) onOutcome(each, outcome, allocation);
     done += ofBlock.length;
     looking.progress('released', done, condemned.length);
@@ -79,8 +79,7 @@ async function releaseOfBlock(
   ipam: Ipam,
   kube: KubeApi,
   condemned: readonly Condemned[],
-  looking: Looking,
-  dryRun: boolean,
+  { dryRun, by, looking }: { dryRun: boolean; by: string; looking: Looking },
 ): Promise<Judged[]> {
   const [first] = condemned;
   if (!first) return [];
@@ -89,12 +88,19 @@ async function releaseOfBlock(
     const pods = await lookUpPods(kube, podsOf(seen.found), { ...looking, progress: () => undefined });
     const judged = condemned.map((each): Judged => judgeLast(each, seen, pods));
     const leaked = judged.filter(({ outcome }) => outcome.kind === 'would-release');
-    if (dryRun || leaked.length === 0 || !seen.block || !seen.entry) return judged;
-    const block = { block: seen.block, entry: seen.entry };
+    if (dryRun || leaked.length === 0 || !seen.read) return judged;
     const outcomes = await releaseFromBlock(
       ipam,
-      block,
-      leaked.map(({ each: { address, expected } }) => ({ address, expected })),
+      seen.read,
+      leaked.map(({ each: { address, expected }, outcome }) => ({
+        address,
+        expected,
+        cause: {
+          why: 'leaked',
+          by,
+          ...('reason' in outcome && outcome.reason && { detail: outcome.reason }),
+        },
+      })),
     );
     if (!outcomes) return undefined;
     return judged.map((each) =>
@@ -107,8 +113,7 @@ async function releaseOfBlock(
 
 /** A block with the allocations that are believed leaked, and those that superseded them. */
 interface Seen {
-  readonly block?: Block;
-  readonly entry?: Entry;
+  readonly read?: ReadBlock;
   readonly found: ReadonlyMap<Condemned, AuditedAllocation>;
   readonly newer: ReadonlyMap<Condemned, AuditedAllocation>;
 }
@@ -119,10 +124,15 @@ async function readForRelease(ipam: Ipam, condemned: readonly Condemned[]): Prom
   const nothing: Seen = { found: new Map(), newer: new Map() };
   if (!first) return nothing;
   const others = [...new Set(condemned.flatMap(({ supersededBy }) => supersededBy?.blockKey ?? []))];
-  const [entry, range, ...rest] = await ipam.store.get([first.blockKey, rangeKey(first.range), ...others]);
-  if (!entry || !range) return nothing;
+  const [entry, rangeEntry, ...rest] = await ipam.store.get([
+    first.blockKey,
+    rangeKey(first.range),
+    ...others,
+  ]);
+  if (!entry || !rangeEntry) return nothing;
   const block = decodeBlock(entry.key, entry.value);
-  checkBlock(entry.key, block, decodeRange(range.key, range.value));
+  const range = decodeRange(rangeEntry.key, rangeEntry.value);
+  checkBlock(entry.key, block, range);
   const blocks = new Map(
     rest.flatMap((each) => (each ? [[each.key, decodeBlock(each.key, each.value)]] : [])),
   );
@@ -136,7 +146,7 @@ async function readForRelease(ipam: Ipam, condemned: readonly Condemned[]): Prom
     if (allocation) found.set(each, allocation);
     if (other) newer.set(each, other);
   }
-  return { block, entry, found, newer };
+  return { read: { block, range, entry }, found, newer };
 }
 
 function findExpected(
@@ -160,9 +170,9 @@ function podsOf(found: Seen['found']): { names: Set<string>; uids: Set<string> }
   return { names, uids };
 }
 
-function judgeLast(each: Condemned, { block, found, newer }: Seen, pods: PodIndex): Judged {
+function judgeLast(each: Condemned, { read, found, newer }: Seen, pods: PodIndex): Judged {
   const allocation = found.get(each);
-  if (!allocation) return { each, outcome: goneOutcome(block, each.address) };
+  if (!allocation) return { each, outcome: goneOutcome(read?.block, each.address) };
   const verdict = judge(allocation, pods);
   if (verdict.kind === 'unknown') return { each, outcome: verdict, allocation };
   if (verdict.kind === 'leaked') {

@@ -5,6 +5,7 @@ import { formatDuration } from '../durations.ts';
 import { outcomeText, type FreeOutcome } from '../free.ts';
 import type { KubeApi } from '../kube/api.ts';
 import { KubeError } from '../kube/errors.ts';
+import { operatorOf } from '../operator.ts';
 import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
 import { condemnedOfLeak, type ReportSource, type SavedReport } from '../report.ts';
@@ -160,6 +161,7 @@ class RoundAt {
     let left = leaked.length;
     await releaseLeaks(this.#ipam, this.#kube, leaked.map(condemnedOfLeak), {
       dryRun: false,
+      by: operatorOf(this.#context.world),
       looking: this.#looking,
       onOutcome: ({ address, reason }, outcome, allocation) => {
         if (outcome.kind !== 'unknown') left -= 1;

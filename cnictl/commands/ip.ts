@@ -75,7 +75,7 @@ export function ownerOf({ slot }: AddressView): Owner | undefined {
   return slot?.state === 'used' ? slot.owner : undefined;
 }
 
-export function podText(owner: Owner | undefined): string {
+export function podText(owner: Omit<Owner, 'bootId'> | undefined): string {
   if (owner?.podName === undefined) return '-';
   return `${owner.podNamespace ?? '?'}/${owner.podName}`;
 }
@@ -96,7 +96,7 @@ function sinceText(view: AddressView, now: number): string {
 }
 
 /** `conflict`: set aside, for a stranger uses it. JSON says `cooling`, and by whom in `conflictMac`. */
-function stateText(view: AddressView): string {
+export function stateText(view: AddressView): string {
   if (view.reservedAs !== undefined) return `${view.state} (${view.reservedAs})`;
   return isConflict(view) ? 'conflict' : view.state;
 }
@@ -141,7 +141,7 @@ export function addressJson(view: AddressView): object {
 }
 
 /** Null where the runtime told nothing of a pod. */
-export function podJson(owner: Owner | undefined): object | null {
+export function podJson(owner: Omit<Owner, 'bootId'> | undefined): object | null {
   if (owner?.podName === undefined && owner?.podUid === undefined) return null;
   return { namespace: owner.podNamespace ?? null, name: owner.podName ?? null, uid: owner.podUid ?? null };
 }

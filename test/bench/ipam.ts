@@ -40,7 +40,7 @@ export async function benchIpam(endpoints: readonly string[], rounds: number): P
     const containerId = `bench-${++serial}`;
     const owner = { containerId, ifname: 'eth0', network: 'bench', bootId: 'b', podName: containerId };
     await allocate(ipam, { node, owner, families: [4] });
-    await release(ipam, { node, attachment: owner });
+    await release(ipam, { node, attachment: owner, cause: { why: 'del' } });
   };
   const one = agentIpam(store);
   const nodes = Array.from({ length: 1_000 }, (_, i) => ({ name: `bench-${i}`, ipam: agentIpam(store) }));

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeDist } from '../support/dist.ts';
-import { CliWorld } from './world.ts';
+import { release } from '../../ipam/allocator.ts';
+import { FakeParts } from '../unit/cni/fake-parts.ts';
+import { CliWorld, container } from './world.ts';
 
 /** What cnictl prints, held against files: `npm run golden` writes them anew, and the diff is what to look at. */
 const EXPECTED = join(import.meta.dirname, 'expected');
@@ -19,6 +21,8 @@ const COMMANDS = [
   'ip list',
   'ip list --node node-2',
   'ip show 10.20.0.1',
+  'ip history 10.20.0.66',
+  'pod show shop/api-1',
   'node list',
   'status',
   'check --grace 5s',
@@ -97,6 +101,41 @@ test('changes', async () => {
   hold('changes', lines.join(''));
 });
 
+test('who had an address', async () => {
+  const world = await CliWorld.make();
+  world.env['USER'] = 'alice';
+  const ip = await USED(world);
+  const lines: string[] = [];
+  const show = async (command: string): Promise<void> => {
+    lines.push(`$ cnictl ${command}\n`, shown(await world.run(command)), '\n');
+  };
+  await show(`ip history ${ip}`);
+  await show('check --grace 0 --release --yes');
+  await show('ip history 10.20.0.17');
+  await show('pod show shop/web-2');
+  await show(`release ${ip} --yes --force`);
+  world.ipam.now += 90_000;
+  await show(`ip history ${ip}`);
+  // A pod that fails over and over: every address of the block in turn.
+  for (let n = 0; n < 60; n++) {
+    await world.give('node-1', n % 10, 'crash');
+    world.ipam.now += 40_000;
+    await release(world.ipam.ipam, {
+      node: 'node-1',
+      attachment: { containerId: container(n % 10), ifname: 'eth0' },
+      cause: { why: 'undo' },
+    });
+  }
+  await show(`ip history ${ip}`);
+  await show(`ip history ${ip} --since 10m`);
+  await show(`ip history ${ip} --since 10s`);
+  await show('ip history 10.20.0.1');
+  await show('ip history 10.20.3.200');
+  world.env = {};
+  await show('pod show shop/api-1');
+  hold('who had an address', lines.join(''));
+});
+
 test('installing, upgrading, uninstalling', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'cellnet-golden-'));
   try {
@@ -119,6 +158,48 @@ test('installing, upgrading, uninstalling', async () => {
       lines.push(`$ cnictl node ${command} --root ROOT\n`, shown(ran).replaceAll(root, 'ROOT'), '\n');
     }
     hold('install', lines.join('').replaceAll(folder, 'FOLDER'));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('reconciling a node', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cellnet-golden-'));
+  try {
+    const world = await CliWorld.make();
+    world.env['CELLNET_STATE_DIR'] = folder;
+    const fake = new FakeParts(folder);
+    const parts = fake.parts();
+    // The pod of the first container is gone, that of the second lives without its link, of the others nothing is known.
+    world.parts = () => ({
+      ...parts,
+      namespaces: { ...parts.namespaces, stateOf: (path) => (path === '/run/netns/0' ? 'gone' : 'lives') },
+    });
+    for (const n of [0, 1]) {
+      parts.openState(folder).saveAttachment({
+        v: 1,
+        network: 'cell',
+        containerId: container(n),
+        ifname: 'eth0',
+        etcd: {},
+        node: 'node-1',
+        bridge: 'br-cell',
+        ovsdb: 'unix:/ovs',
+        mtu: 1500,
+        createdAt: 0,
+        bootId: parts.bootId,
+        netns: { path: `/run/netns/${n}`, id: `4:${n}` },
+      });
+    }
+    const lines: string[] = [];
+    for (const command of ['--dry-run', '-o json', '--grace 0', '--grace 1s -o yaml', '--grace never']) {
+      const ran = await world.run(`node reconcile ${command}`);
+      lines.push(`$ cnictl node reconcile ${command}\n`, shown(ran), '\n');
+    }
+    assert.deepEqual(world.pauses, [30_000, 30_000, 0, 1_000]);
+    fake.unreachable.add('unix:/ovs');
+    lines.push('$ cnictl node reconcile # no Open vSwitch\n', shown(await world.run('node reconcile')));
+    hold('reconcile', lines.join(''));
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -149,6 +230,11 @@ test('refusals', async () => {
     'ip show 10.99.0.1',
     'ip show 10.20',
     'ip list -o xml',
+    'ip history 10.99.0.1',
+    'ip history 10.20.0.17 --since yesterday',
+    'pod show web-1',
+    'pod show shop/',
+    'pod show shop/never',
     'release',
     'release 10.99.0.1 --yes',
     'release 10.20.0.20',
@@ -192,10 +278,13 @@ for (const words of [
   'range',
   'range add',
   'ip',
+  'ip history',
+  'pod show',
   'check',
   'release',
   'node',
   'node init',
+  'node reconcile',
   'node install',
   'node uninstall',
 ]) {

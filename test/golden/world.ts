@@ -1,4 +1,5 @@
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
+import type { Parts } from '../../cni/parts.ts';
 import type { Operation, OperationResult } from '../../cni/ovsdb/protocol.ts';
 import { allocate, release } from '../../ipam/allocator.ts';
 import { addRange, setRangeState } from '../../ipam/ranges.ts';
@@ -57,6 +58,10 @@ export class CliWorld {
   /** Where `node install` copies from. */
   dist = '/none';
   ovsdb = new EmptyOvsdb();
+  /** Of this node, for `node reconcile`; the IPAM is this world's. */
+  parts: () => Parts = () => {
+    throw new Error('no test of this world looks at the node');
+  };
 
   static async make(): Promise<CliWorld> {
     const world = new CliWorld();
@@ -79,7 +84,11 @@ export class CliWorld {
     await world.give('node-2', 4, 'api-1', [4, 6]);
     await world.give('node-2', 5, undefined);
     await world.give('node-2', 6, 'api-2');
-    await release(ipam, { node: 'node-2', attachment: { containerId: container(6), ifname: 'eth0' } });
+    await release(ipam, {
+      node: 'node-2',
+      attachment: { containerId: container(6), ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
     world.ipam.now += 10_000;
     world.pods = [
       world.pod(0, 'web-1'),
@@ -162,6 +171,13 @@ export class CliWorld {
           close: () => undefined,
         }),
       openKube: () => Promise.resolve(this.#kube()),
+      openParts: (log) =>
+        Promise.resolve({
+          ...this.parts(),
+          now: () => this.ipam.now,
+          openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
+          log,
+        }),
       openOvsdb: () => Promise.resolve(this.ovsdb as unknown as OvsdbClient),
     };
   }

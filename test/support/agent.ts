@@ -1,5 +1,6 @@
 /** The node agent on a simulated node. */
 import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { OUR_PLUGINS } from './cni.ts';
 import { newScope } from './netns.ts';
@@ -21,20 +22,63 @@ export interface RunningAgent {
   kill(): Promise<void>;
 }
 
+export interface AgentOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** ID of a boot of the node that begins now: everything before was another. */
+  readonly bootId?: string;
+  /** When it began; default: just now. */
+  readonly bootedSecondsAgo?: number;
+}
+
+/** In a mount namespace of its own, where the kernel's files tell of another boot; pods' namespaces come to be seen there. */
+const AFTER_REBOOT = `set -e
+mount --bind "$1" /proc/sys/kernel/random/boot_id
+mount --bind "$2" /proc/uptime
+shift 2
+exec "$@"`;
+
+const afterReboot = async (
+  dir: string,
+  bootId: string,
+  secondsAgo: number,
+  command: readonly string[],
+): Promise<string[]> => {
+  const [idFile, uptimeFile] = [join(dir, 'boot_id'), join(dir, 'uptime')];
+  await writeFile(idFile, `${bootId}\n`);
+  await writeFile(uptimeFile, `${secondsAgo} ${secondsAgo}\n`);
+  return [
+    'unshare',
+    '--mount',
+    '--propagation',
+    'slave',
+    'sh',
+    '-c',
+    AFTER_REBOOT,
+    'sh',
+    idFile,
+    uptimeFile,
+    ...command,
+  ];
+};
+
 /** Started with the node's own environment, as on a real node by its shared file. */
 export const startAgent = async (
   node: SimulatedNode,
   at?: string,
   args: readonly string[] = [],
+  { env: more, bootId, bootedSecondsAgo = 0.01 }: AgentOptions = {},
 ): Promise<RunningAgent> => {
   const scope = newScope();
-  const socket = at ?? join(await scope.tempDir(), 'run', 'agent.sock');
-  const env = { ...node.env, CELLNET_AGENT: socket };
+  const dir = await scope.tempDir();
+  const socket = at ?? join(dir, 'run', 'agent.sock');
+  const env = { ...node.env, CELLNET_AGENT: socket, ...more };
   try {
-    const program = join(OUR_PLUGINS, 'cellnetd');
+    const command = [join(OUR_PLUGINS, 'cellnetd'), '--socket', socket, ...args];
+    const [program = '', ...words] =
+      bootId === undefined ? command : await afterReboot(dir, bootId, bootedSecondsAgo, command);
     const daemon = await startDaemon(
       program,
-      ['--socket', socket, ...args],
+      words,
       (each) => existsSync(socket) && each.output().includes('"ready"'),
       { env, netns: node.ns.name },
     );

@@ -166,7 +166,11 @@ suite('cnictl on real etcd', () => {
   });
 
   test('the report is released, but not what changed hands meanwhile', async () => {
-    await release(ipam, { node: 'node-1', attachment: { containerId: 'c-db-0', ifname: 'eth0' } });
+    await release(ipam, {
+      node: 'node-1',
+      attachment: { containerId: 'c-db-0', ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
     const ran = await cnictl(
       'release',
       '--from-report',

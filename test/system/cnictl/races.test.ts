@@ -212,6 +212,7 @@ suite('races of check and release', () => {
       node: 'node-1',
       attachment: { containerId: 'c-gone', ifname: 'eth0' },
       allocatedUntil: race.world.ipam.now,
+      cause: { why: 'del' },
     });
     assert.deepEqual(released, []);
     assert.deepEqual(await race.given(), before);
@@ -223,7 +224,7 @@ suite('races of check and release', () => {
     await race.check();
     const blocks = await listBlocks(race.ipam);
     const attachment = { containerId: 'c-gone', ifname: 'eth0' };
-    assert.deepEqual(await release(race.ipam, { node: 'node-1', attachment }), []);
+    assert.deepEqual(await release(race.ipam, { node: 'node-1', attachment, cause: { why: 'del' } }), []);
     assert.deepEqual(await listBlocks(race.ipam), blocks);
   });
 
@@ -234,7 +235,11 @@ suite('races of check and release', () => {
     race.store.before = async (request) => {
       if (request !== 'commit' || done) return;
       done = true;
-      await release(race.ipam, { node: 'node-1', attachment: { containerId: 'c-gone', ifname: 'eth0' } });
+      await release(race.ipam, {
+        node: 'node-1',
+        attachment: { containerId: 'c-gone', ifname: 'eth0' },
+        cause: { why: 'del' },
+      });
       for (let n = 10; n < 15; n++) await race.give('node-1', `new-${n}`, n);
     };
     const ran = await race.check();

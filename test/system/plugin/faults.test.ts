@@ -29,7 +29,7 @@ suite('faults', () => {
   });
 
   const withFault = (
-    verb: SteppedVerb,
+    verb: Exclude<SteppedVerb, 'RECONCILE'>,
     step: string,
     when: 'before' | 'after',
     kind: 'throw' | 'kill',

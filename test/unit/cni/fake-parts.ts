@@ -40,6 +40,8 @@ export class FakeParts {
       now: () => world.now,
       hostname: 'node-1',
       bootId: 'boot-1',
+      bootedAt: () => 0,
+      namespaces: { identify: (path) => `id of ${path}`, stateOf: () => 'lives' },
       openIpam: () => this.#call('ipam', { ...world.ipam, close: () => undefined }),
       openSwitch: ({ ovsdb }) =>
         this.unreachable.has(ovsdb)

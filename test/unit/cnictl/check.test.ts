@@ -43,6 +43,7 @@ suite('check', () => {
       await release(world.ipam.ipam, {
         node: 'node-1',
         attachment: { containerId: container(n), ifname: 'eth0' },
+        cause: { why: 'del' },
       });
     world.pods = world.pods.filter((pod) => pod.name !== 'lost');
     const ran = await world.run('check');
@@ -58,6 +59,7 @@ suite('check', () => {
       await release(world.ipam.ipam, {
         node: 'node-1',
         attachment: { containerId: container(2), ifname: 'eth0' },
+        cause: { why: 'del' },
       });
     };
     const ran = await world.run('check --grace 0 -o json');
@@ -211,6 +213,7 @@ suite('a saved report', () => {
     await release(world.ipam.ipam, {
       node: 'node-1',
       attachment: { containerId: container(3), ifname: 'eth0' },
+      cause: { why: 'del' },
     });
     world.ipam.now += 60_000;
     // The whole block is used up, so that the address has a new owner.
@@ -309,7 +312,11 @@ suite('release by hand', () => {
   test('an address without an API server to ask counts as in use, whoever the caller is', async () => {
     const world = await CliWorld.make();
     const address = parseAddress('10.20.0.19');
-    const outcome = await freeAddress(world.ipam.ipam, undefined, address, { dryRun: false, force: false });
+    const outcome = await freeAddress(world.ipam.ipam, undefined, address, {
+      dryRun: false,
+      force: false,
+      by: 'admin',
+    });
     assert.deepEqual(outcome, { kind: 'unknown' });
     assert.equal(world.ipam.given().size, 7);
   });

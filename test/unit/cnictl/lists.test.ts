@@ -44,7 +44,7 @@ suite('an address that a stranger uses', () => {
       world.ipam.ipam,
       parseAddress(ip),
       { containerId: container(0), ifname: 'eth0', sequence: 1 },
-      MAC,
+      { why: 'conflict', conflictMac: MAC },
     );
     return world;
   };

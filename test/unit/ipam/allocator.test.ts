@@ -86,7 +86,11 @@ suite('allocating', () => {
     await give(world, 'n', 'a');
     await give(world, 'n', 'b');
     assert.equal(world.given().size, 2);
-    await release(world.ipam, { node: 'n', attachment: { containerId: 'a', ifname: 'eth0' } });
+    await release(world.ipam, {
+      node: 'n',
+      attachment: { containerId: 'a', ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
     world.now += 18_000;
     await assert.rejects(give(world, 'n', 'c'), {
       code: 'exhausted',
@@ -116,6 +120,7 @@ suite('allocating', () => {
     const released = await release(world.ipam, {
       node: 'n',
       attachment: { containerId: 'a', ifname: 'eth0' },
+      cause: { why: 'del' },
     });
     assert.deepEqual([...released].sort(), ips(both).sort());
     assert.deepEqual(world.problems(), []);
@@ -203,7 +208,11 @@ suite('a wished address', () => {
       const world = await blue();
       await wish(world, 'n', 'first', '10.20.2.77');
       await wish(world, 'n', 'second', '10.20.2.78');
-      await release(world.ipam, { node: 'n', attachment: { containerId: 'second', ifname: 'eth0' } });
+      await release(world.ipam, {
+        node: 'n',
+        attachment: { containerId: 'second', ifname: 'eth0' },
+        cause: { why: 'del' },
+      });
       await wish(world, 'other', 'there', '10.20.3.5');
       const { revision } = world.store;
       await assert.rejects(wish(world, 'n', 'late', ip), { code, message });
@@ -260,7 +269,10 @@ suite('an address that a stranger uses', () => {
     assert.ok(first);
     const expected = { containerId: 'a', ifname: 'eth0', sequence: first.slot.sequence };
     const mac = '02:00:00:00:00:99';
-    assert.equal(await releaseAddress(world.ipam, first.address, expected, mac), 'released');
+    assert.equal(
+      await releaseAddress(world.ipam, first.address, expected, { why: 'conflict', conflictMac: mac }),
+      'released',
+    );
     assert.deepEqual(world.problems(), []);
     for (let i = 0; i < 13; i++) await give(world, 'n', `c${i}`);
     await assert.rejects(give(world, 'n', 'late'), { code: 'exhausted', message: /free in 3600 s/ });
@@ -280,7 +292,13 @@ suite('an address that a stranger uses', () => {
     const [first] = await give(world, 'n', 'a');
     assert.ok(first);
     const stale = { containerId: 'a', ifname: 'eth0', sequence: first.slot.sequence + 1 };
-    assert.equal(await releaseAddress(world.ipam, first.address, stale, '02:00:00:00:00:99'), 'changed');
+    assert.equal(
+      await releaseAddress(world.ipam, first.address, stale, {
+        why: 'conflict',
+        conflictMac: '02:00:00:00:00:99',
+      }),
+      'changed',
+    );
     assert.equal(world.given().size, 1);
   });
 });
@@ -304,7 +322,11 @@ suite('a process that lives on', () => {
     await ask(agent, 'first');
     const requests = count(world);
     for (let i = 0; i < 5; i++) await ask(agent, `c${i}`);
-    await release(agent, { node: 'n', attachment: { containerId: 'c0', ifname: 'eth0' } });
+    await release(agent, {
+      node: 'n',
+      attachment: { containerId: 'c0', ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
     assert.deepEqual([...requests], [['commit', 6]]);
     assert.deepEqual(world.problems(), []);
   });
@@ -347,7 +369,11 @@ suite('a process that lives on', () => {
     const agent = world.agent();
     const [first] = await ask(agent, 'a');
     assert.ok(first);
-    await release(world.ipam, { node: 'n', attachment: { containerId: 'a', ifname: 'eth0' } });
+    await release(world.ipam, {
+      node: 'n',
+      attachment: { containerId: 'a', ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
     await allocate(world.ipam, { node: 'n', owner: owner('b'), families: [4], wished: [first.address] });
     const [again] = await ask(agent, 'a');
     assert.notDeepEqual(again?.address, first.address);
@@ -434,19 +460,23 @@ suite('records that do not agree', () => {
     assert.ok(entry);
     await world.store.commit([], [{ kind: 'delete', key: 'ranges/k' }]);
     const attachment = { containerId: 'a', ifname: 'eth0' };
-    await assert.rejects(release(world.ipam, { node: 'n', attachment }), {
+    await assert.rejects(release(world.ipam, { node: 'n', attachment, cause: { why: 'del' } }), {
       code: 'corrupt-record',
       message: /is of a range that etcd does not hold/,
     });
     await world.store.commit([], [{ kind: 'put', key: 'ranges/k', value: entry.value }]);
-    assert.equal((await release(world.ipam, { node: 'n', attachment })).length, 1);
+    assert.equal((await release(world.ipam, { node: 'n', attachment, cause: { why: 'del' } })).length, 1);
   });
 
   test('an address that is given out while its range is removed stays, and so does the range', async () => {
     const world = new World();
     await addRange(world.ipam, range('10.60.0.0/28', { name: 'k', cooldownMs: 0 }));
     await give(world, 'n', 'a');
-    await release(world.ipam, { node: 'n', attachment: { containerId: 'a', ifname: 'eth0' } });
+    await release(world.ipam, {
+      node: 'n',
+      attachment: { containerId: 'a', ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
     // After each scan of the removal somebody takes an address, by what he had read before.
     let scans = 0;
     world.store.before = async (request) => {
@@ -467,7 +497,11 @@ suite('releasing', () => {
   test('what is gone is released already', async () => {
     const world = new World();
     assert.deepEqual(
-      await release(world.ipam, { node: 'n', attachment: { containerId: 'a', ifname: 'eth0' } }),
+      await release(world.ipam, {
+        node: 'n',
+        attachment: { containerId: 'a', ifname: 'eth0' },
+        cause: { why: 'del' },
+      }),
       [],
     );
   });
@@ -478,8 +512,20 @@ suite('releasing', () => {
     world.now += 1000;
     await give(world, 'n', 'a');
     const attachment = { containerId: 'a', ifname: 'eth0' };
-    assert.deepEqual(await release(world.ipam, { node: 'n', attachment, allocatedUntil: world.now - 1 }), []);
-    assert.equal((await release(world.ipam, { node: 'n', attachment, allocatedUntil: world.now })).length, 1);
+    assert.deepEqual(
+      await release(world.ipam, {
+        node: 'n',
+        attachment,
+        cause: { why: 'del' },
+        allocatedUntil: world.now - 1,
+      }),
+      [],
+    );
+    assert.equal(
+      (await release(world.ipam, { node: 'n', attachment, cause: { why: 'del' }, allocatedUntil: world.now }))
+        .length,
+      1,
+    );
   });
 
   test('by address: only from the allocation that was looked at', async () => {
@@ -488,9 +534,12 @@ suite('releasing', () => {
     const [given] = await give(world, 'n', 'a');
     assert.ok(given);
     const expected = { containerId: 'a', ifname: 'eth0', sequence: given.slot.sequence };
-    assert.equal(await releaseAddress(world.ipam, given.address, { ...expected, sequence: 99 }), 'changed');
-    assert.equal(await releaseAddress(world.ipam, given.address, expected), 'released');
-    assert.equal(await releaseAddress(world.ipam, given.address, expected), 'free');
+    assert.equal(
+      await releaseAddress(world.ipam, given.address, { ...expected, sequence: 99 }, { why: 'operator' }),
+      'changed',
+    );
+    assert.equal(await releaseAddress(world.ipam, given.address, expected, { why: 'operator' }), 'released');
+    assert.equal(await releaseAddress(world.ipam, given.address, expected, { why: 'operator' }), 'free');
     assert.deepEqual(await lookup(world.ipam, 'n', { containerId: 'a', ifname: 'eth0' }), []);
   });
 });
@@ -515,7 +564,11 @@ suite('ranges', () => {
       message: /range 'blue' has 1 address given out, on node-1/,
     });
     assert.equal(world.ranges()[0]?.state, 'active');
-    await release(world.ipam, { node: 'node-1', attachment: { containerId: 'a', ifname: 'eth0' } });
+    await release(world.ipam, {
+      node: 'node-1',
+      attachment: { containerId: 'a', ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
     assert.equal((await removeRange(world.ipam, 'blue')).emptyBlocks, 1);
     assert.equal(world.store.entries.size, 0);
   });
@@ -524,7 +577,11 @@ suite('ranges', () => {
     const world = new World();
     await addRange(world.ipam, range('10.20.0.0/22', { name: 'blue' }));
     await give(world, 'n', 'a');
-    await release(world.ipam, { node: 'n', attachment: { containerId: 'a', ifname: 'eth0' } });
+    await release(world.ipam, {
+      node: 'n',
+      attachment: { containerId: 'a', ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
     world.now += 60_000;
     const [block] = world.blocks();
     assert.ok(block);
@@ -656,6 +713,7 @@ suite('races', () => {
         await release(ipam, {
           node: each.node,
           attachment: { containerId: `${each.node}-${each.id}`, ifname: 'eth0' },
+          cause: { why: 'del' },
         });
         return;
       case 'stock': {
@@ -720,6 +778,7 @@ suite('races', () => {
             await release(world.ipam, {
               node: containerId.slice(0, 2),
               attachment: { containerId, ifname: 'eth0' },
+              cause: { why: 'del' },
             });
           }
           assert.equal(world.given().size, 0);

@@ -15,7 +15,7 @@ import {
   validateBlock,
   type Block,
 } from '../../../ipam/block.ts';
-import { owner, range } from './world.ts';
+import { DEL, owner, range } from './world.ts';
 
 const COOLDOWN = 30_000;
 const blue = range('10.20.0.0/22', { gateway: '10.20.0.1', exclude: ['10.20.0.4-10.20.0.5'] });
@@ -58,7 +58,7 @@ suite('blocks', () => {
     assert.deepEqual(tallyOf(undefined, b.block), { given: 2, released: 0 });
     assert.deepEqual(tallyOf(b.block, b.block), { given: 0, released: 0 });
     const expected = { ...owner('a'), sequence: a.sequence };
-    const released = releaseSlot(b.block, parseAddress(a.ip), expected, 1);
+    const released = releaseSlot(b.block, parseAddress(a.ip), expected, 1, DEL);
     assert.ok(released.outcome === 'released');
     assert.deepEqual(tallyOf(b.block, released.block), { given: 0, released: 1 });
     const index = b.block.slots.findIndex((slot) => slot.state === 'used' && slot.sequence === a.sequence);
@@ -108,6 +108,7 @@ suite('blocks', () => {
               parseAddress(ip),
               { containerId, ifname: 'eth0', sequence },
               now,
+              DEL,
             );
             assert.ok(result.outcome === 'released');
             block = result.block;
@@ -133,22 +134,26 @@ suite('blocks', () => {
     const ip = parseAddress(taken.ip);
     const expected = { containerId: 'a', ifname: 'eth0', sequence: taken.sequence };
     for (const wrong of [{ containerId: 'b' }, { ifname: 'net1' }, { sequence: taken.sequence + 1 }]) {
-      assert.deepEqual(releaseSlot(taken.block, ip, { ...expected, ...wrong }, 6), { outcome: 'changed' });
+      assert.deepEqual(releaseSlot(taken.block, ip, { ...expected, ...wrong }, 6, DEL), {
+        outcome: 'changed',
+      });
     }
-    const released = releaseSlot(taken.block, ip, expected, 6);
+    const released = releaseSlot(taken.block, ip, expected, 6, DEL);
     assert.ok(released.outcome === 'released');
-    assert.deepEqual(releaseSlot(released.block, ip, expected, 7), { outcome: 'free' });
-    assert.deepEqual(releaseSlot(taken.block, parseAddress('10.99.0.1'), expected, 6), { outcome: 'free' });
+    assert.deepEqual(releaseSlot(released.block, ip, expected, 7, DEL), { outcome: 'free' });
+    assert.deepEqual(releaseSlot(taken.block, parseAddress('10.99.0.1'), expected, 6, DEL), {
+      outcome: 'free',
+    });
   });
 
   test('an old release frees nothing of the next owner', () => {
     const before = take(first(), 'a', 5) ?? assert.fail();
     const ip = parseAddress(before.ip);
     const old = { containerId: 'a', ifname: 'eth0', sequence: before.sequence };
-    const released = releaseSlot(before.block, ip, old, 6);
+    const released = releaseSlot(before.block, ip, old, 6, DEL);
     assert.ok(released.outcome === 'released');
     const { block } = takeSlot(released.block, Number(ip.value & 15n), owner('a'), 100_000);
-    assert.deepEqual(releaseSlot(block, ip, old, 100_001), { outcome: 'changed' });
+    assert.deepEqual(releaseSlot(block, ip, old, 100_001, DEL), { outcome: 'changed' });
   });
 
   test('a cooling address rests just as long as it should, and without cooldown not at all', () => {
@@ -158,6 +163,7 @@ suite('blocks', () => {
       parseAddress(taken.ip),
       { containerId: 'a', ifname: 'eth0', sequence: taken.sequence },
       1000,
+      DEL,
     );
     assert.ok(released.outcome === 'released');
     assert.equal(countSlots(released.block, 30_999, COOLDOWN).cooling, 1);
@@ -173,6 +179,7 @@ suite('blocks', () => {
       parseAddress(taken.ip),
       { containerId: 'a', ifname: 'eth0', sequence: taken.sequence },
       10 ** 12,
+      DEL,
     );
     assert.ok(released.outcome === 'released');
     assert.equal(countSlots(released.block, 1000, COOLDOWN).cooling, 0);

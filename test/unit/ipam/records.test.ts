@@ -15,7 +15,7 @@ import {
   nodeKey,
   rangeKey,
 } from '../../../ipam/records.ts';
-import { owner, range } from './world.ts';
+import { DEL, owner, range } from './world.ts';
 
 const blue = makeRange({
   cidr: parseCidr('10.20.0.0/22'),
@@ -55,6 +55,7 @@ suite('records', () => {
       parseAddress('10.20.0.12'),
       { containerId: 'b', ifname: 'eth0', sequence: 2 },
       1_700_000_001_000,
+      DEL,
     );
     assert.ok(released.outcome === 'released');
     for (const block of [empty, one.block, released.block]) {

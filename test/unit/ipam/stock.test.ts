@@ -9,7 +9,12 @@ const give = async (ipam: Ipam, ...ids: string[]): Promise<void> => {
   for (const id of ids) await allocate(ipam, { node: 'n', owner: owner(id), families: [4] });
 };
 const take = async (ipam: Ipam, ...ids: string[]): Promise<void> => {
-  for (const id of ids) await release(ipam, { node: 'n', attachment: { containerId: id, ifname: 'eth0' } });
+  for (const id of ids)
+    await release(ipam, {
+      node: 'n',
+      attachment: { containerId: id, ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
 };
 const ids = (count: number): string[] => Array.from({ length: count }, (_, i) => `c${i}`);
 const none: ReadonlySet<string> = new Set();

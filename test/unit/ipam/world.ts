@@ -81,6 +81,9 @@ export class World {
   }
 }
 
+/** The usual cause of a release. */
+export const DEL = { why: 'del' } as const;
+
 export const owner = (containerId: string, more: Partial<Owner> = {}): Owner => ({
   containerId,
   ifname: 'eth0',

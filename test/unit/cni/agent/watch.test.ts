@@ -109,8 +109,8 @@ suite('what the node holds', () => {
     const capacity = world.blocks()[0]?.slots.filter(({ state }) => state !== 'reserved').length ?? 0;
     assert.deepEqual(states(await text()), [2, 0, capacity - 2]);
     assert.deepEqual(total(await text()), [2, 0]);
-    await release(ipam, { node: 'node-1', attachment: owner('a') });
-    await release(ipam, { node: 'node-1', attachment: owner('a') });
+    await release(ipam, { node: 'node-1', attachment: owner('a'), cause: { why: 'del' } });
+    await release(ipam, { node: 'node-1', attachment: owner('a'), cause: { why: 'del' } });
     assert.deepEqual(states(await text()), [1, 1, capacity - 2]);
     assert.deepEqual(total(await text()), [2, 1]);
     world.now += 30_000;
@@ -123,7 +123,7 @@ suite('what the node holds', () => {
     const [given] = await give(ipam, 'a');
     assert.ok(given);
     const expected = { ...owner('a'), sequence: given.slot.sequence };
-    assert.equal(await releaseAddress(ipam, given.address, expected), 'released');
+    assert.equal(await releaseAddress(ipam, given.address, expected, { why: 'operator' }), 'released');
     assert.deepEqual((await text()).match(/state="used"\} (\d+)/)?.[1], '0');
     assert.deepEqual(total(await text()), [1, 1]);
   });

@@ -1,0 +1,137 @@
+import type { Parts } from '../parts.ts';
+import type { Suspected } from '../reconcile/observations.ts';
+import { failedReport, isSettled, reconcile, type ReconcileReport } from '../reconcile/reconcile.ts';
+import type { ReconcileSettings } from '../reconcile/settings.ts';
+import type { Metrics } from './metrics.ts';
+
+/** First pause after a reconcile that could not look at everything, in milliseconds; it doubles up to the interval. */
+const RETRY_MS = 1_000;
+
+/** When the settings cannot be read, or say never, they are looked at again after this time, in milliseconds. */
+const SETTINGS_EVERY_MS = 60_000;
+
+/**
+ * Milliseconds until the next reconcile.
+ * @param failedInARow how many could not look at, or put right, everything; 0: the last one did
+ * @param random in [0, 1): nodes that a power cut started together spread out
+ */
+export function nextPauseMs(
+  report: Pick<ReconcileReport, 'nextInMs'>,
+  failedInARow: number,
+  intervalMs: number,
+  random: number,
+): number {
+  const usual = intervalMs * (0.9 + 0.2 * random);
+  const retry = failedInARow > 0 ? RETRY_MS * 2 ** Math.min(failedInARow - 1, 20) : Infinity;
+  return Math.min(usual, retry, report.nextInMs ?? Infinity);
+}
+
+/** Reconciles the node from the agent's start on. One that fails is told in log and metrics, and tried again. */
+export class Reconciler {
+  readonly #settings: () => ReconcileSettings;
+  readonly #parts: () => Parts;
+  readonly #metrics: Metrics;
+  #suspected: Suspected = new Map();
+  /** Findings that were not put right the last time: each is counted and told once. */
+  #known: ReadonlySet<string> = new Set();
+  #toldFailures = '';
+  #failedInARow = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  /**
+   * @param settings read anew for each reconcile, so that a change of a file counts; may throw
+   * @param parts for one reconcile
+   */
+  constructor(settings: () => ReconcileSettings, parts: () => Parts, metrics: Metrics) {
+    this.#settings = settings;
+    this.#parts = parts;
+    this.#metrics = metrics;
+  }
+
+  start(): void {
+    this.#schedule(0);
+  }
+
+  /** What is under way ends with the process: it can be cut off anywhere. */
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #schedule(ms: number): void {
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => {
+      void this.#run().then((next) => this.#schedule(next));
+    }, ms);
+    this.#timer.unref();
+  }
+
+  /** @returns milliseconds until the next */
+  async #run(): Promise<number> {
+    const parts = this.#parts();
+    let settings: ReconcileSettings;
+    try {
+      settings = this.#settings();
+    } catch (error) {
+      this.#note(parts, failedReport(error, this.#suspected), performance.now());
+      return SETTINGS_EVERY_MS;
+    }
+    const { own, intervalMs, graceMs } = settings;
+    if (intervalMs === 0) return SETTINGS_EVERY_MS;
+    const at = performance.now();
+    const options = { graceMs, dryRun: false, suspected: this.#suspected, at };
+    const report = await reconcile(parts, own, options).catch((error: unknown) =>
+      failedReport(error, this.#suspected),
+    );
+    this.#note(parts, report, at);
+    return nextPauseMs(report, this.#failedInARow, intervalMs, Math.random());
+  }
+
+  #note(parts: Parts, report: ReconcileReport, startedAt: number): void {
+    const { findings, failures, pending, suspected } = report;
+    this.#suspected = suspected;
+    this.#failedInARow = isSettled(report) ? 0 : this.#failedInARow + 1;
+    const proven = findings.filter(({ outcome }) => outcome !== 'waiting' && outcome !== 'changed');
+    const fresh = proven.filter(({ id }) => !this.#known.has(id));
+    const open = proven.filter(({ outcome }) => outcome !== 'cleared');
+    this.#known = new Set(open.map(({ id }) => id));
+    for (const { outcome, containerId, ifname, pod = '', ips, reason } of fresh) {
+      if (outcome === 'kept') {
+        const fields = { containerId, ifname, pod, ips, reason };
+        if (reason === 'unproven') parts.log.info('an address of which nothing is known is kept', fields);
+        else parts.log.warn('an interface is not as it should be', fields);
+      }
+    }
+    const seconds = (performance.now() - startedAt) / 1000;
+    this.#metrics.noteReconcile({
+      seconds,
+      found: fresh.map(({ reason }) => reason),
+      open: open.map(({ reason }) => reason),
+      settled: isSettled(report),
+    });
+    this.#tell(parts, failures);
+    const count = (of: string): number => findings.filter(({ outcome }) => outcome === of).length;
+    if (findings.length > 0 || pending.done > 0 || failures.length > 0) {
+      parts.log.info('reconciled', {
+        cleared: count('cleared'),
+        waiting: count('waiting'),
+        failed: count('failed') + count('busy'),
+        kept: count('kept'),
+        pendingDone: pending.done,
+        pendingLeft: pending.left,
+        failures: failures.length,
+        ms: Math.round(seconds * 1000),
+      });
+    }
+  }
+
+  /** The same trouble is told once, and that it is over. */
+  #tell(parts: Parts, failures: readonly string[]): void {
+    const text = failures.join('; ');
+    if (text === this.#toldFailures) return;
+    this.#toldFailures = text;
+    if (text !== '') parts.log.warn('not everything could be reconciled: tried again', { reasons: failures });
+    else parts.log.info('everything can be reconciled again');
+  }
+}

@@ -1,0 +1,110 @@
+import { lookup } from '../../ipam/allocator.ts';
+import { messageOf } from '../../ipam/errors.ts';
+import type { ReleaseCause } from '../../ipam/lifetime.ts';
+import { releaseExact } from '../../ipam/release-exact.ts';
+import type { Parts, SweptKind, Unlock } from '../parts.ts';
+import { stepsOf } from '../steps.ts';
+import { tearDown } from '../teardown.ts';
+import { withIpamAt } from '../with-ipam.ts';
+import { ipamPlaceOf, isOurIpam, type OwnPlace } from './places.ts';
+import { lookAgain, type Held, type Known, type Target } from './survey.ts';
+import { judge, type RemainsReason } from './verdict.ts';
+
+export type Clearing =
+  | {
+      readonly outcome: 'cleared';
+      readonly released: readonly string[];
+      readonly swept: readonly SweptKind[];
+    }
+  /** Another call works on the attachment: it is left to that call. */
+  | { readonly outcome: 'busy' }
+  /** Looked at again it lives, or is another's. */
+  | { readonly outcome: 'changed' }
+  | { readonly outcome: 'failed'; readonly error: string };
+
+/**
+ * Clears away what is left of one attachment: under the lock that its own calls take it looks once more, then goes in the
+ * order of DEL. What fails keeps what comes after it. Never throws.
+ * @param reason what is told of it; the second look must find it gone too, for whatever reason
+ */
+export async function clear(
+  parts: Parts,
+  own: OwnPlace,
+  target: Target,
+  reason: RemainsReason | 'superseded',
+): Promise<Clearing> {
+  const { containerId, ifname, pod = '' } = target;
+  const fields = { containerId, ifname, pod, reason };
+  let unlock: Unlock | undefined;
+  try {
+    unlock = parts.tryLock(own.stateDir, target);
+    if (!unlock) return { outcome: 'busy' };
+    const clearing = await clearLocked(parts, own, target, causeOf(reason));
+    if (clearing.outcome !== 'cleared') return clearing;
+    const { released, swept } = clearing;
+    if (released.length > 0) parts.log.warn('released what had leaked', { ...fields, ips: released, swept });
+    else parts.log.info('swept what was left', { ...fields, swept });
+    parts.onCleared?.({ reason, released, swept });
+    return clearing;
+  } catch (error) {
+    parts.log.warn('what is left cannot be cleared away now', { ...fields, reason: messageOf(error) });
+    return { outcome: 'failed', error: messageOf(error) };
+  } finally {
+    unlock?.();
+  }
+}
+
+/** For the history of the addresses. */
+function causeOf(reason: RemainsReason | 'superseded'): ReleaseCause {
+  if (reason === 'superseded') return { why: 'superseded' };
+  return reason === 'node-rebooted' ? { why: 'reboot' } : { why: 'reconcile', detail: reason };
+}
+
+async function clearLocked(
+  parts: Parts,
+  own: OwnPlace,
+  target: Target,
+  cause: ReleaseCause,
+): Promise<Clearing> {
+  const now = await lookAgain(parts, own, target);
+  const verdict = judge(now, { id: parts.bootId, startedAt: parts.bootedAt() });
+  if (verdict.kind !== 'remains' || (await wasGivenMeanwhile(parts, own, now))) return { outcome: 'changed' };
+  const released: string[] = [];
+  const forget = now.record?.ourIpam ?? false;
+  await tearDown(parts, stepsOf(parts.onStep, 'RECONCILE'), {
+    attachment: now,
+    stateDir: own.stateDir,
+    link: now.link !== 'absent',
+    port: now.port === 'absent' ? undefined : now.ovs,
+    forget,
+    release: async () => {
+      for (const [place, held] of byPlace(now.held)) {
+        released.push(
+          ...(await withIpamAt(parts, place.etcd, (ipam) => releaseExact(ipam, place.node, held, cause))),
+        );
+      }
+    },
+  });
+  const swept: SweptKind[] = [
+    ...(now.port === 'absent' ? [] : ['port' as const]),
+    ...(now.link === 'absent' ? [] : ['link' as const]),
+    ...(forget ? ['record' as const] : []),
+  ];
+  return { outcome: 'cleared', released, swept };
+}
+
+/** Where nothing was given, an ADD may have got something since: it writes to etcd when its link is there already. */
+async function wasGivenMeanwhile(parts: Parts, { stateDir }: OwnPlace, known: Known): Promise<boolean> {
+  if (known.held.length > 0) return false;
+  const record = parts.openState(stateDir).readAttachment(known);
+  if (!record || !isOurIpam(record)) return false;
+  const place = ipamPlaceOf(record);
+  const found = await withIpamAt(parts, place.etcd, (ipam) => lookup(ipam, place.node, known));
+  return found.length > 0;
+}
+
+function byPlace(held: readonly Held[]): Map<Held['place'], Held[]> {
+  const groups = new Map<Held['place'], Held[]>();
+  for (const each of held) groups.set(each.place, [...(groups.get(each.place) ?? []), each]);
+  return groups;
+}

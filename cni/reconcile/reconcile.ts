@@ -1,0 +1,164 @@
+import { formatAddress } from '../../ipam/address.ts';
+import { messageOf } from '../../ipam/errors.ts';
+import { Failures } from '../failures.ts';
+import type { Parts, SweptKind } from '../parts.ts';
+import { finishPending, type PendingOutcome } from '../pending.ts';
+import { clear, type Clearing } from './clear.ts';
+import { weigh, type Suspect, type Suspected } from './observations.ts';
+import type { OwnPlace } from './places.ts';
+import { survey, type Known } from './survey.ts';
+import { judge, type OddReason, type RemainsReason } from './verdict.ts';
+
+export interface ReconcileOptions {
+  /** Least time between the two observations that prove a leak, in milliseconds. */
+  readonly graceMs: number;
+  /** Looks, and changes nothing. */
+  readonly dryRun: boolean;
+  /** What the observation before this one suspected. */
+  readonly suspected: Suspected;
+  /** Of a clock that never jumps, in milliseconds: the one of `suspected`. */
+  readonly at: number;
+}
+
+export interface Finding {
+  readonly id: string;
+  readonly containerId: string;
+  readonly ifname: string;
+  readonly pod: string | undefined;
+  /** Addresses that etcd has given it. */
+  readonly ips: readonly string[];
+  readonly reason: RemainsReason | OddReason;
+  /**
+   * `waiting`: a second observation is to prove it. `found`: proven, and a dry run. `kept`: for an operator to look at.
+   * The others: what came of clearing it away.
+   */
+  readonly outcome: 'waiting' | 'found' | 'kept' | Clearing['outcome'];
+  readonly released: readonly string[];
+  readonly swept: readonly SweptKind[];
+  /** Why it failed. */
+  readonly error: string | undefined;
+}
+
+export interface ReconcileReport {
+  readonly findings: readonly Finding[];
+  /** Of a dry run: how many there are. */
+  readonly pending: PendingOutcome;
+  /** What could not be looked at, and why. */
+  readonly failures: readonly string[];
+  /** For the next observation. */
+  readonly suspected: Suspected;
+  /** Milliseconds until a second observation can prove something; undefined: nothing waits. */
+  readonly nextInMs: number | undefined;
+}
+
+/** Longest time that one reconcile spends on teardowns that calls put off, in milliseconds. */
+const PENDING_BUDGET_MS = 5_000;
+
+/** Attachments that are cleared away side by side: their changes share transactions, and vswitchd's work for one grows with its ports. */
+const AT_ONCE = 32;
+
+interface Judged extends Suspect {
+  readonly known: Known;
+  readonly reason: RemainsReason | OddReason;
+  readonly remains: RemainsReason | undefined;
+}
+
+/**
+ * Compares what etcd has given out on this node with what is alive on it, and clears away what is proven gone. It needs no
+ * API server, waits for nobody, and goes on past a server that does not answer: that is told, for the next time.
+ */
+export async function reconcile(
+  parts: Parts,
+  own: OwnPlace,
+  options: ReconcileOptions,
+): Promise<ReconcileReport> {
+  const failures = new Failures();
+  const pending = await failures.attempt('teardowns put off', () => pendingOf(parts, own, options.dryRun));
+  const known = await failures.attempt('this node', () => survey(parts, own, failures));
+  const boot = { id: parts.bootId, startedAt: parts.bootedAt() };
+  const judged = (known ?? []).flatMap((each) => judgedOf(each, judge(each, boot)));
+  const weighed = weigh(judged, options.suspected, options.at, options.graceMs);
+  const findings = await settle(parts, own, weighed.proven, options.dryRun);
+  return {
+    findings: [...findings, ...weighed.waiting.map((each) => findingOf(each, { outcome: 'waiting' }))],
+    pending: pending ?? { done: 0, left: 0 },
+    failures: failures.texts,
+    // Who could not look forgets nothing of what was seen before.
+    suspected: known ? weighed.suspected : options.suspected,
+    nextInMs: weighed.nextInMs,
+  };
+}
+
+async function pendingOf(parts: Parts, { stateDir }: OwnPlace, dryRun: boolean): Promise<PendingOutcome> {
+  if (dryRun) return { done: 0, left: parts.openState(stateDir).countPending() };
+  return await finishPending({ settings: { stateDir } }, parts, PENDING_BUDGET_MS);
+}
+
+function judgedOf(known: Known, verdict: ReturnType<typeof judge>): Judged[] {
+  if (verdict.kind === 'lives') return [];
+  const allocations = known.held.map(({ address, slot }) => `${formatAddress(address)}@${slot.sequence}`);
+  const id = [`${known.containerId}/${known.ifname}`, ...allocations.sort()].join(' ');
+  const { reason } = verdict;
+  return verdict.kind === 'odd'
+    ? [{ id: `${id} odd`, atOnce: false, known, reason, remains: undefined }]
+    : [{ id, atOnce: verdict.atOnce, known, reason, remains: verdict.reason }];
+}
+
+/** Clears away what is proven, several at a time; those that were busy once more, for two may share a lock. */
+async function settle(
+  parts: Parts,
+  own: OwnPlace,
+  proven: readonly Judged[],
+  dryRun: boolean,
+): Promise<Finding[]> {
+  const settled = new Map<Judged, Finding>();
+  const settleOne = async (each: Judged): Promise<void> => {
+    settled.set(each, findingOf(each, await clearOne(parts, own, each, dryRun)));
+  };
+  const queue = [...proven];
+  const work = async (): Promise<void> => {
+    for (let each = queue.shift(); each; each = queue.shift()) await settleOne(each);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  for (const each of proven) if (settled.get(each)?.outcome === 'busy') await settleOne(each);
+  return proven.flatMap((each) => settled.get(each) ?? []);
+}
+
+type Outcome = Clearing | { readonly outcome: 'waiting' | 'found' | 'kept' };
+
+async function clearOne(parts: Parts, own: OwnPlace, each: Judged, dryRun: boolean): Promise<Outcome> {
+  if (each.remains === undefined) return { outcome: 'kept' };
+  if (dryRun) return { outcome: 'found' };
+  return await clear(parts, own, each.known, each.remains);
+}
+
+function findingOf({ id, known, reason }: Judged, result: Outcome): Finding {
+  const { containerId, ifname, pod, held } = known;
+  const cleared = result.outcome === 'cleared' ? result : undefined;
+  return {
+    id,
+    containerId,
+    ifname,
+    pod,
+    ips: held.map(({ address }) => formatAddress(address)),
+    reason,
+    outcome: result.outcome,
+    released: cleared?.released ?? [],
+    swept: cleared?.swept ?? [],
+    error: result.outcome === 'failed' ? result.error : undefined,
+  };
+}
+
+/** Whether everything that was found is put right, and everything was looked at; what only waits is not yet found. */
+export function isSettled({ findings, pending, failures }: ReconcileReport): boolean {
+  const open = ['found', 'busy', 'failed'];
+  return (
+    failures.length === 0 && pending.left === 0 && !findings.some(({ outcome }) => open.includes(outcome))
+  );
+}
+
+/** What a run that could not be carried out at all has to say. */
+export function failedReport(error: unknown, suspected: Suspected): ReconcileReport {
+  const pending = { done: 0, left: 0 };
+  return { findings: [], pending, failures: [messageOf(error)], suspected, nextInMs: undefined };
+}

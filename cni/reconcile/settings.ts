@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs';
+import { etcdSettings } from '../../ipam/etcd/settings.ts';
+import {
+  checkNodeName,
+  DEFAULT_OVSDB,
+  DEFAULT_RECONCILE_GRACE_MS,
+  DEFAULT_RECONCILE_INTERVAL_MS,
+  mergeSettings,
+  parseSharedConfig,
+  settingsFromEnvironment,
+  type PartialSettings,
+} from '../../ipam/settings.ts';
+import type { Input } from '../dispatch.ts';
+import type { SwitchAddress } from '../parts.ts';
+import type { Environment } from '../request.ts';
+import { stateDirOf } from '../settings.ts';
+import type { OwnPlace } from './places.ts';
+
+export interface ReconcileSettings {
+  readonly own: OwnPlace;
+  /** 0: never. */
+  readonly intervalMs: number;
+  readonly graceMs: number;
+}
+
+/**
+ * What a process that serves no call goes by: environment over shared file.
+ * @throws IpamError `invalid`, CniError 4
+ */
+export function reconcileSettings(
+  env: Environment,
+  shared: Input['sharedConfig'],
+  hostname: string,
+): ReconcileSettings {
+  const file = shared ? parseSharedConfig(shared.content, shared.file) : {};
+  const merged = mergeSettings([settingsFromEnvironment(env), file]);
+  return {
+    own: ownPlaceOf(merged, env, hostname),
+    intervalMs: merged.reconcile?.intervalMs ?? DEFAULT_RECONCILE_INTERVAL_MS,
+    graceMs: merged.reconcile?.graceMs ?? DEFAULT_RECONCILE_GRACE_MS,
+  };
+}
+
+/**
+ * @param assumed whether the default etcd is meant where nothing names one; else the network configuration may name another,
+ *   which the records of its ADDs know
+ */
+export function ownPlaceOf(
+  settings: PartialSettings,
+  env: Environment,
+  hostname: string,
+  assumed = false,
+): OwnPlace {
+  const named = assumed || settings.etcd?.endpoints !== undefined;
+  const node = checkNodeName(settings.node ?? hostname);
+  return {
+    stateDir: stateDirOf(env),
+    ipam: named ? { etcd: etcdSettings(settings.etcd), node } : undefined,
+    ovs: switchOf(settings),
+  };
+}
+
+/** The default is meant where something listens there: a node whose pods another main plugin serves has no Open vSwitch. */
+function switchOf({ ovsdb, ovsdbTls = {} }: PartialSettings): SwitchAddress | undefined {
+  if (ovsdb !== undefined) return { ovsdb, ovsdbTls };
+  return existsSync(DEFAULT_OVSDB.slice('unix:'.length)) ? { ovsdb: DEFAULT_OVSDB, ovsdbTls } : undefined;
+}

@@ -1,0 +1,84 @@
+import { formatAddress, formatCidr, parseAddress } from '../../ipam/address.ts';
+import type { Ipam } from '../../ipam/allocator.ts';
+import type { AuditedPod } from '../../ipam/audit.ts';
+import { messageOf, IpamError } from '../../ipam/errors.ts';
+import { showAddress } from '../../ipam/inventory.ts';
+import { tracePod, type PodName, type PodTrace } from '../../ipam/pod-trace.ts';
+import type { Context } from '../context.ts';
+import { CommandError } from '../errors.ts';
+import { KubeError } from '../kube/errors.ts';
+import { canonicalPod } from '../../ipam/audit.ts';
+import { findMismatches, type NotHeld } from '../pod-mismatch.ts';
+import { podReport, renderPod, type Answer } from '../pod-report.ts';
+import { ownerOf, podText, stateText } from './ip.ts';
+
+/**
+ * `pod show`: the addresses that the pods of a name have and had, and what the API server says of the pod. Without an API server that
+ * answers it tells the rest, and says so.
+ * @throws CommandError for a name of another form, and where neither etcd nor the API server knows it
+ */
+export async function podShow(context: Context, text: string): Promise<number> {
+  const name = parsePodName(text);
+  return await context.withIpam(async (ipam) => {
+    const trace = await tracePod(ipam, name, (records) => progress(context, records));
+    for (const reason of trace.unreadable) context.warn(`left out of the history: ${reason}`);
+    const answer = await ask(context, name);
+    if (answer.kind === 'none' && trace.held.length + trace.past.length === 0) {
+      throw new CommandError(
+        `pod '${text}' is not known: the API server has none of that name, and etcd holds no address of one, nor a past one`,
+        'Look for its name with `kubectl get pods -A`, or for an address with `cnictl ip history ADDRESS`.',
+      );
+    }
+    const pod = answer.kind === 'pod' ? answer.pod : undefined;
+    const isTold = answer.kind === 'pod' || answer.kind === 'none';
+    const mismatches = isTold
+      ? findMismatches(trace.held, pod, pod ? await notHeld(ipam, pod, trace) : [])
+      : [];
+    const report = { name, trace, answer, mismatches };
+    context.print(podReport(report), () => renderPod(report, context.world.now(), context.paint));
+    return 0;
+  });
+}
+
+/** @throws CommandError */
+function parsePodName(text: string): PodName {
+  const [namespace = '', name = '', ...more] = text.split('/');
+  if (namespace !== '' && name !== '' && more.length === 0) return { namespace, name };
+  throw new CommandError(`pod '${text}': expected NAMESPACE/NAME, such as default/web-1`);
+}
+
+function progress({ world }: Context, records: number): void {
+  if (world.isTerminal) world.stderr(`\r${records} records read\r`);
+}
+
+async function ask(context: Context, { namespace, name }: PodName): Promise<Answer> {
+  if (!context.knowsKube) return { kind: 'no-server' };
+  try {
+    const pod = await context.withKube((kube) => kube.getPod(namespace, name));
+    return pod ? { kind: 'pod', pod: canonicalPod(pod) } : { kind: 'none' };
+  } catch (error) {
+    if (!(error instanceof KubeError)) throw error;
+    context.warn(`the API server could not be asked: ${messageOf(error)}`);
+    return { kind: 'failed', reason: messageOf(error) };
+  }
+}
+
+/** What the pod says it has of our ranges, and etcd does not hold for it. */
+async function notHeld(ipam: Ipam, pod: AuditedPod, { held }: PodTrace): Promise<NotHeld[]> {
+  if (pod.hostNetwork || pod.phase !== 'Running') return [];
+  const ours = new Set(held.map(({ address }) => formatAddress(address)));
+  const found: NotHeld[] = [];
+  for (const ip of pod.podIPs.filter((each) => !ours.has(each))) {
+    try {
+      const view = await showAddress(ipam, parseAddress(ip));
+      const owner = ownerOf(view);
+      const holder = owner && `given to ${owner.podName === undefined ? owner.containerId : podText(owner)}`;
+      const block = view.block ? ` (block ${formatCidr(view.block)} of ${view.node ?? '?'})` : '';
+      found.push({ ip, state: `${holder ?? stateText(view)}${block}` });
+    } catch (error) {
+      // Of another network: nothing of ours.
+      if (!(error instanceof IpamError && error.code === 'not-found')) throw error;
+    }
+  }
+  return found;
+}

@@ -1,0 +1,150 @@
+import type { Log, LogFields } from '../../cni/parts.ts';
+import { reconcile, type Finding, type ReconcileReport } from '../../cni/reconcile/reconcile.ts';
+import { ownPlaceOf } from '../../cni/reconcile/settings.ts';
+import { DEFAULT_RECONCILE_GRACE_MS } from '../../ipam/settings.ts';
+import type { Context } from '../context.ts';
+import { formatDuration, parseDuration } from '../durations.ts';
+import { plural } from '../render/plural.ts';
+import { printable } from '../render/printable.ts';
+import { renderTable } from '../render/table.ts';
+
+export interface ReconcileOptions {
+  readonly grace?: string;
+  readonly dryRun?: boolean;
+}
+
+/**
+ * `node reconcile`: what the agent does by itself, once: clears away what is left of attachments that are gone. What one
+ * observation does not prove is looked at again after the grace. Exit status 1 where something found is not put right, 2 where not
+ * everything could be looked at.
+ * @throws CommandError, IpamError `invalid` for an option or setting that is refused
+ */
+export async function nodeReconcile(context: Context, options: ReconcileOptions): Promise<number> {
+  const { world, settings } = context;
+  const dryRun = options.dryRun ?? false;
+  const graceMs =
+    options.grace === undefined
+      ? (settings.reconcile?.graceMs ?? DEFAULT_RECONCILE_GRACE_MS)
+      : parseDuration(options.grace, '--grace');
+  const own = ownPlaceOf(settings, world.env, world.hostname, true);
+  const parts = await world.openParts(logOf(context));
+  const first = await reconcile(parts, own, { graceMs, dryRun, suspected: new Map(), at: 0 });
+  const waiting = first.findings.filter(({ outcome }) => outcome === 'waiting').length;
+  let report = first;
+  if (waiting > 0) {
+    context.warn(`${plural(waiting, 'suspect')}: looking again in ${formatDuration(graceMs)}`);
+    await world.pause(graceMs);
+    const { suspected } = first;
+    report = merged(first, await reconcile(parts, own, { graceMs, dryRun, suspected, at: graceMs }));
+  }
+  const found = report.findings.filter(isTold);
+  const node = own.ipam?.node ?? world.hostname;
+  context.print({ node, dryRun, findings: found.map(json), ...summaryOf(report) }, () =>
+    render(context, node, found, report, dryRun),
+  );
+  report.failures.forEach((failure) => context.warn(failure));
+  return statusOf(report, dryRun);
+}
+
+/** What the first cleared away is not there the second time. */
+function merged(first: ReconcileReport, second: ReconcileReport): ReconcileReport {
+  const done = first.findings.filter(({ outcome }) => outcome === 'cleared');
+  const pending = { ...second.pending, done: first.pending.done + second.pending.done };
+  return { ...second, findings: [...done, ...second.findings], pending };
+}
+
+/** What only the second look saw is not proven, and what proved alive is no finding. */
+const isTold = ({ outcome }: Finding): boolean => outcome !== 'waiting' && outcome !== 'changed';
+
+/** What counts as in use is told, but is nothing to put right. */
+function statusOf({ findings, failures, pending }: ReconcileReport, dryRun: boolean): number {
+  if (failures.length > 0 || findings.some(({ outcome }) => outcome === 'failed')) return 2;
+  const open = findings.some(
+    ({ outcome, reason }) => isOpen(outcome, dryRun) && !(outcome === 'kept' && reason === 'unproven'),
+  );
+  return open || pending.left > 0 ? 1 : 0;
+}
+
+const isOpen = (outcome: Finding['outcome'], dryRun: boolean): boolean =>
+  outcome === 'kept' || outcome === 'busy' || (dryRun && outcome === 'found');
+
+function json({ containerId, ifname, pod, ips, reason, outcome, released, swept, error }: Finding): object {
+  return {
+    containerId,
+    ifname,
+    pod: pod ?? null,
+    ips,
+    reason,
+    outcome,
+    released,
+    swept,
+    ...(error !== undefined && { error }),
+  };
+}
+
+function summaryOf({ pending, failures }: ReconcileReport): object {
+  return { pending, failures };
+}
+
+const OUTCOMES: Readonly<Record<Finding['outcome'], string>> = {
+  waiting: 'suspected',
+  found: 'would be cleared',
+  kept: 'kept',
+  cleared: 'cleared',
+  busy: 'busy: a call works on it',
+  changed: 'lives',
+  failed: 'failed',
+};
+
+function render(
+  context: Context,
+  node: string,
+  found: readonly Finding[],
+  { pending }: ReconcileReport,
+  dryRun: boolean,
+): string {
+  const { paint } = context;
+  const rows =
+    found.length === 0
+      ? ''
+      : renderTable<Finding>(
+          [
+            { title: 'ADDRESS', value: ({ ips }) => ips.join(',') || '-' },
+            { title: 'REASON', value: ({ reason }) => reason },
+            { title: 'POD', value: ({ pod }) => printable(pod ?? '-') },
+            { title: 'CONTAINER', value: ({ containerId }) => printable(containerId.slice(0, 12)) },
+            { title: 'INTERFACE', value: ({ ifname }) => printable(ifname) },
+            { title: 'OUTCOME', value: outcomeText },
+          ],
+          found,
+          paint,
+        );
+  const told = [
+    pending.done > 0 ? `${plural(pending.done, 'teardown')} that had been put off carried out` : '',
+    pending.left > 0 ? `${plural(pending.left, 'teardown')} put off still to be finished` : '',
+    found.length === 0 && pending.done + pending.left === 0 ? 'nothing is left over' : '',
+    found.length > 0 ? countText(found, dryRun) : '',
+  ].filter(Boolean);
+  return `${rows}node ${printable(node)}: ${told.join('; ')}\n`;
+}
+
+function outcomeText({ outcome, swept, error }: Finding): string {
+  if (error !== undefined) return `${OUTCOMES[outcome]}: ${printable(error)}`;
+  return swept.length > 0 ? `${OUTCOMES[outcome]} (${swept.join(', ')} removed)` : OUTCOMES[outcome];
+}
+
+function countText(found: readonly Finding[], dryRun: boolean): string {
+  const kept = found.filter(({ outcome }) => outcome === 'kept').length;
+  const released = found.reduce((sum, finding) => sum + (dryRun ? 0 : finding.released.length), 0);
+  const addresses = dryRun ? '' : `, ${plural(released, 'address', 'addresses')} released`;
+  return `${found.length - kept} left over${addresses}${kept > 0 ? `, ${kept} kept` : ''}`;
+}
+
+/** What the node's parts log is told beside the result. */
+function logOf(context: Context): Log {
+  const tell = (message: string, fields: LogFields = {}): void => {
+    const words = Object.entries(fields).map(([name, value]) => `${name}=${String(value)}`);
+    context.warn([message, ...words].join(' '));
+  };
+  return { info: () => undefined, warn: tell, error: tell };
+}

@@ -1,0 +1,47 @@
+import { Option, type Command } from 'commander';
+import { SUPPORTED_VERSIONS } from '../../cni/version.ts';
+import {
+  nodeInstall,
+  nodeUninstall,
+  type InstallOptions,
+  type UninstallOptions,
+} from '../commands/install.ts';
+import { DEFAULT_BIN_DIR, DEFAULT_CONF, DEFAULT_LIB_DIR } from '../install/layout.ts';
+import type { Act } from './act.ts';
+
+/** `cnictl node install` and `node uninstall` */
+export function addInstallCommands(node: Command, act: Act): void {
+  node
+    .command('install')
+    .description('put programs, agent and network on this node, or upgrade them; done again, it does nothing')
+    .option('--from <dist>', 'what to install (default: the dist/ that this cnictl is of)')
+    .option('--bin-dir <folder>', 'where the runtime looks for plugins', DEFAULT_BIN_DIR)
+    .option('--lib-dir <folder>', 'where the versions lie', DEFAULT_LIB_DIR)
+    .option('--conf <file>', 'the network configuration list, written last', DEFAULT_CONF)
+    .option('--conf-from <file>', 'this list, instead of one made of the three options that follow')
+    .option('--network <name>', 'name of the network', 'cell')
+    .option('--bridge <name>', 'its bridge (default: that of the shared configuration, else br-cell)')
+    .addOption(
+      new Option('--cni-version <version>', 'version of the CNI specification that the runtime knows')
+        .choices([...SUPPORTED_VERSIONS])
+        .default('1.0.0'),
+    )
+    .option('--no-systemd', 'no unit for the agent: something else starts it')
+    .option('--root <folder>', 'before every path: for an image, or a host that is mounted there', '/')
+    .option('--dry-run', 'say what would be done, do nothing')
+    .addHelpText('after', '\nExample:\n  cnictl node install --bridge br-cell --dry-run')
+    .action((options: InstallOptions, command: Command) =>
+      act(command, (context) => nodeInstall(context, options)),
+    );
+  node
+    .command('uninstall')
+    .description('take away what install made; /etc/cellnet and /var/lib/cellnet stay')
+    .option('--lib-dir <folder>', 'where the versions lie', DEFAULT_LIB_DIR)
+    .option('--root <folder>', 'before every path', '/')
+    .option('--dry-run', 'say what would be done, do nothing')
+    .option('--yes', 'do not ask')
+    .option('--force', 'also while pods on this node have addresses')
+    .action((options: UninstallOptions, command: Command) =>
+      act(command, (context) => nodeUninstall(context, options)),
+    );
+}

@@ -1,0 +1,30 @@
+import type { Command } from 'commander';
+import { ipHistory, type IpHistoryOptions } from '../commands/ip-history.ts';
+import { ipList, ipShow } from '../commands/ip.ts';
+import type { Act } from './act.ts';
+
+/** `cnictl ip …` */
+export function addIpCommands(program: Command, act: Act): void {
+  const ip = program.command('ip').description('single addresses');
+  ip.command('list')
+    .description('addresses that are used or cooling, with their owners (reserved ones too in JSON and YAML)')
+    .option('--node <name>', 'only of this node')
+    .option('--range <name>', 'only of this range')
+    .action((options: { node?: string; range?: string }, command: Command) =>
+      act(command, (context) => ipList(context, options)),
+    );
+  ip.command('show')
+    .description('who has an address')
+    .argument('<address>')
+    .action((address: string, _options: object, command: Command) =>
+      act(command, (context) => ipShow(context, address)),
+    );
+  ip.command('history')
+    .description('who has an address and who had it before, when, and why it was taken back')
+    .argument('<address>')
+    .option('--since <duration>', 'only what ended in this time, such as 24h or 7d')
+    .addHelpText('after', '\nExample:\n  cnictl ip history 10.20.0.17 --since 24h')
+    .action((address: string, options: IpHistoryOptions, command: Command) =>
+      act(command, (context) => ipHistory(context, address, options)),
+    );
+}

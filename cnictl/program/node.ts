@@ -1,0 +1,51 @@
+import { Option, type Command } from 'commander';
+import { nodeInit, nodeList, type NodeInitOptions } from '../commands/node.ts';
+import { nodeReconcile, type ReconcileOptions } from '../commands/reconcile.ts';
+import type { Act } from './act.ts';
+import { addInstallCommands } from './install.ts';
+
+/** `cnictl node …` */
+export function addNodeCommands(program: Command, act: Act): void {
+  const node = program.command('node').description('the nodes and their blocks');
+  node
+    .command('list')
+    .description('nodes that hold blocks, and how full these are')
+    .action((_options: object, command: Command) => act(command, nodeList));
+  node
+    .command('init')
+    .description('make the bridge on this node and attach its uplink, as far as they are not there')
+    .option('--bridge <name>', 'name of the bridge (CELLNET_BRIDGE; default br-cell)')
+    .option('--uplink <device>', 'device that leads to the switch, usually a bond')
+    .addOption(
+      new Option('--fail-mode <mode>', 'standalone: the bridge learns by itself')
+        .choices(['standalone', 'secure'])
+        .default('standalone'),
+    )
+    .addOption(
+      new Option('--datapath <type>', 'netdev: the userspace datapath (default: system)').choices([
+        'system',
+        'netdev',
+      ]),
+    )
+    .option('--dry-run', 'say what would be done, do nothing')
+    .addHelpText('after', '\nExample:\n  cnictl node init --bridge br-cell --uplink bond1')
+    .action((options: NodeInitOptions, command: Command) =>
+      act(command, (context) => nodeInit(context, options)),
+    );
+  node
+    .command('reconcile')
+    .description('clear away what is left of containers that are gone, as the agent does by itself')
+    .option(
+      '--grace <duration>',
+      'what is suspected is looked at again after this time, 24h at most (CELLNET_RECONCILE_GRACE_MS; default 30s)',
+    )
+    .option('--dry-run', 'say what would be cleared away, change nothing')
+    .addHelpText(
+      'after',
+      '\nExit status: 0 nothing found (or all of it put right), 1 found and not put right, 2 not everything could be looked at.',
+    )
+    .action((options: ReconcileOptions, command: Command) =>
+      act(command, (context) => nodeReconcile(context, options)),
+    );
+  addInstallCommands(node, act);
+}

@@ -1,0 +1,75 @@
+import type { Command } from 'commander';
+import {
+  rangeAdd,
+  rangeList,
+  rangeRemove,
+  rangeSetState,
+  rangeShow,
+  type RangeAddOptions,
+} from '../commands/range.ts';
+import { collect, type Act } from './act.ts';
+
+/** `cnictl range …` */
+export function addRangeCommands(program: Command, act: Act): void {
+  const range = program.command('range').description('subnets that pods get addresses from');
+  range
+    .command('add')
+    .description('add a range')
+    .argument('<subnet>', 'in CIDR notation, such as 10.20.0.0/22')
+    .option(
+      '--gateway <address>',
+      "the pods' default gateway, inside the subnet; without it they get no default route",
+    )
+    .option('--name <name>', 'name of the range (default: from the subnet)')
+    .option('--vlan <id>', 'VLAN ID 1 to 4094 (default: untagged)')
+    .option(
+      '--exclude <addresses>',
+      'ADDRESS, FIRST-LAST or a subnet that pods never get; may be repeated',
+      collect,
+    )
+    .option('--route <route>', "'SUBNET via ADDRESS' that pods get too; may be repeated", collect)
+    .option('--cooldown <duration>', 'how long a released address rests, 24h at most (default: 30s)')
+    .option('--block-size <n>', 'addresses that a node claims at once: 4, 8, 16, 32 or 64 (default: 16)')
+    .option('--dry-run', 'check everything, add nothing')
+    .addHelpText(
+      'after',
+      '\nExample:\n  cnictl range add 10.20.0.0/22 --gateway 10.20.0.1 --vlan 120 --exclude 10.20.0.2-10.20.0.9',
+    )
+    .action((subnet: string, options: RangeAddOptions, command: Command) =>
+      act(command, (context) => rangeAdd(context, subnet, options)),
+    );
+  range
+    .command('list')
+    .description('all ranges and how full they are')
+    .action((_options: object, command: Command) => act(command, rangeList));
+  range
+    .command('show')
+    .description('one range in full')
+    .argument('<name>')
+    .action((name: string, _options: object, command: Command) =>
+      act(command, (context) => rangeShow(context, name)),
+    );
+  range
+    .command('remove')
+    .description('remove a range of which no address is given out')
+    .argument('<name>')
+    .option('--dry-run', 'say what would be removed, remove nothing')
+    .option('--yes', 'do not ask')
+    .action((name: string, options: { dryRun?: boolean; yes?: boolean }, command: Command) =>
+      act(command, (context) => rangeRemove(context, name, options)),
+    );
+  range
+    .command('drain')
+    .description('give out nothing new of a range; what is given out stays')
+    .argument('<name>')
+    .action((name: string, _options: object, command: Command) =>
+      act(command, (context) => rangeSetState(context, name, 'draining')),
+    );
+  range
+    .command('undrain')
+    .description('give out addresses of a range again')
+    .argument('<name>')
+    .action((name: string, _options: object, command: Command) =>
+      act(command, (context) => rangeSetState(context, name, 'active')),
+    );
+}

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { formatAddress } from '../../../ipam/address.ts';
+import { usedSlots } from '../../../ipam/block.ts';
+import { startAgent, type AgentOptions, type RunningAgent } from '../../support/agent.ts';
+import { OUR_PLUGINS } from '../../support/cni.ts';
+import type { AddedPod, Pod, PodOptions, SimulatedNode } from '../../support/node.ts';
+import { run, until } from '../../support/proc.ts';
+import { given, readBlocks, remains, type Cluster } from '../plugin/world.ts';
+
+/** A grace short enough for tests; all that is proven by it is awaited, not timed. */
+export const QUICK = { CELLNET_RECONCILE_INTERVAL_MS: '500', CELLNET_RECONCILE_GRACE_MS: '200' };
+
+export const startReconciling = (
+  node: SimulatedNode,
+  { env, ...options }: AgentOptions = {},
+): Promise<RunningAgent> => startAgent(node, undefined, [], { ...options, env: { ...QUICK, ...env } });
+
+/** A boot after the one in which plugins of this machine give addresses. */
+export const anotherBoot = (): string => randomUUID();
+
+export const addPods = async (
+  node: SimulatedNode,
+  count: number,
+  options?: PodOptions,
+): Promise<AddedPod[]> => {
+  const pods: AddedPod[] = [];
+  for (let i = 0; i < count; i++) pods.push(await node.addPod(`p${i}`, options));
+  return pods;
+};
+
+/** As at a power cut, or when a runtime dies badly: the namespace is gone, the link with it, and nobody calls DEL. */
+export const vanish = (...pods: readonly Pod[]): Promise<unknown> =>
+  Promise.all(pods.map((pod) => pod.ns.stop()));
+
+/** What the node knows of the attachment by itself: what was not yet on the disk is lost at a power cut. */
+export const loseRecord = (node: SimulatedNode, { containerId, ifname }: Pod): void =>
+  rmSync(join(node.stateDir, 'attachments', `${containerId},${ifname}.json`));
+
+/** Waits until etcd has given out just these pods' addresses, each to its own. */
+export const onlyLeft = (cluster: Cluster, ...pods: readonly AddedPod[]): Promise<true> => {
+  const expected = pods.map(({ ip, containerId }) => `${ip} ${containerId}`).sort();
+  return until('only the living pods to have addresses', async () => {
+    const held = [...(await given(cluster.fabric))].map(([ip, id]) => `${ip} ${id}`).sort();
+    return held.join() === expected.join();
+  });
+};
+
+/** Waits until nothing of ours is on the node, beside what belongs to these pods. */
+export const nothingElse = (node: SimulatedNode, ...pods: readonly AddedPod[]): Promise<true> =>
+  until('nothing to be left on the node', async () => {
+    const left = await remains(node);
+    const ours = pods.flatMap(({ containerId, ifname, result }) => {
+      const link = result.interfaces?.[0]?.name ?? '';
+      return [`port ${link}`, `interface row ${link}`, `link ${link}`, fileOf(containerId, ifname)];
+    });
+    return left.every((each) => ours.includes(each)) && left.length === ours.length;
+  });
+
+const fileOf = (containerId: string, ifname: string): string =>
+  `file attachments/${containerId},${ifname}.json`;
+
+export const reaches = (pod: Pod): Promise<string> => pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
+
+/** Sequences of the allocations by address: one that was given anew has another. */
+export const sequences = async (cluster: Cluster): Promise<Map<string, number>> =>
+  new Map(
+    (await readBlocks(cluster.fabric))
+      .flatMap(usedSlots)
+      .map(({ address, slot }) => [formatAddress(address), slot.sequence]),
+  );
+
+interface RanReconcile {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export const nodeReconcile = (node: SimulatedNode, ...args: readonly string[]): Promise<RanReconcile> =>
+  run(`${OUR_PLUGINS}/cnictl`, ['node', 'reconcile', ...args], {
+    env: node.env,
+    netns: node.ns.name,
+  });
+
+export interface ToldFinding {
+  readonly containerId: string;
+  readonly ips: readonly string[];
+  readonly reason: string;
+  readonly outcome: string;
+  readonly swept: readonly string[];
+}
+
+export const findingsOf = ({ stdout }: RanReconcile): readonly ToldFinding[] =>
+  (JSON.parse(stdout) as { findings: ToldFinding[] }).findings;
+
+export const ranWith = (ran: RanReconcile, code: number): void =>
+  assert.equal(ran.code, code, `${ran.stdout}\n${ran.stderr}`);

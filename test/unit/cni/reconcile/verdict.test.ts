@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import fc from 'fast-check';
+import { judge, type Boot, type Facts, type Verdict } from '../../../../cni/reconcile/verdict.ts';
+
+const BOOT: Boot = { id: 'this', startedAt: 1_000 };
+
+const LIVING: Facts = {
+  containerId: 'c1',
+  ifname: 'eth0',
+  allocations: [{ bootId: 'this', allocatedAt: 2_000 }],
+  allocationsKnown: true,
+  link: 'carrier',
+  port: 'present',
+  record: { bootId: 'this', ourIpam: true, ourWire: true },
+  namespace: 'lives',
+};
+const GONE: Facts = { ...LIVING, link: 'absent', namespace: 'gone' };
+const BARE: Facts = { ...GONE, allocations: [] };
+const REBOOTED: Facts = {
+  ...GONE,
+  allocations: [{ bootId: 'before', allocatedAt: 900 }],
+  record: { bootId: 'before', ourIpam: true, ourWire: true },
+};
+const BRIDGED: Facts = {
+  ...LIVING,
+  link: 'absent',
+  port: 'absent',
+  record: { bootId: 'this', ourIpam: true, ourWire: false },
+};
+
+const text = (verdict: Verdict): string =>
+  verdict.kind === 'lives'
+    ? 'lives'
+    : `${verdict.kind} ${verdict.reason}${verdict.kind === 'remains' && verdict.atOnce ? ' at once' : ''}`;
+
+suite('what one observation says of an attachment', () => {
+  const cases: [what: string, facts: Facts, expected: string][] = [
+    ['all of it is there', LIVING, 'lives'],
+    ['its pod’s end is down, for an ADD is under way', { ...LIVING, link: 'idle' }, 'lives'],
+    [
+      'an ADD has its address, and no link yet',
+      { ...LIVING, link: 'absent', port: 'absent', record: undefined, namespace: 'unknown' },
+      'odd unproven',
+    ],
+    ['link and namespace are gone', GONE, 'remains namespace-gone'],
+    ['the same, and its port too', { ...GONE, port: 'absent' }, 'remains namespace-gone'],
+    ['the same, but Open vSwitch is somewhere else', { ...GONE, port: 'elsewhere' }, 'lives'],
+    [
+      'the same, but Open vSwitch does not answer: the teardown will wait for it',
+      { ...GONE, port: 'unknown' },
+      'remains namespace-gone',
+    ],
+    ['its link alone is gone', { ...GONE, namespace: 'lives' }, 'odd no-link'],
+    [
+      'its link is gone, and no record names the namespace',
+      { ...GONE, namespace: 'unknown' },
+      'remains link-gone',
+    ],
+    [
+      'the same without a record: its port proves that the link was ours',
+      { ...GONE, namespace: 'unknown', record: undefined },
+      'remains link-gone',
+    ],
+    ['of another main plugin, its namespace lives', BRIDGED, 'lives'],
+    [
+      'of another main plugin, its namespace is gone',
+      { ...BRIDGED, namespace: 'gone' },
+      'remains namespace-gone',
+    ],
+    [
+      'of another main plugin, of an older version’s record',
+      { ...BRIDGED, namespace: 'unknown' },
+      'odd unproven',
+    ],
+    ['the node has rebooted', REBOOTED, 'remains node-rebooted at once'],
+    [
+      'the same, its record lost',
+      { ...REBOOTED, record: undefined, namespace: 'unknown' },
+      'remains node-rebooted at once',
+    ],
+    ['the same, but it was started again under its ID', { ...REBOOTED, link: 'carrier' }, 'lives'],
+    [
+      'the same by another main plugin',
+      { ...REBOOTED, record: { bootId: 'this', ourIpam: true, ourWire: false }, namespace: 'lives' },
+      'lives',
+    ],
+    [
+      'that one ended again in this boot',
+      { ...REBOOTED, record: { bootId: 'this', ourIpam: true, ourWire: false } },
+      'remains node-rebooted at once',
+    ],
+    [
+      'another boot gave it, after this one began',
+      { ...REBOOTED, allocations: [{ bootId: 'twin', allocatedAt: 1_000 }] },
+      'odd other-boot',
+    ],
+    [
+      'one family of before the reboot, one of this boot',
+      { ...GONE, allocations: [...REBOOTED.allocations, ...GONE.allocations] },
+      'remains namespace-gone',
+    ],
+    ['a link in use without an address', { ...LIVING, allocations: [] }, 'odd no-allocation'],
+    [
+      'a link that was never finished without an address',
+      { ...LIVING, link: 'idle', allocations: [] },
+      'remains link-without-allocation',
+    ],
+    [
+      'the same, but etcd was not read',
+      { ...LIVING, link: 'idle', allocations: [], allocationsKnown: false },
+      'lives',
+    ],
+    [
+      'the same, but no record says whose it is',
+      { ...LIVING, link: 'idle', allocations: [], record: undefined },
+      'lives',
+    ],
+    [
+      'the same of another IPAM plugin',
+      { ...LIVING, link: 'idle', allocations: [], record: { bootId: 'this', ourIpam: false, ourWire: true } },
+      'lives',
+    ],
+    ['only a port is left', BARE, 'remains port-without-device'],
+    [
+      'only a port is left, of an earlier boot',
+      { ...BARE, record: REBOOTED.record },
+      'remains port-without-device at once',
+    ],
+    [
+      'only a port is left, and etcd was not read',
+      { ...BARE, allocationsKnown: false, record: undefined, namespace: 'unknown' },
+      'remains port-without-device',
+    ],
+    ['a port whose device is elsewhere', { ...BARE, port: 'elsewhere' }, 'lives'],
+    ['only a record is left', { ...BARE, port: 'absent' }, 'remains record-left'],
+    [
+      'only a record is left, of an earlier boot',
+      { ...BARE, port: 'absent', record: REBOOTED.record },
+      'remains record-left at once',
+    ],
+    [
+      'only a record is left, of an ADD that goes on',
+      { ...BARE, port: 'absent', namespace: 'lives' },
+      'lives',
+    ],
+    ['only a record is left, and Open vSwitch does not answer', { ...BARE, port: 'unknown' }, 'lives'],
+    [
+      'only a record is left, of another IPAM plugin',
+      { ...BARE, port: 'absent', record: { bootId: 'this', ourIpam: false, ourWire: true } },
+      'lives',
+    ],
+  ];
+  for (const [what, facts, expected] of cases) {
+    test(what, () => assert.equal(text(judge(facts, BOOT)), expected));
+  }
+});
+
+const facts: fc.Arbitrary<Facts> = fc.record({
+  containerId: fc.constant('c1'),
+  ifname: fc.constant('eth0'),
+  allocations: fc.array(
+    fc.record({ bootId: fc.constantFrom('this', 'before'), allocatedAt: fc.integer({ min: 0, max: 3_000 }) }),
+    { maxLength: 2 },
+  ),
+  allocationsKnown: fc.boolean(),
+  link: fc.constantFrom('absent', 'idle', 'carrier'),
+  port: fc.constantFrom('absent', 'present', 'elsewhere', 'unknown'),
+  record: fc.option(
+    fc.record({
+      bootId: fc.constantFrom('this', 'before', undefined),
+      ourIpam: fc.boolean(),
+      ourWire: fc.boolean(),
+    }),
+    { nil: undefined },
+  ),
+  namespace: fc.constantFrom('lives', 'gone', 'unknown'),
+});
+
+const holds = (property: (facts: Facts, verdict: Verdict) => boolean): void =>
+  fc.assert(
+    fc.property(facts, (each) => property(each, judge(each, BOOT))),
+    { numRuns: 3_000 },
+  );
+
+suite('whatever the node shows', () => {
+  test('what has a link and an address lives', () =>
+    holds(
+      ({ link, allocations }, { kind }) => link === 'absent' || allocations.length === 0 || kind === 'lives',
+    ));
+
+  test('a link whose pod’s end is up is never torn down', () =>
+    holds(({ link }, { kind }) => link !== 'carrier' || kind !== 'remains'));
+
+  test('an address of this boot is never freed while the namespace lives, or where nothing was ever known of it', () =>
+    holds(({ allocations, namespace, record, port }, { kind }) => {
+      const ofThisBoot = allocations.some(({ bootId }) => bootId === 'this');
+      const inDoubt = namespace === 'lives' || (namespace === 'unknown' && !record && port !== 'present');
+      return !ofThisBoot || !inDoubt || kind !== 'remains';
+    }));
+
+  test('one observation proves only what an earlier boot made', () =>
+    holds((each, verdict) => {
+      if (verdict.kind !== 'remains' || !verdict.atOnce) return true;
+      const earlier =
+        each.allocations.length > 0 && each.allocations.every(({ bootId }) => bootId === 'before');
+      return earlier || (each.allocations.length === 0 && each.record?.bootId === 'before');
+    }));
+
+  test('nothing is freed that another boot gave after this one began', () =>
+    holds(
+      ({ allocations }, { kind }) =>
+        !(
+          allocations.length > 0 &&
+          allocations.every(({ bootId }) => bootId === 'before') &&
+          allocations.some(({ allocatedAt }) => allocatedAt >= BOOT.startedAt)
+        ) || kind !== 'remains',
+    ));
+
+  test('with Open vSwitch in another place than the links, only what an earlier boot had is cleared', () =>
+    holds(
+      ({ port, link }, verdict) =>
+        port !== 'elsewhere' ||
+        link !== 'absent' ||
+        verdict.kind !== 'remains' ||
+        verdict.reason === 'node-rebooted',
+    ));
+});
