@@ -37,7 +37,8 @@ mount --bind "$2" /proc/uptime
 shift 2
 exec "$@"`;
 
-const afterReboot = async (
+/** The command as it runs after a reboot of the node: `dir` keeps what it is told of the boot. */
+export const afterReboot = async (
   dir: string,
   bootId: string,
   secondsAgo: number,
