@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   accessSync,
+  appendFileSync,
   closeSync,
   constants,
   fsyncSync,
@@ -59,6 +60,16 @@ function writeNew(path: string, parts: Iterable<string | Uint8Array>): void {
     fsyncSync(file);
   } finally {
     closeSync(file);
+  }
+}
+
+/** Adds to the end of the file, which is made with mode 0600. @throws CommandError as of {@link checkTarget} */
+export function appendToFile(path: string, content: string): void {
+  const target = targetOf(path);
+  try {
+    appendFileSync(target, content, { mode: 0o600 });
+  } catch (error) {
+    throw unwritable(path, error);
   }
 }
 

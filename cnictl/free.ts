@@ -1,11 +1,10 @@
 import { formatAddress, type Address } from '../ipam/address.ts';
-import { indexPods, judge, type LeakReason } from '../ipam/audit.ts';
+import { canonicalPod, indexPods, judge, type LeakReason } from '../ipam/audit.ts';
 import type { Expected, UsedSlot } from '../ipam/block.ts';
 import { releaseAddress, showAddress, type AddressView } from '../ipam/inventory.ts';
 import type { ReleaseCause } from '../ipam/lifetime.ts';
 import type { Ipam } from '../ipam/allocator.ts';
 import type { KubeApi } from './kube/api.ts';
-import { auditedPod } from './observe.ts';
 
 /** What became of one address that was to be freed. */
 export type FreeOutcome =
@@ -45,7 +44,7 @@ export async function freeAddress(
   if (slot?.state !== 'used') return { kind: 'free', state: view.state };
   const { expected = expectedOf(slot) } = options;
   if (!sameAllocation(slot, expected)) return { kind: 'changed' };
-  const verdict = options.force ? undefined : await judgeNow(kube, view, slot);
+  const verdict = options.force ? undefined : await judgeNow(kube, slot);
   if (verdict?.kind === 'in-use' || verdict?.kind === 'unknown') return verdict;
   const reason = verdict?.reason;
   if (options.dryRun) return { kind: 'would-release', reason };
@@ -72,14 +71,12 @@ function sameAllocation({ owner, sequence }: UsedSlot, expected: Expected): bool
 /** Asks for just this pod. An allocation that names none, or that nobody can be asked about, counts as unknown. */
 async function judgeNow(
   kube: KubeApi | undefined,
-  view: AddressView,
   slot: UsedSlot,
 ): Promise<{ kind: 'in-use'; pod: string } | { kind: 'unknown' } | { kind: 'leaked'; reason: LeakReason }> {
   const { podNamespace, podName } = slot.owner;
   if (!kube || podNamespace === undefined || podName === undefined) return { kind: 'unknown' };
   const pod = await kube.getPod(podNamespace, podName);
-  const allocation = { address: view.address, node: view.node ?? '', range: view.range, slot };
-  const verdict = judge(allocation, indexPods(pod ? [auditedPod(pod)] : []));
+  const verdict = judge({ slot }, indexPods(pod ? [canonicalPod(pod)] : []));
   if (verdict.kind === 'in-use') return { kind: 'in-use', pod: `${podNamespace}/${podName}` };
   return verdict;
 }

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { realSurroundings } from '../ipam/retry.ts';
-import { checkTarget, readIfThere, replaceFile } from './files.ts';
+import { appendToFile, checkTarget, readIfThere, replaceFile } from './files.ts';
 import { watchOutput } from './output.ts';
 import { pause } from './pause.ts';
 import { run, TROUBLE } from './program.ts';
@@ -23,6 +23,7 @@ const world: World = {
   stdout: (text) => void process.stdout.write(text),
   stderr: (text) => void process.stderr.write(text),
   isTerminal: process.stdin.isTTY && process.stdout.isTTY,
+  showsProgress: process.stderr.isTTY,
   ask: async (question) => {
     const terminal = createInterface({ input: process.stdin, output: process.stderr });
     try {
@@ -33,9 +34,16 @@ const world: World = {
   },
   now: realSurroundings.now,
   pause,
+  untilStopped: () => {
+    const controller = new AbortController();
+    for (const signal of ['SIGTERM', 'SIGINT'] as const)
+      process.once(signal, () => controller.abort(new Error(`stopped by ${signal}`)));
+    return controller.signal;
+  },
   readFile: readIfThere,
   checkTarget,
   writeFile: replaceFile,
+  appendFile: appendToFile,
   hasDevice: (name) => existsSync(`/sys/class/net/${name}`),
   files: realFiles,
   exec: ([program = '', ...args]) =>

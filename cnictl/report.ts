@@ -1,8 +1,10 @@
 import * as v from 'valibot';
-import { formatAddress } from '../ipam/address.ts';
-import type { Audit, AuditedAllocation, Missing, Suspect } from '../ipam/audit.ts';
+import { parseAddress } from '../ipam/address.ts';
+import type { AuditedAllocation, Leak, LeakReason } from '../ipam/audit.ts';
 import { decodeValue } from '../ipam/decode.ts';
-import { podJson } from './commands/ip.ts';
+import { blockKey } from '../ipam/records.ts';
+import { blockAt, type Range } from '../ipam/range.ts';
+import type { Condemned } from './check/release-leaks.ts';
 import { CommandError } from './errors.ts';
 
 /** What `check` found, as scripts read it and as `--save` keeps it. */
@@ -10,17 +12,22 @@ const text = v.string();
 const podSchema = v.nullable(
   v.object({ namespace: v.nullable(text), name: v.nullable(text), uid: v.nullable(text) }),
 );
-const leakSchema = v.object({
+const whichSchema = v.object({
   ip: text,
   range: text,
-  node: text,
   containerId: text,
   ifname: text,
-  network: text,
   sequence: v.number(),
+});
+const leakSchema = v.object({
+  ...whichSchema.entries,
+  node: text,
+  network: text,
   pod: podSchema,
   allocatedAt: text,
   reason: text,
+  /** The newer sandbox's allocation, where the reason is `superseded`. */
+  supersededBy: v.optional(whichSchema),
 });
 const reportSchema = v.object({
   kind: v.literal('cellnet-check'),
@@ -34,61 +41,13 @@ const reportSchema = v.object({
   leaked: v.array(leakSchema),
 });
 
-export type Leak = v.InferOutput<typeof leakSchema>;
+export type LeakRecord = v.InferOutput<typeof leakSchema>;
 export type SavedReport = v.InferOutput<typeof reportSchema>;
 
 export interface ReportSource {
   readonly etcdPrefix: string;
   readonly cluster: string | null;
   readonly server: string;
-}
-
-export function reportJson(audit: Audit, source: ReportSource, now: number): SavedReport & object {
-  return {
-    kind: 'cellnet-check',
-    version: 1,
-    ...source,
-    checkedAt: new Date(now).toISOString(),
-    ...{
-      counts: {
-        allocated: audit.allocated,
-        pods: audit.pods,
-        leaked: audit.leaked.length,
-        unknown: audit.unknown.length,
-        missing: audit.missing.length,
-      },
-    },
-    leaked: audit.leaked.map(leakJson),
-    ...{ missing: audit.missing.map(missingJson), unknown: audit.unknown.map(allocationJson) },
-  };
-}
-
-function leakJson({ allocation, reason }: Suspect): Leak {
-  return { ...allocationJson(allocation), reason };
-}
-
-function allocationJson({ address, node, range, slot }: AuditedAllocation): Omit<Leak, 'reason'> {
-  return {
-    ip: formatAddress(address),
-    range,
-    node,
-    containerId: slot.owner.containerId,
-    ifname: slot.owner.ifname,
-    network: slot.owner.network,
-    sequence: slot.sequence,
-    pod: podJson(slot.owner) as Leak['pod'],
-    allocatedAt: new Date(slot.allocatedAt).toISOString(),
-  };
-}
-
-function missingJson({ ip, pod, heldBy }: Missing): object {
-  const { namespace, name, uid, nodeName } = pod;
-  return {
-    ip,
-    node: nodeName ?? null,
-    pod: { namespace, name, uid },
-    heldBy: heldBy ? allocationJson(heldBy) : null,
-  };
 }
 
 /** @throws CommandError where the file is no report of ours, naming the field */
@@ -107,4 +66,60 @@ export function parseReport(content: string, file: string): SavedReport {
     `${file} is no report of cnictl check: ${result.problem.message}`,
     'Name a report that `cnictl check --save` wrote.',
   );
+}
+
+/** One allocation and no other. */
+export type Which = v.InferOutput<typeof whichSchema>;
+
+const whichText = ({ ip, containerId, ifname, sequence }: Which): string =>
+  `${ip} ${containerId} ${ifname} ${sequence}`;
+
+/** The leaks that all of the reports name, as the last of them tells them. */
+export function intersect(reports: readonly SavedReport[]): LeakRecord[] {
+  const last = reports.at(-1)?.leaked ?? [];
+  const others = reports.slice(0, -1).map(({ leaked }) => new Set(leaked.map(whichText)));
+  return last.filter((leak) => others.every((report) => report.has(whichText(leak))));
+}
+
+/** Where a report's leaks are; one of a range that is gone is left out, for nothing is given out of it. */
+export function condemnedOf(leaks: readonly LeakRecord[], ranges: readonly Range[]): Condemned[] {
+  const byName = new Map(ranges.map((range) => [range.name, range]));
+  const place = (which: Which): Omit<Condemned, 'reason'> | undefined => {
+    const range = byName.get(which.range);
+    if (!range) return undefined;
+    const address = parseAddress(which.ip, 'address of the report');
+    const { containerId, ifname, sequence } = which;
+    return {
+      address,
+      range: range.name,
+      blockKey: blockKey(range.name, blockAt(range, address)),
+      expected: { containerId, ifname, sequence },
+    };
+  };
+  return leaks.flatMap((leak) => {
+    const placed = place(leak);
+    const supersededBy = leak.supersededBy && place(leak.supersededBy);
+    if (!placed) return [];
+    return [{ ...placed, reason: leak.reason as LeakReason, ...(supersededBy && { supersededBy }) }];
+  });
+}
+
+/** The same of what a check has just found. */
+export function condemnedOfLeak({ allocation, reason, supersededBy }: Leak): Condemned {
+  const { range } = allocation;
+  return {
+    ...expectedAt(allocation),
+    range,
+    reason,
+    ...(supersededBy && { supersededBy: expectedAt(supersededBy) }),
+  };
+}
+
+function expectedAt({
+  address,
+  blockKey: key,
+  slot,
+}: AuditedAllocation): Pick<Condemned, 'address' | 'blockKey' | 'expected'> {
+  const { containerId, ifname } = slot.owner;
+  return { address, blockKey: key, expected: { containerId, ifname, sequence: slot.sequence } };
 }

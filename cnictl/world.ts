@@ -19,16 +19,23 @@ export interface World {
   /** What is told beside it: errors, warnings, progress. */
   readonly stderr: (text: string) => void;
   readonly isTerminal: boolean;
+  /** Whether a person sees {@link stderr} at once, so that a bar may move on it. */
+  readonly showsProgress: boolean;
   /** Asks a person, who answers with a line. */
   readonly ask: (question: string) => Promise<string>;
   readonly now: () => number;
-  readonly pause: (ms: number) => Promise<void>;
+  /** @param signal ends it early, without an error */
+  readonly pause: (ms: number, signal?: AbortSignal) => Promise<void>;
+  /** From now on SIGTERM and SIGINT abort the signal rather than end the program. */
+  readonly untilStopped: () => AbortSignal;
   /** Undefined where the file does not exist. */
   readonly readFile: (path: string) => string | undefined;
   /** Whether {@link writeFile} can write there, as far as that can be told before. @throws CommandError */
   readonly checkTarget: (path: string) => void;
   /** Whole or not at all; in parts what is too long for one text. @throws CommandError */
   readonly writeFile: (path: string, content: Content) => void;
+  /** Adds to the end of a regular file, and makes it with mode 0600 where it is not there. @throws CommandError */
+  readonly appendFile: (path: string, content: string) => void;
   /** Whether this host has a network device of that name. */
   readonly hasDevice: (name: string) => boolean;
   /** For an installation, which touches more than a file or two. */

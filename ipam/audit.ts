@@ -1,5 +1,6 @@
 import { formatAddress, type Address } from './address.ts';
 import type { UsedSlot } from './block.ts';
+import { canonicalIp } from './place.ts';
 
 /** What the audit knows of a pod: from the API server, already decoded. */
 export interface AuditedPod {
@@ -14,28 +15,38 @@ export interface AuditedPod {
   readonly hostNetwork: boolean;
   /** Canonical texts (RFC 5952). */
   readonly podIPs: readonly string[];
+  /** RFC 3339. */
+  readonly createdAt: string;
 }
 
 export interface AuditedAllocation {
   readonly address: Address;
   readonly node: string;
   readonly range: string;
+  /** The block's key in etcd. */
+  readonly blockKey: string;
   readonly slot: UsedSlot;
 }
 
 export type LeakReason =
   /** No pod has the UID, nor the name. */
   | 'pod-gone'
+  /** The same, and the API server has no such node any more. */
+  | 'node-gone'
   /** The name belongs to a pod with another UID now. */
   | 'pod-replaced'
   /** The pod has run to its end (Succeeded or Failed). */
   | 'pod-finished'
   /** The pod uses its host's network: it has no address of ours. */
-  | 'host-network';
+  | 'host-network'
+  /** The pod has a newer sandbox, whose address it says it has, and not this one. */
+  | 'superseded';
 
-export interface Suspect {
+export interface Leak {
   readonly allocation: AuditedAllocation;
   readonly reason: LeakReason;
+  /** The newer sandbox's allocation, where the reason is `superseded`. */
+  readonly supersededBy?: AuditedAllocation;
 }
 
 /** A running pod that says it has an address of our ranges, which etcd does not hold for it. */
@@ -46,16 +57,40 @@ export interface Missing {
   readonly heldBy?: AuditedAllocation;
 }
 
-export interface Audit {
-  readonly allocated: number;
-  readonly pods: number;
-  readonly leaked: readonly Suspect[];
-  /** Allocations without a pod's name or UID: nothing proves them leaked, so they are in use. */
-  readonly unknown: readonly AuditedAllocation[];
-  readonly missing: readonly Missing[];
+/** One address that several running pods say they have. */
+export interface Conflict {
+  readonly ip: string;
+  readonly pods: readonly AuditedPod[];
 }
 
 const FINISHED = new Set(['Succeeded', 'Failed']);
+
+/** What becomes of a pod's addresses. */
+export type PodState = 'alive' | 'pod-finished' | 'host-network';
+
+export function stateOf(pod: Pick<AuditedPod, 'hostNetwork' | 'phase'>): PodState {
+  if (pod.hostNetwork) return 'host-network';
+  return FINISHED.has(pod.phase) ? 'pod-finished' : 'alive';
+}
+
+/** Whether the pod's own word on its addresses counts. */
+export const claimsAddresses = (pod: Pick<AuditedPod, 'hostNetwork' | 'phase'>): boolean =>
+  !pod.hostNetwork && pod.phase === 'Running';
+
+export const podNameOf = (pod: { readonly namespace: string; readonly name: string }): string =>
+  `${pod.namespace}/${pod.name}`;
+
+/** Its addresses in the one text that both sides compare. @throws IpamError `invalid` */
+export const canonicalPod = (pod: AuditedPod): AuditedPod => ({
+  ...pod,
+  podIPs: pod.podIPs.map(canonicalIp),
+});
+
+/** Namespace and name of the pod that an allocation was made for; undefined where the runtime told neither. */
+export function ownerName({ slot: { owner } }: Pick<AuditedAllocation, 'slot'>): string | undefined {
+  const { podNamespace, podName } = owner;
+  return podNamespace === undefined || podName === undefined ? undefined : `${podNamespace}/${podName}`;
+}
 
 /** Pods by what an allocation knows of them. */
 export interface PodIndex {
@@ -69,82 +104,87 @@ export function indexPods(pods: readonly AuditedPod[]): PodIndex {
   for (const pod of pods) {
     byUid.set(pod.uid, pod);
     if (pod.configHash !== undefined) byUid.set(pod.configHash, pod);
-    byName.set(`${pod.namespace}/${pod.name}`, pod);
+    byName.set(podNameOf(pod), pod);
   }
   return { byUid, byName };
 }
 
 export type Verdict =
-  { kind: 'in-use'; pod: AuditedPod } | { kind: 'unknown' } | { kind: 'leaked'; reason: LeakReason };
+  | { readonly kind: 'in-use'; readonly pod: AuditedPod }
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'leaked'; readonly reason: LeakReason };
 
 /** Whether an allocation is anybody's, given pods that were listed after it (rule 6: missing data means in use). */
-export function judge(allocation: AuditedAllocation, pods: PodIndex): Verdict {
-  const { podUid, podNamespace, podName } = allocation.slot.owner;
-  const name = podNamespace !== undefined && podName !== undefined ? `${podNamespace}/${podName}` : undefined;
+export function judge(allocation: Pick<AuditedAllocation, 'slot'>, pods: PodIndex): Verdict {
+  const { podUid } = allocation.slot.owner;
+  const name = ownerName(allocation);
   if (podUid === undefined && name === undefined) return { kind: 'unknown' };
   const named = name === undefined ? undefined : pods.byName.get(name);
   const pod = podUid === undefined ? named : pods.byUid.get(podUid);
   if (!pod) return { kind: 'leaked', reason: named ? 'pod-replaced' : 'pod-gone' };
-  if (pod.hostNetwork) return { kind: 'leaked', reason: 'host-network' };
-  if (FINISHED.has(pod.phase)) return { kind: 'leaked', reason: 'pod-finished' };
-  return { kind: 'in-use', pod };
-}
-
-/**
- * Compares what etcd holds with the pods, both ways. One observation only: what it suspects is proven by a
- * second one a grace later ({@link confirm}).
- * @param isOurs whether an address text lies in one of our ranges
- */
-export function audit(
-  allocations: readonly AuditedAllocation[],
-  pods: readonly AuditedPod[],
-  isOurs: (ip: string) => boolean,
-): Audit {
-  const index = indexPods(pods);
-  const leaked: Suspect[] = [];
-  const unknown: AuditedAllocation[] = [];
-  const holders = new Map<string, AuditedAllocation>();
-  for (const allocation of allocations) {
-    holders.set(formatAddress(allocation.address), allocation);
-    const verdict = judge(allocation, index);
-    if (verdict.kind === 'leaked') leaked.push({ allocation, reason: verdict.reason });
-    if (verdict.kind === 'unknown') unknown.push(allocation);
-  }
-  const missing = pods.flatMap((pod) => missingOf(pod, holders, isOurs));
-  return { allocated: allocations.length, pods: pods.length, leaked, unknown, missing };
-}
-
-function missingOf(
-  pod: AuditedPod,
-  holders: ReadonlyMap<string, AuditedAllocation>,
-  isOurs: (ip: string) => boolean,
-): Missing[] {
-  if (pod.hostNetwork || pod.phase !== 'Running') return [];
-  return pod.podIPs.flatMap((ip) => {
-    if (!isOurs(ip)) return [];
-    const heldBy = holders.get(ip);
-    if (!heldBy) return [{ ip, pod }];
-    return isHolder(heldBy, pod) ? [] : [{ ip, pod, heldBy }];
-  });
+  const state = stateOf(pod);
+  return state === 'alive' ? { kind: 'in-use', pod } : { kind: 'leaked', reason: state };
 }
 
 /** Whether the allocation can be the pod's: what it does not say does not count against it. */
-function isHolder({ slot: { owner } }: AuditedAllocation, pod: AuditedPod): boolean {
+export function isHolder({ slot: { owner } }: Pick<AuditedAllocation, 'slot'>, pod: AuditedPod): boolean {
   if (owner.podUid !== undefined) return owner.podUid === pod.uid || owner.podUid === pod.configHash;
   if (owner.podName === undefined) return true;
   return owner.podName === pod.name && owner.podNamespace === pod.namespace;
 }
 
-const allocationId = ({ address, slot }: AuditedAllocation): string =>
-  `${formatAddress(address)} ${slot.owner.containerId} ${slot.owner.ifname} ${slot.sequence}`;
+/** What {@link isSuperseded} compares: of both allocations the same facts. */
+export interface SandboxFacts {
+  /** Equal for the same interface of the same network. */
+  readonly wire: string | number;
+  readonly container: string | number;
+  readonly node: string;
+  readonly blockKey: string;
+  readonly family: 4 | 6;
+  readonly allocatedAt: number;
+  readonly sequence: number;
+  /** Whether the living pod says that it has the address. */
+  readonly claimed: boolean;
+}
 
-/** What both observations found, told by the second. An allocation that changed hands between is not the same. */
-export function confirm(first: Audit, second: Audit): Audit {
-  const suspected = new Set(first.leaked.map(({ allocation }) => allocationId(allocation)));
-  const missed = new Set(first.missing.map(({ ip, pod }) => `${ip} ${pod.uid}`));
+/**
+ * Whether the older of two allocations of one living, running pod is of a sandbox that was replaced. The kubelet runs one
+ * sandbox of a pod at a time, so one of them is dead; which one is proven only where two witnesses agree. The order of
+ * the allocations says it, but a clock that was set back turns it round: so within a block the sequence must say the same. And
+ * the kubelet says it, by the addresses that it reports: it must name the newer, and must not name the older. By itself that
+ * proves nothing either, for its report comes late, and never names what is on a secondary interface.
+ */
+export function isSuperseded(older: SandboxFacts, newer: SandboxFacts): boolean {
+  return (
+    newer.claimed &&
+    !older.claimed &&
+    older.wire === newer.wire &&
+    older.family === newer.family &&
+    older.node === newer.node &&
+    older.container !== newer.container &&
+    older.allocatedAt < newer.allocatedAt &&
+    (older.blockKey !== newer.blockKey || older.sequence < newer.sequence)
+  );
+}
+
+/** The same of two allocations as etcd has them, with their pod as the API server has it. */
+export function isSupersededBy(older: AuditedAllocation, newer: AuditedAllocation, pod: AuditedPod): boolean {
+  if (!claimsAddresses(pod) || older.slot.owner.podUid === undefined) return false;
+  if (older.slot.owner.podUid !== newer.slot.owner.podUid || !isHolder(newer, pod)) return false;
+  return isSuperseded(factsOf(older, pod), factsOf(newer, pod));
+}
+
+function factsOf(allocation: AuditedAllocation, pod: AuditedPod): SandboxFacts {
+  const { address, node, blockKey, slot } = allocation;
+  const { network, ifname, containerId } = slot.owner;
   return {
-    ...second,
-    leaked: second.leaked.filter(({ allocation }) => suspected.has(allocationId(allocation))),
-    missing: second.missing.filter(({ ip, pod }) => missed.has(`${ip} ${pod.uid}`)),
+    wire: `${network} ${ifname}`,
+    container: containerId,
+    node,
+    blockKey,
+    family: address.family,
+    allocatedAt: slot.allocatedAt,
+    sequence: slot.sequence,
+    claimed: pod.podIPs.includes(formatAddress(address)),
   };
 }

@@ -99,12 +99,17 @@ fi
 
 # npm writes node_modules/.package-lock.json last, so it is older than the lock file exactly when npm ci is due.
 if ! [[ -e node_modules/.package-lock.json ]] || [[ package-lock.json -nt node_modules/.package-lock.json ]]; then
+  # npm ci empties it first, whatever it leads to.
+  if [[ -L node_modules ]]; then
+    say "node_modules is a link, and npm ci would empty what it leads to: remove the link, or run npm ci there"
+    exit 1
+  fi
   say "npm ci: the packages that package-lock.json names"
   npm ci --no-audit --no-fund --loglevel=error >&2 </dev/null
   touch node_modules/.package-lock.json
 fi
 
-sources=(cni ipam cnictl build.mjs package.json package-lock.json)
+sources=(cni ipam cnictl build.mjs warm-up.mjs package.json package-lock.json)
 # Built before there was a compiler, dist/ has no launcher.
 launcher_lacks() { [[ ! -e dist/libexec/cellnet ]] && command -v cc >/dev/null; }
 if ! [[ -e dist/package.json ]] || [[ -n $(find "${sources[@]}" -newer dist/package.json -print -quit) ]] || launcher_lacks; then

@@ -7,7 +7,7 @@ import type { Context } from '../context.ts';
 import { CommandError } from '../errors.ts';
 import { KubeError } from '../kube/errors.ts';
 import { plural } from '../render/plural.ts';
-import { clusterOf } from './check.ts';
+import { clusterOf } from '../check/round.ts';
 
 /** `backup`: every key below our prefix as of one revision, in one file with mode 0600. */
 export async function backup(context: Context, file: string): Promise<number> {

@@ -7,7 +7,7 @@ import { tracePod, type PodName, type PodTrace } from '../../ipam/pod-trace.ts';
 import type { Context } from '../context.ts';
 import { CommandError } from '../errors.ts';
 import { KubeError } from '../kube/errors.ts';
-import { auditedPod } from '../observe.ts';
+import { canonicalPod } from '../../ipam/audit.ts';
 import { findMismatches, type NotHeld } from '../pod-mismatch.ts';
 import { podReport, renderPod, type Answer } from '../pod-report.ts';
 import { ownerOf, podText, stateText } from './ip.ts';
@@ -55,7 +55,7 @@ async function ask(context: Context, { namespace, name }: PodName): Promise<Answ
   if (!context.knowsKube) return { kind: 'no-server' };
   try {
     const pod = await context.withKube((kube) => kube.getPod(namespace, name));
-    return pod ? { kind: 'pod', pod: auditedPod(pod) } : { kind: 'none' };
+    return pod ? { kind: 'pod', pod: canonicalPod(pod) } : { kind: 'none' };
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
     context.warn(`the API server could not be asked: ${messageOf(error)}`);

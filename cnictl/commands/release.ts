@@ -1,45 +1,50 @@
-import { formatAddress, parseAddress, type Address } from '../../ipam/address.ts';
-import type { Expected } from '../../ipam/block.ts';
+import { formatAddress, parseAddress } from '../../ipam/address.ts';
 import { showAddress, type AddressView } from '../../ipam/inventory.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings.ts';
+import { refuseWithoutPods, stillHasPods } from '../check/pods.ts';
+import { clusterOf } from '../check/round.ts';
 import type { Context } from '../context.ts';
 import { formatAge } from '../durations.ts';
 import { CommandError } from '../errors.ts';
-import { expectedOf, freeAddress, outcomeText, type FreeOutcome } from '../free.ts';
+import { freeAll, type Target } from '../free-all.ts';
+import { outcomeText, type FreeOutcome } from '../free.ts';
 import type { KubeApi } from '../kube/api.ts';
-import { operatorOf } from '../operator.ts';
 import { plural } from '../render/plural.ts';
-import { parseReport, type SavedReport } from '../report.ts';
+import { intersect, parseReport, type SavedReport } from '../report.ts';
 import type { OpenIpam } from '../world.ts';
-import { clusterOf } from './check.ts';
 import { ownerOf, podText } from './ip.ts';
 
 export interface ReleaseOptions {
-  readonly fromReport?: string;
+  /** Several are intersected. */
+  readonly fromReport?: readonly string[];
   readonly dryRun?: boolean;
   readonly yes?: boolean;
   readonly force?: boolean;
-}
-
-interface Target {
-  readonly address: Address;
-  readonly expected: Expected | undefined;
+  readonly log?: string;
+  /** Releases although the API server has no pod at all. */
+  readonly evenIfNoPods?: boolean;
 }
 
 /**
- * `release`: frees addresses by hand, or those of a saved report. An address whose pod lives stays, unless forced. Exit status
- * 2 where one that was asked for is kept.
- * @throws CommandError where no API server is known, unless forced: then nothing is released, nor said to be
+ * `release`: frees addresses by hand, or those that all of the saved reports name. An address whose pod lives stays, unless forced.
+ * Exit status 2 where one that was asked for is kept.
+ * @throws CommandError where no API server is known or it has no pod at all, unless forced: then nothing is released, nor
+ *   said to be
  */
 export async function release(
   context: Context,
   addresses: readonly string[],
   options: ReleaseOptions,
 ): Promise<number> {
-  const report = options.fromReport === undefined ? undefined : readReport(context, options.fromReport);
-  const targets = targetsOf(addresses, report);
+  const reports = options.fromReport?.map((file) => readReport(context, file)) ?? [];
+  const targets = targetsOf(addresses, reports);
+  if (options.log !== undefined) context.world.checkTarget(options.log);
   if (targets.length === 0) {
-    context.print([], () => 'The report has no leaked address: nothing to release.\n');
+    const text =
+      reports.length > 1
+        ? 'No leaked address is in all of the reports: nothing to release.\n'
+        : 'The report has no leaked address: nothing to release.\n';
+    context.print([], () => text);
     return 0;
   }
   if (!context.knowsKube && !options.force) {
@@ -52,10 +57,25 @@ export async function release(
     const views = await lookAtAll(ipam, targets);
     if (!context.knowsKube) return await releaseAll(context, ipam, undefined, targets, views, options);
     return await context.withKube(async (kube) => {
-      if (report) await checkCluster(report, kube);
+      for (const report of reports) await checkCluster(report, kube);
+      if (!options.force) await doubtNoPods(kube, views, options);
       return await releaseAll(context, ipam, kube, targets, views, options);
     });
   });
+}
+
+/**
+ * No pod at all is missing data rather than a proof (rule 6), as for `check`.
+ * @throws CommandError where something that names a pod was to be released
+ */
+async function doubtNoPods(
+  kube: KubeApi,
+  views: readonly AddressView[],
+  { evenIfNoPods }: ReleaseOptions,
+): Promise<void> {
+  const allocated = views.filter((view) => ownerOf(view)?.podName !== undefined).length;
+  if (allocated > 0 && !(await stillHasPods(kube, undefined)))
+    refuseWithoutPods(kube, { allocated, evenIfNoPods });
 }
 
 function readReport(context: Context, file: string): SavedReport {
@@ -81,16 +101,18 @@ async function checkCluster(report: SavedReport, kube: KubeApi): Promise<void> {
   }
 }
 
-function targetsOf(addresses: readonly string[], report: SavedReport | undefined): Target[] {
-  if (report && addresses.length > 0)
+function targetsOf(addresses: readonly string[], reports: readonly SavedReport[]): Target[] {
+  if (reports.length > 0 && addresses.length > 0)
     throw new CommandError('release takes addresses or --from-report: expected one of them');
-  if (!report && addresses.length === 0) {
+  if (reports.length === 0 && addresses.length === 0) {
     throw new CommandError('release needs an address or --from-report FILE', 'Look for leaks: cnictl check');
   }
-  if (!report) return addresses.map((text) => ({ address: parseAddress(text), expected: undefined }));
-  return report.leaked.map(({ ip, containerId, ifname, sequence }) => ({
-    address: parseAddress(ip, 'address of the report'),
-    expected: { containerId, ifname, sequence },
+  if (reports.length === 0)
+    return addresses.map((text) => ({ address: parseAddress(text), expected: undefined }));
+  return intersect(reports).map((leak) => ({
+    address: parseAddress(leak.ip, 'address of the report'),
+    expected: { containerId: leak.containerId, ifname: leak.ifname, sequence: leak.sequence },
+    leak,
   }));
 }
 
@@ -118,7 +140,6 @@ async function releaseAll(
   options: ReleaseOptions,
 ): Promise<number> {
   const dryRun = options.dryRun ?? false;
-  const force = options.force ?? false;
   if (!dryRun && views.some((view) => view.state === 'used')) {
     if (!options.yes)
       for (const view of views) context.world.stderr(`  ${describe(view, context.world.now())}\n`);
@@ -127,19 +148,7 @@ async function releaseAll(
       options.yes ?? false,
     );
   }
-  const results: { readonly address: Address; readonly outcome: FreeOutcome }[] = [];
-  for (const [i, { address, expected }] of targets.entries()) {
-    // Without a report, what was shown before the question is what is released.
-    const slot = views[i]?.slot;
-    const shown = expected ?? (slot?.state === 'used' ? expectedOf(slot) : undefined);
-    const outcome = await freeAddress(ipam, kube, address, {
-      dryRun,
-      force,
-      by: operatorOf(context.world),
-      ...(shown && { expected: shown }),
-    });
-    results.push({ address, outcome });
-  }
+  const results = await freeAll(context, ipam, kube, targets, views, options);
   context.print(
     results.map(({ address, outcome }) => ({
       ip: formatAddress(address),

@@ -1,6 +1,4 @@
-import { cidrContains, parseAddress } from '../../ipam/address.ts';
-import { audit, type AuditedAllocation, type Missing } from '../../ipam/audit.ts';
-import { usedSlots } from '../../ipam/block.ts';
+import { missingOf, type Missing } from '../backup/missing.ts';
 import { checkNoOverlap } from '../../ipam/new-range.ts';
 import { RANGES } from '../../ipam/records.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings.ts';
@@ -10,7 +8,6 @@ import { countGroups, parseBackup, type Backup, type BackupRecord } from '../bac
 import { planRestore, readRecords, strangers, type Collision, type RestorePlan } from '../backup/plan.ts';
 import type { Context } from '../context.ts';
 import { CommandError } from '../errors.ts';
-import { auditedPod } from '../observe.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import type { OpenIpam } from '../world.ts';
@@ -142,20 +139,12 @@ async function missingAfter(
   );
   const after = [...present, ...saved.records.filter(({ key }) => written.has(key))];
   const { ranges, blocks } = readRecords(after);
-  const allocations = [...blocks.values()].flatMap((block) =>
-    usedSlots(block).map(({ address, slot }): AuditedAllocation => ({
-      address,
-      slot,
-      node: block.node,
-      range: block.range,
-    })),
-  );
   const { pods } = await context.withKube((kube) => kube.listPods());
-  const cidrs = [...ranges.values()].map(({ cidr }) => cidr);
-  return audit(allocations, pods.map(auditedPod), (ip) => {
-    const address = parseAddress(ip);
-    return cidrs.some((cidr) => cidrContains(cidr, address));
-  }).missing;
+  return missingOf(
+    [...blocks.values()],
+    pods,
+    [...ranges.values()].map(({ cidr }) => cidr),
+  );
 }
 
 const keysOf = ({ units, ranges }: RestorePlan): number =>

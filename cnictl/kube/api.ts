@@ -36,8 +36,11 @@ export interface PodList {
 }
 
 export interface ListOptions {
-  /** Called after each page with the number of items so far; it falls back when the list has to start over. */
-  readonly onProgress?: (n: number) => void;
+  /**
+   * Called after each page with the number of items so far; it falls back when the list has to start over.
+   * @param total of all pages, as the server estimates it
+   */
+  readonly onProgress?: (n: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -49,11 +52,28 @@ export interface Probe {
   readonly answered: number;
 }
 
+/** Takes a list page by page, so that nobody has to hold all of it. */
+export interface PodSink {
+  /** The list begins, for the first time or anew: what came before counts for nothing. */
+  readonly restart: () => void;
+  /** Pods of one page; what is to be remembered of them must be copied. */
+  readonly add: (pods: readonly Pod[]) => void;
+}
+
+/** A moment of the cluster. */
+export interface Moment {
+  readonly resourceVersion: string;
+}
+
 /** One API server. Every method rejects with KubeError, and never resolves to less than all. */
 export interface KubeApi {
   /** For messages, and to recognise the cluster in a report. */
   readonly server: string;
   readonly listPods: (options?: ListOptions) => Promise<PodList>;
+  /** The same page by page. Only when this has resolved was the list whole, and may anything be concluded from it. */
+  readonly walkPods: (sink: PodSink, options?: ListOptions) => Promise<Moment>;
+  /** Whether there is any pod at all: the first of the list, as a quorum read. */
+  readonly anyPod: () => Promise<Moment & { readonly any: boolean }>;
   /** Undefined only when the server says of just this pod that it is not there. */
   readonly getPod: (namespace: string, name: string) => Promise<Pod | undefined>;
   readonly listNodes: (options?: ListOptions) => Promise<readonly Node[]>;

@@ -1,11 +1,12 @@
-import type { KubeApi, ListOptions, Node, Pod, PodList } from './api.ts';
+import type { KubeApi, ListOptions, Moment, Node, Pod, PodList, PodSink } from './api.ts';
 import { Client } from './client.ts';
 import { asObject, asText, DecodeError, decodeNode, decodePod, interner } from './decode.ts';
 import { KubeError } from './errors.ts';
 import { findTarget, type FindOptions } from './kubeconfig.ts';
 import { within, type Limit } from './limit.ts';
-import { decoding, listAll } from './list.ts';
+import { decoding, listAll, walkAll, type Listing } from './list.ts';
 import { getNode, probe } from './node.ts';
+import { decodePage } from './page.ts';
 import { Sessions } from './session.ts';
 import { saysNotFound, type Purpose } from './status.ts';
 
@@ -43,6 +44,9 @@ export function connectKube(options: ConnectOptions): KubeApi {
   return {
     server,
     listPods: (list = {}) => operation('list pods', (limit) => listPods(client, list, limit), list.signal),
+    walkPods: (sink, list = {}) =>
+      operation('list pods', (limit) => walkPods(client, sink, list, limit), list.signal),
+    anyPod: () => operation('list pods', (limit) => anyPod(client, limit)),
     getPod: (namespace, name) =>
       operation(`get pod ${namespace}/${name}`, (limit) => getPod(client, namespace, name, limit)),
     listNodes: (list = {}) => operation('list nodes', (limit) => listNodes(client, list, limit), list.signal),
@@ -54,21 +58,38 @@ export function connectKube(options: ConnectOptions): KubeApi {
   };
 }
 
-async function listPods(client: Client, { onProgress }: ListOptions, limit: Limit): Promise<PodList> {
+function podListing(): Listing<Pod> {
   const intern = interner();
-  const { items, resourceVersion } = await listAll(
-    client,
-    {
-      path: '/api/v1/pods',
-      kind: 'Pod',
-      resource: 'pods',
-      decode: (item) => decodePod(item, intern),
-      identify: (pod) => pod,
-    },
-    limit,
-    onProgress,
-  );
+  return {
+    path: '/api/v1/pods',
+    kind: 'Pod',
+    resource: 'pods',
+    decode: (item) => decodePod(item, intern),
+    identify: (pod) => pod,
+  };
+}
+
+async function listPods(client: Client, { onProgress }: ListOptions, limit: Limit): Promise<PodList> {
+  const { items, resourceVersion } = await listAll(client, podListing(), limit, onProgress);
   return { pods: items, resourceVersion };
+}
+
+async function walkPods(
+  client: Client,
+  sink: PodSink,
+  { onProgress }: ListOptions,
+  limit: Limit,
+): Promise<Moment> {
+  return { resourceVersion: await walkAll(client, podListing(), sink, limit, onProgress) };
+}
+
+async function anyPod(client: Client, limit: Limit): Promise<Moment & { any: boolean }> {
+  const reply = await client.get('/api/v1/pods?limit=1', { verb: 'list', resource: 'pods' }, limit);
+  if (reply.kind === 'other') throw reply.error;
+  return decoding(client.server, 'list pods', () => {
+    const { items, resourceVersion } = decodePage(reply.value, 'Pod');
+    return { any: items.length > 0, resourceVersion };
+  });
 }
 
 async function listNodes(

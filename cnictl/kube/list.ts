@@ -1,3 +1,5 @@
+import { FingerprintSet } from '../../ipam/fingerprint.ts';
+import type { ListOptions } from './api.ts';
 import { DecodeError } from './decode.ts';
 import { KubeError } from './errors.ts';
 import type { Client } from './client.ts';
@@ -31,21 +33,44 @@ export interface Complete<T> {
 const PAGE_SIZE = 500;
 const MAX_SNAPSHOTS = 3;
 
-/**
- * Lists all items as they were at one moment. No `resourceVersion` is asked for, so the first page is a quorum read
- * of etcd; the further pages continue just that snapshot. When the server has forgotten it (410), all is
- * thrown away and begun anew: its offer to continue at a newer moment could lose what moved meanwhile.
- * @throws KubeError
- */
+/** Takes the items page by page. */
+export interface Sink<T> {
+  /** The list begins, for the first time or anew: what came before counts for nothing. */
+  readonly restart: () => void;
+  readonly add: (items: readonly T[]) => void;
+}
+
+/** All items at once. @throws KubeError */
 export async function listAll<T>(
   client: Client,
   listing: Listing<T>,
   limit: Limit,
-  onProgress?: (n: number) => void,
+  onProgress?: ListOptions['onProgress'],
 ): Promise<Complete<T>> {
+  const items: T[] = [];
+  const sink: Sink<T> = { restart: () => void (items.length = 0), add: (page) => void items.push(...page) };
+  const resourceVersion = await walkAll(client, listing, sink, limit, onProgress);
+  return { items, resourceVersion };
+}
+
+/**
+ * Lists all items as they were at one moment. No `resourceVersion` is asked for, so the first page is a quorum read
+ * of etcd; the further pages continue just that snapshot. When the server has forgotten it (410), all is
+ * thrown away and begun anew: its offer to continue at a newer moment could lose what moved meanwhile.
+ * @returns the resourceVersion of that moment
+ * @throws KubeError
+ */
+export async function walkAll<T>(
+  client: Client,
+  listing: Listing<T>,
+  sink: Sink<T>,
+  limit: Limit,
+  onProgress?: ListOptions['onProgress'],
+): Promise<string> {
   for (let attempt = 1; ; attempt++) {
-    const result = await listSnapshot(client, listing, limit, onProgress);
-    if (!('expired' in result)) return result;
+    sink.restart();
+    const result = await walkSnapshot(client, listing, sink, limit, onProgress);
+    if (!('expired' in result)) return result.resourceVersion;
     if (attempt === MAX_SNAPSHOTS) {
       throw new KubeError('expired', `${result.expired.message} (gave up after beginning ${attempt} times)`, {
         cause: result.expired,
@@ -55,14 +80,15 @@ export async function listAll<T>(
   }
 }
 
-async function listSnapshot<T>(
+async function walkSnapshot<T>(
   client: Client,
   listing: Listing<T>,
+  sink: Sink<T>,
   limit: Limit,
-  onProgress: ((n: number) => void) | undefined,
-): Promise<Complete<T> | { readonly expired: KubeError }> {
+  onProgress: ListOptions['onProgress'],
+): Promise<{ readonly resourceVersion: string } | { readonly expired: KubeError }> {
   const snapshot = new Snapshot();
-  const gathered = new Gathered(listing);
+  const once = new Once(listing);
   let token: string | undefined;
   do {
     const query = token === undefined ? '' : `&continue=${encodeURIComponent(token)}`;
@@ -72,34 +98,33 @@ async function listSnapshot<T>(
       if (reply.error.code === 'expired') return { expired: reply.error };
       throw reply.error;
     }
-    token = decoding(client.server, `list ${listing.resource}`, () => {
+    const [items, next] = decoding(client.server, `list ${listing.resource}`, () => {
       const page: Page = decodePage(reply.value, listing.kind);
-      gathered.add(page.items);
-      return snapshot.add(page);
+      return [once.decode(page.items), snapshot.add(page)] as const;
     });
-    onProgress?.(snapshot.count);
+    sink.add(items);
+    token = next;
+    onProgress?.(snapshot.count, snapshot.announced);
   } while (token !== undefined);
-  return { items: gathered.items, resourceVersion: snapshot.resourceVersion };
+  return { resourceVersion: snapshot.resourceVersion };
 }
 
-/** The items so far, of which no two are the same one. */
-class Gathered<T> {
-  readonly items: T[] = [];
+/** Decodes the items, of which no two may be the same one. */
+class Once<T> {
   readonly #listing: Listing<T>;
-  readonly #uids = new Set<string>();
-  /** By namespace, so that the names are the items' own strings. */
-  readonly #names = new Map<string, Set<string>>();
+  readonly #uids = new FingerprintSet();
+  readonly #names = new FingerprintSet();
 
   constructor(listing: Listing<T>) {
     this.#listing = listing;
   }
 
-  add(items: readonly unknown[]): void {
-    for (const [i, raw] of items.entries()) {
+  decode(items: readonly unknown[]): T[] {
+    return items.map((raw, i) => {
       const item = this.#decode(raw, `items[${i}]`);
       this.#refuseSecond(this.#listing.identify(item), `items[${i}].metadata`);
-      this.items.push(item);
-    }
+      return item;
+    });
   }
 
   #decode(raw: unknown, path: string): T {
@@ -121,12 +146,9 @@ class Gathered<T> {
   }
 
   #refuseSecond({ uid, namespace, name }: Identity, path: string): void {
-    let names = this.#names.get(namespace);
-    if (names === undefined) this.#names.set(namespace, (names = new Set()));
-    if (this.#uids.has(uid)) throw new DecodeError(`${path}.uid`, 'each item once', uid);
-    if (names.has(name)) throw new DecodeError(`${path}.name`, 'each item once', name);
-    this.#uids.add(uid);
-    names.add(name);
+    if (!this.#uids.add(uid)) throw new DecodeError(`${path}.uid`, 'each item once', uid);
+    if (!this.#names.add(`${namespace}/${name}`))
+      throw new DecodeError(`${path}.name`, 'each item once', name);
   }
 }
 

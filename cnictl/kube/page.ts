@@ -64,6 +64,11 @@ export class Snapshot {
     return this.#count;
   }
 
+  /** How many there are in all, as far as any page said. */
+  get announced(): number {
+    return this.#announced;
+  }
+
   /** @returns the token of the next page, or undefined when the list is complete. @throws DecodeError */
   add(page: Page): string | undefined {
     this.#resourceVersion ??= page.resourceVersion;

@@ -1,13 +1,12 @@
 import { formatAddress } from '../../ipam/address.ts';
 import type { Ipam } from '../../ipam/allocator.ts';
-import { indexPods, judge } from '../../ipam/audit.ts';
+import { canonicalPod, indexPods, judge } from '../../ipam/audit.ts';
 import { giveBlockBack, isIdle } from '../../ipam/idle.ts';
 import { addressesOf, releaseAddress, type AddressView, type BlockView } from '../../ipam/inventory.ts';
 import { isCooling } from '../../ipam/block.ts';
 import { viewNode, type NodeView } from '../../ipam/node-view.ts';
 import { expectedOf } from '../free.ts';
 import type { KubeApi } from '../kube/api.ts';
-import { auditedPod } from '../observe.ts';
 
 /** Whether the node is gone for good, as far as an API server can tell. */
 export type Presence =
@@ -56,8 +55,7 @@ async function livingPod(kube: KubeApi, view: AddressView): Promise<string | und
   const { podNamespace, podName } = view.slot.owner;
   if (podNamespace === undefined || podName === undefined) return undefined;
   const pod = await kube.getPod(podNamespace, podName);
-  const allocation = { address: view.address, node: view.node ?? '', range: view.range, slot: view.slot };
-  const verdict = judge(allocation, indexPods(pod ? [auditedPod(pod)] : []));
+  const verdict = judge({ slot: view.slot }, indexPods(pod ? [canonicalPod(pod)] : []));
   return verdict.kind === 'in-use' ? `${podNamespace}/${podName}` : undefined;
 }
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { check, type CheckOptions } from '../commands/check.ts';
 import { release, type ReleaseOptions } from '../commands/release.ts';
-import type { Act } from './act.ts';
+import { collect, type Act } from './act.ts';
 
 /** `cnictl check` and `cnictl release` */
 export function addLeakCommands(program: Command, act: Act): void {
@@ -10,21 +10,31 @@ export function addLeakCommands(program: Command, act: Act): void {
     .description("compare etcd with the API server's pods: find leaked and missing addresses")
     .option('--grace <duration>', 'what is suspected is looked at again after this time, 24h at most', '60s')
     .option('--release', 'release what is leaked, after one more look at each')
+    .option('--repair', 'make index keys of nodes agree with their blocks')
     .option('--save <file>', 'write the report as JSON, for release --from-report')
-    .option('--yes', 'do not ask before a release')
+    .option('--log <file>', 'add a line of JSON for each release')
+    .option('--yes', 'do not ask before a release or repair')
     .option('--even-if-no-pods', 'release also where the API server has no pod at all')
+    .option('--watch [interval]', 'check again and again until SIGTERM, at this interval (default: 5m)')
+    .option('--metrics-listen <address>', 'with --watch: serve metrics there, such as 127.0.0.1:9462')
     .addHelpText(
       'after',
-      '\nExit status: 0 nothing found (or all of it released), 1 found, 2 could not be checked.',
+      '\nExit status: 0 nothing found (or all of it put right, or --watch was stopped), 1 found, 2 could not be checked.',
     )
     .action((options: CheckOptions, command: Command) => act(command, (context) => check(context, options)));
   program
     .command('release')
     .description('free addresses; one whose pod lives stays')
     .argument('[addresses...]')
-    .option('--from-report <file>', 'those that a saved report names, if they are still the same allocations')
+    .option(
+      '--from-report <file>',
+      'those that a saved report names, if they are still the same allocations; given again: those that all reports name',
+      collect,
+    )
     .option('--dry-run', 'say what would be released, release nothing')
+    .option('--log <file>', 'add a line of JSON for each release')
     .option('--yes', 'do not ask')
+    .option('--even-if-no-pods', 'release also where the API server has no pod at all')
     .option('--force', 'release also an address whose pod lives, or of which nothing tells whether it does')
     .addHelpText('after', '\nExample:\n  cnictl release 10.20.0.17 10.20.0.18')
     .action((addresses: string[], options: ReleaseOptions, command: Command) =>

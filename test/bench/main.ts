@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: cellnet, by its agent and by itself, beside `bridge` + `host-local` of containernetworking-plugins, in turn in
- * one run on one simulated node; and IPAM alone beside etcd itself. Machines differ: only ratios hold.
+ * one run on one simulated node; IPAM alone beside etcd itself; and `cnictl check` beside just reading what it reads. Machines
+ * differ: only ratios hold.
  *
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
@@ -15,6 +16,7 @@ import { startNode } from '../support/node.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { must } from '../support/proc.ts';
 import { benchBurst } from './burst.ts';
+import { benchCheck } from './check.ts';
 import { benchClaims } from './claims.ts';
 import { benchGrowth } from './growth.ts';
 import { benchIpam } from './ipam.ts';
@@ -22,7 +24,7 @@ import { benchSingle } from './single.ts';
 import { benchNode, cellnet, reference, type BenchNode, type Contender } from './timed.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 40);
-const PARTS = ['single', 'burst', 'growth', 'ipam', 'claims'] as const;
+const PARTS = ['single', 'burst', 'growth', 'ipam', 'claims', 'check'] as const;
 
 interface World {
   readonly bench: BenchNode;
@@ -84,6 +86,7 @@ async function main(wanted: readonly string[]): Promise<void> {
       const { endpoints } = scope.use(await startEtcd({ ip: '127.0.0.1', dir: await scope.tempDir() }));
       await benchClaims(endpoints);
     }
+    if (asked('check')) await benchCheck(scope, Number(process.env['BENCH_ROUNDS'] ?? 3));
   } finally {
     await scope.close();
   }

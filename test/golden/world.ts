@@ -10,6 +10,7 @@ import type { KubeApi, Node, Pod } from '../../cnictl/kube/api.ts';
 import type { AgentAnswer } from '../../cnictl/doctor/node.ts';
 import { CommandError } from '../../cnictl/errors.ts';
 import { run } from '../../cnictl/program.ts';
+import type { Store } from '../../ipam/store.ts';
 import { realFiles } from '../../cnictl/real-files.ts';
 import type { World } from '../../cnictl/world.ts';
 import { owner, range, World as IpamWorld } from '../unit/ipam/world.ts';
@@ -58,6 +59,9 @@ export class CliWorld {
   readonly pauses: number[] = [];
   answers: string[] = [];
   isTerminal = false;
+  showsProgress = false;
+  /** Ends `check --watch`. */
+  stop = new AbortController();
   env: Record<string, string> = { KUBECONFIG: '/kubeconfig' };
   /** Called between two observations of `check`. */
   meanwhile: () => Promise<void> = () => Promise.resolve();
@@ -66,6 +70,8 @@ export class CliWorld {
   agent: AgentAnswer = { answers: true, health: { ok: true, version: VERSION, reasons: [] } };
   exec: World['exec'] = ([program]) =>
     Promise.reject(new Error(`no test runs ${program ?? ''} on this machine`));
+  /** In place of the one in memory. */
+  store: Store | undefined;
   devices = ['bond1'];
   /** Where `node install` copies from. */
   dist = '/none';
@@ -137,6 +143,10 @@ export class CliWorld {
     };
   }
 
+  podNamed(name: string): Pod | undefined {
+    return this.pods.find((pod) => pod.name === name);
+  }
+
   /** `argv` as typed, words apart by spaces; quotes are not known. */
   async run(argv: string | readonly string[]): Promise<Ran> {
     const out = { stdout: '', stderr: '' };
@@ -151,6 +161,7 @@ export class CliWorld {
       stdout: (text) => void (out.stdout += text),
       stderr: (text) => void (out.stderr += text),
       isTerminal: this.isTerminal,
+      showsProgress: this.showsProgress,
       ask: (question) => {
         out.stderr += question;
         return Promise.resolve(this.answers.shift() ?? '');
@@ -160,6 +171,7 @@ export class CliWorld {
         this.pauses.push(ms);
         await this.meanwhile();
       },
+      untilStopped: () => this.stop.signal,
       readFile: (path) => this.files.get(path),
       checkTarget: (path) => {
         if (this.unwritable.has(path)) throw new CommandError(`'${path}' cannot be written`);
@@ -170,14 +182,20 @@ export class CliWorld {
         this.written.set(path, bytes);
         this.files.set(path, bytes.toString());
       },
+      appendFile: (path, content) => void this.files.set(path, (this.files.get(path) ?? '') + content),
       hasDevice: (name) => this.devices.includes(name),
       files: realFiles,
       exec: (argv) => this.exec(argv),
       openEtcd: () => Promise.resolve({ ...this.#etcd(), ...this.etcd }),
       probeAgent: () => Promise.resolve(this.agent),
       dist: this.dist,
-      openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
-      openKube: () => Promise.resolve({ ...this.#kube(), ...this.kube }),
+      openIpam: () =>
+        Promise.resolve({
+          ...this.ipam.ipam,
+          ...(this.store && { store: this.store }),
+          close: () => undefined,
+        }),
+      openKube: () => Promise.resolve(this.#kube()),
       openParts: (log) =>
         Promise.resolve({
           ...this.parts(),
@@ -203,7 +221,7 @@ export class CliWorld {
   }
 
   #kube(): KubeApi {
-    return {
+    const api: Omit<KubeApi, 'walkPods'> = {
       server: 'https://api.example.org:6443',
       listPods: () => Promise.resolve({ pods: this.pods, resourceVersion: '7' }),
       getPod: (namespace, name) =>
@@ -213,8 +231,17 @@ export class CliWorld {
       probe: () =>
         Promise.resolve({ serverTime: this.ipam.now, asked: this.ipam.now, answered: this.ipam.now }),
       clusterUid: () => Promise.resolve('cluster-1'),
+      anyPod: () => Promise.resolve({ any: this.pods.length > 0, resourceVersion: '7' }),
       close: () => undefined,
+      ...this.kube,
     };
+    const walkPods: KubeApi['walkPods'] = async (sink, options) => {
+      const { pods, resourceVersion } = await api.listPods(options);
+      sink.restart();
+      sink.add(pods);
+      return { resourceVersion };
+    };
+    return { walkPods, ...api };
   }
 }
 

@@ -16,6 +16,8 @@ export interface EtcdOptions {
   readonly tls?: boolean;
   /** Turn authentication on, with this user allowed to read and write every key. */
   readonly auth?: { readonly username: string; readonly password: string };
+  /** Further arguments of etcd. */
+  readonly args?: readonly string[];
 }
 
 export interface Etcd {
@@ -129,6 +131,7 @@ export const startEtcd = async (options: EtcdOptions = {}): Promise<Etcd> => {
     ...['--listen-client-urls', endpoint, '--advertise-client-urls', endpoint],
     ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
     ...(certificates?.serverArgs ?? []),
+    ...(options.args ?? []),
   ];
   const client = certificates
     ? ['--cacert', certificates.caFile, '--cert', certificates.certFile, '--key', certificates.keyFile]

@@ -32,6 +32,8 @@ suite('check', () => {
       leaked: 3,
       unknown: 1,
       missing: 1,
+      conflicts: 0,
+      records: 0,
     });
   });
 
@@ -78,8 +80,11 @@ suite('check', () => {
 
   test('--release looks once more at each: a pod that appears at the last moment keeps its address', async () => {
     const world = await CliWorld.make();
+    let asked = 0;
     world.kube = {
-      getPod: (_, name) => Promise.resolve(name === 'job-1' ? world.pod(3, 'job-1') : undefined),
+      // The second look asks first, and the last look again.
+      getPod: (_, name) =>
+        Promise.resolve(name === 'job-1' && ++asked > 1 ? world.pod(3, 'job-1') : world.podNamed(name)),
     };
     const ran = await world.run('check --grace 0 --release --yes');
     assert.match(ran.stderr, /10\.20\.0\.19 kept: pod shop\/job-1 lives/);
@@ -115,13 +120,7 @@ suite('check', () => {
 
   test('a second observation that fails releases nothing', async () => {
     const world = await CliWorld.make();
-    let calls = 0;
-    world.kube = {
-      listPods: () =>
-        ++calls === 1
-          ? Promise.resolve({ pods: world.pods, resourceVersion: '1' })
-          : Promise.reject(new KubeError('timeout', 'too long')),
-    };
+    world.kube = { getPod: () => Promise.reject(new KubeError('timeout', 'too long')) };
     assert.equal((await world.run('check --grace 0 --release --yes')).status, 2);
     assert.equal(world.ipam.given().size, 7);
   });

@@ -27,7 +27,7 @@ suite('durations', () => {
 suite('pause', () => {
   const waits = async (ms: number): Promise<number[]> => {
     const asked: number[] = [];
-    await pause(ms, (part) => {
+    await pause(ms, undefined, (part) => {
       asked.push(part);
       return Promise.resolve();
     });

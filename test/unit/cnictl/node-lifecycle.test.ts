@@ -22,6 +22,7 @@ const gone = async (): Promise<CliWorld> => {
 };
 const held = (world: CliWorld, node: string): string[] =>
   [...world.ipam.store.entries.values()]
+    .filter(({ key }) => !key.startsWith('history/'))
     .filter(({ key, value }) => key.startsWith(`nodes/${node}/`) || value.includes(`"node":"${node}"`))
     .map(({ key }) => key);
 const addressOf = (world: CliWorld, id: string): string | undefined =>

@@ -3,8 +3,45 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Metrics } from '../../../cni/agent/metrics.ts';
+import { CheckMetrics } from '../../../cnictl/check/metrics.ts';
 
-test('every metric of ours is documented with its type and labels, and no other', async () => {
+/** Names, types and labels of the metrics in a text that Prometheus reads. */
+const served = (text: string): (string | undefined)[][] =>
+  [...text.matchAll(/^# TYPE (cellnet_\S+) (\S+)\n[^{\n]+?(?:\{(.*)\})? /gm)].map(
+    ([, name, type, labels = '']) => {
+      const keys = [...labels.matchAll(/(\w+)="/g)].map(([, key]) => key).filter((key) => key !== 'le');
+      return [name, type, keys.sort().join()];
+    },
+  );
+
+/** The same as docs/operations.md has it: those of `check --watch`, or those of the agent. */
+function documented(ofCheck: boolean): (string | undefined)[][] {
+  const docs = readFileSync(join(import.meta.dirname, '../../../docs/operations.md'), 'utf8');
+  return [...docs.matchAll(/^\| `(cellnet_\w+)` \| (\w+)(.*?) \|/gm)]
+    .filter(([, name = '']) => name.startsWith('cellnet_check_') === ofCheck)
+    .map(([, name, type, labels = '']) => {
+      const keys = [...labels.replace(/\(.*?\)/g, '').matchAll(/`(\w+)`/g)].map(([, key]) => key);
+      return [name, type, keys.sort().join()];
+    });
+}
+
+test('every metric of check --watch is documented with its type and labels, and no other', async () => {
+  const metrics = new CheckMetrics();
+  metrics.found({
+    allocated: 0,
+    pods: 0,
+    leaked: [],
+    unknown: [],
+    missing: [],
+    conflicts: [],
+    index: [],
+    records: [],
+    stranded: [],
+  });
+  assert.deepEqual(documented(true).sort(), served(await metrics.text()).sort());
+});
+
+test('every metric of the agent is documented with its type and labels, and no other', async () => {
   const metrics = new Metrics('1.2.3', {
     ranges: () => [{ range: 'blue', blocks: 1, used: 1, cooling: 1, free: 1 }],
     pending: () => 0,
@@ -14,18 +51,5 @@ test('every metric of ours is documented with its type and labels, and no other'
   hook('ADD', 'allocate', 'before');
   hook('ADD', 'allocate', 'after');
   const text = await metrics.text();
-  const actual = [...text.matchAll(/^# TYPE (cellnet_\S+) (\S+)\n[^{\n]+(?:\{(.*)\})? /gm)].map(
-    ([, name, type, labels = '']) => {
-      const keys = [...labels.matchAll(/(\w+)="/g)].map(([, key]) => key).filter((key) => key !== 'le');
-      return [name, type, keys.sort().join()];
-    },
-  );
-  const docs = readFileSync(join(import.meta.dirname, '../../../docs/operations.md'), 'utf8');
-  const documented = [...docs.matchAll(/^\| `(cellnet_\w+)` \| (\w+)(.*?) \|/gm)].map(
-    ([, name, type, labels = '']) => {
-      const keys = [...labels.replace(/\(.*?\)/g, '').matchAll(/`(\w+)`/g)].map(([, key]) => key);
-      return [name, type, keys.sort().join()];
-    },
-  );
-  assert.deepEqual(documented.sort(), actual.sort());
+  assert.deepEqual(documented(false).sort(), served(text).sort());
 });

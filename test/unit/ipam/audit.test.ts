@@ -1,14 +1,28 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { formatAddress, parseAddress } from '../../../ipam/address.ts';
-import { audit, confirm, type Audit, type AuditedAllocation, type AuditedPod } from '../../../ipam/audit.ts';
-import type { Owner } from '../../../ipam/block.ts';
-import { owner } from './world.ts';
+import { formatAddress, parseAddress, parseCidr } from '../../../ipam/address.ts';
+import {
+  indexPods,
+  isHolder,
+  isSupersededBy,
+  judge,
+  type AuditedAllocation,
+  type AuditedPod,
+} from '../../../ipam/audit.ts';
+import { newBlock, type Block, type Owner } from '../../../ipam/block.ts';
+import { Census } from '../../../ipam/census.ts';
+import { blockAt } from '../../../ipam/range.ts';
+import { blockKey } from '../../../ipam/records.ts';
+import { owner, range } from './world.ts';
+
+const BLUE = range('10.20.0.0/22', { name: 'blue', gateway: '10.20.0.1' });
+const KEY = blockKey('blue', parseCidr('10.20.0.16/28'));
 
 const allocation = (ip: string, more: Partial<Owner> = {}, sequence = 1): AuditedAllocation => ({
   address: parseAddress(ip),
   node: 'node-1',
   range: 'blue',
+  blockKey: KEY,
   slot: {
     state: 'used',
     owner: owner(`c-${ip}`, { podNamespace: 'default', podName: 'web-1', podUid: 'uid-1', ...more }),
@@ -24,39 +38,68 @@ const pod = (more: Partial<AuditedPod> = {}): AuditedPod => ({
   phase: 'Running',
   hostNetwork: false,
   podIPs: ['10.20.0.17'],
+  createdAt: '2026-01-01T00:00:00Z',
   ...more,
 });
-const isOurs = (ip: string): boolean => ip.startsWith('10.20.');
-const look = (allocations: AuditedAllocation[], pods: AuditedPod[]): Audit =>
-  audit(allocations, pods, isOurs);
-const reasons = (found: Audit): string[] =>
-  found.leaked.map(({ allocation: { address }, reason }) => `${formatAddress(address)} ${reason}`);
 const withoutPod = (ip: string): AuditedAllocation => ({
   ...allocation(ip),
   slot: { state: 'used', owner: owner('c'), allocatedAt: 0, sequence: 1 },
 });
 
-suite('audit', () => {
+/** One look at allocations and pods, as `check` takes it: the census suspects, and the verdict on the same data says why. */
+const look = (
+  allocations: readonly AuditedAllocation[],
+  pods: readonly AuditedPod[],
+): { leaked: string[]; unknown: number; missing: string[]; disputes: string[] } => {
+  const census = new Census([BLUE]);
+  const blocks = new Map<string, Block>();
+  for (const { address, node, slot } of allocations) {
+    const cidr = blockAt(BLUE, address);
+    const key = blockKey('blue', cidr);
+    const block = blocks.get(key) ?? newBlock(BLUE, cidr, node, 0);
+    const index = Number(address.value - cidr.base.value);
+    blocks.set(key, { ...block, slots: block.slots.with(index, slot) });
+  }
+  for (const [key, block] of blocks) census.addBlock(key, block);
+  census.restartPods();
+  for (const each of pods) census.addPod(each);
+  const index = indexPods(pods);
+  const leaked = [...census.suspicions()].map(({ mark, supersededBy }) => {
+    const slot = blocks.get(mark.blockKey)?.slots[mark.index];
+    assert.equal(slot?.state, 'used');
+    const base = blocks.get(mark.blockKey)?.cidr.base ?? parseAddress('::');
+    const address = formatAddress({ ...base, value: base.value + BigInt(mark.index) });
+    const verdict = judge({ slot }, index);
+    return `${address} ${supersededBy ? 'superseded' : verdict.kind === 'leaked' ? verdict.reason : verdict.kind}`;
+  });
+  return {
+    leaked,
+    unknown: census.unknown.length,
+    missing: census.claims.map(({ ip, pod: { name } }) => `${ip} ${name}`),
+    disputes: census.disputes().map(({ ip, pods: all, holder }) => `${ip} ${all.length + (holder ? 1 : 0)}`),
+  };
+};
+
+suite('one look', () => {
   test('a living pod keeps its address, whatever its phase says short of its end', () => {
     for (const phase of ['Pending', 'Running', 'Unknown']) {
       const found = look([allocation('10.20.0.17')], [pod({ phase })]);
-      assert.deepEqual([found.leaked, found.unknown, found.missing], [[], [], []]);
+      assert.deepEqual(found, { leaked: [], unknown: 0, missing: [], disputes: [] });
     }
   });
 
   test('a pod that reports no address yet is no leak', () => {
-    assert.deepEqual(reasons(look([allocation('10.20.0.17')], [pod({ podIPs: [] })])), []);
+    assert.deepEqual(look([allocation('10.20.0.17')], [pod({ podIPs: [] })]).leaked, []);
   });
 
   test('a pod that is gone, finished, or on the host network has leaked its address', () => {
-    assert.deepEqual(reasons(look([allocation('10.20.0.17')], [])), ['10.20.0.17 pod-gone']);
+    assert.deepEqual(look([allocation('10.20.0.17')], []).leaked, ['10.20.0.17 pod-gone']);
     for (const phase of ['Succeeded', 'Failed'])
-      assert.deepEqual(reasons(look([allocation('10.20.0.17')], [pod({ phase })])), [
+      assert.deepEqual(look([allocation('10.20.0.17')], [pod({ phase })]).leaked, [
         '10.20.0.17 pod-finished',
       ]);
-    assert.deepEqual(reasons(look([allocation('10.20.0.17')], [pod({ hostNetwork: true })])), [
-      '10.20.0.17 host-network',
-    ]);
+    const onHost = look([allocation('10.20.0.17')], [pod({ hostNetwork: true })]);
+    assert.deepEqual(onHost.leaked, ['10.20.0.17 host-network']);
   });
 
   test('a StatefulSet pod made again under its name does not own the address of the former', () => {
@@ -64,7 +107,7 @@ suite('audit', () => {
       [allocation('10.20.0.17'), allocation('10.20.0.18', { podUid: 'uid-2' })],
       [pod({ uid: 'uid-2', podIPs: ['10.20.0.18'] })],
     );
-    assert.deepEqual(reasons(found), ['10.20.0.17 pod-replaced']);
+    assert.deepEqual(found.leaked, ['10.20.0.17 pod-replaced']);
     assert.deepEqual(found.missing, []);
   });
 
@@ -80,22 +123,19 @@ suite('audit', () => {
     const named = allocation('10.20.0.17');
     const nameOnly = owner('c', { podNamespace: 'default', podName: 'web-1' });
     const byName = { ...named, slot: { ...named.slot, owner: nameOnly } };
-    assert.deepEqual(reasons(look([byName], [pod({ uid: 'any' })])), []);
-    assert.deepEqual(reasons(look([byName], [])), ['10.20.0.17 pod-gone']);
+    assert.deepEqual(look([byName], [pod({ uid: 'any' })]).leaked, []);
+    assert.deepEqual(look([byName], []).leaked, ['10.20.0.17 pod-gone']);
     const found = look([withoutPod('10.20.0.17')], []);
-    assert.deepEqual([found.leaked.length, found.unknown.length], [0, 1]);
+    assert.deepEqual([found.leaked.length, found.unknown], [0, 1]);
   });
 
   test('missing: a running pod whose address etcd does not hold, or holds for another', () => {
-    assert.deepEqual(
-      look([], [pod()]).missing.map(({ ip, heldBy }) => [ip, heldBy]),
-      [['10.20.0.17', undefined]],
-    );
+    assert.deepEqual(look([], [pod()]).missing, ['10.20.0.17 web-1']);
     const stolen = look(
       [allocation('10.20.0.17', { podUid: 'uid-2', podName: 'other' })],
       [pod(), pod({ uid: 'uid-2', name: 'other', podIPs: [] })],
     );
-    assert.equal(stolen.missing[0]?.heldBy?.slot.owner.podName, 'other');
+    assert.deepEqual(stolen, { leaked: [], unknown: 0, missing: ['10.20.0.17 web-1'], disputes: [] });
   });
 
   test('not missing: host network, not running, an address of another network, a holder that names no pod', () => {
@@ -110,15 +150,80 @@ suite('audit', () => {
     assert.deepEqual(look([withoutPod('10.20.0.17')], [pod()]).missing, []);
   });
 
-  test('only what both observations found is confirmed, and an address that changed hands is not the same', () => {
-    const first = look([allocation('10.20.0.17'), allocation('10.20.0.18'), allocation('10.20.0.19')], []);
-    const second = look(
-      [allocation('10.20.0.17'), allocation('10.20.0.18', {}, 2), allocation('10.20.0.20')],
-      [],
-    );
-    assert.deepEqual(reasons(confirm(first, second)), ['10.20.0.17 pod-gone']);
-    const missing = confirm(look([], [pod()]), look([], [pod({ uid: 'uid-2' })]));
-    assert.deepEqual(missing.missing, []);
-    assert.equal(confirm(look([], [pod()]), look([], [pod()])).missing.length, 1);
+  test('in dispute: an address that two running pods have, whoever of them etcd gave it to', () => {
+    const other = pod({ uid: 'uid-2', name: 'other' });
+    const gone = pod({ uid: 'uid-3', name: 'done', phase: 'Succeeded' });
+    assert.deepEqual(look([], [pod(), other, gone]).disputes, ['10.20.0.17 2']);
+    assert.deepEqual(look([allocation('10.20.0.17')], [other, pod()]).disputes, ['10.20.0.17 2']);
+    assert.deepEqual(look([withoutPod('10.20.0.17')], [other, pod()]).disputes, ['10.20.0.17 2']);
+    assert.deepEqual(look([allocation('10.20.0.17')], [pod()]).disputes, []);
+    assert.deepEqual(look([], [other]).disputes, []);
+  });
+
+  test('a list of pods that begins anew forgets what was said before', () => {
+    const census = new Census([BLUE]);
+    const block = newBlock(BLUE, parseCidr('10.20.0.16/28'), 'node-1', 0);
+    census.addBlock(KEY, { ...block, slots: block.slots.with(1, allocation('10.20.0.17').slot) });
+    census.restartPods();
+    census.addPod(pod());
+    census.addPod(pod({ uid: 'uid-2', name: 'other' }));
+    census.restartPods();
+    assert.equal(census.pods, 0);
+    assert.deepEqual([[...census.suspicions()].length, census.claims, census.disputes()], [1, [], []]);
+  });
+
+  test('nothing in a block that cannot be relied on is leaked, nor missing', () => {
+    const census = new Census([BLUE]);
+    census.addOpaque(KEY);
+    census.restartPods();
+    census.addPod(pod());
+    assert.deepEqual([[...census.suspicions()], census.claims], [[], []]);
+  });
+});
+
+suite('a superseded sandbox', () => {
+  const sandbox = (ip: string, n: number, more: Partial<Owner> = {}): AuditedAllocation => {
+    const each = allocation(ip, { containerId: `c${n}`, ...more }, n);
+    return { ...each, slot: { ...each.slot, allocatedAt: n * 1000 } };
+  };
+  const older = sandbox('10.20.0.17', 1);
+  const newer = sandbox('10.20.0.18', 2);
+  const living = pod({ podIPs: ['10.20.0.18'] });
+
+  test('is the older, where its pod says that it has the address of the newer', () => {
+    assert.equal(isSupersededBy(older, newer, living), true);
+    assert.deepEqual(look([older, newer], [living]).leaked, ['10.20.0.17 superseded']);
+  });
+
+  test('is neither, where the witnesses disagree or say nothing', () => {
+    const clockSetBack = { ...newer, slot: { ...newer.slot, allocatedAt: 500 } };
+    const laterInBlock = { ...older, slot: { ...older.slot, sequence: 3 } };
+    for (const [what, a, b, of] of [
+      ['the pod names the older', older, newer, pod({ podIPs: ['10.20.0.17'] })],
+      ['the pod names both', older, newer, pod({ podIPs: ['10.20.0.17', '10.20.0.18'] })],
+      ['the pod names none', older, newer, pod({ podIPs: [] })],
+      ['the pod does not run', older, newer, pod({ ...living, phase: 'Pending' })],
+      ['the clock says otherwise', older, clockSetBack, living],
+      ['the sequence says otherwise', laterInBlock, newer, living],
+      ['another interface', sandbox('10.20.0.17', 1, { ifname: 'net1' }), newer, living],
+      ['another network', sandbox('10.20.0.17', 1, { network: 'other' }), newer, living],
+      ['the same container', sandbox('10.20.0.17', 1, { containerId: 'c2' }), newer, living],
+      ['another node', { ...older, node: 'node-2' }, newer, living],
+    ] as const) {
+      assert.equal(isSupersededBy(a, b, of), false, what);
+      if (what !== 'another node') assert.deepEqual(look([a, b], [of]).leaked, [], what);
+    }
+  });
+
+  test('of a pod that is known by its name only is not told', () => {
+    const nameOnly = owner('c1', { podNamespace: 'default', podName: 'web-1' });
+    const byName = { ...older, slot: { ...older.slot, owner: nameOnly } };
+    assert.equal(isSupersededBy(byName, newer, living), false);
+  });
+
+  test('the holder of an address is who its allocation names, as far as it names anybody', () => {
+    assert.equal(isHolder(older, living), true);
+    assert.equal(isHolder(older, pod({ uid: 'uid-2' })), false);
+    assert.equal(isHolder(withoutPod('10.20.0.17'), pod({ uid: 'uid-2' })), true);
   });
 });

@@ -1,0 +1,32 @@
+import { cidrContains, formatAddress, parseAddress, type Cidr } from '../../ipam/address.ts';
+import { canonicalPod, claimsAddresses, isHolder, type AuditedPod } from '../../ipam/audit.ts';
+import { usedSlots, type Block } from '../../ipam/block.ts';
+
+/** A running pod that says it has an address of the ranges, which these blocks do not hold for it. */
+export interface Missing {
+  readonly ip: string;
+  readonly pod: AuditedPod;
+}
+
+/** What running pods would lack, were these blocks all that etcd holds. @throws IpamError `invalid` for an address that is none */
+export function missingOf(
+  blocks: readonly Block[],
+  pods: readonly AuditedPod[],
+  ranges: readonly Cidr[],
+): Missing[] {
+  const holders = new Map(
+    blocks.flatMap(usedSlots).map(({ address, slot }) => [formatAddress(address), { slot }] as const),
+  );
+  return pods
+    .filter(claimsAddresses)
+    .map(canonicalPod)
+    .flatMap((pod) =>
+      pod.podIPs
+        .filter((ip) => ranges.some((cidr) => cidrContains(cidr, parseAddress(ip))))
+        .filter((ip) => {
+          const holder = holders.get(ip);
+          return !holder || !isHolder(holder, pod);
+        })
+        .map((ip) => ({ ip, pod })),
+    );
+}

@@ -1,0 +1,30 @@
+import type { AuditedAllocation, Conflict, Leak, Missing } from '../../ipam/audit.ts';
+import type { IndexFinding } from '../../ipam/node-index.ts';
+import type { RecordFinding } from '../../ipam/survey.ts';
+
+/** A block whose node the API server does not know (any more). */
+export interface StrandedBlock {
+  readonly key: string;
+  readonly node: string;
+  /** When it was claimed, in milliseconds since 1970. */
+  readonly since: number;
+}
+
+/** All that a check found, in both observations. */
+export interface Findings {
+  readonly allocated: number;
+  readonly pods: number;
+  readonly leaked: readonly Leak[];
+  /** Allocations without a pod's name or UID: nothing proves them leaked, so they are in use. */
+  readonly unknown: readonly AuditedAllocation[];
+  readonly missing: readonly Missing[];
+  readonly conflicts: readonly Conflict[];
+  /** Index keys and block keys that disagree. */
+  readonly index: readonly IndexFinding[];
+  readonly records: readonly RecordFinding[];
+  readonly stranded: readonly StrandedBlock[];
+}
+
+/** How many things are found that are not as they should be, leaks apart. */
+export const othersFound = ({ missing, conflicts, index, records, stranded }: Findings): number =>
+  missing.length + conflicts.length + index.length + records.length + stranded.length;

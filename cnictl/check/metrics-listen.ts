@@ -1,0 +1,66 @@
+import { createServer } from 'node:http';
+import { isIP } from 'node:net';
+import { answer } from '../../cni/agent/metrics-server.ts';
+import { CommandError } from '../errors.ts';
+import { describeReason } from '../files.ts';
+import type { CheckMetrics } from './metrics.ts';
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * `127.0.0.1:9462`, `[::1]:9462`; `0.0.0.0:9462` and `[::]:9462` for everybody who reaches this machine or pod. Names are refused:
+ * `localhost` may resolve to anything.
+ * @throws CommandError saying what was expected
+ */
+export function parseListenAddress(text: string): ListenAddress {
+  const [, host = '', digits = ''] = /^(\[[^\]]+\]|[^:]+):([0-9]{1,5})$/.exec(text) ?? [];
+  const bare = host.replace(/^\[|\]$/g, '');
+  const port = Number(digits);
+  const isWritten = isIP(bare) === (host.startsWith('[') ? 6 : 4);
+  if (isWritten && port <= 65_535) return { host: bare, port };
+  throw new CommandError(
+    `--metrics-listen '${text}': expected an IP address and a port, such as 127.0.0.1:9462 or [::1]:9462`,
+  );
+}
+
+export interface ServedMetrics {
+  /** Where they are: with the port that was chosen, where 0 was asked for. */
+  readonly address: string;
+  readonly close: () => void;
+}
+
+/** Scrapers are few. */
+const MAX_CONNECTIONS = 16;
+
+/** Serves `/metrics` and `/healthz`. @throws CommandError where the address cannot be had */
+export async function serveMetrics(
+  { host, port }: ListenAddress,
+  metrics: CheckMetrics,
+): Promise<ServedMetrics> {
+  const server = createServer((request, response) => {
+    void answer(metrics, request.method ?? '', request.url ?? '').then(({ status, type, body }) => {
+      response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) });
+      response.end(request.method === 'HEAD' ? undefined : body);
+    });
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => {
+      const reason = describeReason(cause);
+      reject(new CommandError(`metrics cannot be served at ${host}:${port}: ${reason}`, '', { cause }));
+    });
+    server.listen({ host, port }, resolve);
+  });
+  const bound = server.address();
+  const at = typeof bound === 'object' && bound !== null ? bound.port : port;
+  return {
+    address: `${host.includes(':') ? `[${host}]` : host}:${at}`,
+    close: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}

@@ -1,0 +1,140 @@
+import { Counter, Gauge, Registry } from 'prom-client';
+import type { MetricsSource } from '../../cni/agent/metrics-server.ts';
+import type { LeakReason } from '../../ipam/audit.ts';
+import { IpamError, messageOf } from '../../ipam/errors.ts';
+import type { IndexReason } from '../../ipam/node-index.ts';
+import type { RecordReason } from '../../ipam/survey.ts';
+import type { FreeOutcome } from '../free.ts';
+import { KubeError } from '../kube/errors.ts';
+import type { Findings } from './findings.ts';
+
+const LEAK_REASONS: Readonly<Record<LeakReason, true>> = {
+  'pod-gone': true,
+  'node-gone': true,
+  'pod-replaced': true,
+  'pod-finished': true,
+  'host-network': true,
+  superseded: true,
+};
+type AmissReason = RecordReason | IndexReason | 'node-gone';
+const RECORD_REASONS: Readonly<Record<AmissReason, true>> = {
+  unreadable: true,
+  unsound: true,
+  'no-range': true,
+  'no-index': true,
+  'no-block': true,
+  'wrong-node': true,
+  'node-gone': true,
+};
+const SOURCES = ['etcd', 'kubernetes', 'other'] as const;
+
+/** What `check --watch` has seen and done, for Prometheus. No label names a pod, a node or an address. */
+export class CheckMetrics implements MetricsSource {
+  readonly #registry = new Registry();
+  readonly #gauge = (name: string, help: string): Gauge =>
+    new Gauge({ name: `cellnet_check_${name}`, help, registers: [this.#registry] });
+  readonly #allocated = this.#gauge('allocated', 'Addresses that are given out');
+  readonly #pods = this.#gauge('pods', 'Pods that the API server has');
+  readonly #unknown = this.#gauge('unknown', 'Allocations that name no pod, and count as in use');
+  readonly #missing = this.#gauge('missing', 'Addresses of running pods that etcd does not hold for them');
+  readonly #conflicts = this.#gauge('conflicts', 'Addresses that several running pods have');
+  readonly #lastSuccess = this.#gauge('last_success_timestamp_seconds', 'When a round was last carried out');
+  readonly #duration = this.#gauge('duration_seconds', 'How long that round took, with the grace');
+  readonly #leaked = new Gauge({
+    name: 'cellnet_check_leaked',
+    help: 'Leaked addresses that the last round found',
+    labelNames: ['reason'],
+    registers: [this.#registry],
+  });
+  readonly #records = new Gauge({
+    name: 'cellnet_check_records',
+    help: 'Records in etcd that the last round found amiss',
+    labelNames: ['reason'],
+    registers: [this.#registry],
+  });
+  readonly #released = new Counter({
+    name: 'cellnet_check_released_total',
+    help: 'Leaked addresses that were released',
+    labelNames: ['reason'],
+    registers: [this.#registry],
+  });
+  readonly #kept = new Counter({
+    name: 'cellnet_check_kept_total',
+    help: 'Addresses that the last look kept from being released',
+    registers: [this.#registry],
+  });
+  readonly #repaired = new Counter({
+    name: 'cellnet_check_repaired_total',
+    help: 'Index keys that were repaired',
+    registers: [this.#registry],
+  });
+  readonly #errors = new Counter({
+    name: 'cellnet_check_errors_total',
+    help: 'Rounds that failed',
+    labelNames: ['source'],
+    registers: [this.#registry],
+  });
+  #failure: string | undefined = 'no round was carried out yet';
+
+  constructor() {
+    for (const source of SOURCES) this.#errors.inc({ source }, 0);
+    for (const reason of Object.keys(LEAK_REASONS)) this.#released.inc({ reason }, 0);
+  }
+
+  found(found: Findings): void {
+    this.#allocated.set(found.allocated);
+    this.#pods.set(found.pods);
+    this.#unknown.set(found.unknown.length);
+    this.#missing.set(found.missing.length);
+    this.#conflicts.set(found.conflicts.length);
+    count(this.#leaked, Object.keys(LEAK_REASONS), found.leaked);
+    count(this.#records, Object.keys(RECORD_REASONS), [
+      ...found.records,
+      ...found.index,
+      ...found.stranded.map(() => ({ reason: 'node-gone' })),
+    ]);
+  }
+
+  outcome(outcome: FreeOutcome, reason: LeakReason | undefined): void {
+    if (outcome.kind === 'released') this.#released.inc({ reason: outcome.reason ?? reason ?? 'unknown' });
+    else this.#kept.inc();
+  }
+
+  repaired(): void {
+    this.#repaired.inc();
+  }
+
+  /** @param now milliseconds since 1970 */
+  succeeded(now: number, tookMs: number): void {
+    this.#failure = undefined;
+    this.#lastSuccess.set(now / 1000);
+    this.#duration.set(tookMs / 1000);
+  }
+
+  failed(error: unknown): void {
+    this.#failure = messageOf(error);
+    const source = error instanceof IpamError ? 'etcd' : error instanceof KubeError ? 'kubernetes' : 'other';
+    this.#errors.inc({ source });
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  health(): ReturnType<MetricsSource['health']> {
+    const reasons = this.#failure === undefined ? [] : [this.#failure];
+    return { ok: reasons.length === 0, reasons, servers: [] };
+  }
+}
+
+function count(
+  gauge: Gauge,
+  reasons: readonly string[],
+  found: readonly { readonly reason: string }[],
+): void {
+  for (const reason of reasons) gauge.set({ reason }, found.filter((each) => each.reason === reason).length);
+}

@@ -1,0 +1,95 @@
+import { canonicalPod, indexPods, podNameOf, type AuditedPod, type PodIndex } from '../../ipam/audit.ts';
+import { plural } from '../render/plural.ts';
+import { CommandError } from '../errors.ts';
+import type { KubeApi, Moment } from '../kube/api.ts';
+import { KubeError } from '../kube/errors.ts';
+import type { Looking } from './progress.ts';
+import { sideBySide } from './side-by-side.ts';
+
+/** Which pods are to be looked at, by what is known of them. */
+export interface WantedPods {
+  /** `namespace/name`. */
+  readonly names: ReadonlySet<string>;
+  /** Of those whose names are not known. */
+  readonly uids: ReadonlySet<string>;
+}
+
+/** More pods than these are looked up in one list of all, rather than one by one. */
+const MOST_ONE_BY_ONE = 1_000;
+const REQUESTS_AT_ONCE = 8;
+/** What can be asked for by name (RFC 1123); only a list proves of anything else that it is not there. */
+const ASKABLE = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?\/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/;
+
+/** The pods of these names and UIDs, as they are now; those that are not there are left out. @throws KubeError */
+export async function lookUpPods(
+  kube: KubeApi,
+  wanted: WantedPods,
+  { signal, progress }: Pick<Looking, 'signal' | 'progress'>,
+): Promise<PodIndex> {
+  const { names, uids } = wanted;
+  if (uids.size === 0 && names.size <= MOST_ONE_BY_ONE && [...names].every((name) => ASKABLE.test(name)))
+    return indexPods(await oneByOne(kube, [...names]));
+  let found: AuditedPod[] = [];
+  await kube.walkPods(
+    {
+      restart: () => (found = []),
+      add: (pods) => {
+        for (const pod of pods)
+          if (names.has(podNameOf(pod)) || uids.has(pod.uid) || uids.has(pod.configHash ?? ''))
+            found.push(canonicalPod(pod));
+      },
+    },
+    { ...(signal && { signal }), onProgress: (done, total) => progress('pods again', done, total) },
+  );
+  return indexPods(found);
+}
+
+async function oneByOne(kube: KubeApi, names: readonly string[]): Promise<AuditedPod[]> {
+  const pods = await sideBySide(names, REQUESTS_AT_ONCE, (text) => {
+    const [namespace = '', name = ''] = text.split('/');
+    return kube.getPod(namespace, name);
+  });
+  return pods.flatMap((pod) => (pod ? [canonicalPod(pod)] : []));
+}
+
+/**
+ * That the API server has pods at all, and is not behind what it said before: both would be missing data rather than a proof
+ * (rule 6).
+ * @param before its answer that the present one must not be older than
+ * @throws KubeError `malformed` where it went back in time
+ */
+export async function stillHasPods(kube: KubeApi, before: Moment | undefined): Promise<boolean> {
+  const { any, resourceVersion } = await kube.anyPod();
+  if (before && isOlder(resourceVersion, before.resourceVersion)) {
+    throw new KubeError(
+      'malformed',
+      `${kube.server} went back in time: it answered list pods at resourceVersion ${before.resourceVersion}, and now at ${resourceVersion}`,
+      { remedy: 'Nothing was concluded. Was its etcd restored, or does a stale server answer in between?' },
+    );
+  }
+  return any;
+}
+
+/** Versions are numbers of one sequence (KEP-5504); what is none is not compared. */
+function isOlder(version: string, than: string): boolean {
+  const isNumber = (text: string): boolean => /^\d{1,30}$/.test(text);
+  return isNumber(version) && isNumber(than) && BigInt(version) < BigInt(than);
+}
+
+/** Whether allocations that name pods may be released for want of them. */
+export interface Doubt {
+  readonly allocated: number;
+  readonly evenIfNoPods: boolean | undefined;
+}
+
+/** @throws CommandError where the API server has no pod at all, unless that was to be expected */
+export function refuseWithoutPods(kube: KubeApi, { allocated, evenIfNoPods }: Doubt): void {
+  if (evenIfNoPods) return;
+  throw new CommandError(
+    `${noPodsText(kube, allocated)} Nothing was released`,
+    'Check --kubeconfig and --etcd-prefix; where the cluster really has no pod, add --even-if-no-pods.',
+  );
+}
+
+export const noPodsText = (kube: KubeApi, allocated: number): string =>
+  `${kube.server} has no pod at all, while etcd has ${plural(allocated, 'allocation')}: is it the right cluster?`;

@@ -1,0 +1,47 @@
+import { IpamError } from '../../ipam/errors.ts';
+import { judgePair, type IndexFinding, type IndexPair } from '../../ipam/node-index.ts';
+import { BLOCKS, decodeNodeEntry, RANGES } from '../../ipam/records.ts';
+import type { Entry, Store } from '../../ipam/store.ts';
+import { readRecord, surveyRanges, type RecordFinding } from '../../ipam/survey.ts';
+
+/** Suspected index keys and their blocks again, each pair as of one moment. @throws IpamError `store-…` */
+export async function pairsAgain(store: Store, pairs: readonly IndexPair[]): Promise<IndexFinding[]> {
+  const findings: IndexFinding[] = [];
+  for (const pair of pairs) {
+    const [index, block] = await store.get([pair.indexKey, pair.blockKey]);
+    const finding = judgeReadable(pair, index, block);
+    if (finding) findings.push(finding);
+  }
+  return findings;
+}
+
+/** A record that became unreadable meanwhile is the next check's. */
+function judgeReadable(
+  pair: IndexPair,
+  index: Entry | undefined,
+  block: Entry | undefined,
+): IndexFinding | undefined {
+  try {
+    return judgePair(pair, index, block);
+  } catch (error) {
+    if (error instanceof IpamError && error.code === 'corrupt-record') return undefined;
+    throw error;
+  }
+}
+
+/** Records that could not be relied on: those that still cannot. @throws IpamError `store-…` */
+export async function recordsAgain(
+  store: Store,
+  findings: readonly RecordFinding[],
+): Promise<RecordFinding[]> {
+  if (findings.length === 0) return [];
+  const survey = await surveyRanges(store);
+  const entries = await store.get(findings.map(({ key }) => key));
+  return entries.flatMap((entry) => {
+    if (!entry) return [];
+    if (entry.key.startsWith(RANGES)) return survey.findings.filter(({ key }) => key === entry.key);
+    if (entry.key.startsWith(BLOCKS)) return survey.inspect(entry).finding ?? [];
+    const read = readRecord(entry, decodeNodeEntry);
+    return 'finding' in read ? [read.finding] : [];
+  });
+}

@@ -1,0 +1,194 @@
+import type { Address } from '../../ipam/address.ts';
+import type { Ipam } from '../../ipam/allocator.ts';
+import {
+  isSupersededBy,
+  judge,
+  ownerName,
+  type AuditedAllocation,
+  type LeakReason,
+  type PodIndex,
+} from '../../ipam/audit.ts';
+import { isOwnedBy, slotIndex, type Block, type Expected } from '../../ipam/block.ts';
+import { checkBlock, decodeBlock, rangeKey, decodeRange } from '../../ipam/records.ts';
+import { releaseFromBlock, type ReadBlock } from '../../ipam/release-block.ts';
+import { retryLostRaces } from '../../ipam/retry.ts';
+import type { FreeOutcome } from '../free.ts';
+import type { KubeApi } from '../kube/api.ts';
+import { lookUpPods } from './pods.ts';
+import type { Looking } from './progress.ts';
+import { sideBySide } from './side-by-side.ts';
+
+/** An allocation that two observations found leaked, or a report names. */
+export interface Condemned {
+  readonly address: Address;
+  readonly range: string;
+  readonly blockKey: string;
+  readonly expected: Expected;
+  /** The newer sandbox's allocation, where that is why. */
+  readonly supersededBy?: {
+    readonly address: Address;
+    readonly blockKey: string;
+    readonly expected: Expected;
+  };
+  /** What was found; told where nothing better is known. */
+  readonly reason: LeakReason;
+}
+
+/** What became of one. @param allocation as etcd had it at the last look, where it still did */
+export type OnOutcome = (
+  condemned: Condemned,
+  outcome: FreeOutcome,
+  allocation: AuditedAllocation | undefined,
+) => void;
+
+/** Blocks that are looked at and written side by side. */
+const BLOCKS_AT_ONCE = 4;
+
+/**
+ * Releases leaks, block by block: reads the block, asks for just the pods of its leaks (rule 6: the last look), and takes back in
+ * one transaction those that are still leaked, from the block as it was read (rule 5). A block that changes meanwhile is
+ * looked at anew, pods and all.
+ * @throws IpamError, KubeError: what was told by then is done, and nothing else
+ */
+export async function releaseLeaks(
+  ipam: Ipam,
+  kube: KubeApi,
+  condemned: readonly Condemned[],
+  how: { dryRun: boolean; by: string; looking: Looking; onOutcome: OnOutcome },
+): Promise<void> {
+  const { looking, onOutcome } = how;
+  const byBlock = new Map<string, Condemned[]>();
+  for (const each of condemned) byBlock.set(each.blockKey, [...(byBlock.get(each.blockKey) ?? []), each]);
+  let done = 0;
+  await sideBySide([...byBlock.values()], BLOCKS_AT_ONCE, async (ofBlock) => {
+    if (looking.signal?.aborted) return;
+    const judged = await releaseOfBlock(ipam, kube, ofBlock, how);
+    for (const { each, outcome, allocation } of judged) onOutcome(each, outcome, allocation);
+    done += ofBlock.length;
+    looking.progress('released', done, condemned.length);
+  });
+}
+
+interface Judged {
+  readonly each: Condemned;
+  readonly outcome: FreeOutcome;
+  readonly allocation?: AuditedAllocation;
+}
+
+async function releaseOfBlock(
+  ipam: Ipam,
+  kube: KubeApi,
+  condemned: readonly Condemned[],
+  { dryRun, by, looking }: { dryRun: boolean; by: string; looking: Looking },
+): Promise<Judged[]> {
+  const [first] = condemned;
+  if (!first) return [];
+  return await retryLostRaces(`releasing addresses of '${first.blockKey}'`, ipam.around, async () => {
+    const seen = await readForRelease(ipam, condemned);
+    const pods = await lookUpPods(kube, podsOf(seen.found), { ...looking, progress: () => undefined });
+    const judged = condemned.map((each): Judged => judgeLast(each, seen, pods));
+    const leaked = judged.filter(({ outcome }) => outcome.kind === 'would-release');
+    if (dryRun || leaked.length === 0 || !seen.read) return judged;
+    const outcomes = await releaseFromBlock(
+      ipam,
+      seen.read,
+      leaked.map(({ each: { address, expected }, outcome }) => ({
+        address,
+        expected,
+        cause: {
+          why: 'leaked',
+          by,
+          ...('reason' in outcome && outcome.reason && { detail: outcome.reason }),
+        },
+      })),
+    );
+    if (!outcomes) return undefined;
+    return judged.map((each) =>
+      each.outcome.kind === 'would-release'
+        ? { ...each, outcome: { ...each.outcome, kind: 'released' } }
+        : each,
+    );
+  });
+}
+
+/** A block with the allocations that are believed leaked, and those that superseded them. */
+interface Seen {
+  readonly read?: ReadBlock;
+  readonly found: ReadonlyMap<Condemned, AuditedAllocation>;
+  readonly newer: ReadonlyMap<Condemned, AuditedAllocation>;
+}
+
+/** @throws IpamError `corrupt-record` where the block does not fit its range */
+async function readForRelease(ipam: Ipam, condemned: readonly Condemned[]): Promise<Seen> {
+  const [first] = condemned;
+  const nothing: Seen = { found: new Map(), newer: new Map() };
+  if (!first) return nothing;
+  const others = [...new Set(condemned.flatMap(({ supersededBy }) => supersededBy?.blockKey ?? []))];
+  const [entry, rangeEntry, ...rest] = await ipam.store.get([
+    first.blockKey,
+    rangeKey(first.range),
+    ...others,
+  ]);
+  if (!entry || !rangeEntry) return nothing;
+  const block = decodeBlock(entry.key, entry.value);
+  const range = decodeRange(rangeEntry.key, rangeEntry.value);
+  checkBlock(entry.key, block, range);
+  const blocks = new Map(
+    rest.flatMap((each) => (each ? [[each.key, decodeBlock(each.key, each.value)]] : [])),
+  );
+  blocks.set(entry.key, block);
+  const found = new Map<Condemned, AuditedAllocation>();
+  const newer = new Map<Condemned, AuditedAllocation>();
+  for (const each of condemned) {
+    const allocation = findExpected(block, each);
+    const by = each.supersededBy;
+    const other = by && findExpected(blocks.get(by.blockKey), by);
+    if (allocation) found.set(each, allocation);
+    if (other) newer.set(each, other);
+  }
+  return { read: { block, range, entry }, found, newer };
+}
+
+function findExpected(
+  block: Block | undefined,
+  { address, blockKey, expected }: Pick<Condemned, 'address' | 'blockKey' | 'expected'>,
+): AuditedAllocation | undefined {
+  const slot = block?.slots[slotIndex(block, address)];
+  if (!block || !slot || !isOwnedBy(slot, expected) || slot.sequence !== expected.sequence) return undefined;
+  return { address, node: block.node, range: block.range, blockKey, slot };
+}
+
+function podsOf(found: Seen['found']): { names: Set<string>; uids: Set<string> } {
+  const names = new Set<string>();
+  const uids = new Set<string>();
+  for (const allocation of found.values()) {
+    const name = ownerName(allocation);
+    const { podUid } = allocation.slot.owner;
+    if (name !== undefined) names.add(name);
+    else if (podUid !== undefined) uids.add(podUid);
+  }
+  return { names, uids };
+}
+
+function judgeLast(each: Condemned, { read, found, newer }: Seen, pods: PodIndex): Judged {
+  const allocation = found.get(each);
+  if (!allocation) return { each, outcome: goneOutcome(read?.block, each.address) };
+  const verdict = judge(allocation, pods);
+  if (verdict.kind === 'unknown') return { each, outcome: verdict, allocation };
+  if (verdict.kind === 'leaked') {
+    const reason =
+      verdict.reason === 'pod-gone' && each.reason === 'node-gone' ? each.reason : verdict.reason;
+    return { each, outcome: { kind: 'would-release', reason }, allocation };
+  }
+  const by = newer.get(each);
+  if (by && isSupersededBy(allocation, by, verdict.pod))
+    return { each, outcome: { kind: 'would-release', reason: 'superseded' }, allocation };
+  const pod = ownerName(allocation) ?? `${verdict.pod.namespace}/${verdict.pod.name}`;
+  return { each, outcome: { kind: 'in-use', pod }, allocation };
+}
+
+function goneOutcome(block: Block | undefined, address: Address): FreeOutcome {
+  const slot = block?.slots[slotIndex(block, address)];
+  if (slot?.state === 'used') return { kind: 'changed' };
+  return { kind: 'free', state: slot?.state === 'released' ? 'cooling' : 'free' };
+}

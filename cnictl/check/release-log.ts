@@ -1,0 +1,43 @@
+import { formatAddress, type Address } from '../../ipam/address.ts';
+import type { AuditedAllocation } from '../../ipam/audit.ts';
+import { podJson } from '../commands/ip.ts';
+import type { Context } from '../context.ts';
+import type { FreeOutcome } from '../free.ts';
+
+/** One address that was to be released. */
+export interface LogEntry {
+  readonly address: Address;
+  readonly outcome: FreeOutcome;
+  /** Why it was to be released; absent for one that was named by hand. */
+  readonly reason?: string | undefined;
+  /** As etcd had it before, where it was given out. */
+  readonly allocation?: AuditedAllocation | undefined;
+}
+
+/** As one line of JSON. @param now milliseconds since 1970 */
+export function logLine({ address, outcome, reason, allocation }: LogEntry, now: number): string {
+  const owner = allocation?.slot.owner;
+  const judged = 'reason' in outcome ? outcome.reason : undefined;
+  const line = {
+    time: new Date(now).toISOString(),
+    ip: formatAddress(address),
+    outcome: outcome.kind,
+    reason: judged ?? reason ?? null,
+    range: allocation?.range ?? null,
+    node: allocation?.node ?? null,
+    containerId: owner?.containerId ?? null,
+    ifname: owner?.ifname ?? null,
+    network: owner?.network ?? null,
+    pod: podJson(owner),
+    allocatedAt: allocation ? new Date(allocation.slot.allocatedAt).toISOString() : null,
+    sequence: allocation?.slot.sequence ?? null,
+  };
+  return `${JSON.stringify(line)}\n`;
+}
+
+/** Adds lines to the file of `--log`, where there is one. @throws CommandError where it cannot be written */
+export function releaseLog({ world }: Context, file: string | undefined): (entry: LogEntry) => void {
+  if (file === undefined) return () => undefined;
+  world.checkTarget(file);
+  return (entry) => world.appendFile(file, logLine(entry, world.now()));
+}

@@ -1,0 +1,98 @@
+import { formatAddress } from '../../ipam/address.ts';
+import type { Conflict, Leak, Missing } from '../../ipam/audit.ts';
+import { podText } from '../commands/ip.ts';
+import { formatAge } from '../durations.ts';
+import type { Paint } from '../render/paint.ts';
+import { plural } from '../render/plural.ts';
+import { printable } from '../render/printable.ts';
+import { renderTable, type Column } from '../render/table.ts';
+import { othersFound, type Findings } from './findings.ts';
+import { conflictSince, recordsJson, type RecordRow } from './report-json.ts';
+
+/** Tables of what was found, and a line that sums it up. @param now milliseconds since 1970 */
+export function renderFindings(found: Findings, paint: Paint, now: number): string {
+  return [
+    section('Leaked', 'given out, and no pod has them any more', leakColumns(now), found.leaked, paint),
+    section(
+      'Missing',
+      'a running pod has an address that etcd does not hold for it',
+      missingColumns(now),
+      found.missing,
+      paint,
+    ),
+    section(
+      'Conflicts',
+      'one address that several running pods have',
+      conflictColumns(now),
+      found.conflicts,
+      paint,
+    ),
+    section('Records', 'not as they should be in etcd', RECORD_COLUMNS, recordsJson(found, now), paint),
+    `${summary(found, paint)}\n`,
+  ].join('');
+}
+
+function section<Row>(
+  title: string,
+  meaning: string,
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+  paint: Paint,
+): string {
+  return rows.length === 0 ? '' : `${paint.red(title)}: ${meaning}\n${renderTable(columns, rows, paint)}\n`;
+}
+
+const leakColumns = (now: number): Column<Leak>[] => [
+  { title: 'ADDRESS', value: ({ allocation }) => formatAddress(allocation.address) },
+  { title: 'REASON', value: ({ reason }) => reason },
+  { title: 'POD', value: ({ allocation }) => podText(allocation.slot.owner) },
+  { title: 'NODE', value: ({ allocation }) => allocation.node },
+  { title: 'CONTAINER', value: ({ allocation }) => allocation.slot.owner.containerId.slice(0, 12) },
+  { title: 'AGE', value: ({ allocation }) => formatAge(now - allocation.slot.allocatedAt), right: true },
+];
+
+const missingColumns = (now: number): Column<Missing>[] => [
+  { title: 'ADDRESS', value: ({ ip }) => ip },
+  { title: 'POD', value: ({ pod }) => `${pod.namespace}/${pod.name}` },
+  { title: 'NODE', value: ({ pod }) => pod.nodeName ?? '-' },
+  { title: 'HELD BY', value: ({ heldBy }) => (heldBy ? podText(heldBy.slot.owner) : 'nobody') },
+  { title: 'AGE', value: ({ pod }) => formatAge(now - Date.parse(pod.createdAt)), right: true },
+];
+
+const conflictColumns = (now: number): Column<Conflict>[] => [
+  { title: 'ADDRESS', value: ({ ip }) => ip },
+  {
+    title: 'PODS',
+    value: ({ pods }) => pods.map(({ namespace, name }) => `${namespace}/${name}`).join(', '),
+  },
+  { title: 'NODES', value: ({ pods }) => pods.map(({ nodeName }) => nodeName ?? '-').join(', ') },
+  { title: 'AGE', value: (conflict) => formatAge(now - conflictSince(conflict)), right: true },
+];
+
+const RECORD_COLUMNS: Column<RecordRow>[] = [
+  { title: 'KEY', value: ({ key }) => printable(key) },
+  { title: 'REASON', value: ({ reason }) => reason },
+  { title: 'NODE', value: ({ node }) => node ?? '-' },
+  {
+    title: 'AGE',
+    value: ({ ageSeconds }) => (ageSeconds === null ? '-' : formatAge(ageSeconds * 1000)),
+    right: true,
+  },
+  { title: 'WHAT', value: ({ message }) => printable(message) },
+];
+
+/** One line: how much was looked at, and what was found. */
+export function summary(found: Findings, paint: Paint): string {
+  const { allocated, pods, leaked, missing, conflicts, unknown } = found;
+  const records = found.index.length + found.records.length + found.stranded.length;
+  const more = [
+    ...(conflicts.length > 0 ? [plural(conflicts.length, 'conflict')] : []),
+    ...(records > 0 ? [`${plural(records, 'record')} amiss`] : []),
+  ];
+  const verdict =
+    leaked.length + othersFound(found) === 0
+      ? paint.green('nothing leaked, nothing missing')
+      : [`${leaked.length} leaked`, `${missing.length} missing`, ...more].join(', ');
+  const rest = unknown.length > 0 ? `, ${unknown.length} without a pod's name (count as in use)` : '';
+  return `${plural(allocated, 'address', 'addresses')} given out, ${plural(pods, 'pod')}: ${verdict}${rest}`;
+}

@@ -1,0 +1,33 @@
+import type { Ipam } from '../../ipam/allocator.ts';
+import type { IndexFinding } from '../../ipam/node-index.ts';
+import { retryLostRaces } from '../../ipam/retry.ts';
+import type { Looking } from './progress.ts';
+import { pairsAgain } from './records-again.ts';
+
+/**
+ * Makes index keys agree with block keys, each only as it was read; a pair that changed meanwhile is looked at anew.
+ * @param onRepaired told of each that was put right; one that agrees by itself by now is not
+ * @throws IpamError `contention`, `store-…`
+ */
+export async function repairIndex(
+  ipam: Ipam,
+  findings: readonly IndexFinding[],
+  { signal, progress }: Pick<Looking, 'signal' | 'progress'>,
+  onRepaired: (finding: IndexFinding) => void,
+): Promise<void> {
+  for (const [n, suspected] of findings.entries()) {
+    if (signal?.aborted) return;
+    let finding: IndexFinding | undefined = suspected;
+    await retryLostRaces(`repairing '${suspected.indexKey}'`, ipam.around, async () => {
+      if (!finding) return true;
+      const { guards, writes } = finding.repair;
+      if ((await ipam.store.commit(guards, writes)) !== undefined) {
+        onRepaired(finding);
+        return true;
+      }
+      [finding] = await pairsAgain(ipam.store, [finding]);
+      return undefined;
+    });
+    progress('repaired', n + 1, findings.length);
+  }
+}

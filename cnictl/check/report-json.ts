@@ -1,0 +1,158 @@
+import { formatAddress } from '../../ipam/address.ts';
+import type { AuditedAllocation, AuditedPod, Conflict, Leak, Missing } from '../../ipam/audit.ts';
+import type { IndexFinding } from '../../ipam/node-index.ts';
+import { podJson } from '../commands/ip.ts';
+import type { LeakRecord, ReportSource, SavedReport, Which } from '../report.ts';
+import type { Findings } from './findings.ts';
+
+/** What `check` prints as JSON and `--save` keeps. @param now milliseconds since 1970 */
+export function reportJson(found: Findings, source: ReportSource, now: number): SavedReport & object {
+  const records = recordsJson(found, now);
+  return {
+    kind: 'cellnet-check',
+    version: 1,
+    ...source,
+    checkedAt: new Date(now).toISOString(),
+    ...{
+      counts: {
+        allocated: found.allocated,
+        pods: found.pods,
+        leaked: found.leaked.length,
+        unknown: found.unknown.length,
+        missing: found.missing.length,
+        conflicts: found.conflicts.length,
+        records: records.length,
+      },
+    },
+    leaked: found.leaked.map((leak) => leakJson(leak, now)),
+    ...{
+      missing: found.missing.map((missing) => missingJson(missing, now)),
+      conflicts: found.conflicts.map((conflict) => conflictJson(conflict, now)),
+      records,
+      unknown: found.unknown.map((allocation) =>
+        aged(allocationJson(allocation), allocation.slot.allocatedAt, now),
+      ),
+    },
+  };
+}
+
+/** Whole seconds; a clock that was set back makes nothing younger than it is. */
+const ageSeconds = (since: number, now: number): number => Math.max(0, Math.floor((now - since) / 1000));
+
+const aged = <T extends object>(what: T, since: number, now: number): T & { ageSeconds: number } => ({
+  ...what,
+  ageSeconds: ageSeconds(since, now),
+});
+
+function leakJson({ allocation, reason, supersededBy }: Leak, now: number): LeakRecord {
+  const { allocatedAt } = allocation.slot;
+  return {
+    ...aged({ ...allocationJson(allocation), reason }, allocatedAt, now),
+    ...(supersededBy && { supersededBy: whichJson(supersededBy) }),
+  };
+}
+
+function whichJson({ address, range, slot }: AuditedAllocation): Which {
+  const { containerId, ifname } = slot.owner;
+  return { ip: formatAddress(address), range, containerId, ifname, sequence: slot.sequence };
+}
+
+function allocationJson(allocation: AuditedAllocation): Omit<LeakRecord, 'reason' | 'supersededBy'> {
+  const { address, node, range, slot } = allocation;
+  return {
+    ip: formatAddress(address),
+    range,
+    node,
+    containerId: slot.owner.containerId,
+    ifname: slot.owner.ifname,
+    network: slot.owner.network,
+    sequence: slot.sequence,
+    pod: podJson(slot.owner) as LeakRecord['pod'],
+    allocatedAt: new Date(slot.allocatedAt).toISOString(),
+  };
+}
+
+function missingJson({ ip, pod, heldBy }: Missing, now: number): object {
+  const { namespace, name, uid, nodeName, createdAt } = pod;
+  return {
+    ip,
+    node: nodeName ?? null,
+    pod: { namespace, name, uid },
+    heldBy: heldBy ? allocationJson(heldBy) : null,
+    reason: heldBy ? 'held-by-another' : 'not-held',
+    since: createdAt,
+    ageSeconds: ageSeconds(Date.parse(createdAt), now),
+  };
+}
+
+/** When the conflict can have begun at the earliest, in milliseconds since 1970. */
+export function conflictSince({ pods }: Conflict): number {
+  const created = pods.map(({ createdAt }: AuditedPod) => Date.parse(createdAt)).sort((a, b) => a - b);
+  return created[1] ?? 0;
+}
+
+function conflictJson(conflict: Conflict, now: number): object {
+  const since = conflictSince(conflict);
+  return {
+    ip: conflict.ip,
+    reason: 'claimed-twice',
+    pods: conflict.pods.map(({ namespace, name, uid, nodeName }) => ({
+      namespace,
+      name,
+      uid,
+      node: nodeName ?? null,
+    })),
+    since: new Date(since).toISOString(),
+    ageSeconds: ageSeconds(since, now),
+  };
+}
+
+/** A record in etcd that is not as it should be. */
+export interface RecordRow {
+  readonly key: string;
+  readonly reason: string;
+  readonly node: string | null;
+  readonly message: string;
+  /** RFC 3339; null where the record does not tell. */
+  readonly since: string | null;
+  readonly ageSeconds: number | null;
+}
+
+/** Keys that disagree, records that cannot be relied on, and blocks of nodes that are gone, in one list. */
+export function recordsJson({ index, records, stranded }: Findings, now: number): RecordRow[] {
+  const row = (
+    key: string,
+    reason: string,
+    node: string | undefined,
+    message: string,
+    since?: number,
+  ): RecordRow => ({
+    key,
+    reason,
+    node: node ?? null,
+    message,
+    since: since === undefined ? null : new Date(since).toISOString(),
+    ageSeconds: since === undefined ? null : ageSeconds(since, now),
+  });
+  return [
+    ...records.map((each) => row(each.key, each.reason, each.node, each.message, each.since)),
+    ...index.map((each) => row(keyOf(each), each.reason, each.node, indexText(each), each.since)),
+    ...stranded.map((each) =>
+      row(each.key, 'node-gone', each.node, `the API server knows no node '${each.node}'`, each.since),
+    ),
+  ];
+}
+
+const keyOf = ({ reason, indexKey, blockKey: key }: IndexFinding): string =>
+  reason === 'no-index' ? key : indexKey;
+
+function indexText({ reason, indexKey, blockKey: key, node }: IndexFinding): string {
+  switch (reason) {
+    case 'no-index':
+      return `node '${node}' does not know of it: expected key '${indexKey}'`;
+    case 'no-block':
+      return `there is no key '${key}'`;
+    case 'wrong-node':
+      return `key '${key}' is not of node '${node}'`;
+  }
+}

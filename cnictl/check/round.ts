@@ -1,0 +1,202 @@
+import { DEFAULT_PREFIX } from '../../ipam/settings.ts';
+import type { LeakReason } from '../../ipam/audit.ts';
+import type { Context } from '../context.ts';
+import { formatDuration } from '../durations.ts';
+import { outcomeText, type FreeOutcome } from '../free.ts';
+import type { KubeApi } from '../kube/api.ts';
+import { KubeError } from '../kube/errors.ts';
+import { operatorOf } from '../operator.ts';
+import { plural } from '../render/plural.ts';
+import { ProgressLine } from '../render/progress.ts';
+import { condemnedOfLeak, type ReportSource, type SavedReport } from '../report.ts';
+import type { OpenIpam } from '../world.ts';
+import { othersFound, type Findings } from './findings.ts';
+import { firstLook, type FirstLook } from './first-look.ts';
+import { noPodsText, refuseWithoutPods, stillHasPods } from './pods.ts';
+import type { Looking } from './progress.ts';
+import { releaseLeaks } from './release-leaks.ts';
+import { releaseLog } from './release-log.ts';
+import { repairIndex } from './repair.ts';
+import { reportJson } from './report-json.ts';
+import { countSuspected, nothingFound, secondLook } from './second-look.ts';
+
+export interface RoundOptions {
+  readonly graceMs: number;
+  readonly release: boolean;
+  readonly repair: boolean;
+  /** Nobody is asked. */
+  readonly yes: boolean;
+  /** Releases although the API server has no pod at all. */
+  readonly evenIfNoPods: boolean;
+  readonly save: string | undefined;
+  readonly log: string | undefined;
+  readonly signal?: AbortSignal;
+}
+
+/** What one round of looking, releasing and repairing came to. */
+export interface Round {
+  readonly found: Findings;
+  /** How many things are still not as they should be. */
+  readonly left: number;
+}
+
+/** Who is told what a round finds and does, as it happens: a round that fails later has done it all the same. */
+export interface RoundTold {
+  /** Before anything is changed. */
+  readonly found: (found: Findings, report: SavedReport & object) => void;
+  readonly outcome?: (outcome: FreeOutcome, reason: LeakReason | undefined) => void;
+  readonly repaired?: () => void;
+}
+
+/**
+ * Looks twice, a grace apart, tells what both looks found, and puts right what was asked for.
+ * @throws CommandError, IpamError, KubeError; the signal's reason where it ended the looking
+ */
+export async function checkRound(context: Context, options: RoundOptions, told: RoundTold): Promise<Round> {
+  const line = new ProgressLine(context.world, context.paint);
+  const looking: Looking = {
+    signal: options.signal,
+    progress: (what, done, total) => line.update(what, done, total),
+    warn: (text) => {
+      line.clear();
+      context.warn(text);
+    },
+  };
+  try {
+    return await context.withIpam((ipam) =>
+      context.withKube((kube) => new RoundAt(context, ipam, kube, options, looking, line).run(told)),
+    );
+  } finally {
+    line.clear();
+  }
+}
+
+/** A round with its servers. */
+class RoundAt {
+  readonly #context: Context;
+  readonly #ipam: OpenIpam;
+  readonly #kube: KubeApi;
+  readonly #options: RoundOptions;
+  readonly #looking: Looking;
+  readonly #line: ProgressLine;
+
+  constructor(
+    context: Context,
+    ipam: OpenIpam,
+    kube: KubeApi,
+    options: RoundOptions,
+    looking: Looking,
+    line: ProgressLine,
+  ) {
+    this.#context = context;
+    this.#ipam = ipam;
+    this.#kube = kube;
+    this.#options = options;
+    this.#looking = looking;
+    this.#line = line;
+  }
+
+  async run(told: RoundTold): Promise<Round> {
+    const { world } = this.#context;
+    const { save } = this.#options;
+    const first = await firstLook(this.#ipam, this.#kube, this.#looking);
+    this.#line.clear();
+    const found = await this.#lookAgain(first);
+    const report = reportJson(found, await sourceOf(this.#context, this.#kube), world.now());
+    this.#line.clear();
+    if (save !== undefined) world.writeFile(save, `${JSON.stringify(report, null, 2)}\n`);
+    told.found(found, report);
+    const repaired = this.#options.repair ? await this.#repair(found, told) : 0;
+    const leaks = this.#options.release ? await this.#release(first, found, told) : found.leaked.length;
+    return { found, left: leaks + othersFound(found) - repaired };
+  }
+
+  async #lookAgain(first: FirstLook): Promise<Findings> {
+    const { graceMs, signal } = this.#options;
+    this.#doubt(first, first.census.pods > 0);
+    const { leaks, others } = countSuspected(first);
+    if (leaks + others === 0) return nothingFound(first);
+    this.#looking.warn(`${suspectsText(first, leaks)}: looking again in ${formatDuration(graceMs)}`);
+    await this.#context.world.pause(graceMs, signal);
+    signal?.throwIfAborted();
+    if (first.census.pods > 0) this.#doubt(first, await stillHasPods(this.#kube, first.moment));
+    return await secondLook(this.#ipam, this.#kube, first, this.#looking);
+  }
+
+  /**
+   * No pod at all is missing data rather than a proof (rule 6): told, and nothing is released for it unless that is asked for.
+   * @throws CommandError where allocations that name pods were to be released
+   */
+  #doubt({ census }: FirstLook, hasPods: boolean): void {
+    if (hasPods || census.allocated === 0) return;
+    const { release, evenIfNoPods } = this.#options;
+    const doubt = { allocated: census.allocated, evenIfNoPods };
+    if (release && census.allocated > census.unknown.length) refuseWithoutPods(this.#kube, doubt);
+    this.#looking.warn(noPodsText(this.#kube, census.allocated));
+  }
+
+  async #repair({ index }: Findings, told: RoundTold): Promise<number> {
+    if (index.length === 0) return 0;
+    const { world } = this.#context;
+    await this.#context.confirm(`This repairs ${plural(index.length, 'index key')}`, this.#options.yes);
+    let repaired = 0;
+    await repairIndex(this.#ipam, index, this.#looking, ({ indexKey, reason }) => {
+      repaired += 1;
+      told.repaired?.();
+      this.#line.clear();
+      world.stderr(`${indexKey} ${reason === 'no-index' ? 'written' : 'deleted'} (${reason})\n`);
+    });
+    return repaired;
+  }
+
+  /** @returns how many leaks are still there */
+  async #release(first: FirstLook, { leaked }: Findings, told: RoundTold): Promise<number> {
+    if (leaked.length === 0) return 0;
+    const { yes, log, evenIfNoPods } = this.#options;
+    const text = plural(leaked.length, 'leaked address', 'leaked addresses');
+    await this.#context.confirm(`This releases ${text}`, yes);
+    const write = releaseLog(this.#context, log);
+    if (!(await stillHasPods(this.#kube, first.moment)))
+      refuseWithoutPods(this.#kube, { allocated: first.census.allocated, evenIfNoPods });
+    let left = leaked.length;
+    await releaseLeaks(this.#ipam, this.#kube, leaked.map(condemnedOfLeak), {
+      dryRun: false,
+      by: operatorOf(this.#context.world),
+      looking: this.#looking,
+      onOutcome: ({ address, reason }, outcome, allocation) => {
+        if (outcome.kind !== 'unknown') left -= 1;
+        told.outcome?.(outcome, reason);
+        this.#line.clear();
+        this.#context.world.stderr(`${outcomeText(address, outcome)}\n`);
+        write({ address, outcome, reason, allocation });
+      },
+    });
+    return left;
+  }
+}
+
+function suspectsText({ census, index, records, stranded }: FirstLook, leaks: number): string {
+  const conflicts = census.disputes().length;
+  const amiss = index.suspected.length + records.length + stranded.length;
+  return [
+    plural(leaks, 'suspected leak'),
+    `${census.claims.length} missing`,
+    ...(conflicts > 0 ? [plural(conflicts, 'conflict')] : []),
+    ...(amiss > 0 ? [`${plural(amiss, 'record')} amiss`] : []),
+  ].join(', ');
+}
+
+/** Which cluster it is; an operator who may not read the namespace still gets a report, by the server's address. */
+async function sourceOf(context: Context, kube: KubeApi): Promise<ReportSource> {
+  const etcdPrefix = context.settings.etcd?.prefix ?? DEFAULT_PREFIX;
+  return { etcdPrefix, server: kube.server, cluster: await clusterOf(kube) };
+}
+
+export async function clusterOf(kube: KubeApi): Promise<string | null> {
+  try {
+    return await kube.clusterUid();
+  } catch (error) {
+    if (error instanceof KubeError && (error.code === 'forbidden' || error.code === 'refused')) return null;
+    throw error;
+  }
+}

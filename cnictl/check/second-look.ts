@@ -1,0 +1,120 @@
+import { type Ipam } from '../../ipam/allocator.ts';
+import {
+  claimsAddresses,
+  isHolder,
+  isSupersededBy,
+  judge,
+  type AuditedPod,
+  type Conflict,
+  type Leak,
+  type Missing,
+  type PodIndex,
+} from '../../ipam/audit.ts';
+import type { Claim, Dispute, Suspicion } from '../../ipam/census.ts';
+import type { KubeApi } from '../kube/api.ts';
+import type { Findings } from './findings.ts';
+import { nodeNames, type FirstLook, type NodeNames } from './first-look.ts';
+import { lookUpPods } from './pods.ts';
+import type { Looking } from './progress.ts';
+import { pairsAgain, recordsAgain } from './records-again.ts';
+import { readSuspected, wantedPods, type Held, type Suspected } from './suspected.ts';
+
+/** How many things the first look suspects. */
+export function countSuspected(first: FirstLook): { readonly leaks: number; readonly others: number } {
+  const { census, index, records, stranded } = first;
+  let leaks = 0;
+  const suspicions = census.suspicions()[Symbol.iterator]();
+  while (suspicions.next().done !== true) leaks += 1;
+  const others =
+    census.claims.length +
+    census.disputes().length +
+    index.suspected.length +
+    records.length +
+    stranded.length;
+  return { leaks, others };
+}
+
+/** The findings of a look that suspects nothing. */
+export const nothingFound = ({ census }: FirstLook): Findings => ({
+  allocated: census.allocated,
+  pods: census.pods,
+  leaked: [],
+  unknown: census.unknown,
+  missing: [],
+  conflicts: [],
+  index: [],
+  records: [],
+  stranded: [],
+});
+
+/**
+ * Looks again at what the first look suspects, and at nothing else: at the records first, and then at the pods (rule 6). What
+ * is still as suspected was found by both observations; an allocation that changed hands between is not the same.
+ * @throws IpamError, KubeError, the signal's reason
+ */
+export async function secondLook(
+  ipam: Ipam,
+  kube: KubeApi,
+  first: FirstLook,
+  looking: Looking,
+): Promise<Findings> {
+  const { census } = first;
+  const suspected: Suspected = {
+    suspicions: [...census.suspicions()],
+    claims: census.claims,
+    disputes: census.disputes(),
+  };
+  const held = await readSuspected(ipam, suspected, looking);
+  const index = await pairsAgain(ipam.store, first.index.suspected);
+  const records = await recordsAgain(ipam.store, first.records);
+  const nodes = first.nodes && (await nodeNames(kube, census, { ...looking, warn: () => undefined }));
+  const pods = await lookUpPods(kube, wantedPods(suspected, held), looking);
+  return {
+    allocated: census.allocated,
+    pods: census.pods,
+    leaked: suspected.suspicions.flatMap((each) => leakOf(each, held, pods, nodes)),
+    unknown: census.unknown,
+    missing: suspected.claims.flatMap((claim) => missingOf(claim, held, pods)),
+    conflicts: suspected.disputes.flatMap((dispute) => conflictOf(dispute, held, pods)),
+    index,
+    records,
+    stranded: nodes ? first.stranded.filter(({ node }) => !nodes.has(node)) : [],
+  };
+}
+
+function leakOf(suspicion: Suspicion, held: Held, pods: PodIndex, nodes: NodeNames): Leak[] {
+  const allocation = held.get(suspicion.mark);
+  if (!allocation) return [];
+  const verdict = judge(allocation, pods);
+  if (verdict.kind === 'leaked') {
+    const isNodeGone = verdict.reason === 'pod-gone' && nodes?.has(allocation.node) === false;
+    return [{ allocation, reason: isNodeGone ? 'node-gone' : verdict.reason }];
+  }
+  const supersededBy = suspicion.supersededBy && held.get(suspicion.supersededBy);
+  if (verdict.kind !== 'in-use' || !supersededBy) return [];
+  return isSupersededBy(allocation, supersededBy, verdict.pod)
+    ? [{ allocation, reason: 'superseded', supersededBy }]
+    : [];
+}
+
+function missingOf({ ip, pod, blockKey }: Claim, held: Held, pods: PodIndex): Missing[] {
+  const now = claimant(pod, ip, pods);
+  if (!now || held.opaque.has(blockKey)) return [];
+  const heldBy = held.at(ip);
+  if (!heldBy) return [{ ip, pod: now }];
+  return isHolder(heldBy, now) ? [] : [{ ip, pod: now, heldBy }];
+}
+
+/** The pod as it is now, if it still says that it has the address. */
+function claimant(pod: AuditedPod, ip: string, pods: PodIndex): AuditedPod | undefined {
+  const now = pods.byUid.get(pod.uid);
+  return now && claimsAddresses(now) && now.podIPs.includes(ip) ? now : undefined;
+}
+
+function conflictOf({ ip, pods: disputing, holder }: Dispute, held: Held, pods: PodIndex): Conflict[] {
+  const allocation = holder && held.get(holder);
+  const verdict = allocation && judge(allocation, pods);
+  const owner = verdict?.kind === 'in-use' ? verdict.pod : undefined;
+  const all = [...(owner ? [owner] : []), ...disputing].flatMap((pod) => claimant(pod, ip, pods) ?? []);
+  return all.length > 1 ? [{ ip, pods: all }] : [];
+}

@@ -1,0 +1,128 @@
+import type { Context } from '../context.ts';
+import { parseDuration } from '../durations.ts';
+import { CommandError, describeError } from '../errors.ts';
+import { stringify } from 'yaml';
+import type { Findings } from './findings.ts';
+import { CheckMetrics } from './metrics.ts';
+import { parseListenAddress, serveMetrics, type ServedMetrics } from './metrics-listen.ts';
+import { renderFindings, summary } from './render.ts';
+import { checkRound, type RoundOptions } from './round.ts';
+
+const DEFAULT_INTERVAL = '5m';
+const SHORTEST_INTERVAL_MS = 1_000;
+/** After a round that failed, doubled with each further one, and never longer than the interval. */
+const FIRST_RETRY_MS = 5_000;
+
+export interface WatchOptions {
+  readonly watch?: boolean | string;
+  readonly metricsListen?: string;
+}
+
+/**
+ * `check --watch`: a round, the interval, and again, until SIGTERM or SIGINT. A round that fails, for etcd or the API server is
+ * away, is told and counted, has released nothing on what it did not see, and is repeated soon. Every round connects anew.
+ * @returns 0: being stopped is how it ends
+ * @throws CommandError for an option that is refused, or metrics that cannot be served
+ */
+export async function watch(context: Context, round: RoundOptions, options: WatchOptions): Promise<number> {
+  const intervalMs = parseInterval(options.watch);
+  const { world } = context;
+  const signal = world.untilStopped();
+  const metrics = new CheckMetrics();
+  const served = await listen(context, options.metricsListen, metrics);
+  const told = new Told(context);
+  let failures = 0;
+  try {
+    while (!signal.aborted) {
+      const startedAt = world.now();
+      const error = await oneRound(context, { ...round, signal }, metrics, told);
+      if (isStopped(signal)) break;
+      if (error !== undefined) {
+        failures += 1;
+        metrics.failed(error);
+        world.stderr(describeError(error));
+      } else {
+        failures = 0;
+        metrics.succeeded(world.now(), world.now() - startedAt);
+      }
+      const retryMs = FIRST_RETRY_MS * 2 ** Math.min(failures - 1, 16);
+      await world.pause(failures > 0 ? Math.min(retryMs, intervalMs) : intervalMs, signal);
+    }
+    return 0;
+  } finally {
+    served?.close();
+  }
+}
+
+/** Asked anew: it may have been stopped while a round was under way. */
+const isStopped = (signal: AbortSignal): boolean => signal.aborted;
+
+function parseInterval(value: boolean | string | undefined): number {
+  const text = typeof value === 'string' ? value : DEFAULT_INTERVAL;
+  const intervalMs = parseDuration(text, '--watch');
+  if (intervalMs >= SHORTEST_INTERVAL_MS) return intervalMs;
+  throw new CommandError(`--watch '${text}': expected at least 1s`);
+}
+
+async function listen(
+  context: Context,
+  text: string | undefined,
+  metrics: CheckMetrics,
+): Promise<ServedMetrics | undefined> {
+  if (text === undefined) return undefined;
+  const served = await serveMetrics(parseListenAddress(text), metrics);
+  context.warn(`metrics at http://${served.address}/metrics`);
+  return served;
+}
+
+/** @returns what it failed with; undefined where it was carried out, or stopped */
+async function oneRound(
+  context: Context,
+  options: RoundOptions,
+  metrics: CheckMetrics,
+  told: Told,
+): Promise<unknown> {
+  try {
+    await checkRound(context, options, {
+      found: (found, report) => {
+        metrics.found(found);
+        told.show(found, report);
+      },
+      outcome: (outcome, reason) => metrics.outcome(outcome, reason),
+      repaired: () => metrics.repaired(),
+    });
+    return undefined;
+  } catch (error) {
+    return options.signal?.aborted ? undefined : error;
+  }
+}
+
+/** Tells each round in a line, and in full what is new. */
+class Told {
+  readonly #context: Context;
+  #last = '';
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  show(found: Findings, report: object): void {
+    const { world, options } = this.#context;
+    if (options.output === 'json') world.stdout(`${JSON.stringify(report)}\n`);
+    else if (options.output === 'yaml') world.stdout(`---\n${stringify(report)}`);
+    else world.stdout(this.#text(found));
+  }
+
+  #text(found: Findings): string {
+    const { world, paint } = this.#context;
+    const now = world.now();
+    const identity = renderFindings(found, paint, 0);
+    const isNew = identity !== this.#last;
+    this.#last = identity;
+    const text = isNew ? renderFindings(found, paint, now) : `${summary(found, paint)}\n`;
+    const lines = text.trimEnd().split('\n');
+    return isNew && lines.length > 1
+      ? `${new Date(now).toISOString()}\n${text}`
+      : `${new Date(now).toISOString()} ${text}`;
+  }
+}

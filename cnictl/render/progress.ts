@@ -1,0 +1,46 @@
+import { renderBar } from './bar.ts';
+import type { Paint } from './paint.ts';
+
+/** Back to the line's begin, and nothing left on it. */
+const CLEAR = '\r\u001b[K';
+/** A line ten times a second is smooth, and costs nothing. */
+const INTERVAL_MS = 100;
+
+export interface ProgressScreen {
+  readonly stderr: (text: string) => void;
+  readonly showsProgress: boolean;
+  readonly now: () => number;
+}
+
+/** One moving line on a terminal; on anything else nothing at all. */
+export class ProgressLine {
+  readonly #screen: ProgressScreen;
+  readonly #paint: Paint;
+  #shownAt = -Infinity;
+  #shows = false;
+
+  constructor(screen: ProgressScreen, paint: Paint) {
+    this.#screen = screen;
+    this.#paint = paint;
+  }
+
+  /** @param total 0 where nobody knows it */
+  update(what: string, done: number, total: number): void {
+    const { showsProgress, now, stderr } = this.#screen;
+    if (!showsProgress) return;
+    const at = now();
+    // A clock that was set back must not stop the line.
+    if (Math.abs(at - this.#shownAt) < INTERVAL_MS && done < total) return;
+    this.#shownAt = at;
+    this.#shows = true;
+    const share = total > 0 ? `${renderBar(Math.min(done, total), total, this.#paint)}  ` : '';
+    stderr(`${CLEAR}${share}${done}${total > 0 ? ` of ${total}` : ''} ${what}`);
+  }
+
+  /** Takes the line away, so that something else can be written. */
+  clear(): void {
+    if (!this.#shows) return;
+    this.#shows = false;
+    this.#screen.stderr(CLEAR);
+  }
+}

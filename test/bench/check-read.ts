@@ -1,0 +1,58 @@
+/**
+ * Reads what `cnictl check` reads, by the same clients and in the same pages, and makes nothing of it:
+ * `check-read.ts ETCD KUBECONFIG`. Prints milliseconds of reading, and of the processor, as JSON.
+ */
+import { Client } from '../../cnictl/kube/client.ts';
+import { findTarget } from '../../cnictl/kube/kubeconfig.ts';
+import { within } from '../../cnictl/kube/limit.ts';
+import { Sessions } from '../../cnictl/kube/session.ts';
+import { openEtcdStore } from '../../ipam/etcd/store.ts';
+
+const [endpoint = '', kubeconfig = ''] = process.argv.slice(2);
+const target = findTarget({ kubeconfig, env: {} });
+const client = new Client({
+  server: target.cluster.server,
+  sessions: new Sessions(target, { env: {}, now: Date.now }),
+  idleMs: 30_000,
+  retryPauseMs: 250,
+  random: Math.random,
+});
+
+interface Page {
+  readonly metadata: { readonly continue?: string };
+  readonly items: readonly unknown[];
+}
+
+async function readList(resource: 'pods' | 'nodes'): Promise<number> {
+  return within({ deadlineMs: 300_000, what: resource }, async (limit) => {
+    let count = 0;
+    let token: string | undefined = '';
+    while (token !== undefined) {
+      const more = token === '' ? '' : `&continue=${encodeURIComponent(token)}`;
+      const reply = await client.get(
+        `/api/v1/${resource}?limit=500${more}`,
+        { verb: 'list', resource },
+        limit,
+      );
+      if (reply.kind === 'other') throw reply.error;
+      const { metadata, items } = reply.value as Page;
+      count += items.length;
+      token = metadata.continue;
+    }
+    return count;
+  });
+}
+
+const store = openEtcdStore({ endpoints: [endpoint], prefix: '/cellnet' });
+const cpu = process.cpuUsage();
+const began = performance.now();
+let keys = 0;
+for (const prefix of ['ranges/', 'blocks/', 'nodes/'])
+  for await (const page of store.scan(prefix)) keys += page.length;
+const nodes = await readList('nodes');
+const pods = await readList('pods');
+const ms = performance.now() - began;
+const { user, system } = process.cpuUsage(cpu);
+console.log(JSON.stringify({ ms, cpuMs: (user + system) / 1000, keys, nodes, pods }));
+store.close();
+client.close();

@@ -1,0 +1,41 @@
+import type { Entry, Guard, ScanOptions, Store, Write } from '../../ipam/store.ts';
+
+export type StoreRequest = 'get' | 'scan' | 'count' | 'commit';
+
+/** Another store, of which a test orders the requests, or makes them fail. */
+export class HookedStore implements Store {
+  readonly #store: Store;
+  /** Awaited before each request is passed on. @param what the prefix of a scan, or the first key */
+  before: (request: StoreRequest, what: string) => Promise<void> = () => Promise.resolve();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  async get(keys: readonly string[]): Promise<(Entry | undefined)[]> {
+    await this.before('get', keys[0] ?? '');
+    return await this.#store.get(keys);
+  }
+
+  async *scan(prefix: string, options?: ScanOptions): AsyncIterable<Entry[]> {
+    await this.before('scan', prefix);
+    for await (const page of this.#store.scan(prefix, options)) {
+      yield page;
+      await this.before('scan', `${prefix} further`);
+    }
+  }
+
+  async count(prefixes: readonly string[]): Promise<number[]> {
+    await this.before('count', prefixes[0] ?? '');
+    return await this.#store.count(prefixes);
+  }
+
+  async commit(guards: readonly Guard[], writes: readonly Write[]): Promise<string | undefined> {
+    await this.before('commit', writes[0]?.key ?? '');
+    return await this.#store.commit(guards, writes);
+  }
+
+  close(): void {
+    this.#store.close();
+  }
+}

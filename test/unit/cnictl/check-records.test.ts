@@ -1,0 +1,272 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { allocate } from '../../../ipam/allocator.ts';
+import { CliWorld, container } from '../../golden/world.ts';
+import { owner } from '../ipam/world.ts';
+
+interface Report {
+  counts: Record<string, number>;
+  leaked: { ip: string; reason: string }[];
+  missing: { ip: string; reason: string; ageSeconds: number }[];
+  conflicts: { ip: string; pods: { name: string }[]; ageSeconds: number }[];
+  records: { key: string; reason: string; node: string | null; message: string; ageSeconds: number | null }[];
+}
+
+const reportOf = (stdout: string): Report => JSON.parse(stdout) as Report;
+const keysOf = (stdout: string): string[] =>
+  reportOf(stdout).records.map(({ key, reason }) => `${key} ${reason}`);
+
+/** A world in which nothing is leaked or missing, with a block on each of two nodes. */
+async function soundWorld(): Promise<CliWorld> {
+  const world = await CliWorld.make();
+  assert.equal((await world.run('check --grace 0 --release --yes')).status, 1);
+  world.pods = world.pods.filter(({ name }) => name !== 'lost');
+  const ran = await world.run('check --grace 0');
+  assert.equal(ran.status, 0, ran.stdout);
+  return world;
+}
+
+const keys = (world: CliWorld, prefix: string): string[] =>
+  [...world.ipam.store.entries.keys()].filter((key) => key.startsWith(prefix)).sort();
+
+function change(world: CliWorld, key: string, value: (before: string) => string): void {
+  const entry = world.ipam.store.entries.get(key);
+  assert.ok(entry, key);
+  const revision = String(++world.ipam.store.revision);
+  world.ipam.store.entries.set(key, { key, value: value(entry.value), revision });
+}
+
+function rename(world: CliWorld, from: string, to: string): void {
+  const entry = world.ipam.store.entries.get(from);
+  assert.ok(entry, from);
+  world.ipam.store.entries.delete(from);
+  world.ipam.store.entries.set(to, { ...entry, key: to });
+}
+
+suite('check of the records', () => {
+  test('an unreadable record is named by its key, and does not end the check', async () => {
+    for (const [prefix, value] of [
+      ['blocks/blue/10.20.0.16', '{"v":99}'],
+      ['blocks/blue/10.20.0.64', 'x'],
+      ['nodes/node-1/10.20.0.16', '{}'],
+      ['ranges/green', '[]'],
+    ] as const) {
+      const world = await soundWorld();
+      const [key = ''] = keys(world, prefix);
+      change(world, key, () => value);
+      const ran = await world.run('check --grace 0 -o json');
+      assert.equal(ran.status, 1, ran.stderr);
+      assert.deepEqual(keysOf(ran.stdout).slice(0, 1), [`${key} unreadable`]);
+      assert.match(reportOf(ran.stdout).records[0]?.message ?? '', new RegExp(`etcd key '${key}'`));
+      assert.deepEqual(reportOf(ran.stdout).leaked, []);
+    }
+  });
+
+  test('a pod whose address lies in an unreadable block is not missing: missing data means in use', async () => {
+    const world = await soundWorld();
+    change(world, 'blocks/blue/10.20.0.16/28', () => 'x');
+    world.pods = world.pods.map((pod) => (pod.name === 'web-1' ? { ...pod, podIPs: ['10.20.0.16'] } : pod));
+    const { missing, leaked } = reportOf((await world.run('check --grace 0 -o json')).stdout);
+    assert.deepEqual([missing, leaked], [[], []]);
+  });
+
+  test('nothing of a block that is not sound, or whose range is gone, is leaked or released', async () => {
+    const world = await CliWorld.make();
+    change(world, 'blocks/blue/10.20.0.16/28', (value) =>
+      value.replace('"sequence":4,"slots"', '"sequence":2,"slots"'),
+    );
+    const ran = await world.run('check --grace 0 --release --yes -o json');
+    assert.deepEqual(keysOf(ran.stdout), ['blocks/blue/10.20.0.16/28 unsound']);
+    assert.match(ran.stdout, /has sequence 3/);
+    assert.equal(reportOf(ran.stdout).counts['leaked'], 0);
+    assert.equal(world.ipam.given().size, 7);
+
+    const other = await CliWorld.make();
+    other.ipam.store.entries.delete('ranges/blue');
+    const without = await other.run('check --grace 0 --release --yes -o json');
+    assert.deepEqual(reportOf(without.stdout).leaked, []);
+    assert.match(keysOf(without.stdout).join(), /blocks\/blue\/10\.20\.0\.16\/28 no-range/);
+    assert.equal(other.ipam.given().size, 7);
+  });
+
+  test('a block outside its range or off its boundary is told', async () => {
+    const world = await soundWorld();
+    const off = 'blocks/blue/10.20.0.24/28';
+    rename(world, 'blocks/blue/10.20.0.16/28', off);
+    change(world, off, (value) => value.replace('"10.20.0.16/28"', '"10.99.0.16/28"'));
+    rename(world, off, 'blocks/blue/10.99.0.16/28');
+    const ran = await world.run('check --grace 0 -o json');
+    assert.match(keysOf(ran.stdout).join(), /blocks\/blue\/10\.99\.0\.16\/28 unsound/);
+    assert.match(ran.stdout, /lies outside range 10\.20\.0\.0\/22/);
+  });
+
+  const disagreements: [reason: string, key: string, breakIt: (world: CliWorld) => void][] = [
+    [
+      'no-index',
+      'blocks/blue/10.20.0.16/28',
+      (world) => void world.ipam.store.entries.delete('nodes/node-1/10.20.0.16/28'),
+    ],
+    [
+      'no-block',
+      'nodes/node-9/10.20.3.0/28',
+      (world) => {
+        const entry = world.ipam.store.entries.get('nodes/node-1/10.20.0.16/28');
+        assert.ok(entry);
+        const key = 'nodes/node-9/10.20.3.0/28';
+        world.ipam.store.entries.set(key, { ...entry, key });
+      },
+    ],
+    [
+      'wrong-node',
+      'nodes/node-2/10.20.0.16/28',
+      (world) => {
+        const entry = world.ipam.store.entries.get('nodes/node-1/10.20.0.16/28');
+        assert.ok(entry);
+        const key = 'nodes/node-2/10.20.0.16/28';
+        world.ipam.store.entries.set(key, { ...entry, key });
+      },
+    ],
+  ];
+  for (const [reason, key, breakIt] of disagreements) {
+    test(`${reason}: told with its age, and repaired by --repair alone`, async () => {
+      const world = await soundWorld();
+      const sound = [...world.ipam.store.entries.keys()].sort();
+      breakIt(world);
+      const { revision } = world.ipam.store;
+      const ran = await world.run('check --grace 0 --release --yes -o json');
+      assert.equal(ran.status, 1);
+      assert.deepEqual(keysOf(ran.stdout), [`${key} ${reason}`]);
+      assert.ok((reportOf(ran.stdout).records[0]?.ageSeconds ?? -1) >= 0);
+      assert.equal(world.ipam.store.revision, revision, '--release repairs nothing');
+      assert.equal((await world.run('check --grace 0 --repair')).status, 2, 'asks');
+      const repaired = await world.run('check --grace 0 --repair --yes');
+      assert.equal(repaired.status, 0, repaired.stderr);
+      assert.match(repaired.stderr, new RegExp(`nodes/.* (written|deleted) \\(${reason}\\)`));
+      assert.deepEqual([...world.ipam.store.entries.keys()].sort(), sound);
+      assert.deepEqual(world.ipam.problems(), []);
+    });
+  }
+
+  test('an index key that names another range is repaired too', async () => {
+    const world = await soundWorld();
+    change(world, 'nodes/node-1/10.20.0.16/28', (value) => value.replace('blue', 'green'));
+    const ran = await world.run('check --grace 0 --repair --yes -o json');
+    assert.deepEqual(keysOf(ran.stdout).sort(), [
+      'blocks/blue/10.20.0.16/28 no-index',
+      'nodes/node-1/10.20.0.16/28 no-block',
+    ]);
+    assert.equal((await world.run('check --grace 0')).status, 0);
+    assert.deepEqual(world.ipam.problems(), []);
+  });
+
+  test('a block that was claimed between the two reads is no disagreement', async () => {
+    const world = await soundWorld();
+    let scans = 0;
+    world.ipam.store.before = async (request) => {
+      if (request !== 'scan' || ++scans !== 3) return;
+      world.ipam.store.before = () => Promise.resolve();
+      await allocate(world.ipam.ipam, { node: 'node-2', owner: owner('x'), families: [4], ranges: ['blue'] });
+      for (let n = 0; n < 20; n++)
+        await allocate(world.ipam.ipam, { node: 'node-2', owner: owner(`y${n}`), families: [4] });
+    };
+    const ran = await world.run('check --grace 0');
+    assert.match(ran.stderr, /1 record amiss: looking again/);
+    assert.equal(ran.status, 0, ran.stdout);
+  });
+
+  test('a repair that loses the race against its node looks anew, and overwrites nothing', async () => {
+    const world = await soundWorld();
+    const key = 'nodes/node-1/10.20.0.16/28';
+    const entry = world.ipam.store.entries.get(key);
+    assert.ok(entry);
+    world.ipam.store.entries.delete(key);
+    world.ipam.store.before = (request) => {
+      if (request === 'commit') {
+        world.ipam.store.before = () => Promise.resolve();
+        world.ipam.store.entries.set(key, { ...entry, revision: String(++world.ipam.store.revision) });
+      }
+      return Promise.resolve();
+    };
+    const ran = await world.run('check --grace 0 --repair --yes');
+    assert.doesNotMatch(ran.stderr, /written/);
+    assert.deepEqual(world.ipam.problems(), []);
+  });
+});
+
+suite('check of nodes', () => {
+  const onlyNode2 = { listNodes: () => Promise.resolve([{ name: 'node-2', uid: 'n2', ready: true }]) };
+
+  test('a leak of a node that is gone says so, and its blocks are told', async () => {
+    const world = await CliWorld.make();
+    world.kube = onlyNode2;
+    const ran = await world.run('check --grace 0 -o json');
+    const { leaked } = reportOf(ran.stdout);
+    assert.deepEqual(
+      leaked.map(({ ip, reason }) => `${ip} ${reason}`),
+      ['10.20.0.17 pod-finished', '10.20.0.18 pod-replaced', '10.20.0.19 node-gone'],
+    );
+    assert.deepEqual(keysOf(ran.stdout), ['blocks/blue/10.20.0.16/28 node-gone']);
+  });
+
+  test('a living pod keeps its address though its node is gone', async () => {
+    const world = await CliWorld.make();
+    world.kube = onlyNode2;
+    await world.run('check --grace 0 --release --yes');
+    assert.equal(world.ipam.given().get('10.20.0.16'), container(0));
+  });
+
+  test('a node that is made again between the looks is not told', async () => {
+    const world = await CliWorld.make();
+    let asked = 0;
+    const both = [
+      { name: 'node-1', uid: 'again', ready: true },
+      { name: 'node-2', uid: 'n2', ready: true },
+    ];
+    world.kube = { listNodes: () => (++asked === 1 ? onlyNode2.listNodes() : Promise.resolve(both)) };
+    const ran = await world.run('check --grace 0 -o json');
+    assert.deepEqual(keysOf(ran.stdout), []);
+    assert.doesNotMatch(ran.stdout, /node-gone/);
+  });
+
+  test('nodes that bear other names in Kubernetes, or may not be listed, say nothing', async () => {
+    const world = await CliWorld.make();
+    world.kube = { listNodes: () => Promise.resolve([{ name: 'ip-10-0-0-7', uid: 'n', ready: true }]) };
+    const ran = await world.run('check --grace 0 -o json');
+    assert.match(ran.stderr, /do they bear other names there\? Nothing is said of nodes/);
+    assert.doesNotMatch(ran.stdout, /node-gone/);
+  });
+});
+
+suite('check of addresses that pods have', () => {
+  test('one address of two running pods is a conflict, until one of them lets go', async () => {
+    const world = await soundWorld();
+    const twice = (name: string, n: number): ReturnType<CliWorld['pod']> =>
+      world.pod(n, name, { podIPs: ['10.20.0.16'] });
+    world.pods = [
+      ...world.pods.filter(({ name }) => name !== 'web-1'),
+      twice('web-1', 0),
+      twice('thief', 70),
+    ];
+    const ran = await world.run('check --grace 0 -o json');
+    assert.equal(ran.status, 1);
+    const { conflicts, missing, counts } = reportOf(ran.stdout);
+    assert.deepEqual(
+      conflicts.map(({ ip, pods }) => [ip, pods.map(({ name }) => name)]),
+      [['10.20.0.16', ['web-1', 'thief']]],
+    );
+    assert.deepEqual(
+      missing.map(({ ip, reason }) => [ip, reason]),
+      [['10.20.0.16', 'held-by-another']],
+    );
+    assert.deepEqual([counts['conflicts'], counts['missing'], conflicts[0]?.ageSeconds], [1, 1, 10_810]);
+    assert.match(
+      (await world.run('check --grace 0')).stdout,
+      /Conflicts: .*\n.*\n10\.20\.0\.16 {2}shop\/web-1, shop\/thief/,
+    );
+    world.meanwhile = () => {
+      world.pods = world.pods.filter(({ name }) => name !== 'thief');
+      return Promise.resolve();
+    };
+    assert.equal((await world.run('check --grace 0')).status, 0);
+  });
+});

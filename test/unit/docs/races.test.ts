@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+const root = join(import.meta.dirname, '../../..');
+
+test('docs/operations.md lists every race that is tested under one name, and no other', () => {
+  const source = readFileSync(join(root, 'test/system/cnictl/races.test.ts'), 'utf8');
+  const docs = readFileSync(join(root, 'docs/operations.md'), 'utf8');
+  const [, section = ''] = /### Races that are tested\n([^#]*)/.exec(docs) ?? [];
+  const listed = [...section.matchAll(/^- (.*)$/gm)].map(([, name]) => name ?? '');
+  const plain = [...source.matchAll(/test\('(.*?)', async/g)].map(([, name]) => name ?? '');
+  assert.ok(plain.length > 10);
+  assert.deepEqual(
+    plain.filter((name) => !listed.includes(name)),
+    [],
+  );
+  // Those of several variants are one line in the docs.
+  const templates = [...source.matchAll(/test\(`(.*?)`, async/g)].map(([, name = '']) =>
+    name.split('${what}'),
+  );
+  const others = listed.filter((name) => !plain.includes(name));
+  assert.equal(others.length, templates.length);
+  for (const [before = '', after = ''] of templates)
+    assert.ok(
+      others.some((name) => name.startsWith(before) && name.endsWith(after)),
+      `${before}…${after}`,
+    );
+});

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import fc from 'fast-check';
+import { parseCidr } from '../../../ipam/address.ts';
+import { newBlock, type Block, type Slot } from '../../../ipam/block.ts';
+import { quickBlock } from '../../../ipam/quick-block.ts';
+import { blockKey, decodeBlock, encodeBlock } from '../../../ipam/records.ts';
+import { owner, range } from './world.ts';
+
+const BLUE = range('10.20.0.0/22', { name: 'blue', gateway: '10.20.0.1' });
+const KEY = blockKey('blue', parseCidr('10.20.0.16/28'));
+const POD = { podNamespace: 'shop', podName: 'web-1', podUid: 'uid-1' };
+
+const at = fc
+  .date({ min: new Date(0), max: new Date('2100-01-01'), noInvalidDate: true })
+  .map((date) => date.getTime());
+const usual: fc.Arbitrary<Slot> = fc.oneof(
+  fc.constant<Slot>({ state: 'free' }),
+  fc.constant<Slot>({ state: 'reserved' }),
+  fc.record({
+    state: fc.constant('used' as const),
+    owner: fc.constantFrom(owner('c1'), owner('c2', POD)),
+    allocatedAt: at,
+    sequence: fc.nat(),
+  }),
+  fc.record({ state: fc.constant('released' as const), releasedAt: at, sequence: fc.nat() }),
+);
+const unusual: fc.Arbitrary<Slot> = fc.oneof(
+  fc.record({
+    state: fc.constant('used' as const),
+    owner: fc.constant(owner('c3', { podUid: 'uid-3' })),
+    allocatedAt: at,
+    sequence: fc.nat(),
+  }),
+  fc.record({
+    state: fc.constant('released' as const),
+    releasedAt: at,
+    sequence: fc.nat(),
+    conflictMac: fc.constant('02:00:00:00:00:01'),
+  }),
+);
+const slot = fc.oneof({ arbitrary: usual, weight: 40 }, { arbitrary: unusual, weight: 1 });
+const block: fc.Arbitrary<Block> = fc
+  .record({ slots: fc.array(slot, { minLength: 16, maxLength: 16 }), claimedAt: at, sequence: fc.nat() })
+  .map((fields) => ({ ...newBlock(BLUE, parseCidr('10.20.0.16/28'), 'node-1', 0), ...fields }));
+
+/** What decodeBlock makes of it; undefined where it refuses. */
+function thorough(key: string, value: string): Block | undefined {
+  try {
+    return decodeBlock(key, value);
+  } catch {
+    return undefined;
+  }
+}
+
+suite('the quick reading of a block', () => {
+  test('is what the thorough one says, where it says anything', () => {
+    fc.assert(
+      fc.property(block, (each) => {
+        const value = encodeBlock(each);
+        const read = quickBlock(KEY, value);
+        assert.deepEqual(read ?? thorough(KEY, value), thorough(KEY, value));
+      }),
+    );
+    const full = newBlock(BLUE, parseCidr('10.20.0.16/28'), 'node-1', 0);
+    const used: Slot = { state: 'used', owner: owner('c2', POD), allocatedAt: 5, sequence: 1 };
+    assert.ok(
+      quickBlock(KEY, encodeBlock({ ...full, slots: full.slots.map(() => used) })),
+      'the usual form is read',
+    );
+  });
+
+  test('never reads what the thorough one refuses', () => {
+    const junk = fc.constantFrom<unknown>(
+      null,
+      '',
+      'x',
+      0,
+      -1,
+      1.5,
+      true,
+      [],
+      {},
+      '2026-13-01T00:00:00.000Z',
+      '2026-01-01T24:00:00.000Z',
+    );
+    fc.assert(
+      fc.property(block, fc.nat(), junk, fc.boolean(), (each, place, value, added) => {
+        const record = JSON.parse(encodeBlock(each)) as unknown;
+        const paths = objectsIn(record).flatMap((object) => [
+          ...Object.keys(object).map((key) => [object, key] as const),
+          [object, 'more'] as const,
+        ]);
+        const [object, key] = paths[place % paths.length] ?? [{}, ''];
+        if (added) object[key] = value;
+        else Reflect.deleteProperty(object, key);
+        const text = JSON.stringify(record);
+        const read = quickBlock(KEY, text);
+        if (read) assert.deepEqual(read, thorough(KEY, text), text);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test('knows its key, and what is no JSON', () => {
+    const value = encodeBlock(newBlock(BLUE, parseCidr('10.20.0.16/28'), 'node-1', 0));
+    assert.ok(quickBlock(KEY, value));
+    for (const [key, text] of [
+      [blockKey('blue', parseCidr('10.20.0.32/28')), value],
+      [KEY, 'x'],
+      [KEY, '[]'],
+      [KEY, 'null'],
+    ] as const)
+      assert.equal(quickBlock(key, text), undefined);
+  });
+});
+
+/** Every object in a JSON value, itself included. */
+function objectsIn(value: unknown): Record<string, unknown>[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const inside = Object.values(value).flatMap(objectsIn);
+  return Array.isArray(value) ? inside : [value as Record<string, unknown>, ...inside];
+}
