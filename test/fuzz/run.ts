@@ -26,7 +26,8 @@ const REFUSED_AT_ONCE: readonly number[] = [
 const CHANGING = ['create-veth', 'delete-link', 'configure', 'add-port', 'remove-port', 'create-bridge'];
 /** Inputs after which a new world is made: blocks that odd nodes have claimed would fill it. */
 const WORLD_LASTS = 300;
-const KEY = /^(ranges\/blue|blocks\/blue\/10\.20\.\d+\.\d+\/28|nodes\/[A-Za-z0-9.-]+\/10\.20\.\d+\.\d+\/28)$/;
+const KEY =
+  /^(ranges\/blue|blocks\/blue\/10\.20\.\d+\.\d+\/28|history\/blue\/10\.20\.\d+\.\d+\/28\/\d+|nodes\/[A-Za-z0-9.-]+\/10\.20\.\d+\.\d+\/28)$/;
 
 /** One reply as section 5 of the specification has it. @returns the error's code, or undefined */
 const judge = ({ stdout, exitCode }: Output): number | undefined => {
