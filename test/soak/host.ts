@@ -142,11 +142,17 @@ export class Host {
     await pod.ns.stop();
   }
 
-  async killAgent(goneMs: number): Promise<void> {
+  /** SIGKILL. */
+  async #loseAgent(): Promise<void> {
     this.#noteAgentsWork();
     const agent = this.#agent;
     this.#agent = undefined;
     await agent?.kill();
+    await agent?.stop();
+  }
+
+  async killAgent(goneMs: number): Promise<void> {
+    await this.#loseAgent();
     await sleep(goneMs);
     await this.#startAgent();
     this.#tally.count('agent', 'killed');
@@ -169,10 +175,7 @@ export class Host {
     this.#rebooting = true;
     try {
       while (this.#busy > 1) await sleep(20);
-      this.#noteAgentsWork();
-      const agent = this.#agent;
-      this.#agent = undefined;
-      await agent?.kill();
+      await this.#loseAgent();
       const pods = [...this.live.values()];
       for (const pod of pods) this.#down(pod);
       await Promise.all(pods.map((pod) => pod.ns.stop()));
