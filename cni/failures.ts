@@ -5,7 +5,7 @@ export class Failures {
   readonly texts: string[] = [];
 
   /** @returns undefined where it failed */
-  async attempt<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+  async attempt<T>(what: string, work: () => Promise<T> | T): Promise<T | undefined> {
     try {
       return await work();
     } catch (error) {

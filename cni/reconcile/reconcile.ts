@@ -74,6 +74,10 @@ export async function reconcile(
 ): Promise<ReconcileReport> {
   const failures = new Failures();
   const pending = await failures.attempt('teardowns put off', () => pendingOf(parts, own, options.dryRun));
+  if (!options.dryRun)
+    await failures.attempt('records half written', () => {
+      parts.openState(own.stateDir).sweepUnfinished(parts.now());
+    });
   const known = await failures.attempt('this node', () => survey(parts, own, failures));
   const boot = { id: parts.bootId, startedAt: parts.bootedAt() };
   const judged = (known ?? []).flatMap((each) => judgedOf(each, judge(each, boot)));

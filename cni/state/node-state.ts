@@ -6,6 +6,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { createHash } from 'node:crypto';
@@ -53,6 +54,10 @@ const pendingRecord = v.strictObject({
   /** False where another main plugin made the interface, so that only the address is ours. */
   wire: v.boolean(),
 });
+
+/** As writeRecord names what it has not finished. */
+const UNFINISHED = /\.\d+\.tmp$/;
+const UNFINISHED_AFTER_MS = 60_000;
 
 /** What a teardown needs to know of an attachment. */
 export type CommonRecord = v.InferOutput<typeof commonRecord>;
@@ -126,6 +131,18 @@ export class NodeState {
     return filesOf(this.#pending).length;
   }
 
+  /** Removes what writes that were killed have left beside the records. A write takes milliseconds. @param now milliseconds since 1970 */
+  sweepUnfinished(now: number): void {
+    for (const folder of [this.#attachments, this.#pending]) {
+      for (const path of entriesOf(folder).flatMap((file) =>
+        UNFINISHED.test(file) ? join(folder, file) : [],
+      )) {
+        const changedAt = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? now;
+        if (Math.abs(now - changedAt) > UNFINISHED_AFTER_MS) rmSync(path, { force: true });
+      }
+    }
+  }
+
   #read<T extends v.GenericSchema>(schema: T, path: string): v.InferOutput<T> | undefined {
     try {
       const result = decodeValue(schema, JSON.parse(readFileSync(path, 'utf8')));
@@ -148,9 +165,11 @@ function fileOf({ containerId, ifname }: Attachment): string {
   return `${name.length <= 200 ? name : createHash('sha256').update(name).digest('hex')}.json`;
 }
 
-function filesOf(folder: string): string[] {
+const filesOf = (folder: string): string[] => entriesOf(folder).filter((file) => file.endsWith('.json'));
+
+function entriesOf(folder: string): string[] {
   try {
-    return readdirSync(folder).filter((file) => file.endsWith('.json'));
+    return readdirSync(folder);
   } catch (error) {
     if (isAbsent(error)) return [];
     throw ioFailure(`cannot list ${folder}`, error);

@@ -29,6 +29,20 @@ suite("the node's own records", () => {
   const open = (complaints: string[] = []): NodeState =>
     new NodeState(join(dir, 'a', 'b'), (what) => complaints.push(what));
 
+  test('what a killed write has left goes, once no write can still be at it', () => {
+    const state = open();
+    state.savePending(record('whole', 'eth0'));
+    const folder = join(dir, 'a', 'b', 'pending');
+    const unfinished = join(folder, 'cut,eth0.json.4711.tmp');
+    writeFileSync(unfinished, '{"v":1,');
+    state.sweepUnfinished(Date.now());
+    assert.ok(readdirSync(folder).includes('cut,eth0.json.4711.tmp'));
+    state.sweepUnfinished(Date.now() + 61_000);
+    assert.deepEqual(readdirSync(folder), ['whole,eth0.json']);
+    state.removePending({ containerId: 'whole', ifname: 'eth0' });
+    new NodeState(join(dir, 'never'), () => undefined).sweepUnfinished(0);
+  });
+
   test('no two attachments share a file, whatever their names', () => {
     const state = open();
     const long = 'c'.repeat(255);
