@@ -1,6 +1,6 @@
 import { formatAddress, type Address } from '../ipam/address.ts';
 import { canonicalPod, indexPods, judge, type LeakReason } from '../ipam/audit.ts';
-import type { Expected, UsedSlot } from '../ipam/block.ts';
+import { isExpected, type Expected, type UsedSlot } from '../ipam/block.ts';
 import { releaseAddress, showAddress, type AddressView } from '../ipam/inventory.ts';
 import type { ReleaseCause } from '../ipam/lifetime.ts';
 import type { Ipam } from '../ipam/allocator.ts';
@@ -29,8 +29,8 @@ export interface FreeOptions {
 }
 
 /**
- * Frees one address: looks once more at its slot and at its pod (rule 6), then compares container ID, interface and
- * sequence (rule 5).
+ * Frees one address: looks once more at its slot and at its pod (rule 6), then compares container ID, interface,
+ * sequence and time of the allocation (rule 5).
  * @param kube undefined where no API server is known: then every pod may live
  */
 export async function freeAddress(
@@ -43,7 +43,7 @@ export async function freeAddress(
   const { slot } = view;
   if (slot?.state !== 'used') return { kind: 'free', state: view.state };
   const { expected = expectedOf(slot) } = options;
-  if (!sameAllocation(slot, expected)) return { kind: 'changed' };
+  if (!isExpected(slot, expected)) return { kind: 'changed' };
   const verdict = options.force ? undefined : await judgeNow(kube, slot);
   if (verdict?.kind === 'in-use' || verdict?.kind === 'unknown') return verdict;
   const reason = verdict?.reason;
@@ -56,16 +56,8 @@ export async function freeAddress(
   return outcome === 'changed' ? { kind: 'changed' } : { kind: 'free', state: 'free' };
 }
 
-export function expectedOf({ owner, sequence }: UsedSlot): Expected {
-  return { containerId: owner.containerId, ifname: owner.ifname, sequence };
-}
-
-function sameAllocation({ owner, sequence }: UsedSlot, expected: Expected): boolean {
-  return (
-    owner.containerId === expected.containerId &&
-    owner.ifname === expected.ifname &&
-    sequence === expected.sequence
-  );
+export function expectedOf({ owner, sequence, allocatedAt }: UsedSlot): Expected {
+  return { containerId: owner.containerId, ifname: owner.ifname, sequence, allocatedAt };
 }
 
 /** Asks for just this pod. An allocation that names none, or that nobody can be asked about, counts as unknown. */

@@ -6,6 +6,7 @@ import { blockKey } from '../ipam/records.ts';
 import { blockAt, type Range } from '../ipam/range.ts';
 import type { Condemned } from './check/release-leaks.ts';
 import { CommandError } from './errors.ts';
+import { expectedOf } from './free.ts';
 
 /** What `check` found, as scripts read it and as `--save` keeps it. */
 const text = v.string();
@@ -84,16 +85,21 @@ export function intersect(reports: readonly SavedReport[]): LeakRecord[] {
 /** Where a report's leaks are; one of a range that is gone is left out, for nothing is given out of it. */
 export function condemnedOf(leaks: readonly LeakRecord[], ranges: readonly Range[]): Condemned[] {
   const byName = new Map(ranges.map((range) => [range.name, range]));
-  const place = (which: Which): Omit<Condemned, 'reason'> | undefined => {
+  const place = (which: Which & { readonly allocatedAt?: string }): Omit<Condemned, 'reason'> | undefined => {
     const range = byName.get(which.range);
     if (!range) return undefined;
     const address = parseAddress(which.ip, 'address of the report');
-    const { containerId, ifname, sequence } = which;
+    const { containerId, ifname, sequence, allocatedAt } = which;
     return {
       address,
       range: range.name,
       blockKey: blockKey(range.name, blockAt(range, address)),
-      expected: { containerId, ifname, sequence },
+      expected: {
+        containerId,
+        ifname,
+        sequence,
+        ...(allocatedAt !== undefined && { allocatedAt: Date.parse(allocatedAt) }),
+      },
     };
   };
   return leaks.flatMap((leak) => {
@@ -120,6 +126,5 @@ function expectedAt({
   blockKey: key,
   slot,
 }: AuditedAllocation): Pick<Condemned, 'address' | 'blockKey' | 'expected'> {
-  const { containerId, ifname } = slot.owner;
-  return { address, blockKey: key, expected: { containerId, ifname, sequence: slot.sequence } };
+  return { address, blockKey: key, expected: expectedOf(slot) };
 }

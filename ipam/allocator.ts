@@ -2,7 +2,7 @@ import { formatAddress, type Address, type Cidr, type Family } from './address.t
 import { isOwnedBy, releaseSlot, usedSlots, type Attachment, type Owner, type UsedSlot } from './block.ts';
 import { checkKept, choose, commonVlans, type FixedVlan, type Step } from './choose.ts';
 import { IpamError } from './errors.ts';
-import { readHoldings, type HeldBlock } from './holdings.ts';
+import { readHoldings, type Draft, type HeldBlock } from './holdings.ts';
 import { drainingError } from './node-drain.ts';
 import { submit, type HoldingsCache, type Order, type OrderQueue } from './orders.ts';
 import type { ReleaseCause } from './lifetime.ts';
@@ -80,7 +80,7 @@ export function allocate(
       throw drainingError(request.node);
     }
     try {
-      const steps = await chooseAll(ipam, request, missing, kept, draft.blocks, lost);
+      const steps = await chooseAll(ipam, request, missing, kept, draft, lost);
       if (!steps) return undefined;
       for (const { block, claim } of steps) draft.put(block, claim);
       return [...kept, ...steps.map((step) => step.allocation)];
@@ -106,13 +106,13 @@ async function chooseAll(
   request: AllocationRequest,
   families: readonly Family[],
   kept: readonly Allocation[],
-  blocks: readonly HeldBlock[],
+  { blocks, claims }: Pick<Draft, 'blocks' | 'claims'>,
   attempt: number,
 ): Promise<Step[] | undefined> {
   return await firstWithRoom(await vlansFor(ipam, request, families, kept), async (fixed) => {
     const steps: Step[] = [];
     for (const family of families) {
-      const step = await choose({ ipam, request, family, blocks, fixed, attempt });
+      const step = await choose({ ipam, request, family, blocks, claims, fixed, attempt });
       if (!step) return undefined;
       steps.push(step);
     }

@@ -152,8 +152,17 @@ export function takeSlot(
 /** What a release believes (rule 5): who has the address, and by which allocation. */
 export interface Expected extends Attachment {
   readonly sequence: number;
-  /** Milliseconds since 1970; absent: whenever. A block that was given back and claimed again counts from 0 anew. */
+  /** Milliseconds since 1970; absent: whenever. A block that was given back and claimed again may count as before. */
   readonly allocatedAt?: number;
+}
+
+/** Whether the slot is given out by the very allocation that is believed. */
+export function isExpected(slot: Slot, expected: Expected): slot is UsedSlot {
+  return (
+    isOwnedBy(slot, expected) &&
+    slot.sequence === expected.sequence &&
+    slot.allocatedAt === (expected.allocatedAt ?? slot.allocatedAt)
+  );
 }
 
 /**
@@ -171,9 +180,7 @@ export function releaseSlot(
   const index = slotIndex(block, address);
   const slot = block.slots[index];
   if (slot?.state !== 'used') return { outcome: 'free' };
-  const { sequence: believed, allocatedAt = slot.allocatedAt } = expected;
-  if (!isOwnedBy(slot, expected) || slot.sequence !== believed || slot.allocatedAt !== allocatedAt)
-    return { outcome: 'changed' };
+  if (!isExpected(slot, expected)) return { outcome: 'changed' };
   const sequence = block.sequence + 1;
   const conflict = cause.why === 'conflict' && { conflictMac: cause.conflictMac };
   const released: Slot = { state: 'released', releasedAt: now, sequence, ...conflict };

@@ -42,6 +42,8 @@ export interface Quest {
   readonly request: AllocationRequest;
   readonly family: Family;
   readonly blocks: readonly HeldBlock[];
+  /** Those of them that the same transaction claims: the store has none of them yet. */
+  readonly claims: readonly HeldBlock[];
   readonly fixed: FixedVlan;
   /** How many attempts were lost to other writers. */
   readonly attempt: number;
@@ -155,14 +157,20 @@ export async function claimBlock(
   checkRangeNames(quest.request, known);
   const eligible = known.filter((each) => isEligible(each.range, quest));
   const claimed = await store.count(eligible.map((each) => blocksOfRange(each.range.name)));
-  const roomy = eligible.filter((each, i) => (claimed[i] ?? 0) < usableBlockTotal(each.range));
+  const claimsOf = (name: string): HeldBlock[] => quest.claims.filter(({ range }) => range.name === name);
+  const roomy = eligible.filter(
+    ({ range }, i) => (claimed[i] ?? 0) + claimsOf(range.name).length < usableBlockTotal(range),
+  );
   // The first range with room; after lost races among ever more of them, so that a crowd spreads out.
   const spread = roomy.slice(0, 2 ** Math.min(quest.attempt, 10));
   const chosen = spread[Math.floor(around.random() * spread.length)];
   if (!chosen) throw exhausted(quest, known);
   const { range } = chosen;
   const keys = await scanAll(store, blocksOfRange(range.name), { keysOnly: true });
-  const taken = new Set(keys.map((entry) => cidrTextOfBlockKey(entry.key)));
+  const taken = new Set([
+    ...keys.map((entry) => cidrTextOfBlockKey(entry.key)),
+    ...claimsOf(range.name).map(({ block }) => formatCidr(block.cidr)),
+  ]);
   const cidr = pickBlock(range, taken, around.random());
   if (!cidr) return undefined;
   const block = await blankBlock(quest.ipam, range, cidr, quest.request.node);

@@ -156,6 +156,11 @@ export class Draft {
     return [...now, ...this.#claims.values()];
   }
 
+  /** Blocks that the changes so far claim, as they are then. */
+  get claims(): readonly HeldBlock[] {
+    return [...this.#claims.values()];
+  }
+
   /** Nothing new is given out on the node. */
   get draining(): boolean {
     return this.#before.draining;

@@ -104,13 +104,14 @@ export function historyThatFits(history: readonly Put[], writes: readonly Write[
  * @param history the entries of its history, with or without their values: the revisions tell which is the newest
  */
 export function firstSequence(range: RingRange, history: readonly Entry[]): number {
-  const newest = history.reduce((max, { revision }) => (BigInt(revision) > max ? BigInt(revision) : max), 0n);
-  const places = new Set(
-    history
-      .filter(({ revision }) => BigInt(revision) === newest)
-      .map(({ key }) => partsOfHistoryKey(key).place),
-  );
-  const last = [...places].find((place) => !places.has((place + 1) % lifetimesKept(range)));
+  const kept = lifetimesKept(range);
+  // A key that is no place of the ring is somebody else's: a count that began there would make the block unsound.
+  const ring = history
+    .map(({ key, revision }) => ({ place: partsOfHistoryKey(key).place, revision: BigInt(revision) }))
+    .filter(({ place }) => Number.isInteger(place) && place >= 0 && place < kept);
+  const newest = ring.reduce((max, { revision }) => (revision > max ? revision : max), 0n);
+  const places = new Set(ring.filter(({ revision }) => revision === newest).map(({ place }) => place));
+  const last = [...places].find((place) => !places.has((place + 1) % kept));
   return last === undefined ? 0 : 2 * (last + 1);
 }
 

@@ -33,7 +33,8 @@ export function claimAhead(ipam: Ipam, request: Demand, family: Family): Promise
     change: async (draft, attempt) => {
       if (draft.draining || !isLow(draft.blocks, request, family, ipam.around.now())) return {};
       try {
-        const quest = { ipam, request, family, blocks: draft.blocks, fixed: undefined, attempt };
+        const { blocks, claims } = draft;
+        const quest = { ipam, request, family, blocks, claims, fixed: undefined, attempt };
         const claim = await claimBlock(quest);
         if (!claim) return undefined;
         draft.put(claim.block, claim);

@@ -16,6 +16,7 @@ export class Departures {
   readonly #socket: RawNetlinkSocket;
   readonly #waiting = new Map<number, Set<() => void>>();
   #failed = false;
+  #closed = false;
 
   /** It does not keep the process alive. @throws Error of the addon */
   constructor() {
@@ -33,8 +34,7 @@ export class Departures {
 
   /** Resolves when the link of that index is gone; never, where it is not told. `cancel` ends the wait. */
   of(index: number): { readonly gone: Promise<void>; readonly cancel: () => void } {
-    // Only as long as somebody waits, or each new link would cost the event loop a turn.
-    if (this.#waiting.size === 0) this.#socket.addMembership(RTNLGRP_LINK);
+    if (this.#waiting.size === 0) this.#follow(true);
     const waiting = this.#waiting.get(index) ?? new Set();
     this.#waiting.set(index, waiting);
     let tell = (): void => undefined;
@@ -46,13 +46,27 @@ export class Departures {
         waiting.delete(tell);
         if (waiting.size > 0 || this.#waiting.get(index) !== waiting) return;
         this.#waiting.delete(index);
-        if (this.#waiting.size === 0) this.#socket.dropMembership(RTNLGRP_LINK);
+        if (this.#waiting.size === 0) this.#follow(false);
       },
     };
   }
 
+  /** Who waits still is told nothing more. Again: does nothing. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#socket.close();
+  }
+
+  /** Only as long as somebody waits, or each new link would cost the event loop a turn. Never throws: the acknowledgement tells as well. */
+  #follow(on: boolean): void {
+    if (this.#closed) return;
+    try {
+      if (on) this.#socket.addMembership(RTNLGRP_LINK);
+      else this.#socket.dropMembership(RTNLGRP_LINK);
+    } catch {
+      this.#failed = true; // The addon closes itself when it cannot wait for the socket any more.
+    }
   }
 
   #read(datagram: Buffer): void {

@@ -8,7 +8,7 @@ import {
   type LeakReason,
   type PodIndex,
 } from '../../ipam/audit.ts';
-import { isOwnedBy, slotIndex, type Block, type Expected } from '../../ipam/block.ts';
+import { isExpected, slotIndex, type Block, type Expected } from '../../ipam/block.ts';
 import { checkBlock, decodeBlock, rangeKey, decodeRange } from '../../ipam/records.ts';
 import { releaseFromBlock, type ReadBlock } from '../../ipam/release-block.ts';
 import { retryLostRaces } from '../../ipam/retry.ts';
@@ -154,7 +154,7 @@ function findExpected(
   { address, blockKey, expected }: Pick<Condemned, 'address' | 'blockKey' | 'expected'>,
 ): AuditedAllocation | undefined {
   const slot = block?.slots[slotIndex(block, address)];
-  if (!block || !slot || !isOwnedBy(slot, expected) || slot.sequence !== expected.sequence) return undefined;
+  if (!block || !slot || !isExpected(slot, expected)) return undefined;
   return { address, node: block.node, range: block.range, blockKey, slot };
 }
 

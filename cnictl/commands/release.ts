@@ -111,7 +111,12 @@ function targetsOf(addresses: readonly string[], reports: readonly SavedReport[]
     return addresses.map((text) => ({ address: parseAddress(text), expected: undefined }));
   return intersect(reports).map((leak) => ({
     address: parseAddress(leak.ip, 'address of the report'),
-    expected: { containerId: leak.containerId, ifname: leak.ifname, sequence: leak.sequence },
+    expected: {
+      containerId: leak.containerId,
+      ifname: leak.ifname,
+      sequence: leak.sequence,
+      allocatedAt: Date.parse(leak.allocatedAt),
+    },
     leak,
   }));
 }

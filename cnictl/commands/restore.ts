@@ -2,7 +2,7 @@ import { missingOf, type Missing } from '../backup/missing.ts';
 import { checkNoOverlap } from '../../ipam/new-range.ts';
 import { RANGES } from '../../ipam/records.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings.ts';
-import { scanAll, type Entry } from '../../ipam/store.ts';
+import { newestRevision, scanAll, type Entry } from '../../ipam/store.ts';
 import { carryRanges, carryUnits, rangesRevision, verify } from '../backup/carry.ts';
 import { countGroups, parseBackup, type Backup, type BackupRecord } from '../backup/format.ts';
 import { planRestore, readRecords, strangers, type Collision, type RestorePlan } from '../backup/plan.ts';
@@ -52,7 +52,8 @@ export async function restore(context: Context, file: string, options: RestoreOp
       `This writes ${plural(keys, 'key')} of ${saved.header.takenAt}`,
       options.yes ?? false,
     );
-    const { written, collisions } = await write(context, ipam, plan);
+    const ranges = newestRevision(present.filter(({ key }) => key.startsWith(RANGES)));
+    const { written, collisions } = await write(context, ipam, plan, ranges);
     report(context, {
       file,
       saved,
@@ -150,13 +151,23 @@ async function missingAfter(
 const keysOf = ({ units, ranges }: RestorePlan): number =>
   units.reduce((sum, { records }) => sum + records.length, ranges.length);
 
-/** Blocks first, ranges last; in between all is read back. */
+/**
+ * Blocks first, ranges last; in between all is read back.
+ * @param seen revision of the ranges that the plan was made for: one that was added since may overlap with those to be put back
+ * @throws CommandError
+ */
 async function write(
   context: Context,
   { store }: OpenIpam,
   plan: RestorePlan,
+  seen: string,
 ): Promise<{ readonly written: number; readonly collisions: readonly Collision[] }> {
-  const seen = await rangesRevision(store);
+  if ((await rangesRevision(store)) !== seen) {
+    throw new CommandError(
+      'a range was added, changed or removed since this looked; nothing was restored',
+      'Do the same again.',
+    );
+  }
   const total = keysOf(plan);
   const carried = await carryUnits(store, plan.units, (keys) => progress(context, keys, total));
   const raced = new Set(carried.collisions.map(({ key }) => key));

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createVeth, deleteLink, deleteOwnedLink, getLink, listLinks } from '../../../cni/netlink/links.ts';
+import { Departures } from '../../../cni/netlink/departures.ts';
+import {
+  createVeth,
+  deleteLink,
+  deleteLinkAside,
+  deleteOwnedLink,
+  getLink,
+  listLinks,
+} from '../../../cni/netlink/links.ts';
 import { makeConnectedPair, makePair, MAC } from './pair.ts';
 
 interface IpLink {
@@ -116,4 +124,14 @@ test('only a link with our alias is deleted', async (t) => {
 test('what cannot be deleted is an error, not absent', async (t) => {
   const { socket } = await makePair(t);
   await assert.rejects(deleteLink(socket, { name: 'lo' }), { name: 'NetlinkError', code: 'ENOTSUP' });
+});
+
+test('a deletion under way ends as it does, when the socket that follows the links is replaced meanwhile', async () => {
+  const departures = new Departures();
+  const deleting = [deleteLinkAside(departures, { index: 0x7fff_fff0 }), departures.of(0x7fff_fff1)] as const;
+  departures.close();
+  deleting[1].cancel();
+  departures.of(0x7fff_fff2).cancel();
+  departures.close();
+  assert.equal(await deleting[0], 'absent');
 });

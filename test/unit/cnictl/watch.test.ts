@@ -4,6 +4,7 @@ import { KubeError } from '../../../cnictl/kube/errors.ts';
 import { IpamError } from '../../../ipam/errors.ts';
 import { CheckMetrics } from '../../../cnictl/check/metrics.ts';
 import { parseListenAddress } from '../../../cnictl/check/metrics-listen.ts';
+import { put } from '../../../ipam/store.ts';
 import { CliWorld } from '../../golden/world.ts';
 
 /** A world that is stopped after so many pauses of `check --watch`; what it does at each is up to the test. */
@@ -195,6 +196,20 @@ suite('release from reports', () => {
       ['10.20.0.17', '10.20.0.18'],
     );
     assert.equal(world.ipam.given().get('10.20.0.19')?.[0], '3');
+  });
+
+  test('what the same container was given anew is kept, though its block counts as it did before', async () => {
+    for (const force of ['', ' --force']) {
+      const world = await saved();
+      const { store } = world.ipam;
+      for (const { key, value } of [...store.entries.values()].filter((each) =>
+        each.key.startsWith('blocks/'),
+      ))
+        await store.commit([], [put(key, value.replaceAll(/"allocatedAt":"\d{4}/g, '"allocatedAt":"2031'))]);
+      const ran = await world.run(`release --from-report a.json --yes${force}`);
+      assert.match(ran.stdout, /^10\.20\.0\.17 kept: it has another owner now$/m);
+      assert.equal(world.ipam.given().size, 7);
+    }
   });
 
   test('one of them of another cluster refuses all', async () => {

@@ -390,6 +390,25 @@ suite('a process that lives on', () => {
     await assert.rejects(ask(agent, 'b'), { code: 'exhausted', message: /blue \(draining\)/ });
   });
 
+  test('callers of one transaction that need several new blocks get one each, down to the last of the range', async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const world = new World(7919 * seed);
+      await addRange(world.ipam, range('10.20.0.0/27', { blockSize: 4 }));
+      const agent = world.agent();
+      const asked = Array.from({ length: 31 }, (_, i) => ask(agent, `c${i}`));
+      const results = await Promise.allSettled(asked);
+      const told = results.map((each) =>
+        each.status === 'rejected'
+          ? (each.reason as IpamError).code
+          : formatAddress(each.value[0]?.address ?? parseAddress('0.0.0.0')),
+      );
+      const given = told.filter((each) => each !== 'exhausted');
+      assert.equal(new Set(given).size, 30, 'all but network and broadcast, each once');
+      assert.deepEqual([...world.given().keys()].sort(), given.sort());
+      assert.deepEqual(world.problems(), []);
+    }
+  });
+
   test('who has waited in the queue past its time is told so', async () => {
     const world = new World();
     await addRange(world.ipam, range('10.20.0.0/22'));

@@ -261,6 +261,21 @@ suite('the ring of a block', () => {
 });
 
 suite('history and the change that it tells of', () => {
+  test('a stray key in the ring of a block spoils neither its claim nor its addresses', async () => {
+    for (const stray of ['1.25', '1e300', '-7', 'x', '99']) {
+      const world = new World();
+      await addRange(world.ipam, range('10.20.0.0/28', { name: 'blue', cooldownMs: 0 }));
+      const [first = ''] = historyKeys(range('10.20.0.0/28', { name: 'blue' }), parseCidr('10.20.0.0/28'));
+      await world.store.commit([], [put(first.replace(/0$/, stray), '{}')]);
+      await allocate(world.ipam, { node: 'n', owner: owner('a'), families: [4] });
+      await release(world.ipam, { node: 'n', attachment: attachment('a'), cause: DEL });
+      await allocate(world.ipam, { node: 'n', owner: owner('b'), families: [4] });
+      await allocate(world.ipam, { node: 'n', owner: owner('c'), families: [4] });
+      assert.deepEqual(world.problems(), [], stray);
+      assert.equal(world.given().size, 2);
+    }
+  });
+
   test('an ADD writes none, a release one in its own transaction', async () => {
     const world = await blueWorld();
     await allocate(world.ipam, { node: 'n', owner: owner('a'), families: [4] });

@@ -201,6 +201,29 @@ suite('restore where something is', () => {
     assert.ok(!store.entries.has('ranges/blue'));
   });
 
+  test('a range that is added after it looked, as while a person is asked, stops it before anything is written', async () => {
+    for (const merge of ['', ' --merge']) {
+      const world = await backedUp();
+      const { store } = world.ipam;
+      empty(store);
+      if (merge !== '') await addRange(world.ipam.ipam, range('10.99.0.0/24', { name: 'other' }));
+      world.kube = {
+        listPods: async () => {
+          await addRange(world.ipam.ipam, range('10.20.0.0/16', { name: 'wide' }));
+          return { pods: [], resourceVersion: '1' };
+        },
+      };
+      const ran = await world.run(`restore /b --yes${merge}`);
+      assert.equal(ran.status, 2);
+      assert.match(ran.stderr, /a range was added, .*nothing was restored/);
+      assert.ok(!store.entries.has('ranges/blue'));
+      assert.deepEqual(
+        [...store.entries.keys()].filter((key) => key.startsWith('blocks/')),
+        [],
+      );
+    }
+  });
+
   test('an older backup in a cluster that went on gives no address twice', async () => {
     await fc.assert(
       fc.asyncProperty(
