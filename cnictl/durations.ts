@@ -35,7 +35,16 @@ export function formatAge(ms: number): string {
   return hours % 24 === 0 ? `${days}d` : `${days}d${hours % 24}h`;
 }
 
-/** A duration as somebody would type it. */
+/** A duration as somebody would type it, whole: `1m30s`. */
 export function formatDuration(ms: number): string {
-  return ms % 1000 === 0 ? formatAge(ms) : `${ms}ms`;
+  if (ms === 0) return '0s';
+  let rest = ms;
+  return Object.entries(UNITS)
+    .reverse()
+    .map(([unit, size]) => {
+      const count = Math.floor(rest / size);
+      rest -= count * size;
+      return count === 0 ? '' : `${count}${unit}`;
+    })
+    .join('');
 }

@@ -18,7 +18,7 @@ import type { World } from './world.ts';
 /** Exit status, as that of diff. */
 export const TROUBLE = 2;
 
-/** One run of cnictl: never throws. @returns the exit status: 0 done or nothing found, 1 found (`check`), 2 trouble */
+/** One run of cnictl: never throws. @returns the exit status: 0 done or nothing found, 1 found (`check`, `doctor`, `node reconcile`), 2 trouble */
 export async function run(argv: readonly string[], world: World): Promise<number> {
   let exitStatus = 0;
   const act = async (command: Command, work: (context: Context) => Promise<number>): Promise<void> => {
@@ -57,12 +57,12 @@ function makeProgram(act: Act, world: World): Command {
     .option('--etcd-password-file <file>', 'file with its password (CELLNET_ETCD_PASSWORD_FILE)')
     .option(
       '--kubeconfig <file>',
-      "the API server's configuration (KUBECONFIG; else in-cluster, ~/.kube/config)",
+      "the API server's configuration (KUBECONFIG; else that of the shared configuration, in-cluster, ~/.kube/config)",
     )
     .option('--ovsdb <remote>', 'database of Open vSwitch (CELLNET_OVSDB)')
     .configureHelp({ showGlobalOptions: true })
     .helpCommand(false)
-    .addHelpText('after', '\nExit status: 0 done or nothing found, 1 found (check), 2 trouble.');
+    .addHelpText('after', '\nExit status: 0 done or nothing found, 1 found (check, doctor, node reconcile), 2 trouble.');
   addRangeCommands(program, act);
   addBlockCommands(program, act);
   addIpCommands(program, act);

@@ -10,6 +10,7 @@ import type { Context } from '../context.ts';
 import { formatAge, formatDuration, parseDuration } from '../durations.ts';
 import { plural } from '../render/plural.ts';
 import { renderTable } from '../render/table.ts';
+import { listOfNode, noBlockText } from './block.ts';
 
 export interface BlockReturnOptions {
   readonly node?: string;
@@ -36,9 +37,11 @@ export async function blockReturn(context: Context, options: BlockReturnOptions)
     if (options.range !== undefined) await findRange(ipam, options.range);
     const found = await gather(ipam, options, idleMs);
     if (found.length === 0) {
-      context.print(
-        [],
-        () => `No block has been idle for ${formatDuration(idleMs)} that its node can do without.\n`,
+      const { nodes } = options.node === undefined ? {} : await listOfNode(ipam, { node: options.node });
+      context.print([], () =>
+        nodes
+          ? noBlockText({ node: options.node ?? '' }, nodes)
+          : `No block has been idle for ${formatDuration(idleMs)} that its node can do without.\n`,
       );
       return 0;
     }

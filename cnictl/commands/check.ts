@@ -5,6 +5,7 @@ import { watch } from '../check/watch.ts';
 import type { Context } from '../context.ts';
 import { parseDuration } from '../durations.ts';
 import { CommandError } from '../errors.ts';
+import { printable } from '../render/printable.ts';
 
 export interface CheckOptions {
   readonly grace: string;
@@ -63,12 +64,24 @@ function roundOptions(options: CheckOptions): RoundOptions {
   };
 }
 
+const NODES_NAMED = 3;
+
+/** Blocks of nodes that are gone are no check's matter: what frees them is another command. */
+function goneNodesHint({ stranded }: Findings): string[] {
+  const nodes = [...new Set(stranded.map(({ node }) => node))].sort();
+  if (nodes.length === 0) return [];
+  const commands = nodes.slice(0, NODES_NAMED).map((node) => `cnictl node remove ${printable(node)}`);
+  const more = nodes.length > NODES_NAMED ? `; ${nodes.length - NODES_NAMED} more nodes` : '';
+  return [`Free what nodes hold that are gone for good: ${commands.join('; ')}${more}\n`];
+}
+
 function hint({ paint }: Context, found: Findings, options: RoundOptions): string {
   const hints = [
     ...(found.leaked.length > 0 && !options.release
       ? ['Free them: cnictl check --release, or cnictl release ADDRESS…\n']
       : []),
     ...(found.index.length > 0 && !options.repair ? ['Put index keys right: cnictl check --repair\n'] : []),
+    ...goneNodesHint(found),
   ];
   return hints.map((text) => paint.dim(text)).join('');
 }

@@ -9,6 +9,7 @@ import { checkNodeName } from '../../ipam/settings.ts';
 import type { Context } from '../context.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
+import { listOfNode, noBlockText } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
 import { cidrOf, leftText } from './node-show.ts';
 
@@ -42,12 +43,18 @@ export async function nodeDrain(
 ): Promise<number> {
   checkNodeName(name);
   const dryRun = options.dryRun ?? false;
-  const { returned, left } = await context.withIpam(async (ipam) => {
+  const { returned, left, others } = await context.withIpam(async (ipam) => {
     if (!dryRun) await setNodeDraining(ipam, name, true);
     // Read after the mark is set: what was given out before is among them, and nothing is given out any more.
     const { blocks } = await viewNode(ipam, name);
-    return await giveBackIdle(ipam, blocks, dryRun);
+    const { nodes: others = [] } = blocks.length > 0 ? {} : await listOfNode(ipam, { node: name });
+    return { ...(await giveBackIdle(ipam, blocks, dryRun)), others };
   });
+  // A node without a block may be drained all the same; more often it is another's name.
+  if (others.length > 0)
+    context.warn(
+      `${noBlockText({ node: name }, others).trimEnd()}; if that is not its name: cnictl node undrain ${name}`,
+    );
   const now = context.world.now();
   const used = left.flatMap((view) => addressesOf(view, now)).filter(({ state }) => state === 'used');
   context.print(

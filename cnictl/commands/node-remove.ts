@@ -21,7 +21,7 @@ import { operatorOf } from '../operator.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import type { OpenIpam } from '../world.ts';
-import { noBlockText } from './block.ts';
+import { listOfNode, noBlockText } from './block.ts';
 import { addressJson, ownerOf, podText } from './ip.ts';
 import { cidrOf } from './node-show.ts';
 
@@ -76,7 +76,7 @@ async function remove(removal: Removal): Promise<number> {
   const { context, ipam, name, dryRun } = removal;
   const first = await look(removal);
   if (isNothing(first.view)) {
-    const nodes = await indexedNodes(ipam);
+    const { nodes = [] } = await listOfNode(ipam, { node: name });
     context.print(resultJson(removal, [], [], []), () => noBlockText({ node: name }, nodes));
     return 0;
   }

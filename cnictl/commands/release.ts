@@ -95,8 +95,11 @@ async function checkCluster(report: SavedReport, kube: KubeApi): Promise<void> {
   const differs =
     report.cluster !== null && cluster !== null ? report.cluster !== cluster : report.server !== kube.server;
   if (differs) {
+    const of = (server: string, uid: string | null): string =>
+      uid === null ? server : `${server} (kube-system has UID ${uid})`;
     throw new CommandError(
-      `the report is of the cluster at ${report.server}: expected that at ${kube.server}`,
+      `the report is of the cluster at ${of(report.server, report.cluster)}: expected that at ${of(kube.server, cluster)}`,
+      'Name the kubeconfig of the cluster that the report is of, or make a new report: cnictl check --save FILE',
     );
   }
 }
@@ -177,5 +180,5 @@ function describe(view: AddressView, now: number): string {
   const ip = formatAddress(view.address);
   if (slot?.state !== 'used') return `${ip} is ${view.state}`;
   const pod = podText(ownerOf(view));
-  return `${ip} is given to ${pod} (container ${slot.owner.containerId.slice(0, 12)}) on ${view.node ?? '?'} since ${formatAge(now - slot.allocatedAt)}`;
+  return `${ip} is given to ${pod} (container ${slot.owner.containerId.slice(0, 12)}) on ${view.node ?? '?'} for ${formatAge(now - slot.allocatedAt)}`;
 }

@@ -86,7 +86,10 @@ function readBackup(context: Context, file: string): Backup {
 async function checkCluster(context: Context, { header }: Backup, file: string): Promise<void> {
   const cluster = header.cluster === null ? null : await clusterUid(context);
   if (cluster === null || cluster === header.cluster) return;
-  throw new CommandError(`${file} is of the cluster ${header.cluster ?? ''}: expected ${cluster}`);
+  throw new CommandError(
+    `${file} is of the cluster whose kube-system has UID ${header.cluster ?? ''}: expected ${cluster}`,
+    'Name the kubeconfig of the cluster that the backup is of.',
+  );
 }
 
 function occupied(context: Context, others: readonly string[]): CommandError {

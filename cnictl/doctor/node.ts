@@ -121,7 +121,7 @@ function judgePending(files: Pick<Files, 'list' | 'kind'>, stateDir: string): Fi
   if (waiting.length === 0) return ok('put-off teardowns', 'none');
   return warn(
     'put-off teardowns',
-    `${plural(waiting.length, 'teardown')} in ${folder} waits for etcd or Open vSwitch`,
-    'The next ADD or DEL on this node carries them out, once both answer.',
+    `${plural(waiting.length, 'teardown')} put off in ${folder}: etcd or Open vSwitch was away`,
+    'The agent, or the next ADD or DEL on this node, carries them out once both answer; at once: cnictl node reconcile',
   );
 }

@@ -40,7 +40,7 @@ export function judgeRecords({ node, blocks, disagreements, drainingSince }: Nod
     fail(
       'records',
       `key ${key}: ${problem}`,
-      'docs/etcd-records.md says how index and block belong together; look at both with etcdctl get.',
+      'Put index keys right: cnictl check --repair; docs/etcd-records.md says how index and block belong together.',
     ),
   );
   if (lines.length === 0)

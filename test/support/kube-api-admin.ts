@@ -8,13 +8,14 @@ export interface Changes {
   /** Ends it: Succeeded or Failed, still listed, its addresses still in its status. */
   readonly finishPod: (namespace: string, name: string, phase?: 'Succeeded' | 'Failed') => void;
   readonly putNode: (node: KubeObject) => KubeObject;
+  readonly deleteNode: (name: string) => boolean;
 }
 
 export const isAdminPath = (path: string): boolean => path.startsWith('/_test/');
 
 /**
  * Changes the cluster from outside the process: PUT (a whole object, or the options of `pod` in kube-api-objects.ts) and
- * DELETE of /_test/pods/NAMESPACE/NAME, PUT of /_test/nodes/NAME (a whole object).
+ * DELETE of /_test/pods/NAMESPACE/NAME, PUT (a whole object) and DELETE of /_test/nodes/NAME.
  */
 export async function serveAdmin(
   req: http.IncomingMessage,
@@ -33,12 +34,14 @@ function change(
   method: string,
   path: string,
   text: string,
-  { putPod, deletePod, putNode }: Changes,
+  { putPod, deletePod, putNode, deleteNode }: Changes,
 ): [number, unknown] {
   const [, , resource, ...names] = path.split('/').map(decodeURIComponent);
   const [namespace, name] = names;
   const body = JSON.parse(text === '' ? '{}' : text) as KubeObject | Partial<PodOptions>;
   if (resource === 'nodes' && method === 'PUT' && 'metadata' in body) return [200, putNode(body)];
+  if (resource === 'nodes' && method === 'DELETE' && namespace !== undefined)
+    return [deleteNode(namespace) ? 200 : 404, {}];
   if (resource !== 'pods' || namespace === undefined || name === undefined)
     return [404, { error: 'no such path' }];
   if (method === 'PUT') return [200, putPod('metadata' in body ? body : { ...body, namespace, name })];

@@ -128,6 +128,7 @@ function changesTo({ pods, nodes, namespaces }: Cluster): Changes {
   return {
     putPod,
     putNode: (object) => nodes.put(object),
+    deleteNode: (name) => nodes.delete(`/${name}`),
     deletePod: (space, name) => pods.delete(`${space}/${name}`),
     finishPod: (space, name, phase = 'Succeeded') => {
       const object = pods.get(`${space}/${name}`);

@@ -206,6 +206,7 @@ suite('check of nodes', () => {
       ['10.20.0.17 pod-finished', '10.20.0.18 pod-replaced', '10.20.0.19 node-gone'],
     );
     assert.deepEqual(keysOf(ran.stdout), ['blocks/blue/10.20.0.16/28 node-gone']);
+    assert.match((await world.run('check --grace 0')).stdout, /Free what .*: cnictl node remove node-1\n/);
   });
 
   test('a living pod keeps its address though its node is gone', async () => {

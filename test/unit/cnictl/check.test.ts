@@ -240,6 +240,7 @@ suite('a saved report', () => {
     const other = await world.run('release --from-report report.json --yes');
     assert.equal(other.status, 2);
     assert.match(other.stderr, /the report is of the cluster at/);
+    assert.match(other.stderr, /a new report: cnictl check --save FILE/);
     const prefix = await world.run('--etcd-prefix /other release --from-report report.json --yes');
     assert.match(prefix.stderr, /is about etcd prefix '\/cellnet': expected '\/other'/);
     assert.equal(world.ipam.given().size, 7);
@@ -267,7 +268,7 @@ suite('release by hand', () => {
     assert.equal(refused.status, 2);
     assert.match(
       refused.stderr,
-      /10\.20\.0\.19 is given to shop\/job-1 .* on node-1 since 3h\n.*releases 1 address\. Go on\? \[y\/N\]/,
+      /10\.20\.0\.19 is given to shop\/job-1 .* on node-1 for 3h\n.*releases 1 address\. Go on\? \[y\/N\]/,
     );
     assert.equal(world.ipam.given().size, 7);
     assert.equal((await world.run('release 10.20.0.19')).status, 0);

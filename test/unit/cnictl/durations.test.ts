@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { parseDuration } from '../../../cnictl/durations.ts';
+import { formatDuration, parseDuration } from '../../../cnictl/durations.ts';
 import { pause } from '../../../cnictl/pause.ts';
 
 suite('durations', () => {
@@ -21,6 +21,12 @@ suite('durations', () => {
         name: 'CommandError',
         message: `--grace '${text}': expected at most 24h`,
       });
+  });
+
+  test('are told whole, as they can be typed again', () => {
+    for (const text of ['0s', '100ms', '1s500ms', '30s', '1m30s', '1h30m', '1h1m1s', '1d']) {
+      assert.equal(formatDuration(parseDuration(text, '--grace')), text);
+    }
   });
 });
 

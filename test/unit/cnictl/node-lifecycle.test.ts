@@ -238,6 +238,22 @@ suite('node drain', () => {
     assert.match((await world.run('node undrain node-1')).stdout, /was not draining/);
   });
 
+  test('a name that no block is of is doubted, and said which are', async () => {
+    const world = await CliWorld.make();
+    const ran = await world.run('node drain nod-1');
+    assert.equal(ran.status, 0);
+    assert.match(
+      ran.stderr,
+      /node 'nod-1' holds no block; nodes that do: node-1, .*cnictl node undrain nod-1/,
+    );
+    assert.match((await world.run('node remove nod-2 --dry-run')).stdout, /nodes that do: node-1, /);
+    assert.doesNotMatch((await world.run('node remove nod-2 --dry-run')).stdout, /do: .*nod-1/);
+    assert.match(
+      (await world.run('block return --node nod-1')).stdout,
+      /'nod-1' holds no block; nodes that do/,
+    );
+  });
+
   test('list, show and status go on with a draining node', async () => {
     const world = await CliWorld.make();
     await world.run('node drain node-2');

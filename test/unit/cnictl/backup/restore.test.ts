@@ -269,7 +269,7 @@ suite('refusals', () => {
     await fails('restore /b --etcd-prefix /other', /is of etcd prefix '\/cellnet': expected '\/other'/);
     await fails('restore /none', /backup '\/none' does not exist/);
     world.kube = { clusterUid: () => Promise.resolve('cluster-2') };
-    await fails('restore /b', /is of the cluster cluster-1: expected cluster-2/);
+    await fails('restore /b', /is of the cluster whose kube-system has UID cluster-1: expected cluster-2/);
     world.kube = {};
     world.unwritable.add('/x');
     await fails('backup /x', /'\/x' cannot be written/);

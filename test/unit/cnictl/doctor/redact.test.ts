@@ -21,6 +21,7 @@ suite('secrets in texts', () => {
     ['a URL with a user', 'http://root:planted2@10.0.0.1:2379/x', 'planted2'],
     ['a setting', 'password=planted3 next', 'planted3'],
     ['a setting in JSON', '{"etcdPassword":"plan\\"ted4","x":1}', 'ted4'],
+    ['a setting in JSON in JSON', JSON.stringify({ msg: '{"password":"plan\\"ted8","x":1}' }), 'ted8'],
     ['a setting in YAML', "  token: 'planted5 with spaces'", 'planted5 with spaces'],
     ['a flag', 'etcdctl --password planted6 get', 'planted6'],
     ['a flag with its value', 'x --client-token=planted7', 'planted7'],
@@ -44,6 +45,14 @@ suite('secrets in texts', () => {
     );
   });
 
+  test('JSON stays JSON', () => {
+    const inner = JSON.stringify({ password: 'planted, too', x: 1 });
+    const outer = { k8s_auth_token: 'planted', log: inner };
+    const clean = JSON.parse(redactText(JSON.stringify(outer))) as typeof outer;
+    assert.equal(clean.k8s_auth_token, REDACTED);
+    assert.deepEqual(JSON.parse(clean.log), { password: REDACTED, x: 1 });
+  });
+
   test('what is none stays', () => {
     for (const text of [
       'etcd at http://127.0.0.1:2379 did not answer in time',
@@ -61,6 +70,7 @@ test('secrets in configurations, however deep; names of files stay', () => {
       etcd: {
         password: 'planted',
         passwordFile: '/etc/p',
+        pw: 'planted',
         keyFile: '/etc/k',
         endpoints: ['http://u:planted@h:1'],
       },
