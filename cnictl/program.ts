@@ -62,7 +62,10 @@ function makeProgram(act: Act, world: World): Command {
     .option('--ovsdb <remote>', 'database of Open vSwitch (CELLNET_OVSDB)')
     .configureHelp({ showGlobalOptions: true })
     .helpCommand(false)
-    .addHelpText('after', '\nExit status: 0 done or nothing found, 1 found (check, doctor, node reconcile), 2 trouble.');
+    .addHelpText(
+      'after',
+      '\nExit status: 0 done or nothing found, 1 found (check, doctor, node reconcile), 2 trouble.',
+    );
   addRangeCommands(program, act);
   addBlockCommands(program, act);
   addIpCommands(program, act);

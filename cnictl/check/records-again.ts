@@ -1,7 +1,8 @@
 import { IpamError } from '../../ipam/errors.ts';
 import { judgePair, type IndexFinding, type IndexPair } from '../../ipam/node-index.ts';
-import { BLOCKS, decodeNodeEntry, RANGES } from '../../ipam/records.ts';
+import { BLOCKS, decodeBlock, decodeNodeEntry, RANGES } from '../../ipam/records.ts';
 import type { Entry, Store } from '../../ipam/store.ts';
+import type { StrandedBlock } from './findings.ts';
 import { readRecord, surveyRanges, type RecordFinding } from '../../ipam/survey.ts';
 
 /** Suspected index keys and their blocks again, each pair as of one moment. @throws IpamError `store-…` */
@@ -43,5 +44,18 @@ export async function recordsAgain(
     if (entry.key.startsWith(BLOCKS)) return survey.inspect(entry).finding ?? [];
     const read = readRecord(entry, decodeNodeEntry);
     return 'finding' in read ? [read.finding] : [];
+  });
+}
+
+/** Blocks of nodes that are gone: those that are still there, and still of that node. @throws IpamError `store-…` */
+export async function blocksAgain(
+  store: Store,
+  stranded: readonly StrandedBlock[],
+): Promise<StrandedBlock[]> {
+  const entries = await store.get(stranded.map(({ key }) => key));
+  return stranded.filter(({ node }, i) => {
+    const entry = entries[i];
+    const read = entry && readRecord(entry, decodeBlock);
+    return read !== undefined && 'value' in read && read.value.node === node;
   });
 }

@@ -16,7 +16,7 @@ import type { Findings } from './findings.ts';
 import { nodeNames, type FirstLook, type NodeNames } from './first-look.ts';
 import { lookUpPods } from './pods.ts';
 import type { Looking } from './progress.ts';
-import { pairsAgain, recordsAgain } from './records-again.ts';
+import { blocksAgain, pairsAgain, recordsAgain } from './records-again.ts';
 import { readSuspected, wantedPods, type Held, type Suspected } from './suspected.ts';
 
 /** How many things the first look suspects. */
@@ -67,6 +67,7 @@ export async function secondLook(
   const held = await readSuspected(ipam, suspected, looking);
   const index = await pairsAgain(ipam.store, first.index.suspected);
   const records = await recordsAgain(ipam.store, first.records);
+  const stranded = await blocksAgain(ipam.store, first.stranded);
   const nodes = first.nodes && (await nodeNames(kube, census, { ...looking, warn: () => undefined }));
   const pods = await lookUpPods(kube, wantedPods(suspected, held), looking);
   return {
@@ -78,7 +79,7 @@ export async function secondLook(
     conflicts: suspected.disputes.flatMap((dispute) => conflictOf(dispute, held, pods)),
     index,
     records,
-    stranded: nodes ? first.stranded.filter(({ node }) => !nodes.has(node)) : [],
+    stranded: nodes ? stranded.filter(({ node }) => !nodes.has(node)) : [],
   };
 }
 

@@ -229,6 +229,19 @@ suite('check of nodes', () => {
     assert.doesNotMatch(ran.stdout, /node-gone/);
   });
 
+  test('a block of it that goes back between the looks is not told', async () => {
+    const world = await CliWorld.make();
+    const key = 'blocks/blue/10.20.0.16/28';
+    world.kube = onlyNode2;
+    world.meanwhile = () => {
+      world.ipam.store.entries.delete(key);
+      return Promise.resolve();
+    };
+    const ran = await world.run('check --grace 1s -o json');
+    assert.deepEqual(world.pauses, [1000]);
+    assert.deepEqual(keysOf(ran.stdout), []);
+  });
+
   test('nodes that bear other names in Kubernetes, or may not be listed, say nothing', async () => {
     const world = await CliWorld.make();
     world.kube = { listNodes: () => Promise.resolve([{ name: 'ip-10-0-0-7', uid: 'n', ready: true }]) };
