@@ -32,6 +32,10 @@ export interface FirstLook {
 export async function firstLook(ipam: Ipam, kube: KubeApi, looking: Looking): Promise<FirstLook> {
   const { store } = ipam;
   const survey = await surveyRanges(store);
+  if (survey.ranges.length === 0 && survey.findings.length === 0)
+    looking.warn(
+      'etcd holds no range below this prefix, so nothing of it can be leaked: is --etcd-prefix right?',
+    );
   const census = new Census(survey.ranges);
   const records = [...survey.findings, ...(await readBlocks(store, survey, census, looking))];
   const index = new IndexComparison(census.blocks);

@@ -193,6 +193,14 @@ suite('check of the records', () => {
   });
 });
 
+test('an etcd without any range is told: it may be the wrong one, or the wrong prefix', async () => {
+  const world = await CliWorld.make();
+  world.ipam.store.entries.clear();
+  const ran = await world.run('check --grace 0');
+  assert.equal(ran.status, 0);
+  assert.match(ran.stderr, /etcd holds no range below this prefix, .*is --etcd-prefix right\?/);
+});
+
 suite('check of nodes', () => {
   const onlyNode2 = { listNodes: () => Promise.resolve([{ name: 'node-2', uid: 'n2', ready: true }]) };
 
