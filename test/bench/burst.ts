@@ -1,9 +1,10 @@
 /** Many pods at once: wall time until the last is attached, and until the last is gone. */
 import { median, table } from './figures.ts';
-import { mustSucceed, type BenchNode, type Contender } from './timed.ts';
+import type { SimulatedNode } from '../support/node.ts';
+import { executeAll, mustSucceed, type Contender } from './timed.ts';
 
 export async function benchBurst(
-  { node }: BenchNode,
+  node: SimulatedNode,
   contenders: readonly Contender[],
   sizes: readonly number[],
   rounds: number,
@@ -15,9 +16,9 @@ export async function benchBurst(
       for (const [i, contender] of contenders.entries()) {
         const pods = await Promise.all(Array.from({ length: size }, (_, k) => node.makePod(`u${n}-${k}`)));
         for (const verb of ['ADD', 'DEL'] as const) {
-          const started = performance.now();
-          const outcomes = await Promise.all(pods.map((pod) => contender.call(verb, pod)));
-          walls[i]?.[verb === 'ADD' ? 'add' : 'del'].push(performance.now() - started);
+          const jobs = pods.map((pod) => contender.job(verb, pod));
+          const { outcomes, wallMs } = await executeAll(node.ns.name, jobs);
+          walls[i]?.[verb === 'ADD' ? 'add' : 'del'].push(wallMs);
           for (const outcome of outcomes) mustSucceed(`${verb} of ${size} by ${contender.name}`, outcome);
         }
         for (const pod of pods) await pod.ns.stop();

@@ -4,11 +4,11 @@
  */
 import { readFileSync } from 'node:fs';
 import type { RunningAgent } from '../support/agent.ts';
-import type { Pod } from '../support/node.ts';
+import type { Pod, SimulatedNode } from '../support/node.ts';
 import { must } from '../support/proc.ts';
 import { httpGet, sample } from '../support/prometheus.ts';
 import { median, table } from './figures.ts';
-import { execute, mustSucceed, type BenchNode, type Contender } from './timed.ts';
+import { execute, mustSucceed, timeCall, type Contender } from './timed.ts';
 
 const COUNTS = [1, 100, 250];
 const ROUNDS = 11;
@@ -24,38 +24,45 @@ async function attachSeconds(agent: RunningAgent): Promise<number> {
 }
 
 /** A veth whose one end becomes a port by ovs-vsctl, which waits for vswitchd as well. */
-async function bareAddPort({ node, namespace }: BenchNode, n: number): Promise<number> {
+async function bareAddPort(node: SimulatedNode, n: number): Promise<number> {
   const name = `bare${n}`;
   await must('ip', ['-n', node.ns.name, 'link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}p`]);
   await must('ip', ['-n', node.ns.name, 'link', 'set', name, 'up']);
   const vsctl = (...args: string[]): ReturnType<typeof execute> =>
-    execute(namespace, 'ovs-vsctl', [`--db=${node.ovs.remote}`, '--timeout=15', ...args]);
+    execute(node.ns.name, {
+      program: 'ovs-vsctl',
+      args: [`--db=${node.ovs.remote}`, '--timeout=15', ...args],
+    });
   const ms = mustSucceed('ovs-vsctl add-port', await vsctl('add-port', 'br-cell', name, 'tag=120'));
   mustSucceed('ovs-vsctl del-port', await vsctl('del-port', name));
   await must('ip', ['-n', node.ns.name, 'link', 'del', name]);
   return ms;
 }
 
-export async function benchGrowth(bench: BenchNode, agent: Contender, running: RunningAgent): Promise<void> {
+export async function benchGrowth(
+  node: SimulatedNode,
+  agent: Contender,
+  running: RunningAgent,
+): Promise<void> {
   const standing: Pod[] = [];
   const rows: string[][] = [];
   const ownAt: number[] = [];
   for (const count of COUNTS) {
     while (standing.length < count - 1) {
-      const pod = await bench.node.makePod(`g${standing.length}`);
-      mustSucceed('ADD', await agent.call('ADD', pod));
+      const pod = await node.makePod(`g${standing.length}`);
+      await timeCall(node, agent, 'ADD', pod);
       standing.push(pod);
     }
     const [add, del, bare, own]: [number[], number[], number[], number[]] = [[], [], [], []];
     for (let n = 0; n < ROUNDS; n++) {
-      const pod = await bench.node.makePod(`t${n}`);
+      const pod = await node.makePod(`t${n}`);
       const before = await attachSeconds(running);
-      const whole = mustSucceed('ADD', await agent.call('ADD', pod));
+      const whole = await timeCall(node, agent, 'ADD', pod);
       add.push(whole);
       own.push(whole - ((await attachSeconds(running)) - before) * 1_000);
-      del.push(mustSucceed('DEL', await agent.call('DEL', pod)));
+      del.push(await timeCall(node, agent, 'DEL', pod));
       await pod.ns.stop();
-      bare.push(await bareAddPort(bench, n));
+      bare.push(await bareAddPort(node, n));
     }
     ownAt.push(median(own));
     rows.push([
@@ -70,7 +77,7 @@ export async function benchGrowth(bench: BenchNode, agent: Contender, running: R
     ]);
   }
   for (const pod of standing) {
-    mustSucceed('DEL', await agent.call('DEL', pod));
+    await timeCall(node, agent, 'DEL', pod);
     await pod.ns.stop();
   }
   console.log(`\nWith more pods on the node, ms, medians of ${ROUNDS}:\n`);

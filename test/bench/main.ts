@@ -12,7 +12,7 @@ import { parseAddress, parseCidr } from '../../ipam/address.ts';
 import { startAgent, type RunningAgent } from '../support/agent.ts';
 import { startFabric } from '../support/fabric.ts';
 import { newScope, type Scope } from '../support/netns.ts';
-import { startNode } from '../support/node.ts';
+import { startNode, type SimulatedNode } from '../support/node.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { must } from '../support/proc.ts';
 import { benchBurst } from './burst.ts';
@@ -21,13 +21,13 @@ import { benchClaims } from './claims.ts';
 import { benchGrowth } from './growth.ts';
 import { benchIpam } from './ipam.ts';
 import { benchSingle } from './single.ts';
-import { benchNode, cellnet, reference, type BenchNode, type Contender } from './timed.ts';
+import { cellnet, reference, type Contender } from './timed.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 40);
 const PARTS = ['single', 'burst', 'growth', 'ipam', 'claims', 'check'] as const;
 
 interface World {
-  readonly bench: BenchNode;
+  readonly node: SimulatedNode;
   readonly agent: Contender;
   readonly alone: Contender;
   readonly theirs: Contender;
@@ -45,15 +45,13 @@ async function build(scope: Scope): Promise<World> {
     cooldownMs: 0,
   });
   await fabric.etcd.ctl('put', '/cellnet/v1/ranges/blue', encodeRange(range));
-  const bench = benchNode(node);
-  scope.defer(() => bench.namespace.close());
   const running = scope.use(await startAgent(node));
   return {
-    bench,
-    agent: cellnet(bench, 'cellnet, agent', running.env),
+    node,
+    agent: cellnet(node, 'cellnet, agent', running.env),
     // As another node: blocks that two processes change in turn are read anew each time.
-    alone: cellnet(bench, 'cellnet, no agent', { CELLNET_NODE: 'bench-alone' }),
-    theirs: reference(bench, await scope.tempDir()),
+    alone: cellnet(node, 'cellnet, no agent', { CELLNET_NODE: 'bench-alone' }),
+    theirs: reference(await scope.tempDir()),
     running,
   };
 }
@@ -76,10 +74,10 @@ async function main(wanted: readonly string[]): Promise<void> {
   const scope = newScope();
   try {
     if (asked('single') || asked('burst') || asked('growth')) {
-      const { bench, agent, alone, theirs, running } = await build(scope);
-      if (asked('single')) await benchSingle(bench, [agent, alone, theirs], ROUNDS);
-      if (asked('burst')) await benchBurst(bench, [agent, theirs], [50, 200], 5);
-      if (asked('growth')) await benchGrowth(bench, agent, running);
+      const { node, agent, alone, theirs, running } = await build(scope);
+      if (asked('single')) await benchSingle(node, [agent, alone, theirs], ROUNDS);
+      if (asked('burst')) await benchBurst(node, [agent, theirs], [50, 200], 5);
+      if (asked('growth')) await benchGrowth(node, agent, running);
     }
     if (asked('ipam')) await ipamAlone(scope);
     if (asked('claims')) {

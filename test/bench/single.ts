@@ -1,6 +1,7 @@
 /** One pod at a time: ADD and DEL of each contender in turn. */
 import { median, percentile, table } from './figures.ts';
-import { execute, mustSucceed, type BenchNode, type Contender } from './timed.ts';
+import type { SimulatedNode } from '../support/node.ts';
+import { execute, timeCall, type Contender } from './timed.ts';
 
 interface Figures {
   readonly add: number[];
@@ -8,7 +9,7 @@ interface Figures {
 }
 
 export async function benchSingle(
-  bench: BenchNode,
+  node: SimulatedNode,
   contenders: readonly Contender[],
   rounds: number,
 ): Promise<void> {
@@ -16,16 +17,16 @@ export async function benchSingle(
   const bare: number[] = [];
   for (let n = 0; n <= rounds; n++) {
     for (const [i, contender] of contenders.entries()) {
-      const pod = await bench.node.makePod(`s${n}`);
-      const add = mustSucceed(`ADD of ${contender.name}`, await contender.call('ADD', pod));
-      const del = mustSucceed(`DEL of ${contender.name}`, await contender.call('DEL', pod));
+      const pod = await node.makePod(`s${n}`);
+      const add = await timeCall(node, contender, 'ADD', pod);
+      const del = await timeCall(node, contender, 'DEL', pod);
       await pod.ns.stop();
       // The first round warms the caches of all.
       if (n === 0) continue;
       figures[i]?.add.push(add);
       figures[i]?.del.push(del);
     }
-    const { ms } = await execute(bench.namespace, process.execPath, ['-e', '0']);
+    const { ms } = await execute(node.ns.name, { program: process.execPath, args: ['-e', '0'] });
     if (n > 0) bare.push(ms);
   }
   const theirs = figures.at(-1) ?? { add: [], del: [] };

@@ -1,51 +1,87 @@
-/** Plugins executed and timed as a runtime on the node would: no program in between. */
-import { spawn } from 'node:child_process';
-import { inNamespace, openNamespace, type NetworkNamespace } from '../../cni/netlink/netns.ts';
+/** Plugins executed and timed as a runtime on the node would: see runner.c. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { OUR_PLUGINS, podArgs, STOCK_PLUGINS, type Verb } from '../support/cni.ts';
-import { childEnv } from '../support/proc.ts';
+import { childEnv, must } from '../support/proc.ts';
 import type { Pod, SimulatedNode } from '../support/node.ts';
 
+/** One execution of a program. */
+export interface Job {
+  readonly program: string;
+  readonly args?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  readonly input?: string;
+}
+
 export interface Timed {
-  /** From before the fork until the process has ended and its output is read, in milliseconds. */
+  /** From before the fork until the process has ended, in milliseconds. */
   readonly ms: number;
-  readonly code: number | null;
+  readonly code: number;
   readonly output: string;
 }
 
-/** A child begins in the network namespace of the thread that forks it: so nothing has to be executed in between. */
-export const execute = (
-  namespace: NetworkNamespace,
-  program: string,
-  args: readonly string[],
-  { env = {}, input = '' }: { env?: NodeJS.ProcessEnv; input?: string } = {},
-): Promise<Timed> =>
-  new Promise((resolve, reject) => {
-    const started = performance.now();
-    const child = inNamespace(namespace, () => spawn(program, [...args], { env: childEnv(env) }));
-    let output = '';
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ ms: performance.now() - started, code, output }));
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(input);
+const dir = mkdtempSync(join(tmpdir(), 'cellnet-runner-'));
+process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
+
+let compiled: string | undefined;
+
+function runner(): string {
+  if (compiled !== undefined) return compiled;
+  const source = join(dirname(fileURLToPath(import.meta.url)), 'runner.c');
+  const program = join(dir, 'runner');
+  const { status, stderr, error } = spawnSync('cc', ['-O2', '-Wall', '-o', program, source], {
+    encoding: 'utf8',
   });
+  if (status !== 0) throw new Error(`the runner cannot be compiled: ${error?.message ?? stderr}`);
+  return (compiled = program);
+}
+
+/** All at once, in a network namespace. `wallMs`: from the first fork to the last end. */
+export async function executeAll(
+  netns: string,
+  jobs: readonly Job[],
+): Promise<{ readonly outcomes: Timed[]; readonly wallMs: number }> {
+  const fileOf = (n: number, kind: string): string => join(dir, `${n}.${kind}`);
+  const texts = jobs.map(({ program, args = [], env = {}, input = '' }, n) => {
+    writeFileSync(fileOf(n, 'in'), input);
+    const variables = Object.entries(childEnv(env)).flatMap(([key, value]) =>
+      value === undefined ? [] : [`${key}=${value}`],
+    );
+    return [program, ...args, '', ...variables, '', fileOf(n, 'in'), fileOf(n, 'out')];
+  });
+  writeFileSync(
+    join(dir, 'jobs'),
+    texts
+      .flat()
+      .map((text) => `${text}\0`)
+      .join(''),
+  );
+  const told = await must('ip', ['netns', 'exec', netns, runner(), join(dir, 'jobs')], {
+    timeoutMs: 120_000,
+  });
+  const lines = told.trim().split('\n');
+  const outcomes = jobs.map((_, n) => {
+    const [ms = NaN, code = NaN] = (lines[n] ?? '').split(' ').map(Number);
+    return { ms, code, output: readFileSync(fileOf(n, 'out'), 'utf8') };
+  });
+  return { outcomes, wallMs: Number(lines.at(-1)) };
+}
+
+export async function execute(netns: string, job: Job): Promise<Timed> {
+  const { outcomes } = await executeAll(netns, [job]);
+  const [outcome] = outcomes;
+  if (!outcome) throw new Error('the runner told nothing');
+  return outcome;
+}
 
 /** One way of attaching a pod. */
 export interface Contender {
   readonly name: string;
-  call(verb: Verb, pod: Pod): Promise<Timed>;
+  job(verb: Verb, pod: Pod): Job;
 }
-
-export interface BenchNode {
-  readonly node: SimulatedNode;
-  readonly namespace: NetworkNamespace;
-}
-
-export const benchNode = (node: SimulatedNode): BenchNode => ({
-  node,
-  namespace: openNamespace(node.ns.path),
-});
 
 const parameters = (
   verb: Verb,
@@ -63,19 +99,19 @@ const parameters = (
 });
 
 /** `env` decides whether the agent is asked. */
-export const cellnet = ({ node, namespace }: BenchNode, name: string, env: NodeJS.ProcessEnv): Contender => {
+export const cellnet = (node: SimulatedNode, name: string, env: NodeJS.ProcessEnv): Contender => {
   const input = JSON.stringify(node.networkConfig());
   return {
     name,
-    call: (verb, pod) =>
-      execute(namespace, `${OUR_PLUGINS}/cellnet`, [], {
-        env: { ...node.env, ...env, ...parameters(verb, pod, OUR_PLUGINS) },
-        input,
-      }),
+    job: (verb, pod) => ({
+      program: `${OUR_PLUGINS}/cellnet`,
+      env: { ...node.env, ...env, ...parameters(verb, pod, OUR_PLUGINS) },
+      input,
+    }),
   };
 };
 
-export const reference = ({ namespace }: BenchNode, dataDir: string): Contender => {
+export const reference = (dataDir: string): Contender => {
   const input = JSON.stringify({
     cniVersion: '1.0.0',
     name: 'reference',
@@ -85,12 +121,24 @@ export const reference = ({ namespace }: BenchNode, dataDir: string): Contender 
   });
   return {
     name: 'bridge + host-local',
-    call: (verb, pod) =>
-      execute(namespace, `${STOCK_PLUGINS}/bridge`, [], { env: parameters(verb, pod, STOCK_PLUGINS), input }),
+    job: (verb, pod) => ({
+      program: `${STOCK_PLUGINS}/bridge`,
+      env: parameters(verb, pod, STOCK_PLUGINS),
+      input,
+    }),
   };
 };
 
 export const mustSucceed = (what: string, { code, output, ms }: Timed): number => {
-  if (code !== 0) throw new Error(`${what}: status ${code ?? 'by signal'}: ${output}`);
+  if (code !== 0) throw new Error(`${what}: status ${code}: ${output}`);
   return ms;
 };
+
+/** One call of a contender by itself, which must succeed: its milliseconds. */
+export const timeCall = async (
+  node: SimulatedNode,
+  contender: Contender,
+  verb: Verb,
+  pod: Pod,
+): Promise<number> =>
+  mustSucceed(`${verb} of ${contender.name}`, await execute(node.ns.name, contender.job(verb, pod)));
