@@ -154,9 +154,13 @@ async function firstWithRoom<T>(
 /** What the attachment has among the node's blocks. */
 export function findAllocations(blocks: readonly HeldBlock[], attachment: Attachment): Allocation[] {
   return blocks.flatMap(({ block, range }) =>
-    usedSlots(block)
-      .filter(({ slot }) => isOwnedBy(slot, attachment))
-      .map(({ address, slot }) => ({ address, range, block: block.cidr, slot, fresh: false })),
+    usedSlots(block, (slot) => isOwnedBy(slot, attachment)).map(({ address, slot }) => ({
+      address,
+      range,
+      block: block.cidr,
+      slot,
+      fresh: false,
+    })),
   );
 }
 
@@ -190,8 +194,9 @@ export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> 
     const released: string[] = [];
     for (const { block, range } of draft.blocks) {
       let left = block;
-      for (const { address, slot } of usedSlots(block)) {
-        if (!isOwnedBy(slot, attachment) || slot.allocatedAt > allocatedUntil) continue;
+      const isMeant = (slot: UsedSlot): boolean =>
+        isOwnedBy(slot, attachment) && slot.allocatedAt <= allocatedUntil;
+      for (const { address, slot } of usedSlots(block, isMeant)) {
         const result = releaseSlot(left, address, { ...attachment, sequence: slot.sequence }, now, cause);
         if (result.outcome !== 'released') continue;
         left = result.block;

@@ -82,10 +82,13 @@ export function slotIndex(block: Block, address: Address): number {
   return cidrContains(block.cidr, address) ? Number(address.value - block.cidr.base.value) : -1;
 }
 
-/** Every slot that is given out, with its address. */
-export function usedSlots(block: Block): { address: Address; slot: UsedSlot }[] {
+/** Every slot that is given out, or those of them that are looked for, with its address. */
+export function usedSlots(
+  block: Block,
+  isWanted: (slot: UsedSlot) => boolean = () => true,
+): { address: Address; slot: UsedSlot }[] {
   return block.slots.flatMap((slot, i) =>
-    slot.state === 'used' ? [{ address: slotAddress(block, i), slot }] : [],
+    slot.state === 'used' && isWanted(slot) ? [{ address: slotAddress(block, i), slot }] : [],
   );
 }
 
@@ -203,7 +206,8 @@ export function releaseSlot(
  * and counts one in the sequence; takes without a release are the slots that are used.
  */
 export function releaseCount(block: Block): number {
-  return Math.max(0, Math.floor((block.sequence - usedSlots(block).length) / 2));
+  const used = block.slots.filter((slot) => slot.state === 'used').length;
+  return Math.max(0, Math.floor((block.sequence - used) / 2));
 }
 
 /** How many addresses a change gave out and took back. */

@@ -9,6 +9,7 @@ import {
   type Guard,
   type Put,
   type Store,
+  type Version,
   type Write,
 } from './store.ts';
 import { tallyOf, type Block, type Tally } from './block.ts';
@@ -38,7 +39,7 @@ export interface HeldBlock {
 
 /** As it was read: what a write of it must compare. */
 export interface Holding extends HeldBlock {
-  readonly entry: Entry;
+  readonly entry: Version;
 }
 
 /** All that a node holds, as of one moment. */
@@ -111,7 +112,7 @@ async function readBlocks(
       return [];
     }
     checkBlock(entry.key, block, range);
-    return [{ block, range, entry }];
+    return [{ block, range, entry: { key: entry.key, revision: entry.revision } }];
   });
   return { holdings, rangeEntries, strays };
 }
@@ -230,11 +231,10 @@ export class Draft {
   /** What the node holds after the transaction, which had that revision. */
   after(revision: string): NodeHoldings {
     const { holdings, rangeEntries, indexRevision, strays, draining } = this.#before;
-    const written = (key: string, block: Block): Entry => ({ key, value: encodeBlock(block), revision });
     const claimed = [...this.#claims].map(([key, { block, range }]) => ({
       block,
       range,
-      entry: written(key, block),
+      entry: { key, revision },
     }));
     const newRanges = new Map(
       [...this.#claims.values()].map(({ rangeEntry }) => [rangeEntry.key, rangeEntry]),
@@ -246,7 +246,7 @@ export class Draft {
           .filter(({ entry }) => !this.#returned.has(entry.key))
           .map((holding) => {
             const block = this.#changed.get(holding.entry.key);
-            return block ? { ...holding, block, entry: written(holding.entry.key, block) } : holding;
+            return block ? { ...holding, block, entry: { key: holding.entry.key, revision } } : holding;
           }),
         ...claimed,
       ],

@@ -145,16 +145,27 @@ function decodeRoute(route: { destination: string; via: string | null }): Route 
 }
 
 export function encodeBlock(block: Block): string {
-  const record: v.InferInput<typeof blockRecord> = {
+  const record: Omit<v.InferInput<typeof blockRecord>, 'slots'> = {
     v: SCHEMA_VERSION,
     range: block.range,
     cidr: formatCidr(block.cidr),
     node: block.node,
     claimedAt: isoTime(block.claimedAt),
     sequence: block.sequence,
-    slots: block.slots.map(encodeSlot),
   };
-  return JSON.stringify(record);
+  return `${JSON.stringify(record).slice(0, -1)},"slots":[${block.slots.map(slotText).join(',')}]}`;
+}
+
+/** Texts of slots: they are values, and all but one of a block stay as they are when it changes. */
+const slotTexts = new WeakMap<Slot, string>();
+
+function slotText(slot: Slot): string {
+  if (slot.state === 'free') return 'null';
+  const known = slotTexts.get(slot);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(encodeSlot(slot));
+  slotTexts.set(slot, text);
+  return text;
 }
 
 function encodeSlot(slot: Slot): v.InferInput<typeof blockRecord>['slots'][number] {

@@ -24,10 +24,9 @@ export function findSuperseded(
 ): SeenAllocation[] {
   const { podUid, ifname, containerId } = owner;
   if (podUid === undefined) return [];
-  return allocationsOf(blocks).filter(
-    ({ slot }) =>
-      slot.owner.podUid === podUid && slot.owner.ifname === ifname && slot.owner.containerId !== containerId,
-  );
+  const isOlder = ({ owner: other }: UsedSlot): boolean =>
+    other.podUid === podUid && other.ifname === ifname && other.containerId !== containerId;
+  return blocks.flatMap(({ block }) => usedSlots(block, isOlder));
 }
 
 /**

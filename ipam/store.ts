@@ -25,11 +25,15 @@ export interface ScanOptions {
   readonly onRevision?: (revision: string) => void;
 }
 
-export interface Entry {
+/** A key as it was at one moment. */
+export interface Version {
   readonly key: string;
-  readonly value: string;
   /** Revision of the key's last change: what a guard compares. Decimal text, for it may pass 2^53. */
   readonly revision: string;
+}
+
+export interface Entry extends Version {
+  readonly value: string;
 }
 
 /** A condition on what was read (rule 1): values that go into the transaction, not locks. */
@@ -49,11 +53,7 @@ export interface Put {
 
 export type Write = Put | { readonly kind: 'delete'; readonly key: string };
 
-export const unchanged = (entry: Entry): Guard => ({
-  kind: 'unchanged',
-  key: entry.key,
-  revision: entry.revision,
-});
+export const unchanged = ({ key, revision }: Version): Guard => ({ kind: 'unchanged', key, revision });
 export const absent = (key: string): Guard => ({ kind: 'absent', key });
 export const put = (key: string, value: string): Put => ({ kind: 'put', key, value });
 export const del = (key: string): Write => ({ kind: 'delete', key });

@@ -15,7 +15,9 @@ export function missingOf(
   ranges: readonly Cidr[],
 ): Missing[] {
   const holders = new Map(
-    blocks.flatMap(usedSlots).map(({ address, slot }) => [formatAddress(address), { slot }] as const),
+    blocks
+      .flatMap((block) => usedSlots(block))
+      .map(({ address, slot }) => [formatAddress(address), { slot }] as const),
   );
   return pods
     .filter(claimsAddresses)

@@ -156,7 +156,7 @@ suite('real container runtimes', () => {
     );
     const web = await containerd.runSandbox('web-1', 'shop');
     const db = await containerd.runSandbox('db-1', 'shop');
-    const slots = (await readBlocks(cluster.fabric)).flatMap(usedSlots);
+    const slots = (await readBlocks(cluster.fabric)).flatMap((block) => usedSlots(block));
     const owner = slots.find(({ address }) => formatAddress(address) === web.ips[0])?.slot.owner;
     assert.deepEqual(
       [owner?.podNamespace, owner?.podName, owner?.podUid, owner?.containerId, owner?.network],

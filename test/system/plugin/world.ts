@@ -73,7 +73,7 @@ export async function readBlocks(fabric: Fabric): Promise<Block[]> {
 
 /** Addresses that are given out, with the container that has them. */
 export async function given(fabric: Fabric): Promise<Map<string, string>> {
-  const slots = (await readBlocks(fabric)).flatMap(usedSlots);
+  const slots = (await readBlocks(fabric)).flatMap((block) => usedSlots(block));
   return new Map(slots.map(({ address, slot }) => [formatAddress(address), slot.owner.containerId]));
 }
 

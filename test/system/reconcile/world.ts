@@ -68,7 +68,7 @@ export const reaches = (pod: Pod): Promise<string> => pod.ns.exec('ping', '-c1',
 export const sequences = async (cluster: Cluster): Promise<Map<string, number>> =>
   new Map(
     (await readBlocks(cluster.fabric))
-      .flatMap(usedSlots)
+      .flatMap((block) => usedSlots(block))
       .map(({ address, slot }) => [formatAddress(address), slot.sequence]),
   );
 
