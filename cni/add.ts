@@ -5,15 +5,17 @@ import type { Call } from './call.ts';
 import { compare } from './differences.ts';
 import { OUR_IPAM } from './config.ts';
 import { CniError } from './errors.ts';
+import type { Grant } from './grant.ts';
 import { grantAddresses, putOff, setAside } from './ipam.ts';
 import type { BridgeInfo, Kernel, Log, Namespace, Parts } from './parts.ts';
 import { finishOwnPending, finishPending } from './pending.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { extendResult, type CniResult, type CniRoute } from './result.ts';
 import { stepsOf } from './steps.ts';
+import { together } from './together.ts';
 import { UndoStack } from './undo.ts';
 import { bridgeMissing, withSwitch } from './wire.ts';
-import { makeWire, settle, type Wired } from './wiring.ts';
+import { makeWire, prepareInterface, settle, type Wired } from './wiring.ts';
 import { refuseBandwidth, wishedMac } from './wishes.ts';
 
 /**
@@ -97,7 +99,7 @@ async function attach(
       early.catch(() => undefined);
     }),
   );
-  const [grant, info, made] = await all(
+  const [grant, info, made] = await together(
     granting,
     bridge,
     granting.then(
@@ -105,13 +107,14 @@ async function attach(
       () => early,
     ),
   );
-  const plan = makePlan(call, grant, info);
-  const wired = made && (await keepOrUndo(call, parts, made, plan, undo.wire));
+  const wired = made && (await keepOrUndo(call, parts, made, grant, undo.wire));
+  const plan = wired?.plan ?? makePlan(call, grant, info);
   const standing = wired ? undefined : await findStanding(call, parts, kernel, namespace, plan);
   if (standing) return resultOf(call, plan, standing.hostMac, standing.routes);
-  const { hostMac } = wired ?? (await wire(plan));
+  const { hostMac, pod } = wired ?? (await wire(plan));
   await step('probe', () => probe(call, parts, kernel, namespace, plan));
-  const routes = await step('configure-interface', () => kernel.configure(namespace, plan.pod));
+  const prepared = pod ?? (await prepareInterface(parts, kernel, namespace, plan));
+  const routes = await step('configure-interface', () => prepared.bringUp());
   announceRest(call, parts, plan);
   parts.log.info('attached', { ...logFields(call), ips: plan.addresses.map(formatAddress) });
   return resultOf(call, plan, hostMac, routes);
@@ -122,21 +125,14 @@ async function keepOrUndo(
   call: Call,
   parts: Parts,
   made: Wired,
-  plan: Plan,
+  grant: Grant,
   undo: UndoStack,
 ): Promise<Wired | undefined> {
-  if (isDeepStrictEqual(made.plan, plan)) return made;
+  if (isDeepStrictEqual(made.plan.grant, grant)) return made;
   if (!(await undo.revert()))
     throw new CniError('io-failure', `the link and port of an address that was not given cannot be removed`);
   await settle(call, parts);
   return undefined;
-}
-
-/** All at once; when one fails the others are awaited all the same, so that their undo is registered. The first's error wins. */
-async function all<A, B, C>(a: Promise<A>, b: Promise<B>, c: Promise<C>): Promise<[A, B, C]> {
-  const [first, second, third] = await Promise.allSettled([a, b, c]);
-  for (const each of [first, second, third]) if (each.status === 'rejected') throw each.reason;
-  return [await a, await b, await c];
 }
 
 /** @throws CniError 100 where there is no such bridge, and none is to be made */

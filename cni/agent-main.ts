@@ -80,7 +80,11 @@ async function main(): Promise<void> {
   });
 
   const reconciler = new Reconciler(
-    () => reconcileSettings(env, readShared(env), hostname()),
+    () => {
+      const settings = reconcileSettings(env, readShared(env), hostname());
+      if (settings.own.ipam) parts.lookAfter(settings.own.ipam);
+      return settings;
+    },
     // A step of it lasts as long as that of a call, and several are under way at once: they are not timed.
     () => ({ ...parts.forCall(env), onStep: () => undefined }),
     watch.metrics,

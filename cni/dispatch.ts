@@ -9,6 +9,7 @@ import { CniError, toCniError } from './errors.ts';
 import { gc } from './gc.ts';
 import { ipamAdd, ipamCheck, ipamDel } from './ipam-verbs.ts';
 import type { Parts, Unlock } from './parts.ts';
+import { remember } from './remember.ts';
 import { parseRequest, parseVerb, type Environment } from './request.ts';
 import { renderResult, type CniResult } from './result.ts';
 import { ipamStatus, status } from './status.ts';
@@ -30,6 +31,9 @@ export interface Output {
   readonly stdout: string;
   readonly exitCode: 0 | 1;
 }
+
+const readConfig = remember(readNetworkConfig);
+const readShared = remember(parseSharedConfig);
 
 type VerbFunction = (call: Call, parts: Parts) => Promise<CniResult | undefined>;
 
@@ -78,7 +82,7 @@ export function failure(stdin: string, error: unknown): Output {
 
 async function serve(plugin: Plugin, input: Input, parts: Parts): Promise<string> {
   const request = parseRequest(input.env);
-  const { config, complaint } = readNetworkConfig(input.stdin, plugin, request.verb);
+  const { config, complaint } = readConfig(input.stdin, plugin, request.verb);
   checkVerbIn(request.verb, config.cniVersion);
   const stateDir = stateDirOf(input.env);
   const recorded = request.verb === 'DEL' ? recordedSettings(parts, stateDir, request) : {};
@@ -115,7 +119,7 @@ async function serve(plugin: Plugin, input: Input, parts: Parts): Promise<string
 function readSharedSettings({ sharedConfig }: Input, parts: Parts, recorded: boolean): PartialSettings {
   if (!sharedConfig) return {};
   try {
-    return parseSharedConfig(sharedConfig.content, sharedConfig.file);
+    return readShared(sharedConfig.content, sharedConfig.file);
   } catch (error) {
     if (!recorded) throw error;
     parts.log.warn('the shared file is wrong: DEL goes on by what the ADD used', {

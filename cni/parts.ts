@@ -100,12 +100,12 @@ export interface Kernel {
   hostLink(name: string): Promise<HostLink | undefined>;
   /** Every link of the host's namespace. */
   hostLinks(): Promise<HostLink[]>;
-  /** @returns the MAC of the host's end */
-  createVeth(spec: VethSpec): Promise<string>;
+  /** Without its mark yet. */
+  createVeth(spec: VethSpec): Promise<HostEnd>;
   /** Only with our alias. `not-ours`: a link of that name carries another mark, and stays. */
   deleteLink(name: string, alias: string): Promise<'deleted' | 'absent' | 'not-ours'>;
-  /** @returns the routes less those that another interface of the pod leads to already */
-  configure(namespace: Namespace, spec: PodInterfaceSpec): Promise<readonly CniRoute[]>;
+  /** The settings of the pod's end, which must stand before it is up; again: changes nothing. */
+  prepare(namespace: Namespace, spec: PodInterfaceSpec): PreparedInterface;
   /** Whether somebody uses one of the addresses already, asked from the pod's end, which is down again afterwards. */
   probe(
     namespace: Namespace,
@@ -120,6 +120,13 @@ export interface Kernel {
 export interface Namespace {
   readonly path: string;
   close(): void;
+}
+
+/** The host's end of a veth that was made just now. */
+export interface HostEnd {
+  readonly mac: string;
+  /** Marks it as ours by its alias. @returns what has become of it since */
+  mark(): Promise<HostLink>;
 }
 
 export interface HostLink {
@@ -152,6 +159,12 @@ export interface PodInterfaceSpec {
   readonly announce: boolean;
   /** False where the bridge's datapath would hand on packets whose checksum nobody filled in. */
   readonly checksumOffload: boolean;
+}
+
+/** The pod's end with its settings. */
+export interface PreparedInterface {
+  /** Gives it its addresses, sets it up, then its routes. @returns the routes less those that another interface of the pod leads to already */
+  bringUp(): Promise<readonly CniRoute[]>;
 }
 
 export interface PodInterface {

@@ -1,6 +1,15 @@
 /** The steps of each verb, and of a reconcile, that change something, in their order: what a test stops after, one by one. */
 export const STEPS = {
-  ADD: ['allocate', 'record', 'create-link', 'attach-port', 'probe', 'configure-interface'],
+  ADD: [
+    'allocate',
+    'record',
+    'create-link',
+    'attach-port',
+    'prepare-interface',
+    'mark-link',
+    'probe',
+    'configure-interface',
+  ],
   DEL: ['detach-port', 'delete-link', 'release', 'forget'],
   /** Of each attachment that is not valid any more. */
   GC: ['detach-port', 'delete-link', 'release', 'forget'],

@@ -1,10 +1,12 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Call } from './call.ts';
 import { CniError } from './errors.ts';
-import type { Kernel, Namespace, Parts } from './parts.ts';
+import type { HostEnd, HostLink, Kernel, Namespace, Parts, PreparedInterface } from './parts.ts';
 import { OvsdbError } from './ovsdb/errors.ts';
 import type { Plan } from './plan.ts';
 import { recordOfAdd } from './record.ts';
 import { stepsOf } from './steps.ts';
+import { together } from './together.ts';
 import type { UndoStack } from './undo.ts';
 import { deleteLink, detachPort, withSwitch } from './wire.ts';
 
@@ -12,9 +14,11 @@ import { deleteLink, detachPort, withSwitch } from './wire.ts';
 export interface Wired {
   readonly plan: Plan;
   readonly hostMac: string;
+  /** The pod's end, where it is prepared already. */
+  readonly pod?: PreparedInterface;
 }
 
-/** Makes the host's side: record, link, port. The pod's end has no address by then. Registers the undo of each step. */
+/** Makes the host's side: record, link, port; and prepares the pod's end, which has no address by then. Registers the undo of each step. */
 export async function makeWire(
   call: Call,
   parts: Parts,
@@ -24,7 +28,7 @@ export async function makeWire(
   undo: UndoStack,
 ): Promise<Wired> {
   const step = stepsOf(parts.onStep, 'ADD');
-  const createLink = (): Promise<string> => kernel.createVeth({ ...plan.veth, namespace });
+  const createLink = (): Promise<HostEnd> => kernel.createVeth({ ...plan.veth, namespace });
   const attachPort = (): Promise<void> => withSwitch(parts, call.settings, (ovs) => ovs.addPort(plan.port));
 
   await step('record', () => {
@@ -34,16 +38,16 @@ export async function makeWire(
       mtu: plan.veth.mtu,
     });
   });
-  const hostMac = await step('create-link', async () => {
-    const mac = await createLink().catch(async (error: unknown) => {
+  const end = await step('create-link', async () => {
+    const made = await createLink().catch(async (error: unknown) => {
       // Something is in the way: hardly ever, so nobody looks for it beforehand.
       if (!(await clearRemains(call, parts, kernel, plan))) throw error;
       return await createLink();
     });
     undo.push('link', () => deleteLink(parts, call.request));
-    return mac;
+    return made;
   });
-  return await step('attach-port', async () => {
+  const attached = step('attach-port', async () => {
     // Registered first: a port that never came up is in the database all the same.
     undo.push('port', () => detachPort(parts, call.settings, call.request));
     await attachPort().catch(async (error: unknown) => {
@@ -53,17 +57,44 @@ export async function makeWire(
       await settle(call, parts);
       await attachPort();
     });
-    if (await isSound(kernel, plan)) return { plan, hostMac };
+  });
+  const [pod] = await together(prepareMeanwhile(call, parts, kernel, namespace, plan), attached);
+  return await step('mark-link', async () => {
+    if (isSound(await end.mark())) return { plan, hostMac: end.mac, ...(pod && { pod }) };
     const { containerId, ifname } = call.request;
     parts.log.info('ovs-vswitchd mixed it up with an earlier link of its name: made once more', {
       containerId,
       ifname,
     });
     await takeDown(call, parts);
-    const made = { plan, hostMac: await createLink() };
+    const again = await createLink();
     await attachPort();
-    return made;
+    await again.mark();
+    return { plan, hostMac: again.mac };
   });
+}
+
+/** A probe has settings of its own: the interface's come after it. */
+async function prepareMeanwhile(
+  call: Call,
+  parts: Parts,
+  kernel: Kernel,
+  namespace: Namespace,
+  plan: Plan,
+): Promise<PreparedInterface | undefined> {
+  if (call.config.addressProbe) return undefined;
+  // What others work at meanwhile is asked for first.
+  await nextTurn();
+  return await prepareInterface(parts, kernel, namespace, plan);
+}
+
+export function prepareInterface(
+  parts: Parts,
+  kernel: Kernel,
+  namespace: Namespace,
+  plan: Plan,
+): Promise<PreparedInterface> {
+  return stepsOf(parts.onStep, 'ADD')('prepare-interface', () => kernel.prepare(namespace, plan.pod));
 }
 
 /**
@@ -71,10 +102,7 @@ export async function makeWire(
  * those of an ADD that was given another address in the end, vswitchd may see one change where there were two: then it keeps the
  * device that is gone, or sets flags that it had read before the link was up; and the pod would be deaf for ever.
  */
-async function isSound(kernel: Kernel, { veth }: Plan): Promise<boolean> {
-  const link = await kernel.hostLink(veth.hostName);
-  return !link || (link.up && link.taken);
-}
+const isSound = ({ up, taken }: HostLink): boolean => up && taken;
 
 /** Removes port and link, and waits until vswitchd has seen it: a link that takes their name can then not be mistaken. */
 async function takeDown(call: Call, parts: Parts): Promise<void> {

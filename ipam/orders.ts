@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Ipam } from './allocator.ts';
 import { IpamError } from './errors.ts';
 import { Draft, readHoldings, type NodeHoldings } from './holdings.ts';
@@ -44,11 +45,12 @@ export async function carryOut<T>(
       return results;
     }
     const { guards, writes } = draft.change;
-    const committing = results && store.commit(guards, writes);
     results?.forEach((result, i) => {
       if (result.status === 'fulfilled') orders[i]?.chosen?.(result.value);
     });
-    const revision = await committing;
+    // What they begin at once comes first: others work at it while this write is made ready.
+    if (orders.some((order) => 'chosen' in order)) await nextTurn();
+    const revision = results && (await store.commit(guards, writes));
     if (revision === undefined) {
       if (!draft.cached) lost++;
       return undefined;

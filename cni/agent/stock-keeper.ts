@@ -7,7 +7,7 @@ import type { Log } from '../parts.ts';
 /** Two looks at an idle block lie this far apart, in milliseconds. */
 const LOOK_EVERY_MS = 5 * 60_000;
 
-/** Keeps a few free addresses ahead of need on each node that allocations name, and gives idle blocks back. */
+/** Keeps a few free addresses ahead of need on each node that it looks after, and gives idle blocks back. */
 export class StockKeeper {
   readonly #ipam: Ipam;
   readonly #cache: HoldingsCache;
@@ -28,9 +28,14 @@ export class StockKeeper {
     clearInterval(this.#timer);
   }
 
+  /** Whose idle blocks are given back. A node that allocations name is one of them without that. */
+  lookAfter(node: string): void {
+    if (!this.#idle.has(node)) this.#idle.set(node, new Set());
+  }
+
   /** After an allocation: claims the next block where few addresses are left. */
   noted(request: AllocationRequest): void {
-    if (!this.#idle.has(request.node)) this.#idle.set(request.node, new Set());
+    this.lookAfter(request.node);
     const blocks = this.#cache.get(request.node)?.holdings;
     if (!blocks) return;
     for (const family of request.families) {
@@ -54,7 +59,7 @@ export class StockKeeper {
     }
   }
 
-  /** One look at every node that was served. */
+  /** One look at every node. */
   async giveBack(): Promise<void> {
     for (const [node, seen] of this.#idle) {
       try {

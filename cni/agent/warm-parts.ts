@@ -4,16 +4,18 @@ import type { EtcdSettings } from '../../ipam/etcd/settings.ts';
 import { openEtcdStore } from '../../ipam/etcd/store.ts';
 import { OrderQueue, type HoldingsCache } from '../../ipam/orders.ts';
 import { realSurroundings } from '../../ipam/retry.ts';
-import type { LaterAnnouncement, Log, Parts, Switch, SwitchAddress } from '../parts.ts';
+import type { Kernel, LaterAnnouncement, Log, Parts, Switch, SwitchAddress } from '../parts.ts';
 import { sendAnnouncements } from '../real/announcement.ts';
 import { readBoot } from '../real/boot.ts';
 import { runDelegate } from '../real/delegate.ts';
 import { sharedKernel } from '../real/kernel.ts';
+import type { IpamPlace } from '../reconcile/places.ts';
 import type { Environment } from '../request.ts';
 import { NodeState } from '../state/node-state.ts';
 import { lock, tryLock } from '../real/lock.ts';
 import { realNamespaces } from '../real/namespaces.ts';
 import { ETCD_DEADLINE_MS } from '../with-ipam.ts';
+import { Gathering } from './gathering.ts';
 import { StockKeeper } from './stock-keeper.ts';
 import { observed, observedStore, observedSwitch } from './observed.ts';
 import { WarmSwitch } from './warm-switch.ts';
@@ -21,6 +23,7 @@ import type { Watch } from './watch.ts';
 
 interface WarmIpam {
   readonly ipam: Ipam;
+  readonly keeper: StockKeeper;
   close(): void;
 }
 
@@ -31,6 +34,12 @@ export class WarmParts {
   readonly #ipams = new Map<string, WarmIpam>();
   readonly #switches = new Map<string, Promise<WarmSwitch>>();
   readonly #boot = readBoot();
+  /** Links that are being made: their ports follow. */
+  readonly #gathering = new Gathering();
+  readonly #kernel: Kernel = {
+    ...sharedKernel,
+    createVeth: (spec) => this.#gathering.comesAfter(sharedKernel.createVeth(spec)),
+  };
 
   constructor(watch: Watch, log: Log) {
     this.#watch = watch;
@@ -45,7 +54,7 @@ export class WarmParts {
       ...this.#boot,
       openIpam: (settings) => Promise.resolve({ ...this.ipam(settings), close: () => undefined }),
       openSwitch: (at, deadlineMs) => this.#openSwitch(at, deadlineMs),
-      openKernel: () => Promise.resolve(sharedKernel),
+      openKernel: () => Promise.resolve(this.#kernel),
       namespaces: realNamespaces,
       openState: (dir) =>
         new NodeState(dir, (what) => this.#log.warn('trouble with a record of the node', { what })),
@@ -61,10 +70,19 @@ export class WarmParts {
 
   /** With the memory of what the node holds. @throws IpamError `invalid` */
   ipam(settings: EtcdSettings): Ipam {
+    return this.#warm(settings).ipam;
+  }
+
+  /** The node gives idle blocks back also where nothing has been allocated on it since this process began, as while it is drained. */
+  lookAfter({ etcd, node }: IpamPlace): void {
+    this.#warm(etcd).keeper.lookAfter(node);
+  }
+
+  #warm(settings: EtcdSettings): WarmIpam {
     const key = JSON.stringify(settings);
     const warm = this.#ipams.get(key) ?? openIpam(settings, key, this.#watch, this.#log);
     this.#ipams.set(key, warm);
-    return warm.ipam;
+    return warm;
   }
 
   /** Forgets every connection: the next call opens its own, by files and settings as they are then. */
@@ -98,7 +116,7 @@ export class WarmParts {
     if (known && (await isAlive(known))) return await known;
     // Others may have begun to connect anew while this one looked.
     const now = this.#switches.get(key);
-    const opening = now && now !== known ? now : WarmSwitch.connect(at, deadlineMs);
+    const opening = now && now !== known ? now : WarmSwitch.connect(at, deadlineMs, this.#gathering);
     this.#switches.set(key, opening);
     return await opening;
   }
@@ -132,6 +150,7 @@ function openIpam(settings: EtcdSettings, key: string, watch: Watch, log: Log): 
   const keeper = new StockKeeper(queued, cache, log);
   return {
     ipam: { ...queued, allocated: (request) => keeper.noted(request) },
+    keeper,
     close: () => {
       keeper.stop();
       store.close();

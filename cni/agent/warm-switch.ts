@@ -7,6 +7,7 @@ import { asNumber, asRecord, asString, map, type Operation, type RawRow } from '
 import { tlsFiles } from '../ovsdb/remote.ts';
 import type { BridgeInfo, PortSpec, Switch, SwitchAddress } from '../parts.ts';
 import { SERVED_WITHIN_MS } from '../real/switch.ts';
+import type { Gathering } from './gathering.ts';
 
 /** What vswitchd says of one of our interfaces. */
 interface InterfaceState {
@@ -44,16 +45,25 @@ export class WarmSwitch {
   readonly #bridges = new Map<string, { readonly info: BridgeInfo; readonly expiresAt: number }>();
   readonly #changes: Change[] = [];
   #committing = false;
+  readonly #gathering: Gathering;
 
-  private constructor(client: OvsdbClient) {
+  private constructor(client: OvsdbClient, gathering: Gathering) {
     this.#client = client;
+    this.#gathering = gathering;
   }
 
-  /** @throws OvsdbError `unreachable` */
-  static async connect({ ovsdb, ovsdbTls }: SwitchAddress, deadlineMs: number): Promise<WarmSwitch> {
+  /**
+   * @param gathering of those that are about to add a port
+   * @throws OvsdbError `unreachable`
+   */
+  static async connect(
+    { ovsdb, ovsdbTls }: SwitchAddress,
+    deadlineMs: number,
+    gathering: Gathering,
+  ): Promise<WarmSwitch> {
     const tls = tlsFiles(ovsdbTls);
     const client = await OvsdbClient.connect(ovsdb, { deadlineMs, ...(tls && { tls }) });
-    const warm = new WarmSwitch(client);
+    const warm = new WarmSwitch(client, gathering);
     const ours = [['external_ids', 'includes', map({ owner: OWNER })]] as const;
     try {
       await Promise.all([
@@ -106,6 +116,7 @@ export class WarmSwitch {
   }
 
   async #addPort(port: PortSpec, deadlineMs: number): Promise<void> {
+    await this.#gathering.all();
     const ready = this.#whenReady(port.name, deadlineMs);
     try {
       await this.#change((label) => attachPort(port, label));

@@ -155,18 +155,20 @@ static int write_out(const char *data, size_t length) {
 static int send_request(int fd, const struct bytes *input) {
   static const char name[] = PLUGIN;
   size_t length = sizeof name;
-  char header[HEADER] = MAGIC;
   for (char **each = environ; *each; each++) length += strlen(*each) + 1;
   if (length > MAX_ENVIRONMENT) return -1;
-  put_u32(header + 8, (uint32_t)length);
-  put_u32(header + 12, (uint32_t)input->length);
-  char *block = malloc(length), *end = block;
-  if (!block) return -1;
-  end = mempcpy(end, name, sizeof name);
+  /* In one piece: so the agent reads it at once. */
+  char *frame = malloc(HEADER + length + input->length), *end = frame;
+  if (!frame) return -1;
+  end = mempcpy(end, MAGIC, 8);
+  put_u32(end, (uint32_t)length);
+  put_u32(end + 4, (uint32_t)input->length);
+  end = mempcpy(end + 8, name, sizeof name);
   for (char **each = environ; *each; each++) end = mempcpy(end, *each, strlen(*each) + 1);
-  int failed = send_all(fd, header, HEADER) || send_all(fd, block, length) || send_all(fd, input->data, input->length);
-  free(block);
-  return failed ? -1 : 0;
+  end = mempcpy(end, input->data, input->length);
+  int failed = send_all(fd, frame, (size_t)(end - frame));
+  free(frame);
+  return failed;
 }
 
 /* The configuration's version, for the one error that is made here. */

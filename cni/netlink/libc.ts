@@ -21,6 +21,7 @@ const native = {
     'long sendto(int fd, const void *data, size_t size, int flags, const void *to, uint32_t length)',
   ),
   bind: lazily('int bind(int fd, const void *address, uint32_t length)'),
+  recv: lazily('long recv(int fd, _Out_ void *data, size_t size, int flags)'),
   recvfrom: lazily(
     'long recvfrom(int fd, _Out_ void *data, size_t size, int flags, _Out_ void *from, _Inout_ uint32_t *length)',
   ),
@@ -88,6 +89,22 @@ export const send = (fd: number, data: Buffer, operation: string): void => {
 /** @throws NetlinkError with the errno of bind(2) */
 export const bindSocket = (fd: number, address: Buffer, operation: string): void => {
   check(native.bind()(fd, address, address.length), operation);
+};
+
+/** Where the kernel writes what is received: what comes out is a copy, so one will do. */
+const RECEIVE_BYTES = 32_768;
+let receiving: Buffer | undefined;
+
+/**
+ * One datagram, cut to 32 KiB, or undefined when none waits.
+ * @throws NetlinkError with the errno of recv(2)
+ */
+export const receive = (fd: number, operation: string): Buffer | undefined => {
+  receiving ??= Buffer.alloc(RECEIVE_BYTES);
+  const length = succeeded(native.recv()(fd, receiving, receiving.length, 0));
+  if (length !== undefined) return Buffer.from(receiving.subarray(0, length));
+  if (koffi.errno() === constants.errno.EAGAIN) return undefined;
+  throw new NetlinkError(koffi.errno(), operation);
 };
 
 /**

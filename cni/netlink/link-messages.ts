@@ -26,6 +26,8 @@ import {
   IFLA_MASTER,
   IFLA_MTU,
   IFLA_NET_NS_FD,
+  IFLA_NUM_RX_QUEUES,
+  IFLA_NUM_TX_QUEUES,
   IFLA_PROMISCUITY,
   NLM_F_ACK,
   NLM_F_CREATE,
@@ -98,9 +100,15 @@ export interface VethRequest {
 }
 
 /**
+ * Unless told, the kernel makes a veth with a queue for each processor, then takes all but one away again and waits for the readers
+ * of each (`veth_init_queues` of drivers/net/veth.c).
+ */
+const ONE_QUEUE = [u32(IFLA_NUM_TX_QUEUES, 1), u32(IFLA_NUM_RX_QUEUES, 1)];
+
+/**
  * Both ends are made named and in place: moving or renaming later waits for the kernel's readers (RCU).
  * The peer is a message of its own inside IFLA_INFO_DATA: its ifinfomsg, then its attributes (linux/veth.h).
- * Equivalent to: ip link add NAME mtu MTU up type veth peer name PEER address MAC mtu MTU netns NS
+ * Equivalent to: ip link add NAME mtu MTU numtxqueues 1 numrxqueues 1 up type veth peer name PEER address MAC mtu MTU netns NS
  */
 export const addVeth = ({ name, mtu, up = false, peer }: VethRequest): Request => {
   const peerMessage = payload(header(), [
@@ -108,6 +116,7 @@ export const addVeth = ({ name, mtu, up = false, peer }: VethRequest): Request =
     mac(IFLA_ADDRESS, peer.mac),
     u32(IFLA_MTU, peer.mtu),
     u32(IFLA_NET_NS_FD, peer.namespaceFd),
+    ...ONE_QUEUE,
   ]);
   return change(
     `create veth ${name} with peer ${peer.name}`,
@@ -116,6 +125,7 @@ export const addVeth = ({ name, mtu, up = false, peer }: VethRequest): Request =
     payload(up ? header(0, IFF_UP, IFF_UP) : header(), [
       text(IFLA_IFNAME, name),
       u32(IFLA_MTU, mtu),
+      ...ONE_QUEUE,
       nested(
         IFLA_LINKINFO,
         text(IFLA_INFO_KIND, 'veth'),

@@ -1,9 +1,6 @@
 /** Links in the host's namespace: the node's ends of the pods' veths. */
 import type { Departures } from './departures.ts';
-import { hasCode, NetlinkError, NotOurLinkError, unlessGone } from './errors.ts';
-import { Exchange } from './exchange.ts';
-import { AF_NETLINK, NETLINK_ROUTE, SOCK_NONBLOCK, SOCK_RAW } from './kernel.ts';
-import { closeSocket, openSocket, receiveFrom, sendAside } from './libc.ts';
+import { NetlinkError, NotOurLinkError, unlessGone } from './errors.ts';
 import {
   addVeth,
   describeLink,
@@ -14,8 +11,8 @@ import {
   type Link,
   type LinkReference,
 } from './link-messages.ts';
-import { inNamespace, type NetworkNamespace } from './netns.ts';
-import type { Rtnetlink } from './rtnetlink.ts';
+import { hostNamespace, inNamespace, type NetworkNamespace } from './netns.ts';
+import { attemptAside, type Rtnetlink } from './rtnetlink.ts';
 import { disableIpv6 } from './sysctl.ts';
 
 export interface VethOptions {
@@ -27,8 +24,6 @@ export interface VethOptions {
   readonly mac: string;
   /** Of both ends, bytes. */
   readonly mtu: number;
-  /** On the host's end: the mark that it is ours. At most 255 bytes. */
-  readonly alias: string;
 }
 
 export interface Veth {
@@ -37,35 +32,51 @@ export interface Veth {
   readonly peerIndex: number | undefined;
 }
 
+type Attempt = Rtnetlink['attempt'];
+
 /**
  * Makes a veth between the host and a pod: the pod's end in its namespace with its name, MAC and MTU, still down;
- * the host's end up, without IPv6 (its link-local chatter would be flooded to every pod), and marked by `alias`.
+ * the host's end up, without IPv6 (its link-local chatter would be flooded to every pod), and without a mark: see markLink.
  * If a later step fails, the link is removed again.
  * Equivalent to: ip link add HOST mtu MTU up type veth peer name PEER address MAC mtu MTU netns NS;
- * sysctl -w net.ipv6.conf.HOST.disable_ipv6=1; ip link set HOST alias ALIAS
+ * sysctl -w net.ipv6.conf.HOST.disable_ipv6=1
+ * @param attempt by what the kernel is asked, in the namespace of `host`
  * @throws NetlinkError, EEXIST when the host's or the pod's name is taken: that link is left as it was
  */
-export const createVeth = async (host: Rtnetlink, options: VethOptions): Promise<Veth> => {
-  const { hostName, peerName, peerNamespace, mac, mtu, alias } = options;
+export const createVeth = async (
+  host: Rtnetlink,
+  options: VethOptions,
+  attempt: Attempt = (requests) => host.attempt(requests),
+): Promise<Veth> => {
+  const { hostName, peerName, peerNamespace, mac, mtu } = options;
   const peer = { name: peerName, mac, mtu, namespaceFd: peerNamespace.fd };
-  // The alias comes later, by index: sent together with a creation that is refused, it would mark another's link.
-  const [created, shown] = await host.attempt([
+  const [created, shown] = await attempt([
     addVeth({ name: hostName, mtu, up: true, peer }),
     showLink({ name: hostName }),
   ]);
   if (created.error) throw explainTaken(created.error, options, shown.error === undefined);
   try {
     if (shown.error) throw shown.error;
-    const { index, mac: hostMac, peerIndex } = shown.answer;
     // It has no carrier before the pod's end is up: until then the kernel gives it no link-local address.
     inNamespace(host.namespace, () => disableIpv6(hostName));
-    await host.request([setLink({ index }, { alias })]);
+    const { index, mac: hostMac, peerIndex } = shown.answer;
     return { hostIndex: index, hostMac, peerIndex };
   } catch (error) {
     const made = shown.error ? { name: hostName } : { index: shown.answer.index };
     await deleteLink(host, made).catch(() => undefined); // The first cause is what the caller needs.
     throw error;
   }
+};
+
+/**
+ * Marks a link that was made just now, and tells what it has become. By index: sent together with a creation that is refused, the
+ * alias would mark another's link.
+ * Equivalent to: ip link set LINK alias ALIAS; ip link show LINK
+ * @throws NetlinkError, ENODEV where it is gone
+ */
+export const markLink = async (socket: Rtnetlink, index: number, alias: string): Promise<Link> => {
+  const [, link] = await socket.request([setLink({ index }, { alias }), showLink({ index })]);
+  return link;
 };
 
 /** The kernel says EEXIST for the name of either end. */
@@ -124,25 +135,10 @@ export const deleteLinkAside = async (
 };
 
 const deleteOnAnotherThread = async (link: LinkReference): Promise<Deletion> => {
-  const request = removeLink(link);
-  const { operation } = request;
-  const fd = openSocket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE, operation);
-  try {
-    const exchange = new Exchange([request], 0, 30_000);
-    await sendAside(fd, exchange.message, operation);
-    // The kernel has queued its acknowledgement by the time the call returns.
-    const reply = receiveFrom(fd, 8_192, operation);
-    if (reply) exchange.receive(reply.data);
-    else exchange.cancel();
-    const [outcome] = await exchange.finished;
-    if (outcome?.error) throw outcome.error;
-    return 'deleted';
-  } catch (error) {
-    if (hasCode(error, 'ENODEV')) return 'absent';
-    throw error;
-  } finally {
-    closeSocket(fd);
-  }
+  const [{ error }] = await attemptAside(hostNamespace(), [removeLink(link)]);
+  if (error === undefined) return 'deleted';
+  if (error.code === 'ENODEV') return 'absent';
+  throw error;
 };
 
 /**

@@ -16,7 +16,7 @@ import { deleteLink, type Deletion } from './links.ts';
 import { inNamespace, type NetworkNamespace } from './netns.ts';
 import { addRoute, showRoutes, type InstalledRoute, type Route } from './route-messages.ts';
 import { explainRouteError, isServedBy, isServedElsewhere } from './route-judgement.ts';
-import { Rtnetlink, withRtnetlink } from './rtnetlink.ts';
+import { attemptOnce, withRtnetlink } from './rtnetlink.ts';
 import { disableIpv6, writeSetting } from './sysctl.ts';
 
 export interface PodInterfaceOptions {
@@ -66,50 +66,52 @@ const broadcastOf = ({ address, prefixLength }: InterfaceAddress): string | unde
 };
 
 /**
- * Configures the pod's end in one round trip: settings, addresses, up, then routes. The link comes up after its
- * addresses, because the kernel sends the gratuitous ARP (arp_notify) at that moment; and the host's end must be up
- * and attached by then, or nobody hears it. Done again with the same values, it changes nothing.
+ * The settings of the pod's end, which must stand before it is up. Synchronous. Done again with the same values, it changes nothing.
+ * Equivalent to: sysctl -w …; ethtool --features …
+ * @throws NetlinkError: ENODEV without such a link
+ */
+export const preparePodInterface = (namespace: NetworkNamespace, options: PodInterfaceOptions): NamedLink =>
+  insideWithLink(namespace, options.name, (fd, link) => {
+    prepare(fd, options);
+    return link;
+  });
+
+/**
+ * Gives the prepared end its addresses, sets it up, then its routes, in one message. It comes up after its addresses, because the
+ * kernel sends the gratuitous ARP (arp_notify) at that moment; and the host's end must be up and attached by then, or nobody hears it.
+ * Done again with the same values, it changes nothing.
  * `leftOut` has the routes that another interface of the pod leads to already: the first interface wins.
  * Equivalent to: ip address replace … ; ip link set NAME up; ip route add …
- * @throws NetlinkError: ENODEV without such a link; ENETUNREACH or EHOSTUNREACH for a gateway in no subnet of the
- *   interface; EEXIST when another route of the same interface to the same destination stands
+ * @throws NetlinkError: ENETUNREACH or EHOSTUNREACH for a gateway in no subnet of the interface; EEXIST when another route of the same
+ *   interface to the same destination stands
  */
-export const configurePodInterface = async (
+export const bringUpPodInterface = async (
   namespace: NetworkNamespace,
-  options: PodInterfaceOptions,
-): Promise<{ readonly leftOut: readonly Route[] }> => {
-  const { link, socket } = insideWithLink(namespace, options.name, (fd, found) => {
-    prepare(fd, options);
-    return { link: found, socket: Rtnetlink.open(namespace) };
-  });
-  try {
-    return { leftOut: await applyInOrder(socket, link, options) };
-  } finally {
-    socket.close();
-  }
-};
-
-const applyInOrder = async (
-  socket: Rtnetlink,
   link: NamedLink,
   { addresses, routes }: PodInterfaceOptions,
-): Promise<Route[]> => {
+): Promise<{ readonly leftOut: readonly Route[] }> => {
   const leftOut: Route[] = [];
   const assign = addresses.map((address) =>
     addAddress(link, address, { broadcast: broadcastOf(address), replace: true }),
   );
-  const setUp = setLink(link, { up: true });
-  const outcomes = await socket.attempt([...assign, setUp, ...routes.map((route) => addRoute(link, route))]);
+  const outcomes = await attemptOnce(namespace, [
+    ...assign,
+    setLink(link, { up: true }),
+    ...routes.map((route) => addRoute(link, route)),
+  ]);
   for (const [position, { error }] of outcomes.entries()) {
     if (error === undefined) continue;
     const route = routes[position - assign.length - 1];
     if (route === undefined) throw error;
-    const [installed] = error.code === 'EEXIST' ? await socket.read([showRoutes()]) : [[]];
+    const [installed] =
+      error.code === 'EEXIST'
+        ? await withRtnetlink(namespace, (socket) => socket.read([showRoutes()]))
+        : [[]];
     if (installed.some((other) => isServedElsewhere(link, route, other))) leftOut.push(route);
     else if (!installed.some((other) => isServedBy(link, route, other)))
       throw explainRouteError(error, route, link, addresses);
   }
-  return leftOut;
+  return { leftOut };
 };
 
 export interface PodInterface {

@@ -3,8 +3,16 @@ import { RawNetlinkSocket } from 'netlink/dist/raw.js';
 import { errnoOf, hasCode, NetlinkError } from './errors.ts';
 import { Exchange, type Outcome } from './exchange.ts';
 import { openWithExplanations, type OpenedSocket } from './extended-ack.ts';
-import { NETLINK_ROUTE } from './kernel.ts';
-import { receiveFrom, send } from './libc.ts';
+import {
+  AF_NETLINK,
+  NETLINK_CAP_ACK,
+  NETLINK_EXT_ACK,
+  NETLINK_ROUTE,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOL_NETLINK,
+} from './kernel.ts';
+import { closeSocket, enableOption, openSocket, receive, send, sendAside } from './libc.ts';
 import { hostNamespace, inNamespace, type NetworkNamespace } from './netns.ts';
 import type { Request } from './request.ts';
 
@@ -28,18 +36,64 @@ const netlinkError = (error: unknown, operation: string): unknown => {
 };
 
 const READ_ATTEMPTS = 5;
-/** Bytes; the kernel makes none larger: `netlink_dump` of net/netlink/af_netlink.c. */
-const MAX_DATAGRAM = 32_768;
+/** The kernel answers within the call; how long that takes it, nobody can limit. */
+const ONCE_WITHIN_MS = 30_000;
 
 /** The kernel has answered by the time that it has been sent to: that needs no turn of the event loop. */
 const exchangeAtOnce = (fd: number, exchange: Exchange): void => {
   send(fd, exchange.message, 'write to the netlink socket');
+  readAnswers(fd, exchange);
+};
+
+const readAnswers = (fd: number, exchange: Exchange): void => {
   while (!exchange.settled) {
-    const received = receiveFrom(fd, MAX_DATAGRAM, 'read from the netlink socket');
+    // The kernel makes none larger than 32 KiB: `netlink_dump` of net/netlink/af_netlink.c.
+    const received = receive(fd, 'read from the netlink socket');
     if (!received) return;
-    exchange.receive(received.data);
+    exchange.receive(received);
   }
 };
+
+/** On a socket of its own in the namespace, which is closed again. */
+const attemptBy = async <const Requests extends readonly Request<unknown>[]>(
+  namespace: NetworkNamespace,
+  requests: Requests,
+  carryOut: (fd: number, exchange: Exchange) => Promise<void> | void,
+): Promise<Outcomes<Requests>> => {
+  const fd = inNamespace(namespace, () =>
+    openSocket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE, 'open a netlink socket'),
+  );
+  try {
+    enableOption(fd, SOL_NETLINK, NETLINK_EXT_ACK);
+    enableOption(fd, SOL_NETLINK, NETLINK_CAP_ACK);
+    const exchange = new Exchange(requests, 0, ONCE_WITHIN_MS);
+    await carryOut(fd, exchange);
+    // Who has asked the kernel has its answer by now: one that is missing does not come.
+    if (!exchange.settled) exchange.cancel();
+    return (await exchange.finished) as Outcomes<Requests>;
+  } finally {
+    closeSocket(fd);
+  }
+};
+
+/** As `Rtnetlink.attempt`, for what is asked in a namespace once. @throws NamespaceError, NetlinkError */
+export const attemptOnce = <const Requests extends readonly Request<unknown>[]>(
+  namespace: NetworkNamespace,
+  requests: Requests,
+): Promise<Outcomes<Requests>> => attemptBy(namespace, requests, exchangeAtOnce);
+
+/**
+ * As `attemptOnce`, while this thread goes on: the kernel works on another one. For a process that serves several callers.
+ * @throws NamespaceError, NetlinkError
+ */
+export const attemptAside = <const Requests extends readonly Request<unknown>[]>(
+  namespace: NetworkNamespace,
+  requests: Requests,
+): Promise<Outcomes<Requests>> =>
+  attemptBy(namespace, requests, async (fd, exchange) => {
+    await sendAside(fd, exchange.message, 'write to the netlink socket');
+    readAnswers(fd, exchange);
+  });
 
 export class Rtnetlink {
   /** Where it was opened, and stays. */

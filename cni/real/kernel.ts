@@ -8,16 +8,17 @@ import {
   deleteOwnedLink,
   getLink,
   listLinks,
+  markLink,
   type Deletion,
 } from '../netlink/links.ts';
 import { NotOurLinkError } from '../netlink/errors.ts';
 import type { Link } from '../netlink/link-messages.ts';
 import { hostNamespace, openNamespace, sameNamespace, NetworkNamespace } from '../netlink/netns.ts';
-import { configurePodInterface, readPodInterface } from '../netlink/pod.ts';
+import { bringUpPodInterface, preparePodInterface, readPodInterface } from '../netlink/pod.ts';
 import { probeAddresses } from '../netlink/probe.ts';
 import { isServedElsewhere } from '../netlink/route-judgement.ts';
 import type { Route } from '../netlink/route-messages.ts';
-import { Rtnetlink, withRtnetlink } from '../netlink/rtnetlink.ts';
+import { attemptAside, Rtnetlink, withRtnetlink } from '../netlink/rtnetlink.ts';
 import type { HostLink, Kernel, Namespace, PodInterface } from '../parts.ts';
 import type { CniRoute } from '../result.ts';
 
@@ -29,6 +30,8 @@ export const realKernel: Kernel = makeKernel(
 
 let shared: Rtnetlink | undefined;
 let departures: Departures | undefined;
+/** The last link that is being made: the kernel makes one at a time, and who waits for it would keep a thread. */
+let made: Promise<unknown> = Promise.resolve();
 
 /**
  * As realKernel, for a process that serves several callers: its socket to the host's links stays open, and what takes the
@@ -44,11 +47,17 @@ export const sharedKernel: Kernel = makeKernel(
     if (!departures || departures.failed) departures = new Departures();
     return deleteLinkAside(departures, link);
   },
+  (requests) => {
+    const mine = made.then(() => attemptAside(hostNamespace(), requests));
+    made = mine.catch(() => undefined);
+    return mine;
+  },
 );
 
 function makeKernel(
   onHost: <T>(use: (socket: Rtnetlink) => Promise<T>) => Promise<T>,
   remove: (socket: Rtnetlink, link: { readonly index: number }) => Promise<Deletion>,
+  create?: Rtnetlink['attempt'],
 ): Kernel {
   return {
     openNamespace,
@@ -61,16 +70,13 @@ function makeKernel(
     hostLinks: () => onHost(async (socket) => (await listLinks(socket)).map(hostLinkOf)),
     createVeth: (spec) =>
       onHost(async (socket) => {
-        const { hostName, podName: peerName, mac, mtu, alias } = spec;
-        const made = await createVeth(socket, {
-          hostName,
-          peerName,
-          peerNamespace: opened(spec.namespace),
-          mac,
-          mtu,
-          alias,
-        });
-        return made.hostMac;
+        const { hostName, podName: peerName, mac, mtu } = spec;
+        const peerNamespace = opened(spec.namespace);
+        const made = await createVeth(socket, { hostName, peerName, peerNamespace, mac, mtu }, create);
+        return {
+          mac: made.hostMac,
+          mark: () => onHost(async (same) => hostLinkOf(await markLink(same, made.hostIndex, spec.alias))),
+        };
       }),
     deleteLink: (name, alias) =>
       onHost(async (socket) => {
@@ -83,8 +89,8 @@ function makeKernel(
           return await remove(socket, { index: link.index });
         }
       }),
-    configure: async (namespace, spec) => {
-      const { leftOut } = await configurePodInterface(opened(namespace), {
+    prepare: (namespace, spec) => {
+      const options = {
         name: spec.ifname,
         addresses: spec.addresses.map((text) => {
           const { address, prefixLength } = parseAddressInSubnet(text);
@@ -93,8 +99,16 @@ function makeKernel(
         routes: spec.routes.map(routeOf),
         announce: spec.announce,
         checksumOffload: spec.checksumOffload,
-      });
-      return spec.routes.filter((route) => !leftOut.some((out) => isDeepStrictEqual(out, routeOf(route))));
+      };
+      const link = preparePodInterface(opened(namespace), options);
+      return {
+        bringUp: async () => {
+          const { leftOut } = await bringUpPodInterface(opened(namespace), link, options);
+          return spec.routes.filter(
+            (route) => !leftOut.some((out) => isDeepStrictEqual(out, routeOf(route))),
+          );
+        },
+      };
     },
     probe: (namespace, ifname, addresses, probe) =>
       probeAddresses(opened(namespace), ifname, addresses, probe),

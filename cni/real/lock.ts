@@ -5,7 +5,7 @@ import { messageOf } from '../../ipam/errors.ts';
 import type { Attachment } from '../../ipam/block.ts';
 import { CniError } from '../errors.ts';
 import { tryLockFile } from '../netlink/libc.ts';
-import { ensureFolder } from '../state/folder.ts';
+import { withFolder } from '../state/folder.ts';
 import type { Unlock } from '../parts.ts';
 
 /** Longest wait for another call of the same attachment, in milliseconds: below the runtime's four minutes. */
@@ -17,16 +17,18 @@ const LOOK_EVERY_MS = 10;
  * gone. Two attachments that share one only wait for each other.
  */
 function fileOf(dir: string, { containerId, ifname }: Attachment): string {
-  const folder = join(dir, 'locks');
-  ensureFolder(folder);
-  return join(folder, createHash('sha256').update(`${containerId}/${ifname}`).digest('hex').slice(0, 2));
+  return join(
+    dir,
+    'locks',
+    createHash('sha256').update(`${containerId}/${ifname}`).digest('hex').slice(0, 2),
+  );
 }
 
 /** flock(2): the kernel gives it back when the process ends, however it does. @throws CniError 5 */
 export function tryLock(dir: string, attachment: Attachment): Unlock | undefined {
   let fd: number;
   try {
-    fd = openSync(fileOf(dir, attachment), 'a', 0o600);
+    fd = withFolder(join(dir, 'locks'), () => openSync(fileOf(dir, attachment), 'a', 0o600));
   } catch (cause) {
     const reason = messageOf(cause);
     throw new CniError(

@@ -14,27 +14,34 @@ export interface FlushableLog extends Log {
 
 /**
  * Structured log lines on stderr, or in the file that CELLNET_LOG_FILE names: stdout belongs to the reply. From
- * CELLNET_LOG_LEVEL on (`warn`). The library is loaded with the first line: most calls write none, and it costs 6 ms.
+ * CELLNET_LOG_LEVEL on (`warn`), written in the next turn of the event loop. The library is loaded with the first line: most calls write none, and it costs 6 ms.
  */
 export function openLog(env: Environment, plugin: string): FlushableLog {
   const lowest = LEVELS.indexOf(LEVELS.find((each) => each === env['CELLNET_LOG_LEVEL']) ?? 'warn');
-  let written: Promise<void> = Promise.resolve();
+  const waiting: ((logger: Logger) => void)[] = [];
   let logger: Promise<Logger> | undefined;
-  const write = (level: Level, message: string, fields: LogFields = {}): void => {
-    if (LEVELS.indexOf(level) < lowest) return;
-    const time = new Date().toISOString();
+  const flush = async (): Promise<void> => {
+    if (waiting.length === 0) return;
     logger ??= makeLogger(env['CELLNET_LOG_FILE'], plugin);
-    const ready = logger;
-    // A log that cannot be written must not change what a call does.
-    written = written
-      .then(async () => (await ready)[level]({ time, ...fields }, message))
-      .catch(() => undefined);
+    try {
+      const ready = await logger;
+      for (const write of waiting.splice(0)) write(ready);
+    } catch {
+      // A log that cannot be written must not change what a call does.
+    }
+  };
+  const note = (level: Level, message: string, fields: LogFields = {}): void => {
+    if (LEVELS.indexOf(level) < lowest) return;
+    const time = new Date();
+    waiting.push((ready) => ready[level]({ time: time.toISOString(), ...fields }, message));
+    // The reply goes first.
+    if (waiting.length === 1) setImmediate(() => void flush());
   };
   return {
-    info: (message, fields) => write('info', message, fields),
-    warn: (message, fields) => write('warn', message, fields),
-    error: (message, fields) => write('error', message, fields),
-    flush: () => written,
+    info: (message, fields) => note('info', message, fields),
+    warn: (message, fields) => note('warn', message, fields),
+    error: (message, fields) => note('error', message, fields),
+    flush,
   };
 }
 

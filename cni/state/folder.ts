@@ -12,8 +12,19 @@ function mkdirUnlessThere(folder: string): void {
   }
 }
 
+/** Does what needs the folder, and makes it only where it is missing. */
+export function withFolder<T>(folder: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+    ensureFolder(folder);
+    return work();
+  }
+}
+
 /** The folder with its parents, mode 0700. Node's own recursive mkdir never ends where a parent cannot be made, as below /proc. */
-export function ensureFolder(folder: string): void {
+function ensureFolder(folder: string): void {
   try {
     mkdirUnlessThere(folder);
   } catch (error) {

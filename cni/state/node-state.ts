@@ -17,7 +17,7 @@ import type { Attachment } from '../../ipam/block.ts';
 import { decodeValue } from '../../ipam/decode.ts';
 import { etcdSchema, ovsdbTlsSchema } from '../../ipam/settings.ts';
 import { CniError } from '../errors.ts';
-import { ensureFolder } from './folder.ts';
+import { withFolder } from './folder.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty());
 
@@ -145,6 +145,8 @@ export class NodeState {
 
   #read<T extends v.GenericSchema>(schema: T, path: string): v.InferOutput<T> | undefined {
     try {
+      // Mostly there is none, and an exception takes longer than a look.
+      if (!statSync(path, { throwIfNoEntry: false })) return undefined;
       const result = decodeValue(schema, JSON.parse(readFileSync(path, 'utf8')));
       if (result.ok) return result.value;
       this.#complain(`${path}: ${result.problem.message}`);
@@ -181,8 +183,7 @@ function writeRecord(folder: string, file: string, record: object, durable: bool
   const path = join(folder, file);
   const beside = `${path}.${process.pid}.tmp`;
   try {
-    ensureFolder(folder);
-    const fd = openSync(beside, 'w', 0o600);
+    const fd = withFolder(folder, () => openSync(beside, 'w', 0o600));
     try {
       writeFileSync(fd, JSON.stringify(record)); // All of it, or it throws.
       if (durable) fsyncSync(fd);

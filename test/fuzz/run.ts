@@ -23,7 +23,16 @@ const REFUSED_AT_ONCE: readonly number[] = [
   CNI_CODES['invalid-environment'],
   CNI_CODES['decode-failure'],
 ];
-const CHANGING = ['create-veth', 'delete-link', 'configure', 'add-port', 'remove-port', 'create-bridge'];
+const CHANGING = [
+  'create-veth',
+  'delete-link',
+  'prepare',
+  'mark',
+  'configure',
+  'add-port',
+  'remove-port',
+  'create-bridge',
+];
 /** Inputs after which a new world is made: blocks that odd nodes have claimed would fill it. */
 const WORLD_LASTS = 300;
 const KEY =

@@ -3,10 +3,10 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { test } from 'node:test';
 import { announce } from '../../../cni/netlink/announce.ts';
 import { gratuitousArpFrame, unsolicitedNeighborAdvertisement } from '../../../cni/netlink/frames.ts';
-import { configurePodInterface, deletePodInterface } from '../../../cni/netlink/pod.ts';
+import { deletePodInterface } from '../../../cni/netlink/pod.ts';
 import { startCapture } from '../../support/capture.ts';
 import { sleep, until } from '../../support/proc.ts';
-import { makeConnectedPair, MAC, type Pair } from './pair.ts';
+import { configurePodInterface, makeConnectedPair, MAC, type Pair } from './pair.ts';
 
 const ARP = gratuitousArpFrame(MAC, '10.20.0.17');
 const ADVERTISEMENT = unsolicitedNeighborAdvertisement(MAC, 'fd00:20::11');

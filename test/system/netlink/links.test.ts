@@ -8,8 +8,9 @@ import {
   deleteOwnedLink,
   getLink,
   listLinks,
+  markLink,
 } from '../../../cni/netlink/links.ts';
-import { makeConnectedPair, makePair, MAC } from './pair.ts';
+import { ALIAS, makeConnectedPair, makePair, MAC } from './pair.ts';
 
 interface IpLink {
   readonly ifindex: number;
@@ -35,7 +36,10 @@ test('a veth is made with both ends named, placed and set', async (t) => {
   assert.equal(hostEnd.ifindex, made.hostIndex);
   assert.equal(hostEnd.address, made.hostMac);
   assert.equal(hostEnd.mtu, 1400);
-  assert.equal(hostEnd.ifalias, veth.alias);
+  assert.equal(hostEnd.ifalias, undefined, 'the mark comes when the port forwards');
+  const marked = await markLink(socket, made.hostIndex, ALIAS);
+  assert.deepEqual(marked, { ...(await getLink(socket, veth.hostName)) });
+  assert.equal(marked.alias, ALIAS);
   assert.equal(hostEnd.linkinfo?.info_kind, 'veth');
   assert.ok(hostEnd.flags.includes('UP'));
 
@@ -61,7 +65,7 @@ test('a link is read as it is', async (t) => {
   const { alias, kind, mtu, up, carrier, name } = link;
   assert.deepEqual(
     { alias, kind, mtu, up, carrier, name },
-    { alias: veth.alias, kind: 'veth', mtu: 1400, up: true, carrier: false, name: veth.hostName },
+    { alias: ALIAS, kind: 'veth', mtu: 1400, up: true, carrier: false, name: veth.hostName },
   );
   const listed = await listLinks(socket);
   assert.deepEqual(
@@ -92,11 +96,12 @@ test('a name that is taken is EEXIST, says which, and the link that has it is le
   assert.equal(await getLink(socket, 'other'), undefined);
 });
 
-test('a veth whose second step fails is removed again', async (t) => {
-  const { pod, socket, veth } = await makePair(t);
-  await assert.rejects(createVeth(socket, { ...veth, alias: 'x'.repeat(300) }), { code: /^E(RANGE|INVAL)$/ });
-  assert.equal(await getLink(socket, veth.hostName), undefined);
-  assert.equal((await pod.run('ip', ['link', 'show', 'eth0'])).code, 1);
+test('a mark that cannot be set, or a link that is gone, is an error', async (t) => {
+  const { socket, veth } = await makePair(t);
+  const { hostIndex } = await createVeth(socket, veth);
+  await assert.rejects(markLink(socket, hostIndex, 'x'.repeat(300)), { code: /^E(RANGE|INVAL)$/ });
+  await deleteLink(socket, { index: hostIndex });
+  await assert.rejects(markLink(socket, hostIndex, ALIAS), { code: 'ENODEV' });
 });
 
 test('deleting twice is deleted, then absent; the other end goes, too', async (t) => {
@@ -112,13 +117,13 @@ test('only a link with our alias is deleted', async (t) => {
   await assert.rejects(deleteOwnedLink(socket, veth.hostName, 'cellnet:another'), {
     name: 'NotOurLinkError',
     code: 'not-our-link',
-    alias: veth.alias,
+    alias: ALIAS,
   });
   await host.exec('ip', 'link', 'add', 'plain', 'type', 'veth');
-  await assert.rejects(deleteOwnedLink(socket, 'plain', veth.alias), { code: 'not-our-link' });
+  await assert.rejects(deleteOwnedLink(socket, 'plain', ALIAS), { code: 'not-our-link' });
   assert.ok(await getLink(socket, 'plain'));
-  assert.equal(await deleteOwnedLink(socket, veth.hostName, veth.alias), 'deleted');
-  assert.equal(await deleteOwnedLink(socket, veth.hostName, veth.alias), 'absent');
+  assert.equal(await deleteOwnedLink(socket, veth.hostName, ALIAS), 'deleted');
+  assert.equal(await deleteOwnedLink(socket, veth.hostName, ALIAS), 'absent');
 });
 
 test('what cannot be deleted is an error, not absent', async (t) => {

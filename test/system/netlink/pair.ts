@@ -1,6 +1,12 @@
 import { openNamespace, type NetworkNamespace } from '../../../cni/netlink/netns.ts';
 import { Rtnetlink } from '../../../cni/netlink/rtnetlink.ts';
-import { createVeth, type VethOptions } from '../../../cni/netlink/links.ts';
+import { createVeth, markLink, type VethOptions } from '../../../cni/netlink/links.ts';
+import {
+  bringUpPodInterface,
+  preparePodInterface,
+  type PodInterfaceOptions,
+} from '../../../cni/netlink/pod.ts';
+import type { Route } from '../../../cni/netlink/route-messages.ts';
 import { newScope, scopedNamespace, uniqueLink, type Namespace, type Scope } from '../../support/netns.ts';
 
 /** Two namespaces with IPv6 on as the kernel has it: one stands for the host, one is the pod's. */
@@ -15,6 +21,7 @@ export interface Pair {
   readonly veth: VethOptions;
 }
 
+export const ALIAS = 'cellnet:a1b2c3/eth0';
 export const MAC = '0a:58:0a:14:00:11';
 
 export const openScoped = (scope: Scope, path: string): NetworkNamespace => {
@@ -32,14 +39,21 @@ export const makePair = async (t: Parameters<typeof newScope>[0]): Promise<Pair>
   const socket = Rtnetlink.open(openScoped(scope, host.path));
   scope.defer(() => socket.close());
   const hostName = uniqueLink('nl');
-  const alias = 'cellnet:a1b2c3/eth0';
-  const veth = { hostName, peerName: 'eth0', peerNamespace: podNamespace, mac: MAC, mtu: 1400, alias };
+  const veth = { hostName, peerName: 'eth0', peerNamespace: podNamespace, mac: MAC, mtu: 1400 };
   return { scope, host, pod, podNamespace, socket, veth };
 };
 
 /** As makePair, and the veth made. */
 export const makeConnectedPair = async (t: Parameters<typeof newScope>[0]): Promise<Pair> => {
   const pair = await makePair(t);
-  await createVeth(pair.socket, pair.veth);
+  const { hostIndex } = await createVeth(pair.socket, pair.veth);
+  await markLink(pair.socket, hostIndex, ALIAS);
   return pair;
 };
+
+/** Both halves, one after the other. */
+export const configurePodInterface = (
+  namespace: NetworkNamespace,
+  options: PodInterfaceOptions,
+): Promise<{ readonly leftOut: readonly Route[] }> =>
+  bringUpPodInterface(namespace, preparePodInterface(namespace, options), options);

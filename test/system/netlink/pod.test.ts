@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inNamespace } from '../../../cni/netlink/netns.ts';
 import {
-  configurePodInterface,
   deletePodInterface,
   readPodInterface,
   type PodInterface,
@@ -11,7 +10,7 @@ import {
 import { readSetting } from '../../../cni/netlink/sysctl.ts';
 import { startCapture } from '../../support/capture.ts';
 import { sleep } from '../../support/proc.ts';
-import { makeConnectedPair, makePair, MAC } from './pair.ts';
+import { configurePodInterface, makeConnectedPair, makePair, MAC } from './pair.ts';
 
 const ipv4Only: PodInterfaceOptions = {
   name: 'eth0',

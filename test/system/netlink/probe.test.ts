@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { configurePodInterface } from '../../../cni/netlink/pod.ts';
 import { probeAddresses } from '../../../cni/netlink/probe.ts';
 import { startCapture } from '../../support/capture.ts';
-import { makeConnectedPair, MAC, type Pair } from './pair.ts';
+import { configurePodInterface, makeConnectedPair, MAC, type Pair } from './pair.ts';
 
 const OPTIONS = { count: 3, intervalMs: 60 };
 const STRANGER = '02:00:00:00:00:99';

@@ -32,11 +32,15 @@ const files = (): string[] =>
   readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.json'));
 const work = (): string[] => fake.calls.filter((name) => !['ipam', 'switch', 'host-link'].includes(name));
 
+/** The pod's end is prepared while the port comes up, whatever becomes of it. */
+const WIRE = ['create-veth', 'add-port', 'prepare'];
+const UNDONE = ['remove-port', 'delete-link'];
+
 suite('ADD', () => {
-  test('in order: bridge looked at, link, port, interface', async () => {
+  test('in order: bridge looked at, link, port, and the interface last', async () => {
     const output = await call();
     assert.equal(output.exitCode, 0, output.stdout);
-    assert.deepEqual(work(), ['inspect-bridge', 'create-veth', 'add-port', 'configure']);
+    assert.deepEqual(work(), ['inspect-bridge', 'create-veth', 'add-port', 'prepare', 'mark', 'configure']);
     const { ips, interfaces, routes } = reply(output);
     assert.deepEqual(
       ips?.map((ip) => ip.interface),
@@ -49,8 +53,10 @@ suite('ADD', () => {
 
   for (const [step, undone] of [
     ['create-veth', ['create-veth']],
-    ['add-port', ['create-veth', 'add-port', 'remove-port', 'delete-link']],
-    ['configure', ['create-veth', 'add-port', 'configure', 'remove-port', 'delete-link']],
+    ['add-port', [...WIRE, ...UNDONE]],
+    ['prepare', [...WIRE, ...UNDONE]],
+    ['mark', [...WIRE, 'mark', ...UNDONE]],
+    ['configure', [...WIRE, 'mark', 'configure', ...UNDONE]],
   ] as const) {
     test(`when ${step} fails, what was done is undone in reverse, and the first cause is told`, async () => {
       fake.failures.set(step, new OvsdbError('port-failed', 'the first cause'));

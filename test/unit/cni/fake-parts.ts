@@ -66,10 +66,19 @@ export class FakeParts {
       isHostNamespace: ({ path }) => path === '/host',
       hostLink: () => this.#call('host-link', undefined),
       hostLinks: () => this.#call('host-links', []),
-      createVeth: () => this.#call('create-veth', '02:00:00:00:00:01'),
+      createVeth: ({ hostName, alias, mtu }) => {
+        const mac = '02:00:00:00:00:01';
+        const link = { name: hostName, alias, mac, mtu, up: true, taken: true, carrier: false };
+        return this.#call('create-veth', { mac, mark: () => this.#call('mark', link) });
+      },
       deleteLink: () => this.#call('delete-link', 'deleted' as const),
       probe: () => this.#call('probe', this.conflict),
-      configure: (_, { routes }) => this.#call('configure', routes),
+      prepare: (_, { routes }) => {
+        this.calls.push('prepare');
+        const failure = this.failures.get('prepare');
+        if (failure) throw failure;
+        return { bringUp: () => this.#call('configure', routes) };
+      },
       inspect: () => this.#call('inspect', this.pod),
     };
   }

@@ -16,7 +16,7 @@ const hex = (bytes: Buffer): string => bytes.toString('hex');
 const bytes = (...parts: string[]): string => parts.join('').replaceAll(' ', '');
 const eth0 = { index: 7, name: 'eth0' };
 
-test('a veth carries its peer as a message of its own: ifinfomsg, name, MAC, MTU, namespace', () => {
+test('a veth carries its peer as a message of its own: ifinfomsg, name, MAC, MTU, namespace, queues', () => {
   const request = addVeth({
     name: 'cn0',
     mtu: 1400,
@@ -31,15 +31,19 @@ test('a veth carries its peer as a message of its own: ifinfomsg, name, MAC, MTU
       '00'.repeat(16),
       '0800 0300 636e3000', // IFLA_IFNAME cn0
       '0800 0400 78050000', // IFLA_MTU 1400
-      '5000 1200', // IFLA_LINKINFO
+      '0800 1f00 01000000', // IFLA_NUM_TX_QUEUES 1
+      '0800 2000 01000000', // IFLA_NUM_RX_QUEUES 1
+      '6000 1200', // IFLA_LINKINFO
       '0900 0100 7665746800 000000', // IFLA_INFO_KIND veth
-      '4000 0200', // IFLA_INFO_DATA
-      '3c00 0100', // VETH_INFO_PEER
+      '5000 0200', // IFLA_INFO_DATA
+      '4c00 0100', // VETH_INFO_PEER
       '00'.repeat(16),
       '0900 0300 6574683000 000000', // IFLA_IFNAME eth0
       '0a00 0100 0a580a140011 0000', // IFLA_ADDRESS
       '0800 0400 78050000', // IFLA_MTU 1400
       '0800 1c00 09000000', // IFLA_NET_NS_FD 9
+      '0800 1f00 01000000', // IFLA_NUM_TX_QUEUES 1
+      '0800 2000 01000000', // IFLA_NUM_RX_QUEUES 1
     ),
   );
 });
