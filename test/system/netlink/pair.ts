@@ -56,4 +56,6 @@ export const configurePodInterface = (
   namespace: NetworkNamespace,
   options: PodInterfaceOptions,
 ): Promise<{ readonly leftOut: readonly Route[] }> =>
-  bringUpPodInterface(namespace, preparePodInterface(namespace, options), options);
+  Promise.resolve().then(() =>
+    bringUpPodInterface(namespace, preparePodInterface(namespace, options), options),
+  );
