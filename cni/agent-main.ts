@@ -15,6 +15,7 @@ import { Reconciler } from './agent/reconciler.ts';
 import { AgentServer } from './agent/server.ts';
 import { WarmParts } from './agent/warm-parts.ts';
 import { Watch } from './agent/watch.ts';
+import type { IpamPlace } from './reconcile/places.ts';
 import { reconcileSettings } from './reconcile/settings.ts';
 import { stateDirOf } from './settings.ts';
 import type { Log } from './parts.ts';
@@ -82,7 +83,7 @@ async function main(): Promise<void> {
   const reconciler = new Reconciler(
     () => {
       const settings = reconcileSettings(env, readShared(env), hostname());
-      if (settings.own.ipam) parts.lookAfter(settings.own.ipam);
+      lookAfter(parts, settings.own.ipam);
       return settings;
     },
     // A step of it lasts as long as that of a call, and several are under way at once: they are not timed.
@@ -99,7 +100,7 @@ async function main(): Promise<void> {
     log.info('ending', { working: server.working });
     metricsServer?.close();
     reconciler.stop();
-    const late = setTimeout(() => process.exit(1), DRAIN_MS);
+    const late = setTimeout(() => void log.flush().finally(() => process.exit(1)), DRAIN_MS);
     void server
       .drain()
       .then(() => log.flush())
@@ -110,6 +111,15 @@ async function main(): Promise<void> {
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
+}
+
+/** What is wrong with the settings of etcd, as a file that cannot be read, the reconcile itself tells, and goes on with the rest. */
+function lookAfter(parts: WarmParts, place: IpamPlace | undefined): void {
+  try {
+    if (place) parts.lookAfter(place);
+  } catch {
+    // Told by the reconcile.
+  }
 }
 
 /** Pods must not wait for metrics: where these cannot be served, the agent serves calls all the same, and the log says why. */

@@ -3,7 +3,7 @@ const MOST = 16;
 const LONGEST = 65_536;
 
 /**
- * A pure function of texts that knows its last results: a process that serves many calls reads the same configuration over and over. What it
+ * A pure function of texts that knows the results that were last asked for: a process that serves many calls reads the same configuration over and over. What it
  * throws is not kept.
  */
 export function remember<Args extends readonly string[], T>(
@@ -13,8 +13,8 @@ export function remember<Args extends readonly string[], T>(
   return (...args) => {
     const key = args.join('\0');
     const before = known.get(key);
-    if (before !== undefined) return before;
-    const result = work(...args);
+    known.delete(key);
+    const result = before ?? work(...args);
     if (key.length > LONGEST) return result;
     const [oldest] = known.keys();
     if (known.size >= MOST && oldest !== undefined) known.delete(oldest);

@@ -58,7 +58,7 @@ export async function makeWire(
       await attachPort();
     });
   });
-  const [pod] = await together(prepareMeanwhile(call, parts, kernel, namespace, plan), attached);
+  const [, pod] = await together(attached, prepareMeanwhile(call, parts, kernel, namespace, plan));
   return await step('mark-link', async () => {
     if (isSound(await end.mark())) return { plan, hostMac: end.mac, ...(pod && { pod }) };
     const { containerId, ifname } = call.request;

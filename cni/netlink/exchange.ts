@@ -53,14 +53,14 @@ export class Exchange {
   /** All outcomes, in order; rejects when they cannot be known (deadline, closed socket, lost replies). */
   readonly finished: Promise<Outcome<unknown>[]>;
   readonly #pending = new Map<number, Pending>();
-  readonly #timer: NodeJS.Timeout;
+  readonly #timer: NodeJS.Timeout | undefined;
   #resolve: (outcomes: Outcome<unknown>[]) => void = () => undefined;
   #reject: (error: unknown) => void = () => undefined;
   #open: number;
   #settled = false;
 
-  /** `sequence` is the last number that was used on the socket. The deadline counts from now. */
-  constructor(requests: readonly Request<unknown>[], sequence: number, deadlineMs: number) {
+  /** `sequence` is the last number that was used on the socket. The deadline counts from now; none: who reads the answers sees to it. */
+  constructor(requests: readonly Request<unknown>[], sequence: number, deadlineMs?: number) {
     const first = sequence + requests.length < 2 ** 31 ? sequence + 1 : 1;
     this.message = encodeRequests(requests, first);
     this.lastSequence = first + requests.length - 1;
@@ -72,7 +72,8 @@ export class Exchange {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.#timer = setTimeout(() => this.#abandon(constants.errno.ETIMEDOUT), deadlineMs);
+    if (deadlineMs !== undefined)
+      this.#timer = setTimeout(() => this.#abandon(constants.errno.ETIMEDOUT), deadlineMs);
     if (requests.length === 0) this.#finish();
   }
 

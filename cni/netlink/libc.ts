@@ -135,7 +135,7 @@ export const readOption = (fd: number, level: number, name: number, size: number
   return succeeded(native.getsockopt()(fd, level, name, value, [size])) === undefined ? undefined : value;
 };
 
-/** Sends on another thread, for requests that the kernel carries out within the call. Resolves when it is done. */
+/** Sends on another thread, for requests that the kernel carries out within the call. Resolves when it is done. @throws NetlinkError */
 export const sendAside = (fd: number, data: Buffer, operation: string): Promise<void> =>
   new Promise((resolve, reject) => {
     const done = (error: Error | null | undefined, result: unknown): void => {
@@ -143,7 +143,12 @@ export const sendAside = (fd: number, data: Buffer, operation: string): Promise<
       else if (succeeded(result) === undefined) reject(new NetlinkError(constants.errno.EIO, operation));
       else resolve();
     };
-    native.sendto().async(fd, data, data.length, 0, null, 0, done);
+    try {
+      native.sendto().async(fd, data, data.length, 0, null, 0, done);
+    } catch {
+      send(fd, data, operation); // koffi refuses more than 256 calls at once.
+      resolve();
+    }
   });
 
 // sys/file.h

@@ -36,8 +36,6 @@ const netlinkError = (error: unknown, operation: string): unknown => {
 };
 
 const READ_ATTEMPTS = 5;
-/** The kernel answers within the call; how long that takes it, nobody can limit. */
-const ONCE_WITHIN_MS = 30_000;
 
 /** The kernel has answered by the time that it has been sent to: that needs no turn of the event loop. */
 const exchangeAtOnce = (fd: number, exchange: Exchange): void => {
@@ -66,7 +64,8 @@ const attemptBy = async <const Requests extends readonly Request<unknown>[]>(
   try {
     enableOption(fd, SOL_NETLINK, NETLINK_EXT_ACK);
     enableOption(fd, SOL_NETLINK, NETLINK_CAP_ACK);
-    const exchange = new Exchange(requests, 0, ONCE_WITHIN_MS);
+    // The kernel answers within the call; how long that takes it, nobody can limit.
+    const exchange = new Exchange(requests, 0);
     await carryOut(fd, exchange);
     // Who has asked the kernel has its answer by now: one that is missing does not come.
     if (!exchange.settled) exchange.cancel();

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { formatAddress, parseAddressInSubnet } from '../../ipam/address.ts';
 import { Departures } from '../netlink/departures.ts';
@@ -11,7 +12,7 @@ import {
   markLink,
   type Deletion,
 } from '../netlink/links.ts';
-import { NotOurLinkError } from '../netlink/errors.ts';
+import { NetlinkError, NotOurLinkError } from '../netlink/errors.ts';
 import type { Link } from '../netlink/link-messages.ts';
 import { hostNamespace, openNamespace, sameNamespace, NetworkNamespace } from '../netlink/netns.ts';
 import { bringUpPodInterface, preparePodInterface, readPodInterface } from '../netlink/pod.ts';
@@ -27,6 +28,9 @@ export const realKernel: Kernel = makeKernel(
   (use) => withRtnetlink(hostNamespace(), use),
   (socket, link) => deleteLink(socket, link),
 );
+
+/** Longest wait for the links of others to be made, in milliseconds. */
+const TURN_WITHIN_MS = 5_000;
 
 let shared: Rtnetlink | undefined;
 let departures: Departures | undefined;
@@ -48,7 +52,13 @@ export const sharedKernel: Kernel = makeKernel(
     return deleteLinkAside(departures, link);
   },
   (requests) => {
-    const mine = made.then(() => attemptAside(hostNamespace(), requests));
+    const asked = performance.now();
+    const mine = made.then(() => {
+      // Those before it are stuck in the kernel. Its own turn cannot be given up once it has begun.
+      if (performance.now() - asked > TURN_WITHIN_MS)
+        throw new NetlinkError(constants.errno.ETIMEDOUT, 'make a link: others are still being made');
+      return attemptAside(hostNamespace(), requests);
+    });
     made = mine.catch(() => undefined);
     return mine;
   },

@@ -23,11 +23,14 @@ export function openLog(env: Environment, plugin: string): FlushableLog {
   const flush = async (): Promise<void> => {
     if (waiting.length === 0) return;
     logger ??= makeLogger(env['CELLNET_LOG_FILE'], plugin);
-    try {
-      const ready = await logger;
-      for (const write of waiting.splice(0)) write(ready);
-    } catch {
-      // A log that cannot be written must not change what a call does.
+    // A log that cannot be written must not change what a call does.
+    const ready = await logger.catch(() => undefined);
+    for (const write of waiting.splice(0)) {
+      try {
+        if (ready) write(ready);
+      } catch {
+        // The next line may go through.
+      }
     }
   };
   const note = (level: Level, message: string, fields: LogFields = {}): void => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { constants } from 'node:os';
 import { test } from 'node:test';
 import { Departures } from '../../../cni/netlink/departures.ts';
+import { NetlinkError } from '../../../cni/netlink/errors.ts';
 import {
   createVeth,
   deleteLink,
@@ -94,6 +96,17 @@ test('a name that is taken is EEXIST, says which, and the link that has it is le
     message: /has a link eth0 already/,
   });
   assert.equal(await getLink(socket, 'other'), undefined);
+});
+
+test('a veth whose second step fails is removed again', async (t) => {
+  const { pod, socket, veth } = await makePair(t);
+  const unseen = async (requests: Parameters<typeof socket.attempt>[0]): Promise<never> => {
+    const [created] = await socket.attempt(requests);
+    return [created, { error: new NetlinkError(constants.errno.EIO, 'look up') }] as never;
+  };
+  await assert.rejects(createVeth(socket, veth, unseen), { code: 'EIO' });
+  assert.equal(await getLink(socket, veth.hostName), undefined);
+  assert.equal((await pod.run('ip', ['link', 'show', 'eth0'])).code, 1);
 });
 
 test('a mark that cannot be set, or a link that is gone, is an error', async (t) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setLink, showLink, showLinks } from '../../../cni/netlink/link-messages.ts';
 import { getLink, listLinks } from '../../../cni/netlink/links.ts';
-import { Rtnetlink } from '../../../cni/netlink/rtnetlink.ts';
+import { attemptAside, attemptOnce, Rtnetlink } from '../../../cni/netlink/rtnetlink.ts';
 import { newScope, scopedNamespace } from '../../support/netns.ts';
 import { openScoped } from './pair.ts';
 
@@ -92,4 +92,27 @@ test('sockets are closed for good: many in a row leave no descriptor', async () 
   }
   await settle();
   assert.equal(readdirSync('/proc/self/fd').length, before);
+});
+
+test('asked aside, more at once than there are threads or calls for them: each gets its own answer', async (t) => {
+  const scope = newScope(t);
+  const namespace = openScoped(scope, (await scopedNamespace(scope, 'a')).path);
+  const asked = Array.from({ length: 400 }, (_, i) => showLink({ name: i % 2 === 0 ? 'lo' : `none${i}` }));
+  const outcomes = await Promise.all(asked.map((request) => attemptAside(namespace, [request])));
+  for (const [i, [outcome]] of outcomes.entries()) {
+    if (i % 2 === 0) assert.equal('answer' in outcome && outcome.answer.name, 'lo');
+    else assert.equal(outcome.error?.code, 'ENODEV');
+  }
+});
+
+test('asked once, in the namespace that is meant', async (t) => {
+  const scope = newScope(t);
+  const pod = await scopedNamespace(scope, 'a');
+  await pod.exec('ip', 'link', 'add', 'only0', 'type', 'veth');
+  const [found, refused] = await attemptOnce(openScoped(scope, pod.path), [
+    showLink({ name: 'only0' }),
+    setLink({ name: 'none' }, { up: true }),
+  ]);
+  assert.equal('answer' in found && found.answer.name, 'only0');
+  assert.equal(refused.error?.code, 'ENODEV');
 });

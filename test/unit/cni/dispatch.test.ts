@@ -68,6 +68,13 @@ suite('ADD', () => {
     });
   }
 
+  test('the first cause is told where the interface fails beside the port', async () => {
+    fake.failures.set('add-port', new OvsdbError('port-failed', 'the first cause'));
+    fake.failures.set('prepare', new Error('what follows from it'));
+    assert.equal(reply(await call()).msg, 'the first cause');
+    assert.deepEqual(work().slice(1), [...WIRE, ...UNDONE]);
+  });
+
   test('further announcements are left to a process of their own', async () => {
     await call({}, { gratuitousArp: { count: 4, intervalMs: 10 } });
     assert.ok(fake.calls.includes('announce 3'));
