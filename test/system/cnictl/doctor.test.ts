@@ -81,7 +81,13 @@ suite('doctor on a node', () => {
     writeFileSync(join(node.stateDir, 'pending', 'x.json'), '{}');
     await must('ip', ['-n', node.ns.name, 'link', 'set', 'uplink0', 'down']);
     await node.ovs.vsctl('set', 'port', 'uplink0', 'trunks=120');
-    const stray = '/cellnet/v1/nodes/node-1/10.20.2.0/28';
+    // Blocks are claimed at random places: not where the node has one.
+    const index = '/cellnet/v1/nodes/node-1/';
+    const held = await cluster.fabric.etcd.ctl('get', '--prefix', '--keys-only', index);
+    const stray = ['10.20.2.0/28', '10.20.3.0/28']
+      .map((cidr) => `${index}${cidr}`)
+      .find((key) => !held.includes(key));
+    assert.ok(stray);
     await cluster.fabric.etcd.ctl(
       'put',
       stray,
