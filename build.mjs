@@ -302,23 +302,37 @@ script.runInThisContext()(exports, requireInLib, module, filename, require('node
  * plugin itself is what is executed, which asks the agent too, but takes as long to start as Node does.
  */
 const compileLauncher = (name) => {
-  const hardened = [
-    '-O2',
-    '-D_FORTIFY_SOURCE=2',
-    '-fstack-protector-strong',
-    '-static-pie',
-    '-Wl,-z,relro,-z,now',
-    '-s',
-  ];
+  const hardened = ['-O2', '-D_FORTIFY_SOURCE=2', '-fstack-protector-strong', '-Wl,-z,relro,-z,now', '-s'];
   const source = join(ROOT, 'cni/launcher/launcher.c');
-  const { status, error, stderr } = spawnSync(
-    process.env.CC ?? 'cc',
-    ['-Wall', '-Wextra', ...hardened, `-DPLUGIN="${name}"`, '-o', join(FRESH, 'bin', name), source],
-    { encoding: 'utf8' },
-  );
+  const output = join(FRESH, 'bin', name);
+  const compile = ({ command, before = [], after = [] }) =>
+    spawnSync(
+      command,
+      ['-Wall', '-Wextra', ...hardened, `-DPLUGIN="${name}"`, '-o', output, ...before, source, ...after],
+      { encoding: 'utf8' },
+    );
+  const musl = process.env.CC === undefined ? muslCompiler() : undefined;
+  if (musl && compile(musl).status === 0) return true;
+  const { status, error, stderr } = compile({ command: process.env.CC ?? 'cc', before: ['-static-pie'] });
   if (status === 0) return true;
   console.error(`no launcher for ${name}: ${error?.code === 'ENOENT' ? 'there is no C compiler' : stderr}`);
   return false;
+};
+
+/**
+ * Debian's musl-tools: musl-gcc knows no -static-pie and would make a program that needs musl's loader, so the start files are named. A program
+ * against musl starts in 0.2 ms instead of 0.6: the GNU C library's own start touches four times as many pages.
+ */
+const muslCompiler = () => {
+  const machine = spawnSync('cc', ['-dumpmachine'], { encoding: 'utf8' }).stdout?.trim() ?? '';
+  const file = (name) => join('/usr/lib', machine.replace(/-gnu$/, '-musl'), name);
+  if (!machine.endsWith('-gnu') || !existsSync(file('rcrt1.o'))) return undefined;
+  const before = ['-fPIE', '-static', '-nostartfiles', '-Wl,-pie,--no-dynamic-linker,-z,text'];
+  return {
+    command: 'musl-gcc',
+    before: [...before, file('rcrt1.o'), file('crti.o')],
+    after: [file('crtn.o')],
+  };
 };
 
 /** What a plugin compiles in a call is in its cache; of the others, which live on or wait for a person, only the start. */

@@ -10,17 +10,17 @@ import { grantAddresses, putOff, setAside } from './ipam.ts';
 import type { BridgeInfo, Kernel, Log, Namespace, Parts } from './parts.ts';
 import { finishOwnPending, finishPending } from './pending.ts';
 import { makePlan, type Plan } from './plan.ts';
-import { extendResult, type CniResult, type CniRoute } from './result.ts';
+import { extendResult, type CniResult } from './result.ts';
 import { stepsOf } from './steps.ts';
 import { together } from './together.ts';
 import { UndoStack } from './undo.ts';
 import { bridgeMissing, withSwitch } from './wire.ts';
-import { makeWire, prepareInterface, settle, type Wired } from './wiring.ts';
+import { settle, Wiring, type Cable, type Connected } from './wiring.ts';
 import { refuseBandwidth, wishedMac } from './wishes.ts';
 
 /**
- * ADD (CNI SPEC section 4): the pod gets its interface and addresses: addresses, record, link, port, then the pod's
- * end. A step that fails undoes every step before it (rule 2); asked again, the same addresses come back (rule 3).
+ * ADD (CNI SPEC section 4): the pod gets its interface and addresses: addresses, record, link, the pod's end, then the
+ * port. A step that fails undoes every step before it (rule 2); asked again, the same addresses come back (rule 3).
  */
 export async function add(call: Call, parts: Parts): Promise<CniResult> {
   refuseBandwidth(call);
@@ -85,21 +85,21 @@ async function attach(
   undo: Undo,
 ): Promise<CniResult> {
   const step = stepsOf(parts.onStep, 'ADD');
-  const wire = (plan: Plan): Promise<Wired> => makeWire(call, parts, kernel, namespace, plan, undo.wire);
+  const wiring = new Wiring(call, parts, kernel, namespace, undo.wire);
 
   await finishOwnPending(call, parts);
   await finishPending(call, parts);
   const bridge = inspectBridge(call, parts);
-  // While etcd still writes what was chosen, the wire is made for it: the pod's end gets its address only afterwards.
-  let early: Promise<Wired> | undefined;
+  // While etcd still writes what was chosen, the cable is made for it: the pod's end gets its address only afterwards.
+  let early: Promise<Cable> | undefined;
   const granting = step('allocate', () =>
     grantAddresses(call, parts, undo.addresses, (tentative) => {
-      early ??= bridge.then((info) => wire(makePlan(call, tentative, info)));
+      early ??= bridge.then((info) => wiring.layCable(makePlan(call, tentative, info)));
       // Whether it fails is looked at below; until then that must not count as unhandled.
       early.catch(() => undefined);
     }),
   );
-  const [grant, info, made] = await together(
+  const [grant, info, laid] = await together(
     granting,
     bridge,
     granting.then(
@@ -107,28 +107,26 @@ async function attach(
       () => early,
     ),
   );
-  const wired = made && (await keepOrUndo(call, parts, made, grant, undo.wire));
-  const plan = wired?.plan ?? makePlan(call, grant, info);
-  const standing = wired ? undefined : await findStanding(call, parts, kernel, namespace, plan);
-  if (standing) return resultOf(call, plan, standing.hostMac, standing.routes);
-  const { hostMac, pod } = wired ?? (await wire(plan));
-  await step('probe', () => probe(call, parts, kernel, namespace, plan));
-  const prepared = pod ?? (await prepareInterface(parts, kernel, namespace, plan));
-  const routes = await step('configure-interface', () => prepared.bringUp());
+  const kept = laid && (await keepOrUndo(call, parts, laid, grant, undo.wire));
+  const plan = kept?.plan ?? makePlan(call, grant, info);
+  const standing = kept ? undefined : await findStanding(call, parts, kernel, namespace, plan);
+  if (standing) return resultOf(call, plan, standing);
+  const cable = kept ?? (await wiring.layCable(plan));
+  const connected = await wiring.connect(cable, () => probe(call, parts, kernel, namespace, plan));
   announceRest(call, parts, plan);
   parts.log.info('attached', { ...logFields(call), ips: plan.addresses.map(formatAddress) });
-  return resultOf(call, plan, hostMac, routes);
+  return resultOf(call, plan, connected);
 }
 
-/** A wire that was made for another address than the one that was given in the end is taken down again. */
+/** A cable that was made for another address than the one that was given in the end is taken away again. */
 async function keepOrUndo(
   call: Call,
   parts: Parts,
-  made: Wired,
+  laid: Cable,
   grant: Grant,
   undo: UndoStack,
-): Promise<Wired | undefined> {
-  if (isDeepStrictEqual(made.plan.grant, grant)) return made;
+): Promise<Cable | undefined> {
+  if (isDeepStrictEqual(laid.plan.grant, grant)) return laid;
   if (!(await undo.revert()))
     throw new CniError('io-failure', `the link and port of an address that was not given cannot be removed`);
   await settle(call, parts);
@@ -158,7 +156,7 @@ async function findStanding(
   kernel: Kernel,
   namespace: Namespace,
   plan: Plan,
-): Promise<{ hostMac: string; routes: readonly CniRoute[] } | undefined> {
+): Promise<Connected | undefined> {
   const link = await kernel.hostLink(plan.veth.hostName);
   if (link?.alias !== plan.veth.alias) return undefined;
   const { problems, routes } = await compare(parts, kernel, namespace, call, plan);
@@ -193,7 +191,7 @@ async function probe(
 
 function announceRest(call: Call, parts: Parts, plan: Plan): void {
   const { count, intervalMs } = call.config.announcement;
-  // The kernel has sent the first as the interface went up.
+  // The kernel has sent the first.
   if (count <= 1) return;
   parts.announceLater({
     count: count - 1,
@@ -205,8 +203,8 @@ function announceRest(call: Call, parts: Parts, plan: Plan): void {
   });
 }
 
-/** @param routes that the interface has: those that another one of the pod leads to are not its own */
-function resultOf(call: Call, plan: Plan, hostMac: string, routes: readonly CniRoute[]): CniResult {
+/** Routes that another interface of the pod leads to are not its own. */
+function resultOf(call: Call, plan: Plan, { hostMac, routes }: Connected): CniResult {
   const { grant, veth } = plan;
   const dns = grant.dns ?? call.config.dns;
   return extendResult(call.config.prevResult, {

@@ -20,6 +20,7 @@ import { reconcileSettings } from './reconcile/settings.ts';
 import { stateDirOf } from './settings.ts';
 import type { Log } from './parts.ts';
 import { openLog } from './real/log.ts';
+import { raisePriority } from './real/priority.ts';
 import { readShared } from './real/shared-config.ts';
 import { NodeState } from './state/node-state.ts';
 
@@ -60,6 +61,7 @@ async function main(): Promise<void> {
   }
   const env = { ...process.env, ...(values.config !== undefined && { CELLNET_CONFIG: values.config }) };
   const log = openLog({ CELLNET_LOG_LEVEL: 'info', ...env }, 'cellnetd');
+  beQuick(log);
   const socket = values.socket ?? socketOf(env);
   const metricsAddress =
     values.metrics === undefined ? defaultMetricsAddress(socket) : parseMetricsAddress(values.metrics);
@@ -111,6 +113,15 @@ async function main(): Promise<void> {
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
+}
+
+/** Without the right to it, it serves as well, and slower where the node is busy. */
+function beQuick(log: Log): void {
+  try {
+    raisePriority();
+  } catch (error) {
+    log.info('the priority stays as it is', { reason: messageOf(error) });
+  }
 }
 
 /** What is wrong with the settings of etcd, as a file that cannot be read, the reconcile itself tells, and goes on with the rest. */

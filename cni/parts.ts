@@ -31,6 +31,8 @@ export interface Parts {
   /** As lock, but undefined where another call has it. */
   readonly tryLock: (dir: string, attachment: Attachment) => Unlock | undefined;
   readonly runDelegate: (call: DelegateCall) => Promise<string>;
+  /** Whether other pods of the node are being attached by this process, so that what each asks of vswitchd is in the way of all. */
+  readonly isCrowded: () => boolean;
   /** Announces after the reply, beside this process. */
   readonly announceLater: (announcement: LaterAnnouncement) => void;
   readonly log: Log;
@@ -100,7 +102,7 @@ export interface Kernel {
   hostLink(name: string): Promise<HostLink | undefined>;
   /** Every link of the host's namespace. */
   hostLinks(): Promise<HostLink[]>;
-  /** Without its mark yet. */
+  /** Both ends down, and without its mark yet. */
   createVeth(spec: VethSpec): Promise<HostEnd>;
   /** Only with our alias. `not-ours`: a link of that name carries another mark, and stays. */
   deleteLink(name: string, alias: string): Promise<'deleted' | 'absent' | 'not-ours'>;
@@ -124,9 +126,8 @@ export interface Namespace {
 
 /** The host's end of a veth that was made just now. */
 export interface HostEnd {
-  readonly mac: string;
-  /** Marks it as ours by its alias. @returns what has become of it since */
-  mark(): Promise<HostLink>;
+  /** Sets it up, and marks it as ours by its alias. @returns what has become of it since */
+  raise(): Promise<HostLink>;
 }
 
 export interface HostLink {
@@ -155,7 +156,8 @@ export interface PodInterfaceSpec {
   /** In CIDR notation. */
   readonly addresses: readonly string[];
   readonly routes: readonly CniRoute[];
-  /** The kernel announces the addresses as the interface goes up. */
+  readonly mac: string;
+  /** The kernel announces the addresses. */
   readonly announce: boolean;
   /** False where the bridge's datapath would hand on packets whose checksum nobody filled in. */
   readonly checksumOffload: boolean;
@@ -165,6 +167,8 @@ export interface PodInterfaceSpec {
 export interface PreparedInterface {
   /** Gives it its addresses, sets it up, then its routes. @returns the routes less those that another interface of the pod leads to already */
   bringUp(): Promise<readonly CniRoute[]>;
+  /** When the host's end is up and attached: resolves when packets pass, and the addresses were announced if that is asked for. */
+  announce(): Promise<void>;
 }
 
 export interface PodInterface {

@@ -59,6 +59,7 @@ export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
       ifname: request.ifname,
       addresses: grant.ips.map((ip) => ip.address),
       routes: resolveRoutes(grant),
+      mac: veth.mac,
       announce: config.announcement.count > 0,
       // The userspace datapath hands packets on as they come: a checksum that is left to a device is never filled in.
       checksumOffload: !bridge.userspace,

@@ -5,138 +5,195 @@ import type { HostEnd, HostLink, Kernel, Namespace, Parts, PreparedInterface } f
 import { OvsdbError } from './ovsdb/errors.ts';
 import type { Plan } from './plan.ts';
 import { recordOfAdd } from './record.ts';
-import { stepsOf } from './steps.ts';
-import { together } from './together.ts';
+import type { CniRoute } from './result.ts';
+import { stepsOf, type StepRunner } from './steps.ts';
 import type { UndoStack } from './undo.ts';
 import { deleteLink, detachPort, withSwitch } from './wire.ts';
 
-/** The host's side of an attachment as it was made. */
-export interface Wired {
+/** A veth that was made for a plan, both ends down. */
+export interface Cable {
   readonly plan: Plan;
+  readonly end: HostEnd;
+  /** The host's end becomes a port meanwhile; undefined where that is to begin yet. */
+  readonly attached: Promise<void> | undefined;
+  /** The pod's end with its settings; where addresses are probed for first, it has none yet. */
+  readonly pod: PreparedInterface | undefined;
+}
+
+/** The whole of an attachment's interface. */
+export interface Connected {
   readonly hostMac: string;
-  /** The pod's end, where it is prepared already. */
-  readonly pod?: PreparedInterface;
+  /** That the interface has. */
+  readonly routes: readonly CniRoute[];
 }
 
-/** Makes the host's side: record, link, port; and prepares the pod's end, which has no address by then. Registers the undo of each step. */
-export async function makeWire(
-  call: Call,
-  parts: Parts,
-  kernel: Kernel,
-  namespace: Namespace,
-  plan: Plan,
-  undo: UndoStack,
-): Promise<Wired> {
-  const step = stepsOf(parts.onStep, 'ADD');
-  const createLink = (): Promise<HostEnd> => kernel.createVeth({ ...plan.veth, namespace });
-  const attachPort = (): Promise<void> => withSwitch(parts, call.settings, (ovs) => ovs.addPort(plan.port));
+/** Makes the wire of one ADD: first the cable, for which nothing but the plan is needed; then, once the addresses are granted, the rest. */
+export class Wiring {
+  readonly #call: Call;
+  readonly #parts: Parts;
+  readonly #kernel: Kernel;
+  readonly #namespace: Namespace;
+  readonly #undo: UndoStack;
+  readonly #step: StepRunner<'ADD'>;
 
-  await step('record', () => {
-    undo.push('record', () => forget(call, parts));
-    parts.openState(call.settings.stateDir).saveAttachment({
-      ...recordOfAdd(call, parts),
-      mtu: plan.veth.mtu,
-    });
-  });
-  const end = await step('create-link', async () => {
-    const made = await createLink().catch(async (error: unknown) => {
-      // Something is in the way: hardly ever, so nobody looks for it beforehand.
-      if (!(await clearRemains(call, parts, kernel, plan))) throw error;
-      return await createLink();
-    });
-    undo.push('link', () => deleteLink(parts, call.request));
-    return made;
-  });
-  const attached = step('attach-port', async () => {
-    // Registered first: a port that never came up is in the database all the same.
-    undo.push('port', () => detachPort(parts, call.settings, call.request));
-    await attachPort().catch(async (error: unknown) => {
-      if (!(error instanceof OvsdbError) || error.code !== 'port-exists') throw error;
-      // Our own of before a reboot, whose device was another: the database outlives it.
-      await detachPort(parts, call.settings, call.request);
-      await settle(call, parts);
-      await attachPort();
-    });
-  });
-  const [, pod] = await together(attached, prepareMeanwhile(call, parts, kernel, namespace, plan));
-  return await step('mark-link', async () => {
-    if (isSound(await end.mark())) return { plan, hostMac: end.mac, ...(pod && { pod }) };
-    const { containerId, ifname } = call.request;
-    parts.log.info('ovs-vswitchd mixed it up with an earlier link of its name: made once more', {
-      containerId,
-      ifname,
-    });
-    await takeDown(call, parts);
-    const again = await createLink();
-    await attachPort();
-    await again.mark();
-    return { plan, hostMac: again.mac };
-  });
-}
+  /** @param undo is told of each step that is made */
+  constructor(call: Call, parts: Parts, kernel: Kernel, namespace: Namespace, undo: UndoStack) {
+    this.#call = call;
+    this.#parts = parts;
+    this.#kernel = kernel;
+    this.#namespace = namespace;
+    this.#undo = undo;
+    this.#step = stepsOf(parts.onStep, 'ADD');
+  }
 
-/** A probe has settings of its own: the interface's come after it. */
-async function prepareMeanwhile(
-  call: Call,
-  parts: Parts,
-  kernel: Kernel,
-  namespace: Namespace,
-  plan: Plan,
-): Promise<PreparedInterface | undefined> {
-  if (call.config.addressProbe) return undefined;
-  // What others work at meanwhile is asked for first.
-  await nextTurn();
-  return await prepareInterface(parts, kernel, namespace, plan);
-}
+  /**
+   * The node's record, the veth, and the settings of the pod's end. Who is alone has the port made meanwhile. In a crowd that comes last:
+   * vswitchd hears of every change of a link and of its pod, and walks over all its ports for each, which is in the way of the others' ports.
+   */
+  async layCable(plan: Plan): Promise<Cable> {
+    await this.#step('record', () => {
+      this.#undo.push('record', () => this.#forget());
+      this.#parts.openState(this.#call.settings.stateDir).saveAttachment({
+        ...recordOfAdd(this.#call, this.#parts),
+        mtu: plan.veth.mtu,
+      });
+    });
+    const end = await this.#step('create-link', async () => {
+      const made = await this.#createLink(plan).catch(async (error: unknown) => {
+        // Something is in the way: hardly ever, so nobody looks for it beforehand.
+        if (!(await this.#clearRemains(plan))) throw error;
+        return await this.#createLink(plan);
+      });
+      this.#undo.push('link', () => deleteLink(this.#parts, this.#call.request));
+      return made;
+    });
+    const attached = this.#parts.isCrowded() ? undefined : this.#attachFirst(plan);
+    const pod = this.#call.config.addressProbe ? undefined : await besidePort(attached, this.#prepare(plan));
+    return { plan, end, attached, pod };
+  }
 
-export function prepareInterface(
-  parts: Parts,
-  kernel: Kernel,
-  namespace: Namespace,
-  plan: Plan,
-): Promise<PreparedInterface> {
-  return stepsOf(parts.onStep, 'ADD')('prepare-interface', () => kernel.prepare(namespace, plan.pod));
+  /**
+   * Gives the pod's end its addresses, and sets the host's up once it is a port. Where addresses are probed for, they come after that.
+   * @param probe throws where an address is in use already
+   */
+  async connect(cable: Cable, probe: () => Promise<void>): Promise<Connected> {
+    const { plan } = cable;
+    let { pod } = cable;
+    let routes = await (pod && besidePort(cable.attached, this.#configure(pod)));
+    await (cable.attached ?? this.#attachFirst(plan));
+    let link = await this.#step('mark-link', () => cable.end.raise());
+    if (!isSound(link)) {
+      const { containerId, ifname } = this.#call.request;
+      this.#parts.log.info('ovs-vswitchd mixed it up with an earlier link of its name: made once more', {
+        containerId,
+        ifname,
+      });
+      await this.#takeDown();
+      const end = await this.#createLink(plan);
+      if (pod) {
+        pod = await this.#prepare(plan);
+        routes = await this.#configure(pod);
+      }
+      await this.#attach(plan);
+      link = await end.raise();
+    }
+    await this.#step('probe', probe);
+    pod ??= await this.#prepare(plan);
+    routes ??= await this.#configure(pod);
+    await this.#step('announce', () => pod.announce());
+    return { hostMac: link.mac, routes };
+  }
+
+  #createLink(plan: Plan): Promise<HostEnd> {
+    return this.#kernel.createVeth({ ...plan.veth, namespace: this.#namespace });
+  }
+
+  async #prepare(plan: Plan): Promise<PreparedInterface> {
+    // What others work at meanwhile is asked for first.
+    await nextTurn();
+    return await this.#step('prepare-interface', () => this.#kernel.prepare(this.#namespace, plan.pod));
+  }
+
+  #configure(pod: PreparedInterface): Promise<readonly CniRoute[]> {
+    return this.#step('configure-interface', () => pod.bringUp());
+  }
+
+  #attach({ port }: Plan): Promise<void> {
+    return withSwitch(this.#parts, this.#call.settings, (ovs) => ovs.addPort(port));
+  }
+
+  #attachFirst(plan: Plan): Promise<void> {
+    const { settings, request } = this.#call;
+    const attached = this.#step('attach-port', () =>
+      this.#attach(plan).catch(async (error: unknown) => {
+        if (!(error instanceof OvsdbError) || error.code !== 'port-exists') throw error;
+        // Our own of before a reboot, whose device was another: the database outlives it.
+        await detachPort(this.#parts, settings, request);
+        await settle(this.#call, this.#parts);
+        await this.#attach(plan);
+      }),
+    );
+    // Whether it fails is looked at where it is waited for; until then that must not count as unhandled.
+    attached.catch(() => undefined);
+    // Also where it fails: a port that never came up is in the database all the same. What goes on is waited for.
+    this.#undo.push('port', async () => {
+      await Promise.allSettled([attached]);
+      await detachPort(this.#parts, settings, request);
+    });
+    return attached;
+  }
+
+  /** Removes port and link, and waits until vswitchd has seen it: a link that takes their name can then not be mistaken. */
+  async #takeDown(): Promise<void> {
+    await detachPort(this.#parts, this.#call.settings, this.#call.request);
+    await deleteLink(this.#parts, this.#call.request);
+    await settle(this.#call, this.#parts);
+  }
+
+  /**
+   * What an earlier, broken-off ADD of this attachment left, and only that. A link of our name without any mark is such
+   * a remain too: its maker was killed before it marked it, and the name is a hash of just this attachment.
+   * @returns whether there was anything
+   * @throws CniError 103 for a link that is not ours
+   */
+  async #clearRemains({ veth }: Plan): Promise<boolean> {
+    const link = await this.#kernel.hostLink(veth.hostName);
+    if (!link) return false;
+    if (link.alias !== '' && link.alias !== veth.alias) {
+      throw new CniError(
+        'not-ours',
+        `link '${link.name}' is in the way: its alias is '${link.alias}', expected '${veth.alias}'`,
+        `Find out who made it with \`ip -d link show ${link.name}\`; cellnet deletes only its own.`,
+      );
+    }
+    await this.#takeDown();
+    return true;
+  }
+
+  #forget(): Promise<void> {
+    this.#parts.openState(this.#call.settings.stateDir).removeAttachment(this.#call.request);
+    return Promise.resolve();
+  }
 }
 
 /**
  * Whether the port that vswitchd has taken up leads to this very link. Where a port and link of its name went just before, as
  * those of an ADD that was given another address in the end, vswitchd may see one change where there were two: then it keeps the
- * device that is gone, or sets flags that it had read before the link was up; and the pod would be deaf for ever.
+ * device that is gone, and the pod would be deaf for ever.
  */
 const isSound = ({ up, taken }: HostLink): boolean => up && taken;
 
-/** Removes port and link, and waits until vswitchd has seen it: a link that takes their name can then not be mistaken. */
-async function takeDown(call: Call, parts: Parts): Promise<void> {
-  await detachPort(parts, call.settings, call.request);
-  await deleteLink(parts, call.request);
-  await settle(call, parts);
+/** What fails while the port is made may follow from it: then the port's failure is the first cause. */
+async function besidePort<T>(attached: Promise<void> | undefined, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    await attached;
+    throw error;
+  }
 }
 
 /** Waits, two seconds at most, until vswitchd has carried out what the database says. */
 export async function settle(call: Call, parts: Parts): Promise<void> {
   await withSwitch(parts, call.settings, (ovs) => ovs.isServed());
-}
-
-/**
- * What an earlier, broken-off ADD of this attachment left, and only that. A link of our name without any mark is such
- * a remain too: its maker was killed before it marked it, and the name is a hash of just this attachment.
- * @returns whether there was anything
- * @throws CniError 103 for a link that is not ours
- */
-async function clearRemains(call: Call, parts: Parts, kernel: Kernel, plan: Plan): Promise<boolean> {
-  const link = await kernel.hostLink(plan.veth.hostName);
-  if (!link) return false;
-  if (link.alias !== '' && link.alias !== plan.veth.alias) {
-    throw new CniError(
-      'not-ours',
-      `link '${link.name}' is in the way: its alias is '${link.alias}', expected '${plan.veth.alias}'`,
-      `Find out who made it with \`ip -d link show ${link.name}\`; cellnet deletes only its own.`,
-    );
-  }
-  await takeDown(call, parts);
-  return true;
-}
-
-function forget(call: Call, parts: Parts): Promise<void> {
-  parts.openState(call.settings.stateDir).removeAttachment(call.request);
-  return Promise.resolve();
 }

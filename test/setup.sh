@@ -33,7 +33,8 @@ busybox-static|/bin/busybox|the only file of the test container's image
 openssl|/usr/bin/openssl|certificates for etcd over TLS
 prometheus|/usr/bin/promtool|to test the alert rules; no server of it is started
 gcc|/usr/bin/cc|the launcher that hands the plugin's calls to the agent
-libc6-dev|/usr/include/stdio.h|what that launcher is compiled against"
+libc6-dev|/usr/include/stdio.h|what the benchmark's runner is compiled against
+musl-tools|/usr/bin/musl-gcc|what that launcher is compiled with: it starts in half the time"
 
 case $purpose in
 demo) packages=$demo_packages ;;

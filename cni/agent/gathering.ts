@@ -1,30 +1,40 @@
 /** Longest wait for others, in milliseconds: a burst of links is made in about that time. */
 const PATIENCE_MS = 25;
+/** Who has not arrived after this many milliseconds does not come: his call has failed on the way. */
+const LOST_MS = 500;
 
 /**
  * Lets those that are ready wait for those that soon will be, so that all go on together. Who comes while nobody is on his way
  * waits for nothing.
  */
 export class Gathering {
-  #coming = 0;
+  /** When each of those that are on their way set out. */
+  readonly #coming = new Map<string, number>();
   #waiting: (() => void)[] = [];
   #timer: NodeJS.Timeout | undefined;
 
-  /** Whoever does this work is on his way. */
-  async comesAfter<T>(work: Promise<T>): Promise<T> {
-    this.#coming++;
-    try {
-      return await work;
-    } finally {
-      this.#coming--;
-      // He himself is not ready before the end of this turn of the event loop.
-      if (this.#coming === 0) setImmediate(() => this.#goOn());
-    }
+  /** How many are on their way. */
+  get size(): number {
+    return this.#coming.size;
+  }
+
+  /** He is on his way, until he arrives or gives up. */
+  expect(name: string): void {
+    this.#coming.set(name, performance.now());
+  }
+
+  /** He is there, or does not come. */
+  forget(name: string): void {
+    if (!this.#coming.delete(name) || this.#coming.size > 0) return;
+    // Others may arrive in the same turn of the event loop.
+    setImmediate(() => {
+      if (this.#coming.size === 0) this.#goOn();
+    });
   }
 
   /** Resolves when nobody is on his way any more, or the first of those that wait has waited for long enough. */
   async all(): Promise<void> {
-    if (this.#coming === 0) return;
+    if (this.#coming.size === 0) return;
     this.#timer ??= setTimeout(() => this.#goOn(), PATIENCE_MS);
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
@@ -32,6 +42,8 @@ export class Gathering {
   #goOn(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    const lost = performance.now() - LOST_MS;
+    for (const [name, since] of this.#coming) if (since < lost) this.#coming.delete(name);
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 }

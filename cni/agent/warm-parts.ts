@@ -38,7 +38,14 @@ export class WarmParts {
   readonly #gathering = new Gathering();
   readonly #kernel: Kernel = {
     ...sharedKernel,
-    createVeth: (spec) => this.#gathering.comesAfter(sharedKernel.createVeth(spec)),
+    createVeth: (spec) => {
+      this.#gathering.expect(spec.hostName);
+      return sharedKernel.createVeth(spec);
+    },
+    deleteLink: (name, alias) => {
+      this.#gathering.forget(name);
+      return sharedKernel.deleteLink(name, alias);
+    },
   };
 
   constructor(watch: Watch, log: Log) {
@@ -61,6 +68,7 @@ export class WarmParts {
       lock,
       tryLock,
       runDelegate: (call) => runDelegate(call, env),
+      isCrowded: () => this.#gathering.size > 1,
       announceLater: (announcement) => void this.#announce(announcement),
       log: this.#log,
       onStep: this.#watch.metrics.stepTimer(),

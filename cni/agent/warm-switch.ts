@@ -21,8 +21,11 @@ interface OurPort {
   readonly ifname: string;
 }
 
-/** How long a bridge is taken to be as it was, in milliseconds: the transaction that adds a port compares that it exists. */
-const BRIDGE_KNOWN_MS = 2_000;
+/**
+ * How long a bridge is taken to be as it was, in milliseconds, while nothing is told of bridges or of ports and devices that are not ours: a port may be
+ * moved to another bridge without a change of its own.
+ */
+const BRIDGE_KNOWN_MS = 60_000;
 
 /** One change that waits for its turn: a few operations that belong together. */
 interface Change {
@@ -43,6 +46,8 @@ export class WarmSwitch {
   readonly #watchers = new Map<string, (state: InterfaceState) => void>();
   readonly #ports = new Map<string, OurPort>();
   readonly #bridges = new Map<string, { readonly info: BridgeInfo; readonly expiresAt: number }>();
+  /** How often something was told of which bridges, or what is on them, may be different since. */
+  #bridgeChanges = 0;
   readonly #changes: Change[] = [];
   #committing = false;
   readonly #gathering: Gathering;
@@ -65,12 +70,17 @@ export class WarmSwitch {
     const client = await OvsdbClient.connect(ovsdb, { deadlineMs, ...(tls && { tls }) });
     const warm = new WarmSwitch(client, gathering);
     const ours = [['external_ids', 'includes', map({ owner: OWNER })]] as const;
+    const others = [['external_ids', 'excludes', map({ owner: OWNER })]] as const;
+    const lookAnew = (): void => warm.#forgetBridges();
     try {
       await Promise.all([
         client.monitor('Interface', ours, ['name', 'ofport', 'error'], (row, uuid) =>
           warm.#seeInterface(row, uuid),
         ),
         client.monitor('Port', ours, ['external_ids'], (row, uuid) => warm.#seePort(row, uuid)),
+        client.monitor('Bridge', [], ['name', 'datapath_type'], lookAnew),
+        client.monitor('Port', others, ['interfaces'], lookAnew),
+        client.monitor('Interface', others, ['type', 'mtu'], lookAnew),
       ]);
     } catch (error) {
       client.close();
@@ -107,15 +117,24 @@ export class WarmSwitch {
   async #inspectBridge(bridge: string): Promise<BridgeInfo | undefined> {
     const known = this.#bridges.get(bridge);
     if (known && performance.now() < known.expiresAt) return known.info;
+    const [asked, changes] = [performance.now(), this.#bridgeChanges];
     const found = await inspectBridge(this.#client, bridge);
     // A bridge that is missing is looked for each time.
     if (!found) return undefined;
     const info = { userspace: found.datapathType === 'netdev', uplinkMtu: found.uplinkMtu };
-    this.#bridges.set(bridge, { info, expiresAt: performance.now() + BRIDGE_KNOWN_MS });
+    // What changed since may have been told before this answer was taken up.
+    if (changes === this.#bridgeChanges)
+      this.#bridges.set(bridge, { info, expiresAt: asked + BRIDGE_KNOWN_MS });
     return info;
   }
 
+  #forgetBridges(): void {
+    this.#bridgeChanges++;
+    this.#bridges.clear();
+  }
+
   async #addPort(port: PortSpec, deadlineMs: number): Promise<void> {
+    this.#gathering.forget(port.name);
     await this.#gathering.all();
     const ready = this.#whenReady(port.name, deadlineMs);
     try {

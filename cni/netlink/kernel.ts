@@ -53,6 +53,7 @@ export const IFLA_IFNAME = 3;
 export const IFLA_MTU = 4;
 export const IFLA_LINK = 5;
 export const IFLA_MASTER = 10;
+export const IFLA_OPERSTATE = 16;
 export const IFLA_LINKINFO = 18;
 export const IFLA_IFALIAS = 20;
 export const IFLA_NET_NS_FD = 28;
@@ -77,6 +78,7 @@ export const IFA_F_TENTATIVE = 0x40;
 
 // linux/if.h, linux/if_packet.h, linux/sockios.h, linux/ethtool.h, linux/sched.h, linux/nsfs.h
 export const IFF_UP = 1;
+export const IF_OPER_UP = 6;
 export const IFNAMSIZ = 16;
 export const AF_INET = 2;
 export const AF_INET6 = 10;

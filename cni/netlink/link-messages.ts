@@ -12,6 +12,7 @@ import {
   u32,
 } from './attributes.ts';
 import {
+  IF_OPER_UP,
   IFF_UP,
   IFLA_ADDRESS,
   IFLA_CARRIER,
@@ -28,6 +29,7 @@ import {
   IFLA_NET_NS_FD,
   IFLA_NUM_RX_QUEUES,
   IFLA_NUM_TX_QUEUES,
+  IFLA_OPERSTATE,
   IFLA_PROMISCUITY,
   NLM_F_ACK,
   NLM_F_CREATE,
@@ -60,6 +62,8 @@ export interface Link extends NamedLink {
   readonly up: boolean;
   /** Up at the other end, too. */
   readonly carrier: boolean;
+  /** The kernel has seen that both are up, and lets packets through (RFC 2863 ifOperStatus up). */
+  readonly operational: boolean;
   /** How many have asked for every frame that passes it, as the datapath of a switch does for its ports. */
   readonly promiscuity: number;
   readonly alias?: string;
@@ -87,9 +91,8 @@ export const describeLink = (link: LinkReference): string =>
 
 export interface VethRequest {
   readonly name: string;
+  readonly mac?: string | undefined;
   readonly mtu?: number | undefined;
-  /** Whether this end comes up at once; the peer stays down. */
-  readonly up?: boolean;
   readonly peer: {
     readonly name: string;
     readonly mac?: string | undefined;
@@ -106,11 +109,11 @@ export interface VethRequest {
 const ONE_QUEUE = [u32(IFLA_NUM_TX_QUEUES, 1), u32(IFLA_NUM_RX_QUEUES, 1)];
 
 /**
- * Both ends are made named and in place: moving or renaming later waits for the kernel's readers (RCU).
+ * Both ends are made named and in place, and down: moving or renaming later waits for the kernel's readers (RCU).
  * The peer is a message of its own inside IFLA_INFO_DATA: its ifinfomsg, then its attributes (linux/veth.h).
- * Equivalent to: ip link add NAME mtu MTU numtxqueues 1 numrxqueues 1 up type veth peer name PEER address MAC mtu MTU netns NS
+ * Equivalent to: ip link add NAME mtu MTU address MAC numtxqueues 1 numrxqueues 1 type veth peer name PEER address MAC mtu MTU netns NS
  */
-export const addVeth = ({ name, mtu, up = false, peer }: VethRequest): Request => {
+export const addVeth = ({ name, mac: address, mtu, peer }: VethRequest): Request => {
   const peerMessage = payload(header(), [
     text(IFLA_IFNAME, peer.name),
     mac(IFLA_ADDRESS, peer.mac),
@@ -122,8 +125,9 @@ export const addVeth = ({ name, mtu, up = false, peer }: VethRequest): Request =
     `create veth ${name} with peer ${peer.name}`,
     RTM_NEWLINK,
     NLM_F_CREATE | NLM_F_EXCL,
-    payload(up ? header(0, IFF_UP, IFF_UP) : header(), [
+    payload(header(), [
       text(IFLA_IFNAME, name),
+      mac(IFLA_ADDRESS, address),
       u32(IFLA_MTU, mtu),
       ...ONE_QUEUE,
       nested(
@@ -221,6 +225,7 @@ export const decodeLink = ({ payload: message }: Reply): Link => {
     mtu: readNumber(attributes.get(IFLA_MTU)) ?? 0,
     up: (readU32.call(message, 8) & IFF_UP) !== 0,
     carrier: attributes.get(IFLA_CARRIER)?.[0] === 1,
+    operational: attributes.get(IFLA_OPERSTATE)?.[0] === IF_OPER_UP,
     promiscuity: readNumber(attributes.get(IFLA_PROMISCUITY)) ?? 0,
     ...(alias !== undefined && { alias }),
     ...(kind !== undefined && { kind }),

@@ -11,6 +11,7 @@ export class NetworkNamespace {
   readonly dev: number;
   readonly ino: number;
   #fd: number | undefined;
+  #socket: number | undefined;
 
   constructor(fd: number, path: string) {
     const { dev, ino } = fstatSync(fd);
@@ -27,8 +28,23 @@ export class NetworkNamespace {
     return this.#fd;
   }
 
+  /** The socket that was left here, if any: the caller's alone until it is left again. */
+  takeSocket(): number | undefined {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    return socket;
+  }
+
+  /** Leaves an idle socket of this namespace for the next who needs one; it is closed with the namespace. */
+  leaveSocket(socket: number): void {
+    if (this.#fd === undefined || this.#socket !== undefined) closeSync(socket);
+    else this.#socket = socket;
+  }
+
   /** Again: does nothing. */
   close(): void {
+    const socket = this.takeSocket();
+    if (socket !== undefined) closeSync(socket);
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
   }

@@ -1,4 +1,5 @@
 /** The pod's end of a veth, inside the pod's namespace. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { cidrSpan, formatAddress, parseAddress, subnetOf } from '../../ipam/address.ts';
 import {
   addAddress,
@@ -25,7 +26,9 @@ export interface PodInterfaceOptions {
   /** IPv6 is switched off when none of them is IPv6. */
   readonly addresses: readonly InterfaceAddress[];
   readonly routes: readonly Route[];
-  /** Let the kernel announce the addresses when the link comes up, and again whenever its MAC changes. */
+  /** Its own. */
+  readonly mac: string;
+  /** Let the kernel announce the addresses when the link comes up, and whenever its MAC is set. */
   readonly announce: boolean;
   /** False: packets leave with whole checksums, as the userspace datapath of Open vSwitch needs. True: as it was. */
   readonly checksumOffload: boolean;
@@ -77,9 +80,8 @@ export const preparePodInterface = (namespace: NetworkNamespace, options: PodInt
   });
 
 /**
- * Gives the prepared end its addresses, sets it up, then its routes, in one message. It comes up after its addresses, because the
- * kernel sends the gratuitous ARP (arp_notify) at that moment; and the host's end must be up and attached by then, or nobody hears it.
- * Done again with the same values, it changes nothing.
+ * Gives the prepared end its addresses, sets it up, then its routes, in one message. Whether the host's end is up by then is all the same:
+ * see announcePodInterface. Done again with the same values, it changes nothing.
  * `leftOut` has the routes that another interface of the pod leads to already: the first interface wins.
  * Equivalent to: ip address replace … ; ip link set NAME up; ip route add …
  * @throws NetlinkError: ENETUNREACH or EHOSTUNREACH for a gateway in no subnet of the interface; EEXIST when another route of the same
@@ -112,6 +114,35 @@ export const bringUpPodInterface = async (
       throw explainRouteError(error, route, link, addresses);
   }
   return { leftOut };
+};
+
+/** Longest wait for the kernel to see that both ends are up, in milliseconds: nearly always it has. */
+const OPERATIONAL_WITHIN_MS = 1_000;
+
+/**
+ * Has the kernel let packets through, and announce the addresses by gratuitous ARP and unsolicited neighbour advertisement where that is asked
+ * for: to be called when both ends are up and the host's is attached. Until linkwatch has seen the carrier, a veth drops
+ * what it is to send; a kernel of 6.7 or newer looks as it is asked for the link (`linkwatch_sync_dev` in `rtnl_getlink`), an older
+ * one a moment later. It announces as the MAC is set, though it stays what it was (NETDEV_CHANGEADDR: `inetdev_event`, `ndisc_netdev_event`).
+ * Equivalent to: ip link show NAME; ip link set NAME address MAC
+ * @throws NetlinkError
+ */
+export const announcePodInterface = async (
+  namespace: NetworkNamespace,
+  link: NamedLink,
+  { announce, mac }: PodInterfaceOptions,
+): Promise<void> => {
+  const until = performance.now() + OPERATIONAL_WITHIN_MS;
+  for (;;) {
+    const [shown, announced] = await attemptOnce(namespace, [
+      showLink(link),
+      announce ? setLink(link, { mac }) : showLink(link),
+    ]);
+    if (shown.error) throw shown.error;
+    if (announced.error) throw announced.error;
+    if (shown.answer.operational || performance.now() > until) return;
+    await sleep(1);
+  }
 };
 
 export interface PodInterface {

@@ -52,26 +52,35 @@ const readAnswers = (fd: number, exchange: Exchange): void => {
   }
 };
 
-/** On a socket of its own in the namespace, which is closed again. */
+const openAsking = (namespace: NetworkNamespace): number => {
+  const fd = inNamespace(namespace, () =>
+    openSocket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE, 'open a netlink socket'),
+  );
+  enableOption(fd, SOL_NETLINK, NETLINK_EXT_ACK);
+  enableOption(fd, SOL_NETLINK, NETLINK_CAP_ACK);
+  return fd;
+};
+
+/** On a socket of its own meanwhile, which rests with the namespace afterwards. */
 const attemptBy = async <const Requests extends readonly Request<unknown>[]>(
   namespace: NetworkNamespace,
   requests: Requests,
   carryOut: (fd: number, exchange: Exchange) => Promise<void> | void,
 ): Promise<Outcomes<Requests>> => {
-  const fd = inNamespace(namespace, () =>
-    openSocket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE, 'open a netlink socket'),
-  );
+  const fd = namespace.takeSocket() ?? openAsking(namespace);
+  let answered = false;
   try {
-    enableOption(fd, SOL_NETLINK, NETLINK_EXT_ACK);
-    enableOption(fd, SOL_NETLINK, NETLINK_CAP_ACK);
     // The kernel answers within the call; how long that takes it, nobody can limit.
     const exchange = new Exchange(requests, 0);
     await carryOut(fd, exchange);
     // Who has asked the kernel has its answer by now: one that is missing does not come.
-    if (!exchange.settled) exchange.cancel();
+    answered = exchange.settled;
+    if (!answered) exchange.cancel();
     return (await exchange.finished) as Outcomes<Requests>;
   } finally {
-    closeSocket(fd);
+    // An answer that comes late would be taken for that of the next who asks.
+    if (answered) namespace.leaveSocket(fd);
+    else closeSocket(fd);
   }
 };
 

@@ -9,17 +9,22 @@ import {
   deleteOwnedLink,
   getLink,
   listLinks,
-  markLink,
+  raiseLink,
   type Deletion,
 } from '../netlink/links.ts';
 import { NetlinkError, NotOurLinkError } from '../netlink/errors.ts';
 import type { Link } from '../netlink/link-messages.ts';
 import { hostNamespace, openNamespace, sameNamespace, NetworkNamespace } from '../netlink/netns.ts';
-import { bringUpPodInterface, preparePodInterface, readPodInterface } from '../netlink/pod.ts';
+import {
+  announcePodInterface,
+  bringUpPodInterface,
+  preparePodInterface,
+  readPodInterface,
+} from '../netlink/pod.ts';
 import { probeAddresses } from '../netlink/probe.ts';
 import { isServedElsewhere } from '../netlink/route-judgement.ts';
 import type { Route } from '../netlink/route-messages.ts';
-import { attemptAside, Rtnetlink, withRtnetlink } from '../netlink/rtnetlink.ts';
+import { attemptAside, Rtnetlink, withRtnetlink, type attemptOnce } from '../netlink/rtnetlink.ts';
 import type { HostLink, Kernel, Namespace, PodInterface } from '../parts.ts';
 import type { CniRoute } from '../result.ts';
 
@@ -51,13 +56,13 @@ export const sharedKernel: Kernel = makeKernel(
     if (!departures || departures.failed) departures = new Departures();
     return deleteLinkAside(departures, link);
   },
-  (requests) => {
+  (namespace, requests) => {
     const asked = performance.now();
     const mine = made.then(() => {
       // Those before it are stuck in the kernel. Its own turn cannot be given up once it has begun.
       if (performance.now() - asked > TURN_WITHIN_MS)
         throw new NetlinkError(constants.errno.ETIMEDOUT, 'make a link: others are still being made');
-      return attemptAside(hostNamespace(), requests);
+      return attemptAside(namespace, requests);
     });
     made = mine.catch(() => undefined);
     return mine;
@@ -67,7 +72,7 @@ export const sharedKernel: Kernel = makeKernel(
 function makeKernel(
   onHost: <T>(use: (socket: Rtnetlink) => Promise<T>) => Promise<T>,
   remove: (socket: Rtnetlink, link: { readonly index: number }) => Promise<Deletion>,
-  create?: Rtnetlink['attempt'],
+  create?: typeof attemptOnce,
 ): Kernel {
   return {
     openNamespace,
@@ -80,13 +85,10 @@ function makeKernel(
     hostLinks: () => onHost(async (socket) => (await listLinks(socket)).map(hostLinkOf)),
     createVeth: (spec) =>
       onHost(async (socket) => {
-        const { hostName, podName: peerName, mac, mtu } = spec;
-        const peerNamespace = opened(spec.namespace);
-        const made = await createVeth(socket, { hostName, peerName, peerNamespace, mac, mtu }, create);
-        return {
-          mac: made.hostMac,
-          mark: () => onHost(async (same) => hostLinkOf(await markLink(same, made.hostIndex, spec.alias))),
-        };
+        const { hostName, podName, mac, mtu, alias } = spec;
+        const podNamespace = opened(spec.namespace);
+        const { hostIndex } = await createVeth(socket, { hostName, podName, podNamespace, mac, mtu }, create);
+        return { raise: () => onHost(async (same) => hostLinkOf(await raiseLink(same, hostIndex, alias))) };
       }),
     deleteLink: (name, alias) =>
       onHost(async (socket) => {
@@ -107,6 +109,7 @@ function makeKernel(
           return { address: formatAddress(address), prefixLength };
         }),
         routes: spec.routes.map(routeOf),
+        mac: spec.mac,
         announce: spec.announce,
         checksumOffload: spec.checksumOffload,
       };
@@ -118,6 +121,7 @@ function makeKernel(
             (route) => !leftOut.some((out) => isDeepStrictEqual(out, routeOf(route))),
           );
         },
+        announce: () => announcePodInterface(opened(namespace), link, options),
       };
     },
     probe: (namespace, ifname, addresses, probe) =>

@@ -35,6 +35,7 @@ export function realParts(env: Environment, plugin: string): Parts & { readonly 
     lock,
     tryLock,
     runDelegate: (call) => runDelegate(call, env),
+    isCrowded: () => false,
     announceLater,
     log,
     onStep: () => undefined,

@@ -37,6 +37,8 @@ TimeoutStopSec=40
 UMask=0077
 LimitNOFILE=65536
 OOMScoreAdjust=-900
+# Above ovs-vswitchd, which has -10: see docs/decisions/0019.
+Nice=-15
 
 RuntimeDirectory=cellnet
 RuntimeDirectoryMode=0700

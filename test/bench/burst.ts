@@ -3,6 +3,38 @@ import { median, table } from './figures.ts';
 import type { SimulatedNode } from '../support/node.ts';
 import { executeAll, mustSucceed, type Contender } from './timed.ts';
 
+/** Attaches and detaches many pods by each contender: an agent that has served none yet is a rare one, and files that are made once are there then. */
+export async function warmUp(
+  node: SimulatedNode,
+  contenders: readonly Contender[],
+  pods: number,
+): Promise<void> {
+  for (const contender of contenders) await burst(node, contender, pods, 'w');
+}
+
+interface Walls {
+  readonly add: number;
+  readonly del: number;
+}
+
+async function burst(
+  node: SimulatedNode,
+  contender: Contender,
+  size: number,
+  prefix: string,
+): Promise<Walls> {
+  const pods = await Promise.all(Array.from({ length: size }, (_, k) => node.makePod(`${prefix}-${k}`)));
+  const all = async (verb: 'ADD' | 'DEL'): Promise<number> => {
+    const jobs = pods.map((pod) => contender.job(verb, pod));
+    const { outcomes, wallMs } = await executeAll(node.ns.name, jobs);
+    for (const outcome of outcomes) mustSucceed(`${verb} of ${size} by ${contender.name}`, outcome);
+    return wallMs;
+  };
+  const walls = { add: await all('ADD'), del: await all('DEL') };
+  for (const pod of pods) await pod.ns.stop();
+  return walls;
+}
+
 export async function benchBurst(
   node: SimulatedNode,
   contenders: readonly Contender[],
@@ -14,14 +46,9 @@ export async function benchBurst(
     const walls = contenders.map(() => ({ add: [] as number[], del: [] as number[] }));
     for (let n = 0; n < rounds; n++) {
       for (const [i, contender] of contenders.entries()) {
-        const pods = await Promise.all(Array.from({ length: size }, (_, k) => node.makePod(`u${n}-${k}`)));
-        for (const verb of ['ADD', 'DEL'] as const) {
-          const jobs = pods.map((pod) => contender.job(verb, pod));
-          const { outcomes, wallMs } = await executeAll(node.ns.name, jobs);
-          walls[i]?.[verb === 'ADD' ? 'add' : 'del'].push(wallMs);
-          for (const outcome of outcomes) mustSucceed(`${verb} of ${size} by ${contender.name}`, outcome);
-        }
-        for (const pod of pods) await pod.ns.stop();
+        const { add, del } = await burst(node, contender, size, `u${n}`);
+        walls[i]?.add.push(add);
+        walls[i]?.del.push(del);
       }
     }
     const theirs = walls.at(-1);

@@ -15,7 +15,7 @@ import { newScope, type Scope } from '../support/netns.ts';
 import { startNode, type SimulatedNode } from '../support/node.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { must } from '../support/proc.ts';
-import { benchBurst } from './burst.ts';
+import { benchBurst, warmUp } from './burst.ts';
 import { benchCheck } from './check.ts';
 import { benchClaims } from './claims.ts';
 import { benchGrowth } from './growth.ts';
@@ -24,6 +24,7 @@ import { benchSingle } from './single.ts';
 import { cellnet, reference, type Contender } from './timed.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 40);
+const WARM_PODS = 200;
 const PARTS = ['single', 'burst', 'growth', 'ipam', 'claims', 'check'] as const;
 
 interface World {
@@ -75,6 +76,8 @@ async function main(wanted: readonly string[]): Promise<void> {
   try {
     if (asked('single') || asked('burst') || asked('growth')) {
       const { node, agent, alone, theirs, running } = await build(scope);
+      console.log(`Each contender attaches and detaches ${WARM_PODS} pods first.`);
+      await warmUp(node, [agent, theirs], WARM_PODS);
       if (asked('single')) await benchSingle(node, [agent, alone, theirs], ROUNDS);
       if (asked('burst')) await benchBurst(node, [agent, theirs], [50, 200], 5);
       if (asked('growth')) await benchGrowth(node, agent, running);

@@ -34,6 +34,9 @@ export interface OvsOptions {
   readonly databaseArgs?: readonly string[];
 }
 
+/** The priority that Open vSwitch's own `ovs-ctl` gives its daemons. */
+const AS_A_SERVICE = ['-n', '-10'];
+
 const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
 
 export const startOvs = async ({ netns, dir, remotes = [], databaseArgs = [] }: OvsOptions): Promise<Ovs> => {
@@ -54,12 +57,17 @@ export const startOvs = async ({ netns, dir, remotes = [], databaseArgs = [] }: 
     await rm(socket, { force: true });
     const listen = [`punix:${socket}`, ...remotes].map((each) => `--remote=${each}`);
     const args = [file('conf.db'), ...listen, `--unixctl=${databaseCtl}`, '--no-chdir', ...databaseArgs];
-    return startDaemon('ovsdb-server', args, () => existsSync(socket), options);
+    return startDaemon('nice', [...AS_A_SERVICE, 'ovsdb-server', ...args], () => existsSync(socket), options);
   };
   const startVswitchd = async (): Promise<Daemon> => {
     await rm(vswitchdCtl, { force: true });
     const args = [remote, `--unixctl=${vswitchdCtl}`, '--no-chdir', `--log-file=${file('ovs-vswitchd.log')}`];
-    return startDaemon('ovs-vswitchd', args, () => existsSync(vswitchdCtl), options);
+    return startDaemon(
+      'nice',
+      [...AS_A_SERVICE, 'ovs-vswitchd', ...args],
+      () => existsSync(vswitchdCtl),
+      options,
+    );
   };
 
   const daemons: { database?: Daemon; vswitchd?: Daemon } = {};

@@ -20,6 +20,7 @@ const makeSilentPod = async (t: Parameters<typeof makeConnectedPair>[0]): Promis
       { address: 'fd00:20::11', prefixLength: 64 },
     ],
     routes: [],
+    mac: MAC,
     announce: false,
     checksumOffload: false,
   });

@@ -1,7 +1,8 @@
 import { openNamespace, type NetworkNamespace } from '../../../cni/netlink/netns.ts';
 import { Rtnetlink } from '../../../cni/netlink/rtnetlink.ts';
-import { createVeth, markLink, type VethOptions } from '../../../cni/netlink/links.ts';
+import { createVeth, raiseLink, type VethOptions } from '../../../cni/netlink/links.ts';
 import {
+  announcePodInterface,
   bringUpPodInterface,
   preparePodInterface,
   type PodInterfaceOptions,
@@ -39,23 +40,25 @@ export const makePair = async (t: Parameters<typeof newScope>[0]): Promise<Pair>
   const socket = Rtnetlink.open(openScoped(scope, host.path));
   scope.defer(() => socket.close());
   const hostName = uniqueLink('nl');
-  const veth = { hostName, peerName: 'eth0', peerNamespace: podNamespace, mac: MAC, mtu: 1400 };
+  const veth = { hostName, podName: 'eth0', podNamespace, mac: MAC, mtu: 1400 };
   return { scope, host, pod, podNamespace, socket, veth };
 };
 
-/** As makePair, and the veth made. */
+/** As makePair, and the veth made, with the host's end up. */
 export const makeConnectedPair = async (t: Parameters<typeof newScope>[0]): Promise<Pair> => {
   const pair = await makePair(t);
   const { hostIndex } = await createVeth(pair.socket, pair.veth);
-  await markLink(pair.socket, hostIndex, ALIAS);
+  await raiseLink(pair.socket, hostIndex, ALIAS);
   return pair;
 };
 
-/** Both halves, one after the other. */
-export const configurePodInterface = (
+/** All of it, one after the other, on a link whose other end is up. */
+export const configurePodInterface = async (
   namespace: NetworkNamespace,
   options: PodInterfaceOptions,
-): Promise<{ readonly leftOut: readonly Route[] }> =>
-  Promise.resolve().then(() =>
-    bringUpPodInterface(namespace, preparePodInterface(namespace, options), options),
-  );
+): Promise<{ readonly leftOut: readonly Route[] }> => {
+  const link = preparePodInterface(namespace, options);
+  const outcome = await bringUpPodInterface(namespace, link, options);
+  await announcePodInterface(namespace, link, options);
+  return outcome;
+};

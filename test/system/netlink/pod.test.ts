@@ -19,6 +19,7 @@ const ipv4Only: PodInterfaceOptions = {
     { dst: '0.0.0.0/0', gateway: '10.20.0.1' },
     { dst: '10.96.0.0/12', gateway: '10.20.0.2', mtu: 1300, advmss: 1200, priority: 7 },
   ],
+  mac: MAC,
   announce: true,
   checksumOffload: false,
 };

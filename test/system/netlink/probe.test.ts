@@ -50,6 +50,7 @@ test('nobody answers: the probes are as the RFCs say, the link is down again, an
     name: 'eth0',
     addresses: [{ address: '10.20.0.18', prefixLength: 22 }],
     routes: [],
+    mac: MAC,
     announce: true,
     checksumOffload: false,
   });

@@ -32,15 +32,17 @@ const files = (): string[] =>
   readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.json'));
 const work = (): string[] => fake.calls.filter((name) => !['ipam', 'switch', 'host-link'].includes(name));
 
-/** The pod's end is prepared while the port comes up, whatever becomes of it. */
+/** Who is alone has the pod's end made ready while the port comes up, whatever becomes of it. */
 const WIRE = ['create-veth', 'add-port', 'prepare'];
+/** In a crowd the port comes after it. */
+const CROWDED = ['create-veth', 'prepare', 'configure', 'add-port'];
 const UNDONE = ['remove-port', 'delete-link'];
 
 suite('ADD', () => {
-  test('in order: bridge looked at, link, port, and the interface last', async () => {
+  test("in order: bridge looked at, link, port and interface, then the host's end goes up, and the addresses are announced", async () => {
     const output = await call();
     assert.equal(output.exitCode, 0, output.stdout);
-    assert.deepEqual(work(), ['inspect-bridge', 'create-veth', 'add-port', 'prepare', 'mark', 'configure']);
+    assert.deepEqual(work(), ['inspect-bridge', ...WIRE, 'configure', 'raise', 'announce']);
     const { ips, interfaces, routes } = reply(output);
     assert.deepEqual(
       ips?.map((ip) => ip.interface),
@@ -51,21 +53,41 @@ suite('ADD', () => {
     assert.equal(files().length, 1);
   });
 
-  for (const [step, undone] of [
-    ['create-veth', ['create-veth']],
-    ['add-port', [...WIRE, ...UNDONE]],
-    ['prepare', [...WIRE, ...UNDONE]],
-    ['mark', [...WIRE, 'mark', ...UNDONE]],
-    ['configure', [...WIRE, 'mark', 'configure', ...UNDONE]],
+  for (const [crowded, steps] of [
+    [
+      false,
+      [
+        ['create-veth', ['create-veth']],
+        ['add-port', [...WIRE, 'configure', ...UNDONE]],
+        ['prepare', [...WIRE, ...UNDONE]],
+        ['configure', [...WIRE, 'configure', ...UNDONE]],
+        ['raise', [...WIRE, 'configure', 'raise', ...UNDONE]],
+        ['announce', [...WIRE, 'configure', 'raise', 'announce', ...UNDONE]],
+      ],
+    ],
+    [
+      true,
+      [
+        ['create-veth', ['create-veth']],
+        ['prepare', ['create-veth', 'prepare', 'delete-link']],
+        ['configure', ['create-veth', 'prepare', 'configure', 'delete-link']],
+        ['add-port', [...CROWDED, ...UNDONE]],
+        ['raise', [...CROWDED, 'raise', ...UNDONE]],
+        ['announce', [...CROWDED, 'raise', 'announce', ...UNDONE]],
+      ],
+    ],
   ] as const) {
-    test(`when ${step} fails, what was done is undone in reverse, and the first cause is told`, async () => {
-      fake.failures.set(step, new OvsdbError('port-failed', 'the first cause'));
-      const output = await call();
-      assert.equal(reply(output).msg, 'the first cause');
-      assert.deepEqual(work().slice(1), undone);
-      assert.equal(fake.world.given().size, 0);
-      assert.deepEqual(files(), []);
-    });
+    for (const [step, undone] of steps) {
+      test(`when ${step} fails ${crowded ? 'in a crowd' : 'alone'}, what was done is undone in reverse, and the first cause is told`, async () => {
+        fake.crowded = crowded;
+        fake.failures.set(step, new OvsdbError('port-failed', 'the first cause'));
+        const output = await call();
+        assert.equal(reply(output).msg, 'the first cause');
+        assert.deepEqual(work().slice(1), undone);
+        assert.equal(fake.world.given().size, 0);
+        assert.deepEqual(files(), []);
+      });
+    }
   }
 
   test('the first cause is told where the interface fails beside the port', async () => {

@@ -15,6 +15,7 @@ export class FakeParts {
   readonly unreachable = new Set<string>();
   readonly #dir: string;
   pod: PodInterface | undefined;
+  crowded = false;
   /** What a probe hears. */
   conflict: { address: string; mac: string } | undefined;
 
@@ -53,6 +54,7 @@ export class FakeParts {
       tryLock: () => () => undefined,
       runDelegate: ({ type, verb }) =>
         this.#call(`delegate ${type} ${verb}`, '{"ips":[{"address":"10.1.0.5/24","gateway":"10.1.0.1"}]}'),
+      isCrowded: () => this.crowded,
       announceLater: ({ count }) => void this.calls.push(`announce ${count}`),
       log,
       onStep: () => undefined,
@@ -69,7 +71,7 @@ export class FakeParts {
       createVeth: ({ hostName, alias, mtu }) => {
         const mac = '02:00:00:00:00:01';
         const link = { name: hostName, alias, mac, mtu, up: true, taken: true, carrier: false };
-        return this.#call('create-veth', { mac, mark: () => this.#call('mark', link) });
+        return this.#call('create-veth', { raise: () => this.#call('raise', link) });
       },
       deleteLink: () => this.#call('delete-link', 'deleted' as const),
       probe: () => this.#call('probe', this.conflict),
@@ -77,7 +79,10 @@ export class FakeParts {
         this.calls.push('prepare');
         const failure = this.failures.get('prepare');
         if (failure) throw failure;
-        return { bringUp: () => this.#call('configure', routes) };
+        return {
+          bringUp: () => this.#call('configure', routes),
+          announce: () => this.#call('announce', undefined),
+        };
       },
       inspect: () => this.#call('inspect', this.pod),
     };

@@ -166,6 +166,7 @@ test('a message is read back as what it says', () => {
     up: true,
     carrier: false,
     promiscuity: 0,
+    operational: false,
     alias: 'ours',
   });
 });
