@@ -234,7 +234,14 @@ suite('the manifests of docs/examples/cellnet-daemonset.yaml', () => {
   });
 
   test('the Dockerfile copies what the build reads', () => {
-    for (const path of ['package.json package-lock.json', 'build.mjs', 'cni', 'ipam', 'cnictl'])
-      assert.match(dockerfile, new RegExp(`^COPY ${path} `, 'm'));
+    const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, paths = '']) =>
+      paths.split(' '),
+    );
+    const build = readFileSync(join(examples, '../../build.mjs'), 'utf8');
+    const imported = [...build.matchAll(/from '\.\/(.+)'/g)].map(([, file = '']) => file);
+    const sources = [...build.matchAll(/entry: '(\w+)\//g)].map(([, folder = '']) => folder);
+    assert.ok(imported.length > 0 && sources.length > 0);
+    for (const path of ['package.json', 'package-lock.json', 'build.mjs', 'ipam', ...imported, ...sources])
+      assert.ok(copied.includes(path), path);
   });
 });
