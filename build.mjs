@@ -312,11 +312,18 @@ const compileLauncher = (name) => {
       { encoding: 'utf8' },
     );
   const musl = process.env.CC === undefined ? muslCompiler() : undefined;
-  if (musl && compile(musl).status === 0) return true;
+  if (musl && compile(musl).status === 0 && starts(output)) return true;
   const { status, error, stderr } = compile({ command: process.env.CC ?? 'cc', before: ['-static-pie'] });
   if (status === 0) return true;
   console.error(`no launcher for ${name}: ${error?.code === 'ENOENT' ? 'there is no C compiler' : stderr}`);
   return false;
+};
+
+/** Whether it runs at all: asked nothing, with no agent and no Node to be found, it ends by itself. */
+const starts = (program) => {
+  const env = { CELLNET_AGENT: '/nonexistent', PATH: '' };
+  const { error, signal } = spawnSync(program, [], { env, input: '', timeout: 5_000 });
+  return !error && signal === null;
 };
 
 /**

@@ -15,12 +15,11 @@ import { stepsOf } from './steps.ts';
 import { together } from './together.ts';
 import { UndoStack } from './undo.ts';
 import { bridgeMissing, withSwitch } from './wire.ts';
-import { settle, Wiring, type Cable, type Connected } from './wiring.ts';
+import { isSound, settle, Wiring, type Cable, type Connected } from './wiring.ts';
 import { refuseBandwidth, wishedMac } from './wishes.ts';
 
 /**
- * ADD (CNI SPEC section 4): the pod gets its interface and addresses: addresses, record, link, the pod's end, then the
- * port. A step that fails undoes every step before it (rule 2); asked again, the same addresses come back (rule 3).
+ * ADD (CNI SPEC section 4): the pod gets its interface and addresses: addresses, record, link, port and the pod's end. A step that fails undoes every step before it (rule 2); asked again, the same addresses come back (rule 3).
  */
 export async function add(call: Call, parts: Parts): Promise<CniResult> {
   refuseBandwidth(call);
@@ -110,10 +109,15 @@ async function attach(
   const kept = laid && (await keepOrUndo(call, parts, laid, grant, undo.wire));
   const plan = kept?.plan ?? makePlan(call, grant, info);
   const standing = kept ? undefined : await findStanding(call, parts, kernel, namespace, plan);
-  if (standing) return resultOf(call, plan, standing);
+  if (standing) {
+    // The ADD that made it may have been killed before it announced.
+    announceRest(call, parts, plan, 0);
+    return resultOf(call, plan, standing);
+  }
   const cable = kept ?? (await wiring.layCable(plan));
   const connected = await wiring.connect(cable, () => probe(call, parts, kernel, namespace, plan));
-  announceRest(call, parts, plan);
+  // The kernel has sent the first.
+  announceRest(call, parts, plan, 1);
   parts.log.info('attached', { ...logFields(call), ips: plan.addresses.map(formatAddress) });
   return resultOf(call, plan, connected);
 }
@@ -158,7 +162,7 @@ async function findStanding(
   plan: Plan,
 ): Promise<Connected | undefined> {
   const link = await kernel.hostLink(plan.veth.hostName);
-  if (link?.alias !== plan.veth.alias) return undefined;
+  if (link?.alias !== plan.veth.alias || !isSound(link)) return undefined;
   const { problems, routes } = await compare(parts, kernel, namespace, call, plan);
   return problems.length === 0 ? { hostMac: link.mac, routes } : undefined;
 }
@@ -189,12 +193,12 @@ async function probe(
   );
 }
 
-function announceRest(call: Call, parts: Parts, plan: Plan): void {
+/** @param sent how many times they were announced already */
+function announceRest(call: Call, parts: Parts, plan: Plan, sent: number): void {
   const { count, intervalMs } = call.config.announcement;
-  // The kernel has sent the first.
-  if (count <= 1) return;
+  if (count <= sent) return;
   parts.announceLater({
-    count: count - 1,
+    count: count - sent,
     intervalMs,
     netns: call.request.netns,
     ifname: call.request.ifname,

@@ -102,7 +102,7 @@ export interface Kernel {
   hostLink(name: string): Promise<HostLink | undefined>;
   /** Every link of the host's namespace. */
   hostLinks(): Promise<HostLink[]>;
-  /** Both ends down, and without its mark yet. */
+  /** Without its mark yet. */
   createVeth(spec: VethSpec): Promise<HostEnd>;
   /** Only with our alias. `not-ours`: a link of that name carries another mark, and stays. */
   deleteLink(name: string, alias: string): Promise<'deleted' | 'absent' | 'not-ours'>;
@@ -126,8 +126,8 @@ export interface Namespace {
 
 /** The host's end of a veth that was made just now. */
 export interface HostEnd {
-  /** Sets it up, and marks it as ours by its alias. @returns what has become of it since */
-  raise(): Promise<HostLink>;
+  /** Marks it as ours by its alias. @returns what has become of it since */
+  mark(): Promise<HostLink>;
 }
 
 export interface HostLink {
@@ -167,7 +167,7 @@ export interface PodInterfaceSpec {
 export interface PreparedInterface {
   /** Gives it its addresses, sets it up, then its routes. @returns the routes less those that another interface of the pod leads to already */
   bringUp(): Promise<readonly CniRoute[]>;
-  /** When the host's end is up and attached: resolves when packets pass, and the addresses were announced if that is asked for. */
+  /** When the host's end is attached: resolves when the kernel lets packets through, or has not for a second; the addresses were announced then, if that is asked for. */
   announce(): Promise<void>;
 }
 

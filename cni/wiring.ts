@@ -10,7 +10,7 @@ import { stepsOf, type StepRunner } from './steps.ts';
 import type { UndoStack } from './undo.ts';
 import { deleteLink, detachPort, withSwitch } from './wire.ts';
 
-/** A veth that was made for a plan, both ends down. */
+/** A veth that was made for a plan, its end in the pod still down. */
 export interface Cable {
   readonly plan: Plan;
   readonly end: HostEnd;
@@ -18,6 +18,20 @@ export interface Cable {
   readonly attached: Promise<void> | undefined;
   /** The pod's end with its settings; where addresses are probed for first, it has none yet. */
   readonly pod: PreparedInterface | undefined;
+}
+
+/** The pod's end with its addresses. */
+interface InPod {
+  readonly pod: PreparedInterface;
+  /** That the interface has. */
+  readonly routes: readonly CniRoute[];
+}
+
+/** The host's end as a port. */
+interface Joined {
+  readonly link: HostLink;
+  /** Undefined where addresses are probed for first. */
+  readonly inPod: InPod | undefined;
 }
 
 /** The whole of an attachment's interface. */
@@ -68,40 +82,59 @@ export class Wiring {
       return made;
     });
     const attached = this.#parts.isCrowded() ? undefined : this.#attachFirst(plan);
-    const pod = this.#call.config.addressProbe ? undefined : await besidePort(attached, this.#prepare(plan));
+    const pod = this.#probes ? undefined : await besidePort(attached, this.#prepare(plan));
     return { plan, end, attached, pod };
   }
 
   /**
-   * Gives the pod's end its addresses, and sets the host's up once it is a port. Where addresses are probed for, they come after that.
+   * Gives the pod's end its addresses, and sees that the host's is a port. Where addresses are probed for, they come after that.
    * @param probe throws where an address is in use already
    */
   async connect(cable: Cable, probe: () => Promise<void>): Promise<Connected> {
     const { plan } = cable;
-    let { pod } = cable;
-    let routes = await (pod && besidePort(cable.attached, this.#configure(pod)));
-    await (cable.attached ?? this.#attachFirst(plan));
-    let link = await this.#step('mark-link', () => cable.end.raise());
-    if (!isSound(link)) {
-      const { containerId, ifname } = this.#call.request;
-      this.#parts.log.info('ovs-vswitchd mixed it up with an earlier link of its name: made once more', {
-        containerId,
-        ifname,
-      });
-      await this.#takeDown();
-      const end = await this.#createLink(plan);
-      if (pod) {
-        pod = await this.#prepare(plan);
-        routes = await this.#configure(pod);
-      }
-      await this.#attach(plan);
-      link = await end.raise();
-    }
+    const first = await this.#join(cable);
+    const { link, inPod } = isSound(first.link) ? first : await this.#joinAnew(plan);
     await this.#step('probe', probe);
-    pod ??= await this.#prepare(plan);
-    routes ??= await this.#configure(pod);
+    const { pod, routes } = inPod ?? (await this.#configureProbed(plan));
     await this.#step('announce', () => pod.announce());
     return { hostMac: link.mac, routes };
+  }
+
+  async #join({ plan, end, attached, pod }: Cable): Promise<Joined> {
+    const inPod = pod && (await besidePort(attached, this.#configure(pod)));
+    await (attached ?? this.#attachFirst(plan));
+    return { link: await this.#step('mark-link', () => end.mark()), inPod };
+  }
+
+  /** @throws CniError 11 where vswitchd takes this link no more than the first */
+  async #joinAnew(plan: Plan): Promise<Joined> {
+    const { containerId, ifname } = this.#call.request;
+    this.#parts.log.info('ovs-vswitchd mixed it up with an earlier link of its name: made once more', {
+      containerId,
+      ifname,
+    });
+    await this.#takeDown();
+    const end = await this.#createLink(plan);
+    const inPod = this.#probes ? undefined : await this.#configure(await this.#prepare(plan));
+    await this.#attach(plan);
+    const link = await end.mark();
+    if (isSound(link)) return { link, inPod };
+    throw new CniError(
+      'try-again-later',
+      `ovs-vswitchd gave port '${plan.port.name}' a number twice, but has not taken the link of that name`,
+      `Look at the log of ovs-vswitchd, and whether the link is promiscuous: \`ip -d link show ${plan.port.name}\`.`,
+    );
+  }
+
+  async #configureProbed(plan: Plan): Promise<InPod> {
+    const inPod = await this.#configure(await this.#prepare(plan));
+    // To be asked for lets the kernel see that its end is up, as the mark does where that comes last.
+    await this.#kernel.hostLink(plan.veth.hostName);
+    return inPod;
+  }
+
+  get #probes(): boolean {
+    return this.#call.config.addressProbe !== undefined;
   }
 
   #createLink(plan: Plan): Promise<HostEnd> {
@@ -114,8 +147,8 @@ export class Wiring {
     return await this.#step('prepare-interface', () => this.#kernel.prepare(this.#namespace, plan.pod));
   }
 
-  #configure(pod: PreparedInterface): Promise<readonly CniRoute[]> {
-    return this.#step('configure-interface', () => pod.bringUp());
+  async #configure(pod: PreparedInterface): Promise<InPod> {
+    return { pod, routes: await this.#step('configure-interface', () => pod.bringUp()) };
   }
 
   #attach({ port }: Plan): Promise<void> {
@@ -181,7 +214,7 @@ export class Wiring {
  * those of an ADD that was given another address in the end, vswitchd may see one change where there were two: then it keeps the
  * device that is gone, and the pod would be deaf for ever.
  */
-const isSound = ({ up, taken }: HostLink): boolean => up && taken;
+export const isSound = ({ up, taken }: HostLink): boolean => up && taken;
 
 /** What fails while the port is made may follow from it: then the port's failure is the first cause. */
 async function besidePort<T>(attached: Promise<void> | undefined, work: Promise<T>): Promise<T> {

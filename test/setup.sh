@@ -34,7 +34,7 @@ openssl|/usr/bin/openssl|certificates for etcd over TLS
 prometheus|/usr/bin/promtool|to test the alert rules; no server of it is started
 gcc|/usr/bin/cc|the launcher that hands the plugin's calls to the agent
 libc6-dev|/usr/include/stdio.h|what the benchmark's runner is compiled against
-musl-tools|/usr/bin/musl-gcc|what that launcher is compiled with: it starts in half the time"
+musl-tools|/usr/bin/musl-gcc|what that launcher is compiled with: it starts in a third of the time"
 
 case $purpose in
 demo) packages=$demo_packages ;;

@@ -15,6 +15,8 @@ export class Gathering {
 
   /** How many are on their way. */
   get size(): number {
+    const lost = performance.now() - LOST_MS;
+    for (const [name, since] of this.#coming) if (since < lost) this.#coming.delete(name);
     return this.#coming.size;
   }
 
@@ -25,16 +27,16 @@ export class Gathering {
 
   /** He is there, or does not come. */
   forget(name: string): void {
-    if (!this.#coming.delete(name) || this.#coming.size > 0) return;
+    if (!this.#coming.delete(name) || this.size > 0) return;
     // Others may arrive in the same turn of the event loop.
     setImmediate(() => {
-      if (this.#coming.size === 0) this.#goOn();
+      if (this.size === 0) this.#goOn();
     });
   }
 
   /** Resolves when nobody is on his way any more, or the first of those that wait has waited for long enough. */
   async all(): Promise<void> {
-    if (this.#coming.size === 0) return;
+    if (this.size === 0) return;
     this.#timer ??= setTimeout(() => this.#goOn(), PATIENCE_MS);
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
@@ -42,8 +44,6 @@ export class Gathering {
   #goOn(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const lost = performance.now() - LOST_MS;
-    for (const [name, since] of this.#coming) if (since < lost) this.#coming.delete(name);
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 }

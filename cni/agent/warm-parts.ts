@@ -40,7 +40,10 @@ export class WarmParts {
     ...sharedKernel,
     createVeth: (spec) => {
       this.#gathering.expect(spec.hostName);
-      return sharedKernel.createVeth(spec);
+      return sharedKernel.createVeth(spec).catch((error: unknown) => {
+        this.#gathering.forget(spec.hostName);
+        throw error;
+      });
     },
     deleteLink: (name, alias) => {
       this.#gathering.forget(name);

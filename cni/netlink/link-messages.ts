@@ -91,8 +91,9 @@ export const describeLink = (link: LinkReference): string =>
 
 export interface VethRequest {
   readonly name: string;
-  readonly mac?: string | undefined;
   readonly mtu?: number | undefined;
+  /** Whether this end comes up at once; the peer stays down. */
+  readonly up?: boolean;
   readonly peer: {
     readonly name: string;
     readonly mac?: string | undefined;
@@ -109,11 +110,11 @@ export interface VethRequest {
 const ONE_QUEUE = [u32(IFLA_NUM_TX_QUEUES, 1), u32(IFLA_NUM_RX_QUEUES, 1)];
 
 /**
- * Both ends are made named and in place, and down: moving or renaming later waits for the kernel's readers (RCU).
+ * Both ends are made named and in place: moving or renaming later waits for the kernel's readers (RCU).
  * The peer is a message of its own inside IFLA_INFO_DATA: its ifinfomsg, then its attributes (linux/veth.h).
- * Equivalent to: ip link add NAME mtu MTU address MAC numtxqueues 1 numrxqueues 1 type veth peer name PEER address MAC mtu MTU netns NS
+ * Equivalent to: ip link add NAME mtu MTU numtxqueues 1 numrxqueues 1 up type veth peer name PEER address MAC mtu MTU netns NS
  */
-export const addVeth = ({ name, mac: address, mtu, peer }: VethRequest): Request => {
+export const addVeth = ({ name, mtu, up = false, peer }: VethRequest): Request => {
   const peerMessage = payload(header(), [
     text(IFLA_IFNAME, peer.name),
     mac(IFLA_ADDRESS, peer.mac),
@@ -125,9 +126,8 @@ export const addVeth = ({ name, mac: address, mtu, peer }: VethRequest): Request
     `create veth ${name} with peer ${peer.name}`,
     RTM_NEWLINK,
     NLM_F_CREATE | NLM_F_EXCL,
-    payload(header(), [
+    payload(up ? header(0, IFF_UP, IFF_UP) : header(), [
       text(IFLA_IFNAME, name),
-      mac(IFLA_ADDRESS, address),
       u32(IFLA_MTU, mtu),
       ...ONE_QUEUE,
       nested(

@@ -12,14 +12,14 @@ import {
   type LinkReference,
 } from './link-messages.ts';
 import { hostNamespace, inNamespace, type NetworkNamespace } from './netns.ts';
-import { attemptAside, attemptOnce, type Rtnetlink } from './rtnetlink.ts';
+import { attemptAside, type Rtnetlink } from './rtnetlink.ts';
 import { disableIpv6 } from './sysctl.ts';
 
 export interface VethOptions {
   readonly hostName: string;
   /** The pod's interface, as 'eth0'. */
-  readonly podName: string;
-  readonly podNamespace: NetworkNamespace;
+  readonly peerName: string;
+  readonly peerNamespace: NetworkNamespace;
   /** Of the pod's interface. */
   readonly mac: string;
   /** Of both ends, bytes. */
@@ -28,65 +28,67 @@ export interface VethOptions {
 
 export interface Veth {
   readonly hostIndex: number;
-  readonly podIndex: number;
+  readonly hostMac: string;
+  readonly peerIndex: number | undefined;
 }
 
+type Attempt = Rtnetlink['attempt'];
+
 /**
- * Makes a veth between the host and a pod, both ends down: the pod's in its namespace with its name, MAC and MTU; the host's without IPv6
- * (its link-local chatter would be flooded to every pod), and without a mark: see raiseLink. If a later step fails, the link is removed
- * again.
- *
- * The kernel is asked in the pod's namespace, by the socket that configures the pod's end later.
- * Equivalent to: ip -n NS link add POD address MAC mtu MTU type veth peer name HOST mtu MTU netns 1;
+ * Makes a veth between the host and a pod: the pod's end in its namespace with its name, MAC and MTU, still down;
+ * the host's end up, without IPv6 (its link-local chatter would be flooded to every pod), and without a mark: see markLink.
+ * If a later step fails, the link is removed again.
+ * Equivalent to: ip link add HOST mtu MTU up type veth peer name PEER address MAC mtu MTU netns NS;
  * sysctl -w net.ipv6.conf.HOST.disable_ipv6=1
- * @param attempt by what the kernel is asked
+ * @param attempt by what the kernel is asked, in the namespace of `host`
  * @throws NetlinkError, EEXIST when the host's or the pod's name is taken: that link is left as it was
  */
 export const createVeth = async (
   host: Rtnetlink,
   options: VethOptions,
-  attempt: typeof attemptOnce = attemptOnce,
+  attempt: Attempt = (requests) => host.attempt(requests),
 ): Promise<Veth> => {
-  const { hostName, podName, podNamespace, mac, mtu } = options;
-  const peer = { name: hostName, mtu, namespaceFd: host.namespace.fd };
-  const [created, shown] = await attempt(podNamespace, [
-    addVeth({ name: podName, mac, mtu, peer }),
-    showLink({ name: podName }),
+  const { hostName, peerName, peerNamespace, mac, mtu } = options;
+  const peer = { name: peerName, mac, mtu, namespaceFd: peerNamespace.fd };
+  const [created, shown] = await attempt([
+    addVeth({ name: hostName, mtu, up: true, peer }),
+    showLink({ name: hostName }),
   ]);
   if (created.error) throw explainTaken(created.error, options, shown.error === undefined);
   try {
     if (shown.error) throw shown.error;
-    const { index, peerIndex } = shown.answer;
-    if (peerIndex === undefined) throw new TypeError(`the kernel does not tell the other end of ${podName}`);
+    // It has no carrier before the pod's end is up: until then the kernel gives it no link-local address.
     inNamespace(host.namespace, () => disableIpv6(hostName));
-    return { hostIndex: peerIndex, podIndex: index };
+    const { index, mac: hostMac, peerIndex } = shown.answer;
+    return { hostIndex: index, hostMac, peerIndex };
   } catch (error) {
-    await deleteLink(host, { name: hostName }).catch(() => undefined); // The first cause is what the caller needs.
+    const made = shown.error ? { name: hostName } : { index: shown.answer.index };
+    await deleteLink(host, made).catch(() => undefined); // The first cause is what the caller needs.
     throw error;
   }
 };
 
 /**
- * Sets a link up that was made just now, marks it, and tells what it has become. By index: sent together with a creation that is refused,
- * the alias would mark another's link.
- * Equivalent to: ip link set LINK up alias ALIAS; ip link show LINK
+ * Marks a link that was made just now, and tells what it has become. By index: sent together with a creation that is refused, the
+ * alias would mark another's link.
+ * Equivalent to: ip link set LINK alias ALIAS; ip link show LINK
  * @throws NetlinkError, ENODEV where it is gone
  */
-export const raiseLink = async (socket: Rtnetlink, index: number, alias: string): Promise<Link> => {
-  const [, link] = await socket.request([setLink({ index }, { up: true, alias }), showLink({ index })]);
+export const markLink = async (socket: Rtnetlink, index: number, alias: string): Promise<Link> => {
+  const [, link] = await socket.request([setLink({ index }, { alias }), showLink({ index })]);
   return link;
 };
 
 /** The kernel says EEXIST for the name of either end. */
 const explainTaken = (
   error: NetlinkError,
-  { hostName, podName, podNamespace }: VethOptions,
-  podNameExists: boolean,
+  { hostName, peerName, peerNamespace }: VethOptions,
+  hostNameExists: boolean,
 ): NetlinkError => {
   if (error.code !== 'EEXIST') return error;
-  const explanation = podNameExists
-    ? `${podNamespace.path} has a link ${podName} already`
-    : `a link ${hostName} exists already`;
+  const explanation = hostNameExists
+    ? `a link ${hostName} exists already`
+    : `${peerNamespace.path} has a link ${peerName} already`;
   return new NetlinkError(error.errno, error.operation, { explanation, cause: error });
 };
 

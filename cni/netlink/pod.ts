@@ -10,14 +10,13 @@ import {
 import { familyOf } from './attributes.ts';
 import { unlessGone } from './errors.ts';
 import { disableTxChecksumOffload, hasTxChecksumOffload } from './ethtool.ts';
-import { AF_INET, SOCK_DGRAM } from './kernel.ts';
-import { closeSocket, linkIndex, openSocket } from './libc.ts';
+import { linkIndex } from './libc.ts';
 import { setLink, showLink, type Link, type NamedLink } from './link-messages.ts';
 import { deleteLink, type Deletion } from './links.ts';
 import { inNamespace, type NetworkNamespace } from './netns.ts';
 import { addRoute, showRoutes, type InstalledRoute, type Route } from './route-messages.ts';
 import { explainRouteError, isServedBy, isServedElsewhere } from './route-judgement.ts';
-import { attemptOnce, withRtnetlink } from './rtnetlink.ts';
+import { attemptOnce, borrowSocket, withRtnetlink } from './rtnetlink.ts';
 import { disableIpv6, writeSetting } from './sysctl.ts';
 
 export interface PodInterfaceOptions {
@@ -41,11 +40,12 @@ const insideWithLink = <T>(
   fn: (fd: number, link: NamedLink) => T,
 ): T =>
   inNamespace(namespace, () => {
-    const fd = openSocket(AF_INET, SOCK_DGRAM, 0, `open a socket in ${namespace.path}`);
+    // Any socket of the namespace takes these ioctls; that which the kernel is asked by next saves another.
+    const fd = borrowSocket(namespace);
     try {
       return fn(fd, { index: linkIndex(fd, name), name });
     } finally {
-      closeSocket(fd);
+      namespace.leaveSocket(fd);
     }
   });
 
@@ -122,8 +122,9 @@ const OPERATIONAL_WITHIN_MS = 1_000;
 /**
  * Has the kernel let packets through, and announce the addresses by gratuitous ARP and unsolicited neighbour advertisement where that is asked
  * for: to be called when both ends are up and the host's is attached. Until linkwatch has seen the carrier, a veth drops
- * what it is to send; a kernel of 6.7 or newer looks as it is asked for the link (`linkwatch_sync_dev` in `rtnl_getlink`), an older
- * one a moment later. It announces as the MAC is set, though it stays what it was (NETDEV_CHANGEADDR: `inetdev_event`, `ndisc_netdev_event`).
+ * what it is to send; a kernel of 6.8 or newer looks as it is asked for the link (`linkwatch_sync_dev` in `rtnl_getlink`), an older
+ * one a moment later: it is waited for, a second at most. The kernel announces as the MAC is set, though it stays what it was (NETDEV_CHANGEADDR:
+ * `inetdev_event`, `ndisc_netdev_event`).
  * Equivalent to: ip link show NAME; ip link set NAME address MAC
  * @throws NetlinkError
  */
@@ -132,17 +133,20 @@ export const announcePodInterface = async (
   link: NamedLink,
   { announce, mac }: PodInterfaceOptions,
 ): Promise<void> => {
+  const announcement = announce ? [setLink(link, { mac })] : [];
+  const [shown, ...announced] = await attemptOnce(namespace, [showLink(link), ...announcement]);
+  if (shown.error) throw shown.error;
+  if (announced[0]?.error) throw announced[0].error;
+  if (shown.answer.operational) return;
   const until = performance.now() + OPERATIONAL_WITHIN_MS;
-  for (;;) {
-    const [shown, announced] = await attemptOnce(namespace, [
-      showLink(link),
-      announce ? setLink(link, { mac }) : showLink(link),
-    ]);
-    if (shown.error) throw shown.error;
-    if (announced.error) throw announced.error;
-    if (shown.answer.operational || performance.now() > until) return;
+  for (let operational = false; !operational && performance.now() < until;) {
     await sleep(1);
+    const [again] = await attemptOnce(namespace, [showLink(link)]);
+    if (again.error) throw again.error;
+    ({ operational } = again.answer);
   }
+  const [late] = await attemptOnce(namespace, announcement);
+  if (late?.error) throw late.error;
 };
 
 export interface PodInterface {

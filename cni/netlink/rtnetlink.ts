@@ -52,6 +52,10 @@ const readAnswers = (fd: number, exchange: Exchange): void => {
   }
 };
 
+/** A socket of the namespace, the caller's alone until it leaves it there: `NetworkNamespace.leaveSocket`. */
+export const borrowSocket = (namespace: NetworkNamespace): number =>
+  namespace.takeSocket() ?? openAsking(namespace);
+
 const openAsking = (namespace: NetworkNamespace): number => {
   const fd = inNamespace(namespace, () =>
     openSocket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE, 'open a netlink socket'),
@@ -67,16 +71,17 @@ const attemptBy = async <const Requests extends readonly Request<unknown>[]>(
   requests: Requests,
   carryOut: (fd: number, exchange: Exchange) => Promise<void> | void,
 ): Promise<Outcomes<Requests>> => {
-  const fd = namespace.takeSocket() ?? openAsking(namespace);
+  const fd = borrowSocket(namespace);
   let answered = false;
   try {
     // The kernel answers within the call; how long that takes it, nobody can limit.
     const exchange = new Exchange(requests, 0);
     await carryOut(fd, exchange);
     // Who has asked the kernel has its answer by now: one that is missing does not come.
-    answered = exchange.settled;
-    if (!answered) exchange.cancel();
-    return (await exchange.finished) as Outcomes<Requests>;
+    if (!exchange.settled) exchange.cancel();
+    const outcomes = (await exchange.finished) as Outcomes<Requests>;
+    answered = true;
+    return outcomes;
   } finally {
     // An answer that comes late would be taken for that of the next who asks.
     if (answered) namespace.leaveSocket(fd);

@@ -9,7 +9,7 @@ import {
   deleteOwnedLink,
   getLink,
   listLinks,
-  raiseLink,
+  markLink,
   type Deletion,
 } from '../netlink/links.ts';
 import { NetlinkError, NotOurLinkError } from '../netlink/errors.ts';
@@ -24,7 +24,7 @@ import {
 import { probeAddresses } from '../netlink/probe.ts';
 import { isServedElsewhere } from '../netlink/route-judgement.ts';
 import type { Route } from '../netlink/route-messages.ts';
-import { attemptAside, Rtnetlink, withRtnetlink, type attemptOnce } from '../netlink/rtnetlink.ts';
+import { attemptAside, Rtnetlink, withRtnetlink } from '../netlink/rtnetlink.ts';
 import type { HostLink, Kernel, Namespace, PodInterface } from '../parts.ts';
 import type { CniRoute } from '../result.ts';
 
@@ -56,13 +56,13 @@ export const sharedKernel: Kernel = makeKernel(
     if (!departures || departures.failed) departures = new Departures();
     return deleteLinkAside(departures, link);
   },
-  (namespace, requests) => {
+  (requests) => {
     const asked = performance.now();
     const mine = made.then(() => {
       // Those before it are stuck in the kernel. Its own turn cannot be given up once it has begun.
       if (performance.now() - asked > TURN_WITHIN_MS)
         throw new NetlinkError(constants.errno.ETIMEDOUT, 'make a link: others are still being made');
-      return attemptAside(namespace, requests);
+      return attemptAside(hostNamespace(), requests);
     });
     made = mine.catch(() => undefined);
     return mine;
@@ -72,7 +72,7 @@ export const sharedKernel: Kernel = makeKernel(
 function makeKernel(
   onHost: <T>(use: (socket: Rtnetlink) => Promise<T>) => Promise<T>,
   remove: (socket: Rtnetlink, link: { readonly index: number }) => Promise<Deletion>,
-  create?: typeof attemptOnce,
+  create?: Rtnetlink['attempt'],
 ): Kernel {
   return {
     openNamespace,
@@ -85,10 +85,12 @@ function makeKernel(
     hostLinks: () => onHost(async (socket) => (await listLinks(socket)).map(hostLinkOf)),
     createVeth: (spec) =>
       onHost(async (socket) => {
-        const { hostName, podName, mac, mtu, alias } = spec;
-        const podNamespace = opened(spec.namespace);
-        const { hostIndex } = await createVeth(socket, { hostName, podName, podNamespace, mac, mtu }, create);
-        return { raise: () => onHost(async (same) => hostLinkOf(await raiseLink(same, hostIndex, alias))) };
+        const { hostName, podName: peerName, mac, mtu } = spec;
+        const peerNamespace = opened(spec.namespace);
+        const made = await createVeth(socket, { hostName, peerName, peerNamespace, mac, mtu }, create);
+        return {
+          mark: () => onHost(async (same) => hostLinkOf(await markLink(same, made.hostIndex, spec.alias))),
+        };
       }),
     deleteLink: (name, alias) =>
       onHost(async (socket) => {

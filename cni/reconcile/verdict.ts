@@ -12,7 +12,7 @@ export interface Facts extends Attachment {
   readonly allocations: readonly JudgedAllocation[];
   /** Whether all of etcd that could hold an allocation of it was read: else that there is none proves nothing. */
   readonly allocationsKnown: boolean;
-  /** The host's end with our mark; `idle`: the pod's end is not up, so no ADD has finished it. */
+  /** The host's end with our mark; `idle`: one of the ends is not up, so no ADD has finished it. */
   readonly link: 'absent' | 'idle' | 'carrier';
   /**
    * With our mark. `elsewhere`: its bridge is none of the links in sight, so that its device is not proves nothing. `unknown`: Open

@@ -137,6 +137,8 @@ export const startDaemon = async (
     env: childEnv(env),
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A session of its own, as a service has: the scheduler shares the processor among sessions first (sched(7), autogroup).
+    detached: true,
   });
   let text = '';
   const keep = (part: string): string => (text = (text + part).slice(-200_000));

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
+import { NICENESS } from '../../../cni/real/priority.ts';
 import { startAgent, type RunningAgent } from '../../support/agent.ts';
 import { OUR_PLUGINS, REPOSITORY, type CniOutcome } from '../../support/cni.ts';
 import { newScope } from '../../support/netns.ts';
@@ -247,6 +248,42 @@ suite('the node agent', () => {
     succeeded(await call('ADD', pod));
     succeeded(await call('DEL', pod));
     await clean();
+  });
+
+  test('a new MTU of the uplink counts from the next ADD on', async () => {
+    const [before, after] = (await pods(2)) as [Pod, Pod];
+    const mtuOf = async (pod: Pod): Promise<unknown> => {
+      const outcome = await call('ADD', pod);
+      succeeded(outcome);
+      return outcome.result?.interfaces?.[1]?.mtu;
+    };
+    const setUplink = async (mtu: number): Promise<void> => {
+      await node.ns.exec('ip', 'link', 'set', 'uplink0', 'mtu', `${mtu}`);
+      await until('vswitchd to see it', async () =>
+        (await node.ovs.vsctl('get', 'Interface', 'uplink0', 'mtu')).startsWith(`${mtu}`),
+      );
+    };
+    assert.equal(await mtuOf(before), 1500);
+    await setUplink(1400);
+    try {
+      assert.equal(await mtuOf(after), 1400);
+    } finally {
+      await setUplink(1500);
+    }
+    for (const pod of [before, after]) succeeded(await call('DEL', pod));
+    await clean();
+  });
+
+  test('all its threads, and its session, have a priority above that of vswitchd', () => {
+    const own = `/proc/${agent.daemon.pid}`;
+    // Field 19 of proc_pid_stat(5): the 17th after the name in brackets.
+    const niceness = readdirSync(`${own}/task`).map((thread) =>
+      Number(readFileSync(`${own}/task/${thread}/stat`, 'utf8').split(') ')[1]?.split(' ')[16]),
+    );
+    assert.ok(niceness.length > 1);
+    assert.deepEqual([...new Set(niceness)], [NICENESS]);
+    if (existsSync(`${own}/autogroup`))
+      assert.match(readFileSync(`${own}/autogroup`, 'utf8'), new RegExp(`nice ${NICENESS}$`, 'm'));
   });
 
   test('SIGHUP: it goes on, by files and settings as they are then', async () => {

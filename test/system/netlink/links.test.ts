@@ -3,7 +3,6 @@ import { constants } from 'node:os';
 import { test } from 'node:test';
 import { Departures } from '../../../cni/netlink/departures.ts';
 import { NetlinkError } from '../../../cni/netlink/errors.ts';
-import { attemptOnce } from '../../../cni/netlink/rtnetlink.ts';
 import {
   createVeth,
   deleteLink,
@@ -11,7 +10,7 @@ import {
   deleteOwnedLink,
   getLink,
   listLinks,
-  raiseLink,
+  markLink,
 } from '../../../cni/netlink/links.ts';
 import { ALIAS, makeConnectedPair, makePair, MAC } from './pair.ts';
 
@@ -37,18 +36,17 @@ test('a veth is made with both ends named, placed and set', async (t) => {
 
   const hostEnd = ipLink(await host.exec('ip', '-j', '-d', 'link', 'show', veth.hostName));
   assert.equal(hostEnd.ifindex, made.hostIndex);
+  assert.equal(hostEnd.address, made.hostMac);
   assert.equal(hostEnd.mtu, 1400);
-  assert.equal(hostEnd.linkinfo?.info_kind, 'veth');
   assert.equal(hostEnd.ifalias, undefined, 'the mark comes when the port forwards');
-  assert.ok(!hostEnd.flags.includes('UP'), 'and so does being up');
-  const raised = await raiseLink(socket, made.hostIndex, ALIAS);
-  assert.deepEqual(raised, { ...(await getLink(socket, veth.hostName)) });
-  assert.equal(raised.alias, ALIAS);
-  assert.equal(raised.mac, hostEnd.address);
-  assert.ok(raised.up);
+  const marked = await markLink(socket, made.hostIndex, ALIAS);
+  assert.deepEqual(marked, { ...(await getLink(socket, veth.hostName)) });
+  assert.equal(marked.alias, ALIAS);
+  assert.equal(hostEnd.linkinfo?.info_kind, 'veth');
+  assert.ok(hostEnd.flags.includes('UP'));
 
   const podEnd = ipLink(await pod.exec('ip', '-j', 'link', 'show', 'eth0'));
-  assert.equal(podEnd.ifindex, made.podIndex);
+  assert.equal(podEnd.ifindex, made.peerIndex);
   assert.equal(podEnd.address, MAC);
   assert.equal(podEnd.mtu, 1400);
   assert.ok(!podEnd.flags.includes('UP'), "the pod's end waits for its addresses");
@@ -102,8 +100,8 @@ test('a name that is taken is EEXIST, says which, and the link that has it is le
 
 test('a veth whose second step fails is removed again', async (t) => {
   const { pod, socket, veth } = await makePair(t);
-  const unseen = async (...asked: Parameters<typeof attemptOnce>): Promise<never> => {
-    const [created] = await attemptOnce(...asked);
+  const unseen = async (requests: Parameters<typeof socket.attempt>[0]): Promise<never> => {
+    const [created] = await socket.attempt(requests);
     return [created, { error: new NetlinkError(constants.errno.EIO, 'look up') }] as never;
   };
   await assert.rejects(createVeth(socket, veth, unseen), { code: 'EIO' });
@@ -114,9 +112,9 @@ test('a veth whose second step fails is removed again', async (t) => {
 test('a mark that cannot be set, or a link that is gone, is an error', async (t) => {
   const { socket, veth } = await makePair(t);
   const { hostIndex } = await createVeth(socket, veth);
-  await assert.rejects(raiseLink(socket, hostIndex, 'x'.repeat(300)), { code: /^E(RANGE|INVAL)$/ });
+  await assert.rejects(markLink(socket, hostIndex, 'x'.repeat(300)), { code: /^E(RANGE|INVAL)$/ });
   await deleteLink(socket, { index: hostIndex });
-  await assert.rejects(raiseLink(socket, hostIndex, ALIAS), { code: 'ENODEV' });
+  await assert.rejects(markLink(socket, hostIndex, ALIAS), { code: 'ENODEV' });
 });
 
 test('deleting twice is deleted, then absent; the other end goes, too', async (t) => {

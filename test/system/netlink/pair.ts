@@ -1,6 +1,6 @@
 import { openNamespace, type NetworkNamespace } from '../../../cni/netlink/netns.ts';
 import { Rtnetlink } from '../../../cni/netlink/rtnetlink.ts';
-import { createVeth, raiseLink, type VethOptions } from '../../../cni/netlink/links.ts';
+import { createVeth, markLink, type VethOptions } from '../../../cni/netlink/links.ts';
 import {
   announcePodInterface,
   bringUpPodInterface,
@@ -40,19 +40,19 @@ export const makePair = async (t: Parameters<typeof newScope>[0]): Promise<Pair>
   const socket = Rtnetlink.open(openScoped(scope, host.path));
   scope.defer(() => socket.close());
   const hostName = uniqueLink('nl');
-  const veth = { hostName, podName: 'eth0', podNamespace, mac: MAC, mtu: 1400 };
+  const veth = { hostName, peerName: 'eth0', peerNamespace: podNamespace, mac: MAC, mtu: 1400 };
   return { scope, host, pod, podNamespace, socket, veth };
 };
 
-/** As makePair, and the veth made, with the host's end up. */
+/** As makePair, and the veth made. */
 export const makeConnectedPair = async (t: Parameters<typeof newScope>[0]): Promise<Pair> => {
   const pair = await makePair(t);
   const { hostIndex } = await createVeth(pair.socket, pair.veth);
-  await raiseLink(pair.socket, hostIndex, ALIAS);
+  await markLink(pair.socket, hostIndex, ALIAS);
   return pair;
 };
 
-/** All of it, one after the other, on a link whose other end is up. */
+/** All of it, one after the other. */
 export const configurePodInterface = async (
   namespace: NetworkNamespace,
   options: PodInterfaceOptions,

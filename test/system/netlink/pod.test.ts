@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inNamespace } from '../../../cni/netlink/netns.ts';
 import {
+  announcePodInterface,
+  bringUpPodInterface,
   deletePodInterface,
+  preparePodInterface,
   readPodInterface,
   type PodInterface,
   type PodInterfaceOptions,
@@ -45,6 +48,32 @@ test('addresses, routes and link state are as asked, in both families', async (t
   assert.match(routes, /^default via 10\.20\.0\.1 dev eth0/m);
   assert.match(routes, /^10\.96\.0\.0\/12 via 10\.20\.0\.2 dev eth0 metric 7 mtu 1300 advmss 1200/m);
   assert.match(await pod.exec('ip', '-6', 'route'), /^default via fd00:20::1 dev eth0 metric 1024/m);
+});
+
+test('the addresses are announced when the other end has come up, however late', async (t) => {
+  const { scope, host, podNamespace, veth } = await makeConnectedPair(t);
+  await host.exec('ip', 'link', 'set', veth.hostName, 'down');
+  const link = preparePodInterface(podNamespace, ipv4Only);
+  assert.deepEqual(await bringUpPodInterface(podNamespace, link, ipv4Only), { leftOut: [] });
+  let done = false;
+  const announced = announcePodInterface(podNamespace, link, ipv4Only).then(() => (done = true));
+  await sleep(200);
+  assert.equal(done, false);
+  await host.exec('ip', 'link', 'set', veth.hostName, 'up');
+  const capture = scope.use(await startCapture(host.name, veth.hostName));
+  await Promise.all([announced, announcePodInterface(podNamespace, link, ipv4Only)]);
+  await capture.waitFor(/ARP.*(Announcement|who-has) 10\.20\.0\.17/);
+  assert.equal((await readPodInterface(podNamespace, 'eth0'))?.link.operational, true);
+});
+
+test('an end that never comes up is waited for a second', async (t) => {
+  const { host, podNamespace, veth } = await makeConnectedPair(t);
+  await host.exec('ip', 'link', 'set', veth.hostName, 'down');
+  const link = preparePodInterface(podNamespace, ipv4Only);
+  await bringUpPodInterface(podNamespace, link, ipv4Only);
+  const started = performance.now();
+  await announcePodInterface(podNamespace, link, ipv4Only);
+  assert.ok(performance.now() - started >= 1_000);
 });
 
 test('IPv6 is off in a pod without IPv6 address, and free of router advertisements in one with', async (t) => {

@@ -105,6 +105,20 @@ test('asked aside, more at once than there are threads or calls for them: each g
   }
 });
 
+test('what an exchange that failed left unread is no answer to the next', async (t) => {
+  const scope = newScope(t);
+  const pod = await scopedNamespace(scope, 'a');
+  await pod.exec('ip', 'link', 'add', 'only0', 'type', 'veth');
+  const namespace = openScoped(scope, pod.path);
+  const unreadable = { ...showLink({ name: 'lo' }), decode: (): never => assert.fail('unreadable') };
+  await assert.rejects(attemptOnce(namespace, [unreadable, showLink({ name: 'only0' })]), /unreadable/);
+  const [first, second] = await attemptOnce(namespace, [showLink({ name: 'lo' }), showLink({ name: 'lo' })]);
+  assert.deepEqual(
+    [first, second].map((outcome) => 'answer' in outcome && outcome.answer.name),
+    ['lo', 'lo'],
+  );
+});
+
 test('asked once, in the namespace that is meant', async (t) => {
   const scope = newScope(t);
   const pod = await scopedNamespace(scope, 'a');

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, beforeEach, suite, test } from 'node:test';
 import fc from 'fast-check';
 import { dispatch, type Output, type Plugin } from '../../../cni/dispatch.ts';
+import { linkAlias } from '../../../cni/identity.ts';
 import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
 import { VERBS } from '../../../cni/request.ts';
 import { IpamError } from '../../../ipam/errors.ts';
@@ -39,10 +40,10 @@ const CROWDED = ['create-veth', 'prepare', 'configure', 'add-port'];
 const UNDONE = ['remove-port', 'delete-link'];
 
 suite('ADD', () => {
-  test("in order: bridge looked at, link, port and interface, then the host's end goes up, and the addresses are announced", async () => {
+  test('in order: bridge looked at, link, port and interface, then the mark, and the addresses are announced', async () => {
     const output = await call();
     assert.equal(output.exitCode, 0, output.stdout);
-    assert.deepEqual(work(), ['inspect-bridge', ...WIRE, 'configure', 'raise', 'announce']);
+    assert.deepEqual(work(), ['inspect-bridge', ...WIRE, 'configure', 'mark', 'announce']);
     const { ips, interfaces, routes } = reply(output);
     assert.deepEqual(
       ips?.map((ip) => ip.interface),
@@ -61,8 +62,8 @@ suite('ADD', () => {
         ['add-port', [...WIRE, 'configure', ...UNDONE]],
         ['prepare', [...WIRE, ...UNDONE]],
         ['configure', [...WIRE, 'configure', ...UNDONE]],
-        ['raise', [...WIRE, 'configure', 'raise', ...UNDONE]],
-        ['announce', [...WIRE, 'configure', 'raise', 'announce', ...UNDONE]],
+        ['mark', [...WIRE, 'configure', 'mark', ...UNDONE]],
+        ['announce', [...WIRE, 'configure', 'mark', 'announce', ...UNDONE]],
       ],
     ],
     [
@@ -72,8 +73,8 @@ suite('ADD', () => {
         ['prepare', ['create-veth', 'prepare', 'delete-link']],
         ['configure', ['create-veth', 'prepare', 'configure', 'delete-link']],
         ['add-port', [...CROWDED, ...UNDONE]],
-        ['raise', [...CROWDED, 'raise', ...UNDONE]],
-        ['announce', [...CROWDED, 'raise', 'announce', ...UNDONE]],
+        ['mark', [...CROWDED, 'mark', ...UNDONE]],
+        ['announce', [...CROWDED, 'mark', 'announce', ...UNDONE]],
       ],
     ],
   ] as const) {
@@ -95,6 +96,66 @@ suite('ADD', () => {
     fake.failures.set('prepare', new Error('what follows from it'));
     assert.equal(reply(await call()).msg, 'the first cause');
     assert.deepEqual(work().slice(1), [...WIRE, ...UNDONE]);
+  });
+
+  for (const crowded of [false, true]) {
+    test(`a link that vswitchd has not taken is made once more${crowded ? ', in a crowd too' : ''}`, async () => {
+      fake.crowded = crowded;
+      fake.taken.push(false);
+      const output = await call();
+      assert.equal(output.exitCode, 0, output.stdout);
+      const again = ['create-veth', 'prepare', 'configure', 'add-port', 'mark', 'announce'];
+      assert.deepEqual(work().slice(-9), [...UNDONE, 'is-served', ...again]);
+    });
+  }
+
+  test('where the second is not taken either, the ADD fails, and leaves nothing', async () => {
+    fake.taken.push(false, false);
+    const { code, msg } = reply(await call());
+    assert.equal(code, 11);
+    assert.match(msg ?? '', /has not taken the link/);
+    assert.deepEqual(work().slice(-3), ['mark', ...UNDONE]);
+    assert.equal(fake.world.given().size, 0);
+    assert.deepEqual(files(), []);
+  });
+
+  /** After an ADD, as everything stands then. */
+  const stands = async (taken: boolean): Promise<void> => {
+    const { interfaces = [], ips = [], routes = [] } = reply(await call());
+    const [host, pod] = interfaces;
+    const alias = linkAlias({ containerId: ENV.CNI_CONTAINERID, ifname: ENV.CNI_IFNAME });
+    fake.link = {
+      name: host?.name ?? '',
+      alias,
+      mac: host?.mac ?? '',
+      mtu: 9000,
+      up: true,
+      taken,
+      carrier: true,
+    };
+    fake.pod = {
+      mac: pod?.mac ?? '',
+      mtu: pod?.mtu ?? 0,
+      up: true,
+      addresses: ips.map(({ address }) => address),
+      routes,
+      leadsElsewhere: () => false,
+    };
+    fake.calls.length = 0;
+  };
+
+  test('asked again, what stands is the answer, and announced again: the first ADD may have been killed before it did', async () => {
+    await stands(true);
+    const output = await call();
+    assert.equal(output.exitCode, 0, output.stdout);
+    assert.equal(reply(output).interfaces?.length, 2);
+    assert.deepEqual(work(), ['inspect-bridge', 'inspect', 'find-ports', 'announce 1']);
+  });
+
+  test('asked again, a link that vswitchd has not taken is made anew', async () => {
+    await stands(false);
+    assert.equal((await call()).exitCode, 0);
+    assert.deepEqual(work(), ['inspect-bridge', ...WIRE, 'configure', 'mark', 'announce']);
   });
 
   test('further announcements are left to a process of their own', async () => {

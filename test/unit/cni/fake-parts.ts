@@ -1,5 +1,13 @@
 import { dispatch, type Output, type Plugin } from '../../../cni/dispatch.ts';
-import type { Kernel, Namespace, Parts, PodInterface, Switch } from '../../../cni/parts.ts';
+import type {
+  HostLink,
+  Kernel,
+  Namespace,
+  Parts,
+  PodInterface,
+  PortSpec,
+  Switch,
+} from '../../../cni/parts.ts';
 import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
 import { NodeState } from '../../../cni/state/node-state.ts';
 import { addRange } from '../../../ipam/ranges.ts';
@@ -16,6 +24,11 @@ export class FakeParts {
   readonly #dir: string;
   pod: PodInterface | undefined;
   crowded = false;
+  /** The host's end as it is found, and with it the port that was added last. */
+  link: HostLink | undefined;
+  port: PortSpec | undefined;
+  /** Whether vswitchd has taken the link, of each that is made in turn; of further ones it has. */
+  readonly taken: boolean[] = [];
   /** What a probe hears. */
   conflict: { address: string; mac: string } | undefined;
 
@@ -66,12 +79,13 @@ export class FakeParts {
     return {
       openNamespace: namespace,
       isHostNamespace: ({ path }) => path === '/host',
-      hostLink: () => this.#call('host-link', undefined),
+      hostLink: () => this.#call('host-link', this.link),
       hostLinks: () => this.#call('host-links', []),
       createVeth: ({ hostName, alias, mtu }) => {
         const mac = '02:00:00:00:00:01';
-        const link = { name: hostName, alias, mac, mtu, up: true, taken: true, carrier: false };
-        return this.#call('create-veth', { raise: () => this.#call('raise', link) });
+        const taken = this.taken.shift() ?? true;
+        const link = { name: hostName, alias, mac, mtu, up: true, taken, carrier: false };
+        return this.#call('create-veth', { mark: () => this.#call('mark', link) });
       },
       deleteLink: () => this.#call('delete-link', 'deleted' as const),
       probe: () => this.#call('probe', this.conflict),
@@ -93,9 +107,16 @@ export class FakeParts {
       inspectBridge: () => this.#call('inspect-bridge', { userspace: false, uplinkMtu: 9000 }),
       isServed: () => this.#call('is-served', true),
       createBridge: () => this.#call('create-bridge', undefined),
-      addPort: () => this.#call('add-port', undefined),
+      addPort: (port) => {
+        this.port = port;
+        return this.#call('add-port', undefined);
+      },
       removePort: () => this.#call('remove-port', 'removed' as const),
-      findPorts: () => this.#call('find-ports', []),
+      findPorts: () =>
+        this.#call(
+          'find-ports',
+          this.link && this.port ? [{ ...this.port, ofport: 1, error: undefined }] : [],
+        ),
       close: () => undefined,
     };
   }

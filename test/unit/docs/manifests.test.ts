@@ -207,7 +207,6 @@ suite('the manifests of docs/examples/cellnet-daemonset.yaml', () => {
       'SYS_ADMIN',
       'SYS_PTRACE',
       'DAC_OVERRIDE',
-      'SYS_NICE',
     ]);
     assert.deepEqual(agent.livenessProbe?.exec.command, ['test', '-S', '/run/cellnet/agent.sock']);
   });
