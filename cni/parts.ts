@@ -149,6 +149,8 @@ export interface VethSpec {
   readonly namespace: Namespace;
   readonly mac: string;
   readonly mtu: number;
+  /** While others are served, where this process can do that: the kernel takes half a millisecond. Else it is made at once. */
+  readonly aside: boolean;
 }
 
 export interface PodInterfaceSpec {

@@ -12,7 +12,7 @@ import type { BridgeInfo, PodInterfaceSpec, PortSpec, VethSpec } from './parts.t
 export interface Plan {
   readonly grant: Grant;
   readonly addresses: readonly Address[];
-  readonly veth: Omit<VethSpec, 'namespace'>;
+  readonly veth: Omit<VethSpec, 'namespace' | 'aside'>;
   readonly port: PortSpec;
   readonly pod: PodInterfaceSpec;
 }

@@ -65,6 +65,7 @@ export class Wiring {
    * vswitchd hears of every change of a link and of its pod, and walks over all its ports for each, which is in the way of the others' ports.
    */
   async layCable(plan: Plan): Promise<Cable> {
+    const crowded = this.#parts.isCrowded();
     await this.#step('record', () => {
       this.#undo.push('record', () => this.#forget());
       this.#parts.openState(this.#call.settings.stateDir).saveAttachment({
@@ -73,15 +74,15 @@ export class Wiring {
       });
     });
     const end = await this.#step('create-link', async () => {
-      const made = await this.#createLink(plan).catch(async (error: unknown) => {
+      const made = await this.#createLink(plan, crowded).catch(async (error: unknown) => {
         // Something is in the way: hardly ever, so nobody looks for it beforehand.
         if (!(await this.#clearRemains(plan))) throw error;
-        return await this.#createLink(plan);
+        return await this.#createLink(plan, crowded);
       });
       this.#undo.push('link', () => deleteLink(this.#parts, this.#call.request));
       return made;
     });
-    const attached = this.#parts.isCrowded() ? undefined : this.#attachFirst(plan);
+    const attached = crowded ? undefined : this.#attachFirst(plan);
     const pod = this.#probes ? undefined : await besidePort(attached, this.#prepare(plan));
     return { plan, end, attached, pod };
   }
@@ -114,7 +115,7 @@ export class Wiring {
       ifname,
     });
     await this.#takeDown();
-    const end = await this.#createLink(plan);
+    const end = await this.#createLink(plan, true);
     const inPod = this.#probes ? undefined : await this.#configure(await this.#prepare(plan));
     await this.#attach(plan);
     const link = await end.mark();
@@ -137,8 +138,8 @@ export class Wiring {
     return this.#call.config.addressProbe !== undefined;
   }
 
-  #createLink(plan: Plan): Promise<HostEnd> {
-    return this.#kernel.createVeth({ ...plan.veth, namespace: this.#namespace });
+  #createLink(plan: Plan, aside: boolean): Promise<HostEnd> {
+    return this.#kernel.createVeth({ ...plan.veth, namespace: this.#namespace, aside });
   }
 
   async #prepare(plan: Plan): Promise<PreparedInterface> {

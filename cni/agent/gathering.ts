@@ -36,7 +36,8 @@ export class Gathering {
 
   /** Resolves when nobody is on his way any more, or the first of those that wait has waited for long enough. */
   async all(): Promise<void> {
-    if (this.size === 0) return;
+    // The last that arrives goes with those that have waited for him.
+    if (this.size === 0 && this.#waiting.length === 0) return;
     this.#timer ??= setTimeout(() => this.#goOn(), PATIENCE_MS);
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }

@@ -71,7 +71,7 @@ export class WarmParts {
       lock,
       tryLock,
       runDelegate: (call) => runDelegate(call, env),
-      isCrowded: () => this.#gathering.size > 1,
+      isCrowded: () => this.#gathering.size > 0,
       announceLater: (announcement) => void this.#announce(announcement),
       log: this.#log,
       onStep: this.#watch.metrics.stepTimer(),

@@ -56,6 +56,7 @@ export const IFLA_MASTER = 10;
 export const IFLA_OPERSTATE = 16;
 export const IFLA_LINKINFO = 18;
 export const IFLA_IFALIAS = 20;
+export const IFLA_AF_SPEC = 26;
 export const IFLA_NET_NS_FD = 28;
 export const IFLA_EXT_MASK = 29;
 export const IFLA_PROMISCUITY = 30;
@@ -66,6 +67,9 @@ export const IFLA_LINK_NETNSID = 37;
 export const IFLA_INFO_KIND = 1;
 export const IFLA_INFO_DATA = 2;
 export const VETH_INFO_PEER = 1;
+export const IFLA_INET_CONF = 1;
+// linux/ip.h
+export const IPV4_DEVCONF_ARP_NOTIFY = 22;
 
 // linux/if_addr.h
 export const IFA_ADDRESS = 1;

@@ -10,15 +10,19 @@ import {
   readText,
   text,
   u32,
+  type Attribute,
 } from './attributes.ts';
 import {
+  AF_INET,
   IF_OPER_UP,
   IFF_UP,
   IFLA_ADDRESS,
+  IFLA_AF_SPEC,
   IFLA_CARRIER,
   IFLA_EXT_MASK,
   IFLA_IFALIAS,
   IFLA_IFNAME,
+  IFLA_INET_CONF,
   IFLA_INFO_DATA,
   IFLA_INFO_KIND,
   IFLA_LINK,
@@ -31,6 +35,7 @@ import {
   IFLA_NUM_TX_QUEUES,
   IFLA_OPERSTATE,
   IFLA_PROMISCUITY,
+  IPV4_DEVCONF_ARP_NOTIFY,
   NLM_F_ACK,
   NLM_F_CREATE,
   NLM_F_EXCL,
@@ -145,9 +150,15 @@ export interface LinkSettings {
   readonly mac?: string;
   /** At most 255 bytes. */
   readonly alias?: string;
+  /** Whether the kernel sends gratuitous ARP when the link comes up or its MAC is set. */
+  readonly arpNotify?: boolean;
 }
 
-/** Equivalent to: ip link set LINK up mtu MTU address MAC alias TEXT */
+/** One of net.ipv4.conf.LINK: `inet_set_link_af` of net/ipv4/devinet.c. */
+const ipv4Setting = (setting: number, on: boolean): Attribute =>
+  nested(IFLA_AF_SPEC, nested(AF_INET, nested(IFLA_INET_CONF, u32(setting, on ? 1 : 0))));
+
+/** Equivalent to: ip link set LINK up mtu MTU address MAC alias TEXT; sysctl -w net.ipv4.conf.LINK.arp_notify=1 */
 export const setLink = (link: LinkReference, settings: LinkSettings): Request => {
   const { index, name } = refer(link);
   const flags = settings.up === true ? IFF_UP : 0;
@@ -161,6 +172,7 @@ export const setLink = (link: LinkReference, settings: LinkSettings): Request =>
       u32(IFLA_MTU, settings.mtu),
       mac(IFLA_ADDRESS, settings.mac),
       settings.alias === undefined ? undefined : [IFLA_IFALIAS, Buffer.from(settings.alias)],
+      settings.arpNotify === undefined ? undefined : ipv4Setting(IPV4_DEVCONF_ARP_NOTIFY, settings.arpNotify),
     ]),
   );
 };

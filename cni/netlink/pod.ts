@@ -27,7 +27,7 @@ export interface PodInterfaceOptions {
   readonly routes: readonly Route[];
   /** Its own. */
   readonly mac: string;
-  /** Let the kernel announce the addresses when the link comes up, and whenever its MAC is set. */
+  /** Let the kernel announce the addresses once both ends are there, and whenever the link comes up or its MAC is set. */
   readonly announce: boolean;
   /** False: packets leave with whole checksums, as the userspace datapath of Open vSwitch needs. True: as it was. */
   readonly checksumOffload: boolean;
@@ -49,16 +49,17 @@ const insideWithLink = <T>(
     }
   });
 
+const hasIpv6 = (addresses: readonly InterfaceAddress[]): boolean =>
+  addresses.some(({ address }) => familyOf(address) === 6);
+
 /** What must stand before the link is up. Synchronous. */
-const prepare = (fd: number, { name, addresses, announce, checksumOffload }: PodInterfaceOptions): void => {
-  if (addresses.some(({ address }) => familyOf(address) === 6)) {
+const prepare = (fd: number, { name, addresses, checksumOffload }: PodInterfaceOptions): void => {
+  if (hasIpv6(addresses)) {
     writeSetting(name, 'ipv6/disable_ipv6', 0);
     writeSetting(name, 'ipv6/accept_dad', 0);
     // Addresses and routes come from IPAM alone; this also ends the router solicitations, which the network floods.
     writeSetting(name, 'ipv6/accept_ra', 0);
-    if (announce) writeSetting(name, 'ipv6/ndisc_notify', 1);
   } else disableIpv6(name);
-  if (announce) writeSetting(name, 'ipv4/arp_notify', 1);
   if (!checksumOffload) disableTxChecksumOffload(fd, name);
 };
 
@@ -131,12 +132,19 @@ const OPERATIONAL_WITHIN_MS = 1_000;
 export const announcePodInterface = async (
   namespace: NetworkNamespace,
   link: NamedLink,
-  { announce, mac }: PodInterfaceOptions,
+  { announce, mac, addresses }: PodInterfaceOptions,
 ): Promise<void> => {
+  // Not before: as the link came up, nobody may have been there to hear it.
+  if (announce && hasIpv6(addresses))
+    inNamespace(namespace, () => writeSetting(link.name, 'ipv6/ndisc_notify', 1));
   const announcement = announce ? [setLink(link, { mac })] : [];
-  const [shown, ...announced] = await attemptOnce(namespace, [showLink(link), ...announcement]);
+  const [shown, ...announced] = await attemptOnce(namespace, [
+    showLink(link),
+    ...(announce ? [setLink(link, { arpNotify: true })] : []),
+    ...announcement,
+  ]);
+  for (const { error } of announced) if (error) throw error;
   if (shown.error) throw shown.error;
-  if (announced[0]?.error) throw announced[0].error;
   if (shown.answer.operational) return;
   const until = performance.now() + OPERATIONAL_WITHIN_MS;
   for (let operational = false; !operational && performance.now() < until;) {

@@ -72,7 +72,7 @@ export const sharedKernel: Kernel = makeKernel(
 function makeKernel(
   onHost: <T>(use: (socket: Rtnetlink) => Promise<T>) => Promise<T>,
   remove: (socket: Rtnetlink, link: { readonly index: number }) => Promise<Deletion>,
-  create?: Rtnetlink['attempt'],
+  createAside?: Rtnetlink['attempt'],
 ): Kernel {
   return {
     openNamespace,
@@ -86,8 +86,8 @@ function makeKernel(
     createVeth: (spec) =>
       onHost(async (socket) => {
         const { hostName, podName: peerName, mac, mtu } = spec;
-        const peerNamespace = opened(spec.namespace);
-        const made = await createVeth(socket, { hostName, peerName, peerNamespace, mac, mtu }, create);
+        const options = { hostName, peerName, peerNamespace: opened(spec.namespace), mac, mtu };
+        const made = await createVeth(socket, options, spec.aside ? createAside : undefined);
         return {
           mark: () => onHost(async (same) => hostLinkOf(await markLink(same, made.hostIndex, spec.alias))),
         };

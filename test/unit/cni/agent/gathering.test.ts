@@ -31,6 +31,20 @@ test('who is ready waits for those on their way, and all go on together, also pa
   await gathering.all();
 });
 
+test('the last that arrives goes with those that have waited for him', async () => {
+  const gathering = new Gathering();
+  gathering.expect('last');
+  const gone: string[] = [];
+  void gathering.all().then(() => gone.push('first'));
+  gathering.forget('last');
+  void gathering.all().then(() => gone.push('last'));
+  await Promise.resolve();
+  assert.deepEqual(gone, []);
+  await nextTurn();
+  await nextTurn();
+  assert.deepEqual(gone, ['first', 'last']);
+});
+
 test('patience ends: all that wait go on with the first of them', { timeout: 5_000 }, async () => {
   const gathering = new Gathering();
   gathering.expect('slow');
