@@ -212,27 +212,6 @@ suite('the node agent', () => {
     await clean();
   });
 
-  test('stuck before it has taken a call in: after ten seconds the plugin makes it by itself', async () => {
-    const [pod] = (await pods(1)) as [Pod];
-    // More than the buffer of a unix socket takes.
-    const config = { ...node.networkConfig(), runtimeConfig: { padding: 'x'.repeat(1 << 20) } };
-    agent.daemon.pause();
-    try {
-      succeeded(await call('ADD', pod, config));
-    } finally {
-      agent.daemon.signal('SIGCONT');
-    }
-    succeeded(await call('CHECK', pod));
-    succeeded(await call('DEL', pod));
-    assert.deepEqual(
-      agent
-        .logged('served')
-        .filter(({ containerId, verb }) => containerId === pod.containerId && verb === 'ADD'),
-      [],
-    );
-    await clean();
-  });
-
   test('told to end, it answers what is under way; the plugin goes on without it', async () => {
     const [pod, next] = (await pods(2)) as [Pod, Pod];
     node.ovs.pauseVswitchd();
