@@ -48,7 +48,7 @@ const PROGRAMS = [
 ];
 
 /**
- * How Node runs a program that lives on with a small heap and seldom has work (docs/decisions/0010): a limit far above what it needs makes V8 keep its
+ * How Node runs a program that lives on with a small heap and seldom has work (docs/decisions/0019): a limit far above what it needs makes V8 keep its
  * heap small on a machine with much memory; one arena of the C library's for all threads saves 9 MB. V8's own settings are made in the program, where one
  * that a later version does not know is a line on stderr and no more: machine code at the first call, but optimized code only for what is really hot.
  */

@@ -19,7 +19,8 @@ import { isSound, settle, Wiring, type Cable, type Connected } from './wiring.ts
 import { refuseBandwidth, wishedMac } from './wishes.ts';
 
 /**
- * ADD (CNI SPEC section 4): the pod gets its interface and addresses: addresses, record, link, port and the pod's end. A step that fails undoes every step before it (rule 2); asked again, the same addresses come back (rule 3).
+ * ADD (CNI SPEC section 4): the pod gets its interface and addresses: addresses, record, link, port and the pod's end. A step
+ * that fails undoes every step before it (rule 2); asked again, the same addresses come back (rule 3).
  */
 export async function add(call: Call, parts: Parts): Promise<CniResult> {
   refuseBandwidth(call);

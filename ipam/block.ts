@@ -201,13 +201,14 @@ export function releaseSlot(
   };
 }
 
+const usedCount = (block: Block): number => block.slots.filter((slot) => slot.state === 'used').length;
+
 /**
  * How many releases the block has seen since it was claimed, or since the count at which it then began. Each change is a take or a release,
  * and counts one in the sequence; takes without a release are the slots that are used.
  */
 export function releaseCount(block: Block): number {
-  const used = block.slots.filter((slot) => slot.state === 'used').length;
-  return Math.max(0, Math.floor((block.sequence - used) / 2));
+  return Math.max(0, Math.floor((block.sequence - usedCount(block)) / 2));
 }
 
 /** How many addresses a change gave out and took back. */
@@ -238,7 +239,7 @@ export interface SlotCounts {
 
 export function countSlots(block: Block, now: number, cooldownMs: number): SlotCounts {
   const reserved = block.slots.filter((slot) => slot.state === 'reserved').length;
-  const used = block.slots.filter((slot) => slot.state === 'used').length;
+  const used = usedCount(block);
   const cooling = block.slots.filter((slot) => isCooling(slot, now, cooldownMs)).length;
   const capacity = block.slots.length - reserved;
   return { capacity, used, cooling, free: capacity - used - cooling, reserved };

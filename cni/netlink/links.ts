@@ -26,12 +26,6 @@ export interface VethOptions {
   readonly mtu: number;
 }
 
-export interface Veth {
-  readonly hostIndex: number;
-  readonly hostMac: string;
-  readonly peerIndex: number | undefined;
-}
-
 type Attempt = Rtnetlink['attempt'];
 
 /**
@@ -41,13 +35,14 @@ type Attempt = Rtnetlink['attempt'];
  * Equivalent to: ip link add HOST mtu MTU up type veth peer name PEER address MAC mtu MTU netns NS;
  * sysctl -w net.ipv6.conf.HOST.disable_ipv6=1
  * @param attempt by what the kernel is asked, in the namespace of `host`
+ * @returns the host's end, as it was then
  * @throws NetlinkError, EEXIST when the host's or the pod's name is taken: that link is left as it was
  */
 export const createVeth = async (
   host: Rtnetlink,
   options: VethOptions,
   attempt: Attempt = (requests) => host.attempt(requests),
-): Promise<Veth> => {
+): Promise<Link> => {
   const { hostName, peerName, peerNamespace, mac, mtu } = options;
   const peer = { name: peerName, mac, mtu, namespaceFd: peerNamespace.fd };
   const [created, shown] = await attempt([
@@ -59,8 +54,7 @@ export const createVeth = async (
     if (shown.error) throw shown.error;
     // It has no carrier before the pod's end is up: until then the kernel gives it no link-local address.
     inNamespace(host.namespace, () => disableIpv6(hostName));
-    const { index, mac: hostMac, peerIndex } = shown.answer;
-    return { hostIndex: index, hostMac, peerIndex };
+    return shown.answer;
   } catch (error) {
     const made = shown.error ? { name: hostName } : { index: shown.answer.index };
     await deleteLink(host, made).catch(() => undefined); // The first cause is what the caller needs.

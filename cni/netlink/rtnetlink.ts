@@ -2,17 +2,9 @@
 import { RawNetlinkSocket } from 'netlink/dist/raw.js';
 import { errnoOf, hasCode, NetlinkError } from './errors.ts';
 import { Exchange, type Outcome } from './exchange.ts';
-import { openWithExplanations, type OpenedSocket } from './extended-ack.ts';
-import {
-  AF_NETLINK,
-  NETLINK_CAP_ACK,
-  NETLINK_EXT_ACK,
-  NETLINK_ROUTE,
-  SOCK_NONBLOCK,
-  SOCK_RAW,
-  SOL_NETLINK,
-} from './kernel.ts';
-import { closeSocket, enableOption, openSocket, receive, send, sendAside } from './libc.ts';
+import { askForExplanations, openWithExplanations, type OpenedSocket } from './extended-ack.ts';
+import { AF_NETLINK, NETLINK_ROUTE, SOCK_NONBLOCK, SOCK_RAW } from './kernel.ts';
+import { closeSocket, openSocket, receive, send, sendAside } from './libc.ts';
 import { hostNamespace, inNamespace, type NetworkNamespace } from './netns.ts';
 import type { Request } from './request.ts';
 
@@ -60,8 +52,7 @@ const openAsking = (namespace: NetworkNamespace): number => {
   const fd = inNamespace(namespace, () =>
     openSocket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE, 'open a netlink socket'),
   );
-  enableOption(fd, SOL_NETLINK, NETLINK_EXT_ACK);
-  enableOption(fd, SOL_NETLINK, NETLINK_CAP_ACK);
+  askForExplanations(fd);
   return fd;
 };
 

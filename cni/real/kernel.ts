@@ -87,9 +87,9 @@ function makeKernel(
       onHost(async (socket) => {
         const { hostName, podName: peerName, mac, mtu } = spec;
         const options = { hostName, peerName, peerNamespace: opened(spec.namespace), mac, mtu };
-        const made = await createVeth(socket, options, spec.aside ? createAside : undefined);
+        const { index } = await createVeth(socket, options, spec.aside ? createAside : undefined);
         return {
-          mark: () => onHost(async (same) => hostLinkOf(await markLink(same, made.hostIndex, spec.alias))),
+          mark: () => onHost(async (same) => hostLinkOf(await markLink(same, index, spec.alias))),
         };
       }),
     deleteLink: (name, alias) =>

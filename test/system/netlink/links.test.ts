@@ -35,11 +35,11 @@ test('a veth is made with both ends named, placed and set', async (t) => {
   const made = await createVeth(socket, veth);
 
   const hostEnd = ipLink(await host.exec('ip', '-j', '-d', 'link', 'show', veth.hostName));
-  assert.equal(hostEnd.ifindex, made.hostIndex);
-  assert.equal(hostEnd.address, made.hostMac);
+  assert.equal(hostEnd.ifindex, made.index);
+  assert.equal(hostEnd.address, made.mac);
   assert.equal(hostEnd.mtu, 1400);
   assert.equal(hostEnd.ifalias, undefined, 'the mark comes when the port forwards');
-  const marked = await markLink(socket, made.hostIndex, ALIAS);
+  const marked = await markLink(socket, made.index, ALIAS);
   assert.deepEqual(marked, { ...(await getLink(socket, veth.hostName)) });
   assert.equal(marked.alias, ALIAS);
   assert.equal(hostEnd.linkinfo?.info_kind, 'veth');
@@ -111,10 +111,10 @@ test('a veth whose second step fails is removed again', async (t) => {
 
 test('a mark that cannot be set, or a link that is gone, is an error', async (t) => {
   const { socket, veth } = await makePair(t);
-  const { hostIndex } = await createVeth(socket, veth);
-  await assert.rejects(markLink(socket, hostIndex, 'x'.repeat(300)), { code: /^E(RANGE|INVAL)$/ });
-  await deleteLink(socket, { index: hostIndex });
-  await assert.rejects(markLink(socket, hostIndex, ALIAS), { code: 'ENODEV' });
+  const { index } = await createVeth(socket, veth);
+  await assert.rejects(markLink(socket, index, 'x'.repeat(300)), { code: /^E(RANGE|INVAL)$/ });
+  await deleteLink(socket, { index });
+  await assert.rejects(markLink(socket, index, ALIAS), { code: 'ENODEV' });
 });
 
 test('deleting twice is deleted, then absent; the other end goes, too', async (t) => {

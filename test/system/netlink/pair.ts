@@ -47,8 +47,8 @@ export const makePair = async (t: Parameters<typeof newScope>[0]): Promise<Pair>
 /** As makePair, and the veth made. */
 export const makeConnectedPair = async (t: Parameters<typeof newScope>[0]): Promise<Pair> => {
   const pair = await makePair(t);
-  const { hostIndex } = await createVeth(pair.socket, pair.veth);
-  await markLink(pair.socket, hostIndex, ALIAS);
+  const { index } = await createVeth(pair.socket, pair.veth);
+  await markLink(pair.socket, index, ALIAS);
   return pair;
 };
 
