@@ -22,10 +22,10 @@ interface OurPort {
 }
 
 /**
- * How long a bridge is taken to be as it was, in milliseconds, while nothing is told of bridges or of ports and devices that are not ours: a port may be
+ * How often bridges are looked at anew, in milliseconds, while nothing is told of bridges or of ports and devices that are not ours: a port may be
  * moved to another bridge without a change of its own.
  */
-const BRIDGE_KNOWN_MS = 60_000;
+const LOOK_EVERY_MS = 60_000;
 
 /** One change that waits for its turn: a few operations that belong together. */
 interface Change {
@@ -45,9 +45,10 @@ export class WarmSwitch {
   /** Called at each change of an interface of that name. */
   readonly #watchers = new Map<string, (state: InterfaceState) => void>();
   readonly #ports = new Map<string, OurPort>();
-  readonly #bridges = new Map<string, { readonly info: BridgeInfo; readonly expiresAt: number }>();
-  /** How often something was told of which bridges, or what is on them, may be different since. */
-  #bridgeChanges = 0;
+  /** Bridges that calls have asked for, as they are, or will be known to be when the answer is here. */
+  readonly #bridges = new Map<string, Promise<BridgeInfo | undefined>>();
+  #isToLook = false;
+  readonly #looking = setInterval(() => this.#lookRegularly(), LOOK_EVERY_MS).unref();
   readonly #changes: Change[] = [];
   #committing = false;
   readonly #gathering: Gathering;
@@ -71,7 +72,7 @@ export class WarmSwitch {
     const warm = new WarmSwitch(client, gathering);
     const ours = [['external_ids', 'includes', map({ owner: OWNER })]] as const;
     const others = [['external_ids', 'excludes', map({ owner: OWNER })]] as const;
-    const lookAnew = (): void => warm.#forgetBridges();
+    const lookAnew = (): void => warm.#lookAnew();
     try {
       await Promise.all([
         client.monitor('Interface', ours, ['name', 'ofport', 'error'], (row, uuid) =>
@@ -83,7 +84,7 @@ export class WarmSwitch {
         client.monitor('Interface', others, ['type', 'mtu'], lookAnew),
       ]);
     } catch (error) {
-      client.close();
+      warm.close();
       throw error;
     }
     return warm;
@@ -95,6 +96,7 @@ export class WarmSwitch {
   }
 
   close(): void {
+    clearInterval(this.#looking);
     this.#client.close();
   }
 
@@ -115,22 +117,40 @@ export class WarmSwitch {
   }
 
   async #inspectBridge(bridge: string): Promise<BridgeInfo | undefined> {
-    const known = this.#bridges.get(bridge);
-    if (known && performance.now() < known.expiresAt) return known.info;
-    const [asked, changes] = [performance.now(), this.#bridgeChanges];
-    const found = await inspectBridge(this.#client, bridge);
+    const known = await this.#bridges.get(bridge)?.catch(() => undefined);
     // A bridge that is missing is looked for each time.
-    if (!found) return undefined;
-    const info = { userspace: found.datapathType === 'netdev', uplinkMtu: found.uplinkMtu };
-    // What changed since may have been told before this answer was taken up.
-    if (changes === this.#bridgeChanges)
-      this.#bridges.set(bridge, { info, expiresAt: asked + BRIDGE_KNOWN_MS });
+    return known ?? (await this.#look(bridge));
+  }
+
+  /** Asks at once, so that the next call need not wait. */
+  #look(bridge: string): Promise<BridgeInfo | undefined> {
+    const info = this.#ask(bridge);
+    this.#bridges.set(bridge, info);
+    const forget = (): void => {
+      if (this.#bridges.get(bridge) === info) this.#bridges.delete(bridge);
+    };
+    info.then((found) => found ?? forget(), forget);
     return info;
   }
 
-  #forgetBridges(): void {
-    this.#bridgeChanges++;
-    this.#bridges.clear();
+  async #ask(bridge: string): Promise<BridgeInfo | undefined> {
+    const found = await inspectBridge(this.#client, bridge);
+    return found && { userspace: found.datapathType === 'netdev', uplinkMtu: found.uplinkMtu };
+  }
+
+  #lookRegularly(): void {
+    if (this.alive) this.#lookAnew();
+    else this.close();
+  }
+
+  /** Something was told of which bridges, or what is on them, may be different now: of all that comes at once, one look. */
+  #lookAnew(): void {
+    if (this.#isToLook) return;
+    this.#isToLook = true;
+    queueMicrotask(() => {
+      this.#isToLook = false;
+      for (const bridge of this.#bridges.keys()) void this.#look(bridge);
+    });
   }
 
   async #addPort(port: PortSpec, deadlineMs: number): Promise<void> {

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { Gathering } from '../../../cni/agent/gathering.ts';
+import { WarmSwitch } from '../../../cni/agent/warm-switch.ts';
+import type { BridgeInfo } from '../../../cni/parts.ts';
+import { makeNamespace, newScope, uniqueName, type Namespace, type Scope } from '../../support/netns.ts';
+import { startOvs, type Ovs } from '../../support/ovs.ts';
+import { must, until } from '../../support/proc.ts';
+
+suite('the connection to Open vSwitch that lives on', () => {
+  let scope: Scope;
+  let ns: Namespace;
+  let ovs: Ovs;
+  let warm: WarmSwitch;
+  before(async () => {
+    scope = newScope();
+    ns = scope.use(await makeNamespace(uniqueName('warm')));
+    ovs = scope.use(await startOvs({ netns: ns.name, dir: `${await scope.tempDir()}/ovs` }));
+    await ovs.vsctl('add-br', 'br-t', '--', 'set', 'bridge', 'br-t', 'datapath_type=netdev');
+    await must('ip', [
+      '-n',
+      ns.name,
+      'link',
+      'add',
+      'up0',
+      'mtu',
+      '1400',
+      'up',
+      'type',
+      'veth',
+      'peer',
+      'up1',
+    ]);
+    warm = await WarmSwitch.connect({ ovsdb: ovs.remote, ovsdbTls: {} }, 3_000, new Gathering());
+  });
+  after(async () => {
+    warm.close();
+    await scope.close();
+  });
+  const inspect = (bridge: string): Promise<BridgeInfo | undefined> =>
+    warm.asSwitch(3_000).inspectBridge(bridge);
+
+  test('a bridge that is missing is looked for each time', async () => {
+    assert.equal(await inspect('br-later'), undefined);
+    await ovs.vsctl('add-br', 'br-later', '--', 'set', 'bridge', 'br-later', 'datapath_type=netdev');
+    assert.deepEqual(await inspect('br-later'), { userspace: true, uplinkMtu: undefined });
+  });
+
+  test('what changes on a known bridge is asked for at once, by nobody: then it is known though the database is gone', async () => {
+    assert.deepEqual(await inspect('br-t'), { userspace: true, uplinkMtu: undefined });
+    await ovs.vsctl('add-port', 'br-t', 'up0');
+    await until('the uplink', async () => (await inspect('br-t'))?.uplinkMtu === 1400);
+    await must('ip', ['-n', ns.name, 'link', 'set', 'up0', 'mtu', '1300']);
+    await until('vswitchd to see it', async () =>
+      (await ovs.vsctl('get', 'Interface', 'up0', 'mtu')).startsWith('1300'),
+    );
+    // Time for the look that nobody waits for.
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await ovs.killDatabase();
+    await until('the loss', () => !warm.alive);
+    assert.deepEqual(await inspect('br-t'), { userspace: true, uplinkMtu: 1300 });
+    await assert.rejects(inspect('br-unknown'), { code: 'connection-lost' });
+  });
+});
