@@ -1,11 +1,17 @@
-/** IPAM alone: allocations a second, beside etcd's own transactions a second by the same client with values of the same size. */
+/**
+ * IPAM alone: allocations a second, beside etcd's own transactions a second by the same client with values of the same size; and what
+ * processor time each takes of etcd and of the client, which is one process for all of the nodes.
+ */
+import { readFileSync } from 'node:fs';
 import { allocate, release, type Ipam } from '../../ipam/allocator.ts';
 import type { Owner } from '../../ipam/block.ts';
 import { etcdSettings } from '../../ipam/etcd/settings.ts';
 import { openEtcdStore } from '../../ipam/etcd/store.ts';
 import { OrderQueue } from '../../ipam/orders.ts';
 import { realSurroundings } from '../../ipam/retry.ts';
-import { put, type Store } from '../../ipam/store.ts';
+import { BLOCKS } from '../../ipam/records.ts';
+import { put, scanAll, type Store } from '../../ipam/store.ts';
+import type { Etcd } from '../support/etcd.ts';
 import { median, table } from './figures.ts';
 
 interface BenchNode {
@@ -23,39 +29,66 @@ const agentIpam = (store: Store): Ipam => {
   return { ...ipam, queue: new OrderQueue(ipam, 5_000) };
 };
 
-/** How many a second 64 callers get done side by side until nothing is left to do. */
-const rateOf = async <T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<number> => {
-  let next = 0;
-  const call = async (): Promise<void> => {
-    for (let item = items[next++]; item; item = items[next++]) await work(item);
-  };
-  const started = performance.now();
-  await Promise.all(Array.from({ length: 64 }, call));
-  return (items.length * 1000) / (performance.now() - started);
+/** What was done in a time, and what it took. */
+interface Figure {
+  readonly perSecond: number;
+  /** Processor time for each, in microseconds. */
+  readonly etcdUs: number;
+  readonly clientUs: number;
+}
+
+/** Processor time of a process so far, in microseconds: utime and stime of proc_pid_stat(5), in ticks of 10 ms. */
+const cpuUs = (pid: number): number => {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
 };
 
-/** How many a second `callers` get done side by side in `ms`; `work` is told which caller it is. */
-const rate = async (
-  callers: number,
-  ms: number,
-  work: (caller: number) => Promise<void>,
-): Promise<number> => {
-  const until = performance.now() + ms;
-  const started = performance.now();
+/** 64 callers side by side, each again and again until there is nothing to do; `work` is told which of them it is. */
+const measure = async (etcdPid: number, work: (caller: number) => Promise<boolean>): Promise<Figure> => {
+  const [started, etcd, client] = [performance.now(), cpuUs(etcdPid), process.cpuUsage()];
   let done = 0;
   const call = async (caller: number): Promise<void> => {
-    while (performance.now() < until) {
-      await work(caller);
-      done += 1;
-    }
+    while (await work(caller)) done++;
   };
-  await Promise.all(Array.from({ length: callers }, (_, i) => call(i)));
-  return (done * 1000) / (performance.now() - started);
+  await Promise.all(Array.from({ length: 64 }, (_, i) => call(i)));
+  const { user, system } = process.cpuUsage(client);
+  return {
+    perSecond: (done * 1000) / (performance.now() - started),
+    etcdUs: (cpuUs(etcdPid) - etcd) / done,
+    clientUs: (user + system) / done,
+  };
 };
 
-export async function benchIpam(endpoints: readonly string[], rounds: number): Promise<void> {
-  const store = openEtcdStore(etcdSettings({ endpoints: [...endpoints], prefix: '/cellnet' }));
-  const value = 'x'.repeat(1_500);
+const forEach = <T>(items: readonly T[], work: (item: T) => Promise<void>): (() => Promise<boolean>) => {
+  let next = 0;
+  return async () => {
+    const item = items[next++];
+    if (item === undefined) return false;
+    await work(item);
+    return true;
+  };
+};
+
+const during = (
+  ms: number,
+  work: (caller: number) => Promise<void>,
+): ((caller: number) => Promise<boolean>) => {
+  const until = performance.now() + ms;
+  return async (caller) => {
+    if (performance.now() >= until) return false;
+    await work(caller);
+    return true;
+  };
+};
+
+/** Of the values that an allocation writes, in bytes. */
+const meanBlockSize = async (store: Store): Promise<number> => {
+  const sizes = (await scanAll(store, BLOCKS)).map(({ value }) => Buffer.byteLength(value));
+  return Math.round(sizes.reduce((sum, size) => sum + size, 0) / sizes.length);
+};
+
+export async function benchIpam(etcd: Etcd, rounds: number): Promise<void> {
+  const store = openEtcdStore(etcdSettings({ endpoints: [...etcd.endpoints], prefix: '/cellnet' }));
   let serial = 0;
   const podOn = ({ node, ipam }: BenchNode): BenchPod => {
     const containerId = `bench-${++serial}`;
@@ -70,43 +103,52 @@ export async function benchIpam(endpoints: readonly string[], rounds: number): P
   };
   const one = { node: 'bench-node', ipam: agentIpam(store) };
   const nodes = Array.from({ length: 1_000 }, (_, i) => ({ node: `bench-${i}`, ipam: agentIpam(store) }));
-  // A claim is for many pods: what is measured finds the block there.
-  const first = nodes.map(podOn);
-  await rateOf(first, give);
-  await rateOf(first, takeBack);
+  const measured = (work: (caller: number) => Promise<boolean>): Promise<Figure> => measure(etcd.pid, work);
+  const onAll = async (podsEach: number): Promise<{ given: Figure; back: Figure }> => {
+    const pods = Array.from({ length: podsEach }, () => nodes.map(podOn)).flat();
+    return { given: await measured(forEach(pods, give)), back: await measured(forEach(pods, takeBack)) };
+  };
+  // A claim is for many pods, and a block's record is longer once its addresses have been used: what is measured finds it so.
+  await onAll(1);
+  for (let n = 0; n < 2; n++) await onAll(8);
+  const size = await meanBlockSize(store);
+  const value = 'x'.repeat(size);
   const figures = { etcd: [], one: [], given: [], back: [] } as Record<
     'etcd' | 'one' | 'given' | 'back',
-    number[]
+    Figure[]
   >;
   for (let n = 0; n < rounds; n++) {
-    figures.etcd.push(
-      await rate(64, 3_000, async (caller) => {
-        await store.commit([], [put(`bench/${caller}`, value)]);
-      }),
-    );
-    figures.one.push(
-      await rate(64, 3_000, async () => {
-        const pod = podOn(one);
-        await give(pod);
-        await takeBack(pod);
-      }),
-    );
-    const pods = Array.from({ length: 8 }, () => nodes.map(podOn)).flat();
-    figures.given.push(await rateOf(pods, give));
-    figures.back.push(await rateOf(pods, takeBack));
+    const transaction = async (caller: number): Promise<void> => {
+      await store.commit([], [put(`bench/${caller}`, value)]);
+    };
+    figures.etcd.push(await measured(during(3_000, transaction)));
+    const pair = async (): Promise<void> => {
+      const pod = podOn(one);
+      await give(pod);
+      await takeBack(pod);
+    };
+    figures.one.push(await measured(during(3_000, pair)));
+    const { given, back } = await onAll(8);
+    figures.given.push(given);
+    figures.back.push(back);
   }
   store.close();
-  const base = median(figures.etcd);
-  const row = (what: string, values: number[]): string[] => [
+  const of = (values: readonly Figure[], key: keyof Figure): number =>
+    median(values.map((each) => each[key]));
+  const row = (what: string, values: readonly Figure[]): string[] => [
     what,
-    median(values).toFixed(0),
-    (median(values) / base).toFixed(2),
+    of(values, 'perSecond').toFixed(0),
+    (of(values, 'perSecond') / of(figures.etcd, 'perSecond')).toFixed(2),
+    of(values, 'etcdUs').toFixed(0),
+    of(values, 'clientUs').toFixed(0),
   ];
-  console.log(`\nIPAM alone, 64 callers, a second, medians of ${rounds} rounds in turn:\n`);
+  console.log(
+    `\nIPAM alone, 64 callers, a second, medians of ${rounds} rounds in turn; processor time for each in µs:\n`,
+  );
   console.log(
     table([
-      ['', 'a second', "to etcd's"],
-      row('etcd: single transactions, 1.5 KB', figures.etcd),
+      ['', 'a second', "to etcd's", "etcd's µs", "client's µs"],
+      row(`etcd: single transactions, ${size} bytes`, figures.etcd),
       row('one node through one agent: allocations, each released at once', figures.one),
       row('1,000 nodes, an agent each: allocations', figures.given),
       row('1,000 nodes, an agent each: releases, with their history', figures.back),

@@ -65,7 +65,7 @@ async function ipamAlone(scope: Scope): Promise<void> {
       env: { ETCDCTL_API: '3', ETCDCTL_ENDPOINTS: etcd.endpoints.join(',') },
     });
   }
-  await benchIpam(etcd.endpoints, 5);
+  await benchIpam(etcd, 5);
 }
 
 async function main(wanted: readonly string[]): Promise<void> {
