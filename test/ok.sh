@@ -23,7 +23,7 @@ run_tests() {
     echo "no test/$1/**/*.test.ts"
     return 1
   }
-  # In one process: each of its own costs more than most of them take. `npm test` runs them one by one.
+  # In one process: each of its own costs more than most of them take (so hooks stand in suites). `npm test` runs them one by one.
   node --import tsx --test-reporter=spec --input-type=module --eval "$(printf "import './%s';" "${files[@]}")"
 }
 

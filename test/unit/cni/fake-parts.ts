@@ -1,3 +1,7 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, beforeEach } from 'node:test';
 import { dispatch, type Output, type Plugin } from '../../../cni/dispatch.ts';
 import type {
   HostLink,
@@ -158,3 +162,40 @@ export interface Reply {
 }
 
 export const reply = (output: Output): Reply => JSON.parse(output.stdout) as Reply;
+
+export interface FakeNode {
+  /** Its state folder. */
+  readonly dir: string;
+  readonly fake: FakeParts;
+  /** A plugin's call: see {@link callWith}. */
+  readonly call: (
+    changes?: Record<string, string | undefined>,
+    more?: object | string,
+    plugin?: Plugin,
+  ) => Promise<Output>;
+  /** The node's records. */
+  readonly files: () => string[];
+  /** What was asked of kernel and Open vSwitch, but for looking. */
+  readonly work: () => string[];
+}
+
+/** A node of fakes with a range, new for each test of the suite that calls this. */
+export function useFakeNode(): FakeNode {
+  const dir = mkdtempSync(join(tmpdir(), 'cellnet-unit-'));
+  let fake = new FakeParts(dir);
+  beforeEach(async () => {
+    rmSync(dir, { recursive: true, force: true });
+    fake = await new FakeParts(dir).withRange();
+  });
+  after(() => rmSync(dir, { recursive: true, force: true }));
+  return {
+    dir,
+    get fake() {
+      return fake;
+    },
+    call: (changes, more, plugin) => callWith(fake, changes, more, plugin),
+    files: () =>
+      readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.json')),
+    work: () => fake.calls.filter((name) => !['ipam', 'switch', 'host-link'].includes(name)),
+  };
+}

@@ -1,4 +1,4 @@
-import type { Ipam } from '../../../ipam/allocator.ts';
+import { allocate, type Allocation, type Ipam } from '../../../ipam/allocator.ts';
 import { formatAddress, formatCidr, parseAddress, parseCidr, parseSpan } from '../../../ipam/address.ts';
 import { usedSlots, validateBlock, type Block, type Owner } from '../../../ipam/block.ts';
 import { isDrainKey } from '../../../ipam/node-drain.ts';
@@ -114,3 +114,13 @@ export const range = (
     ...(exclude && { exclude: exclude.map((text) => parseSpan(text)) }),
   });
 };
+
+export const ips = (allocations: readonly Allocation[]): string[] =>
+  allocations.map((each) => formatAddress(each.address));
+/** An address of each family for an attachment of that container ID. */
+export const give = (
+  world: World,
+  node: string,
+  id: string,
+  families: readonly (4 | 6)[] = [4],
+): Promise<Allocation[]> => allocate(world.ipam, { node, owner: owner(id), families });

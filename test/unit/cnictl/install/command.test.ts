@@ -26,14 +26,17 @@ let folder: string;
 let root: string;
 let world: CliWorld;
 
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'cellnet-install-'));
-  root = join(folder, 'root');
-  mkdirSync(root);
-  world = new CliWorld();
-  world.dist = makeDist(join(folder, 'dist'));
-});
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+/** Each test of the suite that calls this has a root, programs and a world of its own. */
+const anew = (): void => {
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cellnet-install-'));
+    root = join(folder, 'root');
+    mkdirSync(root);
+    world = new CliWorld();
+    world.dist = makeDist(join(folder, 'dist'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+};
 
 const install = (...more: string[]): Promise<Ran> => world.run(['node', 'install', '--root', root, ...more]);
 const uninstall = (...more: string[]): Promise<Ran> =>
@@ -53,6 +56,8 @@ const versions = (): string[] => readdirSync(join(root, 'opt/cellnet/versions'))
 const NOTHING_TO_DO = /^cellnet 1\.2\.3-[0-9a-f]{12} is installed: nothing to do\n$/;
 
 suite('node install', () => {
+  anew();
+
   test('programs, links, unit and network; done again, nothing', async () => {
     await mustInstall('--bridge', 'br-blue', '--network', 'blue', '--cni-version', '1.1.0');
     assert.equal(versions().length, 1);
@@ -181,6 +186,8 @@ suite('node install', () => {
 });
 
 suite('node install refuses before it writes', () => {
+  anew();
+
   const refused: [what: string, argv: string[], message: RegExp, prepare?: () => void][] = [
     [
       'a foreign program',
@@ -237,6 +244,8 @@ suite('node install refuses before it writes', () => {
 });
 
 suite('node uninstall', () => {
+  anew();
+
   test('takes away what install made, and nothing else', async () => {
     put('opt/cni/bin/bridge', '');
     put('etc/cni/net.d/99-loopback.conf', '');

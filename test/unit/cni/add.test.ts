@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { linkAlias } from '../../../cni/identity.ts';
+import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
+import { IpamError } from '../../../ipam/errors.ts';
+import { ENV, reply, useFakeNode } from './fake-parts.ts';
+
+/** Who is alone has the pod's end made ready while the port comes up, whatever becomes of it. */
+const WIRE = ['create-veth', 'add-port', 'prepare'];
+/** In a crowd the port comes after it. */
+const CROWDED = ['create-veth', 'prepare', 'configure', 'add-port'];
+const UNDONE = ['remove-port', 'delete-link'];
+
+suite('ADD', () => {
+  const node = useFakeNode();
+  test('in order: bridge looked at, link, port and interface, then the mark, and the addresses are announced', async () => {
+    const output = await node.call();
+    assert.equal(output.exitCode, 0, output.stdout);
+    assert.deepEqual(node.work(), ['inspect-bridge', ...WIRE, 'configure', 'mark', 'announce']);
+    const { ips, interfaces, routes } = reply(output);
+    assert.deepEqual(
+      ips?.map((ip) => ip.interface),
+      [1],
+    );
+    assert.equal(interfaces?.[1]?.mtu, 9000);
+    assert.deepEqual(routes, [{ dst: '0.0.0.0/0', gw: '10.20.0.1' }]);
+    assert.equal(node.files().length, 1);
+  });
+
+  for (const [crowded, steps] of [
+    [
+      false,
+      [
+        ['create-veth', ['create-veth']],
+        ['add-port', [...WIRE, 'configure', ...UNDONE]],
+        ['prepare', [...WIRE, ...UNDONE]],
+        ['configure', [...WIRE, 'configure', ...UNDONE]],
+        ['mark', [...WIRE, 'configure', 'mark', ...UNDONE]],
+        ['announce', [...WIRE, 'configure', 'mark', 'announce', ...UNDONE]],
+      ],
+    ],
+    [
+      true,
+      [
+        ['create-veth', ['create-veth']],
+        ['prepare', ['create-veth', 'prepare', 'delete-link']],
+        ['configure', ['create-veth', 'prepare', 'configure', 'delete-link']],
+        ['add-port', [...CROWDED, ...UNDONE]],
+        ['mark', [...CROWDED, 'mark', ...UNDONE]],
+        ['announce', [...CROWDED, 'mark', 'announce', ...UNDONE]],
+      ],
+    ],
+  ] as const) {
+    for (const [step, undone] of steps) {
+      test(`when ${step} fails ${crowded ? 'in a crowd' : 'alone'}, what was done is undone in reverse, and the first cause is told`, async () => {
+        node.fake.crowded = crowded;
+        node.fake.failures.set(step, new OvsdbError('port-failed', 'the first cause'));
+        const output = await node.call();
+        assert.equal(reply(output).msg, 'the first cause');
+        assert.deepEqual(node.work().slice(1), undone);
+        assert.equal(node.fake.world.given().size, 0);
+        assert.deepEqual(node.files(), []);
+      });
+    }
+  }
+
+  test('the first cause is told where the interface fails beside the port', async () => {
+    node.fake.failures.set('add-port', new OvsdbError('port-failed', 'the first cause'));
+    node.fake.failures.set('prepare', new Error('what follows from it'));
+    assert.equal(reply(await node.call()).msg, 'the first cause');
+    assert.deepEqual(node.work().slice(1), [...WIRE, ...UNDONE]);
+  });
+
+  for (const crowded of [false, true]) {
+    test(`a link that vswitchd has not taken is made once more${crowded ? ', in a crowd too' : ''}`, async () => {
+      node.fake.crowded = crowded;
+      node.fake.taken.push(false);
+      const output = await node.call();
+      assert.equal(output.exitCode, 0, output.stdout);
+      const again = ['create-veth', 'prepare', 'configure', 'add-port', 'mark', 'announce'];
+      assert.deepEqual(node.work().slice(-9), [...UNDONE, 'is-served', ...again]);
+    });
+  }
+
+  test('where the second is not taken either, the ADD fails, and leaves nothing', async () => {
+    node.fake.taken.push(false, false);
+    const { code, msg } = reply(await node.call());
+    assert.equal(code, 11);
+    assert.match(msg ?? '', /has not taken the link/);
+    assert.deepEqual(node.work().slice(-3), ['mark', ...UNDONE]);
+    assert.equal(node.fake.world.given().size, 0);
+    assert.deepEqual(node.files(), []);
+  });
+
+  /** After an ADD, as everything stands then. */
+  const stands = async (taken: boolean): Promise<void> => {
+    const { interfaces = [], ips = [], routes = [] } = reply(await node.call());
+    const [host, pod] = interfaces;
+    const alias = linkAlias({ containerId: ENV.CNI_CONTAINERID, ifname: ENV.CNI_IFNAME });
+    node.fake.link = {
+      name: host?.name ?? '',
+      alias,
+      mac: host?.mac ?? '',
+      mtu: 9000,
+      up: true,
+      taken,
+      carrier: true,
+    };
+    node.fake.pod = {
+      mac: pod?.mac ?? '',
+      mtu: pod?.mtu ?? 0,
+      up: true,
+      addresses: ips.map(({ address }) => address),
+      routes,
+      leadsElsewhere: () => false,
+    };
+    node.fake.calls.length = 0;
+  };
+
+  test('asked again, what stands is the answer, and announced again: the first ADD may have been killed before it did', async () => {
+    await stands(true);
+    const output = await node.call();
+    assert.equal(output.exitCode, 0, output.stdout);
+    assert.equal(reply(output).interfaces?.length, 2);
+    assert.deepEqual(node.work(), ['inspect-bridge', 'inspect', 'find-ports', 'announce 1']);
+  });
+
+  test('asked again, a link that vswitchd has not taken is made anew', async () => {
+    await stands(false);
+    assert.equal((await node.call()).exitCode, 0);
+    assert.deepEqual(node.work(), ['inspect-bridge', ...WIRE, 'configure', 'mark', 'announce']);
+  });
+
+  test('further announcements are left to a process of their own', async () => {
+    await node.call({}, { gratuitousArp: { count: 4, intervalMs: 10 } });
+    assert.ok(node.fake.calls.includes('announce 3'));
+  });
+
+  test("a chain's earlier result is carried on, with the indices moved", async () => {
+    const prevResult = {
+      cniVersion: '1.1.0',
+      interfaces: [{ name: 'other0' }],
+      ips: [{ address: '192.168.0.5/24', interface: 0 }],
+    };
+    const { interfaces, ips } = reply(await node.call({}, { prevResult }));
+    assert.equal(interfaces?.[0]?.name, 'other0');
+    assert.deepEqual(
+      ips?.map((ip) => ip.interface),
+      [0, 2],
+    );
+  });
+
+  test('an uncertain allocation is taken back later', async () => {
+    node.fake.world.store.before = (request) =>
+      request === 'commit'
+        ? Promise.reject(new IpamError('store-unreachable', 'lost on the way', { uncertain: true }))
+        : Promise.resolve();
+    assert.equal(reply(await node.call()).code, 11);
+    assert.deepEqual(node.files(), ['pending/c1,eth0.json']);
+  });
+
+  test('an MTU that the uplink cannot carry is refused, and nothing is kept', async () => {
+    const { code, msg } = reply(await node.call({}, { mtu: 9001 }));
+    assert.equal(code, 7);
+    assert.match(
+      msg ?? '',
+      /key 'mtu' is 9001: expected at most 9000, the MTU of the uplink of bridge 'br-cell'/,
+    );
+    assert.equal(node.fake.world.given().size, 0);
+  });
+
+  test('dns of the configuration is handed on', async () => {
+    const dns = { nameservers: ['10.20.0.2'], search: ['cell'] };
+    assert.deepEqual(reply(await node.call({}, { dns })).dns, dns);
+  });
+});
+
+suite('delegates', () => {
+  const node = useFakeNode();
+  const other = { ipam: { type: 'host-local' } };
+  test('a failed ADD is followed by their DEL', async () => {
+    node.fake.failures.set('delegate host-local ADD', new Error('full'));
+    assert.equal((await node.call({}, other)).exitCode, 1);
+    assert.deepEqual(
+      node.fake.calls.filter((name) => name.startsWith('delegate')),
+      ['delegate host-local ADD', 'delegate host-local DEL'],
+    );
+  });
+  test('their address is ours to attach, and theirs to take back', async () => {
+    assert.equal(reply(await node.call({}, other)).ips?.[0]?.address, '10.1.0.5/24');
+    await node.call({ CNI_COMMAND: 'DEL' }, other);
+    assert.ok(node.fake.calls.includes('delegate host-local DEL'));
+    assert.equal(node.fake.world.blocks().length, 0);
+  });
+});
