@@ -26,6 +26,8 @@ interface OurPort {
  * moved to another bridge without a change of its own.
  */
 const LOOK_EVERY_MS = 60_000;
+/** How long after a change they are looked at, in milliseconds, so that many changes are one look. */
+const LOOK_AFTER_MS = 50;
 
 /** One change that waits for its turn: a few operations that belong together. */
 interface Change {
@@ -47,8 +49,10 @@ export class WarmSwitch {
   readonly #ports = new Map<string, OurPort>();
   /** Bridges that calls have asked for, as they are, or will be known to be when the answer is here. */
   readonly #bridges = new Map<string, Promise<BridgeInfo | undefined>>();
-  #isToLook = false;
-  readonly #looking = setInterval(() => this.#lookRegularly(), LOOK_EVERY_MS).unref();
+  /** Those of them that may be different since something was told. */
+  readonly #changed = new Set<string>();
+  #lookSoon: NodeJS.Timeout | undefined;
+  readonly #lookRegularly = setInterval(() => this.#lookAt(this.#bridges.keys()), LOOK_EVERY_MS).unref();
   readonly #changes: Change[] = [];
   #committing = false;
   readonly #gathering: Gathering;
@@ -72,16 +76,16 @@ export class WarmSwitch {
     const warm = new WarmSwitch(client, gathering);
     const ours = [['external_ids', 'includes', map({ owner: OWNER })]] as const;
     const others = [['external_ids', 'excludes', map({ owner: OWNER })]] as const;
-    const lookAnew = (): void => warm.#lookAnew();
+    const changed = (): void => warm.#forgetBridges();
     try {
       await Promise.all([
         client.monitor('Interface', ours, ['name', 'ofport', 'error'], (row, uuid) =>
           warm.#seeInterface(row, uuid),
         ),
         client.monitor('Port', ours, ['external_ids'], (row, uuid) => warm.#seePort(row, uuid)),
-        client.monitor('Bridge', [], ['name', 'datapath_type'], lookAnew),
-        client.monitor('Port', others, ['interfaces'], lookAnew),
-        client.monitor('Interface', others, ['type', 'mtu'], lookAnew),
+        client.monitor('Bridge', [], ['name', 'datapath_type'], changed),
+        client.monitor('Port', others, ['interfaces'], changed),
+        client.monitor('Interface', others, ['type', 'mtu'], changed),
       ]);
     } catch (error) {
       warm.close();
@@ -96,7 +100,8 @@ export class WarmSwitch {
   }
 
   close(): void {
-    clearInterval(this.#looking);
+    clearInterval(this.#lookRegularly);
+    clearTimeout(this.#lookSoon);
     this.#client.close();
   }
 
@@ -122,7 +127,6 @@ export class WarmSwitch {
     return known ?? (await this.#look(bridge));
   }
 
-  /** Asks at once, so that the next call need not wait. */
   #look(bridge: string): Promise<BridgeInfo | undefined> {
     const info = this.#ask(bridge);
     this.#bridges.set(bridge, info);
@@ -138,19 +142,20 @@ export class WarmSwitch {
     return found && { userspace: found.datapathType === 'netdev', uplinkMtu: found.uplinkMtu };
   }
 
-  #lookRegularly(): void {
-    if (this.alive) this.#lookAnew();
-    else this.close();
+  /** Which bridges there are, or what is on them, may be different. The next call should not have to wait for that. */
+  #forgetBridges(): void {
+    for (const bridge of this.#bridges.keys()) this.#changed.add(bridge);
+    this.#bridges.clear();
+    this.#lookSoon ??= setTimeout(() => {
+      this.#lookSoon = undefined;
+      this.#lookAt([...this.#changed].filter((bridge) => !this.#bridges.has(bridge)));
+      this.#changed.clear();
+    }, LOOK_AFTER_MS).unref();
   }
 
-  /** Something was told of which bridges, or what is on them, may be different now: of all that comes at once, one look. */
-  #lookAnew(): void {
-    if (this.#isToLook) return;
-    this.#isToLook = true;
-    queueMicrotask(() => {
-      this.#isToLook = false;
-      for (const bridge of this.#bridges.keys()) void this.#look(bridge);
-    });
+  #lookAt(bridges: Iterable<string>): void {
+    if (!this.alive) this.close();
+    else for (const bridge of bridges) void this.#look(bridge);
   }
 
   async #addPort(port: PortSpec, deadlineMs: number): Promise<void> {

@@ -46,7 +46,7 @@ suite('the connection to Open vSwitch that lives on', () => {
     assert.deepEqual(await inspect('br-later'), { userspace: true, uplinkMtu: undefined });
   });
 
-  test('what changes on a known bridge is asked for at once, by nobody: then it is known though the database is gone', async () => {
+  test('what changes on a known bridge is asked for without a call: then it is known though the database is gone', async () => {
     assert.deepEqual(await inspect('br-t'), { userspace: true, uplinkMtu: undefined });
     await ovs.vsctl('add-port', 'br-t', 'up0');
     await until('the uplink', async () => (await inspect('br-t'))?.uplinkMtu === 1400);
