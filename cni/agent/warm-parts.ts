@@ -101,12 +101,7 @@ export class WarmParts {
     this.#watch.forget();
     for (const warm of this.#ipams.values()) warm.close();
     this.#ipams.clear();
-    for (const opening of this.#switches.values()) {
-      opening.then(
-        (warm) => warm.close(),
-        () => undefined,
-      );
-    }
+    for (const opening of this.#switches.values()) closeWhenOpen(opening);
     this.#switches.clear();
   }
 
@@ -125,6 +120,7 @@ export class WarmParts {
     const key = JSON.stringify(at);
     const known = this.#switches.get(key);
     if (known && (await isAlive(known))) return await known;
+    if (known) closeWhenOpen(known);
     // Others may have begun to connect anew while this one looked.
     const now = this.#switches.get(key);
     const opening = now && now !== known ? now : WarmSwitch.connect(at, deadlineMs, this.#gathering);
@@ -148,6 +144,13 @@ async function isAlive(opening: Promise<WarmSwitch>): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+function closeWhenOpen(opening: Promise<WarmSwitch>): void {
+  opening.then(
+    (warm) => warm.close(),
+    () => undefined,
+  );
 }
 
 function openIpam(settings: EtcdSettings, key: string, watch: Watch, log: Log): WarmIpam {

@@ -8,6 +8,7 @@ import { tlsFiles } from '../ovsdb/remote.ts';
 import type { BridgeInfo, PortSpec, Switch, SwitchAddress } from '../parts.ts';
 import { SERVED_WITHIN_MS } from '../real/switch.ts';
 import type { Gathering } from './gathering.ts';
+import { KnownBridges } from './known-bridges.ts';
 
 /** What vswitchd says of one of our interfaces. */
 interface InterfaceState {
@@ -20,14 +21,6 @@ interface OurPort {
   readonly containerId: string;
   readonly ifname: string;
 }
-
-/**
- * How often bridges are looked at anew, in milliseconds, while nothing is told of bridges or of ports and devices that are not ours: a port may be
- * moved to another bridge without a change of its own.
- */
-const LOOK_EVERY_MS = 60_000;
-/** How long after a change they are looked at, in milliseconds, so that many changes are one look. */
-const LOOK_AFTER_MS = 50;
 
 /** One change that waits for its turn: a few operations that belong together. */
 interface Change {
@@ -47,12 +40,7 @@ export class WarmSwitch {
   /** Called at each change of an interface of that name. */
   readonly #watchers = new Map<string, (state: InterfaceState) => void>();
   readonly #ports = new Map<string, OurPort>();
-  /** Bridges that calls have asked for, as they are, or will be known to be when the answer is here. */
-  readonly #bridges = new Map<string, Promise<BridgeInfo | undefined>>();
-  /** Those of them that may be different since something was told. */
-  readonly #changed = new Set<string>();
-  #lookSoon: NodeJS.Timeout | undefined;
-  readonly #lookRegularly = setInterval(() => this.#lookAt(this.#bridges.keys()), LOOK_EVERY_MS).unref();
+  readonly #bridges = new KnownBridges((bridge) => this.#lookAt(bridge));
   readonly #changes: Change[] = [];
   #committing = false;
   readonly #gathering: Gathering;
@@ -76,7 +64,7 @@ export class WarmSwitch {
     const warm = new WarmSwitch(client, gathering);
     const ours = [['external_ids', 'includes', map({ owner: OWNER })]] as const;
     const others = [['external_ids', 'excludes', map({ owner: OWNER })]] as const;
-    const changed = (): void => warm.#forgetBridges();
+    const changed = (): void => warm.#bridges.changed();
     try {
       await Promise.all([
         client.monitor('Interface', ours, ['name', 'ofport', 'error'], (row, uuid) =>
@@ -100,8 +88,7 @@ export class WarmSwitch {
   }
 
   close(): void {
-    clearInterval(this.#lookRegularly);
-    clearTimeout(this.#lookSoon);
+    this.#bridges.close();
     this.#client.close();
   }
 
@@ -109,7 +96,7 @@ export class WarmSwitch {
   asSwitch(deadlineMs: number): Switch {
     const client = this.#client;
     return {
-      inspectBridge: (bridge) => this.#inspectBridge(bridge),
+      inspectBridge: (bridge) => this.#bridges.get(bridge),
       isServed: () => isServed(client, SERVED_WITHIN_MS),
       createBridge: async (bridge, datapathType) => {
         await ensureBridge(client, { bridge, failMode: 'standalone', datapathType, deadlineMs });
@@ -121,41 +108,9 @@ export class WarmSwitch {
     };
   }
 
-  async #inspectBridge(bridge: string): Promise<BridgeInfo | undefined> {
-    const known = await this.#bridges.get(bridge)?.catch(() => undefined);
-    // A bridge that is missing is looked for each time.
-    return known ?? (await this.#look(bridge));
-  }
-
-  #look(bridge: string): Promise<BridgeInfo | undefined> {
-    const info = this.#ask(bridge);
-    this.#bridges.set(bridge, info);
-    const forget = (): void => {
-      if (this.#bridges.get(bridge) === info) this.#bridges.delete(bridge);
-    };
-    info.then((found) => found ?? forget(), forget);
-    return info;
-  }
-
-  async #ask(bridge: string): Promise<BridgeInfo | undefined> {
+  async #lookAt(bridge: string): Promise<BridgeInfo | undefined> {
     const found = await inspectBridge(this.#client, bridge);
     return found && { userspace: found.datapathType === 'netdev', uplinkMtu: found.uplinkMtu };
-  }
-
-  /** Which bridges there are, or what is on them, may be different. The next call should not have to wait for that. */
-  #forgetBridges(): void {
-    for (const bridge of this.#bridges.keys()) this.#changed.add(bridge);
-    this.#bridges.clear();
-    this.#lookSoon ??= setTimeout(() => {
-      this.#lookSoon = undefined;
-      this.#lookAt([...this.#changed].filter((bridge) => !this.#bridges.has(bridge)));
-      this.#changed.clear();
-    }, LOOK_AFTER_MS).unref();
-  }
-
-  #lookAt(bridges: Iterable<string>): void {
-    if (!this.alive) this.close();
-    else for (const bridge of bridges) void this.#look(bridge);
   }
 
   async #addPort(port: PortSpec, deadlineMs: number): Promise<void> {

@@ -109,8 +109,7 @@ export async function benchIpam(etcd: Etcd, rounds: number): Promise<void> {
     return { given: await measured(forEach(pods, give)), back: await measured(forEach(pods, takeBack)) };
   };
   // A claim is for many pods, and a block's record is longer once its addresses have been used: what is measured finds it so.
-  await onAll(1);
-  for (let n = 0; n < 2; n++) await onAll(8);
+  for (const podsEach of [1, 8, 8]) await onAll(podsEach);
   const size = await meanBlockSize(store);
   const value = 'x'.repeat(size);
   const figures = { etcd: [], one: [], given: [], back: [] } as Record<

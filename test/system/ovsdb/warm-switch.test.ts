@@ -5,7 +5,7 @@ import { WarmSwitch } from '../../../cni/agent/warm-switch.ts';
 import type { BridgeInfo } from '../../../cni/parts.ts';
 import { makeNamespace, newScope, uniqueName, type Namespace, type Scope } from '../../support/netns.ts';
 import { startOvs, type Ovs } from '../../support/ovs.ts';
-import { must, until } from '../../support/proc.ts';
+import { until } from '../../support/proc.ts';
 
 suite('the connection to Open vSwitch that lives on', () => {
   let scope: Scope;
@@ -17,20 +17,7 @@ suite('the connection to Open vSwitch that lives on', () => {
     ns = scope.use(await makeNamespace(uniqueName('warm')));
     ovs = scope.use(await startOvs({ netns: ns.name, dir: `${await scope.tempDir()}/ovs` }));
     await ovs.vsctl('add-br', 'br-t', '--', 'set', 'bridge', 'br-t', 'datapath_type=netdev');
-    await must('ip', [
-      '-n',
-      ns.name,
-      'link',
-      'add',
-      'up0',
-      'mtu',
-      '1400',
-      'up',
-      'type',
-      'veth',
-      'peer',
-      'up1',
-    ]);
+    await ns.exec('ip', 'link', 'add', 'up0', 'mtu', '1400', 'up', 'type', 'veth', 'peer', 'up1');
     warm = await WarmSwitch.connect({ ovsdb: ovs.remote, ovsdbTls: {} }, 3_000, new Gathering());
   });
   after(async () => {
@@ -50,12 +37,12 @@ suite('the connection to Open vSwitch that lives on', () => {
     assert.deepEqual(await inspect('br-t'), { userspace: true, uplinkMtu: undefined });
     await ovs.vsctl('add-port', 'br-t', 'up0');
     await until('the uplink', async () => (await inspect('br-t'))?.uplinkMtu === 1400);
-    await must('ip', ['-n', ns.name, 'link', 'set', 'up0', 'mtu', '1300']);
+    await ns.exec('ip', 'link', 'set', 'up0', 'mtu', '1300');
     await until('vswitchd to see it', async () =>
       (await ovs.vsctl('get', 'Interface', 'up0', 'mtu')).startsWith('1300'),
     );
     // Time for the look that nobody waits for.
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
     await ovs.killDatabase();
     await until('the loss', () => !warm.alive);
     assert.deepEqual(await inspect('br-t'), { userspace: true, uplinkMtu: 1300 });

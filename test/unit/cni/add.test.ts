@@ -13,6 +13,7 @@ const UNDONE = ['remove-port', 'delete-link'];
 
 suite('ADD', () => {
   const node = useFakeNode();
+
   test('in order: bridge looked at, link, port and interface, then the mark, and the addresses are announced', async () => {
     const output = await node.call();
     assert.equal(output.exitCode, 0, output.stdout);
@@ -177,6 +178,7 @@ suite('ADD', () => {
 
 suite('delegates', () => {
   const node = useFakeNode();
+
   const other = { ipam: { type: 'host-local' } };
   test('a failed ADD is followed by their DEL', async () => {
     node.fake.failures.set('delegate host-local ADD', new Error('full'));

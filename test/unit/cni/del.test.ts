@@ -8,6 +8,7 @@ import { reply, useFakeNode } from './fake-parts.ts';
 
 suite('DEL', () => {
   const node = useFakeNode();
+
   test('in order: port, link, address, record; without a namespace', async () => {
     await node.call();
     node.fake.calls.length = 0;
@@ -44,6 +45,7 @@ suite('DEL', () => {
 
 suite('teardowns that were put off', () => {
   const node = useFakeNode();
+
   const away = new OvsdbError('unreachable', 'away');
   const putOff = async (id: string, config: object = {}): Promise<void> => {
     node.fake.failures.set('switch', away);
@@ -93,6 +95,7 @@ suite('teardowns that were put off', () => {
 
 suite('a configuration that is wrong by the time of DEL', () => {
   const node = useFakeNode();
+
   const wrong: [what: string, changes: object][] = [
     ['an unknown key', { bridg: 'x' }],
     ['a value', { mtu: 10, trunk: 'all' }],

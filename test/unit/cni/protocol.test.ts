@@ -7,6 +7,7 @@ import { CONFIG, ENV, reply, useFakeNode } from './fake-parts.ts';
 
 suite('the protocol', () => {
   const node = useFakeNode();
+
   test('VERSION needs nothing', async () => {
     const output = await dispatch(
       'cellnet',
