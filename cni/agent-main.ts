@@ -1,8 +1,9 @@
+import { hostEffects } from './host/effects.ts';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
-import { messageOf } from '../ipam/errors.ts';
-import { VERSION } from '../ipam/build.ts';
-import { DEFAULT_AGENT, parseSharedConfig } from '../ipam/settings.ts';
+import { messageOf } from '../ipam/model/errors.ts';
+import { VERSION } from '../ipam/settings/version.ts';
+import { DEFAULT_AGENT, parseSharedConfig } from '../ipam/settings/settings.ts';
 import { Agent } from './agent/agent.ts';
 import {
   defaultMetricsAddress,
@@ -13,16 +14,16 @@ import {
 import { MetricsServer, type MetricsSource } from './agent/metrics-server.ts';
 import { Reconciler } from './agent/reconciler.ts';
 import { AgentServer } from './agent/server.ts';
-import { WarmParts } from './agent/warm-parts.ts';
+import { WarmPlatform } from './agent/warm-platform.ts';
 import { Watch } from './agent/watch.ts';
 import type { IpamPlace } from './reconcile/places.ts';
 import { reconcileSettings } from './reconcile/settings.ts';
-import { stateDirOf } from './settings.ts';
-import type { Log } from './parts.ts';
-import { openLog } from './real/log.ts';
-import { raisePriority } from './real/priority.ts';
-import { readShared } from './real/shared-config.ts';
-import { NodeState } from './state/node-state.ts';
+import { stateDirOf } from './protocol/settings.ts';
+import type { Log } from './platform/platform.ts';
+import { openLog } from './host/log.ts';
+import { raisePriority } from './host/priority.ts';
+import { readShared } from './host/shared-config.ts';
+import { NodeState } from './host/node-state.ts';
 
 const USAGE = `usage: cellnetd [--socket PATH] [--config FILE] [--metrics ADDRESS]
 
@@ -68,13 +69,9 @@ async function main(): Promise<void> {
   const state = new NodeState(stateDirOf(env), (what) =>
     log.warn('trouble with a record of the node', { what }),
   );
-  const watch = new Watch(
-    VERSION,
-    () => Date.now(),
-    () => state.countPending(),
-  );
-  const parts = new WarmParts(watch, log);
-  const agent = new Agent(parts, watch.metrics, log);
+  const watch = new Watch(VERSION, hostEffects, () => state.countPending());
+  const platform = new WarmPlatform(watch, log);
+  const agent = new Agent(platform, watch.metrics, log, hostEffects);
   const server = await AgentServer.listen(socket, (request) => agent.serve(request), log);
   const metricsServer = await serveMetrics(metricsAddress, sourceOf(watch, server), log);
   log.info('ready', {
@@ -85,17 +82,18 @@ async function main(): Promise<void> {
   const reconciler = new Reconciler(
     () => {
       const settings = reconcileSettings(env, readShared(env), hostname());
-      lookAfter(parts, settings.own.ipam);
+      lookAfter(platform, settings.own.ipam);
       return settings;
     },
     // A step of it lasts as long as that of a call, and several are under way at once: they are not timed.
-    () => ({ ...parts.forCall(env), onStep: () => undefined }),
+    () => ({ ...platform.forCall(env), onStep: () => undefined }),
     watch.metrics,
+    hostEffects,
   );
   reconciler.start();
 
   process.on('SIGHUP', () => {
-    parts.forget();
+    platform.forget();
     log.info('reloaded');
   });
   const stop = (): void => {
@@ -125,9 +123,9 @@ function beQuick(log: Log): void {
 }
 
 /** What is wrong with the settings of etcd, as a file that cannot be read, the reconcile itself tells, and goes on with the rest. */
-function lookAfter(parts: WarmParts, place: IpamPlace | undefined): void {
+function lookAfter(platform: WarmPlatform, place: IpamPlace | undefined): void {
   try {
-    if (place) parts.lookAfter(place);
+    if (place) platform.lookAfter(place);
   } catch {
     // Told by the reconcile.
   }

@@ -1,27 +1,29 @@
 import { existsSync } from 'node:fs';
 import { agentOf } from './agent/path.ts';
-import { dispatch, failure, type Input, type Output, type Plugin } from './dispatch.ts';
-import { realParts } from './real/parts.ts';
-import { readShared } from './real/shared-config.ts';
-import type { Parts } from './parts.ts';
+import { dispatch, failure } from './verbs/dispatch.ts';
+import { hostPlatform } from './host/host-platform.ts';
+import { readShared } from './host/shared-config.ts';
+import type { Platform } from './platform/platform.ts';
+import type { Input, Output, Plugin } from './protocol/invocation.ts';
 
 /** Runs one call of a plugin with this process's environment, standard input and output, and ends the process. */
 export async function runPlugin(
   plugin: Plugin,
-  change: (parts: Parts) => Parts = (parts) => parts,
+  change: (platform: Platform) => Platform = (platform) => platform,
 ): Promise<void> {
-  const parts = realParts(process.env, plugin);
+  const platform = hostPlatform(process.env, plugin);
   try {
     const input = await readInput();
     const output =
-      (await byAgent(plugin, input)) ?? (await dispatch(plugin, input, () => Promise.resolve(change(parts))));
+      (await byAgent(plugin, input)) ??
+      (await dispatch(plugin, input, () => Promise.resolve(change(platform))));
     process.exitCode = (await writeAll(output.stdout)) ? output.exitCode : 1;
   } catch (error) {
     // Reading the input failed: nothing was begun.
     const output = failure('', error);
     process.exitCode = (await writeAll(output.stdout)) ? output.exitCode : 1;
   }
-  await parts.log.flush();
+  await platform.log.flush();
   // Connections that are closing, and sockets of the addons, must not keep the runtime waiting.
   process.exit();
 }

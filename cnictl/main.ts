@@ -1,15 +1,16 @@
+import { directIpam } from '../ipam/node/ipam.ts';
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
-import { realSurroundings } from '../ipam/retry.ts';
-import { appendToFile, checkTarget, readIfThere, replaceFile } from './files.ts';
-import { watchOutput } from './output.ts';
-import { pause } from './pause.ts';
-import { run, TROUBLE } from './program.ts';
-import { realFiles } from './real-files.ts';
-import type { World } from './world.ts';
+import { appendToFile, checkTarget, readIfThere, replaceFile } from './context/files.ts';
+import { watchOutput } from './context/output.ts';
+import { pause } from './context/pause.ts';
+import { run, TROUBLE } from './program/program.ts';
+import { realFiles } from './context/host-files.ts';
+import type { World } from './context/world.ts';
+import { hostEffects } from '../cni/host/effects.ts';
 
 /** Longest time that one question to the API server may take, all its pages included, in milliseconds. */
 const KUBE_DEADLINE_MS = 300_000;
@@ -32,7 +33,7 @@ const world: World = {
       terminal.close();
     }
   },
-  now: realSurroundings.now,
+  now: hostEffects.now,
   pause,
   untilStopped: () => {
     const controller = new AbortController();
@@ -55,12 +56,12 @@ const world: World = {
     }),
   dist: join(import.meta.dirname, '..'), // The bundle is dist/lib/cnictl.js.
   openIpam: async (settings) => {
-    const { openEtcdStore } = await import('../ipam/etcd/store.ts');
+    const { openEtcdStore } = await import('../ipam/store/etcd/store.ts');
     const store = openEtcdStore(settings);
-    return { store, around: realSurroundings, close: () => store.close() };
+    return { ...directIpam(store, hostEffects), close: () => store.close() };
   },
   openKube: async ({ kubeconfig, configuredKubeconfig }) => {
-    const { connectKube } = await import('./kube/connect.ts');
+    const { connectKube } = await import('../cni/kube/connect.ts');
     return connectKube({
       env: process.env,
       deadlineMs: KUBE_DEADLINE_MS,
@@ -69,7 +70,7 @@ const world: World = {
     });
   },
   openEtcd: async (settings) => {
-    const { openEtcdInspector } = await import('../ipam/etcd/inspect.ts');
+    const { openEtcdInspector } = await import('../ipam/store/etcd/inspect.ts');
     return openEtcdInspector(settings);
   },
   probeAgent: async (socket) => {
@@ -82,9 +83,9 @@ const world: World = {
     const tls = tlsFiles(files);
     return OvsdbClient.connect(remote, { ...(tls && { tls }) });
   },
-  openParts: async (log) => {
-    const { realParts } = await import('../cni/real/parts.ts');
-    return { ...realParts(process.env, 'cnictl'), log };
+  openPlatform: async (log) => {
+    const { hostPlatform } = await import('../cni/host/host-platform.ts');
+    return { ...hostPlatform(process.env, 'cnictl'), log };
   },
 };
 

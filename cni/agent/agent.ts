@@ -1,27 +1,31 @@
-import { dispatch, failure, type Output } from '../dispatch.ts';
-import type { Log } from '../parts.ts';
-import { readShared } from '../real/shared-config.ts';
-import { podOf, type Environment } from '../request.ts';
+import type { Effects } from '../../ipam/model/effects.ts';
+import { dispatch, failure } from '../verbs/dispatch.ts';
+import type { Log } from '../platform/platform.ts';
+import { readShared } from '../host/shared-config.ts';
+import { podOf, type Environment } from '../protocol/request.ts';
 import type { Metrics } from './metrics.ts';
 import type { AgentRequest } from './protocol.ts';
-import type { WarmParts } from './warm-parts.ts';
+import type { WarmPlatform } from './warm-platform.ts';
+import type { Output } from '../protocol/invocation.ts';
 
 /** Serves calls as the plugins do, with warm parts. Calls for one attachment take turns. */
 export class Agent {
-  readonly #parts: WarmParts;
+  readonly #platform: WarmPlatform;
   readonly #metrics: Metrics;
   readonly #log: Log;
+  readonly #effects: Effects;
   /** The last call for each attachment that is under way. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  constructor(parts: WarmParts, metrics: Metrics, log: Log) {
-    this.#parts = parts;
+  constructor(platform: WarmPlatform, metrics: Metrics, log: Log, effects: Effects) {
+    this.#effects = effects;
+    this.#platform = platform;
     this.#metrics = metrics;
     this.#log = log;
   }
 
   async serve({ plugin, env, stdin }: AgentRequest): Promise<Output> {
-    const started = performance.now();
+    const started = this.#effects.monotonic();
     const end = this.#metrics.beginCall(env['CNI_COMMAND'] ?? '');
     const output = await this.#inTurn(attachmentOf(env), () => this.#dispatch({ plugin, env, stdin }));
     const failed = output.exitCode !== 0;
@@ -34,7 +38,7 @@ export class Agent {
       ifname: env['CNI_IFNAME'] ?? '',
       ...(pod !== undefined && { pod }),
       failed,
-      ms: Math.round((performance.now() - started) * 10) / 10,
+      ms: Math.round((this.#effects.monotonic() - started) * 10) / 10,
     });
     return output;
   }
@@ -42,7 +46,7 @@ export class Agent {
   async #dispatch({ plugin, env, stdin }: AgentRequest): Promise<Output> {
     try {
       const input = { env, stdin, sharedConfig: readShared(env) };
-      return await dispatch(plugin, input, () => Promise.resolve(this.#parts.forCall(env)));
+      return await dispatch(plugin, input, () => Promise.resolve(this.#platform.forCall(env)));
     } catch (error) {
       return failure(stdin, error);
     }

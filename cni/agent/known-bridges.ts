@@ -1,4 +1,5 @@
-import type { BridgeInfo } from '../parts.ts';
+import type { Effects, Timer } from '../../ipam/model/effects.ts';
+import type { BridgeInfo } from '../platform/platform.ts';
 
 /** How often bridges are looked at anew, in milliseconds, also where no change is told: a port may be moved to another bridge without a change of its own. */
 const LOOK_EVERY_MS = 60_000;
@@ -12,12 +13,15 @@ export class KnownBridges {
   readonly #look: (bridge: string) => Look;
   /** As they are, or will be known to be when the answer is here; undefined where they may be different by now. */
   readonly #bridges = new Map<string, Look | undefined>();
-  readonly #regularly = setInterval(() => this.#lookAt([...this.#bridges.keys()]), LOOK_EVERY_MS).unref();
-  #soon: NodeJS.Timeout | undefined;
+  readonly #effects: Effects;
+  #regularly: Timer;
+  #soon: Timer | undefined;
 
   /** @param look asks Open vSwitch: undefined where there is no such bridge */
-  constructor(look: (bridge: string) => Look) {
+  constructor(look: (bridge: string) => Look, effects: Effects) {
     this.#look = look;
+    this.#effects = effects;
+    this.#regularly = this.#lookRegularly();
   }
 
   /** Rejects where it must be asked for, and that fails. */
@@ -30,15 +34,22 @@ export class KnownBridges {
   /** Which bridges there are, or what is on them, may be different from now on. */
   changed(): void {
     for (const bridge of this.#bridges.keys()) this.#bridges.set(bridge, undefined);
-    this.#soon ??= setTimeout(() => {
+    this.#soon ??= this.#effects.schedule(LOOK_AFTER_MS, () => {
       this.#soon = undefined;
       this.#lookAt([...this.#bridges].flatMap(([bridge, known]) => (known ? [] : [bridge])));
-    }, LOOK_AFTER_MS).unref();
+    });
   }
 
   close(): void {
-    clearInterval(this.#regularly);
-    clearTimeout(this.#soon);
+    this.#regularly.cancel();
+    this.#soon?.cancel();
+  }
+
+  #lookRegularly(): Timer {
+    return this.#effects.schedule(LOOK_EVERY_MS, () => {
+      this.#regularly = this.#lookRegularly();
+      this.#lookAt([...this.#bridges.keys()]);
+    });
   }
 
   #lookAt(bridges: readonly string[]): void {

@@ -1,9 +1,9 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Tally } from '../../ipam/block.ts';
-import type { Cleared, SweptKind } from '../parts.ts';
+import type { Tally } from '../../ipam/model/block.ts';
+import type { Cleared, SweptKind } from '../platform/platform.ts';
 import { ODDITIES, REMAINS, type OddReason, type RemainsReason } from '../reconcile/verdict.ts';
-import { VERBS } from '../request.ts';
-import type { StepHook } from '../steps.ts';
+import { VERBS } from '../protocol/request.ts';
+import type { StepHook } from '../platform/steps.ts';
 import type { RangeUse } from './range-use.ts';
 
 /** What is looked up when somebody scrapes. */
@@ -53,6 +53,7 @@ const REFUSED = 'refused';
 
 /** The agent's metrics in the text format of Prometheus. No label names a pod, a container or an address. */
 export class Metrics {
+  readonly #monotonic: () => number;
   readonly #registry = new Registry();
   readonly #calls: Histogram<'verb' | 'outcome'>;
   readonly #steps: Histogram<'verb' | 'step'>;
@@ -69,7 +70,9 @@ export class Metrics {
   readonly #reconciledAt: Gauge;
   readonly #reconcileSeconds: Gauge;
 
-  constructor(version: string, scraped: Scraped) {
+  /** @param monotonic milliseconds from an arbitrary start */
+  constructor(version: string, scraped: Scraped, monotonic: () => number) {
+    this.#monotonic = monotonic;
     const registers = [this.#registry];
     this.#calls = new Histogram({
       name: 'cellnet_call_duration_seconds',
@@ -172,11 +175,11 @@ export class Metrics {
   /** A call begins. @returns what is to be called at its end */
   beginCall(verb: string): (failed: boolean) => void {
     const known = VERBS.find((each) => each === verb) ?? 'unknown';
-    const started = performance.now();
+    const started = this.#monotonic();
     this.#underWay.inc();
     return (failed) => {
       this.#underWay.dec();
-      const seconds = (performance.now() - started) / 1000;
+      const seconds = (this.#monotonic() - started) / 1000;
       this.#calls.observe({ verb: known, outcome: failed ? 'failed' : 'done' }, seconds);
     };
   }
@@ -185,7 +188,7 @@ export class Metrics {
   stepTimer(): StepHook {
     const started = new Map<string, number>();
     return (verb, step, when) => {
-      const now = performance.now();
+      const now = this.#monotonic();
       const start = started.get(step);
       if (when === 'before') started.set(step, now);
       else if (start !== undefined) this.#steps.observe({ verb, step }, (now - start) / 1000);

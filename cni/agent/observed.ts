@@ -1,5 +1,5 @@
-import type { Store } from '../../ipam/store.ts';
-import type { Switch } from '../parts.ts';
+import type { Store } from '../../ipam/store/store.ts';
+import type { Switch } from '../platform/platform.ts';
 
 /** How a use ended: with undefined, or with what it was rejected with. */
 export type Told = (error: unknown) => void;

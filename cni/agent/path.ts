@@ -1,5 +1,5 @@
-import { DEFAULT_AGENT, parseSharedConfig } from '../../ipam/settings.ts';
-import type { Input } from '../dispatch.ts';
+import { DEFAULT_AGENT, parseSharedConfig } from '../../ipam/settings/settings.ts';
+import type { Input } from '../protocol/invocation.ts';
 
 /**
  * Path of the agent's socket for this call, false for none: environment over inline over file, as every key.

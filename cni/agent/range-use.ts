@@ -1,5 +1,5 @@
-import { countSlots } from '../../ipam/block.ts';
-import type { HeldBlock } from '../../ipam/holdings.ts';
+import { countSlots } from '../../ipam/model/block.ts';
+import type { HeldBlock } from '../../ipam/node/node-blocks.ts';
 
 /** What a node has of one range, in its own blocks. */
 export interface RangeUse {

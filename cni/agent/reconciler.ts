@@ -1,4 +1,5 @@
-import type { Parts } from '../parts.ts';
+import type { Effects, Timer } from '../../ipam/model/effects.ts';
+import type { Platform } from '../platform/platform.ts';
 import type { Suspected } from '../reconcile/observations.ts';
 import { failedReport, isSettled, reconcile, type ReconcileReport } from '../reconcile/reconcile.ts';
 import type { ReconcileSettings } from '../reconcile/settings.ts';
@@ -29,23 +30,30 @@ export function nextPauseMs(
 /** Reconciles the node from the agent's start on. One that fails is told in log and metrics, and tried again. */
 export class Reconciler {
   readonly #settings: () => ReconcileSettings;
-  readonly #parts: () => Parts;
+  readonly #platform: () => Platform;
   readonly #metrics: Metrics;
   #suspected: Suspected = new Map();
   /** Findings that were not put right the last time: each is counted and told once. */
   #known: ReadonlySet<string> = new Set();
   #toldFailures = '';
   #failedInARow = 0;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #effects: Effects;
+  #timer: Timer | undefined;
   #stopped = false;
 
   /**
    * @param settings read anew for each reconcile, so that a change of a file counts; may throw
    * @param parts for one reconcile
    */
-  constructor(settings: () => ReconcileSettings, parts: () => Parts, metrics: Metrics) {
+  constructor(
+    settings: () => ReconcileSettings,
+    platform: () => Platform,
+    metrics: Metrics,
+    effects: Effects,
+  ) {
+    this.#effects = effects;
     this.#settings = settings;
-    this.#parts = parts;
+    this.#platform = platform;
     this.#metrics = metrics;
   }
 
@@ -56,39 +64,38 @@ export class Reconciler {
   /** What is under way ends with the process: it can be cut off anywhere. */
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
   }
 
   #schedule(ms: number): void {
     if (this.#stopped) return;
-    this.#timer = setTimeout(() => {
+    this.#timer = this.#effects.schedule(ms, () => {
       void this.#run().then((next) => this.#schedule(next));
-    }, ms);
-    this.#timer.unref();
+    });
   }
 
   /** @returns milliseconds until the next */
   async #run(): Promise<number> {
-    const parts = this.#parts();
+    const platform = this.#platform();
     let settings: ReconcileSettings;
     try {
       settings = this.#settings();
     } catch (error) {
-      this.#note(parts, failedReport(error, this.#suspected), performance.now());
+      this.#note(platform, failedReport(error, this.#suspected), this.#effects.monotonic());
       return SETTINGS_EVERY_MS;
     }
     const { own, intervalMs, graceMs } = settings;
     if (intervalMs === 0) return SETTINGS_EVERY_MS;
-    const at = performance.now();
+    const at = this.#effects.monotonic();
     const options = { graceMs, dryRun: false, suspected: this.#suspected, at };
-    const report = await reconcile(parts, own, options).catch((error: unknown) =>
+    const report = await reconcile(platform, own, options).catch((error: unknown) =>
       failedReport(error, this.#suspected),
     );
-    this.#note(parts, report, at);
-    return nextPauseMs(report, this.#failedInARow, intervalMs, Math.random());
+    this.#note(platform, report, at);
+    return nextPauseMs(report, this.#failedInARow, intervalMs, this.#effects.random());
   }
 
-  #note(parts: Parts, report: ReconcileReport, startedAt: number): void {
+  #note(platform: Platform, report: ReconcileReport, startedAt: number): void {
     const { findings, failures, pending, suspected } = report;
     this.#suspected = suspected;
     this.#failedInARow = isSettled(report) ? 0 : this.#failedInARow + 1;
@@ -99,21 +106,21 @@ export class Reconciler {
     for (const { outcome, containerId, ifname, pod = '', ips, reason } of fresh) {
       if (outcome === 'kept') {
         const fields = { containerId, ifname, pod, ips, reason };
-        if (reason === 'unproven') parts.log.info('an address of which nothing is known is kept', fields);
-        else parts.log.warn('an interface is not as it should be', fields);
+        if (reason === 'unproven') platform.log.info('an address of which nothing is known is kept', fields);
+        else platform.log.warn('an interface is not as it should be', fields);
       }
     }
-    const seconds = (performance.now() - startedAt) / 1000;
+    const seconds = (this.#effects.monotonic() - startedAt) / 1000;
     this.#metrics.noteReconcile({
       seconds,
       found: fresh.map(({ reason }) => reason),
       open: open.map(({ reason }) => reason),
       settled: isSettled(report),
     });
-    this.#tell(parts, failures);
+    this.#tell(platform, failures);
     const count = (of: string): number => findings.filter(({ outcome }) => outcome === of).length;
     if (findings.length > 0 || pending.done > 0 || failures.length > 0) {
-      parts.log.info('reconciled', {
+      platform.log.info('reconciled', {
         cleared: count('cleared'),
         waiting: count('waiting'),
         failed: count('failed') + count('busy'),
@@ -127,11 +134,12 @@ export class Reconciler {
   }
 
   /** The same trouble is told once, and that it is over. */
-  #tell(parts: Parts, failures: readonly string[]): void {
+  #tell(platform: Platform, failures: readonly string[]): void {
     const text = failures.join('; ');
     if (text === this.#toldFailures) return;
     this.#toldFailures = text;
-    if (text !== '') parts.log.warn('not everything could be reconciled: tried again', { reasons: failures });
-    else parts.log.info('everything can be reconciled again');
+    if (text !== '')
+      platform.log.warn('not everything could be reconciled: tried again', { reasons: failures });
+    else platform.log.info('everything can be reconciled again');
   }
 }

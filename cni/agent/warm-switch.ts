@@ -1,3 +1,4 @@
+import type { Effects } from '../../ipam/model/effects.ts';
 import { ensureBridge, inspectBridge } from '../ovsdb/bridges.ts';
 import { OvsdbClient } from '../ovsdb/client.ts';
 import { OvsdbError } from '../ovsdb/errors.ts';
@@ -5,9 +6,9 @@ import { isServed } from '../ovsdb/liveness.ts';
 import { attachPort, detachPorts, explain, findPorts, OWNER, removePort } from '../ovsdb/ports.ts';
 import { asNumber, asRecord, asString, map, type Operation, type RawRow } from '../ovsdb/protocol.ts';
 import { tlsFiles } from '../ovsdb/remote.ts';
-import type { BridgeInfo, PortSpec, Switch, SwitchAddress } from '../parts.ts';
-import { SERVED_WITHIN_MS } from '../real/switch.ts';
-import type { Gathering } from './gathering.ts';
+import type { BridgeInfo, PortSpec, Switch, SwitchAddress } from '../platform/platform.ts';
+import { SERVED_WITHIN_MS } from '../host/switch.ts';
+import type { BurstBarrier } from './burst-barrier.ts';
 import { KnownBridges } from './known-bridges.ts';
 
 /** What vswitchd says of one of our interfaces. */
@@ -40,28 +41,32 @@ export class WarmSwitch {
   /** Called at each change of an interface of that name. */
   readonly #watchers = new Map<string, (state: InterfaceState) => void>();
   readonly #ports = new Map<string, OurPort>();
-  readonly #bridges = new KnownBridges((bridge) => this.#lookAt(bridge));
+  readonly #bridges: KnownBridges;
+  readonly #effects: Effects;
   readonly #changes: Change[] = [];
   #committing = false;
-  readonly #gathering: Gathering;
+  readonly #burstBarrier: BurstBarrier;
 
-  private constructor(client: OvsdbClient, gathering: Gathering) {
+  private constructor(client: OvsdbClient, barrier: BurstBarrier, effects: Effects) {
     this.#client = client;
-    this.#gathering = gathering;
+    this.#effects = effects;
+    this.#bridges = new KnownBridges((bridge) => this.#lookAt(bridge), effects);
+    this.#burstBarrier = barrier;
   }
 
   /**
-   * @param gathering of those that are about to add a port
+   * @param barrier of those that are about to add a port
    * @throws OvsdbError `unreachable`
    */
   static async connect(
     { ovsdb, ovsdbTls }: SwitchAddress,
     deadlineMs: number,
-    gathering: Gathering,
+    barrier: BurstBarrier,
+    effects: Effects,
   ): Promise<WarmSwitch> {
     const tls = tlsFiles(ovsdbTls);
     const client = await OvsdbClient.connect(ovsdb, { deadlineMs, ...(tls && { tls }) });
-    const warm = new WarmSwitch(client, gathering);
+    const warm = new WarmSwitch(client, barrier, effects);
     const ours = [['external_ids', 'includes', map({ owner: OWNER })]] as const;
     const others = [['external_ids', 'excludes', map({ owner: OWNER })]] as const;
     const changed = (): void => warm.#bridges.changed();
@@ -114,8 +119,8 @@ export class WarmSwitch {
   }
 
   async #addPort(port: PortSpec, deadlineMs: number): Promise<void> {
-    this.#gathering.forget(port.name);
-    await this.#gathering.all();
+    this.#burstBarrier.forget(port.name);
+    await this.#burstBarrier.all();
     const ready = this.#whenReady(port.name, deadlineMs);
     try {
       await this.#change((label) => attachPort(port, label));
@@ -166,13 +171,15 @@ export class WarmSwitch {
     let cancel = (): void => undefined;
     const done = new Promise<void>((resolve, reject) => {
       const end = (error?: OvsdbError): void => {
-        clearTimeout(timer);
+        timer.cancel();
         this.#watchers.delete(name);
         if (error) reject(error);
         else resolve();
       };
       const late = `ovs-vswitchd did not take port '${name}' up within ${deadlineMs} ms: does it run?`;
-      const timer = setTimeout(() => end(new OvsdbError('port-timeout', late, { remedy })), deadlineMs);
+      const timer = this.#effects.schedule(deadlineMs, () =>
+        end(new OvsdbError('port-timeout', late, { remedy })),
+      );
       cancel = () => end();
       this.#watchers.set(name, ({ ofport, error }) => {
         if (error !== undefined)

@@ -1,11 +1,11 @@
-import { formatCidr } from '../../ipam/address.ts';
-import { IpamError, messageOf } from '../../ipam/errors.ts';
-import type { HeldBlock } from '../../ipam/holdings.ts';
-import type { Witness } from '../../ipam/witness.ts';
+import type { Effects } from '../../ipam/model/effects.ts';
+import { IpamError, messageOf } from '../../ipam/model/errors.ts';
+import type { HeldBlock } from '../../ipam/node/node-blocks.ts';
+import type { Observer } from '../../ipam/node/observer.ts';
 import { OvsdbError } from '../ovsdb/errors.ts';
 import { judge, nextUse, type HealthReport, type ServerKind, type ServerUse } from './health.ts';
 import { Metrics } from './metrics.ts';
-import { useByRange } from './range-use.ts';
+import { useByRange, type RangeUse } from './range-use.ts';
 
 /** Codes that say that the database does not serve; with any other it has answered. */
 const DATABASE_AWAY: readonly string[] = ['unreachable', 'connection-lost', 'timeout', 'protocol'];
@@ -19,30 +19,25 @@ export class Watch {
   readonly #held = new Map<string, readonly HeldBlock[]>();
 
   /**
-   * @param now milliseconds since 1970
    * @param pending how many teardowns are put off; it may throw
    */
-  constructor(version: string, now: () => number, pending: () => number) {
+  constructor(
+    version: string,
+    { now, monotonic }: Pick<Effects, 'now' | 'monotonic'>,
+    pending: () => number,
+  ) {
     this.#now = now;
-    this.metrics = new Metrics(version, {
-      ranges: () => useByRange([...this.#held.values()].flat(), now()),
-      pending,
-    });
+    const ranges = (): RangeUse[] => useByRange([...this.#held.values()].flat(), now());
+    this.metrics = new Metrics(version, { ranges, pending }, monotonic);
   }
 
   /** What IPAM tells of one etcd cluster. @param cluster any text that is its own */
-  witness(cluster: string): Witness {
+  observer(cluster: string): Observer {
     const keyOf = (node: string): string => `${cluster} ${node}`;
     return {
       holds: (node, blocks) => void this.#held.set(keyOf(node), blocks),
       wrote: (tally) => this.metrics.countAddresses(tally),
-      released: (block) => {
-        this.metrics.countAddresses({ given: 0, released: 1 });
-        const name = formatCidr(block.cidr);
-        const held = this.#held.get(keyOf(block.node));
-        const now = held?.map((each) => (formatCidr(each.block.cidr) === name ? { ...each, block } : each));
-        if (now) this.#held.set(keyOf(block.node), now);
-      },
+      allocated: () => undefined,
     };
   }
 

@@ -1,6 +1,6 @@
 /** Addresses: rtnetlink(7) RTM_…ADDR, `struct ifaddrmsg` and IFA_… of linux/if_addr.h. Pure. */
 import { putU32, putU8, readU32 } from 'netlink/dist/structs.js';
-import type { Family } from '../../ipam/address.ts';
+import type { Family } from '../../ipam/model/address.ts';
 import { addressFamily, familyOf, ip, payload, readAttributes, readIp, readNumber } from './attributes.ts';
 import {
   AF_INET,

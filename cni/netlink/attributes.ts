@@ -7,7 +7,7 @@ import {
   readU32,
   type StreamData,
 } from 'netlink/dist/structs.js';
-import { familyBits, formatAddress, parseAddress, type Family } from '../../ipam/address.ts';
+import { familyBits, formatAddress, parseAddress, type Family } from '../../ipam/model/address.ts';
 import { AF_INET, AF_INET6 } from './kernel.ts';
 
 export type Attribute = readonly [type: number, value: StreamData];

@@ -1,6 +1,6 @@
 /** The pod's end of a veth, inside the pod's namespace. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cidrSpan, formatAddress, parseAddress, subnetOf } from '../../ipam/address.ts';
+import { cidrSpan, formatAddress, parseAddress, subnetOf } from '../../ipam/model/address.ts';
 import {
   addAddress,
   showAddresses,

@@ -5,7 +5,7 @@ import {
   parseAddress,
   parseAddressInSubnet,
   subnetOf,
-} from '../../ipam/address.ts';
+} from '../../ipam/model/address.ts';
 import type { InterfaceAddress } from './address-messages.ts';
 import { NetlinkError } from './errors.ts';
 import { RT_TABLE_MAIN } from './kernel.ts';

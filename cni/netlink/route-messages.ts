@@ -1,6 +1,6 @@
 /** Routes: rtnetlink(7) RTM_…ROUTE, `struct rtmsg` and RTA_… of linux/rtnetlink.h. Pure. */
 import { putU32, putU8, readU32 } from 'netlink/dist/structs.js';
-import { formatAddress, parseAddressInSubnet, type Family } from '../../ipam/address.ts';
+import { formatAddress, parseAddressInSubnet, type Family } from '../../ipam/model/address.ts';
 import { addressFamily, ip, nested, payload, readAttributes, readIp, readNumber, u32 } from './attributes.ts';
 import {
   AF_INET,

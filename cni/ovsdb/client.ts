@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { messageOf } from '../../ipam/errors.ts';
+import { messageOf } from '../../ipam/model/errors.ts';
 import { OvsdbError } from './errors.ts';
 import { JsonFraming } from './framing.ts';
 import type { Condition, Operation, OperationResult, RawRow } from './protocol.ts';

@@ -1,14 +1,14 @@
-import { lookup } from '../../ipam/allocator.ts';
-import { messageOf } from '../../ipam/errors.ts';
-import type { ReleaseCause } from '../../ipam/lifetime.ts';
-import { releaseExact } from '../../ipam/release-exact.ts';
-import type { Parts, SweptKind, Unlock } from '../parts.ts';
-import { stepsOf } from '../steps.ts';
-import { tearDown } from '../teardown.ts';
-import { withIpamAt } from '../with-ipam.ts';
+import { lookup } from '../../ipam/allocate/allocate.ts';
+import { messageOf } from '../../ipam/model/errors.ts';
+import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
+import type { Platform, SweptKind, Unlock } from '../platform/platform.ts';
+import { stepsOf } from '../platform/steps.ts';
+import { tearDownAttachment } from '../attach/teardown.ts';
+import { withIpamAt } from '../platform/with-ipam.ts';
 import { ipamPlaceOf, isOurIpam, type OwnPlace } from './places.ts';
 import { lookAgain, type Held, type Known, type Target } from './survey.ts';
 import { judge, type RemainsReason } from './verdict.ts';
+import { release } from '../../ipam/release/release.ts';
 
 export type Clearing =
   | {
@@ -28,7 +28,7 @@ export type Clearing =
  * @param reason what is told of it; the second look must find it gone too, for whatever reason
  */
 export async function clear(
-  parts: Parts,
+  platform: Platform,
   own: OwnPlace,
   target: Target,
   reason: RemainsReason | 'superseded',
@@ -37,17 +37,18 @@ export async function clear(
   const fields = { containerId, ifname, pod, reason };
   let unlock: Unlock | undefined;
   try {
-    unlock = parts.tryLock(own.stateDir, target);
+    unlock = platform.tryLock(own.stateDir, target);
     if (!unlock) return { outcome: 'busy' };
-    const clearing = await clearLocked(parts, own, target, causeOf(reason));
+    const clearing = await clearLocked(platform, own, target, causeOf(reason));
     if (clearing.outcome !== 'cleared') return clearing;
     const { released, swept } = clearing;
-    if (released.length > 0) parts.log.warn('released what had leaked', { ...fields, ips: released, swept });
-    else parts.log.info('swept what was left', { ...fields, swept });
-    parts.onCleared?.({ reason, released, swept });
+    if (released.length > 0)
+      platform.log.warn('released what had leaked', { ...fields, ips: released, swept });
+    else platform.log.info('swept what was left', { ...fields, swept });
+    platform.onCleared?.({ reason, released, swept });
     return clearing;
   } catch (error) {
-    parts.log.warn('what is left cannot be cleared away now', { ...fields, reason: messageOf(error) });
+    platform.log.warn('what is left cannot be cleared away now', { ...fields, reason: messageOf(error) });
     return { outcome: 'failed', error: messageOf(error) };
   } finally {
     unlock?.();
@@ -61,17 +62,18 @@ function causeOf(reason: RemainsReason | 'superseded'): ReleaseCause {
 }
 
 async function clearLocked(
-  parts: Parts,
+  platform: Platform,
   own: OwnPlace,
   target: Target,
   cause: ReleaseCause,
 ): Promise<Clearing> {
-  const now = await lookAgain(parts, own, target);
-  const verdict = judge(now, { id: parts.bootId, startedAt: parts.bootedAt() });
-  if (verdict.kind !== 'remains' || (await wasGivenMeanwhile(parts, own, now))) return { outcome: 'changed' };
+  const now = await lookAgain(platform, own, target);
+  const verdict = judge(now, { id: platform.bootId, startedAt: platform.bootedAt() });
+  if (verdict.kind !== 'remains' || (await wasGivenMeanwhile(platform, own, now)))
+    return { outcome: 'changed' };
   const released: string[] = [];
   const forget = now.record?.ourIpam ?? false;
-  await tearDown(parts, stepsOf(parts.onStep, 'RECONCILE'), {
+  await tearDownAttachment(platform, stepsOf(platform.onStep, 'RECONCILE'), {
     attachment: now,
     stateDir: own.stateDir,
     link: now.link !== 'absent',
@@ -80,7 +82,9 @@ async function clearLocked(
     release: async () => {
       for (const [place, held] of byPlace(now.held)) {
         released.push(
-          ...(await withIpamAt(parts, place.etcd, (ipam) => releaseExact(ipam, place.node, held, cause))),
+          ...(await withIpamAt(platform, place.etcd, (ipam) =>
+            release(ipam, { node: place.node, allocations: held, cause }),
+          )),
         );
       }
     },
@@ -94,12 +98,12 @@ async function clearLocked(
 }
 
 /** Where nothing was given, an ADD may have got something since: it writes to etcd when its link is there already. */
-async function wasGivenMeanwhile(parts: Parts, { stateDir }: OwnPlace, known: Known): Promise<boolean> {
+async function wasGivenMeanwhile(platform: Platform, { stateDir }: OwnPlace, known: Known): Promise<boolean> {
   if (known.held.length > 0) return false;
-  const record = parts.openState(stateDir).readAttachment(known);
+  const record = platform.openState(stateDir).readAttachment(known);
   if (!record || !isOurIpam(record)) return false;
   const place = ipamPlaceOf(record);
-  const found = await withIpamAt(parts, place.etcd, (ipam) => lookup(ipam, place.node, known));
+  const found = await withIpamAt(platform, place.etcd, (ipam) => lookup(ipam, place.node, known));
   return found.length > 0;
 }
 

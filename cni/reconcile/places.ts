@@ -1,8 +1,8 @@
-import type { EtcdSettings } from '../../ipam/etcd/settings.ts';
-import { etcdSettings } from '../../ipam/etcd/settings.ts';
-import { OUR_IPAM } from '../config.ts';
-import type { SwitchAddress } from '../parts.ts';
-import type { AttachmentRecord } from '../state/node-state.ts';
+import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
+import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
+import type { SwitchAddress } from '../platform/platform.ts';
+import type { AttachmentRecord } from '../platform/node-records.ts';
+import { OUR_IPAM } from '../protocol/config-schema.ts';
 
 /** Whose blocks are looked at: a node's, in one etcd cluster. */
 export interface IpamPlace {

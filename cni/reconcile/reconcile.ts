@@ -1,8 +1,8 @@
-import { formatAddress } from '../../ipam/address.ts';
-import { messageOf } from '../../ipam/errors.ts';
-import { Failures } from '../failures.ts';
-import type { Parts, SweptKind } from '../parts.ts';
-import { finishPending, type PendingOutcome } from '../pending.ts';
+import { formatAddress } from '../../ipam/model/address.ts';
+import { messageOf } from '../../ipam/model/errors.ts';
+import { Failures } from '../attach/failures.ts';
+import type { Platform, SweptKind } from '../platform/platform.ts';
+import { finishDeferred, type DeferredOutcome } from '../deferred/deferred.ts';
 import { clear, type Clearing } from './clear.ts';
 import { weigh, type Suspect, type Suspected } from './observations.ts';
 import type { OwnPlace } from './places.ts';
@@ -42,7 +42,7 @@ export interface Finding {
 export interface ReconcileReport {
   readonly findings: readonly Finding[];
   /** Of a dry run: how many there are. */
-  readonly pending: PendingOutcome;
+  readonly pending: DeferredOutcome;
   /** What could not be looked at, and why. */
   readonly failures: readonly string[];
   /** For the next observation. */
@@ -68,21 +68,21 @@ interface Judged extends Suspect {
  * API server, waits for nobody, and goes on past a server that does not answer: that is told, for the next time.
  */
 export async function reconcile(
-  parts: Parts,
+  platform: Platform,
   own: OwnPlace,
   options: ReconcileOptions,
 ): Promise<ReconcileReport> {
   const failures = new Failures();
-  const pending = await failures.attempt('teardowns put off', () => pendingOf(parts, own, options.dryRun));
+  const pending = await failures.attempt('teardowns put off', () => pendingOf(platform, own, options.dryRun));
   if (!options.dryRun)
     await failures.attempt('records half written', () => {
-      parts.openState(own.stateDir).sweepUnfinished(parts.now());
+      platform.openState(own.stateDir).sweepUnfinished(platform.now());
     });
-  const known = await failures.attempt('this node', () => survey(parts, own, failures));
-  const boot = { id: parts.bootId, startedAt: parts.bootedAt() };
+  const known = await failures.attempt('this node', () => survey(platform, own, failures));
+  const boot = { id: platform.bootId, startedAt: platform.bootedAt() };
   const judged = (known ?? []).flatMap((each) => judgedOf(each, judge(each, boot)));
   const weighed = weigh(judged, options.suspected, options.at, options.graceMs);
-  const findings = await settle(parts, own, weighed.proven, options.dryRun);
+  const findings = await settle(platform, own, weighed.proven, options.dryRun);
   return {
     findings: [...findings, ...weighed.waiting.map((each) => findingOf(each, { outcome: 'waiting' }))],
     pending: pending ?? { done: 0, left: 0 },
@@ -93,9 +93,13 @@ export async function reconcile(
   };
 }
 
-async function pendingOf(parts: Parts, { stateDir }: OwnPlace, dryRun: boolean): Promise<PendingOutcome> {
-  if (dryRun) return { done: 0, left: parts.openState(stateDir).countPending() };
-  return await finishPending({ settings: { stateDir } }, parts, PENDING_BUDGET_MS);
+async function pendingOf(
+  platform: Platform,
+  { stateDir }: OwnPlace,
+  dryRun: boolean,
+): Promise<DeferredOutcome> {
+  if (dryRun) return { done: 0, left: platform.openState(stateDir).countPending() };
+  return await finishDeferred({ settings: { stateDir } }, platform, PENDING_BUDGET_MS);
 }
 
 function judgedOf(known: Known, verdict: ReturnType<typeof judge>): Judged[] {
@@ -110,14 +114,14 @@ function judgedOf(known: Known, verdict: ReturnType<typeof judge>): Judged[] {
 
 /** Clears away what is proven, several at a time; those that were busy once more, for two may share a lock. */
 async function settle(
-  parts: Parts,
+  platform: Platform,
   own: OwnPlace,
   proven: readonly Judged[],
   dryRun: boolean,
 ): Promise<Finding[]> {
   const settled = new Map<Judged, Finding>();
   const settleOne = async (each: Judged): Promise<void> => {
-    settled.set(each, findingOf(each, await clearOne(parts, own, each, dryRun)));
+    settled.set(each, findingOf(each, await clearOne(platform, own, each, dryRun)));
   };
   const queue = [...proven];
   const work = async (): Promise<void> => {
@@ -130,10 +134,10 @@ async function settle(
 
 type Outcome = Clearing | { readonly outcome: 'waiting' | 'found' | 'kept' };
 
-async function clearOne(parts: Parts, own: OwnPlace, each: Judged, dryRun: boolean): Promise<Outcome> {
+async function clearOne(platform: Platform, own: OwnPlace, each: Judged, dryRun: boolean): Promise<Outcome> {
   if (each.remains === undefined) return { outcome: 'kept' };
   if (dryRun) return { outcome: 'found' };
-  return await clear(parts, own, each.known, each.remains);
+  return await clear(platform, own, each.known, each.remains);
 }
 
 function findingOf({ id, known, reason }: Judged, result: Outcome): Finding {

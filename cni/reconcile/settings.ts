@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { etcdSettings } from '../../ipam/etcd/settings.ts';
+import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import {
   checkNodeName,
   DEFAULT_OVSDB,
@@ -9,12 +9,12 @@ import {
   parseSharedConfig,
   settingsFromEnvironment,
   type PartialSettings,
-} from '../../ipam/settings.ts';
-import type { Input } from '../dispatch.ts';
-import type { SwitchAddress } from '../parts.ts';
-import type { Environment } from '../request.ts';
-import { stateDirOf } from '../settings.ts';
+} from '../../ipam/settings/settings.ts';
+import type { SwitchAddress } from '../platform/platform.ts';
+import type { Environment } from '../protocol/request.ts';
+import { stateDirOf } from '../protocol/settings.ts';
 import type { OwnPlace } from './places.ts';
+import type { Input } from '../protocol/invocation.ts';
 
 export interface ReconcileSettings {
   readonly own: OwnPlace;

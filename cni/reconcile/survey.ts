@@ -1,13 +1,10 @@
-import type { Attachment } from '../../ipam/block.ts';
-import { IpamError } from '../../ipam/errors.ts';
-import { readHoldings } from '../../ipam/holdings.ts';
-import { allocationsOf, type SeenAllocation } from '../../ipam/release-exact.ts';
-import type { Failures } from '../failures.ts';
-import { hostLinkName, linkAlias } from '../identity.ts';
-import type { HostLink, Parts, PortInfo, SwitchAddress } from '../parts.ts';
-import type { AttachmentRecord } from '../state/node-state.ts';
-import { withSwitch } from '../wire.ts';
-import { withIpamAt } from '../with-ipam.ts';
+import { IpamError } from '../../ipam/model/errors.ts';
+import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
+import type { Failures } from '../attach/failures.ts';
+import { hostLinkName, linkAlias } from '../protocol/identity.ts';
+import type { HostLink, Platform, PortInfo, SwitchAddress } from '../platform/platform.ts';
+import { withSwitch } from '../attach/interface-teardown.ts';
+import { withIpamAt } from '../platform/with-ipam.ts';
 import {
   ipamPlaces,
   isOurIpam,
@@ -18,6 +15,9 @@ import {
   type OwnPlace,
 } from './places.ts';
 import type { Facts } from './verdict.ts';
+import type { Attachment } from '../../ipam/model/attachment.ts';
+import { allocationsOf, type SeenAllocation } from '../../ipam/node/allocations.ts';
+import type { AttachmentRecord } from '../platform/node-records.ts';
 
 /** An address that etcd has given out, and where it says so. */
 export interface Held extends SeenAllocation {
@@ -43,11 +43,11 @@ export type Known = Facts & Target;
  * @param failures is told which server did not answer: what rests on it is then unknown
  * @throws CniError 5, NetlinkError where records or links cannot be listed: nothing can be said then
  */
-export async function survey(parts: Parts, own: OwnPlace, failures: Failures): Promise<Known[]> {
-  const records = parts.openState(own.stateDir).listAttachments();
-  const { held, whole } = await readPlaces(parts, ipamPlaces(own, records), failures);
-  const links = await (await parts.openKernel()).hostLinks();
-  const { ports, complete } = await readSwitches(parts, switches(own, records), failures);
+export async function survey(platform: Platform, own: OwnPlace, failures: Failures): Promise<Known[]> {
+  const records = platform.openState(own.stateDir).listAttachments();
+  const { held, whole } = await readPlaces(platform, ipamPlaces(own, records), failures);
+  const links = await (await platform.openKernel()).hostLinks();
+  const { ports, complete } = await readSwitches(platform, switches(own, records), failures);
 
   const attachments = new Map<string, Attachment>();
   for (const { containerId, ifname } of [...held.map(({ slot }) => slot.owner), ...records, ...ports])
@@ -60,7 +60,7 @@ export async function survey(parts: Parts, own: OwnPlace, failures: Failures): P
   const linkOf = new Map(links.map((link) => [link.name, link]));
   return [...attachments].map(([id, attachment]) => {
     const ofIt = portsOf.get(id) ?? [];
-    return assemble(parts, own, attachment, {
+    return assemble(platform, own, attachment, {
       held: heldOf.get(id) ?? [],
       whole,
       link: linkOf.get(hostLinkName(attachment)),
@@ -73,17 +73,17 @@ export async function survey(parts: Parts, own: OwnPlace, failures: Failures): P
 }
 
 /** The same attachment once more, under its lock: what etcd has for it is compared when it is released. */
-export async function lookAgain(parts: Parts, own: OwnPlace, target: Target): Promise<Known> {
-  const record = parts.openState(own.stateDir).readAttachment(target);
-  const kernel = await parts.openKernel();
+export async function lookAgain(platform: Platform, own: OwnPlace, target: Target): Promise<Known> {
+  const record = platform.openState(own.stateDir).readAttachment(target);
+  const kernel = await platform.openKernel();
   const link = await kernel.hostLink(hostLinkName(target));
   const at = record && !isOurWire(record) ? undefined : target.ovs;
   const ports = at
-    ? await withSwitch(parts, at, (ovs) => ovs.findPorts(target.containerId, target.ifname))
+    ? await withSwitch(platform, at, (ovs) => ovs.findPorts(target.containerId, target.ifname))
     : [];
   const found = ports.map((info) => ({ ...attachmentOf(info), info, at }));
   const bridges = await Promise.all(bridgesOf(found).map((bridge) => kernel.hostLink(bridge)));
-  return assemble(parts, own, target, {
+  return assemble(platform, own, target, {
     held: target.held,
     whole: target.allocationsKnown,
     link,
@@ -114,7 +114,7 @@ interface Pieces {
   readonly record: AttachmentRecord | undefined;
 }
 
-function assemble(parts: Parts, own: OwnPlace, attachment: Attachment, pieces: Pieces): Known {
+function assemble(platform: Platform, own: OwnPlace, attachment: Attachment, pieces: Pieces): Known {
   const { held, whole, ports, record } = pieces;
   const { containerId, ifname } = attachment;
   const link = linkStateOf(attachment, pieces.link);
@@ -128,7 +128,7 @@ function assemble(parts: Parts, own: OwnPlace, attachment: Attachment, pieces: P
     port: portStateOf(attachment, ports, { isInSight: pieces.isInSight, complete }),
     record: record && { bootId: record.bootId, ourIpam: isOurIpam(record), ourWire: isOurWire(record) },
     // A link is of a namespace that lives: then there is no need to look.
-    namespace: link === 'absent' ? namespaceOf(parts, record) : 'lives',
+    namespace: link === 'absent' ? namespaceOf(platform, record) : 'lives',
     held,
     ovs: ports[0]?.at ?? wireAt(record, own),
     pod: podOf(held, ports),
@@ -158,11 +158,11 @@ function portStateOf(
   return isInSight && ports.every(({ info }) => info.name === name) ? 'present' : 'elsewhere';
 }
 
-function namespaceOf(parts: Parts, record: AttachmentRecord | undefined): Facts['namespace'] {
+function namespaceOf(platform: Platform, record: AttachmentRecord | undefined): Facts['namespace'] {
   if (!record?.netns) return 'unknown';
   const { path, id } = record.netns;
   // With our link gone nobody uses the address, whoever still lives in there; another plugin's interface may still be up.
-  return parts.namespaces.stateOf(path, id, !isOurWire(record));
+  return platform.namespaces.stateOf(path, id, !isOurWire(record));
 }
 
 function podOf([held]: readonly Held[], [port]: readonly OurPort[]): string | undefined {
@@ -173,16 +173,16 @@ function podOf([held]: readonly Held[], [port]: readonly OurPort[]): string | un
 }
 
 async function readPlaces(
-  parts: Parts,
+  platform: Platform,
   places: readonly IpamPlace[],
   failures: Failures,
 ): Promise<{ held: Held[]; whole: boolean }> {
   const reads = places.map((place) =>
     failures.attempt(`allocations of node '${place.node}'`, () =>
-      withIpamAt(parts, place.etcd, async ({ store, witness }) => {
-        const { holdings, strays } = await readHoldings(store, place.node);
-        witness?.holds(place.node, holdings);
-        return { strays, held: allocationsOf(holdings).map((seen) => ({ ...seen, place })) };
+      withIpamAt(platform, place.etcd, async ({ store, observer }) => {
+        const { blocks, strays } = await readNodeBlocks(store, place.node);
+        observer.holds(place.node, blocks);
+        return { strays, held: allocationsOf(blocks).map((seen) => ({ ...seen, place })) };
       }),
     ),
   );
@@ -201,13 +201,13 @@ async function readPlaces(
 }
 
 async function readSwitches(
-  parts: Parts,
+  platform: Platform,
   places: readonly SwitchAddress[],
   failures: Failures,
 ): Promise<{ ports: OurPort[]; complete: boolean }> {
   const reads = places.map((at) =>
     failures.attempt(`ports at ${at.ovsdb}`, async () => {
-      const ports = await withSwitch(parts, at, (ovs) => ovs.findPorts());
+      const ports = await withSwitch(platform, at, (ovs) => ovs.findPorts());
       return ports.map((info) => ({ ...attachmentOf(info), info, at }));
     }),
   );

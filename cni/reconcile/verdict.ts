@@ -1,4 +1,4 @@
-import type { Attachment } from '../../ipam/block.ts';
+import type { Attachment } from '../../ipam/model/attachment.ts';
 
 /** An address as etcd has it given out, as far as the judgement needs it. */
 export interface JudgedAllocation {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
-import { decodeValue } from '../../ipam/decode.ts';
-import { CommandError } from '../errors.ts';
+import { decodeValue } from '../../ipam/records/decode.ts';
+import { CommandError } from '../context/errors.ts';
 
 /**
  * A backup is lines of JSON: the header, then one line for each key, sorted. Keys are relative to `PREFIX/v1/`; values are the

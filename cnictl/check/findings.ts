@@ -1,6 +1,6 @@
-import type { AuditedAllocation, Conflict, Leak, Missing } from '../../ipam/audit.ts';
-import type { IndexFinding } from '../../ipam/node-index.ts';
-import type { RecordFinding } from '../../ipam/survey.ts';
+import type { AuditedAllocation, Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
+import type { IndexFinding } from '../../ipam/audit/index-audit.ts';
+import type { RecordFinding } from '../../ipam/audit/record-audit.ts';
 
 /** A block whose node the API server does not know (any more). */
 export interface StrandedBlock {

@@ -1,21 +1,27 @@
-import { type Ipam } from '../../ipam/allocator.ts';
-import { Census } from '../../ipam/census.ts';
-import { isDrainKey } from '../../ipam/node-drain.ts';
-import { IndexComparison } from '../../ipam/node-index.ts';
-import { BLOCKS, decodeNodeEntry, NODES } from '../../ipam/records.ts';
-import type { Entry, Store } from '../../ipam/store.ts';
-import { readRecord, surveyRanges, type RangeSurvey, type RecordFinding } from '../../ipam/survey.ts';
-import type { KubeApi, Moment } from '../kube/api.ts';
-import { KubeError } from '../kube/errors.ts';
+import { PodAudit } from '../../ipam/audit/pod-audit.ts';
+import { IndexComparison } from '../../ipam/audit/index-audit.ts';
+import type { Store } from '../../ipam/store/store.ts';
+import {
+  readRecord,
+  auditRanges,
+  type RecordAudit,
+  type RecordFinding,
+} from '../../ipam/audit/record-audit.ts';
+import type { KubeApi, Moment } from '../../cni/kube/api.ts';
+import { KubeError } from '../../cni/kube/errors.ts';
 import type { StrandedBlock } from './findings.ts';
 import type { Looking, Progress } from './progress.ts';
+import type { Entry } from '../../ipam/records/transaction.ts';
+import { BLOCKS, NODES } from '../../ipam/records/keys.ts';
+import { decodeNodeEntry, isDrainKey } from '../../ipam/records/node-record.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 
 /** Names of the nodes that the API server knows; undefined where it may not be asked, or names nodes otherwise. */
 export type NodeNames = ReadonlySet<string> | undefined;
 
 /** What one pass over everything suspects. */
 export interface FirstLook {
-  readonly census: Census;
+  readonly podAudit: PodAudit;
   readonly index: IndexComparison;
   readonly records: readonly RecordFinding[];
   readonly stranded: readonly StrandedBlock[];
@@ -31,36 +37,36 @@ export interface FirstLook {
  */
 export async function firstLook(ipam: Ipam, kube: KubeApi, looking: Looking): Promise<FirstLook> {
   const { store } = ipam;
-  const survey = await surveyRanges(store);
+  const survey = await auditRanges(store);
   if (survey.ranges.length === 0 && survey.findings.length === 0)
     looking.warn(
       'etcd holds no range below this prefix, so nothing of it can be leaked: is --etcd-prefix right?',
     );
-  const census = new Census(survey.ranges);
-  const records = [...survey.findings, ...(await readBlocks(store, survey, census, looking))];
-  const index = new IndexComparison(census.blocks);
+  const podAudit = new PodAudit(survey.ranges);
+  const records = [...survey.findings, ...(await readBlocks(store, survey, podAudit, looking))];
+  const index = new IndexComparison(podAudit.blocks);
   records.push(...(await readIndex(store, index, records, looking)));
-  const nodes = await nodeNames(kube, census, looking);
+  const nodes = await nodeNames(kube, podAudit, looking);
   const { signal, progress } = looking;
   const moment = await kube.walkPods(
-    { restart: () => census.restartPods(), add: (pods) => pods.forEach((pod) => census.addPod(pod)) },
+    { restart: () => podAudit.restartPods(), add: (pods) => pods.forEach((pod) => podAudit.addPod(pod)) },
     { ...(signal && { signal }), onProgress: (done, total) => progress('pods', done, total) },
   );
-  return { census, index, records, nodes, stranded: strandedBlocks(census, nodes), moment };
+  return { podAudit, index, records, nodes, stranded: strandedBlocks(podAudit, nodes), moment };
 }
 
 async function readBlocks(
   store: Store,
-  survey: RangeSurvey,
-  census: Census,
+  survey: RecordAudit,
+  podAudit: PodAudit,
   looking: Looking,
 ): Promise<RecordFinding[]> {
   const findings: RecordFinding[] = [];
   for await (const entry of scanned(store, BLOCKS, 'blocks', looking)) {
     const { block, finding } = survey.inspect(entry);
     if (finding) findings.push(finding);
-    if (block && !finding) census.addBlock(entry.key, block);
-    else census.addOpaque(entry.key, block);
+    if (block && !finding) podAudit.addBlock(entry.key, block);
+    else podAudit.addOpaque(entry.key, block);
   }
   return findings;
 }
@@ -105,12 +111,12 @@ async function* scanned(
  */
 export async function nodeNames(
   kube: KubeApi,
-  census: Census,
+  podAudit: PodAudit,
   { warn, signal }: Omit<Looking, 'progress'>,
 ): Promise<NodeNames> {
   const names = await listedNodes(kube, warn, signal);
-  if (!names || census.blocks.length === 0) return names;
-  if (census.blocks.some(({ node }) => names.has(node))) return names;
+  if (!names || podAudit.blocks.length === 0) return names;
+  if (podAudit.blocks.some(({ node }) => names.has(node))) return names;
   warn(
     `none of the nodes that hold blocks is a node of ${kube.server}: do they bear other names there? Nothing is said of nodes`,
   );
@@ -132,9 +138,9 @@ async function listedNodes(
   }
 }
 
-export function strandedBlocks(census: Census, nodes: NodeNames): StrandedBlock[] {
+export function strandedBlocks(podAudit: PodAudit, nodes: NodeNames): StrandedBlock[] {
   if (!nodes) return [];
-  return census.blocks
+  return podAudit.blocks
     .filter(({ node }) => !nodes.has(node))
     .map(({ key, node, claimedAt }) => ({ key, node, since: claimedAt }));
 }

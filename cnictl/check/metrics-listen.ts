@@ -1,8 +1,8 @@
 import { createServer } from 'node:http';
 import { isIP } from 'node:net';
 import { answer } from '../../cni/agent/metrics-server.ts';
-import { CommandError } from '../errors.ts';
-import { describeReason } from '../files.ts';
+import { CommandError } from '../context/errors.ts';
+import { describeReason } from '../context/files.ts';
 import type { CheckMetrics } from './metrics.ts';
 
 export interface ListenAddress {

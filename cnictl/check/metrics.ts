@@ -1,11 +1,11 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { MetricsSource } from '../../cni/agent/metrics-server.ts';
-import type { LeakReason } from '../../ipam/audit.ts';
-import { IpamError, messageOf } from '../../ipam/errors.ts';
-import type { IndexReason } from '../../ipam/node-index.ts';
-import type { RecordReason } from '../../ipam/survey.ts';
-import type { FreeOutcome } from '../free.ts';
-import { KubeError } from '../kube/errors.ts';
+import type { LeakReason } from '../../ipam/audit/judge.ts';
+import { IpamError, messageOf } from '../../ipam/model/errors.ts';
+import type { IndexReason } from '../../ipam/audit/index-audit.ts';
+import type { RecordReason } from '../../ipam/audit/record-audit.ts';
+import type { FreeOutcome } from './free.ts';
+import { KubeError } from '../../cni/kube/errors.ts';
 import type { Findings } from './findings.ts';
 
 const LEAK_REASONS: Readonly<Record<LeakReason, true>> = {

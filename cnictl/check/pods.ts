@@ -1,8 +1,14 @@
-import { canonicalPod, indexPods, podNameOf, type AuditedPod, type PodIndex } from '../../ipam/audit.ts';
+import {
+  canonicalPod,
+  indexPods,
+  podNameOf,
+  type AuditedPod,
+  type PodIndex,
+} from '../../ipam/audit/judge.ts';
 import { plural } from '../render/plural.ts';
-import { CommandError } from '../errors.ts';
-import type { KubeApi, Moment } from '../kube/api.ts';
-import { KubeError } from '../kube/errors.ts';
+import { CommandError } from '../context/errors.ts';
+import type { KubeApi, Moment } from '../../cni/kube/api.ts';
+import { KubeError } from '../../cni/kube/errors.ts';
 import type { Looking } from './progress.ts';
 import { sideBySide } from './side-by-side.ts';
 

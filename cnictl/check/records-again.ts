@@ -1,9 +1,12 @@
-import { IpamError } from '../../ipam/errors.ts';
-import { judgePair, type IndexFinding, type IndexPair } from '../../ipam/node-index.ts';
-import { BLOCKS, decodeBlock, decodeNodeEntry, RANGES } from '../../ipam/records.ts';
-import type { Entry, Store } from '../../ipam/store.ts';
+import { IpamError } from '../../ipam/model/errors.ts';
+import { judgePair, type IndexFinding, type IndexPair } from '../../ipam/audit/index-audit.ts';
+import type { Store } from '../../ipam/store/store.ts';
 import type { StrandedBlock } from './findings.ts';
-import { readRecord, surveyRanges, type RecordFinding } from '../../ipam/survey.ts';
+import { readRecord, auditRanges, type RecordFinding } from '../../ipam/audit/record-audit.ts';
+import type { Entry } from '../../ipam/records/transaction.ts';
+import { BLOCKS, RANGES } from '../../ipam/records/keys.ts';
+import { decodeBlock } from '../../ipam/records/block-record.ts';
+import { decodeNodeEntry } from '../../ipam/records/node-record.ts';
 
 /** Suspected index keys and their blocks again, each pair as of one moment. @throws IpamError `store-…` */
 export async function pairsAgain(store: Store, pairs: readonly IndexPair[]): Promise<IndexFinding[]> {
@@ -36,7 +39,7 @@ export async function recordsAgain(
   findings: readonly RecordFinding[],
 ): Promise<RecordFinding[]> {
   if (findings.length === 0) return [];
-  const survey = await surveyRanges(store);
+  const survey = await auditRanges(store);
   const entries = await store.get(findings.map(({ key }) => key));
   return entries.flatMap((entry) => {
     if (!entry) return [];

@@ -1,5 +1,4 @@
-import type { Address } from '../../ipam/address.ts';
-import type { Ipam } from '../../ipam/allocator.ts';
+import type { Address } from '../../ipam/model/address.ts';
 import {
   isSupersededBy,
   judge,
@@ -7,16 +6,20 @@ import {
   type AuditedAllocation,
   type LeakReason,
   type PodIndex,
-} from '../../ipam/audit.ts';
-import { isExpected, slotIndex, type Block, type Expected } from '../../ipam/block.ts';
-import { checkBlock, decodeBlock, rangeKey, decodeRange } from '../../ipam/records.ts';
-import { releaseFromBlock, type ReadBlock } from '../../ipam/release-block.ts';
-import { retryLostRaces } from '../../ipam/retry.ts';
-import type { FreeOutcome } from '../free.ts';
-import type { KubeApi } from '../kube/api.ts';
+} from '../../ipam/audit/judge.ts';
+import { isExpected, slotIndex, type Block, type Expected } from '../../ipam/model/block.ts';
+import { retryLostRaces } from '../../ipam/store/retry.ts';
+import type { FreeOutcome } from './free.ts';
+import type { KubeApi } from '../../cni/kube/api.ts';
 import { lookUpPods } from './pods.ts';
 import type { Looking } from './progress.ts';
 import { sideBySide } from './side-by-side.ts';
+import { rangeKey } from '../../ipam/records/keys.ts';
+import { decodeRange } from '../../ipam/records/range-record.ts';
+import { checkBlock, decodeBlock } from '../../ipam/records/block-record.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
+import { releaseInBlock } from '../../ipam/release/release-in-block.ts';
+import type { ReadBlock } from '../../ipam/node/node-blocks.ts';
 
 /** An allocation that two observations found leaked, or a report names. */
 export interface Condemned {
@@ -83,13 +86,13 @@ async function releaseOfBlock(
 ): Promise<Judged[]> {
   const [first] = condemned;
   if (!first) return [];
-  return await retryLostRaces(`releasing addresses of '${first.blockKey}'`, ipam.around, async () => {
+  return await retryLostRaces(`releasing addresses of '${first.blockKey}'`, ipam.effects, async () => {
     const seen = await readForRelease(ipam, condemned);
     const pods = await lookUpPods(kube, podsOf(seen.found), { ...looking, progress: () => undefined });
     const judged = condemned.map((each): Judged => judgeLast(each, seen, pods));
     const leaked = judged.filter(({ outcome }) => outcome.kind === 'would-release');
     if (dryRun || leaked.length === 0 || !seen.read) return judged;
-    const outcomes = await releaseFromBlock(
+    const outcomes = await releaseInBlock(
       ipam,
       seen.read,
       leaked.map(({ each: { address, expected }, outcome }) => ({

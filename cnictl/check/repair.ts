@@ -1,8 +1,8 @@
-import type { Ipam } from '../../ipam/allocator.ts';
-import type { IndexFinding } from '../../ipam/node-index.ts';
-import { retryLostRaces } from '../../ipam/retry.ts';
+import type { IndexFinding } from '../../ipam/audit/index-audit.ts';
+import { retryLostRaces } from '../../ipam/store/retry.ts';
 import type { Looking } from './progress.ts';
 import { pairsAgain } from './records-again.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 
 /**
  * Makes index keys agree with block keys, each only as it was read; a pair that changed meanwhile is looked at anew.
@@ -18,7 +18,7 @@ export async function repairIndex(
   for (const [n, suspected] of findings.entries()) {
     if (signal?.aborted) return;
     let finding: IndexFinding | undefined = suspected;
-    await retryLostRaces(`repairing '${suspected.indexKey}'`, ipam.around, async () => {
+    await retryLostRaces(`repairing '${suspected.indexKey}'`, ipam.effects, async () => {
       if (!finding) return true;
       const { guards, writes } = finding.repair;
       if ((await ipam.store.commit(guards, writes)) !== undefined) {

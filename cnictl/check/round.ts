@@ -1,15 +1,15 @@
-import { DEFAULT_PREFIX } from '../../ipam/settings.ts';
-import type { LeakReason } from '../../ipam/audit.ts';
-import type { Context } from '../context.ts';
-import { formatDuration } from '../durations.ts';
-import { outcomeText, type FreeOutcome } from '../free.ts';
-import type { KubeApi } from '../kube/api.ts';
-import { KubeError } from '../kube/errors.ts';
-import { operatorOf } from '../operator.ts';
+import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
+import type { LeakReason } from '../../ipam/audit/judge.ts';
+import type { Context } from '../context/context.ts';
+import { formatDuration } from '../context/durations.ts';
+import { outcomeText, type FreeOutcome } from './free.ts';
+import type { KubeApi } from '../../cni/kube/api.ts';
+import { KubeError } from '../../cni/kube/errors.ts';
+import { operatorOf } from '../context/operator.ts';
 import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
-import { condemnedOfLeak, type ReportSource, type SavedReport } from '../report.ts';
-import type { OpenIpam } from '../world.ts';
+import { condemnedOfLeak, type ReportSource, type SavedReport } from './report.ts';
+import type { OpenIpam } from '../context/world.ts';
 import { othersFound, type Findings } from './findings.ts';
 import { firstLook, type FirstLook } from './first-look.ts';
 import { noPodsText, refuseWithoutPods, stillHasPods } from './pods.ts';
@@ -113,13 +113,13 @@ class RoundAt {
 
   async #lookAgain(first: FirstLook): Promise<Findings> {
     const { graceMs, signal } = this.#options;
-    this.#doubt(first, first.census.pods > 0);
+    this.#doubt(first, first.podAudit.pods > 0);
     const { leaks, others } = countSuspected(first);
     if (leaks + others === 0) return nothingFound(first);
     this.#looking.warn(`${suspectsText(first, leaks)}: looking again in ${formatDuration(graceMs)}`);
     await this.#context.world.pause(graceMs, signal);
     signal?.throwIfAborted();
-    if (first.census.pods > 0) this.#doubt(first, await stillHasPods(this.#kube, first.moment));
+    if (first.podAudit.pods > 0) this.#doubt(first, await stillHasPods(this.#kube, first.moment));
     return await secondLook(this.#ipam, this.#kube, first, this.#looking);
   }
 
@@ -127,12 +127,12 @@ class RoundAt {
    * No pod at all is missing data rather than a proof (rule 6): told, and nothing is released for it unless that is asked for.
    * @throws CommandError where allocations that name pods were to be released
    */
-  #doubt({ census }: FirstLook, hasPods: boolean): void {
-    if (hasPods || census.allocated === 0) return;
+  #doubt({ podAudit }: FirstLook, hasPods: boolean): void {
+    if (hasPods || podAudit.allocated === 0) return;
     const { release, evenIfNoPods } = this.#options;
-    const doubt = { allocated: census.allocated, evenIfNoPods };
-    if (release && census.allocated > census.unknown.length) refuseWithoutPods(this.#kube, doubt);
-    this.#looking.warn(noPodsText(this.#kube, census.allocated));
+    const doubt = { allocated: podAudit.allocated, evenIfNoPods };
+    if (release && podAudit.allocated > podAudit.unknown.length) refuseWithoutPods(this.#kube, doubt);
+    this.#looking.warn(noPodsText(this.#kube, podAudit.allocated));
   }
 
   async #repair({ index }: Findings, told: RoundTold): Promise<number> {
@@ -157,7 +157,7 @@ class RoundAt {
     await this.#context.confirm(`This releases ${text}`, yes);
     const write = releaseLog(this.#context, log);
     if (!(await stillHasPods(this.#kube, first.moment)))
-      refuseWithoutPods(this.#kube, { allocated: first.census.allocated, evenIfNoPods });
+      refuseWithoutPods(this.#kube, { allocated: first.podAudit.allocated, evenIfNoPods });
     let left = leaked.length;
     await releaseLeaks(this.#ipam, this.#kube, leaked.map(condemnedOfLeak), {
       dryRun: false,
@@ -175,12 +175,12 @@ class RoundAt {
   }
 }
 
-function suspectsText({ census, index, records, stranded }: FirstLook, leaks: number): string {
-  const conflicts = census.disputes().length;
+function suspectsText({ podAudit, index, records, stranded }: FirstLook, leaks: number): string {
+  const conflicts = podAudit.disputes().length;
   const amiss = index.suspected.length + records.length + stranded.length;
   return [
     plural(leaks, 'suspected leak'),
-    `${census.claims.length} missing`,
+    `${podAudit.claims.length} missing`,
     ...(conflicts > 0 ? [plural(conflicts, 'conflict')] : []),
     ...(amiss > 0 ? [`${plural(amiss, 'record')} amiss`] : []),
   ].join(', ');

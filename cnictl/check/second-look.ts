@@ -1,4 +1,3 @@
-import { type Ipam } from '../../ipam/allocator.ts';
 import {
   claimsAddresses,
   isHolder,
@@ -9,25 +8,26 @@ import {
   type Leak,
   type Missing,
   type PodIndex,
-} from '../../ipam/audit.ts';
-import type { Claim, Dispute, Suspicion } from '../../ipam/census.ts';
-import type { KubeApi } from '../kube/api.ts';
+} from '../../ipam/audit/judge.ts';
+import type { Claim, Dispute, Suspicion } from '../../ipam/audit/pod-audit.ts';
+import type { KubeApi } from '../../cni/kube/api.ts';
 import type { Findings } from './findings.ts';
 import { nodeNames, type FirstLook, type NodeNames } from './first-look.ts';
 import { lookUpPods } from './pods.ts';
 import type { Looking } from './progress.ts';
 import { blocksAgain, pairsAgain, recordsAgain } from './records-again.ts';
 import { readSuspected, wantedPods, type Held, type Suspected } from './suspected.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 
 /** How many things the first look suspects. */
 export function countSuspected(first: FirstLook): { readonly leaks: number; readonly others: number } {
-  const { census, index, records, stranded } = first;
+  const { podAudit, index, records, stranded } = first;
   let leaks = 0;
-  const suspicions = census.suspicions()[Symbol.iterator]();
+  const suspicions = podAudit.suspicions()[Symbol.iterator]();
   while (suspicions.next().done !== true) leaks += 1;
   const others =
-    census.claims.length +
-    census.disputes().length +
+    podAudit.claims.length +
+    podAudit.disputes().length +
     index.suspected.length +
     records.length +
     stranded.length;
@@ -35,11 +35,11 @@ export function countSuspected(first: FirstLook): { readonly leaks: number; read
 }
 
 /** The findings of a look that suspects nothing. */
-export const nothingFound = ({ census }: FirstLook): Findings => ({
-  allocated: census.allocated,
-  pods: census.pods,
+export const nothingFound = ({ podAudit }: FirstLook): Findings => ({
+  allocated: podAudit.allocated,
+  pods: podAudit.pods,
   leaked: [],
-  unknown: census.unknown,
+  unknown: podAudit.unknown,
   missing: [],
   conflicts: [],
   index: [],
@@ -58,23 +58,23 @@ export async function secondLook(
   first: FirstLook,
   looking: Looking,
 ): Promise<Findings> {
-  const { census } = first;
+  const { podAudit } = first;
   const suspected: Suspected = {
-    suspicions: [...census.suspicions()],
-    claims: census.claims,
-    disputes: census.disputes(),
+    suspicions: [...podAudit.suspicions()],
+    claims: podAudit.claims,
+    disputes: podAudit.disputes(),
   };
   const held = await readSuspected(ipam, suspected, looking);
   const index = await pairsAgain(ipam.store, first.index.suspected);
   const records = await recordsAgain(ipam.store, first.records);
   const stranded = await blocksAgain(ipam.store, first.stranded);
-  const nodes = first.nodes && (await nodeNames(kube, census, { ...looking, warn: () => undefined }));
+  const nodes = first.nodes && (await nodeNames(kube, podAudit, { ...looking, warn: () => undefined }));
   const pods = await lookUpPods(kube, wantedPods(suspected, held), looking);
   return {
-    allocated: census.allocated,
-    pods: census.pods,
+    allocated: podAudit.allocated,
+    pods: podAudit.pods,
     leaked: suspected.suspicions.flatMap((each) => leakOf(each, held, pods, nodes)),
-    unknown: census.unknown,
+    unknown: podAudit.unknown,
     missing: suspected.claims.flatMap((claim) => missingOf(claim, held, pods)),
     conflicts: suspected.disputes.flatMap((dispute) => conflictOf(dispute, held, pods)),
     index,

@@ -1,12 +1,12 @@
-import { parseAddress, type Address } from '../../ipam/address.ts';
-import type { Ipam } from '../../ipam/allocator.ts';
-import { ownerName, podNameOf, type AuditedAllocation } from '../../ipam/audit.ts';
-import { slotAddress, slotIndex, type Block } from '../../ipam/block.ts';
-import type { Claim, Dispute, Suspicion } from '../../ipam/census.ts';
-import { isMarked, type Mark } from '../../ipam/ledger.ts';
-import { surveyRanges } from '../../ipam/survey.ts';
+import { parseAddress, type Address } from '../../ipam/model/address.ts';
+import { ownerName, podNameOf, type AuditedAllocation } from '../../ipam/audit/judge.ts';
+import { slotAddress, slotIndex, type Block } from '../../ipam/model/block.ts';
+import type { Claim, Dispute, Suspicion } from '../../ipam/audit/pod-audit.ts';
+import { isMarked, type Mark } from '../../ipam/audit/allocation-table.ts';
+import { auditRanges } from '../../ipam/audit/record-audit.ts';
 import type { WantedPods } from './pods.ts';
 import type { Looking } from './progress.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 
 /** What the first look suspects, as lists. */
 export interface Suspected {
@@ -46,7 +46,7 @@ const KEYS_AT_ONCE = 50;
 
 /** Reads the blocks of what is suspected again, a few at a time. @throws IpamError `store-…`, the signal's reason */
 export async function readSuspected(ipam: Ipam, suspected: Suspected, looking: Looking): Promise<Held> {
-  const survey = await surveyRanges(ipam.store);
+  const survey = await auditRanges(ipam.store);
   const marks = new Map<string, Mark[]>();
   const ips = new Map<string, string[]>();
   const mark = (each: Mark): void => append(marks, each.blockKey, each);

@@ -1,6 +1,6 @@
-import type { Context } from '../context.ts';
-import { parseDuration } from '../durations.ts';
-import { CommandError, describeError } from '../errors.ts';
+import type { Context } from '../context/context.ts';
+import { parseDuration } from '../context/durations.ts';
+import { CommandError, describeError } from '../context/errors.ts';
 import { stringify } from 'yaml';
 import type { Findings } from './findings.ts';
 import { CheckMetrics } from './metrics.ts';

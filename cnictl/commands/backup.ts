@@ -1,11 +1,11 @@
-import { VERSION } from '../../ipam/build.ts';
-import { scanAll } from '../../ipam/store.ts';
-import { DEFAULT_PREFIX } from '../../ipam/settings.ts';
+import { VERSION } from '../../ipam/settings/version.ts';
+import { scanAll } from '../../ipam/store/store.ts';
+import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
 import { formatBackup } from '../backup/format.ts';
 import { unsoundOf } from '../backup/plan.ts';
-import type { Context } from '../context.ts';
-import { CommandError } from '../errors.ts';
-import { KubeError } from '../kube/errors.ts';
+import type { Context } from '../context/context.ts';
+import { CommandError } from '../context/errors.ts';
+import { KubeError } from '../../cni/kube/errors.ts';
 import { plural } from '../render/plural.ts';
 import { clusterOf } from '../check/round.ts';
 

@@ -1,16 +1,16 @@
-import { formatCidr } from '../../ipam/address.ts';
-import type { Ipam } from '../../ipam/allocator.ts';
-import { giveBlockBack, stanceOf, surplusOf, type Stance } from '../../ipam/idle.ts';
-import { scanBlocks } from '../../ipam/inventory.ts';
-import { drainingNodes } from '../../ipam/node-drain.ts';
-import type { Range } from '../../ipam/range.ts';
-import { findRange } from '../../ipam/ranges.ts';
-import { readRanges } from '../../ipam/records.ts';
-import type { Context } from '../context.ts';
-import { formatAge, formatDuration, parseDuration } from '../durations.ts';
+import { formatCidr } from '../../ipam/model/address.ts';
+import { blockUseOf, surplusOf, type BlockUse } from '../../ipam/node/surplus.ts';
+import { scanBlocks } from '../../ipam/query/views.ts';
+import { drainingNodes } from '../../ipam/node/drain.ts';
+import type { Range } from '../../ipam/model/range.ts';
+import type { Context } from '../context/context.ts';
+import { formatAge, formatDuration, parseDuration } from '../context/durations.ts';
 import { plural } from '../render/plural.ts';
 import { renderTable } from '../render/table.ts';
 import { listOfNode, noBlockText } from './block.ts';
+import { readRanges, findRange } from '../../ipam/store/ranges.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
+import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 
 export interface BlockReturnOptions {
   readonly node?: string;
@@ -22,7 +22,7 @@ export interface BlockReturnOptions {
 }
 
 interface Returned {
-  readonly stance: Stance;
+  readonly stance: BlockUse;
   readonly outcome: 'returned' | 'would-return' | 'changed';
 }
 
@@ -58,14 +58,14 @@ export async function blockReturn(context: Context, options: BlockReturnOptions)
 }
 
 /** Every node's surplus: a node's other blocks decide what it can do without, so all are looked at. */
-async function gather(ipam: Ipam, options: BlockReturnOptions, idleMs: number): Promise<Stance[]> {
-  const now = ipam.around.now();
+async function gather(ipam: Ipam, options: BlockReturnOptions, idleMs: number): Promise<BlockUse[]> {
+  const now = ipam.effects.now();
   const draining = await drainingNodes(ipam);
-  const byNode = new Map<string, Stance[]>();
+  const byNode = new Map<string, BlockUse[]>();
   for await (const page of scanBlocks(ipam, options.node === undefined ? {} : { node: options.node })) {
     for (const { block, range } of page) {
       if (!range) continue;
-      const stance = stanceOf({ block, range }, now, draining.has(block.node));
+      const stance = blockUseOf({ block, range }, now, draining.has(block.node));
       const known = byNode.get(block.node);
       if (known) known.push(stance);
       else byNode.set(block.node, [stance]);
@@ -77,14 +77,14 @@ async function gather(ipam: Ipam, options: BlockReturnOptions, idleMs: number): 
     .filter(({ lastChange }) => now - lastChange >= idleMs);
 }
 
-async function returnAll(ipam: Ipam, found: readonly Stance[], dryRun: boolean): Promise<Returned[]> {
+async function returnAll(ipam: Ipam, found: readonly BlockUse[], dryRun: boolean): Promise<Returned[]> {
   const ranges = new Map<string, Range>(
     (await readRanges(ipam.store)).map(({ range }) => [range.name, range]),
   );
   const results: Returned[] = [];
   for (const stance of found) {
     const range = ranges.get(stance.range);
-    const outcome = dryRun ? 'would-return' : range ? await giveBlockBack(ipam, range, stance) : 'changed';
+    const outcome = dryRun ? 'would-return' : range ? await returnIdleBlock(ipam, range, stance) : 'changed';
     results.push({ stance, outcome });
   }
   return results;

@@ -2,9 +2,9 @@ import { checkRound, type RoundOptions } from '../check/round.ts';
 import type { Findings } from '../check/findings.ts';
 import { renderFindings } from '../check/render.ts';
 import { watch } from '../check/watch.ts';
-import type { Context } from '../context.ts';
-import { parseDuration } from '../durations.ts';
-import { CommandError } from '../errors.ts';
+import type { Context } from '../context/context.ts';
+import { parseDuration } from '../context/durations.ts';
+import { CommandError } from '../context/errors.ts';
 import { printable } from '../render/printable.ts';
 
 export interface CheckOptions {

@@ -1,8 +1,8 @@
 import { basename, dirname, join } from 'node:path';
-import { stateDirOf } from '../../cni/settings.ts';
-import { DEFAULT_CONFIG_FILE, DEFAULT_ENDPOINTS } from '../../ipam/settings.ts';
-import type { Context } from '../context.ts';
-import { CommandError } from '../errors.ts';
+import { stateDirOf } from '../../cni/protocol/settings.ts';
+import { DEFAULT_CONFIG_FILE, DEFAULT_ENDPOINTS } from '../../ipam/settings/settings.ts';
+import type { Context } from '../context/context.ts';
+import { CommandError } from '../context/errors.ts';
 import { checkAbsolute, currentOf, manifestOf, Tree, UNIT, type Layout } from '../install/layout.ts';
 import { EMPTY, parseManifest, type Manifest } from '../install/manifest.ts';
 import { checkConflist, makeConflist } from '../install/network.ts';

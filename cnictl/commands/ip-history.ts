@@ -1,13 +1,14 @@
-import { formatAddress, formatCidr, parseAddress } from '../../ipam/address.ts';
-import type { Owner } from '../../ipam/block.ts';
-import { readHistory, type AddressHistory } from '../../ipam/history.ts';
-import type { Lifetime, ReleaseCause } from '../../ipam/lifetime.ts';
-import type { Context } from '../context.ts';
-import { formatAge, parseDuration } from '../durations.ts';
+import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
+import { readHistory, type AddressHistory } from '../../ipam/query/history.ts';
+import type { Lifetime, ReleaseCause } from '../../ipam/model/lifetime.ts';
+import type { Context } from '../context/context.ts';
+import { formatAge, parseDuration } from '../context/durations.ts';
 import type { Paint } from '../render/paint.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';
-import { addressJson, podJson, podText, stateText } from './ip.ts';
+import { addressJson, stateText } from './ip.ts';
+import type { Owner } from '../../ipam/model/attachment.ts';
+import { podJson, podText } from '../render/pod.ts';
 
 export interface IpHistoryOptions {
   readonly since?: string;

@@ -1,11 +1,12 @@
-import { formatAddress, formatCidr, parseAddress } from '../../ipam/address.ts';
-import type { Owner } from '../../ipam/block.ts';
-import { addressesOf, showAddress, type AddressView, type BlockFilter } from '../../ipam/inventory.ts';
-import type { Context } from '../context.ts';
-import { formatAge } from '../durations.ts';
+import { podJson, podText } from '../render/pod.ts';
+import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
+import { addressesOf, showAddress, type AddressView, type BlockFilter } from '../../ipam/query/views.ts';
+import type { Context } from '../context/context.ts';
+import { formatAge } from '../context/durations.ts';
 import type { Paint } from '../render/paint.ts';
 import { renderFields, renderTable } from '../render/table.ts';
 import { listOfNode, noBlockText } from './block.ts';
+import type { Owner } from '../../ipam/model/attachment.ts';
 
 /** `ip list`: what is used, cooling or reserved in the claimed blocks. */
 export async function ipList(context: Context, filter: BlockFilter): Promise<number> {
@@ -75,11 +76,6 @@ export function ownerOf({ slot }: AddressView): Owner | undefined {
   return slot?.state === 'used' ? slot.owner : undefined;
 }
 
-export function podText(owner: Omit<Owner, 'bootId'> | undefined): string {
-  if (owner?.podName === undefined) return '-';
-  return `${owner.podNamespace ?? '?'}/${owner.podName}`;
-}
-
 function since({ slot }: AddressView): number | undefined {
   if (slot?.state === 'used') return slot.allocatedAt;
   return slot?.state === 'released' ? slot.releasedAt : undefined;
@@ -138,10 +134,4 @@ export function addressJson(view: AddressView): object {
     conflictMac: conflictOf(view) ?? null,
     reservedAs: view.reservedAs ?? null,
   };
-}
-
-/** Null where the runtime told nothing of a pod. */
-export function podJson(owner: Omit<Owner, 'bootId'> | undefined): object | null {
-  if (owner?.podName === undefined && owner?.podUid === undefined) return null;
-  return { namespace: owner.podNamespace ?? null, name: owner.podName ?? null, uid: owner.podUid ?? null };
 }

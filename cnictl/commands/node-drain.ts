@@ -1,17 +1,18 @@
-import { formatAddress } from '../../ipam/address.ts';
-import type { Ipam } from '../../ipam/allocator.ts';
-import { giveBlockBack, isIdle, type Stance } from '../../ipam/idle.ts';
-import { addressesOf, type AddressView, type BlockView } from '../../ipam/inventory.ts';
-import { setNodeDraining } from '../../ipam/node-drain.ts';
-import { viewNode } from '../../ipam/node-view.ts';
-import type { Range } from '../../ipam/range.ts';
-import { checkNodeName } from '../../ipam/settings.ts';
-import type { Context } from '../context.ts';
+import { formatAddress } from '../../ipam/model/address.ts';
+import { isIdle, type BlockUse } from '../../ipam/node/surplus.ts';
+import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/views.ts';
+import { setNodeDraining } from '../../ipam/node/drain.ts';
+import { viewNode } from '../../ipam/query/node-view.ts';
+import type { Range } from '../../ipam/model/range.ts';
+import { checkNodeName } from '../../ipam/settings/settings.ts';
+import type { Context } from '../context/context.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import { listOfNode, noBlockText } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
 import { cidrOf, leftText } from './node-show.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
+import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 
 /** A block whose range is known: nothing is said of another. */
 export type RangedBlock = BlockView & { readonly range: Range };
@@ -27,9 +28,9 @@ export async function giveBackIdle(
   const returned: BlockView[] = [];
   const left: BlockView[] = [];
   for (const view of views) {
-    const stance: Pick<Stance, 'cidr' | 'node' | 'sequence'> = view.block;
-    const idle = isRanged(view) && isIdle(view, ipam.around.now());
-    const went = idle && (dryRun || (await giveBlockBack(ipam, view.range, stance)) === 'returned');
+    const stance: Pick<BlockUse, 'cidr' | 'node' | 'sequence'> = view.block;
+    const idle = isRanged(view) && isIdle(view, ipam.effects.now());
+    const went = idle && (dryRun || (await returnIdleBlock(ipam, view.range, stance)) === 'returned');
     (went ? returned : left).push(view);
   }
   return { returned, left };

@@ -1,11 +1,11 @@
-import { formatAddress, formatCidr } from '../../ipam/address.ts';
-import { indexedNodes, sweepIndex, viewNode, type NodeView } from '../../ipam/node-view.ts';
-import { setNodeDraining } from '../../ipam/node-drain.ts';
-import { checkNodeName } from '../../ipam/settings.ts';
-import type { Context } from '../context.ts';
-import { formatDuration, parseDuration } from '../durations.ts';
-import { CommandError } from '../errors.ts';
-import type { KubeApi } from '../kube/api.ts';
+import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
+import { indexedNodes, sweepIndex, viewNode, type NodeView } from '../../ipam/query/node-view.ts';
+import { setNodeDraining } from '../../ipam/node/drain.ts';
+import { checkNodeName } from '../../ipam/settings/settings.ts';
+import type { Context } from '../context/context.ts';
+import { formatDuration, parseDuration } from '../context/durations.ts';
+import { CommandError } from '../context/errors.ts';
+import type { KubeApi } from '../../cni/kube/api.ts';
 import {
   confirmTargets,
   freeTargets,
@@ -17,13 +17,14 @@ import {
   type LeftBlock,
   type Target,
 } from '../node/removal.ts';
-import { operatorOf } from '../operator.ts';
+import { operatorOf } from '../context/operator.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
-import type { OpenIpam } from '../world.ts';
+import type { OpenIpam } from '../context/world.ts';
 import { listOfNode, noBlockText } from './block.ts';
-import { addressJson, ownerOf, podText } from './ip.ts';
+import { addressJson, ownerOf } from './ip.ts';
 import { cidrOf } from './node-show.ts';
+import { podText } from '../render/pod.ts';
 
 export interface NodeRemoveOptions {
   readonly grace: string;
@@ -151,7 +152,7 @@ async function isInCluster({ kube, name }: Removal): Promise<boolean> {
 
 /** A freed address rests before another node may have it (rule 8). */
 async function waitForRest({ context, ipam, name, waitMs }: Removal): Promise<void> {
-  const restMs = restOf((await viewNode(ipam, name)).blocks, ipam.around.now());
+  const restMs = restOf((await viewNode(ipam, name)).blocks, ipam.effects.now());
   const pauseMs = Math.min(restMs, waitMs);
   if (pauseMs === 0) return;
   context.warn(`freed addresses rest: blocks go back in ${formatDuration(Math.ceil(pauseMs / 1000) * 1000)}`);

@@ -1,10 +1,10 @@
-import { formatCidr } from '../../ipam/address.ts';
-import { addressesOf, type BlockView } from '../../ipam/inventory.ts';
-import { viewNode, type Disagreement, type NodeView } from '../../ipam/node-view.ts';
-import { checkNodeName } from '../../ipam/settings.ts';
-import type { Context } from '../context.ts';
-import { formatAge } from '../durations.ts';
-import { describeError } from '../errors.ts';
+import { formatCidr } from '../../ipam/model/address.ts';
+import { addressesOf, type BlockView } from '../../ipam/query/views.ts';
+import { viewNode, type Disagreement, type NodeView } from '../../ipam/query/node-view.ts';
+import { checkNodeName } from '../../ipam/settings/settings.ts';
+import type { Context } from '../context/context.ts';
+import { formatAge } from '../context/durations.ts';
+import { describeError } from '../context/errors.ts';
 import { renderBar } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';

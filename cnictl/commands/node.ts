@@ -1,9 +1,9 @@
 import { ensureBridge } from '../../cni/ovsdb/bridges.ts';
-import { listBlocks } from '../../ipam/inventory.ts';
-import { drainingNodes } from '../../ipam/node-drain.ts';
-import { DEFAULT_BRIDGE, DEFAULT_OVSDB } from '../../ipam/settings.ts';
-import type { Context } from '../context.ts';
-import { CommandError } from '../errors.ts';
+import { listBlocks } from '../../ipam/query/views.ts';
+import { drainingNodes } from '../../ipam/node/drain.ts';
+import { DEFAULT_BRIDGE, DEFAULT_OVSDB } from '../../ipam/settings/settings.ts';
+import type { Context } from '../context/context.ts';
+import { CommandError } from '../context/errors.ts';
 import { renderBar } from '../render/bar.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';

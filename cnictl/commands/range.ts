@@ -5,18 +5,18 @@ import {
   parseAddress,
   parseCidr,
   parseSpan,
-} from '../../ipam/address.ts';
-import { readRanges } from '../../ipam/records.ts';
-import { listRangeUsage, type RangeUsage } from '../../ipam/inventory.ts';
-import { checkNoOverlap, makeRange } from '../../ipam/new-range.ts';
-import { rangeCapacity, usableBlockTotal, type Range, type Route } from '../../ipam/range.ts';
-import { addRange, findRange, planRangeRemoval, removeRange } from '../../ipam/ranges.ts';
-import type { Context } from '../context.ts';
-import { formatDuration, parseDuration } from '../durations.ts';
-import { CommandError } from '../errors.ts';
+} from '../../ipam/model/address.ts';
+import { listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
+import { checkNoOverlap, makeRange } from '../../ipam/model/new-range.ts';
+import { rangeCapacity, usableBlockTotal, type Range, type Route } from '../../ipam/model/range.ts';
+import { addRange, planRangeRemoval, removeRange } from '../../ipam/ranges/ranges.ts';
+import type { Context } from '../context/context.ts';
+import { formatDuration, parseDuration } from '../context/durations.ts';
+import { CommandError } from '../context/errors.ts';
 import { renderBar, renderCount } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields, renderTable } from '../render/table.ts';
+import { readRanges, findRange } from '../../ipam/store/ranges.ts';
 
 export interface RangeAddOptions {
   readonly gateway?: string;

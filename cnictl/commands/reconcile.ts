@@ -1,9 +1,9 @@
-import type { Log, LogFields } from '../../cni/parts.ts';
+import type { Log, LogFields } from '../../cni/platform/platform.ts';
 import { reconcile, type Finding, type ReconcileReport } from '../../cni/reconcile/reconcile.ts';
 import { ownPlaceOf } from '../../cni/reconcile/settings.ts';
-import { DEFAULT_RECONCILE_GRACE_MS } from '../../ipam/settings.ts';
-import type { Context } from '../context.ts';
-import { formatDuration, parseDuration } from '../durations.ts';
+import { DEFAULT_RECONCILE_GRACE_MS } from '../../ipam/settings/settings.ts';
+import type { Context } from '../context/context.ts';
+import { formatDuration, parseDuration } from '../context/durations.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';
@@ -27,7 +27,7 @@ export async function nodeReconcile(context: Context, options: ReconcileOptions)
       ? (settings.reconcile?.graceMs ?? DEFAULT_RECONCILE_GRACE_MS)
       : parseDuration(options.grace, '--grace');
   const own = ownPlaceOf(settings, world.env, world.hostname, true);
-  const parts = await world.openParts(logOf(context));
+  const parts = await world.openPlatform(logOf(context));
   const first = await reconcile(parts, own, { graceMs, dryRun, suspected: new Map(), at: 0 });
   const waiting = first.findings.filter(({ outcome }) => outcome === 'waiting').length;
   let report = first;

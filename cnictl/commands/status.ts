@@ -1,14 +1,14 @@
-import { familyName, type Family } from '../../ipam/address.ts';
-import { listBlocks, listRangeUsage, type RangeUsage } from '../../ipam/inventory.ts';
-import { RANGES } from '../../ipam/records.ts';
-import { etcdSettings } from '../../ipam/etcd/settings.ts';
-import type { Context } from '../context.ts';
-import { describeError } from '../errors.ts';
+import { familyName, type Family } from '../../ipam/model/address.ts';
+import { listBlocks, listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
+import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
+import type { Context } from '../context/context.ts';
+import { describeError } from '../context/errors.ts';
 import { renderCount } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields } from '../render/table.ts';
 import { gatherNodes, type NodeUsage } from './node.ts';
 import { rangeJson, rangeTable } from './range.ts';
+import { RANGES } from '../../ipam/records/keys.ts';
 
 interface KubeStatus {
   readonly server: string | null;

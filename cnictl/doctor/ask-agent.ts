@@ -1,8 +1,8 @@
 import http from 'node:http';
 import { askAgent } from '../../cni/agent/client.ts';
 import { defaultMetricsAddress } from '../../cni/agent/metrics-address.ts';
-import { CniError } from '../../cni/errors.ts';
-import type { AgentAnswer } from './node.ts';
+import { CniError } from '../../cni/protocol/errors.ts';
+import type { AgentAnswer } from '../context/world.ts';
 
 /** Longest wait for the health, in milliseconds. */
 const DEADLINE_MS = 3_000;

@@ -1,5 +1,5 @@
-import type { EtcdInspector, MemberStatus } from '../../ipam/etcd/inspect.ts';
-import type { EtcdSettings } from '../../ipam/etcd/settings.ts';
+import type { EtcdInspector, MemberStatus } from '../../ipam/store/etcd/inspect.ts';
+import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { judgeClock } from './clock.ts';
 import { fail, failed, ok, warn, type Check, type Finding } from './finding.ts';
 

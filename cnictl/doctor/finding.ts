@@ -1,4 +1,4 @@
-import { messageOf } from '../../ipam/errors.ts';
+import { messageOf } from '../../ipam/model/errors.ts';
 
 export type Level = 'ok' | 'warn' | 'fail';
 

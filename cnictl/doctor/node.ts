@@ -1,18 +1,10 @@
+import type { AgentAnswer } from '../context/world.ts';
 import { join } from 'node:path';
-import { messageOf } from '../../ipam/errors.ts';
-import type { Files } from '../install/file-access.ts';
+import { messageOf } from '../../ipam/model/errors.ts';
+import type { Files } from '../context/file-access.ts';
 import { checkConflist, namesCellnet } from '../install/network.ts';
 import { plural } from '../render/plural.ts';
 import { fail, ok, warn, type Check, type Finding } from './finding.ts';
-
-/** What the agent says when it is asked. */
-export interface AgentAnswer {
-  /** Whether its socket answered a call. */
-  readonly answers: boolean;
-  /** Undefined where its health could not be asked for. */
-  readonly health:
-    { readonly ok: boolean; readonly version: string; readonly reasons: readonly string[] } | undefined;
-}
 
 export function judgeAgent(socket: string | false, answer: AgentAnswer, version: string): Finding {
   const check = 'agent';

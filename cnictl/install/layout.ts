@@ -1,6 +1,6 @@
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { CommandError } from '../errors.ts';
-import type { Look } from './file-access.ts';
+import { CommandError } from '../context/errors.ts';
+import type { Look } from '../context/file-access.ts';
 
 export const DEFAULT_BIN_DIR = '/opt/cni/bin';
 export const DEFAULT_LIB_DIR = '/opt/cellnet';

@@ -1,5 +1,5 @@
-import { readNetworkConfig } from '../../cni/config.ts';
-import { CommandError } from '../errors.ts';
+import { readNetworkConfig } from '../../cni/protocol/config.ts';
+import { CommandError } from '../context/errors.ts';
 
 export interface NetworkOptions {
   readonly network: string;

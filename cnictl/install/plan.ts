@@ -1,6 +1,6 @@
 import { basename, dirname, join } from 'node:path';
-import { CommandError } from '../errors.ts';
-import type { Look } from './file-access.ts';
+import { CommandError } from '../context/errors.ts';
+import type { Look } from '../context/file-access.ts';
 import { currentOf, manifestOf, programLinks, UNIT, versionsOf, type Layout, type Tree } from './layout.ts';
 import { formatManifest, merge, sha256, wrote, type Manifest } from './manifest.ts';
 import { namesCellnet } from './network.ts';

@@ -1,5 +1,6 @@
-import { CommandError } from '../errors.ts';
-import type { Files } from './file-access.ts';
+import type { Exec } from '../context/world.ts';
+import { CommandError } from '../context/errors.ts';
+import type { Files } from '../context/file-access.ts';
 
 /** One change of an installation, as a value; paths are those from here, `--root` included. */
 export type Step =
@@ -13,14 +14,6 @@ export type Step =
   | { readonly do: 'move-aside'; readonly path: string; readonly to: string }
   | { readonly do: 'remove'; readonly path: string }
   | { readonly do: 'remove-if-empty'; readonly path: string };
-
-/** What ran: its exit status, null where it could not be started or was ended by a signal, and what it said. */
-export interface Exit {
-  readonly status: number | null;
-  readonly output: string;
-}
-
-export type Exec = (argv: readonly string[]) => Promise<Exit>;
 
 /** As a line for a person; undefined for what only we care about. */
 export function describe(step: Step): string | undefined {

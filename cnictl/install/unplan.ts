@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Look } from './file-access.ts';
+import type { Look } from '../context/file-access.ts';
 import { currentOf, manifestOf, UNIT, versionsOf, type Layout, type Tree } from './layout.ts';
 import { wrote, type Manifest } from './manifest.ts';
 import { DISABLE, RELOAD, type Service } from './service.ts';

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { decodeValue } from '../../ipam/decode.ts';
-import { CommandError } from '../errors.ts';
-import type { Look } from './file-access.ts';
+import { decodeValue } from '../../ipam/records/decode.ts';
+import { CommandError } from '../context/errors.ts';
+import type { Look } from '../context/file-access.ts';
 
 const PROGRAMS = ['cellnet', 'cellnet-ipam', 'cellnetd', 'cnictl'];
 

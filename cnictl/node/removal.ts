@@ -1,12 +1,14 @@
-import { formatAddress } from '../../ipam/address.ts';
-import type { Ipam } from '../../ipam/allocator.ts';
-import { canonicalPod, indexPods, judge } from '../../ipam/audit.ts';
-import { giveBlockBack, isIdle } from '../../ipam/idle.ts';
-import { addressesOf, releaseAddress, type AddressView, type BlockView } from '../../ipam/inventory.ts';
-import { isCooling } from '../../ipam/block.ts';
-import { viewNode, type NodeView } from '../../ipam/node-view.ts';
-import { expectedOf } from '../free.ts';
-import type { KubeApi } from '../kube/api.ts';
+import { formatAddress } from '../../ipam/model/address.ts';
+import { canonicalPod, indexPods, judge } from '../../ipam/audit/judge.ts';
+import { isIdle } from '../../ipam/node/surplus.ts';
+import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/views.ts';
+import { isCooling } from '../../ipam/model/block.ts';
+import { viewNode, type NodeView } from '../../ipam/query/node-view.ts';
+import { expectedOf } from '../check/free.ts';
+import type { KubeApi } from '../../cni/kube/api.ts';
+import { releaseAddress } from '../../ipam/release/release-in-block.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
+import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 
 /** Whether the node is gone for good, as far as an API server can tell. */
 export type Presence =
@@ -42,7 +44,7 @@ export interface Target {
 /** The node's given-out addresses, each with the pod that lives. @param kube undefined: nobody is asked */
 export async function targetsOf(ipam: Ipam, view: NodeView, kube: KubeApi | undefined): Promise<Target[]> {
   const used = view.blocks
-    .flatMap((block) => addressesOf(block, ipam.around.now()))
+    .flatMap((block) => addressesOf(block, ipam.effects.now()))
     .filter(({ state }) => state === 'used');
   const targets: Target[] = [];
   for (const each of used) targets.push({ view: each, pod: kube && (await livingPod(kube, each)) });
@@ -159,6 +161,6 @@ async function giveBack(ipam: Ipam, view: BlockView): Promise<LeftBlock['reason'
   const { block, range, counts } = view;
   if (!range) return 'range-gone';
   if (counts.used > 0) return 'in-use';
-  if (!isIdle({ block, range }, ipam.around.now())) return 'cooling';
-  return (await giveBlockBack(ipam, range, block)) === 'returned' ? undefined : 'changed';
+  if (!isIdle({ block, range }, ipam.effects.now())) return 'cooling';
+  return (await returnIdleBlock(ipam, range, block)) === 'returned' ? undefined : 'changed';
 }

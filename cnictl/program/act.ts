@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Context } from '../context.ts';
+import type { Context } from '../context/context.ts';
 
 /** Does the work of a command with its settings resolved; what it returns becomes the exit status. */
 export type Act = (command: Command, work: (context: Context) => Promise<number>) => Promise<void>;

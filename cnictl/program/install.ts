@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { SUPPORTED_VERSIONS } from '../../cni/version.ts';
+import { SUPPORTED_VERSIONS } from '../../cni/protocol/version.ts';
 import {
   nodeInstall,
   nodeUninstall,

@@ -1,8 +1,8 @@
 /** A big cluster, of which every part is made when it is asked for: 550 ranges, 5,000 nodes, as many pods as wanted. */
-import { formatAddress, parseCidr, type Cidr } from '../../ipam/address.ts';
-import { newBlock, slotAddress, type Block, type Slot } from '../../ipam/block.ts';
-import { makeRange } from '../../ipam/new-range.ts';
-import type { Range } from '../../ipam/range.ts';
+import { formatAddress, parseCidr, type Cidr } from '../../ipam/model/address.ts';
+import { newBlock, slotAddress, type Block, type Slot } from '../../ipam/model/block.ts';
+import { makeRange } from '../../ipam/model/new-range.ts';
+import type { Range } from '../../ipam/model/range.ts';
 import { pod, type KubeObject } from '../support/kube-api.ts';
 
 export const RANGES = 550;

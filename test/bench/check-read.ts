@@ -2,11 +2,11 @@
  * Reads what `cnictl check` reads, by the same clients and in the same pages, and makes nothing of it:
  * `check-read.ts ETCD KUBECONFIG`. Prints milliseconds of reading, and of the processor, as JSON.
  */
-import { Client } from '../../cnictl/kube/client.ts';
-import { findTarget } from '../../cnictl/kube/kubeconfig.ts';
-import { within } from '../../cnictl/kube/limit.ts';
-import { Sessions } from '../../cnictl/kube/session.ts';
-import { openEtcdStore } from '../../ipam/etcd/store.ts';
+import { Client } from '../../cni/kube/client.ts';
+import { findTarget } from '../../cni/kube/kubeconfig.ts';
+import { within } from '../../cni/kube/limit.ts';
+import { Sessions } from '../../cni/kube/session.ts';
+import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
 
 const [endpoint = '', kubeconfig = ''] = process.argv.slice(2);
 const target = findTarget({ kubeconfig, env: {} });

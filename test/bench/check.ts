@@ -4,22 +4,19 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openEtcdStore } from '../../ipam/etcd/store.ts';
-import {
-  blockKey,
-  encodeBlock,
-  encodeNodeEntry,
-  encodeRange,
-  nodeKey,
-  rangeKey,
-} from '../../ipam/records.ts';
-import { put, type Store, type Write } from '../../ipam/store.ts';
+import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
+import type { Store } from '../../ipam/store/store.ts';
 import { OUR_PLUGINS } from '../support/cni.ts';
 import { startEtcd } from '../support/etcd.ts';
 import type { Scope } from '../support/netns.ts';
 import { must, run, startDaemon } from '../support/proc.ts';
 import { blockOf, blocksFor, goneOf, livingOf, rangeOf, RANGES } from './check-cluster.ts';
 import { median, table } from './figures.ts';
+import { put, type Write } from '../../ipam/records/transaction.ts';
+import { blockKey, nodeKey, rangeKey } from '../../ipam/records/keys.ts';
+import { encodeRange } from '../../ipam/records/range-record.ts';
+import { encodeBlock } from '../../ipam/records/block-record.ts';
+import { encodeNodeEntry } from '../../ipam/records/node-record.ts';
 
 /** Pods and allocations; the second is four times the first. */
 const SIZES = [125_000, 500_000] as const;

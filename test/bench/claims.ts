@@ -1,20 +1,23 @@
+import { directIpam } from '../../ipam/node/ipam.ts';
 /** How long a node's first address takes, a claim with it, with ever more ranges in etcd. */
-import { allocate, type Ipam } from '../../ipam/allocator.ts';
-import { parseCidr } from '../../ipam/address.ts';
-import { etcdSettings } from '../../ipam/etcd/settings.ts';
-import { openEtcdStore } from '../../ipam/etcd/store.ts';
-import { makeRange } from '../../ipam/new-range.ts';
-import { encodeRange, rangeKey } from '../../ipam/records.ts';
-import { realSurroundings } from '../../ipam/retry.ts';
-import { put } from '../../ipam/store.ts';
+import { allocate } from '../../ipam/allocate/allocate.ts';
+import { parseCidr } from '../../ipam/model/address.ts';
+import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
+import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
+import { makeRange } from '../../ipam/model/new-range.ts';
 import { median, percentile, table } from './figures.ts';
+import { put } from '../../ipam/records/transaction.ts';
+import { rangeKey } from '../../ipam/records/keys.ts';
+import { encodeRange } from '../../ipam/records/range-record.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
+import { hostEffects } from '../../cni/host/effects.ts';
 
 const COUNTS = [1, 50, 550];
 const NODES = 40;
 
 export async function benchClaims(endpoints: readonly string[]): Promise<void> {
   const store = openEtcdStore(etcdSettings({ endpoints: [...endpoints], prefix: '/claims' }));
-  const ipam: Ipam = { store, around: realSurroundings };
+  const ipam: Ipam = directIpam(store, hostEffects);
   const rows: string[][] = [];
   const first: number[] = [];
   let ranges = 0;

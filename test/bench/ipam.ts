@@ -1,18 +1,22 @@
+import { batchingIpam } from '../../ipam/node/ipam.ts';
+import { silentObserver } from '../../ipam/node/observer.ts';
 /**
  * IPAM alone: allocations a second, beside etcd's own transactions a second by the same client with values of the same size; and what
  * processor time each takes of etcd and of the client, which is one process for all of the nodes.
  */
 import { readFileSync } from 'node:fs';
-import { allocate, release, type Ipam } from '../../ipam/allocator.ts';
-import type { Owner } from '../../ipam/block.ts';
-import { etcdSettings } from '../../ipam/etcd/settings.ts';
-import { openEtcdStore } from '../../ipam/etcd/store.ts';
-import { OrderQueue } from '../../ipam/orders.ts';
-import { realSurroundings } from '../../ipam/retry.ts';
-import { BLOCKS } from '../../ipam/records.ts';
-import { put, scanAll, type Store } from '../../ipam/store.ts';
+import { allocate } from '../../ipam/allocate/allocate.ts';
+import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
+import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
+import { scanAll, type Store } from '../../ipam/store/store.ts';
 import type { Etcd } from '../support/etcd.ts';
 import { median, table } from './figures.ts';
+import type { Owner } from '../../ipam/model/attachment.ts';
+import { put } from '../../ipam/records/transaction.ts';
+import { BLOCKS } from '../../ipam/records/keys.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
+import { release } from '../../ipam/release/release.ts';
+import { hostEffects } from '../../cni/host/effects.ts';
 
 interface BenchNode {
   readonly node: string;
@@ -24,10 +28,8 @@ interface BenchPod extends BenchNode {
 }
 
 /** What an agent has of its node. */
-const agentIpam = (store: Store): Ipam => {
-  const ipam = { store, around: realSurroundings, cache: new Map() };
-  return { ...ipam, queue: new OrderQueue(ipam, 5_000) };
-};
+const agentIpam = (store: Store): Ipam =>
+  batchingIpam({ store, effects: hostEffects, observer: silentObserver, cache: new Map() }, 5_000);
 
 /** What was done in a time, and what it took. */
 interface Figure {

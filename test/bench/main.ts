@@ -6,9 +6,8 @@
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
  */
-import { encodeRange } from '../../ipam/records.ts';
-import { makeRange } from '../../ipam/new-range.ts';
-import { parseAddress, parseCidr } from '../../ipam/address.ts';
+import { makeRange } from '../../ipam/model/new-range.ts';
+import { parseAddress, parseCidr } from '../../ipam/model/address.ts';
 import { startAgent, type RunningAgent } from '../support/agent.ts';
 import { startFabric } from '../support/fabric.ts';
 import { newScope, type Scope } from '../support/netns.ts';
@@ -22,6 +21,7 @@ import { benchGrowth } from './growth.ts';
 import { benchIpam } from './ipam.ts';
 import { benchSingle } from './single.ts';
 import { cellnet, reference, type Contender } from './timed.ts';
+import { encodeRange } from '../../ipam/records/range-record.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 40);
 const WARM_PODS = 200;

@@ -1,7 +1,7 @@
 /** Malformed environments and configurations: valid ones with a few things put wrong, and sheer noise. */
 import fc from 'fast-check';
-import type { Input, Plugin } from '../../cni/dispatch.ts';
-import { VERBS } from '../../cni/request.ts';
+import { VERBS } from '../../cni/protocol/request.ts';
+import type { Input, Plugin } from '../../cni/protocol/invocation.ts';
 
 export interface FuzzInput extends Input {
   readonly plugin: Plugin;

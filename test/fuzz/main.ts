@@ -9,14 +9,14 @@ import { runFuzz } from './run.ts';
 
 /** What reads the environment, the configuration and the shared file. */
 export const PARSERS = [
-  'cni/request.ts',
-  'cni/config.ts',
-  'cni/wishes.ts',
-  'cni/version.ts',
-  'cni/dispatch.ts',
-  'ipam/settings.ts',
-  'ipam/etcd/settings.ts',
-  'ipam/decode.ts',
+  'cni/protocol/request.ts',
+  'cni/protocol/config.ts',
+  'cni/protocol/requested.ts',
+  'cni/protocol/version.ts',
+  'cni/verbs/dispatch.ts',
+  'ipam/settings/settings.ts',
+  'ipam/store/etcd/settings.ts',
+  'ipam/records/decode.ts',
 ];
 
 const [count = '100000', seed] = process.argv.slice(2);

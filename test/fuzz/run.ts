@@ -4,10 +4,11 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { dispatch, type Output } from '../../cni/dispatch.ts';
-import { CNI_CODES } from '../../cni/errors.ts';
-import { FakeParts } from '../unit/cni/fake-parts.ts';
+import { dispatch } from '../../cni/verbs/dispatch.ts';
+import { CNI_CODES } from '../../cni/protocol/errors.ts';
+import { FakePlatform } from '../unit/cni/fake-platform.ts';
 import { fuzzInput, type FuzzInput } from './inputs.ts';
+import type { Output } from '../../cni/protocol/invocation.ts';
 
 export interface FuzzTotals {
   inputs: number;
@@ -62,20 +63,20 @@ const judge = ({ stdout, exitCode }: Output): number | undefined => {
 };
 
 /** What is in the world: equal before and after means that nothing was changed. */
-const snapshot = (fake: FakeParts, dir: string): string =>
+const snapshot = (fake: FakePlatform, dir: string): string =>
   `${fake.world.store.revision} ${readdirSync(dir, { recursive: true }).sort().join()}`;
 
 /** @throws the first input, made as small as it goes, whose reply is not as it must be */
 export const runFuzz = async (numRuns: number, seed?: number): Promise<FuzzTotals> => {
   const totals: FuzzTotals = { inputs: 0, replies: new Map() };
   const dir = mkdtempSync(join(tmpdir(), 'cellnet-fuzz-'));
-  let fake = await new FakeParts(dir).withRange();
+  let fake = await new FakePlatform(dir).withRange();
   const call = (input: FuzzInput): Promise<Output> =>
-    dispatch(input.plugin, input, () => Promise.resolve(fake.parts()));
+    dispatch(input.plugin, input, () => Promise.resolve(fake.platform()));
   try {
     await fc.assert(
       fc.asyncProperty(fuzzInput, async (input) => {
-        if (totals.inputs % WORLD_LASTS === 0) fake = await new FakeParts(dir).withRange();
+        if (totals.inputs % WORLD_LASTS === 0) fake = await new FakePlatform(dir).withRange();
         const before = snapshot(fake, dir);
         fake.calls.length = 0;
         const code = judge(await call(input));

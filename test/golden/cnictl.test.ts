@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeDist } from '../support/dist.ts';
-import { release } from '../../ipam/allocator.ts';
-import { FakeParts } from '../unit/cni/fake-parts.ts';
+import { FakePlatform } from '../unit/cni/fake-platform.ts';
 import { CliWorld, container } from './world.ts';
+import { release } from '../../ipam/release/release.ts';
 
 /** What cnictl prints, held against files: `npm run golden` writes them anew, and the diff is what to look at. */
 const EXPECTED = join(import.meta.dirname, 'expected');
@@ -254,10 +254,10 @@ test('reconciling a node', async () => {
   try {
     const world = await CliWorld.make();
     world.env['CELLNET_STATE_DIR'] = folder;
-    const fake = new FakeParts(folder);
-    const parts = fake.parts();
+    const fake = new FakePlatform(folder);
+    const parts = fake.platform();
     // The pod of the first container is gone, that of the second lives without its link, of the others nothing is known.
-    world.parts = () => ({
+    world.platform = () => ({
       ...parts,
       namespaces: { ...parts.namespaces, stateOf: (path) => (path === '/run/netns/0' ? 'gone' : 'lives') },
     });

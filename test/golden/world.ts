@@ -1,19 +1,19 @@
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
-import type { Parts } from '../../cni/parts.ts';
+import type { Platform } from '../../cni/platform/platform.ts';
 import { OvsdbError } from '../../cni/ovsdb/errors.ts';
 import type { Operation, OperationResult } from '../../cni/ovsdb/protocol.ts';
-import { allocate, release } from '../../ipam/allocator.ts';
-import { VERSION } from '../../ipam/build.ts';
-import type { EtcdInspector } from '../../ipam/etcd/inspect.ts';
-import { addRange, setRangeState } from '../../ipam/ranges.ts';
-import type { KubeApi, Node, Pod } from '../../cnictl/kube/api.ts';
-import type { AgentAnswer } from '../../cnictl/doctor/node.ts';
-import { CommandError } from '../../cnictl/errors.ts';
-import { run } from '../../cnictl/program.ts';
-import type { Store } from '../../ipam/store.ts';
-import { realFiles } from '../../cnictl/real-files.ts';
-import type { World } from '../../cnictl/world.ts';
+import { allocate } from '../../ipam/allocate/allocate.ts';
+import { VERSION } from '../../ipam/settings/version.ts';
+import type { EtcdInspector } from '../../ipam/store/etcd/inspect.ts';
+import { addRange, setRangeState } from '../../ipam/ranges/ranges.ts';
+import type { KubeApi, Node, Pod } from '../../cni/kube/api.ts';
+import { CommandError } from '../../cnictl/context/errors.ts';
+import { run } from '../../cnictl/program/program.ts';
+import type { Store } from '../../ipam/store/store.ts';
+import { realFiles } from '../../cnictl/context/host-files.ts';
+import type { World, AgentAnswer } from '../../cnictl/context/world.ts';
 import { owner, range, World as IpamWorld } from '../unit/ipam/world.ts';
+import { release } from '../../ipam/release/release.ts';
 
 /** One run of cnictl on fixed data: what it printed, and its status. */
 export interface Ran {
@@ -77,7 +77,7 @@ export class CliWorld {
   dist = '/none';
   ovsdb = new EmptyOvsdb();
   /** Of this node, for `node reconcile`; the IPAM is this world's. */
-  parts: () => Parts = () => {
+  platform: () => Platform = () => {
     throw new Error('no test of this world looks at the node');
   };
 
@@ -177,8 +177,9 @@ export class CliWorld {
         if (this.unwritable.has(path)) throw new CommandError(`'${path}' cannot be written`);
       },
       writeFile: (path, content) => {
-        const parts = typeof content === 'string' || content instanceof Uint8Array ? [content] : [...content];
-        const bytes = Buffer.concat(parts.map((part) => Buffer.from(part)));
+        const platform =
+          typeof content === 'string' || content instanceof Uint8Array ? [content] : [...content];
+        const bytes = Buffer.concat(platform.map((part) => Buffer.from(part)));
         this.written.set(path, bytes);
         this.files.set(path, bytes.toString());
       },
@@ -196,9 +197,9 @@ export class CliWorld {
           close: () => undefined,
         }),
       openKube: () => Promise.resolve(this.#kube()),
-      openParts: (log) =>
+      openPlatform: (log) =>
         Promise.resolve({
-          ...this.parts(),
+          ...this.platform(),
           now: () => this.ipam.now,
           openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
           log,

@@ -1,4 +1,5 @@
-import type { Entry, Guard, ScanOptions, Store, Write } from '../../ipam/store.ts';
+import type { ScanOptions, Store } from '../../ipam/store/store.ts';
+import type { Entry, Guard, Write } from '../../ipam/records/transaction.ts';
 
 export type StoreRequest = 'get' | 'scan' | 'count' | 'commit';
 

@@ -1,4 +1,5 @@
-import type { Entry, Guard, ScanOptions, Store, Write } from '../../ipam/store.ts';
+import type { ScanOptions, Store } from '../../ipam/store/store.ts';
+import type { Entry, Guard, Write } from '../../ipam/records/transaction.ts';
 
 /**
  * The store in memory, with etcd's semantics: one revision for each commit, a mod revision for each key, absent keys

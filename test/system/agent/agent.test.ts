@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { NICENESS } from '../../../cni/real/priority.ts';
+import { NICENESS } from '../../../cni/host/priority.ts';
 import { startAgent, type RunningAgent } from '../../support/agent.ts';
 import { OUR_PLUGINS, REPOSITORY, type CniOutcome } from '../../support/cni.ts';
 import { newScope } from '../../support/netns.ts';

@@ -1,18 +1,21 @@
+import { directIpam } from '../../../ipam/node/ipam.ts';
 import assert from 'node:assert/strict';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { allocate, type Ipam } from '../../../ipam/allocator.ts';
-import { openEtcdStore } from '../../../ipam/etcd/store.ts';
-import { addRange } from '../../../ipam/ranges.ts';
-import { realSurroundings } from '../../../ipam/retry.ts';
-import { put, scanAll } from '../../../ipam/store.ts';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
+import { addRange } from '../../../ipam/ranges/ranges.ts';
+import { scanAll } from '../../../ipam/store/store.ts';
 import { parseBackup } from '../../../cnictl/backup/format.ts';
 import { OUR_PLUGINS } from '../../support/cni.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { run, type RunResult } from '../../support/proc.ts';
 import { owner, range } from '../../unit/ipam/world.ts';
+import { put } from '../../../ipam/records/transaction.ts';
+import type { Ipam } from '../../../ipam/node/ipam.ts';
+import { hostEffects } from '../../../cni/host/effects.ts';
 
 const NODES = 700;
 
@@ -28,7 +31,7 @@ suite('backup and restore on real etcd', () => {
     etcd = scope.use(await startEtcd());
     const store = openEtcdStore({ endpoints: etcd.endpoints, prefix: '/cellnet' });
     scope.defer(() => store.close());
-    ipam = { store, around: realSurroundings };
+    ipam = directIpam(store, hostEffects);
     await addRange(ipam, range('10.20.0.0/18', { name: 'blue' }));
     await addRange(ipam, range('fd00:20::/64', { name: 'six' }));
     await ipam.store.commit([], [put('history/10.20.0.1', 'kept as it is')]);

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { AlarmAction, AlarmType, Etcd3 } from 'etcd3';
-import { openEtcdInspector } from '../../../ipam/etcd/inspect.ts';
+import { openEtcdInspector } from '../../../ipam/store/etcd/inspect.ts';
 import { startAgent } from '../../support/agent.ts';
 import { OUR_PLUGINS } from '../../support/cni.ts';
 import { startEtcd } from '../../support/etcd.ts';

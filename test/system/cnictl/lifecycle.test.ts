@@ -1,15 +1,18 @@
+import { batchingIpam, directIpam } from '../../../ipam/node/ipam.ts';
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { allocate, release, type Ipam } from '../../../ipam/allocator.ts';
-import { openEtcdStore } from '../../../ipam/etcd/store.ts';
-import { realSurroundings } from '../../../ipam/retry.ts';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
 import { OUR_PLUGINS } from '../../support/cni.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { node, pod, startKubeApi, type KubeApiServer } from '../../support/kube-api.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { run, type RunResult } from '../../support/proc.ts';
 import { owner } from '../../unit/ipam/world.ts';
+import type { Ipam } from '../../../ipam/node/ipam.ts';
+import { release } from '../../../ipam/release/release.ts';
+import { hostEffects } from '../../../cni/host/effects.ts';
 
 const uid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 
@@ -29,7 +32,7 @@ suite('the life of a node on real etcd', () => {
     api.writeKubeconfig(kubeconfig);
     const store = openEtcdStore({ endpoints: etcd.endpoints, prefix: '/cellnet' });
     scope.defer(() => store.close());
-    ipam = { store, around: realSurroundings };
+    ipam = directIpam(store, hostEffects);
     const added = await cnictl('range', 'add', '10.20.0.0/24', '--name', 'blue', '--cooldown', '0');
     assert.equal(added.code, 0, added.stderr);
     for (const name of ['node-1', 'node-2', 'node-3']) api.putNode(node({ name }));
@@ -48,7 +51,8 @@ suite('the life of a node on real etcd', () => {
   const keys = (): Promise<string> => etcd.ctl('get', '--prefix', '/cellnet/v1/', '--keys-only');
 
   test('drained: what is empty goes back, what is used stays, nothing new comes, with an agent too', async () => {
-    const agent: Ipam = { ...ipam, cache: new Map() };
+    const { store, effects, observer } = ipam;
+    const agent = batchingIpam({ store, effects, observer, cache: new Map() }, 5_000);
     for (let n = 0; n < 17; n++) await give('node-1', n);
     for (let n = 0; n < 17; n++)
       await release(ipam, {

@@ -1,3 +1,4 @@
+import { directIpam } from '../../../ipam/node/ipam.ts';
 /**
  * The races that made other cleaners free living addresses, each with its order forced: real etcd, whose requests a test
  * orders, and the test API server, which changes, lies and dies at the page that a test names. docs/operations.md lists them.
@@ -5,20 +6,22 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, suite, test, type TestContext } from 'node:test';
-import type { KubeApi } from '../../../cnictl/kube/api.ts';
-import { connectKube } from '../../../cnictl/kube/connect.ts';
-import { formatAddress } from '../../../ipam/address.ts';
-import { allocate, release, type Ipam } from '../../../ipam/allocator.ts';
-import { usedSlots } from '../../../ipam/block.ts';
-import { openEtcdStore } from '../../../ipam/etcd/store.ts';
-import { listBlocks } from '../../../ipam/inventory.ts';
-import { addRange } from '../../../ipam/ranges.ts';
+import type { KubeApi } from '../../../cni/kube/api.ts';
+import { connectKube } from '../../../cni/kube/connect.ts';
+import { formatAddress } from '../../../ipam/model/address.ts';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { usedSlots } from '../../../ipam/model/block.ts';
+import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
+import { listBlocks } from '../../../ipam/query/views.ts';
+import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { CliWorld, type Ran } from '../../golden/world.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { HookedStore } from '../../support/hooked-store.ts';
 import { lies, node, startKubeApi, staticPod, type KubeApiServer } from '../../support/kube-api.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { owner, range } from '../../unit/ipam/world.ts';
+import type { Ipam } from '../../../ipam/node/ipam.ts';
+import { release } from '../../../ipam/release/release.ts';
 
 const uid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 
@@ -58,7 +61,7 @@ suite('races of check and release', () => {
       this.#kube = kube;
       this.store = store;
       this.world = world;
-      this.ipam = { ...world.ipam.ipam, store };
+      this.ipam = directIpam(store, world.ipam.effects);
     }
 
     static async start(t: TestContext, blockSize = 16): Promise<Race> {

@@ -1,21 +1,22 @@
+import { directIpam } from '../../../ipam/node/ipam.ts';
 /** `cnictl check --watch` as the process that a Deployment runs, with etcd and the API server going away under it. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { formatAddress } from '../../../ipam/address.ts';
-import { allocate } from '../../../ipam/allocator.ts';
-import { openEtcdStore } from '../../../ipam/etcd/store.ts';
-import { showAddress } from '../../../ipam/inventory.ts';
-import { parseAddress } from '../../../ipam/address.ts';
-import { addRange } from '../../../ipam/ranges.ts';
-import { realSurroundings } from '../../../ipam/retry.ts';
+import { formatAddress } from '../../../ipam/model/address.ts';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
+import { showAddress } from '../../../ipam/query/views.ts';
+import { parseAddress } from '../../../ipam/model/address.ts';
+import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { OUR_PLUGINS } from '../../support/cni.ts';
 import { startEtcd } from '../../support/etcd.ts';
 import { startKubeApi } from '../../support/kube-api.ts';
 import { newScope } from '../../support/netns.ts';
 import { startDaemon, until } from '../../support/proc.ts';
 import { owner, range } from '../../unit/ipam/world.ts';
+import { hostEffects } from '../../../cni/host/effects.ts';
 
 test('check --watch releases what leaks, outlives etcd and the API server, and ends cleanly at SIGTERM', async (t) => {
   const scope = newScope(t);
@@ -27,7 +28,7 @@ test('check --watch releases what leaks, outlives etcd and the API server, and e
   api.writeKubeconfig(kubeconfig);
   const store = openEtcdStore({ endpoints: etcd.endpoints, prefix: '/cellnet' });
   scope.defer(() => store.close());
-  const ipam = { store, around: realSurroundings };
+  const ipam = directIpam(store, hostEffects);
   await addRange(ipam, range('10.20.0.0/22', { name: 'blue' }));
   const give = async (name: string): Promise<string> => {
     const pod = { podNamespace: 'shop', podName: name, podUid: `uid-${name}` };

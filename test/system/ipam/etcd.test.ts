@@ -1,22 +1,25 @@
+import { directIpam } from '../../../ipam/node/ipam.ts';
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { parseAddress, parseCidr } from '../../../ipam/address.ts';
-import { allocate, type Ipam } from '../../../ipam/allocator.ts';
-import { openEtcdStore } from '../../../ipam/etcd/store.ts';
-import type { EtcdSettings } from '../../../ipam/etcd/settings.ts';
-import { listBlocks } from '../../../ipam/inventory.ts';
-import { makeRange } from '../../../ipam/new-range.ts';
-import { addRange, removeRange } from '../../../ipam/ranges.ts';
-import { realSurroundings } from '../../../ipam/retry.ts';
-import { absent, put, scanAll, unchanged, type Store } from '../../../ipam/store.ts';
+import { parseAddress, parseCidr } from '../../../ipam/model/address.ts';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
+import type { EtcdSettings } from '../../../ipam/store/etcd/settings.ts';
+import { listBlocks } from '../../../ipam/query/views.ts';
+import { makeRange } from '../../../ipam/model/new-range.ts';
+import { addRange, removeRange } from '../../../ipam/ranges/ranges.ts';
+import { scanAll, type Store } from '../../../ipam/store/store.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { owner } from '../../unit/ipam/world.ts';
+import { absent, put, unchanged } from '../../../ipam/records/transaction.ts';
+import type { Ipam } from '../../../ipam/node/ipam.ts';
+import { hostEffects } from '../../../cni/host/effects.ts';
 
-const ipamOn = (store: Store): Ipam => ({ store, around: realSurroundings });
+const ipamOn = (store: Store): Ipam => directIpam(store, hostEffects);
 
 suite('the store on etcd', () => {
   let scope: Scope;

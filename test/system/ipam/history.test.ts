@@ -1,19 +1,22 @@
+import { batchingIpam, directIpam } from '../../../ipam/node/ipam.ts';
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { formatAddress, parseAddress, parseCidr } from '../../../ipam/address.ts';
-import { allocate, release, type Ipam } from '../../../ipam/allocator.ts';
-import { openEtcdStore } from '../../../ipam/etcd/store.ts';
-import { readHistory } from '../../../ipam/history.ts';
-import { releaseAddress } from '../../../ipam/inventory.ts';
-import { makeRange } from '../../../ipam/new-range.ts';
-import { OrderQueue } from '../../../ipam/orders.ts';
-import { addRange, removeRange } from '../../../ipam/ranges.ts';
-import { HISTORY } from '../../../ipam/records.ts';
-import { realSurroundings } from '../../../ipam/retry.ts';
-import { del, put, scanAll, type Entry, type Store } from '../../../ipam/store.ts';
+import { formatAddress, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
+import { readHistory } from '../../../ipam/query/history.ts';
+import { makeRange } from '../../../ipam/model/new-range.ts';
+import { addRange, removeRange } from '../../../ipam/ranges/ranges.ts';
+import { scanAll, type Store } from '../../../ipam/store/store.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { DEL, owner } from '../../unit/ipam/world.ts';
+import { del, put, type Entry } from '../../../ipam/records/transaction.ts';
+import { HISTORY } from '../../../ipam/records/keys.ts';
+import { releaseAddress } from '../../../ipam/release/release-in-block.ts';
+import type { Ipam } from '../../../ipam/node/ipam.ts';
+import { release } from '../../../ipam/release/release.ts';
+import { hostEffects } from '../../../cni/host/effects.ts';
 
 const attachment = (containerId: string): { containerId: string; ifname: string } => ({
   containerId,
@@ -35,14 +38,12 @@ suite('history on etcd', () => {
     store = openEtcdStore({ endpoints: etcd.endpoints, prefix: `/test-${++prefixes}` });
     const opened = store;
     scope.defer(() => opened.close());
-    const ipam = { store, around: realSurroundings };
+    const ipam = directIpam(store, hostEffects);
     await addRange(ipam, makeRange({ cidr: parseCidr(cidr), name: 'blue', cooldownMs: 0, blockSize }));
     return ipam;
   };
-  const agentOf = (ipam: Ipam): Ipam => {
-    const known = { ...ipam, cache: new Map() };
-    return { ...known, queue: new OrderQueue(known, 30_000) };
-  };
+  const agentOf = ({ store: own, effects, observer }: Ipam): Ipam =>
+    batchingIpam({ store: own, effects, observer, cache: new Map() }, 30_000);
   const history = (): Promise<Entry[]> => scanAll(store, HISTORY);
 
   test('a release and what it tells have one revision, and of a crowd that releases the same, one tells', async () => {

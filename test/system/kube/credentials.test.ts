@@ -5,7 +5,7 @@ import { connect as connectTcp, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { makeCertificates, startKubeApi } from '../../support/kube-api.ts';
-import { connectKube } from '../../../cnictl/kube/connect.ts';
+import { connectKube } from '../../../cni/kube/connect.ts';
 import { fill, isError, start, tempDir, type Started } from './setup.ts';
 
 /** HTTPS, one user by token (`tester` for `secret`) and one by certificate. */
@@ -233,6 +233,24 @@ test('a server that is not trusted is not asked, whatever the environment says',
   assert.equal(api.requests.length, 0);
   const insecure = edited(/certificate-authority: .*/, 'insecure-skip-tls-verify: true');
   assert.deepEqual(await insecure.listNodes(), []);
+});
+
+test('a certificate authority whose file is replaced is read again after a refusal', async (t) => {
+  const { dir, connect } = await startSecure(t);
+  connect();
+  const file = join(dir, 'kubeconfig');
+  const trusted = /certificate-authority: (.*)/.exec(readFileSync(file, 'utf8'))?.[1] ?? '';
+  const caFile = join(dir, 'rotated.crt');
+  writeFileSync(caFile, readFileSync(makeCertificates(tempDir(t)).caFile));
+  writeFileSync(
+    file,
+    readFileSync(file, 'utf8').replace(/certificate-authority: .*/, `certificate-authority: ${caFile}`),
+  );
+  const kube = connectKube({ kubeconfig: file, env: {}, deadlineMs: 5000 });
+  t.after(() => kube.close());
+  await assert.rejects(kube.listNodes(), isError('tls'));
+  writeFileSync(caFile, readFileSync(trusted));
+  assert.deepEqual(await kube.listNodes(), []);
 });
 
 test('TLS to a plain port, and plain to a TLS port', async (t) => {

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { connectKube } from '../../../cnictl/kube/connect.ts';
+import { connectKube } from '../../../cni/kube/connect.ts';
 import { pod } from '../../support/kube-api.ts';
 import { fill, start, tempDir } from './setup.ts';
 

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { KubeApi } from '../../../cnictl/kube/api.ts';
-import { connectKube, type ConnectOptions } from '../../../cnictl/kube/connect.ts';
-import { KubeError, type KubeErrorCode } from '../../../cnictl/kube/errors.ts';
+import type { KubeApi } from '../../../cni/kube/api.ts';
+import { connectKube, type ConnectOptions } from '../../../cni/kube/connect.ts';
+import { KubeError, type KubeErrorCode } from '../../../cni/kube/errors.ts';
 import { kubeconfig } from '../../support/kube-api-kubeconfig.ts';
 import { pod, startKubeApi, type KubeApiOptions, type KubeApiServer } from '../../support/kube-api.ts';
 

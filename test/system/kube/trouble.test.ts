@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { pod } from '../../support/kube-api.ts';
-import type { KubeError } from '../../../cnictl/kube/errors.ts';
+import type { KubeError } from '../../../cni/kube/errors.ts';
 import { fill, isError, start, writeKubeconfig } from './setup.ts';
 
 const five = <T>(fault: T): T[] => Array.from({ length: 5 }, () => fault);

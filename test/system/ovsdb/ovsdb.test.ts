@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { ensureBridge, inspectBridge } from '../../../cni/ovsdb/bridges.ts';
 import { OvsdbClient } from '../../../cni/ovsdb/client.ts';
-import { openSwitch } from '../../../cni/real/switch.ts';
+import { openSwitch } from '../../../cni/host/switch.ts';
 import { addPort, findPorts, removePort } from '../../../cni/ovsdb/ports.ts';
 import { makeNamespace, newScope, uniqueName, type Namespace, type Scope } from '../../support/netns.ts';
 import { startOvs, type Ovs } from '../../support/ovs.ts';

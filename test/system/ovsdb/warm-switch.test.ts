@@ -1,8 +1,9 @@
+import { hostEffects } from '../../../cni/host/effects.ts';
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { Gathering } from '../../../cni/agent/gathering.ts';
+import { BurstBarrier } from '../../../cni/agent/burst-barrier.ts';
 import { WarmSwitch } from '../../../cni/agent/warm-switch.ts';
-import type { BridgeInfo } from '../../../cni/parts.ts';
+import type { BridgeInfo } from '../../../cni/platform/platform.ts';
 import { makeNamespace, newScope, uniqueName, type Namespace, type Scope } from '../../support/netns.ts';
 import { startOvs, type Ovs } from '../../support/ovs.ts';
 import { until } from '../../support/proc.ts';
@@ -18,7 +19,12 @@ suite('the connection to Open vSwitch that lives on', () => {
     ovs = scope.use(await startOvs({ netns: ns.name, dir: `${await scope.tempDir()}/ovs` }));
     await ovs.vsctl('add-br', 'br-t', '--', 'set', 'bridge', 'br-t', 'datapath_type=netdev');
     await ns.exec('ip', 'link', 'add', 'up0', 'mtu', '1400', 'up', 'type', 'veth', 'peer', 'up1');
-    warm = await WarmSwitch.connect({ ovsdb: ovs.remote, ovsdbTls: {} }, 3_000, new Gathering());
+    warm = await WarmSwitch.connect(
+      { ovsdb: ovs.remote, ovsdbTls: {} },
+      3_000,
+      new BurstBarrier(hostEffects),
+      hostEffects,
+    );
   });
   after(async () => {
     warm.close();

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatAddress, formatCidr } from '../../../ipam/address.ts';
-import { usedSlots, validateBlock, type Block } from '../../../ipam/block.ts';
-import { decodeBlock, decodeRange } from '../../../ipam/records.ts';
+import { formatAddress, formatCidr } from '../../../ipam/model/address.ts';
+import { usedSlots, validateBlock, type Block } from '../../../ipam/model/block.ts';
 import type { CniOutcome } from '../../support/cni.ts';
 import { startFabric, type Fabric } from '../../support/fabric.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { startNode, type Pod, type SimulatedNode } from '../../support/node.ts';
 import { must } from '../../support/proc.ts';
+import { decodeRange } from '../../../ipam/records/range-record.ts';
+import { decodeBlock } from '../../../ipam/records/block-record.ts';
 
 /** The arguments of `cnictl range add` for the range that most tests use. */
 export const BLUE = [

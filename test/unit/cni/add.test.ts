@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { linkAlias } from '../../../cni/identity.ts';
+import { linkAlias } from '../../../cni/protocol/identity.ts';
 import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
-import { IpamError } from '../../../ipam/errors.ts';
-import { ENV, reply, useFakeNode } from './fake-parts.ts';
+import { IpamError } from '../../../ipam/model/errors.ts';
+import { ENV, reply, useFakeNode } from './fake-platform.ts';
 
 /** Who is alone has the pod's end made ready while the port comes up, whatever becomes of it. */
 const WIRE = ['create-veth', 'add-port', 'prepare'];

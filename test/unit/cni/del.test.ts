@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
-import { IpamError } from '../../../ipam/errors.ts';
-import { reply, useFakeNode } from './fake-parts.ts';
+import { IpamError } from '../../../ipam/model/errors.ts';
+import { reply, useFakeNode } from './fake-platform.ts';
 
 suite('DEL', () => {
   const node = useFakeNode();

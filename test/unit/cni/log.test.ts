@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openLog } from '../../../cni/real/log.ts';
+import { openLog } from '../../../cni/host/log.ts';
 
 interface Line {
   readonly level: string;

@@ -3,8 +3,9 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { lock, tryLock } from '../../../cni/real/lock.ts';
-import { NodeState, type PendingTeardown } from '../../../cni/state/node-state.ts';
+import { lock, tryLock } from '../../../cni/host/lock.ts';
+import { NodeState } from '../../../cni/host/node-state.ts';
+import type { PendingTeardown } from '../../../cni/platform/node-records.ts';
 
 suite("the node's own records", () => {
   let dir: string;

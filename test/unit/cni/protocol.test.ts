@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { dispatch, type Plugin } from '../../../cni/dispatch.ts';
-import { VERBS } from '../../../cni/request.ts';
-import { CONFIG, ENV, reply, useFakeNode } from './fake-parts.ts';
+import { dispatch } from '../../../cni/verbs/dispatch.ts';
+import { VERBS } from '../../../cni/protocol/request.ts';
+import { CONFIG, ENV, reply, useFakeNode } from './fake-platform.ts';
+import type { Plugin } from '../../../cni/protocol/invocation.ts';
 
 suite('the protocol', () => {
   const node = useFakeNode();
@@ -69,7 +70,9 @@ suite('the protocol', () => {
       stdin: JSON.stringify(CONFIG),
       sharedConfig: { content: '{"etcd":{"endpont":[]}}', file: '/etc/x.json' },
     };
-    const { code, msg } = reply(await dispatch('cellnet', input, () => Promise.resolve(node.fake.parts())));
+    const { code, msg } = reply(
+      await dispatch('cellnet', input, () => Promise.resolve(node.fake.platform())),
+    );
     assert.deepEqual(
       [code, msg],
       [
@@ -148,7 +151,7 @@ suite('the protocol', () => {
           node.fake.calls.length = 0;
           const { revision } = node.fake.world.store;
           const output = await dispatch(plugin, { env: some, stdin: input, sharedConfig: undefined }, () =>
-            Promise.resolve(node.fake.parts()),
+            Promise.resolve(node.fake.platform()),
           );
           if (output.exitCode === 0) return;
           const { cniVersion, code, msg } = reply(output);

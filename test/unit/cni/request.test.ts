@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { podOf } from '../../../cni/request.ts';
+import { podOf } from '../../../cni/protocol/request.ts';
 
 test('the pod of a call, as far as its CNI_ARGS tell; what is no name of Kubernetes is left out', () => {
   const of = (args: string | undefined): string | undefined => podOf({ CNI_ARGS: args });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { allocate } from '../../../ipam/allocator.ts';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { CliWorld, container } from '../../golden/world.ts';
 import { owner } from '../ipam/world.ts';
 

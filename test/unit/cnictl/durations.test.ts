@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { formatDuration, parseDuration } from '../../../cnictl/durations.ts';
-import { pause } from '../../../cnictl/pause.ts';
+import { formatDuration, parseDuration } from '../../../cnictl/context/durations.ts';
+import { pause } from '../../../cnictl/context/pause.ts';
 
 suite('durations', () => {
   test('up to 24 hours, in milliseconds', () => {

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { checkTarget, readIfThere, replaceFile } from '../../../cnictl/files.ts';
+import { checkTarget, readIfThere, replaceFile } from '../../../cnictl/context/files.ts';
 
 suite('a file that is written', () => {
   let dir: string;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { KubeError } from '../../../cnictl/kube/errors.ts';
-import { operatorOf } from '../../../cnictl/operator.ts';
-import { put } from '../../../ipam/store.ts';
+import { KubeError } from '../../../cni/kube/errors.ts';
+import { operatorOf } from '../../../cnictl/context/operator.ts';
 import { CliWorld } from '../../golden/world.ts';
+import { put } from '../../../ipam/records/transaction.ts';
 
 interface Shown {
   readonly apiServer: string;

@@ -5,8 +5,8 @@ import { suite, test } from 'node:test';
 import * as v from 'valibot';
 import { parseAllDocuments } from 'yaml';
 import { parseListenAddress } from '../../../cnictl/check/metrics-listen.ts';
-import { decodeValue } from '../../../ipam/decode.ts';
-import { parseSharedConfig } from '../../../ipam/settings.ts';
+import { decodeValue } from '../../../ipam/records/decode.ts';
+import { parseSharedConfig } from '../../../ipam/settings/settings.ts';
 import { CliWorld } from '../../golden/world.ts';
 
 const examples = join(import.meta.dirname, '../../../docs/examples');

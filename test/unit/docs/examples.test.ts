@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readNetworkConfig } from '../../../cni/config.ts';
-import { findTarget } from '../../../cnictl/kube/kubeconfig.ts';
-import { parseSharedConfig } from '../../../ipam/settings.ts';
+import { readNetworkConfig } from '../../../cni/protocol/config.ts';
+import { findTarget } from '../../../cni/kube/kubeconfig.ts';
+import { parseSharedConfig } from '../../../ipam/settings/settings.ts';
 
 const docs = join(import.meta.dirname, '../../../docs');
 const read = (file: string): string => readFileSync(join(docs, file), 'utf8');

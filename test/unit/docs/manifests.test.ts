@@ -5,8 +5,8 @@ import { suite, test } from 'node:test';
 import * as v from 'valibot';
 import { parseAllDocuments } from 'yaml';
 import { checkConflist } from '../../../cnictl/install/network.ts';
-import { decodeValue } from '../../../ipam/decode.ts';
-import { parseSharedConfig } from '../../../ipam/settings.ts';
+import { decodeValue } from '../../../ipam/records/decode.ts';
+import { parseSharedConfig } from '../../../ipam/settings/settings.ts';
 
 const examples = join(import.meta.dirname, '../../../docs/examples');
 const text = readFileSync(join(examples, 'cellnet-daemonset.yaml'), 'utf8');

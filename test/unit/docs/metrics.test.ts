@@ -42,10 +42,14 @@ test('every metric of check --watch is documented with its type and labels, and 
 });
 
 test('every metric of the agent is documented with its type and labels, and no other', async () => {
-  const metrics = new Metrics('1.2.3', {
-    ranges: () => [{ range: 'blue', blocks: 1, used: 1, cooling: 1, free: 1 }],
-    pending: () => 0,
-  });
+  const metrics = new Metrics(
+    '1.2.3',
+    {
+      ranges: () => [{ range: 'blue', blocks: 1, used: 1, cooling: 1, free: 1 }],
+      pending: () => 0,
+    },
+    () => performance.now(),
+  );
   metrics.beginCall('ADD')(false);
   const hook = metrics.stepTimer();
   hook('ADD', 'allocate', 'before');

@@ -19,7 +19,7 @@ import {
   subnetOf,
   type Address,
   type Family,
-} from '../../../ipam/address.ts';
+} from '../../../ipam/model/address.ts';
 
 const family = fc.constantFrom<Family>(4, 6);
 const address = family.chain((which) =>

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { formatAddress, parseAddress } from '../../../ipam/address.ts';
-import { takeSlot } from '../../../ipam/block.ts';
-import { encodeBlock } from '../../../ipam/records.ts';
-import { allocate, lookup, release } from '../../../ipam/allocator.ts';
-import type { IpamError } from '../../../ipam/errors.ts';
-import { releaseAddress } from '../../../ipam/inventory.ts';
-import { addRange, removeRange, setRangeState } from '../../../ipam/ranges.ts';
+import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
+import { takeSlot } from '../../../ipam/model/block.ts';
+import { allocate, lookup } from '../../../ipam/allocate/allocate.ts';
+import type { IpamError } from '../../../ipam/model/errors.ts';
+import { addRange, removeRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
 import { give, ips, owner, range, World } from './world.ts';
+import { encodeBlock } from '../../../ipam/records/block-record.ts';
+import { releaseAddress } from '../../../ipam/release/release-in-block.ts';
+import { release } from '../../../ipam/release/release.ts';
 
 suite('allocating', () => {
   test('the first address claims a block; the same attachment gets the same address again', async () => {
@@ -201,7 +202,7 @@ suite('records that do not agree', () => {
       node: 'n1',
       owner: owner('a'),
       families: [4],
-      wished: [parseAddress('10.60.0.17')],
+      requested: [parseAddress('10.60.0.17')],
     });
     const [block] = world.blocks();
     assert.ok(block);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { formatAddress, parseAddress, parseCidr } from '../../../ipam/address.ts';
+import { formatAddress, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
 import {
   indexPods,
   isHolder,
@@ -8,12 +8,13 @@ import {
   judge,
   type AuditedAllocation,
   type AuditedPod,
-} from '../../../ipam/audit.ts';
-import { newBlock, type Block, type Owner } from '../../../ipam/block.ts';
-import { Census } from '../../../ipam/census.ts';
-import { blockAt } from '../../../ipam/range.ts';
-import { blockKey } from '../../../ipam/records.ts';
+} from '../../../ipam/audit/judge.ts';
+import { newBlock, type Block } from '../../../ipam/model/block.ts';
+import { PodAudit } from '../../../ipam/audit/pod-audit.ts';
+import { blockAt } from '../../../ipam/model/range.ts';
 import { owner, range } from './world.ts';
+import type { Owner } from '../../../ipam/model/attachment.ts';
+import { blockKey } from '../../../ipam/records/keys.ts';
 
 const BLUE = range('10.20.0.0/22', { name: 'blue', gateway: '10.20.0.1' });
 const KEY = blockKey('blue', parseCidr('10.20.0.16/28'));
@@ -51,7 +52,7 @@ const look = (
   allocations: readonly AuditedAllocation[],
   pods: readonly AuditedPod[],
 ): { leaked: string[]; unknown: number; missing: string[]; disputes: string[] } => {
-  const census = new Census([BLUE]);
+  const census = new PodAudit([BLUE]);
   const blocks = new Map<string, Block>();
   for (const { address, node, slot } of allocations) {
     const cidr = blockAt(BLUE, address);
@@ -161,7 +162,7 @@ suite('one look', () => {
   });
 
   test('a list of pods that begins anew forgets what was said before', () => {
-    const census = new Census([BLUE]);
+    const census = new PodAudit([BLUE]);
     const block = newBlock(BLUE, parseCidr('10.20.0.16/28'), 'node-1', 0);
     census.addBlock(KEY, { ...block, slots: block.slots.with(1, allocation('10.20.0.17').slot) });
     census.restartPods();
@@ -173,7 +174,7 @@ suite('one look', () => {
   });
 
   test('nothing in a block that cannot be relied on is leaked, nor missing', () => {
-    const census = new Census([BLUE]);
+    const census = new PodAudit([BLUE]);
     census.addOpaque(KEY);
     census.restartPods();
     census.addPod(pod());

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { formatAddress, parseAddress, parseCidr } from '../../../ipam/address.ts';
+import { formatAddress, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
 import {
   countSlots,
   newBlock,
@@ -14,7 +14,7 @@ import {
   usedSlots,
   validateBlock,
   type Block,
-} from '../../../ipam/block.ts';
+} from '../../../ipam/model/block.ts';
 import { DEL, owner, range } from './world.ts';
 
 const COOLDOWN = 30_000;

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { formatAddress, formatCidr, parseAddress, parseCidr } from '../../../ipam/address.ts';
-import { allocate, release } from '../../../ipam/allocator.ts';
-import { newBlock, releaseCount, releaseSlot, takeSlot } from '../../../ipam/block.ts';
-import { readHistory } from '../../../ipam/history.ts';
-import { releaseAddress } from '../../../ipam/inventory.ts';
-import { RELEASE_REASONS, type Lifetime, type ReleaseCause } from '../../../ipam/lifetime.ts';
+import { formatAddress, formatCidr, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { newBlock, releaseCount, releaseSlot, takeSlot } from '../../../ipam/model/block.ts';
+import { readHistory } from '../../../ipam/query/history.ts';
+import { RELEASE_REASONS, type Lifetime, type ReleaseCause } from '../../../ipam/model/lifetime.ts';
 import {
   decodeLifetime,
   firstSequence,
@@ -16,13 +15,15 @@ import {
   KEPT_PER_ADDRESS,
   lifetimesKept,
   recordLifetime,
-} from '../../../ipam/lifetime-record.ts';
-import { blockAt, pickBlock } from '../../../ipam/range.ts';
-import { addRange, removeRange } from '../../../ipam/ranges.ts';
-import { HISTORY } from '../../../ipam/records.ts';
-import { returnIdle } from '../../../ipam/stock.ts';
-import { put } from '../../../ipam/store.ts';
+} from '../../../ipam/records/history-record.ts';
+import { blockAt, pickBlock } from '../../../ipam/model/range.ts';
+import { addRange, removeRange } from '../../../ipam/ranges/ranges.ts';
+import { returnIdle } from '../../../ipam/allocate/warm-blocks.ts';
 import { DEL, owner, range, World } from './world.ts';
+import { put } from '../../../ipam/records/transaction.ts';
+import { HISTORY } from '../../../ipam/records/keys.ts';
+import { releaseAddress } from '../../../ipam/release/release-in-block.ts';
+import { release } from '../../../ipam/release/release.ts';
 
 const BLUE = range('10.20.0.0/24', { name: 'blue', cooldownMs: 0 });
 const attachment = (containerId: string): { containerId: string; ifname: string } => ({
@@ -113,7 +114,6 @@ suite('the record of a lifetime', () => {
 
   for (const [what, change, message] of [
     ['another version', { v: 2 }, /key 'v' is 2: expected 1/],
-    ['an unknown field', { colour: 'red' }, /unknown key 'colour'/],
     ['an unknown reason', { why: 'because' }, /key 'why' is "because"/],
     ['another address', { ip: '10.20.0.99' }, /holds a lifetime of 10\.20\.0\.99, which is of another block/],
     ['an address outside', { ip: '10.99.0.1' }, /holds a lifetime of 10\.99\.0\.1/],
@@ -143,7 +143,7 @@ suite('the record of a lifetime', () => {
     assert.equal(at('fd00:20::12'), 'history/six/fd00:20::10/124/');
     assert.equal(at('fd00:20::1:2'), 'history/six/fd00:20::10/124/');
     // Blocks are picked by 53 random bits of 60: those of a cluster still have rings of their own, but for few.
-    const { random } = new World(7).ipam.around;
+    const { random } = new World(7).ipam.effects;
     const picked = Array.from({ length: 1_000 }, () => pickBlock(six, new Set(), random()) ?? assert.fail());
     const rings = new Set(picked.map((block) => historyOfBlock(six, block)));
     assert.ok(rings.size > 800, `${rings.size} rings`);
@@ -415,7 +415,7 @@ suite('reading it', () => {
     const ip = parseAddress(await live(world, 'n', 'first'));
     world.now -= 3_600_000;
     for (let i = 0; i < 13; i++) await allocate(agent, { node: 'n', owner: owner(`x${i}`), families: [4] });
-    const wished = { node: 'n', owner: owner('second'), families: [4 as const], wished: [ip] };
+    const wished = { node: 'n', owner: owner('second'), families: [4 as const], requested: [ip] };
     await allocate(agent, wished);
     await release(agent, { node: 'n', attachment: attachment('second'), cause: DEL });
     const { past } = await readHistory(world.ipam, ip);

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { allocate, release } from '../../../ipam/allocator.ts';
-import { giveBlockBack, isIdle, stanceOf, surplusOf, type Stance } from '../../../ipam/idle.ts';
-import { addRange } from '../../../ipam/ranges.ts';
-import { parseCidr } from '../../../ipam/address.ts';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { isIdle, blockUseOf, surplusOf, type BlockUse } from '../../../ipam/node/surplus.ts';
+import { addRange } from '../../../ipam/ranges/ranges.ts';
+import { parseCidr } from '../../../ipam/model/address.ts';
 import { owner, range, World } from './world.ts';
+import { release } from '../../../ipam/release/release.ts';
+import { returnIdleBlock } from '../../../ipam/release/return-block.ts';
 
-const stance = (more: Partial<Stance>): Stance => ({
+const stance = (more: Partial<BlockUse>): BlockUse => ({
   node: 'n',
   range: 'blue',
   cidr: parseCidr('10.20.0.0/28'),
@@ -49,7 +51,7 @@ suite('what a node can do without', () => {
 });
 
 suite('giving a block back', () => {
-  const setUp = async (): Promise<{ world: World; back: () => ReturnType<typeof giveBlockBack> }> => {
+  const setUp = async (): Promise<{ world: World; back: () => ReturnType<typeof returnIdleBlock> }> => {
     const world = new World();
     const blue = range('10.20.0.0/24', { name: 'blue', cooldownMs: 1_000 });
     await addRange(world.ipam, blue);
@@ -61,7 +63,7 @@ suite('giving a block back', () => {
     });
     const [block] = world.blocks();
     assert.ok(block);
-    return { world, back: () => giveBlockBack(world.ipam, blue, block) };
+    return { world, back: () => returnIdleBlock(world.ipam, blue, block) };
   };
 
   test('not while an address rests', async () => {
@@ -109,6 +111,6 @@ suite('giving a block back', () => {
     );
     const held = { block: { ...block, slots }, range: blue };
     assert.ok(!isIdle(held, world.now));
-    assert.equal(stanceOf(held, world.now).idle, false);
+    assert.equal(blockUseOf(held, world.now).idle, false);
   });
 });

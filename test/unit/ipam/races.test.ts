@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { allocate, release, type Ipam } from '../../../ipam/allocator.ts';
-import { IpamError } from '../../../ipam/errors.ts';
-import { addRange, removeRange, setRangeState } from '../../../ipam/ranges.ts';
-import { MAX_ATTEMPTS } from '../../../ipam/retry.ts';
-import { claimAhead, returnIdle } from '../../../ipam/stock.ts';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { IpamError } from '../../../ipam/model/errors.ts';
+import { addRange, removeRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
+import { MAX_ATTEMPTS } from '../../../ipam/store/retry.ts';
+import { claimAhead, returnIdle } from '../../../ipam/allocate/warm-blocks.ts';
 import { give, ips, owner, range, World } from './world.ts';
+import type { Ipam } from '../../../ipam/node/ipam.ts';
+import { release } from '../../../ipam/release/release.ts';
 
 suite('races', () => {
   test('when every commit is lost, the attempts end', async () => {

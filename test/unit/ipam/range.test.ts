@@ -8,8 +8,8 @@ import {
   parseAddress,
   parseCidr,
   type Address,
-} from '../../../ipam/address.ts';
-import { checkNoOverlap, defaultRangeName, makeRange } from '../../../ipam/new-range.ts';
+} from '../../../ipam/model/address.ts';
+import { checkNoOverlap, defaultRangeName, makeRange } from '../../../ipam/model/new-range.ts';
 import {
   blockAt,
   blockTotal,
@@ -19,7 +19,7 @@ import {
   rangeCapacity,
   usableBlockTotal,
   type Range,
-} from '../../../ipam/range.ts';
+} from '../../../ipam/model/range.ts';
 import { range } from './world.ts';
 
 /** Small ranges of both families with exclusions anywhere, so that everything can be counted by hand. */

@@ -1,21 +1,38 @@
-import { allocate, type Allocation, type Ipam } from '../../../ipam/allocator.ts';
-import { formatAddress, formatCidr, parseAddress, parseCidr, parseSpan } from '../../../ipam/address.ts';
-import { usedSlots, validateBlock, type Block, type Owner } from '../../../ipam/block.ts';
-import { isDrainKey } from '../../../ipam/node-drain.ts';
-import { OrderQueue } from '../../../ipam/orders.ts';
-import { makeRange } from '../../../ipam/new-range.ts';
-import { type Range } from '../../../ipam/range.ts';
-import { BLOCKS, decodeBlock, decodeRange, NODES, RANGES } from '../../../ipam/records.ts';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import {
+  formatAddress,
+  formatCidr,
+  parseAddress,
+  parseCidr,
+  parseSpan,
+} from '../../../ipam/model/address.ts';
+import { usedSlots, validateBlock, type Block } from '../../../ipam/model/block.ts';
+import { makeRange } from '../../../ipam/model/new-range.ts';
+import type { Range } from '../../../ipam/model/range.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
+import type { Owner } from '../../../ipam/model/attachment.ts';
+import { BLOCKS, NODES, RANGES } from '../../../ipam/records/keys.ts';
+import { decodeRange } from '../../../ipam/records/range-record.ts';
+import { decodeBlock } from '../../../ipam/records/block-record.ts';
+import { isDrainKey } from '../../../ipam/records/node-record.ts';
+import type { Effects } from '../../../ipam/model/effects.ts';
+import { batchingIpam, directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
+import { silentObserver, type Observer } from '../../../ipam/node/observer.ts';
+import type { Allocation } from '../../../ipam/allocate/allocation.ts';
 
 /** IPAM on a store in memory, with a clock that a test turns. */
 export class World {
   readonly store = new MemoryStore();
   now = Date.parse('2026-01-01T00:00:00Z');
-  readonly ipam: Ipam = {
-    store: this.store,
-    around: { now: () => this.now, random: () => this.#random(), pause: () => Promise.resolve() },
+  readonly effects: Effects = {
+    now: () => this.now,
+    monotonic: () => this.now,
+    random: () => this.#random(),
+    pause: () => Promise.resolve(),
+    yieldTurn: () => Promise.resolve(),
+    schedule: () => ({ cancel: () => undefined }),
   };
+  readonly ipam: Ipam = directIpam(this.store, this.effects);
   #state: number;
 
   constructor(seed = 1) {
@@ -31,9 +48,9 @@ export class World {
   }
 
   /** IPAM of a process that lives on and serves many: what an agent has. */
-  agent(): Ipam {
-    const ipam = { ...this.ipam, cache: new Map() };
-    return { ...ipam, queue: new OrderQueue(ipam, 5_000) };
+  agent(observer: Observer = silentObserver): Ipam {
+    const { store, effects } = this;
+    return batchingIpam({ store, effects, observer, cache: new Map() }, 5_000);
   }
 
   blocks(): Block[] {

@@ -1,7 +1,8 @@
+import { hostEffects } from '../../../../cni/host/effects.ts';
 import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
 import { KnownBridges } from '../../../../cni/agent/known-bridges.ts';
-import type { BridgeInfo } from '../../../../cni/parts.ts';
+import type { BridgeInfo } from '../../../../cni/platform/platform.ts';
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -19,7 +20,7 @@ function world(t: TestContext): {
   const known = new KnownBridges((bridge) => {
     looks.push(bridge);
     return state.away ? Promise.reject(new Error('away')) : Promise.resolve(bridges.get(bridge));
-  });
+  }, hostEffects);
   t.after(() => known.close());
   return { bridges, known, looks, state };
 }

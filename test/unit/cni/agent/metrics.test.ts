@@ -4,7 +4,8 @@ import { Metrics, type Scraped } from '../../../../cni/agent/metrics.ts';
 import { sample, seriesOf } from '../../../support/prometheus.ts';
 
 const NOTHING: Scraped = { ranges: () => [], pending: () => 0 };
-const make = (scraped: Partial<Scraped> = {}): Metrics => new Metrics('1.2.3', { ...NOTHING, ...scraped });
+const make = (scraped: Partial<Scraped> = {}): Metrics =>
+  new Metrics('1.2.3', { ...NOTHING, ...scraped }, () => performance.now());
 
 suite('the metrics of the agent', () => {
   test('names are ours or the conventional ones of a process; each has a help text and a base unit', async () => {

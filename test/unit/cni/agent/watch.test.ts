@@ -2,18 +2,20 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { Watch } from '../../../../cni/agent/watch.ts';
 import { OvsdbError } from '../../../../cni/ovsdb/errors.ts';
-import { allocate, release, type Ipam } from '../../../../ipam/allocator.ts';
-import { IpamError } from '../../../../ipam/errors.ts';
-import { releaseAddress } from '../../../../ipam/inventory.ts';
-import { addRange } from '../../../../ipam/ranges.ts';
+import { allocate } from '../../../../ipam/allocate/allocate.ts';
+import { IpamError } from '../../../../ipam/model/errors.ts';
+import { addRange } from '../../../../ipam/ranges/ranges.ts';
 import { sample } from '../../../support/prometheus.ts';
-import { owner, range, World } from '../../ipam/world.ts';
+import { ips, owner, range, World } from '../../ipam/world.ts';
+import type { Ipam } from '../../../../ipam/node/ipam.ts';
+import { release } from '../../../../ipam/release/release.ts';
 
 const ETCD = 'http://10.0.0.1:2379';
 const OVSDB = 'unix:/run/db.sock';
 const START = Date.parse('2026-01-01T00:00:00Z');
 
-const newWatch = (now: () => number = () => START): Watch => new Watch('1.2.3', now, () => 0);
+const newWatch = (now: () => number = () => START): Watch =>
+  new Watch('1.2.3', { now, monotonic: now }, () => 0);
 const away = new IpamError('store-unreachable', `etcd at ${ETCD} did not answer in time`);
 
 suite('the health of the agent', () => {
@@ -89,7 +91,7 @@ suite('what the node holds', () => {
   }> => {
     const world = new World();
     const watch = newWatch(() => world.now);
-    const ipam = { ...world.ipam, cache: new Map(), witness: watch.witness('one') };
+    const ipam = world.agent(watch.observer('one'));
     await addRange(ipam, range('10.20.0.0/22', { name: 'blue', gateway: '10.20.0.1', cooldownMs: 30_000 }));
     return { world, watch, ipam, text: () => watch.metrics.text() };
   };
@@ -122,8 +124,8 @@ suite('what the node holds', () => {
     const { ipam, text } = await start();
     const [given] = await give(ipam, 'a');
     assert.ok(given);
-    const expected = { ...owner('a'), sequence: given.slot.sequence };
-    assert.equal(await releaseAddress(ipam, given.address, expected, { why: 'operator' }), 'released');
+    const request = { node: 'node-1', allocations: [given], cause: { why: 'undo' } as const };
+    assert.deepEqual(await release(ipam, request), ips([given]));
     assert.deepEqual((await text()).match(/state="used"\} (\d+)/)?.[1], '0');
     assert.deepEqual(total(await text()), [1, 1]);
   });

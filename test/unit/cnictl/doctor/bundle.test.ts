@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { put } from '../../../../ipam/store.ts';
 import { makeTar } from '../../../../cnictl/doctor/tar.ts';
 import { CliWorld } from '../../../golden/world.ts';
+import { put } from '../../../../ipam/records/transaction.ts';
 
 const listed = (archive: Buffer): string[] =>
   execFileSync('tar', ['-tf', '-'], { input: archive }).toString().trim().split('\n');

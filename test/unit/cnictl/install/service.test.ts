@@ -18,7 +18,7 @@ import { perform, type Step } from '../../../../cnictl/install/steps.ts';
 import { makeUnit } from '../../../../cnictl/install/unit.ts';
 import { planUninstall } from '../../../../cnictl/install/unplan.ts';
 import { versionName } from '../../../../cnictl/install/versions.ts';
-import { realFiles } from '../../../../cnictl/real-files.ts';
+import { realFiles } from '../../../../cnictl/context/host-files.ts';
 import { makeDist } from '../../../support/dist.ts';
 
 const layout = { binDir: DEFAULT_BIN_DIR, libDir: DEFAULT_LIB_DIR, conf: DEFAULT_CONF };

@@ -1,0 +1,179 @@
+import { deferTeardown } from '../deferred/defer.ts';
+import { sameAddress, type Address } from '../../ipam/model/address.ts';
+import { allocate, lookup } from '../../ipam/allocate/allocate.ts';
+import { IpamError } from '../../ipam/model/errors.ts';
+import type { Call } from '../protocol/call.ts';
+import { CniError } from '../protocol/errors.ts';
+import { grantOf, grantOfDelegate, type Grant } from '../protocol/grant.ts';
+import type { OpenIpam, Platform } from '../platform/platform.ts';
+import { freeSuperseded } from '../reconcile/superseded.ts';
+import type { UndoStack } from '../attach/undo.ts';
+import { familiesFor, requestedAddresses } from '../protocol/requested.ts';
+import { withIpamAt } from '../platform/with-ipam.ts';
+import type { Attachment, Owner } from '../../ipam/model/attachment.ts';
+import { release } from '../../ipam/release/release.ts';
+import { findSuperseded, type SeenAllocation } from '../../ipam/node/allocations.ts';
+import type { Allocation } from '../../ipam/allocate/allocation.ts';
+import { OUR_IPAM } from '../protocol/config-schema.ts';
+
+/** The attachment of a call as the owner of addresses. */
+export function ownerOf(call: Call, platform: Platform): Owner {
+  const { containerId, ifname, args } = call.request;
+  const { podNamespace, podName, podUid } = args;
+  return {
+    containerId,
+    ifname,
+    network: call.config.name,
+    bootId: platform.bootId,
+    ...(podNamespace !== undefined && { podNamespace }),
+    ...(podName !== undefined && { podName }),
+    ...(podUid !== undefined && { podUid }),
+  };
+}
+
+/** Does something with the call's IPAM, and closes it. */
+export function withIpam<T>(
+  call: Call,
+  platform: Platform,
+  work: (ipam: OpenIpam) => Promise<T>,
+): Promise<T> {
+  return withIpamAt(platform, call.settings.etcd, work);
+}
+
+/**
+ * Gets the attachment's addresses from the configured IPAM, and registers how to give them back.
+ * Ours runs in this process; any other by delegation (CNI SPEC section 4), where a failed ADD is followed by DEL.
+ * @param chosen told, by our own IPAM, what is about to be written where all of it is new: it may come otherwise, or not at all
+ */
+export async function grantAddresses(
+  call: Call,
+  platform: Platform,
+  undo: UndoStack,
+  chosen: (grant: Grant) => void,
+): Promise<Grant> {
+  const { ipamType } = call.config;
+  if (ipamType === undefined) {
+    throw new CniError(
+      'invalid-config',
+      `network configuration: key 'ipam' is missing: expected { "type": "${OUR_IPAM}" }`,
+    );
+  }
+  if (ipamType === OUR_IPAM) return await grantOwn(call, platform, undo, chosen);
+  const takeBack = (): void =>
+    undo.push(`addresses of IPAM plugin '${ipamType}'`, () => delegate(call, platform, ipamType, 'DEL'));
+  try {
+    const grant = grantOfDelegate(ipamType, await delegate(call, platform, ipamType, 'ADD'));
+    takeBack();
+    return grant;
+  } catch (error) {
+    // One that is not installed was never executed.
+    if (!(error instanceof CniError && error.kind === 'invalid-config')) takeBack();
+    throw error;
+  }
+}
+
+export async function grantOwn(
+  call: Call,
+  platform: Platform,
+  undo: UndoStack,
+  chosen: (grant: Grant) => void = () => undefined,
+): Promise<Grant> {
+  const wished = requestedAddresses(call);
+  const families = familiesFor(call, wished);
+  let older: readonly SeenAllocation[] = [];
+  return await withIpam(call, platform, async (ipam) => {
+    try {
+      const request = {
+        node: call.settings.node,
+        owner: ownerOf(call, platform),
+        families,
+        ...(wished.length > 0 && { requested: wished }),
+        ...(call.config.ourIpam?.ranges && { ranges: call.config.ourIpam.ranges }),
+      };
+      const allocations = await allocate(
+        ipam,
+        request,
+        (tentative) => {
+          if (tentative.every((allocation) => allocation.fresh)) chosen(grantOf(tentative));
+        },
+        (held) => {
+          older = findSuperseded(held, request.owner);
+        },
+      );
+      const fresh = allocations.filter((allocation) => allocation.fresh);
+      if (fresh.length > 0) undo.push('allocated addresses', () => giveBack(call, platform, fresh));
+      return grantOf(allocations);
+    } catch (error) {
+      // Where all is full they are freed too: the runtime's next try finds them. With etcd away nothing can be.
+      if (!(error instanceof IpamError) || error.code !== 'exhausted') older = [];
+      // The transaction may have gone through unseen: what it gave is taken back later.
+      if (error instanceof IpamError && error.uncertain) deferTeardown(call, platform, false);
+      throw error;
+    } finally {
+      if (older.length > 0) await freeSuperseded(call, platform, older);
+    }
+  });
+}
+
+/** Releases just these allocations; where etcd cannot be reached, later. */
+async function giveBack(call: Call, platform: Platform, allocations: readonly Allocation[]): Promise<void> {
+  const { node } = call.settings;
+  try {
+    await withIpam(call, platform, (ipam) => release(ipam, { node, allocations, cause: { why: 'undo' } }));
+  } catch (error) {
+    deferTeardown(call, platform, false);
+    throw error;
+  }
+}
+
+/** Takes an address from the attachment that a stranger uses, and keeps it back for an hour. @throws IpamError */
+export function setAside(call: Call, platform: Platform, address: Address, mac: string): Promise<void> {
+  const { containerId, ifname } = call.request;
+  return withIpam(call, platform, async (ipam) => {
+    const { node } = call.settings;
+    const held = await lookup(ipam, node, { containerId, ifname });
+    const allocations = held.filter((each) => sameAddress(each.address, address));
+    await release(ipam, { node, allocations, cause: { why: 'conflict', conflictMac: mac } });
+  });
+}
+
+/** Releases what the attachment has in our IPAM. @throws IpamError */
+export function releaseOwn(
+  call: Call,
+  platform: Platform,
+  allocatedUntil = Infinity,
+): Promise<readonly string[]> {
+  const { containerId, ifname } = call.request;
+  return withIpam(call, platform, (ipam) =>
+    release(ipam, {
+      node: call.settings.node,
+      attachment: { containerId, ifname },
+      allocatedUntil,
+      cause: { why: 'del' },
+    }),
+  );
+}
+
+/** What the attachment has, told in the same shape as a grant; undefined: nothing. */
+export function lookupOwn(call: Call, platform: Platform): Promise<Grant | undefined> {
+  const { containerId, ifname } = call.request;
+  return withIpam(call, platform, async (ipam) => {
+    const found = await lookup(ipam, call.settings.node, { containerId, ifname });
+    return found.length === 0 ? undefined : grantOf(found);
+  });
+}
+
+/** DEL of another attachment than the call's, whose container is gone. */
+export async function delegateDel(
+  call: Call,
+  platform: Platform,
+  type: string,
+  attachment: Attachment,
+): Promise<void> {
+  await platform.runDelegate({ type, path: call.request.path, verb: 'DEL', stdin: call.stdin, attachment });
+}
+
+/** A delegate gets our environment and the whole configuration. @throws CniError with the delegate's own code */
+export function delegate(call: Call, platform: Platform, type: string, verb: string): Promise<string> {
+  return platform.runDelegate({ type, path: call.request.path, verb, stdin: call.stdin });
+}

@@ -1,0 +1,82 @@
+import type { Timer } from '../../ipam/model/effects.ts';
+import type { Demand } from '../../ipam/model/demand.ts';
+import type { Family } from '../../ipam/model/address.ts';
+import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
+import { claimAhead, isLow, returnIdle } from '../../ipam/allocate/warm-blocks.ts';
+import type { Log } from '../platform/platform.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
+
+/** Two looks at an idle block lie this far apart, in milliseconds. */
+const LOOK_EVERY_MS = 5 * 60_000;
+
+/** Keeps a few free addresses ahead of need on each node that it looks after, and gives idle blocks back. */
+export class WarmBlocksKeeper {
+  readonly #ipam: Ipam;
+  readonly #cache: NodeBlocksCache;
+  readonly #log: Log;
+  readonly #claiming = new Set<string>();
+  readonly #idle = new Map<string, ReadonlySet<string>>();
+  #timer: Timer;
+
+  constructor(ipam: Ipam, cache: NodeBlocksCache, log: Log) {
+    this.#ipam = ipam;
+    this.#cache = cache;
+    this.#log = log;
+    this.#timer = this.#lookRegularly();
+  }
+
+  #lookRegularly(): Timer {
+    return this.#ipam.effects.schedule(LOOK_EVERY_MS, () => {
+      this.#timer = this.#lookRegularly();
+      void this.giveBack();
+    });
+  }
+
+  stop(): void {
+    this.#timer.cancel();
+  }
+
+  /** Whose idle blocks are given back. A node that allocations name is one of them without that. */
+  lookAfter(node: string): void {
+    if (!this.#idle.has(node)) this.#idle.set(node, new Set());
+  }
+
+  /** After an allocation: claims the next block where few addresses are left. */
+  noted(request: Demand): void {
+    this.lookAfter(request.node);
+    const blocks = this.#cache.get(request.node)?.blocks;
+    if (!blocks) return;
+    for (const family of request.families) {
+      if (isLow(blocks, request, family, this.#ipam.effects.now())) void this.#claim(request, family);
+    }
+  }
+
+  async #claim(request: Demand, family: Family): Promise<void> {
+    const { node } = request;
+    const key = JSON.stringify([node, family, request.ranges ?? null]);
+    if (this.#claiming.has(key)) return;
+    this.#claiming.add(key);
+    try {
+      const block = await claimAhead(this.#ipam, request, family);
+      if (block !== undefined) this.#log.info('claimed a block ahead of need', { node, block });
+    } catch (error) {
+      // The next ADD that needs one claims it itself, and tells what is wrong.
+      this.#log.warn('no block could be claimed ahead', { node, reason: String(error) });
+    } finally {
+      this.#claiming.delete(key);
+    }
+  }
+
+  /** One look at every node. */
+  async giveBack(): Promise<void> {
+    for (const [node, seen] of this.#idle) {
+      try {
+        const { idle, returned } = await returnIdle(this.#ipam, node, seen);
+        this.#idle.set(node, idle);
+        if (returned.length > 0) this.#log.info('gave idle blocks back', { node, blocks: returned });
+      } catch (error) {
+        this.#log.warn('idle blocks could not be looked at', { node, reason: String(error) });
+      }
+    }
+  }
+}

@@ -1,0 +1,184 @@
+import { batchingIpam } from '../../ipam/node/ipam.ts';
+import type { Observer } from '../../ipam/node/observer.ts';
+import { hostname } from 'node:os';
+import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
+import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
+import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
+import type {
+  Kernel,
+  LaterAnnouncement,
+  Log,
+  Platform,
+  Switch,
+  SwitchAddress,
+} from '../platform/platform.ts';
+import { sendAnnouncements } from '../host/announcement.ts';
+import { readBoot } from '../host/boot.ts';
+import { runDelegate } from '../host/delegate.ts';
+import { sharedKernel } from '../host/kernel.ts';
+import type { IpamPlace } from '../reconcile/places.ts';
+import type { Environment } from '../protocol/request.ts';
+import { NodeState } from '../host/node-state.ts';
+import { lock, tryLock } from '../host/lock.ts';
+import { hostNamespaces } from '../host/namespaces.ts';
+import { ETCD_DEADLINE_MS } from '../platform/with-ipam.ts';
+import { BurstBarrier } from './burst-barrier.ts';
+import { WarmBlocksKeeper } from './warm-blocks-keeper.ts';
+import { observed, observedStore, observedSwitch } from './observed.ts';
+import { WarmSwitch } from './warm-switch.ts';
+import type { Watch } from './watch.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
+import { hostEffects } from '../host/effects.ts';
+
+interface WarmIpam {
+  readonly ipam: Ipam;
+  readonly keeper: WarmBlocksKeeper;
+  close(): void;
+}
+
+/** Parts whose connections live on from call to call: one for each etcd cluster and each Open vSwitch that calls name. */
+export class WarmPlatform {
+  readonly #watch: Watch;
+  readonly #log: Log;
+  readonly #ipams = new Map<string, WarmIpam>();
+  readonly #switches = new Map<string, Promise<WarmSwitch>>();
+  readonly #boot = readBoot();
+  /** Links that are being made: their ports follow. */
+  readonly #burstBarrier = new BurstBarrier(hostEffects);
+  readonly #kernel: Kernel = {
+    ...sharedKernel,
+    createVeth: (spec) => {
+      this.#burstBarrier.expect(spec.hostName);
+      return sharedKernel.createVeth(spec).catch((error: unknown) => {
+        this.#burstBarrier.forget(spec.hostName);
+        throw error;
+      });
+    },
+    deleteLink: (name, alias) => {
+      this.#burstBarrier.forget(name);
+      return sharedKernel.deleteLink(name, alias);
+    },
+  };
+
+  constructor(watch: Watch, log: Log) {
+    this.#watch = watch;
+    this.#log = log;
+  }
+
+  /** For one call, in the environment that it brings. */
+  forCall(env: Environment): Platform {
+    return {
+      now: hostEffects.now,
+      yieldTurn: hostEffects.yieldTurn,
+      hostname: hostname(),
+      ...this.#boot,
+      openIpam: (settings) => Promise.resolve({ ...this.ipam(settings), close: () => undefined }),
+      openSwitch: (at, deadlineMs) => this.#openSwitch(at, deadlineMs),
+      openKernel: () => Promise.resolve(this.#kernel),
+      namespaces: hostNamespaces,
+      openState: (dir) =>
+        new NodeState(dir, (what) => this.#log.warn('trouble with a record of the node', { what })),
+      lock,
+      tryLock,
+      runDelegate: (call) => runDelegate(call, env),
+      inBurst: () => this.#burstBarrier.size > 0,
+      announceLater: (announcement) => void this.#announce(announcement),
+      log: this.#log,
+      onStep: this.#watch.metrics.stepTimer(),
+      onCleared: (cleared) => this.#watch.metrics.countCleared(cleared),
+    };
+  }
+
+  /** With the memory of what the node holds. @throws IpamError `invalid` */
+  ipam(settings: EtcdSettings): Ipam {
+    return this.#warm(settings).ipam;
+  }
+
+  /** The node gives idle blocks back also where nothing has been allocated on it since this process began, as while it is drained. */
+  lookAfter({ etcd, node }: IpamPlace): void {
+    this.#warm(etcd).keeper.lookAfter(node);
+  }
+
+  #warm(settings: EtcdSettings): WarmIpam {
+    const key = JSON.stringify(settings);
+    const warm = this.#ipams.get(key) ?? openIpam(settings, key, this.#watch, this.#log);
+    this.#ipams.set(key, warm);
+    return warm;
+  }
+
+  /** Forgets every connection: the next call opens its own, by files and settings as they are then. */
+  forget(): void {
+    this.#watch.forget();
+    for (const warm of this.#ipams.values()) warm.close();
+    this.#ipams.clear();
+    for (const opening of this.#switches.values()) closeWhenOpen(opening);
+    this.#switches.clear();
+  }
+
+  async #openSwitch(at: SwitchAddress, deadlineMs: number): Promise<Switch> {
+    const told = (error: unknown): void => this.#watch.usedSwitch(at.ovsdb, error);
+    // A connection that stands says nothing yet of the server: the requests on it do.
+    const warm = await observed(this.#switch(at, deadlineMs), (error) => {
+      if (error !== undefined) told(error);
+    });
+    return observedSwitch(warm.asSwitch(deadlineMs), told, (does) =>
+      this.#watch.usedVswitchd(at.ovsdb, does),
+    );
+  }
+
+  async #switch(at: SwitchAddress, deadlineMs: number): Promise<WarmSwitch> {
+    const key = JSON.stringify(at);
+    const known = this.#switches.get(key);
+    if (known && (await isAlive(known))) return await known;
+    if (known) closeWhenOpen(known);
+    // Others may have begun to connect anew while this one looked.
+    const now = this.#switches.get(key);
+    const opening =
+      now && now !== known ? now : WarmSwitch.connect(at, deadlineMs, this.#burstBarrier, hostEffects);
+    this.#switches.set(key, opening);
+    return await opening;
+  }
+
+  async #announce(announcement: LaterAnnouncement): Promise<void> {
+    try {
+      await sendAnnouncements(announcement);
+    } catch (error) {
+      // The pod may be gone by now; its first announcement has gone out.
+      this.#log.info('announcements were cut short', { ifname: announcement.ifname, reason: String(error) });
+    }
+  }
+}
+
+async function isAlive(opening: Promise<WarmSwitch>): Promise<boolean> {
+  try {
+    return (await opening).alive;
+  } catch {
+    return false;
+  }
+}
+
+function closeWhenOpen(opening: Promise<WarmSwitch>): void {
+  opening.then(
+    (warm) => warm.close(),
+    () => undefined,
+  );
+}
+
+function openIpam(settings: EtcdSettings, key: string, watch: Watch, log: Log): WarmIpam {
+  const endpoints = settings.endpoints.join(',');
+  const store = observedStore(openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS }), (error) =>
+    watch.usedEtcd(endpoints, error),
+  );
+  const cache: NodeBlocksCache = new Map();
+  const observer: Observer = { ...watch.observer(key), allocated: (demand) => keeper.noted(demand) };
+  const ipam = batchingIpam({ store, effects: hostEffects, observer, cache }, ETCD_DEADLINE_MS);
+  const keeper = new WarmBlocksKeeper(ipam, cache, log);
+  return {
+    ipam,
+    keeper,
+    close: () => {
+      keeper.stop();
+      store.close();
+    },
+  };
+}

@@ -1,0 +1,109 @@
+import { formatAddress, parseAddressInSubnet, parseCidr, formatCidr } from '../../ipam/model/address.ts';
+import type { Call } from '../protocol/call.ts';
+import type {
+  Kernel,
+  Namespace,
+  Platform,
+  PodInterface,
+  PodInterfaceSpec,
+  PortInfo,
+  PortSpec,
+} from '../platform/platform.ts';
+import type { Plan } from './plan.ts';
+import type { CniRoute } from '../protocol/result.ts';
+import { withSwitch } from './interface-teardown.ts';
+
+/** Plan and reality: what differs, in words; and the routes of the plan that are this interface's to have. */
+export async function compare(
+  platform: Platform,
+  kernel: Kernel,
+  namespace: Namespace,
+  call: Call,
+  plan: Plan,
+): Promise<{ problems: string[]; routes: readonly CniRoute[] }> {
+  const { containerId, ifname } = call.request;
+  const [pod, ports] = await Promise.all([
+    kernel.inspect(namespace, ifname),
+    withSwitch(platform, call.settings, (ovs) => ovs.findPorts(containerId, ifname)),
+  ]);
+  const routes = plan.pod.routes.filter((route) => !pod?.leadsElsewhere(route));
+  const problems = [
+    ...podDifferences(pod, { ...plan.pod, routes }, { mac: plan.veth.mac, mtu: plan.veth.mtu }),
+    ...portDifferences(ports, plan.port),
+  ];
+  return { problems, routes };
+}
+
+const differ = (what: string, expected: string | number, found: string | number): string =>
+  `${what}: expected ${expected}, found ${found}`;
+
+export function podDifferences(
+  found: PodInterface | undefined,
+  spec: Pick<PodInterfaceSpec, 'ifname' | 'addresses' | 'routes'>,
+  link: { mac?: string | undefined; mtu?: number | undefined },
+): string[] {
+  if (!found) return [`interface ${spec.ifname}: expected in the pod's namespace, found none`];
+  const problems: string[] = [];
+  if (!found.up) problems.push(differ(`interface ${spec.ifname}`, 'up', 'down'));
+  if (link.mac !== undefined && link.mac.toLowerCase() !== found.mac.toLowerCase()) {
+    problems.push(differ(`MAC of ${spec.ifname}`, link.mac, found.mac));
+  }
+  if (link.mtu !== undefined && link.mtu !== found.mtu)
+    problems.push(differ(`MTU of ${spec.ifname}`, link.mtu, found.mtu));
+  const addresses = found.addresses.map(canonicalAddress);
+  for (const address of spec.addresses.map(canonicalAddress)) {
+    if (!addresses.includes(address)) {
+      problems.push(differ(`address of ${spec.ifname}`, address, addresses.join(', ') || 'none'));
+    }
+  }
+  for (const route of spec.routes) {
+    if (!found.routes.some((each) => sameRoute(each, route))) {
+      problems.push(
+        differ(`route of ${spec.ifname}`, routeText(route), found.routes.map(routeText).join(', ') || 'none'),
+      );
+    }
+  }
+  return problems;
+}
+
+export function portDifferences(ports: readonly PortInfo[], spec: Omit<PortSpec, 'ofportRequest'>): string[] {
+  const port = ports.find((each) => each.name === spec.name);
+  if (!port) return [`port ${spec.name}: expected on bridge ${spec.bridge}, found none of ours`];
+  const problems: string[] = [];
+  if (port.bridge !== spec.bridge)
+    problems.push(differ(`bridge of port ${spec.name}`, spec.bridge, port.bridge ?? 'none'));
+  if (port.tag !== spec.tag) {
+    problems.push(differ(`VLAN of port ${spec.name}`, spec.tag ?? 'untagged', port.tag ?? 'untagged'));
+  }
+  if (port.trunks.join() !== spec.trunks.join()) {
+    problems.push(
+      differ(
+        `trunk of port ${spec.name}`,
+        spec.trunks.join(', ') || 'none',
+        port.trunks.join(', ') || 'none',
+      ),
+    );
+  }
+  const wrong = Object.entries(spec.externalIds).filter(([key, value]) => port.externalIds[key] !== value);
+  for (const [key, value] of wrong) {
+    problems.push(differ(`external_ids:${key} of port ${spec.name}`, value, port.externalIds[key] ?? 'none'));
+  }
+  if (port.error !== undefined) problems.push(`port ${spec.name}: Open vSwitch reports '${port.error}'`);
+  else if (port.ofport === undefined || port.ofport <= 0) {
+    problems.push(differ(`ofport of ${spec.name}`, 'a positive number', port.ofport ?? 'none'));
+  }
+  return problems;
+}
+
+function canonicalAddress(text: string): string {
+  const { address, prefixLength } = parseAddressInSubnet(text);
+  return `${formatAddress(address)}/${prefixLength}`;
+}
+
+function sameRoute(a: CniRoute, b: CniRoute): boolean {
+  return formatCidr(parseCidr(a.dst)) === formatCidr(parseCidr(b.dst)) && (a.gw ?? '') === (b.gw ?? '');
+}
+
+function routeText(route: CniRoute): string {
+  return route.gw === undefined ? route.dst : `${route.dst} via ${route.gw}`;
+}

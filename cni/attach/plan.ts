@@ -1,0 +1,68 @@
+import type { Address } from '../../ipam/model/address.ts';
+import { formatAddress } from '../../ipam/model/address.ts';
+import type { Call } from '../protocol/call.ts';
+import { CniError } from '../protocol/errors.ts';
+import { addressesOf, resolveRoutes, type Grant } from '../protocol/grant.ts';
+import { hostLinkName, linkAlias, macOf, portExternalIds } from '../protocol/identity.ts';
+import { requestedMac } from '../protocol/requested.ts';
+import type { BridgeInfo, PodInterfaceSpec, PortSpec, VethSpec } from '../platform/platform.ts';
+import { DEFAULT_MTU } from '../protocol/config-schema.ts';
+
+/** Everything that ADD is going to make, worked out before anything is made. */
+export interface Plan {
+  readonly grant: Grant;
+  readonly addresses: readonly Address[];
+  readonly veth: Omit<VethSpec, 'namespace' | 'aside'>;
+  readonly port: PortSpec;
+  readonly pod: PodInterfaceSpec;
+}
+
+/** @throws CniError 7 for a configured MTU that the bridge's uplink cannot carry: large packets would be lost */
+function mtuOf({ config, settings }: Call, { uplinkMtu }: BridgeInfo): number {
+  const { mtu = uplinkMtu ?? DEFAULT_MTU } = config;
+  if (uplinkMtu === undefined || mtu <= uplinkMtu) return mtu;
+  throw new CniError(
+    'invalid-config',
+    `network configuration: key 'mtu' is ${mtu}: expected at most ${uplinkMtu}, the MTU of the uplink of bridge '${settings.bridge}'`,
+    'Raise the MTU of the uplink and of the switch, or leave the key out.',
+  );
+}
+
+/** Pure: the same call, grant and bridge make the same plan. */
+export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
+  const { request, config, settings } = call;
+  const addresses = addressesOf(grant);
+  const hostName = hostLinkName(request);
+  const veth = {
+    hostName,
+    alias: linkAlias(request),
+    podName: request.ifname,
+    mac: requestedMac(call) ?? macOf(addresses),
+    mtu: mtuOf(call, bridge),
+  };
+  return {
+    grant,
+    addresses,
+    veth,
+    port: {
+      bridge: settings.bridge,
+      name: hostName,
+      tag: config.vlan ?? grant.vlan,
+      trunks: config.trunks,
+      ofportRequest: config.ofportRequest,
+      externalIds: {
+        ...config.externalIds,
+        ...portExternalIds({ ...request, network: config.name }, request.args, addresses.map(formatAddress)),
+      },
+    },
+    pod: {
+      ifname: request.ifname,
+      addresses: grant.ips.map((ip) => ip.address),
+      routes: resolveRoutes(grant),
+      mac: veth.mac,
+      announce: config.announcement.count > 0,
+      // The userspace datapath hands packets on as they come: a checksum that is left to a device is never filled in.
+      checksumOffload: !bridge.userspace,
+    },
+  };
+}

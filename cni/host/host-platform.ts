@@ -1,0 +1,45 @@
+import { directIpam } from '../../ipam/node/ipam.ts';
+import { hostname } from 'node:os';
+import type { Platform } from '../platform/platform.ts';
+import type { Environment } from '../protocol/request.ts';
+import { NodeState } from './node-state.ts';
+import { readBoot } from './boot.ts';
+import { lock, tryLock } from './lock.ts';
+import { hostNamespaces } from './namespaces.ts';
+import { announceLater } from './announcer.ts';
+import { runDelegate } from './delegate.ts';
+import { openLog, type FlushableLog } from './log.ts';
+import { hostEffects } from './effects.ts';
+
+/**
+ * The parts of this machine. What is slow to load (etcd's client, the native addons) is loaded when it is first
+ * needed: VERSION and a refused configuration need none of it.
+ */
+export function hostPlatform(env: Environment, plugin: string): Platform & { readonly log: FlushableLog } {
+  const log = openLog(env, plugin);
+  return {
+    now: hostEffects.now,
+    yieldTurn: hostEffects.yieldTurn,
+    hostname: hostname(),
+    ...readBoot(),
+    openIpam: async (settings, expiresAt) => {
+      const { openEtcdStore } = await import('../../ipam/store/etcd/store.ts');
+      const store = openEtcdStore(settings, { expiresAt });
+      return { ...directIpam(store, hostEffects), close: () => store.close() };
+    },
+    openSwitch: async (at, deadlineMs) => {
+      const { openSwitch } = await import('./switch.ts');
+      return openSwitch(at, deadlineMs);
+    },
+    openKernel: async () => (await import('./kernel.ts')).hostKernel,
+    namespaces: hostNamespaces,
+    openState: (dir) => new NodeState(dir, (what) => log.warn('trouble with a record of the node', { what })),
+    lock,
+    tryLock,
+    runDelegate: (call) => runDelegate(call, env),
+    inBurst: () => false,
+    announceLater,
+    log,
+    onStep: () => undefined,
+  };
+}

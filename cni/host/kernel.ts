@@ -1,0 +1,164 @@
+import { constants } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
+import { formatAddress, parseAddressInSubnet } from '../../ipam/model/address.ts';
+import { Departures } from '../netlink/departures.ts';
+import {
+  createVeth,
+  deleteLink,
+  deleteLinkAside,
+  deleteOwnedLink,
+  getLink,
+  listLinks,
+  markLink,
+  type Deletion,
+} from '../netlink/links.ts';
+import { NetlinkError, NotOurLinkError } from '../netlink/errors.ts';
+import type { Link } from '../netlink/link-messages.ts';
+import { hostNamespace, openNamespace, sameNamespace, NetworkNamespace } from '../netlink/netns.ts';
+import {
+  announcePodInterface,
+  bringUpPodInterface,
+  preparePodInterface,
+  readPodInterface,
+} from '../netlink/pod.ts';
+import { probeAddresses } from '../netlink/probe.ts';
+import { isServedElsewhere } from '../netlink/route-judgement.ts';
+import type { Route } from '../netlink/route-messages.ts';
+import { attemptAside, Rtnetlink, withRtnetlink } from '../netlink/rtnetlink.ts';
+import type { HostLink, Kernel, Namespace, PodInterface } from '../platform/platform.ts';
+import type { CniRoute } from '../protocol/result.ts';
+
+/** The kernel of this host. */
+export const hostKernel: Kernel = makeKernel(
+  (use) => withRtnetlink(hostNamespace(), use),
+  (socket, link) => deleteLink(socket, link),
+);
+
+/** Longest wait for the links of others to be made, in milliseconds. */
+const TURN_WITHIN_MS = 5_000;
+
+let shared: Rtnetlink | undefined;
+let departures: Departures | undefined;
+/** The last link that is being made: the kernel makes one at a time, and who waits for it would keep a thread. */
+let made: Promise<unknown> = Promise.resolve();
+
+/**
+ * As realKernel, for a process that serves several callers: its socket to the host's links stays open, and what takes the
+ * kernel long is done on other threads.
+ */
+export const sharedKernel: Kernel = makeKernel(
+  (use) => {
+    if (!shared || shared.closed) shared = Rtnetlink.open(hostNamespace());
+    return use(shared);
+  },
+  (_, link) => {
+    if (departures?.failed) departures.close();
+    if (!departures || departures.failed) departures = new Departures();
+    return deleteLinkAside(departures, link);
+  },
+  (requests) => {
+    const asked = performance.now();
+    const mine = made.then(() => {
+      // Those before it are stuck in the kernel. Its own turn cannot be given up once it has begun.
+      if (performance.now() - asked > TURN_WITHIN_MS)
+        throw new NetlinkError(constants.errno.ETIMEDOUT, 'make a link: others are still being made');
+      return attemptAside(hostNamespace(), requests);
+    });
+    made = mine.catch(() => undefined);
+    return mine;
+  },
+);
+
+function makeKernel(
+  onHost: <T>(use: (socket: Rtnetlink) => Promise<T>) => Promise<T>,
+  remove: (socket: Rtnetlink, link: { readonly index: number }) => Promise<Deletion>,
+  createAside?: Rtnetlink['attempt'],
+): Kernel {
+  return {
+    openNamespace,
+    isHostNamespace: (namespace) => sameNamespace(opened(namespace), hostNamespace()),
+    hostLink: (name) =>
+      onHost(async (socket) => {
+        const link = await getLink(socket, name);
+        return link && hostLinkOf(link);
+      }),
+    hostLinks: () => onHost(async (socket) => (await listLinks(socket)).map(hostLinkOf)),
+    createVeth: (spec) =>
+      onHost(async (socket) => {
+        const { hostName, podName: peerName, mac, mtu } = spec;
+        const options = { hostName, peerName, peerNamespace: opened(spec.namespace), mac, mtu };
+        const { index } = await createVeth(socket, options, spec.aside ? createAside : undefined);
+        return {
+          mark: () => onHost(async (same) => hostLinkOf(await markLink(same, index, spec.alias))),
+        };
+      }),
+    deleteLink: (name, alias) =>
+      onHost(async (socket) => {
+        try {
+          return await deleteOwnedLink(socket, name, alias, (found) => remove(socket, found));
+        } catch (error) {
+          if (!(error instanceof NotOurLinkError)) throw error;
+          const link = await getLink(socket, name);
+          if (!link || !isUnmarked(link)) return link ? 'not-ours' : 'absent';
+          return await remove(socket, { index: link.index });
+        }
+      }),
+    prepare: (namespace, spec) => {
+      const options = {
+        name: spec.ifname,
+        addresses: spec.addresses.map((text) => {
+          const { address, prefixLength } = parseAddressInSubnet(text);
+          return { address: formatAddress(address), prefixLength };
+        }),
+        routes: spec.routes.map(routeOf),
+        mac: spec.mac,
+        announce: spec.announce,
+        checksumOffload: spec.checksumOffload,
+      };
+      const link = preparePodInterface(opened(namespace), options);
+      return {
+        bringUp: async () => {
+          const { leftOut } = await bringUpPodInterface(opened(namespace), link, options);
+          return spec.routes.filter(
+            (route) => !leftOut.some((out) => isDeepStrictEqual(out, routeOf(route))),
+          );
+        },
+        announce: () => announcePodInterface(opened(namespace), link, options),
+      };
+    },
+    probe: (namespace, ifname, addresses, probe) =>
+      probeAddresses(opened(namespace), ifname, addresses, probe),
+    inspect: async (namespace, ifname): Promise<PodInterface | undefined> => {
+      const found = await readPodInterface(opened(namespace), ifname);
+      if (!found) return undefined;
+      return {
+        mac: found.link.mac,
+        mtu: found.link.mtu,
+        up: found.link.up,
+        addresses: found.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`),
+        routes: found.routes.map(({ dst, gateway }) => ({ dst, gw: gateway })),
+        leadsElsewhere: (route) =>
+          found.routes.some((each) => isServedElsewhere(found.link, routeOf(route), each)),
+      };
+    },
+  };
+}
+
+function routeOf({ gw, ...route }: CniRoute): Route {
+  return { ...route, gateway: gw };
+}
+
+/** Namespaces come from `openNamespace` above only. */
+function opened(namespace: Namespace): NetworkNamespace {
+  if (namespace instanceof NetworkNamespace) return namespace;
+  throw new TypeError(`namespace ${namespace.path} was not opened by this kernel`);
+}
+
+/** A veth of our name that carries no mark at all: the process that made it was killed before it could mark it. */
+function isUnmarked(link: Link): boolean {
+  return link.kind === 'veth' && (link.alias ?? '') === '';
+}
+
+function hostLinkOf({ name, alias, mac, mtu, up, carrier, promiscuity }: Link): HostLink {
+  return { name, alias: alias ?? '', mac, mtu, up, carrier, taken: promiscuity > 0 };
+}

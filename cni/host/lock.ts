@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import { closeSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { messageOf } from '../../ipam/model/errors.ts';
+import { CniError } from '../protocol/errors.ts';
+import { tryLockFile } from '../netlink/libc.ts';
+import { withFolder } from './folder.ts';
+import type { Unlock } from '../platform/platform.ts';
+import type { Attachment } from '../../ipam/model/attachment.ts';
+
+/** Longest wait for another call of the same attachment, in milliseconds: below the runtime's four minutes. */
+const PATIENCE_MS = 60_000;
+const LOOK_EVERY_MS = 10;
+
+/**
+ * One of 256 files, by a hash of the attachment: they are never removed, so no call can hold the lock of a file that is
+ * gone. Two attachments that share one only wait for each other.
+ */
+function fileOf(dir: string, { containerId, ifname }: Attachment): string {
+  return join(
+    dir,
+    'locks',
+    createHash('sha256').update(`${containerId}/${ifname}`).digest('hex').slice(0, 2),
+  );
+}
+
+/** flock(2): the kernel gives it back when the process ends, however it does. @throws CniError 5 */
+export function tryLock(dir: string, attachment: Attachment): Unlock | undefined {
+  let fd: number;
+  try {
+    fd = withFolder(join(dir, 'locks'), () => openSync(fileOf(dir, attachment), 'a', 0o600));
+  } catch (cause) {
+    const reason = messageOf(cause);
+    throw new CniError(
+      'io-failure',
+      `cannot lock the attachment in ${dir}: ${reason}`,
+      'Check that the state folder (/var/lib/cellnet, or CELLNET_STATE_DIR) can be written and has room.',
+      { cause },
+    );
+  }
+  if (tryLockFile(fd)) return () => closeSync(fd);
+  closeSync(fd);
+  return undefined;
+}
+
+/** @throws CniError 11 where another call has not ended in time, 5 */
+export async function lock(dir: string, attachment: Attachment): Promise<Unlock> {
+  const expiresAt = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const unlock = tryLock(dir, attachment);
+    if (unlock) return unlock;
+    if (performance.now() >= expiresAt) {
+      const { containerId, ifname } = attachment;
+      throw new CniError(
+        'try-again-later',
+        `another call for ${containerId}/${ifname} has been under way for ${PATIENCE_MS / 1000} s`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}

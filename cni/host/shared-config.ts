@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs';
+import { DEFAULT_CONFIG_FILE } from '../../ipam/settings/settings.ts';
+import type { Environment } from '../protocol/request.ts';
+import type { Input } from '../protocol/invocation.ts';
+
+/**
+ * The shared configuration file, which may be absent unless CELLNET_CONFIG names it. Read for each call, so that a
+ * change of it counts at once.
+ */
+export function readShared(env: Environment): Input['sharedConfig'] {
+  const file = env['CELLNET_CONFIG'] || DEFAULT_CONFIG_FILE;
+  try {
+    return { content: readFileSync(file, 'utf8'), file };
+  } catch (error) {
+    const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (absent && file === DEFAULT_CONFIG_FILE) return undefined;
+    throw error;
+  }
+}

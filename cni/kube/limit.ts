@@ -1,0 +1,52 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { KubeError } from './errors.ts';
+
+/** What ends an operation early: its deadline, or the caller. */
+export interface Limit {
+  readonly signal: AbortSignal;
+  readonly remainingMs: () => number;
+  /** Waits, and rejects as soon as the limit is reached. */
+  readonly pause: (ms: number) => Promise<void>;
+}
+
+/**
+ * Runs work that must end within `deadlineMs`, and before `signal` says so.
+ * @throws KubeError `timeout` or `cancelled`, whatever the work made of being ended
+ */
+export async function within<T>(
+  {
+    deadlineMs,
+    what,
+    signal,
+  }: { readonly deadlineMs: number; readonly what: string; readonly signal?: AbortSignal | undefined },
+  work: (limit: Limit) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const endsAt = performance.now() + deadlineMs;
+  const timer = setTimeout(() => {
+    controller.abort(new KubeError('timeout', `${what}: not done within ${deadlineMs} ms`));
+  }, deadlineMs);
+  const onAbort = (): void =>
+    controller.abort(new KubeError('cancelled', `${what}: cancelled`, { cause: signal?.reason }));
+  if (signal?.aborted === true) onAbort();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    controller.signal.throwIfAborted();
+    return await work({
+      signal: controller.signal,
+      remainingMs: () => Math.max(0, endsAt - performance.now()),
+      pause: (ms) => sleep(ms, undefined, { signal: controller.signal }),
+    });
+  } catch (error) {
+    throw controller.signal.aborted ? withLastTrouble(controller.signal.reason as KubeError, error) : error;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+/** What was being waited for when time ran out is the useful half of the message. */
+function withLastTrouble(reason: KubeError, error: unknown): KubeError {
+  if (error === reason || !(error instanceof KubeError)) return reason;
+  return new KubeError(reason.code, `${reason.message} (at last: ${error.message})`, { cause: error });
+}

@@ -1,0 +1,167 @@
+import { FingerprintSet } from '../../ipam/audit/fingerprint.ts';
+import type { ListOptions } from './api.ts';
+import { DecodeError } from './decode.ts';
+import { KubeError } from './errors.ts';
+import type { Client } from './client.ts';
+import type { Limit } from './limit.ts';
+import { decodePage, Snapshot, type Page } from './page.ts';
+import type { Purpose } from './status.ts';
+
+export interface Listing<T> {
+  /** Below the server's address, as `/api/v1/pods`. */
+  readonly path: string;
+  /** Of one item, as `Pod`. */
+  readonly kind: string;
+  readonly resource: Purpose['resource'];
+  /** @throws DecodeError */
+  readonly decode: (item: unknown) => T;
+  readonly identify: (item: T) => Identity;
+}
+
+interface Identity {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface Complete<T> {
+  readonly items: readonly T[];
+  readonly resourceVersion: string;
+}
+
+/** What kubectl and client-go ask for. */
+const PAGE_SIZE = 500;
+const MAX_SNAPSHOTS = 3;
+
+/** Takes the items page by page. */
+export interface Sink<T> {
+  /** The list begins, for the first time or anew: what came before counts for nothing. */
+  readonly restart: () => void;
+  readonly add: (items: readonly T[]) => void;
+}
+
+/** All items at once. @throws KubeError */
+export async function listAll<T>(
+  client: Client,
+  listing: Listing<T>,
+  limit: Limit,
+  onProgress?: ListOptions['onProgress'],
+): Promise<Complete<T>> {
+  const items: T[] = [];
+  const sink: Sink<T> = { restart: () => void (items.length = 0), add: (page) => void items.push(...page) };
+  const resourceVersion = await walkAll(client, listing, sink, limit, onProgress);
+  return { items, resourceVersion };
+}
+
+/**
+ * Lists all items as they were at one moment. No `resourceVersion` is asked for, so the first page is a quorum read
+ * of etcd; the further pages continue just that snapshot. When the server has forgotten it (410), all is
+ * thrown away and begun anew: its offer to continue at a newer moment could lose what moved meanwhile.
+ * @returns the resourceVersion of that moment
+ * @throws KubeError
+ */
+export async function walkAll<T>(
+  client: Client,
+  listing: Listing<T>,
+  sink: Sink<T>,
+  limit: Limit,
+  onProgress?: ListOptions['onProgress'],
+): Promise<string> {
+  for (let attempt = 1; ; attempt++) {
+    sink.restart();
+    const result = await walkSnapshot(client, listing, sink, limit, onProgress);
+    if (!('expired' in result)) return result.resourceVersion;
+    if (attempt === MAX_SNAPSHOTS) {
+      throw new KubeError('expired', `${result.expired.message} (gave up after beginning ${attempt} times)`, {
+        cause: result.expired,
+        status: 410,
+      });
+    }
+  }
+}
+
+async function walkSnapshot<T>(
+  client: Client,
+  listing: Listing<T>,
+  sink: Sink<T>,
+  limit: Limit,
+  onProgress: ListOptions['onProgress'],
+): Promise<{ readonly resourceVersion: string } | { readonly expired: KubeError }> {
+  const snapshot = new Snapshot();
+  const once = new Once(listing);
+  let token: string | undefined;
+  do {
+    const query = token === undefined ? '' : `&continue=${encodeURIComponent(token)}`;
+    const purpose = { verb: 'list', resource: listing.resource } as const;
+    const reply = await client.get(`${listing.path}?limit=${PAGE_SIZE}${query}`, purpose, limit);
+    if (reply.kind === 'other') {
+      if (reply.error.code === 'expired') return { expired: reply.error };
+      throw reply.error;
+    }
+    const [items, next] = decoding(client.server, `list ${listing.resource}`, () => {
+      const page: Page = decodePage(reply.value, listing.kind);
+      return [once.decode(page.items), snapshot.add(page)] as const;
+    });
+    sink.add(items);
+    token = next;
+    onProgress?.(snapshot.count, snapshot.announced);
+  } while (token !== undefined);
+  return { resourceVersion: snapshot.resourceVersion };
+}
+
+/** Decodes the items, of which no two may be the same one. */
+class Once<T> {
+  readonly #listing: Listing<T>;
+  readonly #uids = new FingerprintSet();
+  readonly #names = new FingerprintSet();
+
+  constructor(listing: Listing<T>) {
+    this.#listing = listing;
+  }
+
+  decode(items: readonly unknown[]): T[] {
+    return items.map((raw, i) => {
+      const item = this.#decode(raw, `items[${i}]`);
+      this.#refuseSecond(this.#listing.identify(item), `items[${i}].metadata`);
+      return item;
+    });
+  }
+
+  #decode(raw: unknown, path: string): T {
+    const { kind } = (raw ?? {}) as { readonly kind?: unknown };
+    if (kind !== undefined && kind !== this.#listing.kind)
+      throw new DecodeError(`${path}.kind`, `"${this.#listing.kind}"`, kind);
+    try {
+      return this.#listing.decode(raw);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      const { namespace, name } = ((raw as { metadata?: unknown } | null)?.metadata ?? {}) as Record<
+        string,
+        unknown
+      >;
+      const which =
+        typeof name === 'string' ? ` (${typeof namespace === 'string' ? `${namespace}/` : ''}${name})` : '';
+      throw new Error(`${path}${which}.${error.message}`, { cause: error });
+    }
+  }
+
+  #refuseSecond({ uid, namespace, name }: Identity, path: string): void {
+    if (!this.#uids.add(uid)) throw new DecodeError(`${path}.uid`, 'each item once', uid);
+    if (!this.#names.add(`${namespace}/${name}`))
+      throw new DecodeError(`${path}.name`, 'each item once', name);
+  }
+}
+
+/** Whatever a decoder finds amiss becomes one typed error that names the server. */
+export function decoding<T>(server: string, what: string, decode: () => T): T {
+  try {
+    return decode();
+  } catch (error) {
+    if (error instanceof KubeError || !(error instanceof Error)) throw error;
+    throw new KubeError(
+      'malformed',
+      `${server} answered ${what} with what cannot be relied on: ${error.message}`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,104 @@
+import http from 'node:http';
+import https from 'node:https';
+import { KubeError, reasonOf } from './errors.ts';
+import type { Session } from './session.ts';
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly body: string;
+}
+
+export interface RequestOptions {
+  readonly session: Session;
+  /** Without a byte for so long, the attempt is given up. */
+  readonly idleMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** A page of 500 large pods is some 10 MB; V8 holds no string above 512 MB. */
+const LONGEST_BODY = 500_000_000;
+
+/**
+ * Sends one GET and reads the whole answer, following no redirect.
+ * @throws KubeError `tls`, which another attempt would not cure, or `unreachable`, which it may
+ */
+export function get(url: URL, { session, idleMs, signal }: RequestOptions): Promise<Answer> {
+  const { request } = url.protocol === 'https:' ? https : http;
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown): void => reject(connectionError(url, error));
+    const req = request(url, {
+      ...session.options,
+      // Uncompressed: over a cluster's network, compressing costs the server more than it saves.
+      headers: {
+        ...session.options.headers,
+        accept: 'application/json',
+        'accept-encoding': 'identity',
+        'user-agent': 'cnictl',
+      },
+      timeout: idleMs,
+      signal,
+    });
+    req.on('timeout', () => req.destroy(new Error(`silent for ${idleMs} ms`)));
+    req.on('error', fail);
+    req.on('response', (res) => {
+      const { statusCode = 0, headers } = res;
+      readWhole(res, (body) => resolve({ status: statusCode, headers, body }), fail);
+    });
+    req.end();
+  });
+}
+
+/** Yields only a body that its framing says is whole. */
+function readWhole(
+  res: http.IncomingMessage,
+  succeed: (body: string) => void,
+  fail: (error: unknown) => void,
+): void {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  const cut = (): void => fail(new Error(`cut after ${length} bytes`));
+  res.on('data', (chunk: Buffer) => {
+    length += chunk.length;
+    if (length > LONGEST_BODY) res.destroy(new Error(`more than ${LONGEST_BODY} bytes`));
+    else chunks.push(chunk);
+  });
+  res.on('aborted', cut);
+  res.on('error', fail);
+  res.on('end', () => {
+    if (res.complete) succeed(Buffer.concat(chunks, length).toString('utf8'));
+    else cut();
+  });
+}
+
+const TLS_CODES = new Set([
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_REVOKED',
+  'CERT_SIGNATURE_FAILURE',
+  'CERT_UNTRUSTED',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'INVALID_CA',
+  'INVALID_PURPOSE',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'EPROTO',
+]);
+
+/** Node names TLS failures by OpenSSL's verify results, by ERR_TLS_… and ERR_SSL_…, and bad key files by ERR_OSSL_…. */
+function isTls(code: string): boolean {
+  return TLS_CODES.has(code) || /^ERR_(TLS|SSL|OSSL)_/.test(code);
+}
+
+function connectionError(url: URL, error: unknown): KubeError {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const reason = reasonOf(error) === '' ? code : reasonOf(error).trim();
+  if (isTls(code)) {
+    return new KubeError('tls', `the TLS connection to ${url.origin} failed: ${reason} (${code})`, {
+      cause: error,
+    });
+  }
+  return new KubeError('unreachable', `${url.origin} did not answer in full: ${reason}`, { cause: error });
+}

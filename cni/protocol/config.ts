@@ -1,0 +1,206 @@
+import type * as v from 'valibot';
+import { messageOf } from '../../ipam/model/errors.ts';
+import type { Family } from '../../ipam/model/address.ts';
+import { decodeValue, shorten } from '../../ipam/records/decode.ts';
+import type { OvsdbTls } from '../../ipam/settings/settings.ts';
+import { CniError } from './errors.ts';
+import { IF_RESULT, type CniResult } from './result.ts';
+import type { Verb } from './request.ts';
+import { checkVersion, type CniVersion } from './version.ts';
+
+import type { trunkEntry, createBridge } from './config-schema.ts';
+import {
+  OUR_IPAM,
+  ourIpam,
+  mainSchema,
+  ipamSchema,
+  type Announcement,
+  type AddressProbe,
+  type OurIpam,
+} from './config-schema.ts';
+
+/** One plugin's network configuration, checked. */
+export interface NetworkConfig {
+  readonly cniVersion: CniVersion;
+  readonly name: string;
+  readonly bridge: string | undefined;
+  readonly mtu: number | undefined;
+  readonly vlan: number | undefined;
+  readonly ovsdb: string | undefined;
+  readonly ovsdbTls: OvsdbTls | undefined;
+  /** VLAN IDs that the port carries with their tags, ascending; empty: none beside its own. */
+  readonly trunks: readonly number[];
+  /** OpenFlow port number to ask vswitchd for. */
+  readonly ofportRequest: number | undefined;
+  /** To be written beside our own on port and interface. */
+  readonly externalIds: Readonly<Record<string, string>>;
+  /** Undefined: a missing bridge is an error. */
+  readonly createBridge: { readonly datapathType: 'system' | 'netdev' } | undefined;
+  readonly announcement: Announcement;
+  /** Undefined: addresses are used unasked. */
+  readonly addressProbe: AddressProbe | undefined;
+  readonly agent: string | false | undefined;
+  /** Handed on to the runtime, where IPAM says nothing of it. */
+  readonly dns: object | undefined;
+  /** Our own IPAM's section, where it is ours. */
+  readonly ourIpam: OurIpam | undefined;
+  /** Type of the IPAM plugin; undefined where the section is absent. */
+  readonly ipamType: string | undefined;
+  readonly prevResult: CniResult | undefined;
+  /** As it came: what delegates get. */
+  readonly raw: Readonly<Record<string, unknown>>;
+}
+
+/** A configuration, and what of it was left out because it is wrong: only a DEL goes on then. */
+export interface ReadConfig {
+  readonly config: NetworkConfig;
+  readonly complaint: CniError | undefined;
+}
+
+/**
+ * Reads the configuration of a call. DEL must end a pod also when a key has become wrong since its ADD, which then counts as absent.
+ * @throws CniError 6 where it is no JSON object, 1 for the version, 7 naming key, value and what was expected
+ */
+export function readNetworkConfig(stdin: string, plugin: 'cellnet' | 'cellnet-ipam', verb: Verb): ReadConfig {
+  const raw = parseObject(stdin);
+  try {
+    return { config: parseNetworkConfig(raw, plugin), complaint: undefined };
+  } catch (error) {
+    if (verb !== 'DEL' || !(error instanceof CniError) || error.kind !== 'invalid-config') throw error;
+    return { config: parseNetworkConfig(withoutWrongKeys(raw), plugin), complaint: error };
+  }
+}
+
+/** Network of a DEL whose configuration has no usable name: it goes by container and interface. */
+const NAMELESS = 'unknown';
+
+/** The keys that are right by themselves, of `ipam` at least its type; without `prevResult`, which no DEL of ours needs. */
+function withoutWrongKeys(raw: Record<string, unknown>): Record<string, unknown> {
+  const right = { name: NAMELESS, ...keepRight(mainSchema.entries, { ...raw, prevResult: undefined }) };
+  const { ipam } = right as { readonly ipam?: unknown };
+  if (typeof ipam !== 'object' || ipam === null || decodeValue(ourIpam, ipam).ok) return right;
+  return { ...right, ipam: keepRight(ourIpam.entries, ipam) };
+}
+
+function keepRight(
+  entries: Readonly<Record<string, v.GenericSchema>>,
+  values: object,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(values).filter(([key, value]) => {
+      const schema = Object.hasOwn(entries, key) ? entries[key] : undefined;
+      return schema !== undefined && decodeValue(schema, value).ok;
+    }),
+  );
+}
+
+function parseNetworkConfig(
+  raw: Readonly<Record<string, unknown>>,
+  plugin: 'cellnet' | 'cellnet-ipam',
+): NetworkConfig {
+  const cniVersion = checkVersion(raw['cniVersion']);
+  // Keys with a domain, such as `cni.dev/valid-attachments`, are the runtime's.
+  const ours = Object.fromEntries(Object.entries(raw).filter(([key]) => !key.includes('/')));
+  const { name, ipam, ...config } = plugin === 'cellnet' ? decode(mainSchema, ours, '') : decodeForIpam(ours);
+  return {
+    cniVersion,
+    name,
+    bridge: config.bridge,
+    mtu: config.mtu,
+    vlan: config.vlan,
+    ovsdb: config.ovsdb,
+    ovsdbTls: config.ovsdbTls,
+    trunks: trunksOf(config.trunk ?? []),
+    ofportRequest: config.ofport_request,
+    externalIds: config.externalIds ?? {},
+    createBridge: createBridgeOf(config.createBridge ?? false),
+    addressProbe: addressProbeOf(config.addressProbe ?? false),
+    announcement: announcementOf(config.gratuitousArp ?? true),
+    agent: config.agent,
+    ourIpam: ipam?.type === OUR_IPAM ? decode(ourIpam, ipam, 'ipam.') : undefined,
+    ipamType: ipam?.type,
+    dns: config.dns,
+    prevResult:
+      raw['prevResult'] === undefined ? undefined : decode(IF_RESULT, raw['prevResult'], 'prevResult.'),
+    raw,
+  };
+}
+
+/** What the IPAM plugin reads: the rest is the main plugin's, and may be of any type. */
+function decodeForIpam(raw: Record<string, unknown>): v.InferOutput<typeof mainSchema> {
+  const { name, ipam } = decode(ipamSchema, raw, '');
+  return { name, ipam };
+}
+
+/** @throws CniError 7 for a span whose ends are the wrong way round */
+function trunksOf(entries: readonly v.InferOutput<typeof trunkEntry>[]): number[] {
+  const ids = entries.flatMap((entry, i) => {
+    if (typeof entry === 'number') return [entry];
+    if ('id' in entry) return [entry.id];
+    const { minID, maxID } = entry;
+    if (minID <= maxID) return Array.from({ length: maxID - minID + 1 }, (_, offset) => minID + offset);
+    throw new CniError(
+      'invalid-config',
+      `network configuration: key 'trunk.${i}.maxID' is ${maxID}: expected at least minID, which is ${minID}`,
+    );
+  });
+  return [...new Set(ids)].sort((a, b) => a - b);
+}
+
+function createBridgeOf(value: v.InferOutput<typeof createBridge>): NetworkConfig['createBridge'] {
+  if (value === false) return undefined;
+  return value === true ? { datapathType: 'system' } : value;
+}
+
+function addressProbeOf(value: boolean | AddressProbe): AddressProbe | undefined {
+  if (typeof value !== 'boolean') return value;
+  return value ? { count: 3, intervalMs: 100 } : undefined;
+}
+
+/** `true`: one announcement, which the kernel sends by itself as the interface goes up. */
+function announcementOf(value: boolean | Announcement): Announcement {
+  if (typeof value !== 'boolean') return value;
+  return { count: value ? 1 : 0, intervalMs: 100 };
+}
+
+/** @throws CniError 6 */
+export function parseObject(stdin: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(stdin);
+  } catch (cause) {
+    const reason = messageOf(cause);
+    throw new CniError('decode-failure', `the network configuration on stdin is not JSON: ${reason}`, '', {
+      cause,
+    });
+  }
+  if (typeof json === 'object' && json !== null && !Array.isArray(json))
+    return json as Record<string, unknown>;
+  throw new CniError(
+    'decode-failure',
+    `the network configuration is ${shorten(json)}: expected a JSON object`,
+  );
+}
+
+/** @param prefix of the key in what it names @throws CniError 7 naming key, value and what was expected */
+export function decode<T extends v.GenericSchema>(
+  schema: T,
+  input: unknown,
+  prefix: string,
+): v.InferOutput<T> {
+  const result = decodeValue(schema, input);
+  if (result.ok) return result.value;
+  const { message, path } = result.problem;
+  throw new CniError(
+    'invalid-config',
+    `network configuration: ${message.replace(`'${path}'`, `'${prefix}${path}'`)}`,
+  );
+}
+
+/** Families of the addresses that an attachment gets; IPv4 where the configuration says nothing. */
+export function familiesOf(ipam: OurIpam | undefined): readonly Family[] {
+  const names = ipam?.families ?? ['ipv4'];
+  return (['ipv4', 'ipv6'] as const)
+    .filter((name) => names.includes(name))
+    .map((name) => (name === 'ipv4' ? 4 : 6));
+}

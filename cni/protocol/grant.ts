@@ -1,0 +1,93 @@
+import { messageOf } from '../../ipam/model/errors.ts';
+import {
+  formatAddress,
+  formatCidr,
+  parseAddress,
+  parseAddressInSubnet,
+  type Address,
+} from '../../ipam/model/address.ts';
+import { decodeValue } from '../../ipam/records/decode.ts';
+import { CniError } from './errors.ts';
+import { IF_RESULT, type CniIp, type CniResult, type CniRoute } from './result.ts';
+import type { Allocation } from '../../ipam/allocate/allocation.ts';
+
+/** What IPAM gave to an attachment: an IPAM result (CNI SPEC section 4 "Delegated plugins"), and what a port needs. */
+export interface Grant {
+  readonly ips: readonly CniIp[];
+  readonly routes: readonly CniRoute[];
+  readonly dns?: unknown;
+  /** VLAN ID of the range; undefined: untagged, or the IPAM plugin does not say. */
+  readonly vlan: number | undefined;
+}
+
+/** A pod's address has the mask and the gateway of its range, not of its block: the network is flat. */
+export function grantOf(allocations: readonly Allocation[]): Grant {
+  const sorted = [...allocations].sort((a, b) => a.address.family - b.address.family);
+  return {
+    ips: sorted.map(({ address, range }) => ({
+      address: `${formatAddress(address)}/${range.cidr.prefixLength}`,
+      ...(range.gateway && { gateway: formatAddress(range.gateway) }),
+    })),
+    routes: sorted.flatMap(routesOf),
+    vlan: sorted[0]?.range.vlan,
+  };
+}
+
+function routesOf({ range }: Allocation): CniRoute[] {
+  const { gateway } = range;
+  const everywhere = range.cidr.base.family === 4 ? '0.0.0.0/0' : '::/0';
+  const further = range.routes.map((route) => {
+    const via = route.via ?? gateway;
+    return { dst: formatCidr(route.destination), ...(via && { gw: formatAddress(via) }) };
+  });
+  return [...(gateway ? [{ dst: everywhere, gw: formatAddress(gateway) }] : []), ...further];
+}
+
+/** @throws CniError 104 where the delegate's reply is not an IPAM result */
+export function grantOfDelegate(type: string, stdout: string): Grant {
+  const wrong = (reason: string): CniError =>
+    new CniError('delegate-failed', `IPAM plugin '${type}' replied with what is no IPAM result: ${reason}`);
+  let json: unknown;
+  try {
+    json = JSON.parse(stdout);
+  } catch (cause) {
+    throw wrong(messageOf(cause));
+  }
+  const result = decodeValue(IF_RESULT, json);
+  if (!result.ok) throw wrong(result.problem.message);
+  const { ips = [], routes = [], dns } = result.value;
+  if (ips.length === 0) throw wrong('it has no address');
+  for (const ip of ips) {
+    parseAddressInSubnet(ip.address, `address of IPAM plugin '${type}'`);
+    if (ip.gateway !== undefined) parseAddress(ip.gateway, `gateway of IPAM plugin '${type}'`);
+  }
+  return {
+    ips: ips.map(({ address, gateway }) => ({ address, ...(gateway !== undefined && { gateway }) })),
+    routes,
+    vlan: undefined,
+    ...(dns !== undefined && { dns }),
+  };
+}
+
+/** The addresses alone, without their subnets. */
+export function addressesOf(grant: Pick<Grant, 'ips'>): Address[] {
+  return grant.ips.map((ip) => parseAddressInSubnet(ip.address).address);
+}
+
+/**
+ * Routes with their next hop filled in, as the kernel wants them: a route without `gw` goes by the gateway of the
+ * first address of its family (CNI SPEC section 5, `routes.gw`).
+ */
+export function resolveRoutes(grant: Pick<Grant, 'ips' | 'routes'>): CniRoute[] {
+  return grant.routes.map((route) => {
+    if (route.gw !== undefined) return route;
+    const ipv6 = route.dst.includes(':');
+    const gateway = grant.ips.find((ip) => ip.address.includes(':') === ipv6)?.gateway;
+    return gateway === undefined ? route : { ...route, gw: gateway };
+  });
+}
+
+/** The IPAM reply: no interfaces. */
+export function ipamResult(grant: Grant): CniResult {
+  return { ips: grant.ips, routes: grant.routes, ...(grant.dns !== undefined && { dns: grant.dns }) };
+}

@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto';
+import type { Address } from '../../ipam/model/address.ts';
+import type { CniArgs } from './request.ts';
+import type { Attachment } from '../../ipam/model/attachment.ts';
+
+/**
+ * Name of the host's end of the veth pair, the same at every call: `cell` and 11 hexadecimal digits of a hash,
+ * 15 bytes together (IFNAMSIZ less NUL). 44 bits: two of 250 attachments on a node coincide once in 10^9 nodes,
+ * and then the alias tells them apart.
+ */
+export function hostLinkName({ containerId, ifname }: Attachment): string {
+  return `cell${createHash('sha256').update(`${containerId}/${ifname}`).digest('hex').slice(0, 11)}`;
+}
+
+/** Our mark on a link (rule 7), in its alias (IFLA_IFALIAS, at most 255 bytes). */
+export function linkAlias({ containerId, ifname }: Attachment): string {
+  return `cellnet:${containerId.slice(0, 200)}:${ifname}`;
+}
+
+/**
+ * The pod's MAC, derived from its IPv4 address: 0a:58 and the four bytes. A kept or reused address keeps its MAC,
+ * so a neighbour's ARP entry stays right. Without IPv4: 0a:59 and the low four bytes of the IPv6 address, folded
+ * with the rest, so that it too is the same each time.
+ */
+export function macOf(addresses: readonly Address[]): string {
+  const ipv4 = addresses.find((address) => address.family === 4);
+  const [first] = addresses;
+  if (!first) throw new Error('an attachment without address has no MAC');
+  const low = ipv4 ? ipv4.value : fold(first.value);
+  const bytes = [
+    0x0a,
+    ipv4 ? 0x58 : 0x59,
+    ...[24n, 16n, 8n, 0n].map((shift) => Number((low >> shift) & 0xffn)),
+  ];
+  return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+}
+
+function fold(value: bigint): bigint {
+  const parts = [0n, 32n, 64n, 96n].map((shift) => (value >> shift) & 0xffffffffn);
+  return parts.reduce((sum, part, i) => sum ^ ((part << BigInt(i * 5)) & 0xffffffffn), 0n);
+}
+
+/** What marks our rows in OVSDB: names fixed for operators and scripts. */
+export const OUR_EXTERNAL_IDS: readonly string[] = [
+  'owner',
+  'network',
+  'container-id',
+  'ifname',
+  'pod-namespace',
+  'pod-name',
+  'pod-uid',
+  'ip',
+];
+
+export function portExternalIds(
+  attachment: Attachment & { readonly network: string },
+  args: CniArgs,
+  ips: readonly string[] | undefined,
+): Record<string, string> {
+  return {
+    owner: 'cellnet',
+    network: attachment.network,
+    'container-id': attachment.containerId,
+    ifname: attachment.ifname,
+    ...(args.podNamespace !== undefined && { 'pod-namespace': args.podNamespace }),
+    ...(args.podName !== undefined && { 'pod-name': args.podName }),
+    ...(args.podUid !== undefined && { 'pod-uid': args.podUid }),
+    ...(ips && { ip: ips.join(',') }),
+  };
+}

@@ -1,0 +1,156 @@
+import * as v from 'valibot';
+import { formatAddress, parseAddress, parseAddressInSubnet, type Family } from '../../ipam/model/address.ts';
+import type { Call } from './call.ts';
+import { decode, familiesOf, type NetworkConfig } from './config.ts';
+import { CniError } from './errors.ts';
+import type { CniArgs } from './request.ts';
+import type { RequestedAddress } from '../../ipam/allocate/allocation.ts';
+
+/**
+ * What a runtime wishes for one attachment, each from the first place that names it: `runtimeConfig` (a capability),
+ * `args.cni`, then `CNI_ARGS` (CNI CONVENTIONS.md, "Dynamic Plugin specific fields").
+ */
+interface RequestSources {
+  readonly runtimeConfig: v.InferOutput<typeof runtimeConfig> | undefined;
+  readonly args: Requested | undefined;
+  readonly environment: Requested;
+}
+
+interface Requested {
+  readonly ips?: readonly string[] | undefined;
+  readonly mac?: string | undefined;
+}
+
+const ips = v.optional(v.array(v.string()));
+const mac = v.optional(v.string());
+const rate = v.optional(v.number());
+const runtimeConfig = v.looseObject({
+  ips,
+  mac,
+  bandwidth: v.optional(
+    v.looseObject({ ingressRate: rate, ingressBurst: rate, egressRate: rate, egressBurst: rate }),
+  ),
+});
+const args = v.looseObject({ cni: v.optional(v.looseObject({ ips, mac })) });
+
+function requestSourcesOf(config: NetworkConfig, environment: CniArgs): RequestSources {
+  const { raw } = config;
+  return {
+    runtimeConfig:
+      raw['runtimeConfig'] === undefined
+        ? undefined
+        : decode(runtimeConfig, raw['runtimeConfig'], 'runtimeConfig.'),
+    args: raw['args'] === undefined ? undefined : decode(args, raw['args'], 'args.').cni,
+    environment: { ips: environment.ip?.split(','), mac: environment.mac },
+  };
+}
+
+/** A wish, and where it stands: for errors. */
+interface Found<T> {
+  readonly value: T;
+  readonly where: string;
+}
+
+function firstOf<K extends keyof Requested>(
+  { runtimeConfig, args, environment }: RequestSources,
+  key: K,
+  inArgs: string,
+): Found<NonNullable<Requested[K]>> | undefined {
+  const places: [string, Requested | undefined][] = [
+    [`runtimeConfig.${key}`, runtimeConfig],
+    [`args.cni.${key}`, args],
+    [`CNI_ARGS key ${inArgs}`, environment],
+  ];
+  for (const [where, place] of places) {
+    const value = place?.[key];
+    if (value !== undefined && value.length > 0) return { value, where };
+  }
+  return undefined;
+}
+
+/**
+ * The addresses that an attachment wishes for, at most one of each family; with a prefix length or without.
+ * @throws CniError 7 naming where the wish stands, its value and what was expected
+ */
+export function requestedAddresses({ config, request }: Call): RequestedAddress[] {
+  const found = firstOf(requestSourcesOf(config, request.args), 'ips', 'IP');
+  if (!found) return [];
+  const wished = found.value.map((text) => parseRequested(text.trim(), found.where));
+  for (const family of [4, 6] as const) {
+    const those = wished.filter((address) => address.family === family);
+    if (those.length > 1) {
+      throw new CniError(
+        'invalid-config',
+        `${found.where} wishes for ${those.map(formatAddress).join(' and ')}: expected at most one IPv${family} address`,
+      );
+    }
+  }
+  return wished;
+}
+
+function parseRequested(text: string, where: string): RequestedAddress {
+  try {
+    if (!text.includes('/')) return parseAddress(text);
+    const { address, prefixLength } = parseAddressInSubnet(text);
+    return { ...address, prefixLength };
+  } catch (cause) {
+    throw new CniError(
+      'invalid-config',
+      `${where} is ${JSON.stringify(text)}: expected an IPv4 or IPv6 address, with its prefix length or without`,
+      '',
+      { cause },
+    );
+  }
+}
+
+/**
+ * Families of the attachment's addresses: those of `ipam.families`; where it says nothing, those of the wish, else IPv4.
+ * @throws CniError 7 for a wish of a family that the network does not have
+ */
+export function familiesFor(call: Call, wished: readonly RequestedAddress[]): readonly Family[] {
+  const { ourIpam } = call.config;
+  if (ourIpam?.families === undefined && wished.length > 0) {
+    return [...new Set(wished.map(({ family }) => family))].sort();
+  }
+  const families = familiesOf(ourIpam);
+  const stray = wished.find(({ family }) => !families.includes(family));
+  if (!stray) return families;
+  throw new CniError(
+    'invalid-config',
+    `the wished address ${formatAddress(stray)} is IPv${stray.family}, but 'ipam.families' is ${JSON.stringify(ourIpam?.families)}`,
+  );
+}
+
+const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
+
+/**
+ * The MAC that the attachment wishes for, in lower case.
+ * @throws CniError 7 where it is none that an interface can have: multicast (IEEE 802 I/G bit) or all zero
+ */
+export function requestedMac({ config, request }: Call): string | undefined {
+  const found = firstOf(requestSourcesOf(config, request.args), 'mac', 'MAC');
+  if (!found) return undefined;
+  const text = found.value.toLowerCase();
+  const isGroup = (Number.parseInt(text.slice(0, 2), 16) & 1) === 1;
+  if (MAC.test(text) && !isGroup && text !== '00:00:00:00:00:00') return text;
+  throw new CniError(
+    'invalid-config',
+    `${found.where} is ${JSON.stringify(found.value)}: expected the MAC of one interface, such as 0a:58:0a:14:00:11`,
+  );
+}
+
+/**
+ * Rates are not enforced here: whoever wishes for one is told, instead of getting an interface without limit.
+ * @throws CniError 2
+ */
+export function refuseBandwidth({ config, request }: Call): void {
+  const bandwidth = requestSourcesOf(config, request.args).runtimeConfig?.bandwidth;
+  if (!bandwidth) return;
+  const asked = Object.entries(bandwidth).filter(([, value]) => value !== undefined && value !== 0);
+  if (asked.length === 0) return;
+  throw new CniError(
+    'unsupported-field',
+    `runtimeConfig.bandwidth asks for ${asked.map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(', ')}, which cellnet does not enforce`,
+    `Take "bandwidth" out of cellnet's "capabilities", and chain the plugin "bandwidth" behind it with that capability.`,
+  );
+}

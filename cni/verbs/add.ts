@@ -1,0 +1,241 @@
+import { isDeepStrictEqual } from 'node:util';
+import { messageOf } from '../../ipam/model/errors.ts';
+import { formatAddress, parseAddress } from '../../ipam/model/address.ts';
+import type { Call } from '../protocol/call.ts';
+import { compare } from '../attach/differences.ts';
+import { CniError } from '../protocol/errors.ts';
+import type { Grant } from '../protocol/grant.ts';
+import { grantAddresses, setAside } from '../address/ipam.ts';
+import type { BridgeInfo, Kernel, Log, Namespace, Platform } from '../platform/platform.ts';
+import { finishOwnDeferred, finishDeferred } from '../deferred/deferred.ts';
+import { makePlan, type Plan } from '../attach/plan.ts';
+import { extendResult, type CniResult } from '../protocol/result.ts';
+import { stepsOf } from '../platform/steps.ts';
+import { settleAll } from '../attach/settle-all.ts';
+import { UndoStack } from '../attach/undo.ts';
+import { bridgeMissing, withSwitch } from '../attach/interface-teardown.ts';
+import {
+  isSound,
+  settle,
+  InterfaceSetup,
+  type PodLink,
+  type CompletedInterface,
+} from '../attach/interface-setup.ts';
+import { refuseBandwidth, requestedMac } from '../protocol/requested.ts';
+import { deferTeardown } from '../deferred/defer.ts';
+import { OUR_IPAM } from '../protocol/config-schema.ts';
+
+/**
+ * ADD (CNI SPEC section 4): the pod gets its interface and addresses: addresses, record, link, port and the pod's end. A step
+ * that fails undoes every step before it (rule 2); asked again, the same addresses come back (rule 3).
+ */
+export async function add(call: Call, platform: Platform): Promise<CniResult> {
+  refuseBandwidth(call);
+  requestedMac(call);
+  const kernel = await platform.openKernel();
+  const namespace = openPodNamespace(kernel, call.request.netns);
+  const undo = new Undo(platform.log);
+  try {
+    return await attach(call, platform, kernel, namespace, undo);
+  } catch (error) {
+    if (!(await undo.revert())) leaveForLater(call, platform);
+    throw error;
+  } finally {
+    namespace.close();
+  }
+}
+
+/** What an ADD has made: the wire is undone before the addresses are given back (rule 8). */
+class Undo {
+  readonly wire: UndoStack;
+  readonly addresses: UndoStack;
+
+  constructor(log: Log) {
+    const told = (what: string, error: unknown): void =>
+      log.error('undo failed', { what, reason: messageOf(error) });
+    this.wire = new UndoStack(told);
+    this.addresses = new UndoStack(told);
+  }
+
+  async revert(): Promise<boolean> {
+    return (await this.wire.revert()) && (await this.addresses.revert());
+  }
+}
+
+/** What could not be undone now is torn down by a later call. */
+function leaveForLater(call: Call, platform: Platform): void {
+  try {
+    deferTeardown(call, platform, true);
+  } catch (error) {
+    const { containerId, ifname } = call.request;
+    const reason = messageOf(error);
+    platform.log.error('what could not be undone cannot be put off either', { containerId, ifname, reason });
+  }
+}
+
+/** @throws CniError 8 for the host's own namespace; NamespaceError */
+function openPodNamespace(kernel: Kernel, path: string): Namespace {
+  const namespace = kernel.openNamespace(path);
+  if (!kernel.isHostNamespace(namespace)) return namespace;
+  namespace.close();
+  throw new CniError(
+    'invalid-namespace',
+    `CNI_NETNS ${path} is the host's own namespace: expected the pod's`,
+  );
+}
+
+async function attach(
+  call: Call,
+  platform: Platform,
+  kernel: Kernel,
+  namespace: Namespace,
+  undo: Undo,
+): Promise<CniResult> {
+  const step = stepsOf(platform.onStep, 'ADD');
+  const setup = new InterfaceSetup(call, platform, kernel, namespace, undo.wire);
+
+  await finishOwnDeferred(call, platform);
+  await finishDeferred(call, platform);
+  const bridge = inspectBridge(call, platform);
+  // While etcd still writes what was chosen, the cable is made for it: the pod's end gets its address only afterwards.
+  let early: Promise<PodLink> | undefined;
+  const granting = step('allocate', () =>
+    grantAddresses(call, platform, undo.addresses, (tentative) => {
+      early ??= bridge.then((info) => setup.createPodLink(makePlan(call, tentative, info)));
+      // Whether it fails is looked at below; until then that must not count as unhandled.
+      early.catch(() => undefined);
+    }),
+  );
+  const [grant, info, laid] = await settleAll(
+    granting,
+    bridge,
+    granting.then(
+      () => early,
+      () => early,
+    ),
+  );
+  const kept = laid && (await keepOrUndo(call, platform, laid, grant, undo.wire));
+  const plan = kept?.plan ?? makePlan(call, grant, info);
+  const standing = kept ? undefined : await findStanding(call, platform, kernel, namespace, plan);
+  if (standing) {
+    // The ADD that made it may have been killed before it announced.
+    announceRest(call, platform, plan, 0);
+    return resultOf(call, plan, standing);
+  }
+  const podLink = kept ?? (await setup.createPodLink(plan));
+  const connected = await setup.connect(podLink, () => probe(call, platform, kernel, namespace, plan));
+  // The kernel has sent the first.
+  announceRest(call, platform, plan, 1);
+  platform.log.info('attached', { ...logFields(call), ips: plan.addresses.map(formatAddress) });
+  return resultOf(call, plan, connected);
+}
+
+/** A cable that was made for another address than the one that was given in the end is taken away again. */
+async function keepOrUndo(
+  call: Call,
+  platform: Platform,
+  laid: PodLink,
+  grant: Grant,
+  undo: UndoStack,
+): Promise<PodLink | undefined> {
+  if (isDeepStrictEqual(laid.plan.grant, grant)) return laid;
+  if (!(await undo.revert()))
+    throw new CniError('io-failure', `the link and port of an address that was not given cannot be removed`);
+  await settle(call, platform);
+  return undefined;
+}
+
+/** @throws CniError 100 where there is no such bridge, and none is to be made */
+function inspectBridge(call: Call, platform: Platform): Promise<BridgeInfo> {
+  const { bridge, ovsdb } = call.settings;
+  const { createBridge } = call.config;
+  return withSwitch(platform, call.settings, async (ovs) => {
+    let info = await ovs.inspectBridge(bridge);
+    if (!info && createBridge) {
+      // It stays when this ADD fails: other pods may be on it by then.
+      await ovs.createBridge(bridge, createBridge.datapathType);
+      info = await ovs.inspectBridge(bridge);
+    }
+    if (info) return info;
+    throw bridgeMissing(bridge, ovsdb);
+  });
+}
+
+/** What an earlier ADD of this attachment made, where it stands whole, so that nothing is to be done. */
+async function findStanding(
+  call: Call,
+  platform: Platform,
+  kernel: Kernel,
+  namespace: Namespace,
+  plan: Plan,
+): Promise<CompletedInterface | undefined> {
+  const link = await kernel.hostLink(plan.veth.hostName);
+  if (link?.alias !== plan.veth.alias || !isSound(link)) return undefined;
+  const { problems, routes } = await compare(platform, kernel, namespace, call, plan);
+  return problems.length === 0 ? { hostMac: link.mac, routes } : undefined;
+}
+
+/**
+ * Asks the network whether anybody uses the addresses, where that is configured. One that is used is set aside, so that
+ * the next ADD gets another.
+ * @throws CniError 11 naming the address and the MAC that uses it
+ */
+async function probe(
+  call: Call,
+  platform: Platform,
+  kernel: Kernel,
+  namespace: Namespace,
+  plan: Plan,
+): Promise<void> {
+  const { addressProbe } = call.config;
+  if (!addressProbe) return;
+  const addresses = plan.addresses.map(formatAddress);
+  const conflict = await kernel.probe(namespace, call.request.ifname, addresses, addressProbe);
+  if (!conflict) return;
+  const { address, mac } = conflict;
+  if (call.config.ipamType === OUR_IPAM) await setAside(call, platform, parseAddress(address), mac);
+  throw new CniError(
+    'try-again-later',
+    `address ${address} is in use already: ${mac} answered for it`,
+    'It is set aside for an hour, and the next ADD gets another. Look for the MAC on the switch: somebody uses an address of your range.',
+  );
+}
+
+/** @param sent how many times they were announced already */
+function announceRest(call: Call, platform: Platform, plan: Plan, sent: number): void {
+  const { count, intervalMs } = call.config.announcement;
+  if (count <= sent) return;
+  platform.announceLater({
+    count: count - sent,
+    intervalMs,
+    netns: call.request.netns,
+    ifname: call.request.ifname,
+    mac: plan.veth.mac,
+    addresses: plan.addresses.map(formatAddress),
+  });
+}
+
+/** Routes that another interface of the pod leads to are not its own. */
+function resultOf(call: Call, plan: Plan, { hostMac, routes }: CompletedInterface): CniResult {
+  const { grant, veth } = plan;
+  const dns = grant.dns ?? call.config.dns;
+  return extendResult(call.config.prevResult, {
+    interfaces: [
+      { name: veth.hostName, mac: hostMac, mtu: veth.mtu, sandbox: '' },
+      { name: call.request.ifname, mac: veth.mac, mtu: veth.mtu, sandbox: call.request.netns },
+    ],
+    ips: grant.ips.map((ip) => ({ ...ip, interface: 1 })),
+    routes,
+    ...(dns !== undefined && { dns }),
+  });
+}
+
+function logFields(call: Call): Record<string, string> {
+  const { containerId, ifname, args } = call.request;
+  return {
+    containerId,
+    ifname,
+    network: call.config.name,
+    pod: `${args.podNamespace ?? ''}/${args.podName ?? ''}`,
+  };
+}

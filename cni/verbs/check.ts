@@ -1,0 +1,127 @@
+import type { Call } from '../protocol/call.ts';
+import { podDifferences, portDifferences } from '../attach/differences.ts';
+import { CniError } from '../protocol/errors.ts';
+import { hostLinkName, linkAlias, portExternalIds } from '../protocol/identity.ts';
+import { delegate, lookupOwn } from '../address/ipam.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { CniResult } from '../protocol/result.ts';
+import { withSwitch } from '../attach/interface-teardown.ts';
+import { OUR_IPAM } from '../protocol/config-schema.ts';
+
+/**
+ * CHECK (CNI SPEC section 4): everything is as the `prevResult` says: the link, its address and routes, the port with
+ * its VLAN and owner, the allocation in etcd. What later plugins of the chain changed is in the `prevResult`, so it counts.
+ * @throws CniError 105 naming for each difference what was expected and what was found
+ */
+export async function check(call: Call, platform: Platform): Promise<void> {
+  const previous = prevResultOf(call);
+  const problems = [
+    ...(await checkAddresses(call, platform, previous)),
+    ...(await checkHostLink(call, platform, previous)),
+    ...(await checkPod(call, platform, previous)),
+  ];
+  throwProblems(call, problems);
+}
+
+export function prevResultOf(call: Call): CniResult {
+  const { prevResult } = call.config;
+  if (prevResult) return prevResult;
+  throw new CniError('invalid-config', "CHECK needs key 'prevResult': the result of the ADD");
+}
+
+export function throwProblems(call: Call, problems: readonly string[]): void {
+  if (problems.length === 0) return;
+  const { containerId, ifname } = call.request;
+  throw new CniError('check-failed', `attachment ${containerId}/${ifname}: ${problems.join('; ')}`);
+}
+
+/** What the result says of the interface that this call is about. */
+function ourPart(
+  call: Call,
+  previous: CniResult,
+): { mac: string | undefined; mtu: number | undefined; ips: string[] } {
+  const { ifname } = call.request;
+  const index = (previous.interfaces ?? []).findIndex(
+    (each) => each.name === ifname && Boolean(each.sandbox),
+  );
+  const link = previous.interfaces?.[index];
+  const ips = (previous.ips ?? []).filter((ip) => ip.interface === undefined || ip.interface === index);
+  return { mac: link?.mac, mtu: link?.mtu, ips: ips.map((ip) => ip.address) };
+}
+
+async function checkPod(call: Call, platform: Platform, previous: CniResult): Promise<string[]> {
+  const { ifname, netns } = call.request;
+  const kernel = await platform.openKernel();
+  const namespace = kernel.openNamespace(netns);
+  try {
+    const { mac, mtu, ips } = ourPart(call, previous);
+    const found = await kernel.inspect(namespace, ifname);
+    return podDifferences(found, { ifname, addresses: ips, routes: previous.routes ?? [] }, { mac, mtu });
+  } finally {
+    namespace.close();
+  }
+}
+
+async function checkHostLink(call: Call, platform: Platform, previous: CniResult): Promise<string[]> {
+  const name = hostLinkName(call.request);
+  const link = await (await platform.openKernel()).hostLink(name);
+  if (!link) return [`link ${name}: expected on the host, found none`];
+  const alias = linkAlias(call.request);
+  if (link.alias !== alias) return [`alias of link ${name}: expected '${alias}', found '${link.alias}'`];
+  const told = previous.interfaces?.find((each) => each.name === name && !each.sandbox);
+  const problems = link.up ? [] : [`link ${name}: expected up, found down`];
+  if (!link.taken)
+    problems.push(`link ${name}: expected in Open vSwitch's datapath, found that nobody has taken it`);
+  if (told?.mac !== undefined && told.mac.toLowerCase() !== link.mac)
+    problems.push(`MAC of link ${name}: expected ${told.mac}, found ${link.mac}`);
+  // Results before 1.1.0 tell no MTU: then by the record of the ADD. No plugin behind us changes the host's end.
+  const mtu = told?.mtu ?? platform.openState(call.settings.stateDir).readAttachment(call.request)?.mtu;
+  if (mtu !== undefined && mtu !== link.mtu)
+    problems.push(`MTU of link ${name}: expected ${mtu}, found ${link.mtu}`);
+  return problems;
+}
+
+/** The allocation, and the port whose VLAN follows from its range. */
+async function checkAddresses(call: Call, platform: Platform, previous: CniResult): Promise<string[]> {
+  const { containerId, ifname } = call.request;
+  const { ips } = ourPart(call, previous);
+  const { problems, vlan } = await checkGrant(call, platform, ips);
+  const ports = await withSwitch(platform, call.settings, (ovs) => ovs.findPorts(containerId, ifname));
+  // Without addresses: later plugins of the chain may have added some.
+  const owner = portExternalIds({ ...call.request, network: call.config.name }, call.request.args, undefined);
+  return [
+    ...problems,
+    ...portDifferences(ports, {
+      bridge: call.settings.bridge,
+      name: hostLinkName(call.request),
+      // Without its allocation nobody knows the VLAN: that it is gone has been told.
+      tag: call.config.vlan ?? (problems.length > 0 ? ports[0]?.tag : vlan),
+      trunks: call.config.trunks,
+      externalIds: { ...call.config.externalIds, ...owner },
+    }),
+  ];
+}
+
+async function checkGrant(
+  call: Call,
+  platform: Platform,
+  ips: readonly string[],
+): Promise<{ problems: string[]; vlan: number | undefined }> {
+  const { ipamType } = call.config;
+  if (ipamType !== undefined && ipamType !== OUR_IPAM) {
+    await delegate(call, platform, ipamType, 'CHECK');
+    return { problems: [], vlan: undefined };
+  }
+  const grant = await lookupOwn(call, platform);
+  return {
+    problems: allocationDifferences(ips, grant?.ips.map((ip) => ip.address) ?? []),
+    vlan: grant?.vlan,
+  };
+}
+
+/** @param held what etcd holds for the attachment, in CIDR notation */
+export function allocationDifferences(ips: readonly string[], held: readonly string[]): string[] {
+  return ips
+    .filter((ip) => !held.includes(ip))
+    .map((ip) => `allocation in etcd: expected ${ip}, found ${held.join(', ') || 'none'}`);
+}

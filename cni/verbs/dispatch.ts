@@ -1,0 +1,177 @@
+import type { Input, Output, Plugin } from '../protocol/invocation.ts';
+import { parseSharedConfig, type PartialSettings } from '../../ipam/settings/settings.ts';
+import { add } from './add.ts';
+import type { Call } from '../protocol/call.ts';
+import { check } from './check.ts';
+import { parseObject, readNetworkConfig } from '../protocol/config.ts';
+import { resolveSettings, stateDirOf } from '../protocol/settings.ts';
+import { del } from './del.ts';
+import { CniError, toCniError } from '../protocol/errors.ts';
+import { gc } from './gc.ts';
+import { ipamAdd, ipamCheck, ipamDel } from './ipam-verbs.ts';
+import type { Platform, Unlock } from '../platform/platform.ts';
+import { memoize } from '../protocol/memoize.ts';
+import { parseRequest, parseVerb } from '../protocol/request.ts';
+import { renderResult, type CniResult } from '../protocol/result.ts';
+import { ipamStatus, status } from './status.ts';
+import { checkVerbIn, LATEST, SUPPORTED_VERSIONS } from '../protocol/version.ts';
+
+const readConfig = memoize(readNetworkConfig);
+const readShared = memoize(parseSharedConfig);
+
+type VerbFunction = (call: Call, platform: Platform) => Promise<CniResult | undefined>;
+
+/** A verb whose reply is empty. */
+const silent =
+  (verb: (call: Call, platform: Platform) => Promise<void>): VerbFunction =>
+  async (call, platform) => {
+    await verb(call, platform);
+    return undefined;
+  };
+
+const VERBS_OF: Readonly<
+  Record<Plugin, Readonly<Record<Exclude<Call['request']['verb'], 'VERSION'>, VerbFunction>>>
+> = {
+  cellnet: {
+    ADD: add,
+    DEL: silent(del),
+    CHECK: silent(check),
+    GC: silent((call, platform) => gc(call, platform, 'cellnet')),
+    STATUS: silent(status),
+  },
+  'cellnet-ipam': {
+    ADD: ipamAdd,
+    DEL: silent(ipamDel),
+    CHECK: silent(ipamCheck),
+    GC: silent((call, platform) => gc(call, platform, 'cellnet-ipam')),
+    STATUS: silent(ipamStatus),
+  },
+};
+
+/** One call of a plugin, as a function: never throws, and touches nothing but its parts. */
+export async function dispatch(
+  plugin: Plugin,
+  input: Input,
+  platform: () => Promise<Platform>,
+): Promise<Output> {
+  try {
+    if (parseVerb(input.env) === 'VERSION') return { stdout: `${versionReply(input.stdin)}\n`, exitCode: 0 };
+    const result = await serve(plugin, input, await platform());
+    return { stdout: result && `${result}\n`, exitCode: 0 };
+  } catch (error) {
+    return failure(input.stdin, error);
+  }
+}
+
+/** Any failure as a reply. @param stdin what could be read of it: its version is answered in */
+export function failure(stdin: string, error: unknown): Output {
+  return { stdout: `${errorReply(stdin, toCniError(error))}\n`, exitCode: 1 };
+}
+
+async function serve(plugin: Plugin, input: Input, platform: Platform): Promise<string> {
+  const request = parseRequest(input.env);
+  const { config, complaint } = readConfig(input.stdin, plugin, request.verb);
+  checkVerbIn(request.verb, config.cniVersion);
+  const stateDir = stateDirOf(input.env);
+  const recorded = request.verb === 'DEL' ? recordedSettings(platform, stateDir, request) : {};
+  const file = readSharedSettings(input, platform, recorded.settings !== undefined);
+  if (complaint) {
+    const { containerId, ifname } = request;
+    platform.log.warn('the configuration is wrong: DEL goes on without that key', {
+      containerId,
+      ifname,
+      reason: complaint.message,
+      recorded: recorded.settings !== undefined,
+    });
+  }
+  const settings = resolveSettings(config, input.env, file, platform.hostname, recorded.settings);
+  const call: Call = {
+    request,
+    config: { ...config, ipamType: config.ipamType ?? recorded.ipamType },
+    settings,
+    stdin: input.stdin,
+  };
+  if (request.verb === 'VERSION')
+    throw new CniError('internal', 'VERSION is answered without a configuration');
+  // GC takes turns at each attachment that it removes; CHECK and STATUS only look.
+  const unlock = await takeTurn(call, platform);
+  try {
+    const result = await VERBS_OF[plugin][request.verb](call, platform);
+    return result ? renderResult(config.cniVersion, result) : '';
+  } finally {
+    unlock?.();
+  }
+}
+
+/** @param recorded the record of an ADD knows all that is needed: then a broken file stops nothing */
+function readSharedSettings({ sharedConfig }: Input, platform: Platform, recorded: boolean): PartialSettings {
+  if (!sharedConfig) return {};
+  try {
+    return readShared(sharedConfig.content, sharedConfig.file);
+  } catch (error) {
+    if (!recorded) throw error;
+    platform.log.warn('the shared file is wrong: DEL goes on by what the ADD used', {
+      reason: toCniError(error).message,
+    });
+    return {};
+  }
+}
+
+/** Its turn at the attachment. DEL goes on without, where the folder of locks cannot be used: a pod's end must not wait. */
+async function takeTurn({ request, settings }: Call, platform: Platform): Promise<Unlock | undefined> {
+  if (request.verb !== 'ADD' && request.verb !== 'DEL') return undefined;
+  try {
+    return await platform.lock(settings.stateDir, request);
+  } catch (error) {
+    const { kind, message } = toCniError(error);
+    if (request.verb !== 'DEL' || kind !== 'io-failure') throw error;
+    platform.log.warn('DEL goes on without a lock', { reason: message });
+    return undefined;
+  }
+}
+
+/** What the ADD of the attachment used, where its record is still there. */
+function recordedSettings(
+  platform: Platform,
+  stateDir: string,
+  request: Call['request'],
+): { settings?: PartialSettings; ipamType?: string | undefined } {
+  const record = platform.openState(stateDir).readAttachment(request);
+  if (!record) return {};
+  const { etcd, node, bridge, ovsdb, ovsdbTls, ipamType } = record;
+  return {
+    settings: { etcd, node, bridge, ovsdb, ovsdbTls, agent: undefined, kubeconfig: undefined },
+    ipamType,
+  };
+}
+
+/** CNI SPEC section 5 "Version": needs no configuration. */
+function versionReply(stdin: string): string {
+  return JSON.stringify({ cniVersion: versionOf(stdin), supportedVersions: SUPPORTED_VERSIONS });
+}
+
+/** CNI SPEC section 5 "Error", in the version of the configuration as far as it can be read. */
+function errorReply(stdin: string, error: CniError): string {
+  return JSON.stringify({
+    cniVersion: versionOf(stdin),
+    code: error.code,
+    msg: bounded(error.message),
+    ...(error.details && { details: bounded(error.details) }),
+  });
+}
+
+/** Runtimes put the text into events and logs: a hostile or endless value in it must not flood them. */
+const MAX_TEXT = 3_000;
+
+function bounded(text: string): string {
+  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}…`;
+}
+
+function versionOf(stdin: string): string {
+  try {
+    const version = parseObject(stdin)['cniVersion'];
+    return typeof version === 'string' ? version : LATEST;
+  } catch {
+    return LATEST;
+  }
+}

@@ -1,0 +1,144 @@
+import * as v from 'valibot';
+import { decodeValue } from '../../ipam/records/decode.ts';
+import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
+import type { Call } from '../protocol/call.ts';
+import { CniError } from '../protocol/errors.ts';
+import { Failures } from '../attach/failures.ts';
+import { delegate, delegateDel, withIpam } from '../address/ipam.ts';
+import type { Platform } from '../platform/platform.ts';
+import { finishDeferred } from '../deferred/deferred.ts';
+import { stepsOf } from '../platform/steps.ts';
+import { tearDownAttachment } from '../attach/teardown.ts';
+import { withSwitch } from '../attach/interface-teardown.ts';
+import type { Attachment } from '../../ipam/model/attachment.ts';
+import { release } from '../../ipam/release/release.ts';
+import { allocationsOf, type SeenAllocation } from '../../ipam/node/allocations.ts';
+import { OUR_IPAM } from '../protocol/config-schema.ts';
+
+const attachments = v.array(v.looseObject({ containerID: v.string(), ifname: v.string() }));
+/** The name in SPEC.md, and the one that the tag of 1.1.0 used. */
+const KEYS = ['cni.dev/valid-attachments', 'cni.dev/attachments'] as const;
+
+/** An attachment of this network, with what etcd holds for it. */
+interface Known extends Attachment {
+  readonly allocations: SeenAllocation[];
+}
+
+/**
+ * GC (CNI SPEC 1.1.0 section 4): removes what this network has on this node beside the valid attachments: ports and links with
+ * our mark, allocations, records; each attachment in the order of DEL (rule 8). Goes on past failures.
+ * @throws CniError 7 without the list: then nothing is removed. 5 telling everything that failed
+ */
+export async function gc(call: Call, platform: Platform, plugin: 'cellnet' | 'cellnet-ipam'): Promise<void> {
+  const valid = validAttachments(call);
+  const failures = new Failures();
+  for (const known of await gather(call, platform, plugin, failures)) {
+    const id = idOf(known);
+    if (valid.has(id)) continue;
+    await failures.attempt(`attachment ${id}`, async () => {
+      const unlock = await platform.lock(call.settings.stateDir, known);
+      try {
+        await remove(call, platform, plugin, known);
+      } finally {
+        unlock();
+      }
+    });
+  }
+  const { ipamType } = call.config;
+  if (ipamType !== undefined && ipamType !== OUR_IPAM) {
+    await failures.attempt(`IPAM plugin '${ipamType}'`, () => forward(call, platform, ipamType));
+  }
+  await failures.attempt('teardowns put off', () => finishDeferred(call, platform));
+  if (failures.texts.length > 0)
+    throw new CniError('io-failure', `GC of network '${call.config.name}': ${failures.texts.join('; ')}`);
+}
+
+const idOf = ({ containerId, ifname }: Attachment): string => `${containerId}/${ifname}`;
+
+function validAttachments(call: Call): ReadonlySet<string> {
+  const key = KEYS.find((each) => call.config.raw[each] !== undefined);
+  if (!key)
+    throw new CniError('invalid-config', `GC needs key '${KEYS[0]}': the attachments that are still valid`);
+  const result = decodeValue(attachments, call.config.raw[key]);
+  if (!result.ok)
+    throw new CniError('invalid-config', `network configuration: key '${key}': ${result.problem.message}`);
+  return new Set(result.value.map((each) => idOf({ containerId: each.containerID, ifname: each.ifname })));
+}
+
+/** Every attachment that this node knows of this network: from its own records, the marks in OVSDB, and etcd. */
+async function gather(
+  call: Call,
+  platform: Platform,
+  plugin: 'cellnet' | 'cellnet-ipam',
+  failures: Failures,
+): Promise<Iterable<Known>> {
+  const { name, ipamType } = call.config;
+  const known = new Map<string, Known>();
+  const note = ({ containerId, ifname }: Attachment): Known => {
+    const each = known.get(idOf({ containerId, ifname })) ?? { containerId, ifname, allocations: [] };
+    known.set(idOf(each), each);
+    return each;
+  };
+  const records = platform.openState(call.settings.stateDir).listAttachments();
+  records.filter(({ network }) => network === name).forEach(note);
+  if (plugin === 'cellnet') {
+    await failures.attempt('ports', async () => {
+      const ports = await withSwitch(platform, call.settings, (ovs) => ovs.findPorts());
+      for (const { externalIds } of ports) {
+        const { network, 'container-id': containerId = '', ifname = '' } = externalIds;
+        if (network === name) note({ containerId, ifname });
+      }
+    });
+  }
+  if (ipamType === undefined || ipamType === OUR_IPAM) {
+    await failures.attempt('allocations', async () => {
+      const { blocks } = await withIpam(call, platform, ({ store }) =>
+        readNodeBlocks(store, call.settings.node),
+      );
+      for (const seen of allocationsOf(blocks)) {
+        const { owner } = seen.slot;
+        if (owner.network === name) note(owner).allocations.push(seen);
+      }
+    });
+  }
+  return known.values();
+}
+
+/** One attachment that is not valid, in the order of DEL. What fails keeps what comes after it. */
+async function remove(
+  call: Call,
+  platform: Platform,
+  plugin: 'cellnet' | 'cellnet-ipam',
+  known: Known,
+): Promise<void> {
+  const wire = plugin === 'cellnet';
+  await tearDownAttachment(platform, stepsOf(platform.onStep, 'GC'), {
+    attachment: known,
+    stateDir: call.settings.stateDir,
+    link: wire,
+    port: wire ? call.settings : undefined,
+    forget: true,
+    release: async () => {
+      const { ipamType } = call.config;
+      if (ipamType !== undefined && ipamType !== OUR_IPAM) {
+        await delegateDel(call, platform, ipamType, known);
+        return;
+      }
+      const { allocations } = known;
+      if (allocations.length === 0) return;
+      const { node } = call.settings;
+      await withIpam(call, platform, (ipam) => release(ipam, { node, allocations, cause: { why: 'gc' } }));
+    },
+  });
+  platform.log.info('removed by GC', { containerId: known.containerId, ifname: known.ifname });
+}
+
+/** Most IPAM plugins know no GC, and answer code 4: each stale attachment has had its DEL already. */
+async function forward(call: Call, platform: Platform, ipamType: string): Promise<void> {
+  try {
+    await delegate(call, platform, ipamType, 'GC');
+  } catch (error) {
+    if (!(error instanceof CniError) || error.code !== 4) throw error;
+    platform.log.warn('the IPAM plugin knows no GC', { type: ipamType, reason: error.message });
+  }
+}

@@ -1,0 +1,68 @@
+import { messageOf } from '../../ipam/model/errors.ts';
+import type { Call } from '../protocol/call.ts';
+import { allocationDifferences, prevResultOf, throwProblems } from './check.ts';
+import { CniError } from '../protocol/errors.ts';
+import { ipamResult } from '../protocol/grant.ts';
+import { grantOwn, lookupOwn, releaseOwn } from '../address/ipam.ts';
+import type { Platform } from '../platform/platform.ts';
+import { finishOwnDeferred, finishDeferred } from '../deferred/deferred.ts';
+import { recordOfAdd } from '../attach/attachment-record.ts';
+import type { CniResult } from '../protocol/result.ts';
+import { UndoStack } from '../attach/undo.ts';
+import { deferTeardown } from '../deferred/defer.ts';
+import { OUR_IPAM } from '../protocol/config-schema.ts';
+
+/** ADD of `cellnet-ipam` for another main plugin (CNI SPEC section 4 "Delegated plugins"): addresses, no interface. */
+export async function ipamAdd(call: Call, platform: Platform): Promise<CniResult> {
+  checkType(call);
+  const undo = new UndoStack((what, error) => {
+    platform.log.error('undo failed', { what, reason: messageOf(error) });
+  });
+  try {
+    await finishOwnDeferred(call, platform);
+    await finishDeferred(call, platform);
+    const grant = await grantOwn(call, platform, undo);
+    // So that a DEL whose `ipam` section was cut down to its type still finds etcd.
+    platform.openState(call.settings.stateDir).saveAttachment(recordOfAdd(call, platform));
+    return ipamResult(grant);
+  } catch (error) {
+    await undo.revert();
+    throw error;
+  }
+}
+
+/** DEL of `cellnet-ipam`: releases the addresses, or writes down durably that they are to be released (rule 4). */
+export async function ipamDel(call: Call, platform: Platform): Promise<void> {
+  const state = platform.openState(call.settings.stateDir);
+  try {
+    await releaseOwn(call, platform);
+  } catch (error) {
+    const { containerId, ifname } = call.request;
+    const reason = messageOf(error);
+    platform.log.warn('cannot be released now: put off', { containerId, ifname, reason });
+    deferTeardown(call, platform, false);
+    state.removeAttachment(call.request);
+    return;
+  }
+  state.removePending(call.request);
+  state.removeAttachment(call.request);
+  await finishDeferred(call, platform);
+}
+
+/** CHECK of `cellnet-ipam`: etcd holds for the attachment what the `prevResult` says. @throws CniError 105 */
+export async function ipamCheck(call: Call, platform: Platform): Promise<void> {
+  const previous = prevResultOf(call);
+  const held = (await lookupOwn(call, platform))?.ips.map((ip) => ip.address) ?? [];
+  if (held.length === 0) throwProblems(call, ['allocation in etcd: expected one, found none']);
+  const known = (previous.ips ?? []).map((ip) => ip.address);
+  throwProblems(call, allocationDifferences(held, known));
+}
+
+function checkType(call: Call): void {
+  if (call.config.ipamType === OUR_IPAM) return;
+  const found = call.config.ipamType === undefined ? 'missing' : `'${call.config.ipamType}'`;
+  throw new CniError(
+    'invalid-config',
+    `network configuration: key 'ipam.type' is ${found}: expected '${OUR_IPAM}'`,
+  );
+}

@@ -1,0 +1,62 @@
+import { roomFor } from '../../ipam/allocate/room.ts';
+import type { Call } from '../protocol/call.ts';
+import { familiesOf } from '../protocol/config.ts';
+import { CniError, toCniError } from '../protocol/errors.ts';
+import { delegate, withIpam } from '../address/ipam.ts';
+import type { Platform } from '../platform/platform.ts';
+import { bridgeMissing, withSwitch } from '../attach/interface-teardown.ts';
+import { OUR_IPAM } from '../protocol/config-schema.ts';
+
+/**
+ * STATUS (CNI SPEC 1.1.0 section 4): succeeds when an ADD could be served now: etcd answers and a range has room,
+ * the bridge is there and ovs-vswitchd carries out what OVSDB says.
+ * @throws CniError 51 where the bridge or ovs-vswitchd is away, so that running pods are cut off too; 50 for all else
+ */
+export async function status(call: Call, platform: Platform): Promise<void> {
+  await orUnavailable(() => checkSwitch(call, platform));
+  await ipamStatus(call, platform);
+}
+
+export async function ipamStatus(call: Call, platform: Platform): Promise<void> {
+  const { ipamType } = call.config;
+  if (ipamType !== undefined && ipamType !== OUR_IPAM) {
+    await delegate(call, platform, ipamType, 'STATUS');
+    return;
+  }
+  await orUnavailable(() => checkRoom(call, platform));
+}
+
+async function orUnavailable(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    const { kind, message, details } = toCniError(error);
+    const isCut = kind === 'bridge-missing' || kind === 'not-available-limited';
+    throw new CniError(isCut ? 'not-available-limited' : 'not-available', message, details, { cause: error });
+  }
+}
+
+async function checkSwitch(call: Call, platform: Platform): Promise<void> {
+  const { bridge, ovsdb } = call.settings;
+  await withSwitch(platform, call.settings, async (ovs) => {
+    const info = await ovs.inspectBridge(bridge);
+    if (!info && !call.config.createBridge) throw bridgeMissing(bridge, ovsdb);
+    if (await ovs.isServed()) return;
+    throw new CniError(
+      'not-available-limited',
+      `ovs-vswitchd does not carry out what Open vSwitch's database at ${ovsdb} says: does it run?`,
+      'Look at the log of ovs-vswitchd: systemctl status ovs-vswitchd.',
+    );
+  });
+}
+
+async function checkRoom(call: Call, platform: Platform): Promise<void> {
+  const ranges = call.config.ourIpam?.ranges;
+  await withIpam(call, platform, (ipam) =>
+    roomFor(ipam, {
+      node: call.settings.node,
+      families: familiesOf(call.config.ourIpam),
+      ...(ranges && { ranges }),
+    }),
+  );
+}

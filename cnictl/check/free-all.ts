@@ -1,0 +1,86 @@
+import type { Address } from '../../ipam/model/address.ts';
+import type { AuditedAllocation } from '../../ipam/audit/judge.ts';
+import type { Expected } from '../../ipam/model/block.ts';
+import type { AddressView } from '../../ipam/query/views.ts';
+import { releaseLeaks } from './release-leaks.ts';
+import { releaseLog } from './release-log.ts';
+import type { Context } from '../context/context.ts';
+import { expectedOf, freeAddress, type FreeOutcome } from './free.ts';
+import type { KubeApi } from '../../cni/kube/api.ts';
+import { operatorOf } from '../context/operator.ts';
+import { ProgressLine } from '../render/progress.ts';
+import { condemnedOf, type LeakRecord } from './report.ts';
+import type { OpenIpam } from '../context/world.ts';
+import { readRanges } from '../../ipam/store/ranges.ts';
+
+/** One address that is to be freed. */
+export interface Target {
+  readonly address: Address;
+  readonly expected: Expected | undefined;
+  /** As the report has it, where one names it. */
+  readonly leak?: LeakRecord;
+}
+
+export interface FreeAllOptions {
+  readonly dryRun?: boolean;
+  readonly force?: boolean;
+  readonly log?: string;
+}
+
+export interface Result {
+  readonly address: Address;
+  readonly outcome: FreeOutcome;
+}
+
+/** Those of reports block by block, with the doubts of `check`; those that were named, and what is forced, one by one. */
+export async function freeAll(
+  context: Context,
+  ipam: OpenIpam,
+  kube: KubeApi | undefined,
+  targets: readonly Target[],
+  views: readonly AddressView[],
+  options: FreeAllOptions,
+): Promise<Result[]> {
+  const { dryRun = false, force = false } = options;
+  const by = operatorOf(context.world);
+  const write = dryRun ? () => undefined : releaseLog(context, options.log);
+  const line = new ProgressLine(context.world, context.paint);
+  const results: Result[] = [];
+  const leaks = targets.flatMap(({ leak }) => leak ?? []);
+  if (leaks.length > 0 && kube && !force) {
+    const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
+    await releaseLeaks(ipam, kube, condemnedOf(leaks, ranges), {
+      dryRun,
+      by,
+      looking: { progress: (...at) => line.update(...at), warn: (text) => context.warn(text) },
+      onOutcome: ({ address, reason }, outcome, allocation) => {
+        results.push({ address, outcome });
+        write({ address, outcome, reason, allocation });
+      },
+    });
+    line.clear();
+    return results;
+  }
+  for (const [i, { address, expected, leak }] of targets.entries()) {
+    // Without a report, what was shown before the question is what is released.
+    const slot = views[i]?.slot;
+    const shown = expected ?? (slot?.state === 'used' ? expectedOf(slot) : undefined);
+    const outcome = await freeAddress(ipam, kube, address, {
+      dryRun,
+      force,
+      by,
+      ...(shown && { expected: shown }),
+    });
+    results.push({ address, outcome });
+    write({ address, outcome, reason: leak?.reason, allocation: allocationOf(views[i]) });
+    line.update('released', i + 1, targets.length);
+  }
+  line.clear();
+  return results;
+}
+
+function allocationOf(view: AddressView | undefined): AuditedAllocation | undefined {
+  if (view?.slot?.state !== 'used') return undefined;
+  const { address, node = '', range, slot } = view;
+  return { address, node, range, blockKey: '', slot };
+}

@@ -1,0 +1,130 @@
+import * as v from 'valibot';
+import { parseAddress } from '../../ipam/model/address.ts';
+import type { AuditedAllocation, Leak, LeakReason } from '../../ipam/audit/judge.ts';
+import { decodeValue } from '../../ipam/records/decode.ts';
+import { blockAt, type Range } from '../../ipam/model/range.ts';
+import type { Condemned } from './release-leaks.ts';
+import { CommandError } from '../context/errors.ts';
+import { expectedOf } from './free.ts';
+import { blockKey } from '../../ipam/records/keys.ts';
+
+/** What `check` found, as scripts read it and as `--save` keeps it. */
+const text = v.string();
+const podSchema = v.nullable(
+  v.object({ namespace: v.nullable(text), name: v.nullable(text), uid: v.nullable(text) }),
+);
+const whichSchema = v.object({
+  ip: text,
+  range: text,
+  containerId: text,
+  ifname: text,
+  sequence: v.number(),
+});
+const leakSchema = v.object({
+  ...whichSchema.entries,
+  node: text,
+  network: text,
+  pod: podSchema,
+  allocatedAt: text,
+  reason: text,
+  /** The newer sandbox's allocation, where the reason is `superseded`. */
+  supersededBy: v.optional(whichSchema),
+});
+const reportSchema = v.object({
+  kind: v.literal('cellnet-check'),
+  version: v.literal(1),
+  /** Which etcd records it is about. */
+  etcdPrefix: text,
+  /** UID of the namespace kube-system: the cluster's identity. Null where it may not be read. */
+  cluster: v.nullable(text),
+  server: text,
+  checkedAt: text,
+  leaked: v.array(leakSchema),
+});
+
+export type LeakRecord = v.InferOutput<typeof leakSchema>;
+export type SavedReport = v.InferOutput<typeof reportSchema>;
+
+export interface ReportSource {
+  readonly etcdPrefix: string;
+  readonly cluster: string | null;
+  readonly server: string;
+}
+
+/** @throws CommandError where the file is no report of ours, naming the field */
+export function parseReport(content: string, file: string): SavedReport {
+  let json: unknown;
+  try {
+    json = JSON.parse(content);
+  } catch (cause) {
+    throw new CommandError(`${file} is not JSON`, 'Name a report that `cnictl check --save` wrote.', {
+      cause,
+    });
+  }
+  const result = decodeValue(reportSchema, json);
+  if (result.ok) return result.value;
+  throw new CommandError(
+    `${file} is no report of cnictl check: ${result.problem.message}`,
+    'Name a report that `cnictl check --save` wrote.',
+  );
+}
+
+/** One allocation and no other. */
+export type Which = v.InferOutput<typeof whichSchema>;
+
+const whichText = ({ ip, containerId, ifname, sequence }: Which): string =>
+  `${ip} ${containerId} ${ifname} ${sequence}`;
+
+/** The leaks that all of the reports name, as the last of them tells them. */
+export function intersect(reports: readonly SavedReport[]): LeakRecord[] {
+  const last = reports.at(-1)?.leaked ?? [];
+  const others = reports.slice(0, -1).map(({ leaked }) => new Set(leaked.map(whichText)));
+  return last.filter((leak) => others.every((report) => report.has(whichText(leak))));
+}
+
+/** Where a report's leaks are; one of a range that is gone is left out, for nothing is given out of it. */
+export function condemnedOf(leaks: readonly LeakRecord[], ranges: readonly Range[]): Condemned[] {
+  const byName = new Map(ranges.map((range) => [range.name, range]));
+  const place = (which: Which & { readonly allocatedAt?: string }): Omit<Condemned, 'reason'> | undefined => {
+    const range = byName.get(which.range);
+    if (!range) return undefined;
+    const address = parseAddress(which.ip, 'address of the report');
+    const { containerId, ifname, sequence, allocatedAt } = which;
+    return {
+      address,
+      range: range.name,
+      blockKey: blockKey(range.name, blockAt(range, address)),
+      expected: {
+        containerId,
+        ifname,
+        sequence,
+        ...(allocatedAt !== undefined && { allocatedAt: Date.parse(allocatedAt) }),
+      },
+    };
+  };
+  return leaks.flatMap((leak) => {
+    const placed = place(leak);
+    const supersededBy = leak.supersededBy && place(leak.supersededBy);
+    if (!placed) return [];
+    return [{ ...placed, reason: leak.reason as LeakReason, ...(supersededBy && { supersededBy }) }];
+  });
+}
+
+/** The same of what a check has just found. */
+export function condemnedOfLeak({ allocation, reason, supersededBy }: Leak): Condemned {
+  const { range } = allocation;
+  return {
+    ...expectedAt(allocation),
+    range,
+    reason,
+    ...(supersededBy && { supersededBy: expectedAt(supersededBy) }),
+  };
+}
+
+function expectedAt({
+  address,
+  blockKey: key,
+  slot,
+}: AuditedAllocation): Pick<Condemned, 'address' | 'blockKey' | 'expected'> {
+  return { address, blockKey: key, expected: expectedOf(slot) };
+}

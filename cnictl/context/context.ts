@@ -1,0 +1,152 @@
+import { stringify } from 'yaml';
+import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
+import {
+  DEFAULT_CONFIG_FILE,
+  mergeSettings,
+  parseSharedConfig,
+  settingsFromEnvironment,
+  type PartialSettings,
+} from '../../ipam/settings/settings.ts';
+import { CommandError } from './errors.ts';
+import type { KubeApi } from '../../cni/kube/api.ts';
+import { makePaint, type Paint } from '../render/paint.ts';
+import { printable } from '../render/printable.ts';
+import type { OpenIpam, World } from './world.ts';
+
+/** Options that every command takes. */
+export interface GlobalOptions {
+  readonly output: 'table' | 'json' | 'yaml';
+  readonly config?: string;
+  readonly etcdEndpoints?: string;
+  readonly etcdPrefix?: string;
+  readonly etcdCaFile?: string;
+  readonly etcdCertFile?: string;
+  readonly etcdKeyFile?: string;
+  readonly etcdUsername?: string;
+  readonly etcdPasswordFile?: string;
+  readonly kubeconfig?: string;
+  readonly ovsdb?: string;
+}
+
+/** What a command works with: the world, and the settings resolved (flag over environment over file). */
+export class Context {
+  readonly world: World;
+  readonly options: GlobalOptions;
+  readonly settings: PartialSettings;
+  /** The shared configuration, whether it exists or not. */
+  readonly configFile: string;
+  readonly paint: Paint;
+  readonly #file: PartialSettings;
+
+  /** @throws IpamError `invalid`, CommandError for a configuration file that does not exist */
+  constructor(world: World, options: GlobalOptions) {
+    this.world = world;
+    this.options = options;
+    this.configFile = options.config ?? (world.env['CELLNET_CONFIG'] || DEFAULT_CONFIG_FILE);
+    this.#file = readShared(world, options.config);
+    this.settings = mergeSettings([
+      settingsFromFlags(options),
+      settingsFromEnvironment(world.env),
+      this.#file,
+    ]);
+    this.paint = makePaint(world.isTerminal && !world.env['NO_COLOR']);
+  }
+
+  /** Does something with IPAM, and lets go of it. */
+  async withIpam<T>(work: (ipam: OpenIpam) => Promise<T>): Promise<T> {
+    const ipam = await this.world.openIpam(etcdSettings(this.settings.etcd));
+    try {
+      return await work(ipam);
+    } finally {
+      ipam.close();
+    }
+  }
+
+  /** Does something with the API server, and lets go of it. @throws KubeError */
+  async withKube<T>(work: (kube: KubeApi) => Promise<T>): Promise<T> {
+    const kube = await this.world.openKube({
+      kubeconfig: this.options.kubeconfig,
+      configuredKubeconfig: this.#file.kubeconfig,
+    });
+    try {
+      return await work(kube);
+    } finally {
+      kube.close();
+    }
+  }
+
+  /** Whether anything says where the API server is. */
+  get knowsKube(): boolean {
+    const { env } = this.world;
+    const home = env['HOME'];
+    return (
+      this.settings.kubeconfig !== undefined ||
+      Boolean(env['KUBERNETES_SERVICE_HOST']) ||
+      (home !== undefined && this.world.readFile(`${home}/.kube/config`) !== undefined)
+    );
+  }
+
+  /** Prints the data as it was asked for; `table` is made only when it is. */
+  print(data: unknown, table: () => string): void {
+    switch (this.options.output) {
+      case 'json':
+        this.world.stdout(`${JSON.stringify(data, null, 2)}\n`);
+        break;
+      case 'yaml':
+        this.world.stdout(stringify(data));
+        break;
+      case 'table':
+        this.world.stdout(table());
+        break;
+    }
+  }
+
+  warn(text: string): void {
+    this.world.stderr(`cnictl: ${printable(text)}\n`);
+  }
+
+  /**
+   * Asks before what destroys. Without a terminal nobody can answer: then only `--yes` will do.
+   * @param what as a sentence without its full stop
+   * @throws CommandError
+   */
+  async confirm(what: string, yes: boolean): Promise<void> {
+    if (yes) return;
+    if (!this.world.isTerminal) {
+      throw new CommandError(
+        `${what}: nobody can be asked, for this is no terminal`,
+        'Add --yes, or look first with --dry-run.',
+      );
+    }
+    const answer = await this.world.ask(`${what}. Go on? [y/N] `);
+    if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('nothing was changed: it was not confirmed');
+  }
+}
+
+function readShared(world: World, flag: string | undefined): PartialSettings {
+  const named = flag ?? (world.env['CELLNET_CONFIG'] || undefined);
+  const file = named ?? DEFAULT_CONFIG_FILE;
+  const content = world.readFile(file);
+  if (content !== undefined) return parseSharedConfig(content, file);
+  if (named === undefined) return {};
+  throw new CommandError(
+    `configuration file '${file}' does not exist: ${flag === undefined ? 'CELLNET_CONFIG' : '--config'} names it`,
+    `Correct the path, or name none: then ${DEFAULT_CONFIG_FILE} is read where it exists.`,
+  );
+}
+
+function settingsFromFlags(options: GlobalOptions): PartialSettings {
+  return {
+    etcd: {
+      endpoints: options.etcdEndpoints?.split(',').map((each) => each.trim()),
+      prefix: options.etcdPrefix,
+      caFile: options.etcdCaFile,
+      certFile: options.etcdCertFile,
+      keyFile: options.etcdKeyFile,
+      username: options.etcdUsername,
+      passwordFile: options.etcdPasswordFile,
+    },
+    kubeconfig: options.kubeconfig,
+    ovsdb: options.ovsdb,
+  };
+}

@@ -1,0 +1,110 @@
+import { Command, CommanderError, Option } from 'commander';
+import { status } from '../commands/status.ts';
+import { VERSION } from '../../ipam/settings/version.ts';
+import { Context, type GlobalOptions } from '../context/context.ts';
+import { CommandError, describeError } from '../context/errors.ts';
+import type { Act } from './act.ts';
+import { addBackupCommands } from './backup.ts';
+import { addBlockCommands } from './block.ts';
+import { addDoctorCommand } from './doctor.ts';
+import { addIpCommands } from './ip.ts';
+import { addLeakCommands } from './leak.ts';
+import { addNodeCommands } from './node.ts';
+import { addPodCommands } from './pod.ts';
+import { addRangeCommands } from './range.ts';
+import { printableLines } from '../render/printable.ts';
+import type { World } from '../context/world.ts';
+
+/** Exit status, as that of diff. */
+export const TROUBLE = 2;
+
+/** One run of cnictl: never throws. @returns the exit status: 0 done or nothing found, 1 found (`check`, `doctor`, `node reconcile`), 2 trouble */
+export async function run(argv: readonly string[], world: World): Promise<number> {
+  let exitStatus = 0;
+  const act = async (command: Command, work: (context: Context) => Promise<number>): Promise<void> => {
+    exitStatus = await work(new Context(world, command.optsWithGlobals<GlobalOptions>()));
+  };
+  const program = makeProgram(act, world);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return exitStatus;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : TROUBLE;
+    world.stderr(describeError(error));
+    if (world.env['CELLNET_DEBUG'] && error instanceof Error)
+      world.stderr(`${printableLines(error.stack ?? '')}\n`);
+    return TROUBLE;
+  }
+}
+
+function makeProgram(act: Act, world: World): Command {
+  const program = new Command('cnictl')
+    .description('Address ranges of cellnet: who has what, what is leaked, and freeing it.')
+    .version(VERSION, '-V, --version', 'print the version')
+    .addOption(
+      new Option('-o, --output <format>', 'how to print').choices(['table', 'json', 'yaml']).default('table'),
+    )
+    .option('--config <file>', 'shared configuration (CELLNET_CONFIG; default /etc/cellnet/config.json)')
+    .option(
+      '--etcd-endpoints <urls>',
+      'comma-separated (CELLNET_ETCD_ENDPOINTS; default http://127.0.0.1:2379)',
+    )
+    .option('--etcd-prefix <prefix>', 'part of the keys before /v1/ (CELLNET_ETCD_PREFIX; default /cellnet)')
+    .option('--etcd-ca-file <file>', 'CA of etcd (CELLNET_ETCD_CA_FILE)')
+    .option('--etcd-cert-file <file>', 'client certificate (CELLNET_ETCD_CERT_FILE)')
+    .option('--etcd-key-file <file>', "client certificate's key (CELLNET_ETCD_KEY_FILE)")
+    .option('--etcd-username <name>', 'user of etcd (CELLNET_ETCD_USERNAME)')
+    .option('--etcd-password-file <file>', 'file with its password (CELLNET_ETCD_PASSWORD_FILE)')
+    .option(
+      '--kubeconfig <file>',
+      "the API server's configuration (KUBECONFIG; else that of the shared configuration, in-cluster, ~/.kube/config)",
+    )
+    .option('--ovsdb <remote>', 'database of Open vSwitch (CELLNET_OVSDB)')
+    .configureHelp({ showGlobalOptions: true })
+    .helpCommand(false)
+    .addHelpText(
+      'after',
+      '\nExit status: 0 done or nothing found, 1 found (check, doctor, node reconcile), 2 trouble.',
+    );
+  addRangeCommands(program, act);
+  addBlockCommands(program, act);
+  addIpCommands(program, act);
+  addPodCommands(program, act);
+  addLeakCommands(program, act);
+  addNodeCommands(program, act);
+  addBackupCommands(program, act);
+  addDoctorCommand(program, act);
+  program
+    .command('status')
+    .description('whether etcd and the API server answer, and how full the ranges are')
+    .action((_options: object, command: Command) => act(command, status));
+  program
+    .command('help')
+    .description('help for a command')
+    .argument('[command...]', 'such as range add')
+    .action((words: string[]) => findCommand(program, words).help());
+  makeSilent(program, world);
+  return program;
+}
+
+/** The command of that name, word by word. @throws CommandError */
+function findCommand(program: Command, words: readonly string[]): Command {
+  return words.reduce((command, word) => {
+    const found = command.commands.find((each) => each.name() === word);
+    if (found) return found;
+    const known = command.commands.map((each) => each.name()).join(', ') || 'none';
+    throw new CommandError(`'${command.name()}' has no command '${word}': expected ${known}`);
+  }, program);
+}
+
+/** Commander prints through us and throws where it would end the process; for every subcommand too. */
+function makeSilent(command: Command, world: World): void {
+  command
+    .exitOverride()
+    .configureOutput({
+      writeOut: world.stdout,
+      writeErr: (text) => world.stderr(printableLines(text).replace(/^error: /, 'cnictl: ')),
+    })
+    .showSuggestionAfterError();
+  command.commands.forEach((each) => makeSilent(each, world));
+}

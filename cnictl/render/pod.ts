@@ -1,0 +1,12 @@
+import type { Owner } from '../../ipam/model/attachment.ts';
+
+export function podText(owner: Omit<Owner, 'bootId'> | undefined): string {
+  if (owner?.podName === undefined) return '-';
+  return `${owner.podNamespace ?? '?'}/${owner.podName}`;
+}
+
+/** Null where the runtime told nothing of a pod. */
+export function podJson(owner: Omit<Owner, 'bootId'> | undefined): object | null {
+  if (owner?.podName === undefined && owner?.podUid === undefined) return null;
+  return { namespace: owner.podNamespace ?? null, name: owner.podName ?? null, uid: owner.podUid ?? null };
+}

@@ -1,0 +1,128 @@
+import type { Allocation, AllocationRequest } from './allocation.ts';
+import type { Ipam } from '../node/ipam.ts';
+import type { NodeTransaction } from '../node/transaction.ts';
+import type { Family } from '../model/address.ts';
+import { isOwnedBy, usedSlots } from '../model/block.ts';
+import { pick } from './pick.ts';
+import { IpamError } from '../model/errors.ts';
+import { readNodeBlocks, type HeldBlock } from '../node/node-blocks.ts';
+import { drainingError } from '../node/drain.ts';
+import type { NodeRequest } from '../node/runner.ts';
+import type { Attachment } from '../model/attachment.ts';
+import { readRanges } from '../store/ranges.ts';
+import { commonVlans } from './eligible.ts';
+import { checkKept } from './requested-address.ts';
+import type { Assignment, FixedVlan } from './pick-context.ts';
+
+/**
+ * Gives the attachment an address of each family. Asked again, it returns the same ones (rule 3).
+ * Round trips: two to read the node's blocks, one to write; three more where a block is claimed. With a cache: one.
+ * @param chosen told what is about to be written, so that a caller can prepare for it: it may come otherwise, or not at all
+ * @param held told at each attempt which blocks the node holds, as they are known: perhaps of a cache
+ * @throws IpamError `exhausted` naming the ranges that are full, `not-found` for an unknown range name,
+ *   `conflict`, `not-found` or `taken` for a wished address, `contention`, `store-…`; where `uncertain` is set, the addresses may have been given all the same
+ */
+export async function allocate(
+  ipam: Ipam,
+  request: AllocationRequest,
+  chosen?: (allocations: Allocation[]) => void,
+  held?: (blocks: readonly HeldBlock[]) => void,
+): Promise<Allocation[]> {
+  const change: NodeRequest<Allocation[]>['change'] = async (transaction, lost) => {
+    held?.(transaction.blocks);
+    const kept = findAllocations(transaction.blocks, request.owner);
+    // What a cache says of the attachment may be long gone.
+    if (transaction.cached && kept.length > 0) return undefined;
+    checkKept(request, kept);
+    const missing = request.families.filter((family) => !kept.some((each) => each.address.family === family));
+    if (missing.length === 0) return kept;
+    if (transaction.draining) {
+      // As far as a cache knows.
+      if (transaction.cached) return undefined;
+      throw drainingError(request.node);
+    }
+    try {
+      const steps = await pickAll(ipam, request, missing, kept, transaction, lost);
+      if (!steps) return undefined;
+      for (const { block, claim } of steps) transaction.put(block, claim);
+      return [...kept, ...steps.map((step) => step.allocation)];
+    } catch (error) {
+      // Full, or taken: as far as a cache knows.
+      if (transaction.cached && error instanceof IpamError && ['exhausted', 'taken'].includes(error.code))
+        return undefined;
+      throw error;
+    }
+  };
+  const allocated = await ipam.runner.run(request.node, { change, ...(chosen && { chosen }) });
+  ipam.observer.allocated(request);
+  return allocated;
+}
+
+/** One step for each of the families, all on one VLAN; undefined: others were faster. */
+async function pickAll(
+  ipam: Ipam,
+  request: AllocationRequest,
+  families: readonly Family[],
+  kept: readonly Allocation[],
+  { blocks, claims }: Pick<NodeTransaction, 'blocks' | 'claims'>,
+  attempt: number,
+): Promise<Assignment[] | undefined> {
+  return await firstWithRoom(await vlansFor(ipam, request, families, kept), async (fixed) => {
+    const steps: Assignment[] = [];
+    for (const family of families) {
+      const step = await pick({ ipam, request, family, blocks, claims, fixed, attempt });
+      if (!step) return undefined;
+      steps.push(step);
+    }
+    return steps;
+  });
+}
+
+/** The VLANs to try, in order: that of the addresses it has; else any, but for several families one that has all of them. */
+async function vlansFor(
+  ipam: Ipam,
+  request: AllocationRequest,
+  missing: readonly Family[],
+  kept: readonly Allocation[],
+): Promise<FixedVlan[]> {
+  const [first] = kept;
+  if (first) return [{ vlan: first.range.vlan }];
+  if (missing.length === 1) return [undefined];
+  const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
+  return commonVlans(request, missing, ranges);
+}
+
+/** @throws IpamError `exhausted` of the last VLAN when none has room */
+async function firstWithRoom<T>(
+  vlans: readonly FixedVlan[],
+  attempt: (fixed: FixedVlan) => Promise<T>,
+): Promise<T> {
+  let last: unknown;
+  for (const fixed of vlans) {
+    try {
+      return await attempt(fixed);
+    } catch (error) {
+      if (!(error instanceof IpamError) || error.code !== 'exhausted') throw error;
+      last = error;
+    }
+  }
+  throw last;
+}
+
+/** What the attachment has among the node's blocks. */
+export function findAllocations(blocks: readonly HeldBlock[], attachment: Attachment): Allocation[] {
+  return blocks.flatMap(({ block, range }) =>
+    usedSlots(block, (slot) => isOwnedBy(slot, attachment)).map(({ address, slot }) => ({
+      address,
+      range,
+      block: block.cidr,
+      slot,
+      fresh: false,
+    })),
+  );
+}
+
+/** What the attachment has on the node; empty when nothing. */
+export async function lookup(ipam: Ipam, node: string, attachment: Attachment): Promise<Allocation[]> {
+  return findAllocations((await readNodeBlocks(ipam.store, node)).blocks, attachment);
+}

@@ -1,0 +1,53 @@
+import type { Source } from '../model/demand.ts';
+import { formatCidr, type Cidr } from '../model/address.ts';
+import { newBlock, type Block } from '../model/block.ts';
+import type { HeldBlock } from '../node/node-blocks.ts';
+import { firstSequence, historyOfBlock } from '../records/history-record.ts';
+import { pickBlock, usableBlockTotal, type Range } from '../model/range.ts';
+import { scanAll } from '../store/store.ts';
+import { blocksOfRange, cidrTextOfBlockKey } from '../records/keys.ts';
+import { readRanges } from '../store/ranges.ts';
+import type { Claim } from '../node/transaction.ts';
+import type { Ipam } from '../node/ipam.ts';
+import { isEligible } from './eligible.ts';
+import { exhausted, checkRangeNames } from './exhausted.ts';
+import type { PickContext } from './pick-context.ts';
+
+/**
+ * A block that nobody has claimed, of the first range with room.
+ * @returns undefined where others filled the range meanwhile
+ * @throws IpamError `exhausted`, `not-found` for an unknown range name
+ */
+export async function claimBlock(
+  context: Omit<PickContext, 'request'> & { readonly request: Source },
+): Promise<Claim | undefined> {
+  const { store, effects } = context.ipam;
+  const known = await readRanges(store);
+  checkRangeNames(context.request, known);
+  const eligible = known.filter((each) => isEligible(each.range, context));
+  const claimed = await store.count(eligible.map((each) => blocksOfRange(each.range.name)));
+  const claimsOf = (name: string): HeldBlock[] => context.claims.filter(({ range }) => range.name === name);
+  const roomy = eligible.filter(
+    ({ range }, i) => (claimed[i] ?? 0) + claimsOf(range.name).length < usableBlockTotal(range),
+  );
+  // The first range with room; after lost races among ever more of them, so that a crowd spreads out.
+  const spread = roomy.slice(0, 2 ** Math.min(context.attempt, 10));
+  const chosen = spread[Math.floor(effects.random() * spread.length)];
+  if (!chosen) throw exhausted(context, known);
+  const { range } = chosen;
+  const keys = await scanAll(store, blocksOfRange(range.name), { keysOnly: true });
+  const taken = new Set([
+    ...keys.map((entry) => cidrTextOfBlockKey(entry.key)),
+    ...claimsOf(range.name).map(({ block }) => formatCidr(block.cidr)),
+  ]);
+  const cidr = pickBlock(range, taken, effects.random());
+  if (!cidr) return undefined;
+  const block = await blankBlock(context.ipam, range, cidr, context.request.node);
+  return { range, block, rangeEntry: chosen.entry };
+}
+
+/** A block without an owner until now; its history goes on where that of its former holders ended. */
+export async function blankBlock(ipam: Ipam, range: Range, cidr: Cidr, node: string): Promise<Block> {
+  const history = await scanAll(ipam.store, historyOfBlock(range, cidr), { keysOnly: true });
+  return newBlock(range, cidr, node, ipam.effects.now(), firstSequence(range, history));
+}

@@ -1,0 +1,57 @@
+import { cidrContains, familyName, type Family } from '../model/address.ts';
+import { IpamError } from '../model/errors.ts';
+import type { Range } from '../model/range.ts';
+import type { AllocationRequest } from './allocation.ts';
+import type { FixedVlan, PickContext } from './pick-context.ts';
+
+/** Whether new addresses of the family may come from the range. */
+export function isEligible(
+  range: Range,
+  {
+    request,
+    family,
+    fixed,
+  }: Pick<PickContext, 'family' | 'fixed'> & { readonly request: Pick<AllocationRequest, 'ranges'> },
+): boolean {
+  return (
+    range.cidr.base.family === family &&
+    range.state === 'active' &&
+    (request.ranges === undefined || request.ranges.includes(range.name)) &&
+    (fixed === undefined || fixed.vlan === range.vlan)
+  );
+}
+
+/**
+ * The VLANs on which every one of the families has a range to choose from, in the order in which ranges are used up.
+ * @throws IpamError `exhausted` where there is none
+ */
+export function commonVlans(
+  request: Pick<AllocationRequest, 'ranges' | 'requested'>,
+  families: readonly Family[],
+  ranges: readonly Range[],
+): NonNullable<FixedVlan>[] {
+  const vlans = [...new Set(ranges.map((range) => range.vlan))].map((vlan) => ({ vlan }));
+  const common = vlans.filter((fixed) =>
+    families.every((family) => ranges.some((range) => isEligible(range, { request, family, fixed }))),
+  );
+  // A wished address decides the VLAN; one in no range is refused, with its reason, when it is to be taken.
+  const decided = common.filter(({ vlan }) =>
+    (request.requested ?? []).every((wished) =>
+      ranges.some((range) => range.vlan === vlan && cidrContains(range.cidr, wished)),
+    ),
+  );
+  if (decided.length > 0) return decided;
+  if (common.length > 0) return common;
+  const known = ranges.map((range) => {
+    const listed = request.ranges?.includes(range.name) ?? true;
+    const about = [familyName(range.cidr.base.family), vlanText(range), range.state];
+    return `${range.name} (${[...about, ...(listed ? [] : ['not in ipam.ranges'])].join(', ')})`;
+  });
+  throw new IpamError(
+    'exhausted',
+    `no VLAN has an active range of ${families.map(familyName).join(' and of ')} for this network: ${known.join(', ') || 'etcd holds no range'}`,
+  );
+}
+
+export const vlanText = (range: Range): string =>
+  range.vlan === undefined ? 'untagged' : `VLAN ${range.vlan}`;

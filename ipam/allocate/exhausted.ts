@@ -1,0 +1,59 @@
+import type { Source } from '../model/demand.ts';
+import { familyName, formatCidr } from '../model/address.ts';
+import { nextRestedMs } from '../model/block.ts';
+import { IpamError } from '../model/errors.ts';
+import { rangesOfFamily, type Range } from '../model/range.ts';
+import type { RangeEntry } from '../store/ranges.ts';
+import { isEligible } from './eligible.ts';
+import type { PickContext } from './pick-context.ts';
+
+export function exhausted(
+  context: Omit<PickContext, 'request'> & { readonly request: Source },
+  known: readonly RangeEntry[],
+): IpamError {
+  const { ipam, request, family, blocks } = context;
+  const name = familyName(family);
+  if (known.length === 0) {
+    return new IpamError('exhausted', `no ${name} address for the pod: etcd holds no range`, {
+      remedy: 'Add a range: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1',
+    });
+  }
+  const ranges = rangesOfFamily(
+    known.map(({ range }) => range),
+    family,
+  );
+  const reasons = ranges.map((range) => whyNot(range, context));
+  const now = ipam.effects.now();
+  const waits = blocks.flatMap(({ block, range }) => {
+    const wait = isEligible(range, context) ? nextRestedMs(block, now, range.cooldownMs) : undefined;
+    return wait === undefined ? [] : [wait];
+  });
+  const seconds = Math.ceil(Math.min(...waits) / 1000);
+  const rest = waits.length > 0 ? `; node '${request.node}' has one cooling, free in ${seconds} s` : '';
+  const which = reasons.length > 0 ? reasons.join(', ') : `there is no ${name} range`;
+  return new IpamError('exhausted', `no ${name} address left for node '${request.node}': ${which}${rest}`);
+}
+
+export function whyNot(
+  range: Range,
+  context: Pick<PickContext, 'family' | 'fixed'> & { readonly request: Source },
+): string {
+  const { request } = context;
+  if (request.ranges !== undefined && !request.ranges.includes(range.name))
+    return `${range.name} (not in ipam.ranges)`;
+  if (range.state === 'draining') return `${range.name} (draining)`;
+  if (!isEligible(range, context))
+    return `${range.name} (VLAN ${range.vlan ?? 'untagged'} is not the attachment's)`;
+  return `${range.name} ${formatCidr(range.cidr)} (full: every block is claimed)`;
+}
+
+export function checkRangeNames(request: Source, known: readonly RangeEntry[]): void {
+  const names = known.map(({ range }) => range.name);
+  const unknown = (request.ranges ?? []).filter((name) => !names.includes(name));
+  if (unknown.length === 0) return;
+  const which = unknown.map((name) => `'${name}'`).join(', ');
+  throw new IpamError(
+    'not-found',
+    `ipam.ranges names ${which}, which etcd does not hold: it has ${names.join(', ') || 'no range'}`,
+  );
+}

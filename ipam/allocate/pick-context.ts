@@ -1,0 +1,41 @@
+import type { Family } from '../model/address.ts';
+import { takeSlot, type Block } from '../model/block.ts';
+import type { HeldBlock } from '../node/node-blocks.ts';
+import type { Entry } from '../records/transaction.ts';
+import type { Claim } from '../node/transaction.ts';
+import type { Ipam } from '../node/ipam.ts';
+import type { Allocation, AllocationRequest } from './allocation.ts';
+
+/** The VLAN that the attachment's port is to be on, wrapped: an untagged one is `{ vlan: undefined }`. */
+export type FixedVlan = { readonly vlan: number | undefined } | undefined;
+
+/** What is looked for: an address of one family, as part of an allocation. */
+export interface PickContext {
+  readonly ipam: Ipam;
+  readonly request: AllocationRequest;
+  readonly family: Family;
+  readonly blocks: readonly HeldBlock[];
+  /** Those of them that the same transaction claims: the store has none of them yet. */
+  readonly claims: readonly HeldBlock[];
+  readonly fixed: FixedVlan;
+  /** How many attempts were lost to other writers. */
+  readonly attempt: number;
+}
+
+/** One family's part of the transaction. */
+export interface Assignment {
+  readonly allocation: Allocation;
+  /** The block as it is then. */
+  readonly block: Block;
+  /** Where the block is a new one. */
+  readonly claim?: Claim;
+}
+
+/** @param rangeEntry where the block is a new one */
+export function assign(context: PickContext, held: HeldBlock, index: number, rangeEntry?: Entry): Assignment {
+  const { range } = held;
+  const { block, slot } = takeSlot(held.block, index, context.request.owner, context.ipam.effects.now());
+  const address = { family: context.family, value: block.cidr.base.value + BigInt(index) };
+  const allocation = { address, range, block: block.cidr, slot, fresh: true };
+  return { allocation, block, ...(rangeEntry && { claim: { block, range, rangeEntry } }) };
+}

@@ -1,0 +1,102 @@
+import { cidrContains, formatAddress, formatCidr, sameAddress, type Address } from '../model/address.ts';
+import { isCooling, restMs, slotIndex, type Block } from '../model/block.ts';
+import { IpamError } from '../model/errors.ts';
+import type { HeldBlock } from '../node/node-blocks.ts';
+import { blockAt, isReserved } from '../model/range.ts';
+import { blockKey } from '../records/keys.ts';
+import { decodeBlock } from '../records/block-record.ts';
+import { readRanges, type RangeEntry } from '../store/ranges.ts';
+import type { Allocation, AllocationRequest, RequestedAddress } from './allocation.ts';
+import { blankBlock } from './claim.ts';
+import { isEligible, vlanText } from './eligible.ts';
+import { type PickContext, type Assignment, assign } from './pick-context.ts';
+
+/** Just this address: from a block that the node holds, or from one that nobody has claimed. */
+export async function pickRequested(context: PickContext, wished: RequestedAddress): Promise<Assignment> {
+  const { ipam, request } = context;
+  const known = await readRanges(ipam.store);
+  const found = known.find(({ range }) => cidrContains(range.cidr, wished));
+  const { range, entry } = checkRequested(context, wished, known, found);
+  const held = context.blocks.find(({ block }) => cidrContains(block.cidr, wished));
+  if (held) {
+    checkFree(context, wished, held);
+    return assign(context, held, slotIndex(held.block, wished));
+  }
+  const cidr = blockAt(range, wished);
+  const [other] = await ipam.store.get([blockKey(range.name, cidr)]);
+  if (other) throw heldElsewhere(wished, decodeBlock(other.key, other.value));
+  const empty = await blankBlock(ipam, range, cidr, request.node);
+  return assign(context, { range, block: empty }, slotIndex(empty, wished), entry);
+}
+
+/** @throws IpamError `not-found`, `conflict` saying why the address cannot be given */
+export function checkRequested(
+  context: PickContext,
+  wished: RequestedAddress,
+  known: readonly RangeEntry[],
+  found: RangeEntry | undefined,
+): RangeEntry {
+  const ip = formatAddress(wished);
+  if (!found) {
+    const ranges = known.map(({ range }) => formatCidr(range.cidr)).join(', ') || 'none yet';
+    throw new IpamError('not-found', `the wished address ${ip} is in no range: the ranges are ${ranges}`);
+  }
+  const { range } = found;
+  const { prefixLength = range.cidr.prefixLength } = wished;
+  if (prefixLength !== range.cidr.prefixLength) {
+    throw new IpamError(
+      'conflict',
+      `the wished address ${ip}/${prefixLength} is of range '${range.name}': expected /${range.cidr.prefixLength}, or none`,
+    );
+  }
+  if (isReserved(range, wished)) {
+    throw new IpamError(
+      'conflict',
+      `the wished address ${ip} is reserved in range '${range.name}' (network, broadcast, gateway or excluded)`,
+    );
+  }
+  if (!isEligible(range, context)) {
+    throw new IpamError(
+      'conflict',
+      `the wished address ${ip} is of range '${range.name}' (${vlanText(range)}, ${range.state}), which this attachment cannot use`,
+    );
+  }
+  return found;
+}
+
+/** @throws IpamError `taken` */
+export function checkFree({ ipam }: PickContext, wished: Address, { block, range }: HeldBlock): void {
+  const slot = block.slots[slotIndex(block, wished)];
+  const ip = formatAddress(wished);
+  if (slot?.state === 'used') {
+    const { podNamespace, podName, containerId } = slot.owner;
+    const who = podName === undefined ? `container ${containerId}` : `pod ${podNamespace ?? '?'}/${podName}`;
+    throw new IpamError('taken', `the wished address ${ip} is given to ${who}`);
+  }
+  const now = ipam.effects.now();
+  if (slot?.state === 'released' && isCooling(slot, now, range.cooldownMs)) {
+    const wait = Math.ceil((slot.releasedAt + restMs(slot, range.cooldownMs) - now) / 1000);
+    const why = slot.conflictMac === undefined ? 'cooling' : `set aside, for ${slot.conflictMac} uses it`;
+    throw new IpamError('taken', `the wished address ${ip} is ${why}, free in ${wait} s`);
+  }
+}
+
+export function heldElsewhere(wished: Address, block: Block): IpamError {
+  return new IpamError(
+    'taken',
+    `the wished address ${formatAddress(wished)} is in block ${formatCidr(block.cidr)}, which node '${block.node}' holds`,
+  );
+}
+
+/** What the attachment has beside its wish: an address that it keeps, but did not wish for. @throws IpamError `conflict` */
+export function checkKept(request: AllocationRequest, kept: readonly Allocation[]): void {
+  for (const wished of request.requested ?? []) {
+    const has = kept.find((each) => each.address.family === wished.family);
+    if (has && !sameAddress(has.address, wished)) {
+      throw new IpamError(
+        'conflict',
+        `the attachment has ${formatAddress(has.address)} already: it cannot get the wished address ${formatAddress(wished)} too`,
+      );
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import { familyName, formatCidr, type Family } from '../model/address.ts';
+import { nextCandidate } from '../model/block.ts';
+import { IpamError } from '../model/errors.ts';
+import { readNodeBlocks } from '../node/node-blocks.ts';
+import { drainingError } from '../node/drain.ts';
+import { usableBlockTotal, type Range } from '../model/range.ts';
+import { blocksOfRange } from '../records/keys.ts';
+import { readRanges } from '../store/ranges.ts';
+import type { Ipam } from '../node/ipam.ts';
+import { isEligible, commonVlans } from './eligible.ts';
+
+export interface RoomRequest {
+  readonly node: string;
+  readonly families: readonly Family[];
+  /** Names of the ranges that count; absent: all. */
+  readonly ranges?: readonly string[];
+}
+
+/**
+ * Looks whether the node could give out an address of each family now, and changes nothing: a free one in a block that it
+ * holds, or a range with an unclaimed block.
+ * @throws IpamError `exhausted` naming the family and the full ranges, `store-…`
+ */
+export async function roomFor(ipam: Ipam, request: RoomRequest): Promise<void> {
+  const { blocks, draining } = await readNodeBlocks(ipam.store, request.node);
+  if (draining) throw drainingError(request.node);
+  const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
+  const { families } = request;
+  const vlans = families.length === 1 ? [undefined] : commonVlans(request, families, ranges);
+  const claimed = await ipam.store.count(ranges.map((range) => blocksOfRange(range.name)));
+  const now = ipam.effects.now();
+  const lacks = vlans.map((fixed) =>
+    families.filter((family) => {
+      const counts = (range: Range): boolean => isEligible(range, { request, family, fixed });
+      const inHoldings = blocks.some(
+        ({ range, block }) => counts(range) && nextCandidate(block, now, range.cooldownMs) !== undefined,
+      );
+      return (
+        !inHoldings &&
+        !ranges.some((range, i) => counts(range) && (claimed[i] ?? 0) < usableBlockTotal(range))
+      );
+    }),
+  );
+  const [short] = lacks;
+  if (!short || lacks.some((lack) => lack.length === 0)) return;
+  const names = short.map(familyName).join(' or ');
+  const full = ranges
+    .filter((range) => short.some((family) => isEligible(range, { request, family, fixed: undefined })))
+    .map((range) => `${range.name} ${formatCidr(range.cidr)}`);
+  const which =
+    full.length > 0 ? `full: ${full.join(', ')}` : `etcd holds no active ${names} range for this network`;
+  throw new IpamError('exhausted', `node '${request.node}' has no free ${names} address (${which})`);
+}

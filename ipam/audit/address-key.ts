@@ -1,0 +1,105 @@
+import { formatAddress, parseAddress, type Address } from '../model/address.ts';
+import { IpamError } from '../model/errors.ts';
+import type { Range } from '../model/range.ts';
+
+/**
+ * An address as a key of maps: IPv4 as a number, IPv6 as a bigint, which are never equal. Half a million pods' addresses
+ * are looked up by it.
+ */
+export type AddressKey = number | bigint;
+
+export const addressKeyOf = ({ family, value }: Address): AddressKey =>
+  family === 4 ? Number(value) : value;
+
+/** The place of an address text. @throws IpamError `invalid` for what is none */
+export function parseAddressKey(text: string): AddressKey {
+  return quickAddressKey(text) ?? addressKeyOf(parseAddress(text));
+}
+
+/** Four decimal parts without leading zeros, as nearly all are; undefined for anything else, good or bad. */
+function quickAddressKey(text: string): number | undefined {
+  let value = 0;
+  let part = -1;
+  let parts = 1;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 46) {
+      if (part < 0 || ++parts > 4) return undefined;
+      value = value * 256 + part;
+      part = -1;
+    } else {
+      if (code < 48 || code > 57 || part === 0) return undefined;
+      part = Math.max(part, 0) * 10 + code - 48;
+      if (part > 255) return undefined;
+    }
+  }
+  return part < 0 || parts !== 4 ? undefined : value * 256 + part;
+}
+
+interface Stretch {
+  readonly first: AddressKey;
+  readonly last: AddressKey;
+  readonly range: Range;
+}
+
+/** Which range holds an address, in logarithmic time. Ranges do not overlap. */
+export class RangeFinder {
+  readonly #stretches: readonly Stretch[];
+
+  constructor(ranges: readonly Range[]) {
+    this.#stretches = ranges
+      .map((range) => {
+        const { base, prefixLength } = range.cidr;
+        const size = 1n << BigInt((base.family === 4 ? 32 : 128) - prefixLength);
+        const last = { ...base, value: base.value + size - 1n };
+        return { first: addressKeyOf(base), last: addressKeyOf(last), range };
+      })
+      .sort((a, b) => compare(a.first, b.first));
+  }
+
+  find(place: AddressKey): Range | undefined {
+    let low = 0;
+    let high = this.#stretches.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const stretch = this.#stretches[middle];
+      if (!stretch) return undefined;
+      if (compare(place, stretch.first) < 0) high = middle - 1;
+      else if (compare(place, stretch.last) > 0) low = middle + 1;
+      else return stretch.range;
+    }
+    return undefined;
+  }
+}
+
+/** IPv4 before IPv6, though numbers of both may be equal (`::a14:1` is not 10.20.0.1). */
+function compare(a: AddressKey, b: AddressKey): number {
+  if (typeof a !== typeof b) return typeof a === 'number' ? -1 : 1;
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** First address of the block of that size that holds the place. @param blockSize a power of two */
+export function blockBase(place: AddressKey, blockSize: number): AddressKey {
+  return typeof place === 'number' ? place - (place % blockSize) : place - (place % BigInt(blockSize));
+}
+
+/** A pod's addresses as the API server writes them. @throws IpamError `invalid`, saying whose they are */
+export function parsePodIp(text: string): AddressKey {
+  try {
+    return parseAddressKey(text);
+  } catch (cause) {
+    throw new IpamError(
+      'invalid',
+      `the API server names an address '${text}' of a pod: expected an IP address`,
+      { cause },
+    );
+  }
+}
+
+/** The one text of an address that both sides compare. @throws IpamError `invalid`, saying whose it is */
+export function canonicalIp(text: string): string {
+  return quickAddressKey(text) === undefined ? formatAddressKey(parsePodIp(text)) : text;
+}
+
+const formatAddressKey = (place: AddressKey): string =>
+  formatAddress({ family: typeof place === 'number' ? 4 : 6, value: BigInt(place) });

@@ -1,0 +1,115 @@
+import { formatCidr } from '../model/address.ts';
+import type { Block } from '../model/block.ts';
+import type { TableBlock } from './allocation-table.ts';
+import { absent, del, put, unchanged, type Entry, type Guard, type Write } from '../records/transaction.ts';
+import { blockKey, cidrTextOfBlockKey, nodePrefix, NODES } from '../records/keys.ts';
+import { decodeBlock } from '../records/block-record.ts';
+import { decodeNodeEntry, encodeNodeEntry, type NodeEntry } from '../records/node-record.ts';
+
+export type IndexReason =
+  /** A block that its node's index does not name: the node does not know that it has it. */
+  | 'no-index'
+  /** An index key of a block that does not exist. */
+  | 'no-block'
+  /** An index key of a block that is another node's. */
+  | 'wrong-node';
+
+/** An index key and the block key that it should agree with. */
+export interface IndexPair {
+  readonly indexKey: string;
+  readonly blockKey: string;
+  readonly reason: IndexReason;
+}
+
+export interface IndexFinding extends IndexPair {
+  readonly node: string;
+  /** When the record that is there was made, in milliseconds since 1970. */
+  readonly since: number;
+  /** What puts it right, as long as both keys are as they were read. */
+  readonly repair: { readonly guards: readonly Guard[]; readonly writes: readonly Write[] };
+}
+
+const nodeOfIndexKey = (key: string): string => key.slice(NODES.length).split('/')[0] ?? '';
+const blockKeyOf = (entry: NodeEntry): string => blockKey(entry.range, entry.cidr);
+
+/** Compares the index with the blocks in one pass; the two were not read at one moment, so a pair is a suspicion only. */
+export class IndexComparison {
+  readonly #blocks: ReadonlyMap<string, TableBlock>;
+  readonly #named = new Set<string>();
+  readonly suspected: IndexPair[] = [];
+
+  constructor(blocks: readonly TableBlock[]) {
+    this.#blocks = new Map(blocks.map((block) => [block.key, block]));
+  }
+
+  /** @param opaque keys of blocks that are there and cannot be relied on */
+  add(key: string, entry: NodeEntry, opaque: ReadonlySet<string>): void {
+    const named = blockKeyOf(entry);
+    const block = this.#blocks.get(named);
+    if (block?.node === nodeOfIndexKey(key)) this.#named.add(named);
+    else if (block) this.suspected.push({ indexKey: key, blockKey: named, reason: 'wrong-node' });
+    else if (!opaque.has(named)) this.suspected.push({ indexKey: key, blockKey: named, reason: 'no-block' });
+  }
+
+  /** To be called when the index was read to its end. */
+  finish(): void {
+    for (const { key, node } of this.#blocks.values())
+      if (!this.#named.has(key))
+        this.suspected.push({
+          indexKey: `${nodePrefix(node)}${cidrTextOfBlockKey(key)}`,
+          blockKey: key,
+          reason: 'no-index',
+        });
+  }
+}
+
+/**
+ * Looks at a suspected pair again, both keys as of one moment.
+ * @returns undefined where they agree, or where what is there cannot be read
+ * @throws IpamError `corrupt-record`
+ */
+export function judgePair(
+  pair: IndexPair,
+  index: Entry | undefined,
+  block: Entry | undefined,
+): IndexFinding | undefined {
+  const held = block && decodeBlock(block.key, block.value);
+  const named = index && decodeNodeEntry(index.key, index.value);
+  if (pair.reason === 'no-index') return held && noIndex(pair, held, block, named, index);
+  if (!index || !named || blockKeyOf(named) !== pair.blockKey) return undefined;
+  const node = nodeOfIndexKey(index.key);
+  if (held?.node === node) return undefined;
+  const { indexKey, blockKey: key } = pair;
+  return {
+    indexKey,
+    blockKey: key,
+    reason: held ? 'wrong-node' : 'no-block',
+    node,
+    since: named.claimedAt,
+    repair: {
+      guards: [unchanged(index), block ? unchanged(block) : absent(key)],
+      writes: [del(index.key)],
+    },
+  };
+}
+
+function noIndex(
+  pair: IndexPair,
+  held: Block,
+  block: Entry,
+  named: NodeEntry | undefined,
+  index: Entry | undefined,
+): IndexFinding | undefined {
+  const ownKey = `${nodePrefix(held.node)}${formatCidr(held.cidr)}`;
+  // It went to another node meanwhile: nothing is known of that one's index.
+  if (ownKey !== pair.indexKey || (named && blockKeyOf(named) === pair.blockKey)) return undefined;
+  return {
+    ...pair,
+    node: held.node,
+    since: held.claimedAt,
+    repair: {
+      guards: [unchanged(block), index ? unchanged(index) : absent(ownKey)],
+      writes: [put(ownKey, encodeNodeEntry(held))],
+    },
+  };
+}

@@ -1,0 +1,196 @@
+import { parseAddress } from '../model/address.ts';
+import {
+  canonicalPod,
+  claimsAddresses,
+  isSuperseded,
+  podNameOf,
+  stateOf,
+  type AuditedAllocation,
+  type AuditedPod,
+  type SandboxFacts,
+} from './judge.ts';
+import { usedSlots, type Block } from '../model/block.ts';
+import { AllocationTable, type Mark } from './allocation-table.ts';
+import { blockBase, canonicalIp, parsePodIp, RangeFinder, type AddressKey } from './address-key.ts';
+import { blockAt, type Range } from '../model/range.ts';
+import { blockKey as keyOfBlock } from '../records/keys.ts';
+
+/** An allocation that no living pod accounts for, or whose pod has a newer sandbox. */
+export interface Suspicion {
+  readonly mark: Mark;
+  /** The newer one's, where the pod lives. */
+  readonly supersededBy?: Mark;
+}
+
+/** A running pod that says it has an address which the census does not know as its own. */
+export interface Claim {
+  readonly ip: string;
+  readonly pod: AuditedPod;
+  /** Key of the block that would hold the address. */
+  readonly blockKey: string;
+}
+
+/** One address that several running pods say they have. */
+export interface Dispute {
+  readonly ip: string;
+  readonly pods: readonly AuditedPod[];
+  /** Whose pod says so too, and is not among them. */
+  readonly holder?: Mark;
+}
+
+/** States of an allocation while pods come in. Bits: a dual-stack pod may say one address and not the other. */
+const LIVES = 1;
+const CLAIMED = 2;
+
+/**
+ * Allocations against pods, in one pass over each: first all blocks, then all pods, of which nothing is kept but what is
+ * suspicious. One observation: what it suspects is to be looked at again.
+ */
+export class PodAudit {
+  readonly #table = new AllocationTable();
+  readonly #ranges: RangeFinder;
+  /** Blocks of which nothing can be said: unreadable, or not sound. */
+  readonly #opaque = new Set<string>();
+  readonly unknown: AuditedAllocation[] = [];
+  #opaqueAllocations = 0;
+  #pods = 0;
+  #states = new Uint8Array(0);
+  #claims: Claim[] = [];
+  /** Addresses whose allocations name no pod, and the pods that say they have them. */
+  #anonymousClaims = new Map<number, Dispute>();
+  #superseded = new Map<number, number>();
+
+  constructor(ranges: readonly Range[]) {
+    this.#ranges = new RangeFinder(ranges);
+  }
+
+  /** How many addresses are given out. */
+  get allocated(): number {
+    return this.#table.size + this.#opaqueAllocations;
+  }
+
+  get pods(): number {
+    return this.#pods;
+  }
+
+  get blocks(): AllocationTable['blocks'] {
+    return this.#table.blocks;
+  }
+
+  addBlock(key: string, block: Block): void {
+    this.#table.add(key, block);
+    for (const { address, slot } of usedSlots(block)) {
+      const { podUid, podNamespace, podName } = slot.owner;
+      if (podUid !== undefined || (podNamespace !== undefined && podName !== undefined)) continue;
+      this.unknown.push({ address, node: block.node, range: block.range, blockKey: key, slot });
+    }
+  }
+
+  /** A block that cannot be relied on: its allocations are in use, and so is every address of it that a pod has. */
+  addOpaque(key: string, block?: Block): void {
+    this.#opaque.add(key);
+    this.#opaqueAllocations += block ? usedSlots(block).length : 0;
+  }
+
+  /** The list of pods begins, for the first time or anew. */
+  restartPods(): void {
+    this.#pods = 0;
+    this.#states = new Uint8Array(this.#table.size);
+    this.#claims = [];
+    this.#anonymousClaims = new Map();
+    this.#superseded = new Map();
+  }
+
+  /** @throws IpamError `invalid` where the API server names an address that is none */
+  addPod(pod: AuditedPod): void {
+    this.#pods += 1;
+    if (stateOf(pod) !== 'alive') return;
+    const uids = pod.configHash === undefined ? [pod.uid] : [pod.uid, pod.configHash];
+    const rows = [...this.#table.rowsOf(uids, podNameOf(pod))];
+    for (const row of rows) this.#set(row, LIVES);
+    if (!claimsAddresses(pod)) return;
+    for (const ip of pod.podIPs) this.#claim(ip, pod, rows);
+    if (rows.length > 1) this.#lookForSuperseded(rows);
+  }
+
+  /** Suspected leaks, block by block; to be asked when the list of pods was whole. */
+  *suspicions(): Iterable<Suspicion> {
+    for (let row = 0; row < this.#table.size; row++) {
+      const by = this.#superseded.get(row);
+      if (by !== undefined) yield { mark: this.#table.markOf(row), supersededBy: this.#table.markOf(by) };
+      else if (!this.#has(row, LIVES) && !this.#table.isAnonymous(row))
+        yield { mark: this.#table.markOf(row) };
+    }
+  }
+
+  get claims(): readonly Claim[] {
+    return this.#claims;
+  }
+
+  disputes(): Dispute[] {
+    const byIp = new Map<string, Claim[]>();
+    for (const claim of this.#claims) byIp.set(claim.ip, [...(byIp.get(claim.ip) ?? []), claim]);
+    const disputes: Dispute[] = [...this.#anonymousClaims.values()].filter(({ pods }) => pods.length > 1);
+    for (const [ip, claims] of byIp) {
+      const row = this.#rowAt(parsePodIp(ip));
+      const isHeld = row !== undefined && this.#has(row, CLAIMED);
+      const pods = claims.map(({ pod }) => pod);
+      if (isHeld) disputes.push({ ip, pods, holder: this.#table.markOf(row) });
+      else if (pods.length > 1) disputes.push({ ip, pods });
+    }
+    return disputes;
+  }
+
+  #claim(ip: string, pod: AuditedPod, own: readonly number[]): void {
+    const place = parsePodIp(ip);
+    const range = this.#ranges.find(place);
+    if (!range) return;
+    const row = this.#table.rowAt(blockBase(place, range.blockSize), place);
+    if (row === undefined) {
+      const key = keyOfBlock(range.name, blockAt(range, parseAddress(ip)));
+      if (!this.#opaque.has(key)) this.#claims.push({ ...kept(ip, pod), blockKey: key });
+    } else if (own.includes(row)) this.#set(row, CLAIMED);
+    else if (this.#table.isAnonymous(row)) {
+      const { ip: text, pod: claimant } = kept(ip, pod);
+      const before = this.#anonymousClaims.get(row)?.pods ?? [];
+      this.#anonymousClaims.set(row, { ip: text, pods: [...before, claimant] });
+    } else this.#claims.push({ ...kept(ip, pod), blockKey: this.#table.blockOf(row).key });
+  }
+
+  #lookForSuperseded(rows: readonly number[]): void {
+    for (const older of rows) {
+      const by = rows.find((newer) => isSuperseded(this.#factsOf(older), this.#factsOf(newer)));
+      if (by !== undefined) this.#superseded.set(older, by);
+    }
+  }
+
+  #factsOf(row: number): SandboxFacts {
+    const { node, family } = this.#table.blockOf(row);
+    const claimed = this.#has(row, CLAIMED);
+    return {
+      ...this.#table.markOf(row),
+      networkInterface: this.#table.interfaceOf(row),
+      node,
+      family,
+      claimed,
+    };
+  }
+
+  #has(row: number, bit: number): boolean {
+    return ((this.#states[row] ?? 0) & bit) !== 0;
+  }
+
+  #set(row: number, bit: number): void {
+    this.#states[row] = (this.#states[row] ?? 0) | bit;
+  }
+
+  #rowAt(place: AddressKey): number | undefined {
+    const range = this.#ranges.find(place);
+    return range && this.#table.rowAt(blockBase(place, range.blockSize), place);
+  }
+}
+
+/** A pod that is remembered: its addresses as the one text that both sides compare. */
+function kept(ip: string, pod: AuditedPod): { ip: string; pod: AuditedPod } {
+  return { ip: canonicalIp(ip), pod: canonicalPod(pod) };
+}

@@ -1,0 +1,90 @@
+import type { Block } from '../model/block.ts';
+import { IpamError } from '../model/errors.ts';
+import { quickBlock } from '../records/quick-block.ts';
+import type { Range } from '../model/range.ts';
+import { blockInspector } from './block-inspector.ts';
+import { scanAll, type Store } from '../store/store.ts';
+import type { Entry } from '../records/transaction.ts';
+import { cidrTextOfBlockKey, RANGES, rangeKey } from '../records/keys.ts';
+import { decodeRange } from '../records/range-record.ts';
+import { decodeBlock } from '../records/block-record.ts';
+
+export type RecordReason =
+  /** The value is not of the form that this version reads. */
+  | 'unreadable'
+  /** The block lies outside its range or off its boundary, or its slots contradict themselves. */
+  | 'unsound'
+  /** The block's range does not exist. */
+  | 'no-range';
+
+/** A record that nothing can be concluded from, named by its key: whatever it holds counts as in use. */
+export interface RecordFinding {
+  readonly key: string;
+  readonly reason: RecordReason;
+  readonly message: string;
+  /** When the block was claimed, in milliseconds since 1970; undefined where that cannot be read. */
+  readonly since?: number;
+  readonly node?: string;
+}
+
+/** A value, or what is wrong with its record. */
+export type Read<T> = { readonly value: T } | { readonly finding: RecordFinding };
+
+/** Does the decoding, and makes of a corrupt record a finding: one of them must not end a check. */
+export function readRecord<T>(entry: Entry, decode: (key: string, value: string) => T): Read<T> {
+  try {
+    return { value: decode(entry.key, entry.value) };
+  } catch (error) {
+    if (!(error instanceof IpamError) || error.code !== 'corrupt-record') throw error;
+    return { finding: { key: entry.key, reason: 'unreadable', message: error.message } };
+  }
+}
+
+/** A block as it was read: sound, or not to be relied on. */
+export interface InspectedBlock {
+  /** Absent where it is unreadable. */
+  readonly block?: Block;
+  readonly finding?: RecordFinding;
+}
+
+/** All ranges that can be read, and what is wrong with blocks of them. */
+export class RecordAudit {
+  readonly ranges: readonly Range[];
+  /** Of ranges that cannot be read. */
+  readonly findings: readonly RecordFinding[];
+  readonly #inspect: ReadonlyMap<string, (block: Block) => string[]>;
+
+  constructor(entries: readonly Entry[]) {
+    const reads = entries.map((entry) => readRecord(entry, decodeRange));
+    this.ranges = reads.flatMap((read) => ('value' in read ? [read.value] : []));
+    this.findings = reads.flatMap((read) => ('finding' in read ? [read.finding] : []));
+    this.#inspect = new Map(this.ranges.map((range) => [range.name, blockInspector(range)]));
+  }
+
+  inspect(entry: Entry): InspectedBlock {
+    const quick = quickBlock(entry.key, entry.value);
+    const read = quick ? { value: quick } : readRecord(entry, decodeBlock);
+    if ('finding' in read) return read;
+    const block = read.value;
+    const { node, claimedAt: since } = block;
+    const about = { key: entry.key, node, since };
+    const inspect = this.#inspect.get(block.range);
+    if (!inspect) return { block, finding: this.#withoutRange(about, block) };
+    const problems = inspect(block);
+    if (problems.length === 0) return { block };
+    return { block, finding: { ...about, reason: 'unsound', message: problems.join('; ') } };
+  }
+
+  #withoutRange(about: { key: string; node: string; since: number }, { range }: Block): RecordFinding {
+    const isUnreadable = this.findings.some(({ key }) => key === rangeKey(range));
+    const message = isUnreadable
+      ? `its range '${range}' cannot be read`
+      : `its range '${range}' does not exist: expected key '${rangeKey(range)}'`;
+    return { ...about, reason: 'no-range', message: `block ${cidrTextOfBlockKey(about.key)}: ${message}` };
+  }
+}
+
+/** @throws IpamError `store-…` */
+export async function auditRanges(store: Store): Promise<RecordAudit> {
+  return new RecordAudit(await scanAll(store, RANGES));
+}

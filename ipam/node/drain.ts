@@ -1,0 +1,44 @@
+import { IpamError } from '../model/errors.ts';
+import { retryLostRaces } from '../store/retry.ts';
+import { absent, del, put, unchanged } from '../records/transaction.ts';
+import { decodeDrainMark, drainKey, encodeDrainMark, isDrainKey } from '../records/node-record.ts';
+import { NODES } from '../records/keys.ts';
+import type { Ipam } from './ipam.ts';
+
+/** Since when the node is draining, in milliseconds since 1970; undefined where it is not. @throws IpamError */
+export async function drainingSince({ store }: Ipam, node: string): Promise<number | undefined> {
+  const [entry] = await store.get([drainKey(node)]);
+  return entry && decodeDrainMark(entry.key, entry.value);
+}
+
+/**
+ * Sets or takes away the mark. Nothing new is given out on a node that has it, by whichever program; what is given out stays.
+ * @returns whether that was a change
+ * @throws IpamError `contention`, `store-…`
+ */
+export function setNodeDraining(ipam: Ipam, node: string, draining: boolean): Promise<boolean> {
+  return retryLostRaces(`setting node '${node}' to draining`, ipam.effects, async () => {
+    const key = drainKey(node);
+    const [entry] = await ipam.store.get([key]);
+    if (Boolean(entry) === draining) return false;
+    const done = entry
+      ? await ipam.store.commit([unchanged(entry)], [del(key)])
+      : await ipam.store.commit([absent(key)], [put(key, encodeDrainMark(ipam.effects.now()))]);
+    return done === undefined ? undefined : true;
+  });
+}
+
+/** What an ADD on a draining node is told. */
+export function drainingError(node: string): IpamError {
+  return new IpamError('exhausted', `node '${node}' is draining: nothing new is given out on it`, {
+    remedy: `Start the pod on another node, or end it: cnictl node undrain ${node}`,
+  });
+}
+
+/** Names of the nodes that are draining. @throws IpamError `store-…` */
+export async function drainingNodes({ store }: Ipam): Promise<ReadonlySet<string>> {
+  const nodes = new Set<string>();
+  for await (const page of store.scan(NODES, { keysOnly: true }))
+    for (const { key } of page) if (isDrainKey(key)) nodes.add(key.split('/')[1] ?? '');
+  return nodes;
+}

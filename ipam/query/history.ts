@@ -1,0 +1,80 @@
+import { sameAddress, type Address, type Cidr } from '../model/address.ts';
+import { messageOf } from '../model/errors.ts';
+import { viewAddress, type AddressView } from './views.ts';
+import type { Lifetime } from '../model/lifetime.ts';
+import { decodeLifetime, historyKeys } from '../records/history-record.ts';
+import { blockAt, type Range } from '../model/range.ts';
+import type { Entry } from '../records/transaction.ts';
+import { blockKey } from '../records/keys.ts';
+import { rangeOf } from '../store/ranges.ts';
+import type { Ipam } from '../node/ipam.ts';
+
+/** What is recorded of one address. */
+export interface AddressHistory {
+  /** As it is now. */
+  readonly view: AddressView;
+  /** Its block, claimed or not. */
+  readonly block: Cidr;
+  /** Past lifetimes, newest first. */
+  readonly past: readonly Lifetime[];
+  /** How many lifetimes its block keeps, counted over all of its addresses. */
+  readonly kept: number;
+  /**
+   * Of releases before this time, in milliseconds since 1970, some may have been overwritten; undefined: none was, for the block keeps fewer
+   * than it could.
+   */
+  readonly completeSince: number | undefined;
+  /** Why records could not be read, each with its key. They are told, and hinder nothing. */
+  readonly unreadable: readonly string[];
+}
+
+/**
+ * An address as it is, and who had it before: as of one moment, so none is told twice or left out between the two.
+ * @throws IpamError `not-found` where no range holds it, `corrupt-record` for its block, `store-…`
+ */
+export async function readHistory(ipam: Ipam, address: Address): Promise<AddressHistory> {
+  const range = await rangeOf(ipam, address);
+  const block = blockAt(range, address);
+  const keys = historyKeys(range, block);
+  const [entry, ...ring] = await ipam.store.get([blockKey(range.name, block), ...keys]);
+  const found = newestFirst(
+    ring.filter((each) => each !== undefined),
+    keys,
+  );
+  const { lifetimes, unreadable } = readLifetimes(range, found);
+  return {
+    block,
+    view: viewAddress(range, address, entry, ipam.effects.now()),
+    past: lifetimes.filter((lifetime) => sameAddress(lifetime.address, address)),
+    kept: keys.length,
+    completeSince: found.length === keys.length ? lifetimes.at(-1)?.releasedAt : undefined,
+    unreadable,
+  };
+}
+
+/** By the order of their writing, which no node's clock can change; those of one transaction by their places in the ring. */
+function newestFirst(entries: readonly Entry[], ring: readonly string[]): Entry[] {
+  const ahead = (a: Entry, b: Entry): number =>
+    (ring.indexOf(a.key) - ring.indexOf(b.key) + ring.length) % ring.length;
+  return [...entries].sort((a, b) => {
+    if (a.revision === b.revision) return ahead(a, b) < ring.length / 2 ? -1 : 1;
+    return BigInt(a.revision) < BigInt(b.revision) ? 1 : -1;
+  });
+}
+
+/** What can be read of them, and why not of the others: history is told, never believed. */
+export function readLifetimes(
+  range: Range,
+  entries: readonly Entry[],
+): { readonly lifetimes: Lifetime[]; readonly unreadable: string[] } {
+  const lifetimes: Lifetime[] = [];
+  const unreadable: string[] = [];
+  for (const { key, value } of entries) {
+    try {
+      lifetimes.push(decodeLifetime(range, key, value));
+    } catch (error) {
+      unreadable.push(messageOf(error));
+    }
+  }
+  return { lifetimes, unreadable };
+}

@@ -1,0 +1,95 @@
+import { formatCidr } from '../model/address.ts';
+import type { Block } from '../model/block.ts';
+import { listBlocks, type BlockView } from './views.ts';
+import { scanAll } from '../store/store.ts';
+import { absent, del, unchanged, type Entry, type Guard } from '../records/transaction.ts';
+import { blockKey, nodeKey, NODES, nodePrefix } from '../records/keys.ts';
+import { decodeBlock } from '../records/block-record.ts';
+import { decodeNodeEntry, decodeDrainMark, isDrainKey } from '../records/node-record.ts';
+import type { Ipam } from '../node/ipam.ts';
+
+/** An index and a block that do not say the same. Claim and return write both in one transaction: somebody edited by hand. */
+export interface Disagreement {
+  /** The key that is amiss, below the prefix. */
+  readonly key: string;
+  /** `no-block`: the index names a block that nobody holds; `other-node`: one that another node holds; `no-index`: a block that the index lacks. */
+  readonly problem: 'no-block' | 'other-node' | 'no-index';
+}
+
+/** All that etcd holds of one node. */
+export interface NodeView {
+  readonly node: string;
+  /** Milliseconds since 1970; undefined where it is not draining. */
+  readonly drainingSince: number | undefined;
+  /** In the order of their addresses. */
+  readonly blocks: readonly BlockView[];
+  readonly disagreements: readonly Disagreement[];
+}
+
+/**
+ * Reads every block of the cluster, so that one which the node's index lacks is found too: for an operator's command, not for a pod's.
+ * Index first, blocks second and both again for what differs: so what is claimed meanwhile is no disagreement.
+ * @throws IpamError `corrupt-record`, `store-…`
+ */
+export async function viewNode(ipam: Ipam, node: string): Promise<NodeView> {
+  const index = await scanAll(ipam.store, nodePrefix(node));
+  const blocks = await listBlocks(ipam, { node });
+  const mark = index.find(({ key }) => isDrainKey(key));
+  const entries = index
+    .filter(({ key }) => !isDrainKey(key))
+    .map(({ key, value }) => decodeNodeEntry(key, value));
+  const indexed = new Set(entries.map(({ cidr }) => formatCidr(cidr)));
+  const held = new Set(blocks.map(({ block }) => formatCidr(block.cidr)));
+  const suspected = [
+    ...entries.filter(({ cidr }) => !held.has(formatCidr(cidr))),
+    ...blocks.filter(({ block }) => !indexed.has(formatCidr(block.cidr))).map(({ block }) => block),
+  ];
+  const disagreements: Disagreement[] = [];
+  for (const { range, cidr } of suspected) {
+    const keys = [nodeKey(node, cidr), blockKey(range, cidr)] as const;
+    const [entry, other] = await ipam.store.get(keys);
+    const found = disagreementOf(node, keys, entry, other);
+    if (found) disagreements.push(found);
+  }
+  return { node, drainingSince: mark && decodeDrainMark(mark.key, mark.value), blocks, disagreements };
+}
+
+function disagreementOf(
+  node: string,
+  [indexKey, key]: readonly [string, string],
+  index: Entry | undefined,
+  entry: Entry | undefined,
+): Disagreement | undefined {
+  const block: Block | undefined = entry && decodeBlock(key, entry.value);
+  if (index && !block) return { key: indexKey, problem: 'no-block' };
+  if (index && block?.node !== node) return { key: indexKey, problem: 'other-node' };
+  if (!index && block?.node === node) return { key, problem: 'no-index' };
+  return undefined;
+}
+
+/** Names of all nodes that etcd has an index of, sorted. */
+export async function indexedNodes({ store }: Ipam): Promise<string[]> {
+  const names = new Set<string>();
+  for await (const page of store.scan(NODES, { keysOnly: true }))
+    for (const { key } of page) names.add(key.split('/')[1] ?? '');
+  return [...names].sort();
+}
+
+/**
+ * Deletes index keys that lead to no block of the node, as they are now: for a node that is removed.
+ * @returns those that were deleted
+ */
+export async function sweepIndex(ipam: Ipam, node: string): Promise<string[]> {
+  const swept: string[] = [];
+  for (const entry of await scanAll(ipam.store, nodePrefix(node))) {
+    if (isDrainKey(entry.key)) continue;
+    const { range, cidr } = decodeNodeEntry(entry.key, entry.value);
+    const key = blockKey(range, cidr);
+    const [block] = await ipam.store.get([key]);
+    if (block && decodeBlock(key, block.value).node === node) continue;
+    const guard: Guard = block ? unchanged(block) : absent(key);
+    const done = await ipam.store.commit([unchanged(entry), guard], [del(entry.key)]);
+    if (done !== undefined) swept.push(entry.key);
+  }
+  return swept;
+}

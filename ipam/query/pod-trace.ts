@@ -1,0 +1,138 @@
+import { sameAddress, type Address, type Cidr } from '../model/address.ts';
+import { usedSlots, type UsedSlot } from '../model/block.ts';
+import { readLifetimes } from './history.ts';
+import type { Lifetime } from '../model/lifetime.ts';
+import { partsOfHistoryKey } from '../records/history-record.ts';
+import type { Range } from '../model/range.ts';
+import type { Owner } from '../model/attachment.ts';
+import type { Entry } from '../records/transaction.ts';
+import { BLOCKS, HISTORY } from '../records/keys.ts';
+import { decodeBlock } from '../records/block-record.ts';
+import { readRanges } from '../store/ranges.ts';
+import type { Ipam } from '../node/ipam.ts';
+
+export interface PodName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** An address that a pod has. */
+export interface HeldAddress {
+  readonly address: Address;
+  readonly node: string;
+  readonly block: Cidr;
+  /** Name of its range. */
+  readonly range: string;
+  /** VLAN ID of its range; undefined: untagged, or the range is gone. */
+  readonly vlan: number | undefined;
+  readonly slot: UsedSlot;
+}
+
+/** What etcd knows of the pods of one name, whatever their UIDs. */
+export interface PodTrace {
+  readonly held: readonly HeldAddress[];
+  /** Newest first, {@link MAX_PAST} at the most. */
+  readonly past: readonly Lifetime[];
+  /** How many more past ones there are, all of them older. */
+  readonly omitted: number;
+  /** Why records of the history could not be read, each with its key. */
+  readonly unreadable: readonly string[];
+}
+
+/** Past lifetimes of a pod that are told. */
+export const MAX_PAST = 100;
+
+/**
+ * Everything that etcd knows of a pod, by its name. Reads every block and the whole history, page by page: for an operator, not for a
+ * pod's path. Holds no more in memory than a page and what it found.
+ * @param onPage told how many records were read so far
+ * @throws IpamError `corrupt-record` for a block that names the pod, `store-…`
+ */
+export async function tracePod(ipam: Ipam, pod: PodName, onPage: (n: number) => void): Promise<PodTrace> {
+  const ranges = new Map((await readRanges(ipam.store)).map(({ range }) => [range.name, range]));
+  const pages = pagesWith(ipam, pod, onPage);
+  // Blocks first: an address that is released meanwhile is then seen twice, not overlooked.
+  const held = await heldBy(pages(BLOCKS), pod, ranges);
+  const { past, ...rest } = await pastOf(pages(HISTORY), pod, ranges);
+  return {
+    held: held.filter(({ address, slot }) => !past.some((lifetime) => isSame(lifetime, address, slot))),
+    past,
+    ...rest,
+  };
+}
+
+/** Pages of a scan, of which only the records are left that can be about the pod: few of many are decoded. */
+function pagesWith(
+  ipam: Ipam,
+  { name }: PodName,
+  onPage: (n: number) => void,
+): (prefix: string) => AsyncIterable<Entry[]> {
+  let read = 0;
+  const needle = JSON.stringify(name);
+  return async function* (prefix) {
+    for await (const page of ipam.store.scan(prefix)) {
+      read += page.length;
+      onPage(read);
+      yield page.filter(({ value }) => value.includes(needle));
+    }
+  };
+}
+
+const isOf = (pod: PodName, { podNamespace, podName }: Pick<Owner, 'podNamespace' | 'podName'>): boolean =>
+  podNamespace === pod.namespace && podName === pod.name;
+
+const isSame = ({ address, owner, allocatedAt }: Lifetime, other: Address, slot: UsedSlot): boolean =>
+  sameAddress(address, other) &&
+  owner.containerId === slot.owner.containerId &&
+  owner.ifname === slot.owner.ifname &&
+  allocatedAt === slot.allocatedAt;
+
+async function heldBy(
+  pages: AsyncIterable<Entry[]>,
+  pod: PodName,
+  ranges: ReadonlyMap<string, Range>,
+): Promise<HeldAddress[]> {
+  const held: HeldAddress[] = [];
+  for await (const page of pages) {
+    for (const { key, value } of page) {
+      const block = decodeBlock(key, value);
+      for (const { address, slot } of usedSlots(block)) {
+        if (!isOf(pod, slot.owner)) continue;
+        const { node, cidr, range } = block;
+        held.push({ address, node, block: cidr, range, vlan: ranges.get(range)?.vlan, slot });
+      }
+    }
+  }
+  return held;
+}
+
+async function pastOf(
+  pages: AsyncIterable<Entry[]>,
+  pod: PodName,
+  ranges: ReadonlyMap<string, Range>,
+): Promise<Omit<PodTrace, 'held'>> {
+  const unreadable: string[] = [];
+  let newest: { readonly lifetime: Lifetime; readonly revision: bigint }[] = [];
+  let found = 0;
+  for await (const page of pages) {
+    for (const record of page) {
+      const range = ranges.get(partsOfHistoryKey(record.key).range);
+      if (!range) {
+        unreadable.push(`etcd key '${record.key}' is of a range that etcd does not hold`);
+        continue;
+      }
+      const read = readLifetimes(range, [record]);
+      unreadable.push(...read.unreadable);
+      for (const lifetime of read.lifetimes.filter(({ owner }) => isOf(pod, owner))) {
+        newest.push({ lifetime, revision: BigInt(record.revision) });
+        found++;
+      }
+    }
+    if (newest.length > MAX_PAST) {
+      newest = newest.sort((a, b) => (a.revision < b.revision ? 1 : -1)).slice(0, MAX_PAST);
+    }
+  }
+  newest.sort((a, b) => (a.revision < b.revision ? 1 : -1));
+  const past = newest.map(({ lifetime }) => lifetime);
+  return { past, omitted: found - past.length, unreadable };
+}

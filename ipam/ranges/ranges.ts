@@ -1,0 +1,136 @@
+import { findRange } from '../store/ranges.ts';
+import { usedSlots } from '../model/block.ts';
+import { IpamError } from '../model/errors.ts';
+import { historyOfRange } from '../records/history-record.ts';
+import { checkNoOverlap } from '../model/new-range.ts';
+import type { Range } from '../model/range.ts';
+import { retryLostRaces } from '../store/retry.ts';
+import { scanAll } from '../store/store.ts';
+import { absent, del, newestRevision, put, unchanged } from '../records/transaction.ts';
+import { blocksOfRange, RANGES, rangeKey } from '../records/keys.ts';
+import { encodeRange } from '../records/range-record.ts';
+import { decodeBlock } from '../records/block-record.ts';
+import { readRanges } from '../store/ranges.ts';
+import { returnBlock } from '../release/return-block.ts';
+import type { Ipam } from '../node/ipam.ts';
+
+/**
+ * Adds the range, unless it overlaps with another. Two overlapping ones added at the same moment: one is refused,
+ * for the write compares that no range was added or changed since they were read.
+ * @throws IpamError `conflict`, `store-…`
+ */
+export function addRange(ipam: Ipam, range: Range): Promise<Range> {
+  return retryLostRaces(`adding range '${range.name}'`, ipam.effects, async () => {
+    const known = await readRanges(ipam.store);
+    checkNoOverlap(
+      range,
+      known.map((each) => each.range),
+    );
+    const key = rangeKey(range.name);
+    const done = await ipam.store.commit(
+      [
+        absent(key),
+        { kind: 'nothing-newer', prefix: RANGES, revision: newestRevision(known.map((each) => each.entry)) },
+      ],
+      [put(key, encodeRange(range))],
+    );
+    return done ? range : undefined;
+  });
+}
+
+/** What removing a range would take with it. */
+export interface RemovalPlan {
+  readonly range: Range;
+  /** Claimed blocks without an allocation, which go with the range. */
+  readonly emptyBlocks: number;
+}
+
+/**
+ * Looks whether the range can be removed: no address of it is given out.
+ * @throws IpamError `not-found`, `in-use` with the number of allocations and the nodes that have them
+ */
+export async function planRangeRemoval(ipam: Ipam, name: string): Promise<RemovalPlan> {
+  const { range } = await findRange(ipam, name);
+  const entries = await scanAll(ipam.store, blocksOfRange(name));
+  const blocks = entries.map((entry) => decodeBlock(entry.key, entry.value));
+  const busy = blocks.filter((block) => usedSlots(block).length > 0);
+  if (busy.length > 0) {
+    const used = busy.reduce((sum, block) => sum + usedSlots(block).length, 0);
+    const nodes = [...new Set(busy.map((block) => block.node))].sort();
+    const some = nodes.slice(0, 5).join(', ') + (nodes.length > 5 ? ` and ${nodes.length - 5} more` : '');
+    throw new IpamError(
+      'in-use',
+      `range '${name}' has ${used} ${used === 1 ? 'address' : 'addresses'} given out, on ${some}: expected none`,
+      {
+        remedy: `Look at them with \`cnictl ip list --range ${name}\`; move the pods or release what is leaked.`,
+      },
+    );
+  }
+  return { range, emptyBlocks: blocks.length };
+}
+
+/**
+ * Removes a range of which no address is given out, with its empty blocks and its history. First it is set to draining, so that
+ * nobody claims another block of it; if an address is given out meanwhile, it is set back and nothing is removed
+ * but blocks that were empty.
+ * @param onReturned told after each block that was returned how many were
+ * @throws IpamError `not-found`, `in-use`, `contention`, `store-…`
+ */
+export async function removeRange(
+  ipam: Ipam,
+  name: string,
+  onReturned: (blocks: number) => void = () => undefined,
+): Promise<RemovalPlan> {
+  const plan = await planRangeRemoval(ipam, name);
+  let returned = 0;
+  await setRangeState(ipam, name, 'draining');
+  try {
+    await retryLostRaces(`removing range '${name}'`, ipam.effects, () =>
+      removeDrained(ipam, name, () => onReturned(++returned)),
+    );
+  } catch (error) {
+    await setRangeState(ipam, name, plan.range.state);
+    throw error;
+  }
+  return plan;
+}
+
+async function removeDrained(ipam: Ipam, name: string, onReturned: () => void): Promise<true | undefined> {
+  await planRangeRemoval(ipam, name);
+  const { entry } = await findRange(ipam, name);
+  for (const blockEntry of await scanAll(ipam.store, blocksOfRange(name))) {
+    const block = decodeBlock(blockEntry.key, blockEntry.value);
+    // Given out since it was planned: the next attempt tells by whom.
+    if (usedSlots(block).length > 0) return undefined;
+    const { guards, writes } = returnBlock(block, blockEntry);
+    if ((await ipam.store.commit(guards, writes)) === undefined) return undefined;
+    onReturned();
+  }
+  // Nothing is added to it any more, for that takes a block.
+  await removeHistory(ipam, name);
+  const guards = [unchanged(entry), { kind: 'none', prefix: blocksOfRange(name) } as const];
+  return (await ipam.store.commit(guards, [del(rangeKey(name))])) === undefined ? undefined : true;
+}
+
+/** In small transactions: all at once, that of a /16 would keep etcd from everything else for seconds. */
+async function removeHistory({ store }: Ipam, name: string): Promise<void> {
+  const atOnce = 100;
+  for await (const page of store.scan(historyOfRange(name), { keysOnly: true })) {
+    for (let i = 0; i < page.length; i += atOnce)
+      await store.commit(
+        [],
+        page.slice(i, i + atOnce).map(({ key }) => del(key)),
+      );
+  }
+}
+
+/** @throws IpamError `not-found`, `contention`, `store-…` */
+export function setRangeState(ipam: Ipam, name: string, state: Range['state']): Promise<Range> {
+  return retryLostRaces(`setting range '${name}' to ${state}`, ipam.effects, async () => {
+    const { range, entry } = await findRange(ipam, name);
+    if (range.state === state) return range;
+    const next: Range = { ...range, state };
+    const done = await ipam.store.commit([unchanged(entry)], [put(entry.key, encodeRange(next))]);
+    return done ? next : undefined;
+  });
+}

@@ -1,0 +1,157 @@
+import * as v from 'valibot';
+import { formatCidr, parseCidr } from '../model/address.ts';
+import type { Owner } from '../model/attachment.ts';
+import { validateBlock, type Block, type Slot, type UsedSlot } from '../model/block.ts';
+import { IpamError } from '../model/errors.ts';
+import type { Range } from '../model/range.ts';
+import {
+  checkKey,
+  count,
+  decode,
+  guarded,
+  isoTime,
+  schemaVersion,
+  SCHEMA_VERSION,
+  text,
+  time,
+  unknownFieldsOf,
+} from './codec.ts';
+import { blockKey } from './keys.ts';
+
+const ownerRecord = v.looseObject({
+  containerId: text,
+  ifname: text,
+  network: text,
+  bootId: text,
+  podNamespace: v.optional(text),
+  podName: v.optional(text),
+  podUid: v.optional(text),
+});
+
+const slotRecord = v.variant('state', [
+  v.looseObject({ state: v.literal('used'), owner: ownerRecord, allocatedAt: time, sequence: count }),
+  v.looseObject({
+    state: v.literal('released'),
+    releasedAt: time,
+    sequence: count,
+    conflictMac: v.optional(text),
+  }),
+]);
+
+/** A slot that was never given out is `null`, a reserved one `"reserved"`: most are, and the value stays small. */
+const blockRecord = v.looseObject({
+  v: schemaVersion,
+  range: text,
+  cidr: text,
+  node: text,
+  claimedAt: time,
+  sequence: count,
+  slots: v.array(v.union([v.null(), v.literal('reserved'), slotRecord])),
+});
+
+export function encodeBlock(block: Block): string {
+  const record: Omit<v.InferInput<typeof blockRecord>, 'slots'> = {
+    v: SCHEMA_VERSION,
+    range: block.range,
+    cidr: formatCidr(block.cidr),
+    node: block.node,
+    claimedAt: isoTime(block.claimedAt),
+    sequence: block.sequence,
+    ...block.unknownFields,
+  };
+  return `${JSON.stringify(record).slice(0, -1)},"slots":[${block.slots.map(slotText).join(',')}]}`;
+}
+
+/** Texts of slots: they are values, and all but one of a block stay as they are when it changes. */
+const slotTexts = new WeakMap<Slot, string>();
+
+function slotText(slot: Slot): string {
+  if (slot.state === 'free') return 'null';
+  const known = slotTexts.get(slot);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(encodeSlot(slot));
+  slotTexts.set(slot, text);
+  return text;
+}
+
+type SlotRecord = v.InferInput<typeof blockRecord>['slots'][number];
+
+function encodeSlot(slot: Slot): SlotRecord {
+  switch (slot.state) {
+    case 'free':
+      return null;
+    case 'reserved':
+      return 'reserved';
+    case 'used':
+      return encodeUsed(slot);
+    case 'released': {
+      const { unknownFields, ...known } = slot;
+      return { ...known, releasedAt: isoTime(slot.releasedAt), ...unknownFields };
+    }
+  }
+}
+
+function encodeUsed(slot: UsedSlot): SlotRecord {
+  const { unknownFields, owner, ...known } = slot;
+  const { unknownFields: ofOwner, ...names } = owner;
+  return {
+    ...known,
+    owner: { ...names, ...ofOwner },
+    allocatedAt: isoTime(slot.allocatedAt),
+    ...unknownFields,
+  };
+}
+
+/** @throws IpamError `corrupt-record` */
+export function decodeBlock(key: string, value: string): Block {
+  const { v: _, range, cidr, node, claimedAt, sequence, slots, ...rest } = decode(blockRecord, key, value);
+  const block = guarded(key, () => ({
+    range,
+    cidr: parseCidr(cidr, 'cidr'),
+    node,
+    claimedAt,
+    sequence,
+    slots: slots.map(decodeSlot),
+    ...unknownFieldsOf(rest),
+  }));
+  checkKey(key, blockKey(block.range, block.cidr));
+  return block;
+}
+
+function decodeSlot(slot: v.InferOutput<typeof blockRecord>['slots'][number]): Slot {
+  if (slot === null) return { state: 'free' };
+  if (slot === 'reserved') return { state: 'reserved' };
+  if (slot.state === 'released') {
+    const { state, releasedAt, sequence, conflictMac, ...rest } = slot;
+    const mac = conflictMac !== undefined && { conflictMac };
+    return { state, releasedAt, sequence, ...mac, ...unknownFieldsOf(rest) };
+  }
+  const { state, owner, allocatedAt, sequence, ...rest } = slot;
+  return { state, owner: decodeOwner(owner), allocatedAt, sequence, ...unknownFieldsOf(rest) };
+}
+
+/** The decoder yields optional fields as `undefined`; ours are absent (exactOptionalPropertyTypes). */
+function decodeOwner(owner: v.InferOutput<typeof ownerRecord>): Owner {
+  const { containerId, ifname, network, bootId, podNamespace, podName, podUid, ...rest } = owner;
+  return {
+    containerId,
+    ifname,
+    network,
+    bootId,
+    ...(podNamespace !== undefined && { podNamespace }),
+    ...(podName !== undefined && { podName }),
+    ...(podUid !== undefined && { podUid }),
+    ...unknownFieldsOf(rest),
+  };
+}
+
+/**
+ * A block rests on its range: one that does not fit is refused before anything of it is given out or taken back.
+ * @throws IpamError `corrupt-record`
+ */
+export function checkBlock(key: string, block: Block, range: Range): void {
+  const problems = validateBlock(block, range);
+  if (problems.length > 0) {
+    throw new IpamError('corrupt-record', `etcd key '${key}' is not sound: ${problems.join('; ')}`);
+  }
+}

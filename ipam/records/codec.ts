@@ -1,0 +1,61 @@
+import * as v from 'valibot';
+import { IpamError, messageOf } from '../model/errors.ts';
+import type { UnknownFields } from '../model/unknown-fields.ts';
+import { decodeValue } from './decode.ts';
+
+/**
+ * Values in etcd are JSON with a schema version. A reader refuses a version that it does not know: it never guesses.
+ * A reader keeps fields that it does not know and writes them back, so a later release can add one without a new version.
+ */
+export const SCHEMA_VERSION = 1;
+
+export const schemaVersion = v.literal(SCHEMA_VERSION);
+export const time = v.pipe(
+  v.string(),
+  v.isoTimestamp(),
+  v.transform((text) => Date.parse(text)),
+);
+export const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+export const text = v.pipe(v.string(), v.nonEmpty());
+
+export const isoTime = (ms: number): string => new Date(ms).toISOString();
+
+/**
+ * Fields that a later release has added, as a property to spread; none where there are none.
+ * @param rest what is left of a decoded record once every known field is taken out
+ */
+export function unknownFieldsOf(rest: UnknownFields): { readonly unknownFields?: UnknownFields } {
+  return Object.keys(rest).length > 0 ? { unknownFields: rest } : {};
+}
+
+/** A value under another's key would be somebody else's addresses. */
+export function checkKey(key: string, own: string): void {
+  if (key === own) return;
+  throw new IpamError('corrupt-record', `etcd key '${key}' holds the value of '${own}'`);
+}
+
+/** @throws IpamError `corrupt-record`, naming the key, the field and what was expected */
+export function decode<T extends v.GenericSchema>(schema: T, key: string, value: string): v.InferOutput<T> {
+  let json: unknown;
+  try {
+    json = JSON.parse(value);
+  } catch (cause) {
+    throw new IpamError('corrupt-record', `etcd key '${key}' holds no JSON: ${excerpt(value)}`, { cause });
+  }
+  const result = decodeValue(schema, json);
+  if (result.ok) return result.value;
+  throw new IpamError('corrupt-record', `etcd key '${key}': ${result.problem.message}`);
+}
+
+/** @throws IpamError `corrupt-record`, naming the key */
+export function guarded<T>(key: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    const reason = messageOf(cause);
+    throw new IpamError('corrupt-record', `etcd key '${key}': ${reason}`, { cause });
+  }
+}
+
+const excerpt = (value: string): string =>
+  JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);

@@ -1,0 +1,16 @@
+import { formatCidr, type Cidr } from '../model/address.ts';
+
+/** Keys in etcd, below the configured prefix and `v1/`; docs/etcd-records.md describes them. */
+export const RANGES = 'ranges/';
+export const BLOCKS = 'blocks/';
+export const NODES = 'nodes/';
+export const HISTORY = 'history/';
+
+export const rangeKey = (name: string): string => `${RANGES}${name}`;
+export const blocksOfRange = (range: string): string => `${BLOCKS}${range}/`;
+export const blockKey = (range: string, cidr: Cidr): string => `${blocksOfRange(range)}${formatCidr(cidr)}`;
+export const nodePrefix = (node: string): string => `${NODES}${node}/`;
+export const nodeKey = (node: string, cidr: Cidr): string => `${nodePrefix(node)}${formatCidr(cidr)}`;
+
+/** Subnet text of a block's key, `10.20.0.16/28`. */
+export const cidrTextOfBlockKey = (key: string): string => key.split('/').slice(2).join('/');

@@ -1,0 +1,89 @@
+import { parseCidr, type Cidr } from '../model/address.ts';
+import type { Block, Slot } from '../model/block.ts';
+import type { Owner } from '../model/attachment.ts';
+import { blockKey } from './keys.ts';
+import { SCHEMA_VERSION } from './codec.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+const FREE: Slot = { state: 'free' };
+const RESERVED: Slot = { state: 'reserved' };
+/** As `Date.toISOString` writes it. */
+const TIME = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/;
+
+/**
+ * What {@link decodeBlock} makes of a block that is of the usual form, at a quarter of its cost: for whoever reads all blocks of a cluster.
+ * @returns undefined where anything is unusual, good or bad: then decodeBlock decides, and says what is wrong
+ */
+export function quickBlock(key: string, value: string): Block | undefined {
+  const record = parse(value);
+  if (!record || size(record) !== 7 || record['v'] !== SCHEMA_VERSION) return undefined;
+  const { range, node, sequence, slots } = record;
+  const claimedAt = time(record['claimedAt']);
+  const cidr = cidrOf(record['cidr']);
+  if (!isText(range) || !isText(node) || !isCount(sequence) || claimedAt === undefined || !cidr)
+    return undefined;
+  if (!Array.isArray(slots) || key !== blockKey(range, cidr)) return undefined;
+  const decoded: Slot[] = [];
+  for (const each of slots as unknown[]) {
+    const slot = slotOf(each);
+    if (!slot) return undefined;
+    decoded.push(slot);
+  }
+  return { range, cidr, node, claimedAt, sequence, slots: decoded };
+}
+
+function slotOf(value: unknown): Slot | undefined {
+  if (value === null) return FREE;
+  if (value === 'reserved') return RESERVED;
+  if (!isObject(value) || !isCount(value['sequence'])) return undefined;
+  const { state, sequence } = value;
+  if (state === 'used') {
+    const allocatedAt = time(value['allocatedAt']);
+    const owner = ownerOf(value['owner']);
+    if (size(value) !== 4 || allocatedAt === undefined || !owner) return undefined;
+    return { state, owner, allocatedAt, sequence };
+  }
+  const releasedAt = time(value['releasedAt']);
+  // One that was set aside is rare: left to decodeBlock.
+  if (state !== 'released' || size(value) !== 3 || releasedAt === undefined) return undefined;
+  return { state, releasedAt, sequence };
+}
+
+/** With the pod's three fields or none of them. */
+function ownerOf(value: unknown): Owner | undefined {
+  if (!isObject(value)) return undefined;
+  const { containerId, ifname, network, bootId, podNamespace, podName, podUid } = value;
+  if (!isText(containerId) || !isText(ifname) || !isText(network) || !isText(bootId)) return undefined;
+  const fields = size(value);
+  if (fields === 4) return { containerId, ifname, network, bootId };
+  if (fields !== 7 || !isText(podNamespace) || !isText(podName) || !isText(podUid)) return undefined;
+  return { containerId, ifname, network, bootId, podNamespace, podName, podUid };
+}
+
+function parse(value: string): Json | undefined {
+  try {
+    const json: unknown = JSON.parse(value);
+    return isObject(json) ? json : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function cidrOf(value: unknown): Cidr | undefined {
+  try {
+    return isText(value) ? parseCidr(value) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function time(value: unknown): number | undefined {
+  return typeof value === 'string' && TIME.test(value) ? Date.parse(value) : undefined;
+}
+
+const size = (value: Json): number => Object.keys(value).length;
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0;

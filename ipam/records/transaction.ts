@@ -1,0 +1,44 @@
+/** A key as it was at one moment. */
+export interface Version {
+  readonly key: string;
+  /** Revision of the key's last change: what a guard compares. Decimal text, for it may pass 2^53. */
+  readonly revision: string;
+}
+
+export interface Entry extends Version {
+  readonly value: string;
+}
+
+/** A condition on what was read (rule 1): values that go into the transaction, not locks. */
+export type Guard =
+  | { readonly kind: 'unchanged'; readonly key: string; readonly revision: string }
+  | { readonly kind: 'absent'; readonly key: string }
+  /** No key at all below the prefix. */
+  | { readonly kind: 'none'; readonly prefix: string }
+  /** No key below the prefix was made or changed after the revision. */
+  | { readonly kind: 'nothing-newer'; readonly prefix: string; readonly revision: string };
+
+export interface Put {
+  readonly kind: 'put';
+  readonly key: string;
+  readonly value: string;
+}
+
+export type Write = Put | { readonly kind: 'delete'; readonly key: string };
+
+/** What a transaction compares and writes. */
+export interface Change {
+  readonly guards: readonly Guard[];
+  readonly writes: readonly Write[];
+}
+
+export const unchanged = ({ key, revision }: Version): Guard => ({ kind: 'unchanged', key, revision });
+export const absent = (key: string): Guard => ({ kind: 'absent', key });
+export const put = (key: string, value: string): Put => ({ kind: 'put', key, value });
+export const del = (key: string): Write => ({ kind: 'delete', key });
+
+/** The latest change of any of them; `0` for none. */
+export function newestRevision(entries: readonly Entry[]): string {
+  const newest = entries.reduce((max, { revision }) => (BigInt(revision) > max ? BigInt(revision) : max), 0n);
+  return String(newest);
+}

@@ -1,0 +1,133 @@
+import http from 'node:http';
+import https from 'node:https';
+import type { Etcd3 } from 'etcd3';
+import { IpamError } from '../../model/errors.ts';
+import { openClient } from './client.ts';
+import { translateError } from './errors.ts';
+import { checkEtcdSettings, readEtcdCredentials, type EtcdSettings } from './settings.ts';
+
+/** Longest wait for one answer, in milliseconds. */
+const DEADLINE_MS = 4_000;
+const LOOKS = 5;
+
+export interface MemberStatus {
+  readonly version: string;
+  /** Size of the database file, in bytes. */
+  readonly dbBytes: number;
+  readonly hasLeader: boolean;
+}
+
+export interface ServerClock {
+  /** Of the answer's Date header, whole seconds; in milliseconds since 1970. Undefined without one. */
+  readonly serverTime: number | undefined;
+  readonly asked: number;
+  readonly answered: number;
+}
+
+/** Questions about one etcd, or one member of it, that change nothing. Each rejects with IpamError `store-…`. */
+export interface EtcdInspector {
+  /** How long a linearizable read of nothing takes, in milliseconds: the shortest of a few, for this process is busy too. */
+  latency(): Promise<number>;
+  status(): Promise<MemberStatus>;
+  /** `NOSPACE`, `CORRUPT`, each with its member. */
+  alarms(): Promise<readonly string[]>;
+  members(): Promise<number>;
+  /**
+   * Whether keys below the group may be read and written: a transaction whose comparison never holds is carried out by nobody, but etcd
+   * asks for the permissions of all that it could do (server/etcdserver/apply_auth.go, checkTxnAuth).
+   */
+  mayWrite(group: string): Promise<boolean>;
+  /** By HTTP, for its answers carry the time. */
+  clock(): Promise<ServerClock>;
+  close(): void;
+}
+
+/** @throws IpamError `invalid` where the settings or their files are not usable */
+export function openEtcdInspector(settings: EtcdSettings): EtcdInspector {
+  checkEtcdSettings(settings);
+  const client = openClient(settings, () => Date.now() + DEADLINE_MS);
+  const endpoints = settings.endpoints.join(',');
+  const ask = async <T>(question: (client: Etcd3) => Promise<T>): Promise<T> => {
+    try {
+      return await question(client);
+    } catch (error) {
+      throw translateError(error, endpoints, false);
+    }
+  };
+  const countOne = { key: Buffer.from(`${settings.prefix}/v1/ranges/`), count_only: true };
+  return {
+    latency: async () => {
+      await ask(({ kv }) => kv.range(countOne));
+      let best = Infinity;
+      for (let i = 0; i < LOOKS; i++) {
+        const before = performance.now();
+        await ask(({ kv }) => kv.range(countOne));
+        best = Math.min(best, performance.now() - before);
+      }
+      return best;
+    },
+    status: async () => {
+      const { version, dbSize, leader } = await ask(({ maintenance }) => maintenance.status());
+      return { version, dbBytes: Number(dbSize), hasLeader: leader !== '0' };
+    },
+    alarms: async () => {
+      const { alarms } = await ask(({ maintenance }) => maintenance.alarm({}));
+      return alarms.map(
+        ({ alarm, memberID }) => `${alarm.toUpperCase()} of member ${BigInt(memberID).toString(16)}`,
+      );
+    },
+    members: async () => (await ask(({ cluster }) => cluster.memberList({}))).members.length,
+    mayWrite: (group) => mayWrite(ask, Buffer.from(`${settings.prefix}/v1/${group}/doctor`)),
+    clock: () => askClock(settings),
+    close: () => client.close(),
+  };
+}
+
+async function mayWrite(
+  ask: <T>(question: (client: Etcd3) => Promise<T>) => Promise<T>,
+  key: Buffer,
+): Promise<boolean> {
+  try {
+    const { succeeded } = await ask(({ kv }) =>
+      kv.txn({
+        // No key was ever made before revision 0.
+        compare: [{ target: 'Create', result: 'Less', key, create_revision: 0 }],
+        success: [{ request_put: { key, value: Buffer.alloc(0) } }, { request_range: { key } }],
+      }),
+    );
+    if (succeeded) throw new Error('etcd carried out what cannot hold');
+    return true;
+  } catch (error) {
+    if (error instanceof IpamError && error.code === 'store-denied') return false;
+    throw error;
+  }
+}
+
+/** GET /version of the first endpoint: no permission is needed, and nothing is kept of it. */
+function askClock(settings: EtcdSettings): Promise<ServerClock> {
+  const { tls } = readEtcdCredentials(settings);
+  const url = new URL('/version', settings.endpoints[0]);
+  const { request } = url.protocol === 'https:' ? https : http;
+  return new Promise((resolve, reject) => {
+    const asked = Date.now();
+    const req = request(
+      url,
+      {
+        timeout: DEADLINE_MS,
+        agent: false,
+        ...(tls && { ca: tls.rootCertificate, cert: tls.certChain, key: tls.privateKey }),
+      },
+      (res) => {
+        const answered = Date.now();
+        res.resume();
+        const serverTime = Date.parse(res.headers.date ?? '');
+        resolve({ serverTime: Number.isNaN(serverTime) ? undefined : serverTime, asked, answered });
+      },
+    );
+    req.on('timeout', () => req.destroy(new Error(`silent for ${DEADLINE_MS} ms`)));
+    req.on('error', (cause) =>
+      reject(new IpamError('store-unreachable', `${url.href} did not answer: ${cause.message}`, { cause })),
+    );
+    req.end();
+  });
+}

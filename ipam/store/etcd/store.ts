@@ -1,0 +1,185 @@
+import type { Etcd3, ICompare, IKeyValue, IRequestOp, ITxnRequest, ITxnResponse } from 'etcd3';
+import type { ScanOptions, Store } from '../store.ts';
+import { openClient } from './client.ts';
+import { translateError } from './errors.ts';
+import { checkEtcdSettings, type EtcdSettings } from './settings.ts';
+import type { Entry, Guard, Write } from '../../records/transaction.ts';
+
+export interface EtcdStoreOptions {
+  /** Longest wait for one request, in milliseconds. */
+  readonly deadlineMs?: number;
+  /** When the whole work of this store must be over, in milliseconds since 1970: no request waits longer. */
+  readonly expiresAt?: number;
+}
+
+export const DEFAULT_DEADLINE_MS = 5_000;
+/** etcd refuses transactions of more operations by default (`--max-txn-ops`, 128). */
+const MAX_OPERATIONS = 100;
+const PAGE_SIZE = 500;
+
+/**
+ * The store on etcd, keys below `PREFIX/v1/`. Connects on the first request.
+ * @throws IpamError `invalid` where the settings or their files are not usable
+ */
+export function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOptions = {}): Store {
+  checkEtcdSettings(settings);
+  return new EtcdStore(settings, options);
+}
+
+class EtcdStore implements Store {
+  readonly #client: Etcd3;
+  readonly #prefix: string;
+  readonly #endpoints: string;
+
+  constructor(settings: EtcdSettings, options: EtcdStoreOptions) {
+    this.#prefix = `${settings.prefix}/v1/`;
+    this.#endpoints = settings.endpoints.join(',');
+    this.#client = openClient(settings, () => deadlineOf(settings, options));
+  }
+
+  async get(keys: readonly string[]): Promise<(Entry | undefined)[]> {
+    const entries: (Entry | undefined)[] = [];
+    let revision: string | undefined;
+    for (const some of chunks(keys, MAX_OPERATIONS)) {
+      const pinned = revision;
+      const response = await this.#txn('read', {
+        success: some.map((key) => ({
+          request_range: { key: this.#key(key), ...(pinned && { revision: pinned }) },
+        })),
+      });
+      revision = response.header.revision;
+      for (const { response_range: range } of response.responses) {
+        const [kv] = range.kvs;
+        entries.push(kv && this.#entry(kv));
+      }
+    }
+    return entries;
+  }
+
+  async *scan(prefix: string, options: ScanOptions = {}): AsyncIterable<Entry[]> {
+    const end = prefixEnd(this.#key(prefix));
+    let from = this.#key(prefix);
+    let revision: string | undefined;
+    for (;;) {
+      const page = await this.#call('read', () =>
+        this.#client.kv.range({
+          key: from,
+          range_end: end,
+          limit: PAGE_SIZE,
+          keys_only: options.keysOnly ?? false,
+          ...(revision !== undefined && { revision }),
+        }),
+      );
+      if (revision === undefined) {
+        revision = page.header.revision;
+        options.onRevision?.(revision);
+      }
+      if (page.kvs.length > 0) yield page.kvs.map((kv) => this.#entry(kv));
+      const last = page.kvs.at(-1);
+      if (!page.more || !last) return;
+      from = Buffer.concat([last.key, Buffer.of(0)]);
+    }
+  }
+
+  async count(prefixes: readonly string[]): Promise<number[]> {
+    const counts: number[] = [];
+    for (const some of chunks(prefixes, MAX_OPERATIONS)) {
+      const response = await this.#txn('read', {
+        success: some.map((prefix) => {
+          const key = this.#key(prefix);
+          return { request_range: { key, range_end: prefixEnd(key), count_only: true } };
+        }),
+      });
+      counts.push(...response.responses.map((each) => Number(each.response_range.count)));
+    }
+    return counts;
+  }
+
+  async commit(guards: readonly Guard[], writes: readonly Write[]): Promise<string | undefined> {
+    const response = await this.#txn('write', {
+      compare: guards.map((guard) => this.#compare(guard)),
+      success: writes.map((write) => this.#operation(write)),
+    });
+    return response.succeeded ? response.header.revision : undefined;
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  #key(key: string): Buffer {
+    return Buffer.from(this.#prefix + key);
+  }
+
+  #entry(kv: IKeyValue): Entry {
+    return {
+      key: kv.key.toString('utf8').slice(this.#prefix.length),
+      value: kv.value.toString('utf8'),
+      revision: kv.mod_revision,
+    };
+  }
+
+  #compare(guard: Guard): ICompare {
+    switch (guard.kind) {
+      case 'unchanged':
+        return { target: 'Mod', result: 'Equal', key: this.#key(guard.key), mod_revision: guard.revision };
+      case 'absent':
+        return { target: 'Create', result: 'Equal', key: this.#key(guard.key), create_revision: 0 };
+      case 'none':
+        return { target: 'Create', result: 'Equal', ...this.#below(guard.prefix), create_revision: 0 };
+      case 'nothing-newer':
+        return {
+          target: 'Mod',
+          result: 'Less',
+          ...this.#below(guard.prefix),
+          mod_revision: next(guard.revision),
+        };
+    }
+  }
+
+  /** A comparison of every key below the prefix; it holds where there is none (etcd: absent keys compare as 0). */
+  #below(prefix: string): { key: Buffer; range_end: Buffer } {
+    const key = this.#key(prefix);
+    return { key, range_end: prefixEnd(key) };
+  }
+
+  #operation(write: Write): IRequestOp {
+    const key = this.#key(write.key);
+    return write.kind === 'put'
+      ? { request_put: { key, value: Buffer.from(write.value) } }
+      : { request_delete_range: { key } };
+  }
+
+  #txn(kind: 'read' | 'write', request: ITxnRequest): Promise<ITxnResponse> {
+    return this.#call(kind, () => this.#client.kv.txn(request));
+  }
+
+  async #call<T>(kind: 'read' | 'write', request: () => Promise<T>): Promise<T> {
+    try {
+      return await request();
+    } catch (error) {
+      throw translateError(error, this.#endpoints, kind === 'write');
+    }
+  }
+}
+
+/**
+ * One endpoint gets the whole time; of several each gets a share, so that a dead first one leaves time for another.
+ */
+function deadlineOf(settings: EtcdSettings, options: EtcdStoreOptions): number {
+  const share = (options.deadlineMs ?? DEFAULT_DEADLINE_MS) / Math.min(settings.endpoints.length, 3);
+  return Math.min(Date.now() + share, options.expiresAt ?? Infinity);
+}
+
+/** First key after all that begin with the prefix: its last byte plus one. Our prefixes end with `/`. */
+function prefixEnd(prefix: Buffer): Buffer {
+  const end = Buffer.from(prefix);
+  end[end.length - 1] = (end.at(-1) ?? 0) + 1;
+  return end;
+}
+
+const next = (revision: string): string => String(BigInt(revision) + 1n);
+
+function* chunks<T>(items: readonly T[], size: number): Iterable<readonly T[]> {
+  for (let i = 0; i < items.length; i += size) yield items.slice(i, i + size);
+}

@@ -1,0 +1,203 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, beforeEach } from 'node:test';
+import { dispatch } from '../../../cni/verbs/dispatch.ts';
+import type {
+  HostLink,
+  Kernel,
+  Namespace,
+  Platform,
+  PodInterface,
+  PortSpec,
+  Switch,
+} from '../../../cni/platform/platform.ts';
+import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
+import { NodeState } from '../../../cni/host/node-state.ts';
+import { addRange } from '../../../ipam/ranges/ranges.ts';
+import { range, World } from '../ipam/world.ts';
+import type { Output, Plugin } from '../../../cni/protocol/invocation.ts';
+
+/** Parts that record what is asked of them; IPAM is the real one, on a store in memory. */
+export class FakePlatform {
+  readonly calls: string[] = [];
+  readonly world = new World();
+  /** Calls by name that reject with this. */
+  readonly failures = new Map<string, Error>();
+  /** Remotes of Open vSwitch that do not answer. */
+  readonly unreachable = new Set<string>();
+  readonly #dir: string;
+  pod: PodInterface | undefined;
+  crowded = false;
+  /** The host's end as it is found, and with it the port that was added last. */
+  link: HostLink | undefined;
+  port: PortSpec | undefined;
+  /** Whether vswitchd has taken the link, of each that is made in turn; of further ones it has. */
+  readonly taken: boolean[] = [];
+  /** What a probe hears. */
+  conflict: { address: string; mac: string } | undefined;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  async withRange(): Promise<this> {
+    await addRange(this.world.ipam, range('10.20.0.0/22', { name: 'blue', gateway: '10.20.0.1', vlan: 120 }));
+    return this;
+  }
+
+  #call<T>(name: string, result: T): Promise<T> {
+    this.calls.push(name);
+    const failure = this.failures.get(name);
+    return failure ? Promise.reject(failure) : Promise.resolve(result);
+  }
+
+  platform(): Platform {
+    const { world } = this;
+    const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+    return {
+      yieldTurn: () => Promise.resolve(),
+      now: () => world.now,
+      hostname: 'node-1',
+      bootId: 'boot-1',
+      bootedAt: () => 0,
+      namespaces: { identify: (path) => `id of ${path}`, stateOf: () => 'lives' },
+      openIpam: () => this.#call('ipam', { ...world.ipam, close: () => undefined }),
+      openSwitch: ({ ovsdb }) =>
+        this.unreachable.has(ovsdb)
+          ? Promise.reject(new OvsdbError('unreachable', `${ovsdb} is away`))
+          : this.#call('switch', this.#switch()),
+      openKernel: () => Promise.resolve(this.#kernel()),
+      openState: () => new NodeState(this.#dir, (what) => void this.calls.push(`complaint ${what}`)),
+      lock: () => Promise.resolve(() => undefined),
+      tryLock: () => () => undefined,
+      runDelegate: ({ type, verb }) =>
+        this.#call(`delegate ${type} ${verb}`, '{"ips":[{"address":"10.1.0.5/24","gateway":"10.1.0.1"}]}'),
+      inBurst: () => this.crowded,
+      announceLater: ({ count }) => void this.calls.push(`announce ${count}`),
+      log,
+      onStep: () => undefined,
+    };
+  }
+
+  #kernel(): Kernel {
+    const namespace = (path: string): Namespace => ({ path, close: () => undefined });
+    return {
+      openNamespace: namespace,
+      isHostNamespace: ({ path }) => path === '/host',
+      hostLink: () => this.#call('host-link', this.link),
+      hostLinks: () => this.#call('host-links', []),
+      createVeth: ({ hostName, alias, mtu }) => {
+        const mac = '02:00:00:00:00:01';
+        const taken = this.taken.shift() ?? true;
+        const link = { name: hostName, alias, mac, mtu, up: true, taken, carrier: false };
+        return this.#call('create-veth', { mark: () => this.#call('mark', link) });
+      },
+      deleteLink: () => this.#call('delete-link', 'deleted' as const),
+      probe: () => this.#call('probe', this.conflict),
+      prepare: (_, { routes }) => {
+        this.calls.push('prepare');
+        const failure = this.failures.get('prepare');
+        if (failure) throw failure;
+        return {
+          bringUp: () => this.#call('configure', routes),
+          announce: () => this.#call('announce', undefined),
+        };
+      },
+      inspect: () => this.#call('inspect', this.pod),
+    };
+  }
+
+  #switch(): Switch {
+    return {
+      inspectBridge: () => this.#call('inspect-bridge', { userspace: false, uplinkMtu: 9000 }),
+      isServed: () => this.#call('is-served', true),
+      createBridge: () => this.#call('create-bridge', undefined),
+      addPort: (port) => {
+        this.port = port;
+        return this.#call('add-port', undefined);
+      },
+      removePort: () => this.#call('remove-port', 'removed' as const),
+      findPorts: () =>
+        this.#call(
+          'find-ports',
+          this.link && this.port ? [{ ...this.port, ofport: 1, error: undefined }] : [],
+        ),
+      close: () => undefined,
+    };
+  }
+}
+
+export const ENV = {
+  CNI_COMMAND: 'ADD',
+  CNI_CONTAINERID: 'c1',
+  CNI_NETNS: '/pod',
+  CNI_IFNAME: 'eth0',
+  CNI_PATH: '/plugins',
+  CNI_ARGS: 'IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-1;K8S_POD_UID=u-1',
+};
+export const CONFIG = { cniVersion: '1.1.0', name: 'cell', type: 'cellnet', ipam: { type: 'cellnet-ipam' } };
+
+/** One call of a plugin on recorded parts. @param more keys of the configuration, or all of stdin */
+export function callWith(
+  fake: FakePlatform,
+  changes: Record<string, string | undefined> = {},
+  more: object | string = {},
+  plugin: Plugin = 'cellnet',
+): Promise<Output> {
+  const stdin = typeof more === 'string' ? more : JSON.stringify({ ...CONFIG, ...more });
+  return dispatch(plugin, { env: { ...ENV, ...changes }, stdin, sharedConfig: undefined }, () =>
+    Promise.resolve(fake.platform()),
+  );
+}
+
+export interface Reply {
+  cniVersion: string;
+  code?: number;
+  msg?: string;
+  details?: string;
+  supportedVersions?: string[];
+  interfaces?: { name: string; mtu?: number; mac?: string }[];
+  ips?: { address: string; interface?: number }[];
+  routes?: { dst: string; gw?: string }[];
+  dns?: object;
+}
+
+export const reply = (output: Output): Reply => JSON.parse(output.stdout) as Reply;
+
+export interface FakeNode {
+  /** Its state folder. */
+  readonly dir: string;
+  readonly fake: FakePlatform;
+  /** A plugin's call: see {@link callWith}. */
+  readonly call: (
+    changes?: Record<string, string | undefined>,
+    more?: object | string,
+    plugin?: Plugin,
+  ) => Promise<Output>;
+  /** The node's records. */
+  readonly files: () => string[];
+  /** What was asked of kernel and Open vSwitch, but for looking. */
+  readonly work: () => string[];
+}
+
+/** A node of fakes with a range, new for each test of the suite that calls this. */
+export function useFakeNode(): FakeNode {
+  const dir = mkdtempSync(join(tmpdir(), 'cellnet-unit-'));
+  let fake = new FakePlatform(dir);
+  beforeEach(async () => {
+    rmSync(dir, { recursive: true, force: true });
+    fake = await new FakePlatform(dir).withRange();
+  });
+  after(() => rmSync(dir, { recursive: true, force: true }));
+  return {
+    dir,
+    get fake() {
+      return fake;
+    },
+    call: (changes, more, plugin) => callWith(fake, changes, more, plugin),
+    files: () =>
+      readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.json')),
+    work: () => fake.calls.filter((name) => !['ipam', 'switch', 'host-link'].includes(name)),
+  };
+}
