@@ -1,9 +1,8 @@
-import { hostEffects } from './host/effects.ts';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../ipam/model/errors.ts';
-import { VERSION } from '../ipam/settings/version.ts';
 import { DEFAULT_AGENT, parseSharedConfig } from '../ipam/settings/settings.ts';
+import { VERSION } from '../ipam/settings/version.ts';
 import { Agent } from './agent/agent.ts';
 import {
   defaultMetricsAddress,
@@ -16,14 +15,15 @@ import { Reconciler } from './agent/reconciler.ts';
 import { AgentServer } from './agent/server.ts';
 import { WarmPlatform } from './agent/warm-platform.ts';
 import { Watch } from './agent/watch.ts';
-import type { IpamPlace } from './reconcile/places.ts';
-import { reconcileSettings } from './reconcile/settings.ts';
-import { stateDirOf } from './protocol/settings.ts';
-import type { Log } from './platform/platform.ts';
+import { hostEffects } from './host/effects.ts';
 import { openLog } from './host/log.ts';
+import { NodeState } from './host/node-state.ts';
 import { raisePriority } from './host/priority.ts';
 import { readShared } from './host/shared-config.ts';
-import { NodeState } from './host/node-state.ts';
+import type { Log } from './platform/platform.ts';
+import { stateDirOf } from './protocol/settings.ts';
+import type { IpamPlace } from './reconcile/places.ts';
+import { reconcileSettings } from './reconcile/settings.ts';
 
 const USAGE = `usage: cellnetd [--socket PATH] [--config FILE] [--metrics ADDRESS]
 

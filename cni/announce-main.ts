@@ -1,5 +1,5 @@
-import type { LaterAnnouncement } from './platform/platform.ts';
 import { sendAnnouncements } from './host/announcement.ts';
+import type { LaterAnnouncement } from './platform/platform.ts';
 
 /**
  * Program `cellnet-announce`: sends an attachment's remaining announcements after the ADD has been answered, then ends.

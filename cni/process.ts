@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { agentOf } from './agent/path.ts';
-import { dispatch, failure } from './verbs/dispatch.ts';
 import { hostPlatform } from './host/host-platform.ts';
 import { readShared } from './host/shared-config.ts';
 import type { Platform } from './platform/platform.ts';
 import type { Input, Output, Plugin } from './protocol/invocation.ts';
+import { dispatch, failure } from './verbs/dispatch.ts';
 
 /** Runs one call of a plugin with this process's environment, standard input and output, and ends the process. */
 export async function runPlugin(

@@ -1,16 +1,16 @@
-import { directIpam } from '../ipam/node/ipam.ts';
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
+import { hostEffects } from '../cni/host/effects.ts';
+import { directIpam } from '../ipam/node/ipam.ts';
 import { appendToFile, checkTarget, readIfThere, replaceFile } from './context/files.ts';
+import { realFiles } from './context/host-files.ts';
 import { watchOutput } from './context/output.ts';
 import { pause } from './context/pause.ts';
-import { run, TROUBLE } from './program/program.ts';
-import { realFiles } from './context/host-files.ts';
 import type { World } from './context/world.ts';
-import { hostEffects } from '../cni/host/effects.ts';
+import { run, TROUBLE } from './program/program.ts';
 
 /** Longest time that one question to the API server may take, all its pages included, in milliseconds. */
 const KUBE_DEADLINE_MS = 300_000;

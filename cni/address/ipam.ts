@@ -1,20 +1,20 @@
-import { deferTeardown } from '../deferred/defer.ts';
-import { sameAddress, type Address } from '../../ipam/model/address.ts';
 import { allocate, lookup } from '../../ipam/allocate/allocate.ts';
+import type { Allocation } from '../../ipam/allocate/allocation.ts';
+import { sameAddress, type Address } from '../../ipam/model/address.ts';
+import type { Attachment, Owner } from '../../ipam/model/attachment.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
+import { findSuperseded, type SeenAllocation } from '../../ipam/node/allocations.ts';
+import { release } from '../../ipam/release/release.ts';
+import type { UndoStack } from '../attach/undo.ts';
+import { deferTeardown } from '../deferred/defer.ts';
+import type { OpenIpam, Platform } from '../platform/platform.ts';
+import { withIpamAt } from '../platform/with-ipam.ts';
 import type { Call } from '../protocol/call.ts';
+import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
 import { grantOf, grantOfDelegate, type Grant } from '../protocol/grant.ts';
-import type { OpenIpam, Platform } from '../platform/platform.ts';
-import { freeSuperseded } from '../reconcile/superseded.ts';
-import type { UndoStack } from '../attach/undo.ts';
 import { familiesFor, requestedAddresses } from '../protocol/requested.ts';
-import { withIpamAt } from '../platform/with-ipam.ts';
-import type { Attachment, Owner } from '../../ipam/model/attachment.ts';
-import { release } from '../../ipam/release/release.ts';
-import { findSuperseded, type SeenAllocation } from '../../ipam/node/allocations.ts';
-import type { Allocation } from '../../ipam/allocate/allocation.ts';
-import { OUR_IPAM } from '../protocol/config-schema.ts';
+import { freeSuperseded } from '../reconcile/superseded.ts';
 
 /** The attachment of a call as the owner of addresses. */
 export function ownerOf(call: Call, platform: Platform): Owner {

@@ -1,12 +1,12 @@
 import type { Effects } from '../../ipam/model/effects.ts';
-import { dispatch, failure } from '../verbs/dispatch.ts';
-import type { Log } from '../platform/platform.ts';
 import { readShared } from '../host/shared-config.ts';
+import type { Log } from '../platform/platform.ts';
+import type { Output } from '../protocol/invocation.ts';
 import { podOf, type Environment } from '../protocol/request.ts';
+import { dispatch, failure } from '../verbs/dispatch.ts';
 import type { Metrics } from './metrics.ts';
 import type { AgentRequest } from './protocol.ts';
 import type { WarmPlatform } from './warm-platform.ts';
-import type { Output } from '../protocol/invocation.ts';
 
 /** Serves calls as the plugins do, with warm parts. Calls for one attachment take turns. */
 export class Agent {

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { CniError } from '../protocol/errors.ts';
-import { decodeReply, encodeRequest, type AgentRequest } from './protocol.ts';
 import type { Output } from '../protocol/invocation.ts';
+import { decodeReply, encodeRequest, type AgentRequest } from './protocol.ts';
 
 /** Longest wait for a reply, in milliseconds: above every deadline inside the agent, below the runtime's. */
 const DEADLINE_MS = 90_000;

@@ -1,9 +1,9 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Tally } from '../../ipam/model/block.ts';
 import type { Cleared, SweptKind } from '../platform/platform.ts';
-import { ODDITIES, REMAINS, type OddReason, type RemainsReason } from '../reconcile/verdict.ts';
-import { VERBS } from '../protocol/request.ts';
 import type { StepHook } from '../platform/steps.ts';
+import { VERBS } from '../protocol/request.ts';
+import { ODDITIES, REMAINS, type OddReason, type RemainsReason } from '../reconcile/verdict.ts';
 import type { RangeUse } from './range-use.ts';
 
 /** What is looked up when somebody scrapes. */

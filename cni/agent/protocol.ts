@@ -7,8 +7,8 @@
  * The environment is the plugin's name, then each `KEY=VALUE`, every one ended by NUL. The launcher (cni/launcher/) speaks the
  * same: change both.
  */
-import type { Environment } from '../protocol/request.ts';
 import type { Output, Plugin } from '../protocol/invocation.ts';
+import type { Environment } from '../protocol/request.ts';
 
 const MAGIC = Buffer.from('cellnet1', 'latin1');
 export const HEADER_BYTES = 16;

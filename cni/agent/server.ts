@@ -2,9 +2,9 @@ import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { peerUid } from '../netlink/peer.ts';
 import type { Log } from '../platform/platform.ts';
+import type { Output } from '../protocol/invocation.ts';
 import { decodeRequest, encodeReply, type AgentRequest } from './protocol.ts';
 import { listenForRoot } from './unix-socket.ts';
-import type { Output } from '../protocol/invocation.ts';
 
 /** A plugin sends its request at once: a connection that is silent this long, in milliseconds, is none of ours. */
 const REQUEST_WITHIN_MS = 10_000;

@@ -1,10 +1,10 @@
-import type { Timer } from '../../ipam/model/effects.ts';
-import type { Demand } from '../../ipam/model/demand.ts';
-import type { Family } from '../../ipam/model/address.ts';
-import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
 import { claimAhead, isLow, returnIdle } from '../../ipam/allocate/warm-blocks.ts';
-import type { Log } from '../platform/platform.ts';
+import type { Family } from '../../ipam/model/address.ts';
+import type { Demand } from '../../ipam/model/demand.ts';
+import type { Timer } from '../../ipam/model/effects.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
+import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
+import type { Log } from '../platform/platform.ts';
 
 /** Two looks at an idle block lie this far apart, in milliseconds. */
 const LOOK_EVERY_MS = 5 * 60_000;

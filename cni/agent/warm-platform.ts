@@ -1,9 +1,17 @@
-import { batchingIpam } from '../../ipam/node/ipam.ts';
-import type { Observer } from '../../ipam/node/observer.ts';
 import { hostname } from 'node:os';
+import { batchingIpam, type Ipam } from '../../ipam/node/ipam.ts';
+import type { Observer } from '../../ipam/node/observer.ts';
+import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
-import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
+import { sendAnnouncements } from '../host/announcement.ts';
+import { readBoot } from '../host/boot.ts';
+import { runDelegate } from '../host/delegate.ts';
+import { hostEffects } from '../host/effects.ts';
+import { sharedKernel } from '../host/kernel.ts';
+import { lock, tryLock } from '../host/lock.ts';
+import { hostNamespaces } from '../host/namespaces.ts';
+import { NodeState } from '../host/node-state.ts';
 import type {
   Kernel,
   LaterAnnouncement,
@@ -12,23 +20,14 @@ import type {
   Switch,
   SwitchAddress,
 } from '../platform/platform.ts';
-import { sendAnnouncements } from '../host/announcement.ts';
-import { readBoot } from '../host/boot.ts';
-import { runDelegate } from '../host/delegate.ts';
-import { sharedKernel } from '../host/kernel.ts';
-import type { IpamPlace } from '../reconcile/places.ts';
-import type { Environment } from '../protocol/request.ts';
-import { NodeState } from '../host/node-state.ts';
-import { lock, tryLock } from '../host/lock.ts';
-import { hostNamespaces } from '../host/namespaces.ts';
 import { ETCD_DEADLINE_MS } from '../platform/with-ipam.ts';
+import type { Environment } from '../protocol/request.ts';
+import type { IpamPlace } from '../reconcile/places.ts';
 import { BurstBarrier } from './burst-barrier.ts';
-import { WarmBlocksKeeper } from './warm-blocks-keeper.ts';
 import { observed, observedStore, observedSwitch } from './observed.ts';
+import { WarmBlocksKeeper } from './warm-blocks-keeper.ts';
 import { WarmSwitch } from './warm-switch.ts';
 import type { Watch } from './watch.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
-import { hostEffects } from '../host/effects.ts';
 
 interface WarmIpam {
   readonly ipam: Ipam;

@@ -1,4 +1,5 @@
 import type { Effects } from '../../ipam/model/effects.ts';
+import { SERVED_WITHIN_MS } from '../host/switch.ts';
 import { ensureBridge, inspectBridge } from '../ovsdb/bridges.ts';
 import { OvsdbClient } from '../ovsdb/client.ts';
 import { OvsdbError } from '../ovsdb/errors.ts';
@@ -7,7 +8,6 @@ import { attachPort, detachPorts, explain, findPorts, OWNER, removePort } from '
 import { asNumber, asRecord, asString, map, type Operation, type RawRow } from '../ovsdb/protocol.ts';
 import { tlsFiles } from '../ovsdb/remote.ts';
 import type { BridgeInfo, PortSpec, Switch, SwitchAddress } from '../platform/platform.ts';
-import { SERVED_WITHIN_MS } from '../host/switch.ts';
 import type { BurstBarrier } from './burst-barrier.ts';
 import { KnownBridges } from './known-bridges.ts';
 

@@ -1,6 +1,6 @@
-import type { Call } from '../protocol/call.ts';
-import type { Platform } from '../platform/platform.ts';
 import type { AttachmentRecord, CommonRecord } from '../platform/node-records.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { Call } from '../protocol/call.ts';
 
 /** What a later DEL of the attachment needs to know, should its configuration be cut down. */
 export function recordOf(call: Call, platform: Platform): CommonRecord {

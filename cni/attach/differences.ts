@@ -1,5 +1,4 @@
 import { formatAddress, parseAddressInSubnet, parseCidr, formatCidr } from '../../ipam/model/address.ts';
-import type { Call } from '../protocol/call.ts';
 import type {
   Kernel,
   Namespace,
@@ -9,9 +8,10 @@ import type {
   PortInfo,
   PortSpec,
 } from '../platform/platform.ts';
-import type { Plan } from './plan.ts';
+import type { Call } from '../protocol/call.ts';
 import type { CniRoute } from '../protocol/result.ts';
 import { withSwitch } from './interface-teardown.ts';
+import type { Plan } from './plan.ts';
 
 /** Plan and reality: what differs, in words; and the routes of the plan that are this interface's to have. */
 export async function compare(

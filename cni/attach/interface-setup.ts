@@ -1,5 +1,4 @@
-import type { Call } from '../protocol/call.ts';
-import { CniError } from '../protocol/errors.ts';
+import { OvsdbError } from '../ovsdb/errors.ts';
 import type {
   HostEnd,
   HostLink,
@@ -8,13 +7,14 @@ import type {
   Platform,
   PreparedInterface,
 } from '../platform/platform.ts';
-import { OvsdbError } from '../ovsdb/errors.ts';
-import type { Plan } from './plan.ts';
-import { recordOfAdd } from './attachment-record.ts';
-import type { CniRoute } from '../protocol/result.ts';
 import { stepsOf, type StepRunner } from '../platform/steps.ts';
-import type { UndoStack } from './undo.ts';
+import type { Call } from '../protocol/call.ts';
+import { CniError } from '../protocol/errors.ts';
+import type { CniRoute } from '../protocol/result.ts';
+import { recordOfAdd } from './attachment-record.ts';
 import { deleteLink, detachPort, withSwitch } from './interface-teardown.ts';
+import type { Plan } from './plan.ts';
+import type { UndoStack } from './undo.ts';
 
 /** A veth that was made for a plan, its end in the pod still down. */
 export interface PodLink {

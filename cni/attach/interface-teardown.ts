@@ -1,7 +1,7 @@
+import type { Attachment } from '../../ipam/model/attachment.ts';
+import type { Platform, Switch, SwitchAddress } from '../platform/platform.ts';
 import { CniError } from '../protocol/errors.ts';
 import { hostLinkName, linkAlias } from '../protocol/identity.ts';
-import type { Platform, Switch, SwitchAddress } from '../platform/platform.ts';
-import type { Attachment } from '../../ipam/model/attachment.ts';
 
 /** Longest wait for one answer of OVSDB or for vswitchd to take a port up, in milliseconds. */
 export const SWITCH_DEADLINE_MS = 5_000;

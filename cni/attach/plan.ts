@@ -1,12 +1,11 @@
-import type { Address } from '../../ipam/model/address.ts';
-import { formatAddress } from '../../ipam/model/address.ts';
+import { formatAddress, type Address } from '../../ipam/model/address.ts';
+import type { BridgeInfo, PodInterfaceSpec, PortSpec, VethSpec } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
+import { DEFAULT_MTU } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
 import { addressesOf, resolveRoutes, type Grant } from '../protocol/grant.ts';
 import { hostLinkName, linkAlias, macOf, portExternalIds } from '../protocol/identity.ts';
 import { requestedMac } from '../protocol/requested.ts';
-import type { BridgeInfo, PodInterfaceSpec, PortSpec, VethSpec } from '../platform/platform.ts';
-import { DEFAULT_MTU } from '../protocol/config-schema.ts';
 
 /** Everything that ADD is going to make, worked out before anything is made. */
 export interface Plan {

@@ -1,7 +1,7 @@
+import type { Attachment } from '../../ipam/model/attachment.ts';
 import type { Platform, SwitchAddress } from '../platform/platform.ts';
 import type { StepOf } from '../platform/steps.ts';
 import { deleteLink, detachPort } from './interface-teardown.ts';
-import type { Attachment } from '../../ipam/model/attachment.ts';
 
 /** What is to be taken down of an attachment whose DEL never came. */
 export interface Teardown {

@@ -1,14 +1,13 @@
 import { messageOf } from '../../ipam/model/errors.ts';
-import type { Call } from '../protocol/call.ts';
-import { CniError } from '../protocol/errors.ts';
-import type { Platform, SwitchAddress, Unlock } from '../platform/platform.ts';
-import type { NodeRecords } from '../platform/node-records.ts';
+import { release } from '../../ipam/release/release.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { deleteLink, detachPort } from '../attach/interface-teardown.ts';
+import type { NodeRecords, PendingTeardown } from '../platform/node-records.ts';
+import type { Platform, SwitchAddress, Unlock } from '../platform/platform.ts';
 import { ETCD_DEADLINE_MS } from '../platform/with-ipam.ts';
-import { release } from '../../ipam/release/release.ts';
-import type { PendingTeardown } from '../platform/node-records.ts';
+import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
+import { CniError } from '../protocol/errors.ts';
 
 /** Longest time that an ADD or DEL spends on other attachments' teardowns, in milliseconds. */
 const BUDGET_MS = 1_500;

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import { CniError } from '../protocol/errors.ts';
 import type { DelegateCall } from '../platform/platform.ts';
+import { CniError } from '../protocol/errors.ts';
 import type { Environment } from '../protocol/request.ts';
 
 /** Longest time that a delegate may take, in milliseconds: below the kubelet's four minutes for the whole pod. */

@@ -1,15 +1,15 @@
-import { directIpam } from '../../ipam/node/ipam.ts';
 import { hostname } from 'node:os';
+import { directIpam } from '../../ipam/node/ipam.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
-import { NodeState } from './node-state.ts';
-import { readBoot } from './boot.ts';
-import { lock, tryLock } from './lock.ts';
-import { hostNamespaces } from './namespaces.ts';
 import { announceLater } from './announcer.ts';
+import { readBoot } from './boot.ts';
 import { runDelegate } from './delegate.ts';
-import { openLog, type FlushableLog } from './log.ts';
 import { hostEffects } from './effects.ts';
+import { lock, tryLock } from './lock.ts';
+import { openLog, type FlushableLog } from './log.ts';
+import { hostNamespaces } from './namespaces.ts';
+import { NodeState } from './node-state.ts';
 
 /**
  * The parts of this machine. What is slow to load (etcd's client, the native addons) is loaded when it is first

@@ -2,6 +2,8 @@ import { constants } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { formatAddress, parseAddressInSubnet } from '../../ipam/model/address.ts';
 import { Departures } from '../netlink/departures.ts';
+import { NetlinkError, NotOurLinkError } from '../netlink/errors.ts';
+import type { Link } from '../netlink/link-messages.ts';
 import {
   createVeth,
   deleteLink,
@@ -12,8 +14,6 @@ import {
   markLink,
   type Deletion,
 } from '../netlink/links.ts';
-import { NetlinkError, NotOurLinkError } from '../netlink/errors.ts';
-import type { Link } from '../netlink/link-messages.ts';
 import { hostNamespace, openNamespace, sameNamespace, NetworkNamespace } from '../netlink/netns.ts';
 import {
   announcePodInterface,

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { messageOf } from '../../ipam/model/errors.ts';
-import { CniError } from '../protocol/errors.ts';
-import { tryLockFile } from '../netlink/libc.ts';
-import { withFolder } from './folder.ts';
-import type { Unlock } from '../platform/platform.ts';
 import type { Attachment } from '../../ipam/model/attachment.ts';
+import { messageOf } from '../../ipam/model/errors.ts';
+import { tryLockFile } from '../netlink/libc.ts';
+import type { Unlock } from '../platform/platform.ts';
+import { CniError } from '../protocol/errors.ts';
+import { withFolder } from './folder.ts';
 
 /** Longest wait for another call of the same attachment, in milliseconds: below the runtime's four minutes. */
 const PATIENCE_MS = 60_000;

@@ -1,10 +1,4 @@
-import {
-  attachmentRecord,
-  pendingRecord,
-  type AttachmentRecord,
-  type NodeRecords,
-  type PendingTeardown,
-} from '../platform/node-records.ts';
+import { createHash } from 'node:crypto';
 import {
   closeSync,
   fsyncSync,
@@ -16,14 +10,20 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type * as v from 'valibot';
+import type { Attachment } from '../../ipam/model/attachment.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import { decodeValue } from '../../ipam/records/decode.ts';
+import {
+  attachmentRecord,
+  pendingRecord,
+  type AttachmentRecord,
+  type NodeRecords,
+  type PendingTeardown,
+} from '../platform/node-records.ts';
 import { CniError } from '../protocol/errors.ts';
 import { withFolder } from './folder.ts';
-import type { Attachment } from '../../ipam/model/attachment.ts';
 
 /** As writeRecord names what it has not finished. */
 const UNFINISHED = /\.\d+\.tmp$/;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { DEFAULT_CONFIG_FILE } from '../../ipam/settings/settings.ts';
-import type { Environment } from '../protocol/request.ts';
 import type { Input } from '../protocol/invocation.ts';
+import type { Environment } from '../protocol/request.ts';
 
 /**
  * The shared configuration file, which may be absent unless CELLNET_CONFIG names it. Read for each call, so that a

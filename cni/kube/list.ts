@@ -1,8 +1,8 @@
 import { FingerprintSet } from '../../ipam/audit/fingerprint.ts';
 import type { ListOptions } from './api.ts';
+import type { Client } from './client.ts';
 import { DecodeError } from './decode.ts';
 import { KubeError } from './errors.ts';
-import type { Client } from './client.ts';
 import type { Limit } from './limit.ts';
 import { decodePage, Snapshot, type Page } from './page.ts';
 import type { Purpose } from './status.ts';

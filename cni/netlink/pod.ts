@@ -14,8 +14,8 @@ import { linkIndex } from './libc.ts';
 import { setLink, showLink, type Link, type NamedLink } from './link-messages.ts';
 import { deleteLink, type Deletion } from './links.ts';
 import { inNamespace, type NetworkNamespace } from './netns.ts';
-import { addRoute, showRoutes, type InstalledRoute, type Route } from './route-messages.ts';
 import { explainRouteError, isServedBy, isServedElsewhere } from './route-judgement.ts';
+import { addRoute, showRoutes, type InstalledRoute, type Route } from './route-messages.ts';
 import { attemptOnce, borrowSocket, withRtnetlink } from './rtnetlink.ts';
 import { disableIpv6, writeSetting } from './sysctl.ts';
 

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import { etcdSchema, ovsdbTlsSchema } from '../../ipam/settings/settings.ts';
 import type { Attachment } from '../../ipam/model/attachment.ts';
+import { etcdSchema, ovsdbTlsSchema } from '../../ipam/settings/settings.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty());
 

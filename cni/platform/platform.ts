@@ -1,11 +1,11 @@
-import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
-import type { NodeSettings } from '../protocol/settings.ts';
-import type { NodeRecords } from './node-records.ts';
-import type { CniRoute } from '../protocol/result.ts';
-import type { StepHook } from './steps.ts';
 import type { Attachment } from '../../ipam/model/attachment.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
+import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { AddressProbe, Announcement } from '../protocol/config-schema.ts';
+import type { CniRoute } from '../protocol/result.ts';
+import type { NodeSettings } from '../protocol/settings.ts';
+import type { NodeRecords } from './node-records.ts';
+import type { StepHook } from './steps.ts';
 
 /**
  * Everything outside the process that a verb touches, as values that are passed in: so that a test can make any one

@@ -1,6 +1,6 @@
 import type { NetworkConfig } from './config.ts';
-import type { NodeSettings } from './settings.ts';
 import type { Request } from './request.ts';
+import type { NodeSettings } from './settings.ts';
 
 /** One call of a plugin, checked and resolved: what every verb is a function of. */
 export interface Call {

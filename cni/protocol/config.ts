@@ -1,23 +1,23 @@
 import type * as v from 'valibot';
-import { messageOf } from '../../ipam/model/errors.ts';
 import type { Family } from '../../ipam/model/address.ts';
+import { messageOf } from '../../ipam/model/errors.ts';
 import { decodeValue, shorten } from '../../ipam/records/decode.ts';
 import type { OvsdbTls } from '../../ipam/settings/settings.ts';
-import { CniError } from './errors.ts';
-import { IF_RESULT, type CniResult } from './result.ts';
-import type { Verb } from './request.ts';
-import { checkVersion, type CniVersion } from './version.ts';
-
-import type { trunkEntry, createBridge } from './config-schema.ts';
 import {
   OUR_IPAM,
   ourIpam,
   mainSchema,
   ipamSchema,
+  type trunkEntry,
+  type createBridge,
   type Announcement,
   type AddressProbe,
   type OurIpam,
 } from './config-schema.ts';
+import { CniError } from './errors.ts';
+import type { Verb } from './request.ts';
+import { IF_RESULT, type CniResult } from './result.ts';
+import { checkVersion, type CniVersion } from './version.ts';
 
 /** One plugin's network configuration, checked. */
 export interface NetworkConfig {

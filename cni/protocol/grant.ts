@@ -1,4 +1,4 @@
-import { messageOf } from '../../ipam/model/errors.ts';
+import type { Allocation } from '../../ipam/allocate/allocation.ts';
 import {
   formatAddress,
   formatCidr,
@@ -6,10 +6,10 @@ import {
   parseAddressInSubnet,
   type Address,
 } from '../../ipam/model/address.ts';
+import { messageOf } from '../../ipam/model/errors.ts';
 import { decodeValue } from '../../ipam/records/decode.ts';
 import { CniError } from './errors.ts';
 import { IF_RESULT, type CniIp, type CniResult, type CniRoute } from './result.ts';
-import type { Allocation } from '../../ipam/allocate/allocation.ts';
 
 /** What IPAM gave to an attachment: an IPAM result (CNI SPEC section 4 "Delegated plugins"), and what a port needs. */
 export interface Grant {

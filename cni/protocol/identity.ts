@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Address } from '../../ipam/model/address.ts';
-import type { CniArgs } from './request.ts';
 import type { Attachment } from '../../ipam/model/attachment.ts';
+import type { CniArgs } from './request.ts';
 
 /**
  * Name of the host's end of the veth pair, the same at every call: `cell` and 11 hexadecimal digits of a hash,

@@ -1,10 +1,10 @@
 import * as v from 'valibot';
+import type { RequestedAddress } from '../../ipam/allocate/allocation.ts';
 import { formatAddress, parseAddress, parseAddressInSubnet, type Family } from '../../ipam/model/address.ts';
 import type { Call } from './call.ts';
 import { decode, familiesOf, type NetworkConfig } from './config.ts';
 import { CniError } from './errors.ts';
 import type { CniArgs } from './request.ts';
-import type { RequestedAddress } from '../../ipam/allocate/allocation.ts';
 
 /**
  * What a runtime wishes for one attachment, each from the first place that names it: `runtimeConfig` (a capability),

@@ -1,5 +1,4 @@
 import { shorten } from '../../ipam/records/decode.ts';
-import { etcdSettings, type EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import {
   checkNodeName,
   DEFAULT_AGENT,
@@ -11,6 +10,7 @@ import {
   type OvsdbTls,
   type PartialSettings,
 } from '../../ipam/settings/settings.ts';
+import { etcdSettings, type EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { NetworkConfig } from './config.ts';
 import { CniError } from './errors.ts';
 import type { Environment } from './request.ts';

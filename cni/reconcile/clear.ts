@@ -1,14 +1,14 @@
 import { lookup } from '../../ipam/allocate/allocate.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
+import { release } from '../../ipam/release/release.ts';
+import { tearDownAttachment } from '../attach/teardown.ts';
 import type { Platform, SweptKind, Unlock } from '../platform/platform.ts';
 import { stepsOf } from '../platform/steps.ts';
-import { tearDownAttachment } from '../attach/teardown.ts';
 import { withIpamAt } from '../platform/with-ipam.ts';
 import { ipamPlaceOf, isOurIpam, type OwnPlace } from './places.ts';
 import { lookAgain, type Held, type Known, type Target } from './survey.ts';
 import { judge, type RemainsReason } from './verdict.ts';
-import { release } from '../../ipam/release/release.ts';
 
 export type Clearing =
   | {

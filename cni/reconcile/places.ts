@@ -1,7 +1,6 @@
-import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
-import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
-import type { SwitchAddress } from '../platform/platform.ts';
+import { etcdSettings, type EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { AttachmentRecord } from '../platform/node-records.ts';
+import type { SwitchAddress } from '../platform/platform.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
 
 /** Whose blocks are looked at: a node's, in one etcd cluster. */

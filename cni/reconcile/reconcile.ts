@@ -1,8 +1,8 @@
 import { formatAddress } from '../../ipam/model/address.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import { Failures } from '../attach/failures.ts';
-import type { Platform, SweptKind } from '../platform/platform.ts';
 import { finishDeferred, type DeferredOutcome } from '../deferred/deferred.ts';
+import type { Platform, SweptKind } from '../platform/platform.ts';
 import { clear, type Clearing } from './clear.ts';
 import { weigh, type Suspect, type Suspected } from './observations.ts';
 import type { OwnPlace } from './places.ts';

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import {
   checkNodeName,
   DEFAULT_OVSDB,
@@ -10,11 +9,12 @@ import {
   settingsFromEnvironment,
   type PartialSettings,
 } from '../../ipam/settings/settings.ts';
+import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { SwitchAddress } from '../platform/platform.ts';
+import type { Input } from '../protocol/invocation.ts';
 import type { Environment } from '../protocol/request.ts';
 import { stateDirOf } from '../protocol/settings.ts';
 import type { OwnPlace } from './places.ts';
-import type { Input } from '../protocol/invocation.ts';
 
 export interface ReconcileSettings {
   readonly own: OwnPlace;

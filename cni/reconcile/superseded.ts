@@ -1,8 +1,8 @@
-import type { Call } from '../protocol/call.ts';
+import type { SeenAllocation } from '../../ipam/node/allocations.ts';
 import type { Platform } from '../platform/platform.ts';
+import type { Call } from '../protocol/call.ts';
 import { clear } from './clear.ts';
 import type { OwnPlace } from './places.ts';
-import type { SeenAllocation } from '../../ipam/node/allocations.ts';
 
 /**
  * Frees what earlier sandboxes of the call's pod hold for the same interface, so that one that crashes in a loop does not

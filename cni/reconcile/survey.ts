@@ -1,10 +1,13 @@
+import type { Attachment } from '../../ipam/model/attachment.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
+import { allocationsOf, type SeenAllocation } from '../../ipam/node/allocations.ts';
 import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
 import type { Failures } from '../attach/failures.ts';
-import { hostLinkName, linkAlias } from '../protocol/identity.ts';
-import type { HostLink, Platform, PortInfo, SwitchAddress } from '../platform/platform.ts';
 import { withSwitch } from '../attach/interface-teardown.ts';
+import type { AttachmentRecord } from '../platform/node-records.ts';
+import type { HostLink, Platform, PortInfo, SwitchAddress } from '../platform/platform.ts';
 import { withIpamAt } from '../platform/with-ipam.ts';
+import { hostLinkName, linkAlias } from '../protocol/identity.ts';
 import {
   ipamPlaces,
   isOurIpam,
@@ -15,9 +18,6 @@ import {
   type OwnPlace,
 } from './places.ts';
 import type { Facts } from './verdict.ts';
-import type { Attachment } from '../../ipam/model/attachment.ts';
-import { allocationsOf, type SeenAllocation } from '../../ipam/node/allocations.ts';
-import type { AttachmentRecord } from '../platform/node-records.ts';
 
 /** An address that etcd has given out, and where it says so. */
 export interface Held extends SeenAllocation {

@@ -1,19 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import { messageOf } from '../../ipam/model/errors.ts';
 import { formatAddress, parseAddress } from '../../ipam/model/address.ts';
-import type { Call } from '../protocol/call.ts';
-import { compare } from '../attach/differences.ts';
-import { CniError } from '../protocol/errors.ts';
-import type { Grant } from '../protocol/grant.ts';
+import { messageOf } from '../../ipam/model/errors.ts';
 import { grantAddresses, setAside } from '../address/ipam.ts';
-import type { BridgeInfo, Kernel, Log, Namespace, Platform } from '../platform/platform.ts';
-import { finishOwnDeferred, finishDeferred } from '../deferred/deferred.ts';
-import { makePlan, type Plan } from '../attach/plan.ts';
-import { extendResult, type CniResult } from '../protocol/result.ts';
-import { stepsOf } from '../platform/steps.ts';
-import { settleAll } from '../attach/settle-all.ts';
-import { UndoStack } from '../attach/undo.ts';
-import { bridgeMissing, withSwitch } from '../attach/interface-teardown.ts';
+import { compare } from '../attach/differences.ts';
 import {
   isSound,
   settle,
@@ -21,9 +10,20 @@ import {
   type PodLink,
   type CompletedInterface,
 } from '../attach/interface-setup.ts';
-import { refuseBandwidth, requestedMac } from '../protocol/requested.ts';
+import { bridgeMissing, withSwitch } from '../attach/interface-teardown.ts';
+import { makePlan, type Plan } from '../attach/plan.ts';
+import { settleAll } from '../attach/settle-all.ts';
+import { UndoStack } from '../attach/undo.ts';
 import { deferTeardown } from '../deferred/defer.ts';
+import { finishOwnDeferred, finishDeferred } from '../deferred/deferred.ts';
+import type { BridgeInfo, Kernel, Log, Namespace, Platform } from '../platform/platform.ts';
+import { stepsOf } from '../platform/steps.ts';
+import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
+import { CniError } from '../protocol/errors.ts';
+import type { Grant } from '../protocol/grant.ts';
+import { refuseBandwidth, requestedMac } from '../protocol/requested.ts';
+import { extendResult, type CniResult } from '../protocol/result.ts';
 
 /**
  * ADD (CNI SPEC section 4): the pod gets its interface and addresses: addresses, record, link, port and the pod's end. A step

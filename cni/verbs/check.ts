@@ -1,12 +1,12 @@
-import type { Call } from '../protocol/call.ts';
+import { delegate, lookupOwn } from '../address/ipam.ts';
 import { podDifferences, portDifferences } from '../attach/differences.ts';
+import { withSwitch } from '../attach/interface-teardown.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { Call } from '../protocol/call.ts';
+import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
 import { hostLinkName, linkAlias, portExternalIds } from '../protocol/identity.ts';
-import { delegate, lookupOwn } from '../address/ipam.ts';
-import type { Platform } from '../platform/platform.ts';
 import type { CniResult } from '../protocol/result.ts';
-import { withSwitch } from '../attach/interface-teardown.ts';
-import { OUR_IPAM } from '../protocol/config-schema.ts';
 
 /**
  * CHECK (CNI SPEC section 4): everything is as the `prevResult` says: the link, its address and routes, the port with

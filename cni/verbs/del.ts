@@ -1,11 +1,11 @@
 import { messageOf } from '../../ipam/model/errors.ts';
-import type { Call } from '../protocol/call.ts';
 import { delegate, releaseOwn } from '../address/ipam.ts';
-import type { Platform } from '../platform/platform.ts';
-import { finishDeferred } from '../deferred/deferred.ts';
-import { stepsOf } from '../platform/steps.ts';
 import { deleteLink, detachPort } from '../attach/interface-teardown.ts';
 import { deferTeardown } from '../deferred/defer.ts';
+import { finishDeferred } from '../deferred/deferred.ts';
+import type { Platform } from '../platform/platform.ts';
+import { stepsOf } from '../platform/steps.ts';
+import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
 
 /**

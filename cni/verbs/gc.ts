@@ -1,19 +1,19 @@
 import * as v from 'valibot';
-import { decodeValue } from '../../ipam/records/decode.ts';
-import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
-import type { Call } from '../protocol/call.ts';
-import { CniError } from '../protocol/errors.ts';
-import { Failures } from '../attach/failures.ts';
-import { delegate, delegateDel, withIpam } from '../address/ipam.ts';
-import type { Platform } from '../platform/platform.ts';
-import { finishDeferred } from '../deferred/deferred.ts';
-import { stepsOf } from '../platform/steps.ts';
-import { tearDownAttachment } from '../attach/teardown.ts';
-import { withSwitch } from '../attach/interface-teardown.ts';
 import type { Attachment } from '../../ipam/model/attachment.ts';
-import { release } from '../../ipam/release/release.ts';
 import { allocationsOf, type SeenAllocation } from '../../ipam/node/allocations.ts';
+import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
+import { decodeValue } from '../../ipam/records/decode.ts';
+import { release } from '../../ipam/release/release.ts';
+import { delegate, delegateDel, withIpam } from '../address/ipam.ts';
+import { Failures } from '../attach/failures.ts';
+import { withSwitch } from '../attach/interface-teardown.ts';
+import { tearDownAttachment } from '../attach/teardown.ts';
+import { finishDeferred } from '../deferred/deferred.ts';
+import type { Platform } from '../platform/platform.ts';
+import { stepsOf } from '../platform/steps.ts';
+import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
+import { CniError } from '../protocol/errors.ts';
 
 const attachments = v.array(v.looseObject({ containerID: v.string(), ifname: v.string() }));
 /** The name in SPEC.md, and the one that the tag of 1.1.0 used. */

@@ -1,16 +1,16 @@
 import { messageOf } from '../../ipam/model/errors.ts';
-import type { Call } from '../protocol/call.ts';
-import { allocationDifferences, prevResultOf, throwProblems } from './check.ts';
-import { CniError } from '../protocol/errors.ts';
-import { ipamResult } from '../protocol/grant.ts';
 import { grantOwn, lookupOwn, releaseOwn } from '../address/ipam.ts';
-import type { Platform } from '../platform/platform.ts';
-import { finishOwnDeferred, finishDeferred } from '../deferred/deferred.ts';
 import { recordOfAdd } from '../attach/attachment-record.ts';
-import type { CniResult } from '../protocol/result.ts';
 import { UndoStack } from '../attach/undo.ts';
 import { deferTeardown } from '../deferred/defer.ts';
+import { finishOwnDeferred, finishDeferred } from '../deferred/deferred.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
+import { CniError } from '../protocol/errors.ts';
+import { ipamResult } from '../protocol/grant.ts';
+import type { CniResult } from '../protocol/result.ts';
+import { allocationDifferences, prevResultOf, throwProblems } from './check.ts';
 
 /** ADD of `cellnet-ipam` for another main plugin (CNI SPEC section 4 "Delegated plugins"): addresses, no interface. */
 export async function ipamAdd(call: Call, platform: Platform): Promise<CniResult> {

@@ -1,8 +1,8 @@
+import { RANGES } from '../../ipam/records/keys.ts';
+import { absent, newestRevision, put, type Guard, type Write } from '../../ipam/records/transaction.ts';
 import { scanAll, type Store } from '../../ipam/store/store.ts';
 import type { BackupRecord } from './format.ts';
 import type { Collision, Unit } from './plan.ts';
-import { absent, newestRevision, put, type Guard, type Write } from '../../ipam/records/transaction.ts';
-import { RANGES } from '../../ipam/records/keys.ts';
 
 /** etcd refuses more operations in a transaction (`--max-txn-ops`, 128), and requests above 1.5 MB (`--max-request-bytes`). */
 const MAX_GUARDS = 100;

@@ -1,5 +1,5 @@
-import { cidrContains, formatAddress, parseAddress, type Cidr } from '../../ipam/model/address.ts';
 import { canonicalPod, claimsAddresses, isHolder, type AuditedPod } from '../../ipam/audit/judge.ts';
+import { cidrContains, formatAddress, parseAddress, type Cidr } from '../../ipam/model/address.ts';
 import { usedSlots, type Block } from '../../ipam/model/block.ts';
 
 /** A running pod that says it has an address of the ranges, which these blocks do not hold for it. */

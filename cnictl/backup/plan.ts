@@ -2,12 +2,12 @@ import { cidrSpan, formatCidr, spansOverlap } from '../../ipam/model/address.ts'
 import { usedSlots, type Block } from '../../ipam/model/block.ts';
 import { IpamError, messageOf } from '../../ipam/model/errors.ts';
 import type { Range } from '../../ipam/model/range.ts';
-import type { BackupRecord } from './format.ts';
-import { unchanged, type Entry, type Guard } from '../../ipam/records/transaction.ts';
-import { BLOCKS, nodeKey, NODES, rangeKey, RANGES } from '../../ipam/records/keys.ts';
-import { decodeRange } from '../../ipam/records/range-record.ts';
 import { checkBlock, decodeBlock } from '../../ipam/records/block-record.ts';
+import { BLOCKS, nodeKey, NODES, rangeKey, RANGES } from '../../ipam/records/keys.ts';
 import { isDrainKey } from '../../ipam/records/node-record.ts';
+import { decodeRange } from '../../ipam/records/range-record.ts';
+import { unchanged, type Entry, type Guard } from '../../ipam/records/transaction.ts';
+import type { BackupRecord } from './format.ts';
 
 /** Why a key of the backup is not written: nothing that is there is ever overwritten. */
 export type CollisionReason =

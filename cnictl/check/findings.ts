@@ -1,5 +1,5 @@
-import type { AuditedAllocation, Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
 import type { IndexFinding } from '../../ipam/audit/index-audit.ts';
+import type { AuditedAllocation, Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
 import type { RecordFinding } from '../../ipam/audit/record-audit.ts';
 
 /** A block whose node the API server does not know (any more). */

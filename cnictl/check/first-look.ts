@@ -1,20 +1,20 @@
-import { PodAudit } from '../../ipam/audit/pod-audit.ts';
+import type { KubeApi, Moment } from '../../cni/kube/api.ts';
+import { KubeError } from '../../cni/kube/errors.ts';
 import { IndexComparison } from '../../ipam/audit/index-audit.ts';
-import type { Store } from '../../ipam/store/store.ts';
+import { PodAudit } from '../../ipam/audit/pod-audit.ts';
 import {
   readRecord,
   auditRanges,
   type RecordAudit,
   type RecordFinding,
 } from '../../ipam/audit/record-audit.ts';
-import type { KubeApi, Moment } from '../../cni/kube/api.ts';
-import { KubeError } from '../../cni/kube/errors.ts';
-import type { StrandedBlock } from './findings.ts';
-import type { Looking, Progress } from './progress.ts';
-import type { Entry } from '../../ipam/records/transaction.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 import { BLOCKS, NODES } from '../../ipam/records/keys.ts';
 import { decodeNodeEntry, isDrainKey } from '../../ipam/records/node-record.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
+import type { Entry } from '../../ipam/records/transaction.ts';
+import type { Store } from '../../ipam/store/store.ts';
+import type { StrandedBlock } from './findings.ts';
+import type { Looking, Progress } from './progress.ts';
 
 /** Names of the nodes that the API server knows; undefined where it may not be asked, or names nodes otherwise. */
 export type NodeNames = ReadonlySet<string> | undefined;

@@ -1,11 +1,11 @@
-import { formatAddress, type Address } from '../../ipam/model/address.ts';
-import { canonicalPod, indexPods, judge, type LeakReason } from '../../ipam/audit/judge.ts';
-import { isExpected, type Expected, type UsedSlot } from '../../ipam/model/block.ts';
-import { showAddress, type AddressView } from '../../ipam/query/views.ts';
-import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
 import type { KubeApi } from '../../cni/kube/api.ts';
-import { releaseAddress } from '../../ipam/release/release-in-block.ts';
+import { canonicalPod, indexPods, judge, type LeakReason } from '../../ipam/audit/judge.ts';
+import { formatAddress, type Address } from '../../ipam/model/address.ts';
+import { isExpected, type Expected, type UsedSlot } from '../../ipam/model/block.ts';
+import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
+import { showAddress, type AddressView } from '../../ipam/query/views.ts';
+import { releaseAddress } from '../../ipam/release/release-in-block.ts';
 
 /** What became of one address that was to be freed. */
 export type FreeOutcome =

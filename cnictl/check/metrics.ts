@@ -1,12 +1,12 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { MetricsSource } from '../../cni/agent/metrics-server.ts';
-import type { LeakReason } from '../../ipam/audit/judge.ts';
-import { IpamError, messageOf } from '../../ipam/model/errors.ts';
-import type { IndexReason } from '../../ipam/audit/index-audit.ts';
-import type { RecordReason } from '../../ipam/audit/record-audit.ts';
-import type { FreeOutcome } from './free.ts';
 import { KubeError } from '../../cni/kube/errors.ts';
+import type { IndexReason } from '../../ipam/audit/index-audit.ts';
+import type { LeakReason } from '../../ipam/audit/judge.ts';
+import type { RecordReason } from '../../ipam/audit/record-audit.ts';
+import { IpamError, messageOf } from '../../ipam/model/errors.ts';
 import type { Findings } from './findings.ts';
+import type { FreeOutcome } from './free.ts';
 
 const LEAK_REASONS: Readonly<Record<LeakReason, true>> = {
   'pod-gone': true,

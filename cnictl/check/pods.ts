@@ -1,3 +1,5 @@
+import type { KubeApi, Moment } from '../../cni/kube/api.ts';
+import { KubeError } from '../../cni/kube/errors.ts';
 import {
   canonicalPod,
   indexPods,
@@ -5,10 +7,8 @@ import {
   type AuditedPod,
   type PodIndex,
 } from '../../ipam/audit/judge.ts';
-import { plural } from '../render/plural.ts';
 import { CommandError } from '../context/errors.ts';
-import type { KubeApi, Moment } from '../../cni/kube/api.ts';
-import { KubeError } from '../../cni/kube/errors.ts';
+import { plural } from '../render/plural.ts';
 import type { Looking } from './progress.ts';
 import { sideBySide } from './side-by-side.ts';
 

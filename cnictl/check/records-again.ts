@@ -1,12 +1,12 @@
-import { IpamError } from '../../ipam/model/errors.ts';
 import { judgePair, type IndexFinding, type IndexPair } from '../../ipam/audit/index-audit.ts';
+import { readRecord, auditRanges, type RecordFinding } from '../../ipam/audit/record-audit.ts';
+import { IpamError } from '../../ipam/model/errors.ts';
+import { decodeBlock } from '../../ipam/records/block-record.ts';
+import { BLOCKS, RANGES } from '../../ipam/records/keys.ts';
+import { decodeNodeEntry } from '../../ipam/records/node-record.ts';
+import type { Entry } from '../../ipam/records/transaction.ts';
 import type { Store } from '../../ipam/store/store.ts';
 import type { StrandedBlock } from './findings.ts';
-import { readRecord, auditRanges, type RecordFinding } from '../../ipam/audit/record-audit.ts';
-import type { Entry } from '../../ipam/records/transaction.ts';
-import { BLOCKS, RANGES } from '../../ipam/records/keys.ts';
-import { decodeBlock } from '../../ipam/records/block-record.ts';
-import { decodeNodeEntry } from '../../ipam/records/node-record.ts';
 
 /** Suspected index keys and their blocks again, each pair as of one moment. @throws IpamError `store-…` */
 export async function pairsAgain(store: Store, pairs: readonly IndexPair[]): Promise<IndexFinding[]> {

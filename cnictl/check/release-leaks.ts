@@ -1,4 +1,4 @@
-import type { Address } from '../../ipam/model/address.ts';
+import type { KubeApi } from '../../cni/kube/api.ts';
 import {
   isSupersededBy,
   judge,
@@ -7,19 +7,19 @@ import {
   type LeakReason,
   type PodIndex,
 } from '../../ipam/audit/judge.ts';
+import type { Address } from '../../ipam/model/address.ts';
 import { isExpected, slotIndex, type Block, type Expected } from '../../ipam/model/block.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
+import type { ReadBlock } from '../../ipam/node/node-blocks.ts';
+import { checkBlock, decodeBlock } from '../../ipam/records/block-record.ts';
+import { rangeKey } from '../../ipam/records/keys.ts';
+import { decodeRange } from '../../ipam/records/range-record.ts';
+import { releaseInBlock } from '../../ipam/release/release-in-block.ts';
 import { retryLostRaces } from '../../ipam/store/retry.ts';
 import type { FreeOutcome } from './free.ts';
-import type { KubeApi } from '../../cni/kube/api.ts';
 import { lookUpPods } from './pods.ts';
 import type { Looking } from './progress.ts';
 import { sideBySide } from './side-by-side.ts';
-import { rangeKey } from '../../ipam/records/keys.ts';
-import { decodeRange } from '../../ipam/records/range-record.ts';
-import { checkBlock, decodeBlock } from '../../ipam/records/block-record.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
-import { releaseInBlock } from '../../ipam/release/release-in-block.ts';
-import type { ReadBlock } from '../../ipam/node/node-blocks.ts';
 
 /** An allocation that two observations found leaked, or a report names. */
 export interface Condemned {

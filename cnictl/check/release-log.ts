@@ -1,8 +1,8 @@
-import { formatAddress, type Address } from '../../ipam/model/address.ts';
 import type { AuditedAllocation } from '../../ipam/audit/judge.ts';
+import { formatAddress, type Address } from '../../ipam/model/address.ts';
 import type { Context } from '../context/context.ts';
-import type { FreeOutcome } from './free.ts';
 import { podJson } from '../render/pod.ts';
+import type { FreeOutcome } from './free.ts';
 
 /** One address that was to be released. */
 export interface LogEntry {

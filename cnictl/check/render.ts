@@ -1,13 +1,13 @@
-import { formatAddress } from '../../ipam/model/address.ts';
 import type { Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
+import { formatAddress } from '../../ipam/model/address.ts';
 import { formatAge } from '../context/durations.ts';
 import type { Paint } from '../render/paint.ts';
 import { plural } from '../render/plural.ts';
+import { podText } from '../render/pod.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable, type Column } from '../render/table.ts';
 import { othersFound, type Findings } from './findings.ts';
 import { conflictSince, recordsJson, type RecordRow } from './report-json.ts';
-import { podText } from '../render/pod.ts';
 
 /** Tables of what was found, and a line that sums it up. @param now milliseconds since 1970 */
 export function renderFindings(found: Findings, paint: Paint, now: number): string {

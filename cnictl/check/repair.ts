@@ -1,8 +1,8 @@
 import type { IndexFinding } from '../../ipam/audit/index-audit.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 import { retryLostRaces } from '../../ipam/store/retry.ts';
 import type { Looking } from './progress.ts';
 import { pairsAgain } from './records-again.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
 
 /**
  * Makes index keys agree with block keys, each only as it was read; a pair that changed meanwhile is looked at anew.

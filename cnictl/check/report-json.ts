@@ -1,9 +1,9 @@
-import { formatAddress } from '../../ipam/model/address.ts';
-import type { AuditedAllocation, AuditedPod, Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
 import type { IndexFinding } from '../../ipam/audit/index-audit.ts';
-import type { LeakRecord, ReportSource, SavedReport, Which } from './report.ts';
-import type { Findings } from './findings.ts';
+import type { AuditedAllocation, AuditedPod, Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
+import { formatAddress } from '../../ipam/model/address.ts';
 import { podJson } from '../render/pod.ts';
+import type { Findings } from './findings.ts';
+import type { LeakRecord, ReportSource, SavedReport, Which } from './report.ts';
 
 /** What `check` prints as JSON and `--save` keeps. @param now milliseconds since 1970 */
 export function reportJson(found: Findings, source: ReportSource, now: number): SavedReport & object {

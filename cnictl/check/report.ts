@@ -1,12 +1,12 @@
 import * as v from 'valibot';
-import { parseAddress } from '../../ipam/model/address.ts';
 import type { AuditedAllocation, Leak, LeakReason } from '../../ipam/audit/judge.ts';
-import { decodeValue } from '../../ipam/records/decode.ts';
+import { parseAddress } from '../../ipam/model/address.ts';
 import { blockAt, type Range } from '../../ipam/model/range.ts';
-import type { Condemned } from './release-leaks.ts';
+import { decodeValue } from '../../ipam/records/decode.ts';
+import { blockKey } from '../../ipam/records/keys.ts';
 import { CommandError } from '../context/errors.ts';
 import { expectedOf } from './free.ts';
-import { blockKey } from '../../ipam/records/keys.ts';
+import type { Condemned } from './release-leaks.ts';
 
 /** What `check` found, as scripts read it and as `--save` keeps it. */
 const text = v.string();

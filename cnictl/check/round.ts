@@ -1,23 +1,23 @@
-import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
-import type { LeakReason } from '../../ipam/audit/judge.ts';
-import type { Context } from '../context/context.ts';
-import { formatDuration } from '../context/durations.ts';
-import { outcomeText, type FreeOutcome } from './free.ts';
 import type { KubeApi } from '../../cni/kube/api.ts';
 import { KubeError } from '../../cni/kube/errors.ts';
+import type { LeakReason } from '../../ipam/audit/judge.ts';
+import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
+import type { Context } from '../context/context.ts';
+import { formatDuration } from '../context/durations.ts';
 import { operatorOf } from '../context/operator.ts';
+import type { OpenIpam } from '../context/world.ts';
 import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
-import { condemnedOfLeak, type ReportSource, type SavedReport } from './report.ts';
-import type { OpenIpam } from '../context/world.ts';
 import { othersFound, type Findings } from './findings.ts';
 import { firstLook, type FirstLook } from './first-look.ts';
+import { outcomeText, type FreeOutcome } from './free.ts';
 import { noPodsText, refuseWithoutPods, stillHasPods } from './pods.ts';
 import type { Looking } from './progress.ts';
 import { releaseLeaks } from './release-leaks.ts';
 import { releaseLog } from './release-log.ts';
 import { repairIndex } from './repair.ts';
 import { reportJson } from './report-json.ts';
+import { condemnedOfLeak, type ReportSource, type SavedReport } from './report.ts';
 import { countSuspected, nothingFound, secondLook } from './second-look.ts';
 
 export interface RoundOptions {

@@ -1,3 +1,4 @@
+import type { KubeApi } from '../../cni/kube/api.ts';
 import {
   claimsAddresses,
   isHolder,
@@ -10,14 +11,13 @@ import {
   type PodIndex,
 } from '../../ipam/audit/judge.ts';
 import type { Claim, Dispute, Suspicion } from '../../ipam/audit/pod-audit.ts';
-import type { KubeApi } from '../../cni/kube/api.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { Findings } from './findings.ts';
 import { nodeNames, type FirstLook, type NodeNames } from './first-look.ts';
 import { lookUpPods } from './pods.ts';
 import type { Looking } from './progress.ts';
 import { blocksAgain, pairsAgain, recordsAgain } from './records-again.ts';
 import { readSuspected, wantedPods, type Held, type Suspected } from './suspected.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
 
 /** How many things the first look suspects. */
 export function countSuspected(first: FirstLook): { readonly leaks: number; readonly others: number } {

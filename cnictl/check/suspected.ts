@@ -1,12 +1,12 @@
-import { parseAddress, type Address } from '../../ipam/model/address.ts';
-import { ownerName, podNameOf, type AuditedAllocation } from '../../ipam/audit/judge.ts';
-import { slotAddress, slotIndex, type Block } from '../../ipam/model/block.ts';
-import type { Claim, Dispute, Suspicion } from '../../ipam/audit/pod-audit.ts';
 import { isMarked, type Mark } from '../../ipam/audit/allocation-table.ts';
+import { ownerName, podNameOf, type AuditedAllocation } from '../../ipam/audit/judge.ts';
+import type { Claim, Dispute, Suspicion } from '../../ipam/audit/pod-audit.ts';
 import { auditRanges } from '../../ipam/audit/record-audit.ts';
+import { parseAddress, type Address } from '../../ipam/model/address.ts';
+import { slotAddress, slotIndex, type Block } from '../../ipam/model/block.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { WantedPods } from './pods.ts';
 import type { Looking } from './progress.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
 
 /** What the first look suspects, as lists. */
 export interface Suspected {

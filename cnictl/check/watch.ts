@@ -1,10 +1,10 @@
+import { stringify } from 'yaml';
 import type { Context } from '../context/context.ts';
 import { parseDuration } from '../context/durations.ts';
 import { CommandError, describeError } from '../context/errors.ts';
-import { stringify } from 'yaml';
 import type { Findings } from './findings.ts';
-import { CheckMetrics } from './metrics.ts';
 import { parseListenAddress, serveMetrics, type ServedMetrics } from './metrics-listen.ts';
+import { CheckMetrics } from './metrics.ts';
 import { renderFindings, summary } from './render.ts';
 import { checkRound, type RoundOptions } from './round.ts';
 

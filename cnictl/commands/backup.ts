@@ -1,13 +1,13 @@
+import { KubeError } from '../../cni/kube/errors.ts';
+import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
 import { VERSION } from '../../ipam/settings/version.ts';
 import { scanAll } from '../../ipam/store/store.ts';
-import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
 import { formatBackup } from '../backup/format.ts';
 import { unsoundOf } from '../backup/plan.ts';
+import { clusterOf } from '../check/round.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
-import { KubeError } from '../../cni/kube/errors.ts';
 import { plural } from '../render/plural.ts';
-import { clusterOf } from '../check/round.ts';
 
 /** `backup`: every key below our prefix as of one revision, in one file with mode 0600. */
 export async function backup(context: Context, file: string): Promise<number> {

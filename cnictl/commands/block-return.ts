@@ -1,16 +1,16 @@
 import { formatCidr } from '../../ipam/model/address.ts';
+import type { Range } from '../../ipam/model/range.ts';
+import { drainingNodes } from '../../ipam/node/drain.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 import { blockUseOf, surplusOf, type BlockUse } from '../../ipam/node/surplus.ts';
 import { scanBlocks } from '../../ipam/query/views.ts';
-import { drainingNodes } from '../../ipam/node/drain.ts';
-import type { Range } from '../../ipam/model/range.ts';
+import { returnIdleBlock } from '../../ipam/release/return-block.ts';
+import { readRanges, findRange } from '../../ipam/store/ranges.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge, formatDuration, parseDuration } from '../context/durations.ts';
 import { plural } from '../render/plural.ts';
 import { renderTable } from '../render/table.ts';
 import { listOfNode, noBlockText } from './block.ts';
-import { readRanges, findRange } from '../../ipam/store/ranges.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
-import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 
 export interface BlockReturnOptions {
   readonly node?: string;

@@ -1,11 +1,11 @@
 import { formatCidr } from '../../ipam/model/address.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 import { listBlocks, type BlockFilter, type BlockView } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
 import { renderBar } from '../render/bar.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
 
 /** `block list` */
 export async function blockList(context: Context, filter: BlockFilter): Promise<number> {

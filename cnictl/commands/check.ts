@@ -1,6 +1,6 @@
-import { checkRound, type RoundOptions } from '../check/round.ts';
 import type { Findings } from '../check/findings.ts';
 import { renderFindings } from '../check/render.ts';
+import { checkRound, type RoundOptions } from '../check/round.ts';
 import { watch } from '../check/watch.ts';
 import type { Context } from '../context/context.ts';
 import { parseDuration } from '../context/durations.ts';

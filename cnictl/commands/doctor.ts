@@ -1,11 +1,12 @@
-import { VERSION } from '../../ipam/settings/version.ts';
-import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import {
   DEFAULT_AGENT,
   DEFAULT_BRIDGE,
   DEFAULT_OVSDB,
   DEFAULT_STATE_DIR,
 } from '../../ipam/settings/settings.ts';
+import { VERSION } from '../../ipam/settings/version.ts';
+import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
+import { readRanges } from '../../ipam/store/ranges.ts';
 import type { Context } from '../context/context.ts';
 import { makeBundle } from '../doctor/bundle.ts';
 import { etcdChecks } from '../doctor/etcd.ts';
@@ -17,7 +18,6 @@ import { recordChecks } from '../doctor/records.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';
-import { readRanges } from '../../ipam/store/ranges.ts';
 
 export interface DoctorOptions {
   readonly cluster?: boolean;

@@ -1,14 +1,14 @@
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
-import { readHistory, type AddressHistory } from '../../ipam/query/history.ts';
+import type { Owner } from '../../ipam/model/attachment.ts';
 import type { Lifetime, ReleaseCause } from '../../ipam/model/lifetime.ts';
+import { readHistory, type AddressHistory } from '../../ipam/query/history.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge, parseDuration } from '../context/durations.ts';
 import type { Paint } from '../render/paint.ts';
+import { podJson, podText } from '../render/pod.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';
 import { addressJson, stateText } from './ip.ts';
-import type { Owner } from '../../ipam/model/attachment.ts';
-import { podJson, podText } from '../render/pod.ts';
 
 export interface IpHistoryOptions {
   readonly since?: string;

@@ -1,12 +1,12 @@
-import { podJson, podText } from '../render/pod.ts';
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
+import type { Owner } from '../../ipam/model/attachment.ts';
 import { addressesOf, showAddress, type AddressView, type BlockFilter } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
 import type { Paint } from '../render/paint.ts';
+import { podJson, podText } from '../render/pod.ts';
 import { renderFields, renderTable } from '../render/table.ts';
 import { listOfNode, noBlockText } from './block.ts';
-import type { Owner } from '../../ipam/model/attachment.ts';
 
 /** `ip list`: what is used, cooling or reserved in the claimed blocks. */
 export async function ipList(context: Context, filter: BlockFilter): Promise<number> {

@@ -1,9 +1,11 @@
 import { formatAddress } from '../../ipam/model/address.ts';
-import { isIdle, type BlockUse } from '../../ipam/node/surplus.ts';
-import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/views.ts';
-import { setNodeDraining } from '../../ipam/node/drain.ts';
-import { viewNode } from '../../ipam/query/node-view.ts';
 import type { Range } from '../../ipam/model/range.ts';
+import { setNodeDraining } from '../../ipam/node/drain.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
+import { isIdle, type BlockUse } from '../../ipam/node/surplus.ts';
+import { viewNode } from '../../ipam/query/node-view.ts';
+import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/views.ts';
+import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { plural } from '../render/plural.ts';
@@ -11,8 +13,6 @@ import { printable } from '../render/printable.ts';
 import { listOfNode, noBlockText } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
 import { cidrOf, leftText } from './node-show.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
-import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 
 /** A block whose range is known: nothing is said of another. */
 export type RangedBlock = BlockView & { readonly range: Range };

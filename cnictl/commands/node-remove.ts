@@ -1,11 +1,13 @@
+import type { KubeApi } from '../../cni/kube/api.ts';
 import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
-import { indexedNodes, sweepIndex, viewNode, type NodeView } from '../../ipam/query/node-view.ts';
 import { setNodeDraining } from '../../ipam/node/drain.ts';
+import { indexedNodes, sweepIndex, viewNode, type NodeView } from '../../ipam/query/node-view.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { formatDuration, parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
-import type { KubeApi } from '../../cni/kube/api.ts';
+import { operatorOf } from '../context/operator.ts';
+import type { OpenIpam } from '../context/world.ts';
 import {
   confirmTargets,
   freeTargets,
@@ -17,14 +19,12 @@ import {
   type LeftBlock,
   type Target,
 } from '../node/removal.ts';
-import { operatorOf } from '../context/operator.ts';
 import { plural } from '../render/plural.ts';
+import { podText } from '../render/pod.ts';
 import { printable } from '../render/printable.ts';
-import type { OpenIpam } from '../context/world.ts';
 import { listOfNode, noBlockText } from './block.ts';
 import { addressJson, ownerOf } from './ip.ts';
 import { cidrOf } from './node-show.ts';
-import { podText } from '../render/pod.ts';
 
 export interface NodeRemoveOptions {
   readonly grace: string;

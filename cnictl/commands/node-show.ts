@@ -1,6 +1,6 @@
 import { formatCidr } from '../../ipam/model/address.ts';
-import { addressesOf, type BlockView } from '../../ipam/query/views.ts';
 import { viewNode, type Disagreement, type NodeView } from '../../ipam/query/node-view.ts';
+import { addressesOf, type BlockView } from '../../ipam/query/views.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';

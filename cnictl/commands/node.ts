@@ -1,6 +1,6 @@
 import { ensureBridge } from '../../cni/ovsdb/bridges.ts';
-import { listBlocks } from '../../ipam/query/views.ts';
 import { drainingNodes } from '../../ipam/node/drain.ts';
+import { listBlocks } from '../../ipam/query/views.ts';
 import { DEFAULT_BRIDGE, DEFAULT_OVSDB } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';

@@ -1,5 +1,5 @@
-import { formatAddress } from '../../ipam/model/address.ts';
 import { indexPods, judge, type AuditedPod } from '../../ipam/audit/judge.ts';
+import { formatAddress } from '../../ipam/model/address.ts';
 import type { HeldAddress } from '../../ipam/query/pod-trace.ts';
 
 /** Something in which etcd and the API server do not agree about one pod. */

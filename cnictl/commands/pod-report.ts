@@ -1,14 +1,14 @@
-import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
 import type { AuditedPod } from '../../ipam/audit/judge.ts';
+import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
 import type { Lifetime } from '../../ipam/model/lifetime.ts';
-import { KEPT_PER_ADDRESS } from '../../ipam/records/history-record.ts';
 import type { HeldAddress, PodName, PodTrace } from '../../ipam/query/pod-trace.ts';
-import { agoText, causeText, lifetimeJson, secondsText } from './ip-history.ts';
+import { KEPT_PER_ADDRESS } from '../../ipam/records/history-record.ts';
 import { formatAge } from '../context/durations.ts';
-import type { Mismatch } from './pod-mismatch.ts';
 import type { Paint } from '../render/paint.ts';
 import { printable } from '../render/printable.ts';
 import { renderFields, renderTable } from '../render/table.ts';
+import { agoText, causeText, lifetimeJson, secondsText } from './ip-history.ts';
+import type { Mismatch } from './pod-mismatch.ts';
 
 /** What the API server said of a pod. */
 export type Answer =

@@ -1,17 +1,16 @@
+import { KubeError } from '../../cni/kube/errors.ts';
+import { canonicalPod, type AuditedPod } from '../../ipam/audit/judge.ts';
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
-import type { AuditedPod } from '../../ipam/audit/judge.ts';
 import { messageOf, IpamError } from '../../ipam/model/errors.ts';
-import { showAddress } from '../../ipam/query/views.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 import { tracePod, type PodName, type PodTrace } from '../../ipam/query/pod-trace.ts';
+import { showAddress } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
-import { KubeError } from '../../cni/kube/errors.ts';
-import { canonicalPod } from '../../ipam/audit/judge.ts';
+import { podText } from '../render/pod.ts';
+import { ownerOf, stateText } from './ip.ts';
 import { findMismatches, type NotHeld } from './pod-mismatch.ts';
 import { podReport, renderPod, type Answer } from './pod-report.ts';
-import { ownerOf, stateText } from './ip.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
-import { podText } from '../render/pod.ts';
 
 /**
  * `pod show`: the addresses that the pods of a name have and had, and what the API server says of the pod. Without an API server that

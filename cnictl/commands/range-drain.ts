@@ -1,12 +1,12 @@
+import type { Range } from '../../ipam/model/range.ts';
 import { isIdle } from '../../ipam/node/surplus.ts';
 import { listBlocks, type BlockView } from '../../ipam/query/views.ts';
-import type { Range } from '../../ipam/model/range.ts';
 import { setRangeState } from '../../ipam/ranges/ranges.ts';
+import { findRange } from '../../ipam/store/ranges.ts';
 import type { Context } from '../context/context.ts';
 import { plural } from '../render/plural.ts';
 import { giveBackIdle, isRanged } from './node-drain.ts';
 import { cidrOf, leftText } from './node-show.ts';
-import { findRange } from '../../ipam/store/ranges.ts';
 
 export interface RangeDrainOptions {
   readonly dryRun?: boolean;

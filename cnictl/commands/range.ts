@@ -6,17 +6,17 @@ import {
   parseCidr,
   parseSpan,
 } from '../../ipam/model/address.ts';
-import { listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
 import { checkNoOverlap, makeRange } from '../../ipam/model/new-range.ts';
 import { rangeCapacity, usableBlockTotal, type Range, type Route } from '../../ipam/model/range.ts';
+import { listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
 import { addRange, planRangeRemoval, removeRange } from '../../ipam/ranges/ranges.ts';
+import { readRanges, findRange } from '../../ipam/store/ranges.ts';
 import type { Context } from '../context/context.ts';
 import { formatDuration, parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
 import { renderBar, renderCount } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields, renderTable } from '../render/table.ts';
-import { readRanges, findRange } from '../../ipam/store/ranges.ts';
 
 export interface RangeAddOptions {
   readonly gateway?: string;

@@ -1,19 +1,19 @@
+import type { KubeApi } from '../../cni/kube/api.ts';
 import { formatAddress, parseAddress } from '../../ipam/model/address.ts';
 import { showAddress, type AddressView } from '../../ipam/query/views.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
+import { freeAll, type Target } from '../check/free-all.ts';
+import { outcomeText, type FreeOutcome } from '../check/free.ts';
 import { refuseWithoutPods, stillHasPods } from '../check/pods.ts';
+import { intersect, parseReport, type SavedReport } from '../check/report.ts';
 import { clusterOf } from '../check/round.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
-import { freeAll, type Target } from '../check/free-all.ts';
-import { outcomeText, type FreeOutcome } from '../check/free.ts';
-import type { KubeApi } from '../../cni/kube/api.ts';
-import { plural } from '../render/plural.ts';
-import { intersect, parseReport, type SavedReport } from '../check/report.ts';
 import type { OpenIpam } from '../context/world.ts';
-import { ownerOf } from './ip.ts';
+import { plural } from '../render/plural.ts';
 import { podText } from '../render/pod.ts';
+import { ownerOf } from './ip.ts';
 
 export interface ReleaseOptions {
   /** Several are intersected. */

@@ -1,18 +1,18 @@
-import { missingOf, type Missing } from '../backup/missing.ts';
 import { checkNoOverlap } from '../../ipam/model/new-range.ts';
+import { RANGES } from '../../ipam/records/keys.ts';
+import { newestRevision, type Entry } from '../../ipam/records/transaction.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
 import { scanAll } from '../../ipam/store/store.ts';
 import { carryRanges, carryUnits, rangesRevision, verify } from '../backup/carry.ts';
 import { countGroups, parseBackup, type Backup, type BackupRecord } from '../backup/format.ts';
+import { missingOf, type Missing } from '../backup/missing.ts';
 import { planRestore, readRecords, strangers, type Collision, type RestorePlan } from '../backup/plan.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
+import type { OpenIpam } from '../context/world.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
-import type { OpenIpam } from '../context/world.ts';
 import { clusterUid } from './backup.ts';
-import { newestRevision, type Entry } from '../../ipam/records/transaction.ts';
-import { RANGES } from '../../ipam/records/keys.ts';
 
 export interface RestoreOptions {
   readonly merge?: boolean;

@@ -1,5 +1,6 @@
 import { familyName, type Family } from '../../ipam/model/address.ts';
 import { listBlocks, listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
+import { RANGES } from '../../ipam/records/keys.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Context } from '../context/context.ts';
 import { describeError } from '../context/errors.ts';
@@ -8,7 +9,6 @@ import { plural } from '../render/plural.ts';
 import { renderFields } from '../render/table.ts';
 import { gatherNodes, type NodeUsage } from './node.ts';
 import { rangeJson, rangeTable } from './range.ts';
-import { RANGES } from '../../ipam/records/keys.ts';
 
 interface KubeStatus {
   readonly server: string | null;

@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
+import type { KubeApi } from '../../cni/kube/api.ts';
 import {
   DEFAULT_CONFIG_FILE,
   mergeSettings,
@@ -7,10 +7,10 @@ import {
   settingsFromEnvironment,
   type PartialSettings,
 } from '../../ipam/settings/settings.ts';
-import { CommandError } from './errors.ts';
-import type { KubeApi } from '../../cni/kube/api.ts';
+import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { makePaint, type Paint } from '../render/paint.ts';
 import { printable } from '../render/printable.ts';
+import { CommandError } from './errors.ts';
 import type { OpenIpam, World } from './world.ts';
 
 /** Options that every command takes. */

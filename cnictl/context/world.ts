@@ -1,12 +1,12 @@
+import type { KubeApi } from '../../cni/kube/api.ts';
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
 import type { Log, Platform } from '../../cni/platform/platform.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
+import type { Environment, OvsdbTls } from '../../ipam/settings/settings.ts';
 import type { EtcdInspector } from '../../ipam/store/etcd/inspect.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
-import type { Environment, OvsdbTls } from '../../ipam/settings/settings.ts';
-import type { Content } from './files.ts';
 import type { Files } from './file-access.ts';
-import type { KubeApi } from '../../cni/kube/api.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
+import type { Content } from './files.ts';
 
 /** Everything outside that a command touches: passed in, so that the program is a function. */
 export interface World {

@@ -1,14 +1,14 @@
 import { arch, release as kernel } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { VERSION } from '../../ipam/settings/version.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
+import { BLOCKS, NODES, RANGES } from '../../ipam/records/keys.ts';
+import { VERSION } from '../../ipam/settings/version.ts';
 import type { Context } from '../context/context.ts';
 import type { Finding } from './finding.ts';
 import type { NodePaths } from './node.ts';
 import { redactJson, redactText } from './redact.ts';
 import { makeTar, type TarEntry } from './tar.ts';
-import { BLOCKS, NODES, RANGES } from '../../ipam/records/keys.ts';
 
 /** No more keys than this, the ranges first. */
 const MAX_KEYS = 2_000;

@@ -1,5 +1,5 @@
-import type { Context } from '../context/context.ts';
 import type { KubeApi, Probe } from '../../cni/kube/api.ts';
+import type { Context } from '../context/context.ts';
 import { judgeClock } from './clock.ts';
 import { ok, warn, type Check, type Finding } from './finding.ts';
 

@@ -1,7 +1,7 @@
-import type { AgentAnswer } from '../context/world.ts';
 import { join } from 'node:path';
 import { messageOf } from '../../ipam/model/errors.ts';
 import type { Files } from '../context/file-access.ts';
+import type { AgentAnswer } from '../context/world.ts';
 import { checkConflist, namesCellnet } from '../install/network.ts';
 import { plural } from '../render/plural.ts';
 import { fail, ok, warn, type Check, type Finding } from './finding.ts';

@@ -1,9 +1,9 @@
 import { formatCidr } from '../../ipam/model/address.ts';
-import { listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 import { viewNode, type NodeView } from '../../ipam/query/node-view.ts';
+import { listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
 import { plural } from '../render/plural.ts';
 import { fail, ok, warn, type Check, type Finding } from './finding.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
 
 /** What etcd holds: the ranges, and what it holds of this node. */
 export function recordChecks(

@@ -1,5 +1,5 @@
-import type { Step } from './steps.ts';
 import type { Exec } from '../context/world.ts';
+import type { Step } from './steps.ts';
 
 /** The agent's unit as the running systemd knows it; undefined where none runs, or it is not to be asked. */
 export type Service = { readonly enabled: boolean; readonly active: boolean } | undefined;

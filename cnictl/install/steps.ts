@@ -1,6 +1,6 @@
-import type { Exec } from '../context/world.ts';
 import { CommandError } from '../context/errors.ts';
 import type { Files } from '../context/file-access.ts';
+import type { Exec } from '../context/world.ts';
 
 /** One change of an installation, as a value; paths are those from here, `--root` included. */
 export type Step =

@@ -1,8 +1,10 @@
 import { Command, CommanderError, Option } from 'commander';
-import { status } from '../commands/status.ts';
 import { VERSION } from '../../ipam/settings/version.ts';
+import { status } from '../commands/status.ts';
 import { Context, type GlobalOptions } from '../context/context.ts';
 import { CommandError, describeError } from '../context/errors.ts';
+import type { World } from '../context/world.ts';
+import { printableLines } from '../render/printable.ts';
 import type { Act } from './act.ts';
 import { addBackupCommands } from './backup.ts';
 import { addBlockCommands } from './block.ts';
@@ -12,8 +14,6 @@ import { addLeakCommands } from './leak.ts';
 import { addNodeCommands } from './node.ts';
 import { addPodCommands } from './pod.ts';
 import { addRangeCommands } from './range.ts';
-import { printableLines } from '../render/printable.ts';
-import type { World } from '../context/world.ts';
 
 /** Exit status, as that of diff. */
 export const TROUBLE = 2;

@@ -1,18 +1,18 @@
-import type { Allocation, AllocationRequest } from './allocation.ts';
-import type { Ipam } from '../node/ipam.ts';
-import type { NodeTransaction } from '../node/transaction.ts';
 import type { Family } from '../model/address.ts';
-import { isOwnedBy, usedSlots } from '../model/block.ts';
-import { pick } from './pick.ts';
-import { IpamError } from '../model/errors.ts';
-import { readNodeBlocks, type HeldBlock } from '../node/node-blocks.ts';
-import { drainingError } from '../node/drain.ts';
-import type { NodeRequest } from '../node/runner.ts';
 import type { Attachment } from '../model/attachment.ts';
+import { isOwnedBy, usedSlots } from '../model/block.ts';
+import { IpamError } from '../model/errors.ts';
+import { drainingError } from '../node/drain.ts';
+import type { Ipam } from '../node/ipam.ts';
+import { readNodeBlocks, type HeldBlock } from '../node/node-blocks.ts';
+import type { NodeRequest } from '../node/runner.ts';
+import type { NodeTransaction } from '../node/transaction.ts';
 import { readRanges } from '../store/ranges.ts';
+import type { Allocation, AllocationRequest } from './allocation.ts';
 import { commonVlans } from './eligible.ts';
-import { checkKept } from './requested-address.ts';
 import type { Assignment, FixedVlan } from './pick-context.ts';
+import { pick } from './pick.ts';
+import { checkKept } from './requested-address.ts';
 
 /**
  * Gives the attachment an address of each family. Asked again, it returns the same ones (rule 3).

@@ -1,6 +1,6 @@
-import type { Source } from '../model/demand.ts';
 import { familyName, formatCidr } from '../model/address.ts';
 import { nextRestedMs } from '../model/block.ts';
+import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
 import { rangesOfFamily, type Range } from '../model/range.ts';
 import type { RangeEntry } from '../store/ranges.ts';

@@ -1,9 +1,9 @@
 import type { Family } from '../model/address.ts';
 import { takeSlot, type Block } from '../model/block.ts';
-import type { HeldBlock } from '../node/node-blocks.ts';
-import type { Entry } from '../records/transaction.ts';
-import type { Claim } from '../node/transaction.ts';
 import type { Ipam } from '../node/ipam.ts';
+import type { HeldBlock } from '../node/node-blocks.ts';
+import type { Claim } from '../node/transaction.ts';
+import type { Entry } from '../records/transaction.ts';
 import type { Allocation, AllocationRequest } from './allocation.ts';
 
 /** The VLAN that the attachment's port is to be on, wrapped: an untagged one is `{ vlan: undefined }`. */

@@ -3,7 +3,7 @@ import { nextCandidate } from '../model/block.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import { claimBlock } from './claim.ts';
 import { isEligible } from './eligible.ts';
-import { type PickContext, type Assignment, assign } from './pick-context.ts';
+import { assign, type PickContext, type Assignment } from './pick-context.ts';
 import { pickRequested } from './requested-address.ts';
 
 /**

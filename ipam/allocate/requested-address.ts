@@ -1,15 +1,15 @@
 import { cidrContains, formatAddress, formatCidr, sameAddress, type Address } from '../model/address.ts';
 import { isCooling, restMs, slotIndex, type Block } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
-import type { HeldBlock } from '../node/node-blocks.ts';
 import { blockAt, isReserved } from '../model/range.ts';
-import { blockKey } from '../records/keys.ts';
+import type { HeldBlock } from '../node/node-blocks.ts';
 import { decodeBlock } from '../records/block-record.ts';
+import { blockKey } from '../records/keys.ts';
 import { readRanges, type RangeEntry } from '../store/ranges.ts';
 import type { Allocation, AllocationRequest, RequestedAddress } from './allocation.ts';
 import { blankBlock } from './claim.ts';
 import { isEligible, vlanText } from './eligible.ts';
-import { type PickContext, type Assignment, assign } from './pick-context.ts';
+import { assign, type PickContext, type Assignment } from './pick-context.ts';
 
 /** Just this address: from a block that the node holds, or from one that nobody has claimed. */
 export async function pickRequested(context: PickContext, wished: RequestedAddress): Promise<Assignment> {

@@ -1,12 +1,12 @@
 import { familyName, formatCidr, type Family } from '../model/address.ts';
 import { nextCandidate } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
-import { readNodeBlocks } from '../node/node-blocks.ts';
-import { drainingError } from '../node/drain.ts';
 import { usableBlockTotal, type Range } from '../model/range.ts';
+import { drainingError } from '../node/drain.ts';
+import type { Ipam } from '../node/ipam.ts';
+import { readNodeBlocks } from '../node/node-blocks.ts';
 import { blocksOfRange } from '../records/keys.ts';
 import { readRanges } from '../store/ranges.ts';
-import type { Ipam } from '../node/ipam.ts';
 import { isEligible, commonVlans } from './eligible.ts';
 
 export interface RoomRequest {

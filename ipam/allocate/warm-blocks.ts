@@ -1,12 +1,12 @@
 import { formatCidr, type Family } from '../model/address.ts';
 import { isCooling, type Block } from '../model/block.ts';
+import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
+import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import { blockUseOf, surplusOf } from '../node/surplus.ts';
-import type { Ipam } from '../node/ipam.ts';
-import type { Source } from '../model/demand.ts';
-import { isEligible } from './eligible.ts';
 import { claimBlock } from './claim.ts';
+import { isEligible } from './eligible.ts';
 
 /** With fewer addresses than this that can be given out now, the next block is claimed ahead of need. */
 export const LOW_WATER = 4;

@@ -1,6 +1,6 @@
 import { slotAddress, type Block } from '../model/block.ts';
-import { fingerprint } from './fingerprint.ts';
 import { addressKeyOf, type AddressKey } from './address-key.ts';
+import { fingerprint } from './fingerprint.ts';
 
 /** One allocation, as it was when it was read: enough to know it again, and no more. */
 export interface Mark {

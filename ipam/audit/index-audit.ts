@@ -1,10 +1,10 @@
 import { formatCidr } from '../model/address.ts';
 import type { Block } from '../model/block.ts';
-import type { TableBlock } from './allocation-table.ts';
-import { absent, del, put, unchanged, type Entry, type Guard, type Write } from '../records/transaction.ts';
-import { blockKey, cidrTextOfBlockKey, nodePrefix, NODES } from '../records/keys.ts';
 import { decodeBlock } from '../records/block-record.ts';
+import { blockKey, cidrTextOfBlockKey, nodePrefix, NODES } from '../records/keys.ts';
 import { decodeNodeEntry, encodeNodeEntry, type NodeEntry } from '../records/node-record.ts';
+import { absent, del, put, unchanged, type Entry, type Guard, type Write } from '../records/transaction.ts';
+import type { TableBlock } from './allocation-table.ts';
 
 export type IndexReason =
   /** A block that its node's index does not name: the node does not know that it has it. */

@@ -1,4 +1,9 @@
 import { parseAddress } from '../model/address.ts';
+import { usedSlots, type Block } from '../model/block.ts';
+import { blockAt, type Range } from '../model/range.ts';
+import { blockKey as keyOfBlock } from '../records/keys.ts';
+import { blockBase, canonicalIp, parsePodIp, RangeFinder, type AddressKey } from './address-key.ts';
+import { AllocationTable, type Mark } from './allocation-table.ts';
 import {
   canonicalPod,
   claimsAddresses,
@@ -9,11 +14,6 @@ import {
   type AuditedPod,
   type SandboxFacts,
 } from './judge.ts';
-import { usedSlots, type Block } from '../model/block.ts';
-import { AllocationTable, type Mark } from './allocation-table.ts';
-import { blockBase, canonicalIp, parsePodIp, RangeFinder, type AddressKey } from './address-key.ts';
-import { blockAt, type Range } from '../model/range.ts';
-import { blockKey as keyOfBlock } from '../records/keys.ts';
 
 /** An allocation that no living pod accounts for, or whose pod has a newer sandbox. */
 export interface Suspicion {

@@ -1,13 +1,13 @@
 import type { Block } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
-import { quickBlock } from '../records/quick-block.ts';
 import type { Range } from '../model/range.ts';
-import { blockInspector } from './block-inspector.ts';
-import { scanAll, type Store } from '../store/store.ts';
-import type { Entry } from '../records/transaction.ts';
-import { cidrTextOfBlockKey, RANGES, rangeKey } from '../records/keys.ts';
-import { decodeRange } from '../records/range-record.ts';
 import { decodeBlock } from '../records/block-record.ts';
+import { cidrTextOfBlockKey, RANGES, rangeKey } from '../records/keys.ts';
+import { quickBlock } from '../records/quick-block.ts';
+import { decodeRange } from '../records/range-record.ts';
+import type { Entry } from '../records/transaction.ts';
+import { scanAll, type Store } from '../store/store.ts';
+import { blockInspector } from './block-inspector.ts';
 
 export type RecordReason =
   /** The value is not of the form that this version reads. */

@@ -8,8 +8,8 @@ import {
 } from './address.ts';
 import type { Attachment, Owner } from './attachment.ts';
 import type { Lifetime, ReleaseCause } from './lifetime.ts';
-import type { UnknownFields } from './unknown-fields.ts';
 import { blockAt, blockPrefixLength, reservation, type Range } from './range.ts';
+import type { UnknownFields } from './unknown-fields.ts';
 
 export type Slot =
   | { readonly state: 'free' }

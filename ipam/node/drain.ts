@@ -1,8 +1,8 @@
 import { IpamError } from '../model/errors.ts';
-import { retryLostRaces } from '../store/retry.ts';
-import { absent, del, put, unchanged } from '../records/transaction.ts';
-import { decodeDrainMark, drainKey, encodeDrainMark, isDrainKey } from '../records/node-record.ts';
 import { NODES } from '../records/keys.ts';
+import { decodeDrainMark, drainKey, encodeDrainMark, isDrainKey } from '../records/node-record.ts';
+import { absent, del, put, unchanged } from '../records/transaction.ts';
+import { retryLostRaces } from '../store/retry.ts';
 import type { Ipam } from './ipam.ts';
 
 /** Since when the node is draining, in milliseconds since 1970; undefined where it is not. @throws IpamError */

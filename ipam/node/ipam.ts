@@ -1,7 +1,7 @@
 import type { Effects } from '../model/effects.ts';
 import type { Store } from '../store/store.ts';
-import { silentObserver, type Observer } from './observer.ts';
 import { Batcher } from './batcher.ts';
+import { silentObserver, type Observer } from './observer.ts';
 import { DirectRunner, noCache, type RunContext, type Runner } from './runner.ts';
 
 /** What every operation of IPAM works with. */

@@ -1,11 +1,11 @@
+import type { Block } from '../model/block.ts';
+import type { Range } from '../model/range.ts';
 import { checkBlock, decodeBlock } from '../records/block-record.ts';
 import { blockKey, nodePrefix, rangeKey } from '../records/keys.ts';
 import { decodeNodeEntry, isDrainKey, type NodeEntry } from '../records/node-record.ts';
 import { decodeRange } from '../records/range-record.ts';
 import { newestRevision, type Entry, type Version } from '../records/transaction.ts';
 import { scanAll, type Store } from '../store/store.ts';
-import type { Block } from '../model/block.ts';
-import type { Range } from '../model/range.ts';
 
 /** A block that a node holds, with its range. */
 export interface HeldBlock {

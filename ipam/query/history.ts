@@ -1,13 +1,13 @@
 import { sameAddress, type Address, type Cidr } from '../model/address.ts';
 import { messageOf } from '../model/errors.ts';
-import { viewAddress, type AddressView } from './views.ts';
 import type { Lifetime } from '../model/lifetime.ts';
-import { decodeLifetime, historyKeys } from '../records/history-record.ts';
 import { blockAt, type Range } from '../model/range.ts';
-import type { Entry } from '../records/transaction.ts';
-import { blockKey } from '../records/keys.ts';
-import { rangeOf } from '../store/ranges.ts';
 import type { Ipam } from '../node/ipam.ts';
+import { decodeLifetime, historyKeys } from '../records/history-record.ts';
+import { blockKey } from '../records/keys.ts';
+import type { Entry } from '../records/transaction.ts';
+import { rangeOf } from '../store/ranges.ts';
+import { viewAddress, type AddressView } from './views.ts';
 
 /** What is recorded of one address. */
 export interface AddressHistory {

@@ -1,12 +1,12 @@
 import { formatCidr } from '../model/address.ts';
 import type { Block } from '../model/block.ts';
-import { listBlocks, type BlockView } from './views.ts';
-import { scanAll } from '../store/store.ts';
-import { absent, del, unchanged, type Entry, type Guard } from '../records/transaction.ts';
-import { blockKey, nodeKey, NODES, nodePrefix } from '../records/keys.ts';
-import { decodeBlock } from '../records/block-record.ts';
-import { decodeNodeEntry, decodeDrainMark, isDrainKey } from '../records/node-record.ts';
 import type { Ipam } from '../node/ipam.ts';
+import { decodeBlock } from '../records/block-record.ts';
+import { blockKey, nodeKey, NODES, nodePrefix } from '../records/keys.ts';
+import { decodeNodeEntry, decodeDrainMark, isDrainKey } from '../records/node-record.ts';
+import { absent, del, unchanged, type Entry, type Guard } from '../records/transaction.ts';
+import { scanAll } from '../store/store.ts';
+import { listBlocks, type BlockView } from './views.ts';
 
 /** An index and a block that do not say the same. Claim and return write both in one transaction: somebody edited by hand. */
 export interface Disagreement {

@@ -1,15 +1,15 @@
 import { sameAddress, type Address, type Cidr } from '../model/address.ts';
-import { usedSlots, type UsedSlot } from '../model/block.ts';
-import { readLifetimes } from './history.ts';
-import type { Lifetime } from '../model/lifetime.ts';
-import { partsOfHistoryKey } from '../records/history-record.ts';
-import type { Range } from '../model/range.ts';
 import type { Owner } from '../model/attachment.ts';
-import type { Entry } from '../records/transaction.ts';
-import { BLOCKS, HISTORY } from '../records/keys.ts';
-import { decodeBlock } from '../records/block-record.ts';
-import { readRanges } from '../store/ranges.ts';
+import { usedSlots, type UsedSlot } from '../model/block.ts';
+import type { Lifetime } from '../model/lifetime.ts';
+import type { Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
+import { decodeBlock } from '../records/block-record.ts';
+import { partsOfHistoryKey } from '../records/history-record.ts';
+import { BLOCKS, HISTORY } from '../records/keys.ts';
+import type { Entry } from '../records/transaction.ts';
+import { readRanges } from '../store/ranges.ts';
+import { readLifetimes } from './history.ts';
 
 export interface PodName {
   readonly namespace: string;

@@ -1,4 +1,3 @@
-import { rangeOf } from '../store/ranges.ts';
 import {
   cidrSpan,
   compareAddresses,
@@ -19,11 +18,11 @@ import {
 } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
 import { blockAt, rangeCapacity, usableBlockTotal, type Range } from '../model/range.ts';
-import type { Entry } from '../records/transaction.ts';
-import { blockKey, BLOCKS, blocksOfRange } from '../records/keys.ts';
-import { decodeBlock } from '../records/block-record.ts';
-import { readRanges } from '../store/ranges.ts';
 import type { Ipam } from '../node/ipam.ts';
+import { decodeBlock } from '../records/block-record.ts';
+import { blockKey, BLOCKS, blocksOfRange } from '../records/keys.ts';
+import type { Entry } from '../records/transaction.ts';
+import { rangeOf, readRanges } from '../store/ranges.ts';
 
 /** A claimed block with its range: unknown where the range is gone, which `check` reports. */
 export interface BlockView {

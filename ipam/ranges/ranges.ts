@@ -1,18 +1,17 @@
-import { findRange } from '../store/ranges.ts';
 import { usedSlots } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
-import { historyOfRange } from '../records/history-record.ts';
 import { checkNoOverlap } from '../model/new-range.ts';
 import type { Range } from '../model/range.ts';
-import { retryLostRaces } from '../store/retry.ts';
-import { scanAll } from '../store/store.ts';
-import { absent, del, newestRevision, put, unchanged } from '../records/transaction.ts';
+import type { Ipam } from '../node/ipam.ts';
+import { decodeBlock } from '../records/block-record.ts';
+import { historyOfRange } from '../records/history-record.ts';
 import { blocksOfRange, RANGES, rangeKey } from '../records/keys.ts';
 import { encodeRange } from '../records/range-record.ts';
-import { decodeBlock } from '../records/block-record.ts';
-import { readRanges } from '../store/ranges.ts';
+import { absent, del, newestRevision, put, unchanged } from '../records/transaction.ts';
 import { returnBlock } from '../release/return-block.ts';
-import type { Ipam } from '../node/ipam.ts';
+import { findRange, readRanges } from '../store/ranges.ts';
+import { retryLostRaces } from '../store/retry.ts';
+import { scanAll } from '../store/store.ts';
 
 /**
  * Adds the range, unless it overlaps with another. Two overlapping ones added at the same moment: one is refused,

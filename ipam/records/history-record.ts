@@ -11,9 +11,9 @@ import { releaseCount, type Block } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
 import { RELEASE_REASONS, type Lifetime, type ReleaseCause } from '../model/lifetime.ts';
 import { blockAt, type Range } from '../model/range.ts';
-import { put, type Entry, type Put, type Write } from './transaction.ts';
-import { HISTORY } from './keys.ts';
 import { decode, guarded, isoTime, SCHEMA_VERSION, schemaVersion, text, time } from './codec.ts';
+import { HISTORY } from './keys.ts';
+import { put, type Entry, type Put, type Write } from './transaction.ts';
 
 /**
  * How many past lifetimes are kept for each address of a block, counted together: a block of 16 keeps its newest 32, whichever of

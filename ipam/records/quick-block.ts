@@ -1,8 +1,8 @@
 import { parseCidr, type Cidr } from '../model/address.ts';
-import type { Block, Slot } from '../model/block.ts';
 import type { Owner } from '../model/attachment.ts';
-import { blockKey } from './keys.ts';
+import type { Block, Slot } from '../model/block.ts';
 import { SCHEMA_VERSION } from './codec.ts';
+import { blockKey } from './keys.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 

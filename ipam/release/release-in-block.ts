@@ -1,13 +1,13 @@
 import { formatAddress, type Address } from '../model/address.ts';
 import type { Expected } from '../model/block.ts';
 import type { ReleaseCause } from '../model/lifetime.ts';
+import { blockAt } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
-import { rangeOf } from '../store/ranges.ts';
 import { decodeBlock, encodeBlock } from '../records/block-record.ts';
 import { blockKey } from '../records/keys.ts';
 import { put, unchanged } from '../records/transaction.ts';
-import { blockAt } from '../model/range.ts';
+import { rangeOf } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import { takeBack, type BelievedAllocation, type ReleaseOutcome } from './take-back.ts';
 

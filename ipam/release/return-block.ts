@@ -1,11 +1,10 @@
 import { formatCidr } from '../model/address.ts';
+import type { Block } from '../model/block.ts';
 import type { Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { isIdle, type BlockUse } from '../node/surplus.ts';
 import { decodeBlock } from '../records/block-record.ts';
-import { blockKey } from '../records/keys.ts';
-import type { Block } from '../model/block.ts';
-import { nodeKey } from '../records/keys.ts';
+import { blockKey, nodeKey } from '../records/keys.ts';
 import { del, unchanged, type Change, type Version } from '../records/transaction.ts';
 
 /** Gives a block back to its range: only as it was read, so not with an address that was given out meanwhile. */

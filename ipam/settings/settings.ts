@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import { decodeValue, shorten } from '../records/decode.ts';
 import { invalid, messageOf } from '../model/errors.ts';
+import { decodeValue, shorten } from '../records/decode.ts';
 
 /**
  * Where cellnet finds etcd and the node's parts: the same keys in `/etc/cellnet/config.json`, inline in the network

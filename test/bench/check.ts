@@ -4,6 +4,11 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { encodeBlock } from '../../ipam/records/block-record.ts';
+import { blockKey, nodeKey, rangeKey } from '../../ipam/records/keys.ts';
+import { encodeNodeEntry } from '../../ipam/records/node-record.ts';
+import { encodeRange } from '../../ipam/records/range-record.ts';
+import { put, type Write } from '../../ipam/records/transaction.ts';
 import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
 import type { Store } from '../../ipam/store/store.ts';
 import { OUR_PLUGINS } from '../support/cni.ts';
@@ -12,11 +17,6 @@ import type { Scope } from '../support/netns.ts';
 import { must, run, startDaemon } from '../support/proc.ts';
 import { blockOf, blocksFor, goneOf, livingOf, rangeOf, RANGES } from './check-cluster.ts';
 import { median, table } from './figures.ts';
-import { put, type Write } from '../../ipam/records/transaction.ts';
-import { blockKey, nodeKey, rangeKey } from '../../ipam/records/keys.ts';
-import { encodeRange } from '../../ipam/records/range-record.ts';
-import { encodeBlock } from '../../ipam/records/block-record.ts';
-import { encodeNodeEntry } from '../../ipam/records/node-record.ts';
 
 /** Pods and allocations; the second is four times the first. */
 const SIZES = [125_000, 500_000] as const;

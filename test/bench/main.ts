@@ -6,13 +6,14 @@
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
  */
-import { makeRange } from '../../ipam/model/new-range.ts';
 import { parseAddress, parseCidr } from '../../ipam/model/address.ts';
+import { makeRange } from '../../ipam/model/new-range.ts';
+import { encodeRange } from '../../ipam/records/range-record.ts';
 import { startAgent, type RunningAgent } from '../support/agent.ts';
+import { startEtcd } from '../support/etcd.ts';
 import { startFabric } from '../support/fabric.ts';
 import { newScope, type Scope } from '../support/netns.ts';
 import { startNode, type SimulatedNode } from '../support/node.ts';
-import { startEtcd } from '../support/etcd.ts';
 import { must } from '../support/proc.ts';
 import { benchBurst, warmUp } from './burst.ts';
 import { benchCheck } from './check.ts';
@@ -21,7 +22,6 @@ import { benchGrowth } from './growth.ts';
 import { benchIpam } from './ipam.ts';
 import { benchSingle } from './single.ts';
 import { cellnet, reference, type Contender } from './timed.ts';
-import { encodeRange } from '../../ipam/records/range-record.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 40);
 const WARM_PODS = 200;

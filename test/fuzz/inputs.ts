@@ -1,7 +1,7 @@
 /** Malformed environments and configurations: valid ones with a few things put wrong, and sheer noise. */
 import fc from 'fast-check';
-import { VERBS } from '../../cni/protocol/request.ts';
 import type { Input, Plugin } from '../../cni/protocol/invocation.ts';
+import { VERBS } from '../../cni/protocol/request.ts';
 
 export interface FuzzInput extends Input {
   readonly plugin: Plugin;

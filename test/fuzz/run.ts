@@ -4,11 +4,11 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { dispatch } from '../../cni/verbs/dispatch.ts';
 import { CNI_CODES } from '../../cni/protocol/errors.ts';
+import type { Output } from '../../cni/protocol/invocation.ts';
+import { dispatch } from '../../cni/verbs/dispatch.ts';
 import { FakePlatform } from '../unit/cni/fake-platform.ts';
 import { fuzzInput, type FuzzInput } from './inputs.ts';
-import type { Output } from '../../cni/protocol/invocation.ts';
 
 export interface FuzzTotals {
   inputs: number;

@@ -3,10 +3,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { release } from '../../ipam/release/release.ts';
 import { makeDist } from '../support/dist.ts';
 import { FakePlatform } from '../unit/cni/fake-platform.ts';
 import { CliWorld, container } from './world.ts';
-import { release } from '../../ipam/release/release.ts';
 
 /** What cnictl prints, held against files: `npm run golden` writes them anew, and the diff is what to look at. */
 const EXPECTED = join(import.meta.dirname, 'expected');

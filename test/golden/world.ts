@@ -1,19 +1,19 @@
+import type { KubeApi, Node, Pod } from '../../cni/kube/api.ts';
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
-import type { Platform } from '../../cni/platform/platform.ts';
 import { OvsdbError } from '../../cni/ovsdb/errors.ts';
 import type { Operation, OperationResult } from '../../cni/ovsdb/protocol.ts';
-import { allocate } from '../../ipam/allocate/allocate.ts';
-import { VERSION } from '../../ipam/settings/version.ts';
-import type { EtcdInspector } from '../../ipam/store/etcd/inspect.ts';
-import { addRange, setRangeState } from '../../ipam/ranges/ranges.ts';
-import type { KubeApi, Node, Pod } from '../../cni/kube/api.ts';
+import type { Platform } from '../../cni/platform/platform.ts';
 import { CommandError } from '../../cnictl/context/errors.ts';
-import { run } from '../../cnictl/program/program.ts';
-import type { Store } from '../../ipam/store/store.ts';
 import { realFiles } from '../../cnictl/context/host-files.ts';
 import type { World, AgentAnswer } from '../../cnictl/context/world.ts';
-import { owner, range, World as IpamWorld } from '../unit/ipam/world.ts';
+import { run } from '../../cnictl/program/program.ts';
+import { allocate } from '../../ipam/allocate/allocate.ts';
+import { addRange, setRangeState } from '../../ipam/ranges/ranges.ts';
 import { release } from '../../ipam/release/release.ts';
+import { VERSION } from '../../ipam/settings/version.ts';
+import type { EtcdInspector } from '../../ipam/store/etcd/inspect.ts';
+import type { Store } from '../../ipam/store/store.ts';
+import { owner, range, World as IpamWorld } from '../unit/ipam/world.ts';
 
 /** One run of cnictl on fixed data: what it printed, and its status. */
 export interface Ran {

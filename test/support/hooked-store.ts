@@ -1,5 +1,5 @@
-import type { ScanOptions, Store } from '../../ipam/store/store.ts';
 import type { Entry, Guard, Write } from '../../ipam/records/transaction.ts';
+import type { ScanOptions, Store } from '../../ipam/store/store.ts';
 
 export type StoreRequest = 'get' | 'scan' | 'count' | 'commit';
 

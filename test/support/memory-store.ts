@@ -1,5 +1,5 @@
-import type { ScanOptions, Store } from '../../ipam/store/store.ts';
 import type { Entry, Guard, Write } from '../../ipam/records/transaction.ts';
+import type { ScanOptions, Store } from '../../ipam/store/store.ts';
 
 /**
  * The store in memory, with etcd's semantics: one revision for each commit, a mod revision for each key, absent keys

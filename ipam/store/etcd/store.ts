@@ -1,9 +1,9 @@
 import type { Etcd3, ICompare, IKeyValue, IRequestOp, ITxnRequest, ITxnResponse } from 'etcd3';
+import type { Entry, Guard, Write } from '../../records/transaction.ts';
 import type { ScanOptions, Store } from '../store.ts';
 import { openClient } from './client.ts';
 import { translateError } from './errors.ts';
 import { checkEtcdSettings, type EtcdSettings } from './settings.ts';
-import type { Entry, Guard, Write } from '../../records/transaction.ts';
 
 export interface EtcdStoreOptions {
   /** Longest wait for one request, in milliseconds. */

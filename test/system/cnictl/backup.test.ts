@@ -1,21 +1,20 @@
-import { directIpam } from '../../../ipam/node/ipam.ts';
 import assert from 'node:assert/strict';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { allocate } from '../../../ipam/allocate/allocate.ts';
-import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
-import { addRange } from '../../../ipam/ranges/ranges.ts';
-import { scanAll } from '../../../ipam/store/store.ts';
+import { hostEffects } from '../../../cni/host/effects.ts';
 import { parseBackup } from '../../../cnictl/backup/format.ts';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
+import { addRange } from '../../../ipam/ranges/ranges.ts';
+import { put } from '../../../ipam/records/transaction.ts';
+import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
+import { scanAll } from '../../../ipam/store/store.ts';
 import { OUR_PLUGINS } from '../../support/cni.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { run, type RunResult } from '../../support/proc.ts';
 import { owner, range } from '../../unit/ipam/world.ts';
-import { put } from '../../../ipam/records/transaction.ts';
-import type { Ipam } from '../../../ipam/node/ipam.ts';
-import { hostEffects } from '../../../cni/host/effects.ts';
 
 const NODES = 700;
 

@@ -1,11 +1,13 @@
-import { directIpam } from '../../../ipam/node/ipam.ts';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { formatAddress } from '../../../ipam/model/address.ts';
+import { hostEffects } from '../../../cni/host/effects.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { formatAddress } from '../../../ipam/model/address.ts';
+import { directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
+import { release } from '../../../ipam/release/release.ts';
 import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
 import { OUR_PLUGINS } from '../../support/cni.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
@@ -23,9 +25,6 @@ import { startOvs } from '../../support/ovs.ts';
 import { must, run, type RunResult } from '../../support/proc.ts';
 import { owner } from '../../unit/ipam/world.ts';
 import { BLUE } from '../plugin/world.ts';
-import type { Ipam } from '../../../ipam/node/ipam.ts';
-import { release } from '../../../ipam/release/release.ts';
-import { hostEffects } from '../../../cni/host/effects.ts';
 
 const uid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 

@@ -1,8 +1,10 @@
-import { batchingIpam, directIpam } from '../../../ipam/node/ipam.ts';
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
+import { hostEffects } from '../../../cni/host/effects.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { batchingIpam, directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
+import { release } from '../../../ipam/release/release.ts';
 import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
 import { OUR_PLUGINS } from '../../support/cni.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
@@ -10,9 +12,6 @@ import { node, pod, startKubeApi, type KubeApiServer } from '../../support/kube-
 import { newScope, type Scope } from '../../support/netns.ts';
 import { run, type RunResult } from '../../support/proc.ts';
 import { owner } from '../../unit/ipam/world.ts';
-import type { Ipam } from '../../../ipam/node/ipam.ts';
-import { release } from '../../../ipam/release/release.ts';
-import { hostEffects } from '../../../cni/host/effects.ts';
 
 const uid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 

@@ -1,23 +1,22 @@
-import { directIpam } from '../../../ipam/node/ipam.ts';
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { parseAddress, parseCidr } from '../../../ipam/model/address.ts';
+import { hostEffects } from '../../../cni/host/effects.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
-import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
-import type { EtcdSettings } from '../../../ipam/store/etcd/settings.ts';
-import { listBlocks } from '../../../ipam/query/views.ts';
+import { parseAddress, parseCidr } from '../../../ipam/model/address.ts';
 import { makeRange } from '../../../ipam/model/new-range.ts';
+import { directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
+import { listBlocks } from '../../../ipam/query/views.ts';
 import { addRange, removeRange } from '../../../ipam/ranges/ranges.ts';
+import { absent, put, unchanged } from '../../../ipam/records/transaction.ts';
+import type { EtcdSettings } from '../../../ipam/store/etcd/settings.ts';
+import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
 import { scanAll, type Store } from '../../../ipam/store/store.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { owner } from '../../unit/ipam/world.ts';
-import { absent, put, unchanged } from '../../../ipam/records/transaction.ts';
-import type { Ipam } from '../../../ipam/node/ipam.ts';
-import { hostEffects } from '../../../cni/host/effects.ts';
 
 const ipamOn = (store: Store): Ipam => directIpam(store, hostEffects);
 

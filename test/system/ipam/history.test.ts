@@ -1,22 +1,21 @@
-import { batchingIpam, directIpam } from '../../../ipam/node/ipam.ts';
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { formatAddress, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
+import { hostEffects } from '../../../cni/host/effects.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
-import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
-import { readHistory } from '../../../ipam/query/history.ts';
+import { formatAddress, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
 import { makeRange } from '../../../ipam/model/new-range.ts';
+import { batchingIpam, directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
+import { readHistory } from '../../../ipam/query/history.ts';
 import { addRange, removeRange } from '../../../ipam/ranges/ranges.ts';
+import { HISTORY } from '../../../ipam/records/keys.ts';
+import { del, put, type Entry } from '../../../ipam/records/transaction.ts';
+import { releaseAddress } from '../../../ipam/release/release-in-block.ts';
+import { release } from '../../../ipam/release/release.ts';
+import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
 import { scanAll, type Store } from '../../../ipam/store/store.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { DEL, owner } from '../../unit/ipam/world.ts';
-import { del, put, type Entry } from '../../../ipam/records/transaction.ts';
-import { HISTORY } from '../../../ipam/records/keys.ts';
-import { releaseAddress } from '../../../ipam/release/release-in-block.ts';
-import type { Ipam } from '../../../ipam/node/ipam.ts';
-import { release } from '../../../ipam/release/release.ts';
-import { hostEffects } from '../../../cni/host/effects.ts';
 
 const attachment = (containerId: string): { containerId: string; ifname: string } => ({
   containerId,

@@ -4,8 +4,8 @@ import { createServer } from 'node:http';
 import { connect as connectTcp, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { makeCertificates, startKubeApi } from '../../support/kube-api.ts';
 import { connectKube } from '../../../cni/kube/connect.ts';
+import { makeCertificates, startKubeApi } from '../../support/kube-api.ts';
 import { fill, isError, start, tempDir, type Started } from './setup.ts';
 
 /** HTTPS, one user by token (`tester` for `secret`) and one by certificate. */

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { pod } from '../../support/kube-api.ts';
 import type { KubeError } from '../../../cni/kube/errors.ts';
+import { pod } from '../../support/kube-api.ts';
 import { fill, isError, start, writeKubeconfig } from './setup.ts';
 
 const five = <T>(fault: T): T[] => Array.from({ length: 5 }, () => fault);

@@ -1,8 +1,8 @@
-import { hostEffects } from '../../../cni/host/effects.ts';
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { BurstBarrier } from '../../../cni/agent/burst-barrier.ts';
 import { WarmSwitch } from '../../../cni/agent/warm-switch.ts';
+import { hostEffects } from '../../../cni/host/effects.ts';
 import type { BridgeInfo } from '../../../cni/platform/platform.ts';
 import { makeNamespace, newScope, uniqueName, type Namespace, type Scope } from '../../support/netns.ts';
 import { startOvs, type Ovs } from '../../support/ovs.ts';

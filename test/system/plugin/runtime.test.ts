@@ -7,8 +7,8 @@ import { usedSlots } from '../../../ipam/model/block.ts';
 import { OUR_PLUGINS, STOCK_PLUGINS } from '../../support/cni.ts';
 import { startContainerd } from '../../support/containerd.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
-import { startPodman } from '../../support/podman.ts';
 import type { SimulatedNode } from '../../support/node.ts';
+import { startPodman } from '../../support/podman.ts';
 import { until } from '../../support/proc.ts';
 import { BLUE, given, readBlocks, remains, startCluster, type Cluster } from './world.ts';
 

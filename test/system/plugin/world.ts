@@ -3,13 +3,13 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress, formatCidr } from '../../../ipam/model/address.ts';
 import { usedSlots, validateBlock, type Block } from '../../../ipam/model/block.ts';
+import { decodeBlock } from '../../../ipam/records/block-record.ts';
+import { decodeRange } from '../../../ipam/records/range-record.ts';
 import type { CniOutcome } from '../../support/cni.ts';
 import { startFabric, type Fabric } from '../../support/fabric.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { startNode, type Pod, type SimulatedNode } from '../../support/node.ts';
 import { must } from '../../support/proc.ts';
-import { decodeRange } from '../../../ipam/records/range-record.ts';
-import { decodeBlock } from '../../../ipam/records/block-record.ts';
 
 /** The arguments of `cnictl range add` for the range that most tests use. */
 export const BLUE = [

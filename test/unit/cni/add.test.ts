@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { linkAlias } from '../../../cni/protocol/identity.ts';
 import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
+import { linkAlias } from '../../../cni/protocol/identity.ts';
 import { IpamError } from '../../../ipam/model/errors.ts';
 import { ENV, reply, useFakeNode } from './fake-platform.ts';
 

@@ -2,7 +2,8 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach } from 'node:test';
-import { dispatch } from '../../../cni/verbs/dispatch.ts';
+import { NodeState } from '../../../cni/host/node-state.ts';
+import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
 import type {
   HostLink,
   Kernel,
@@ -12,11 +13,10 @@ import type {
   PortSpec,
   Switch,
 } from '../../../cni/platform/platform.ts';
-import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
-import { NodeState } from '../../../cni/host/node-state.ts';
+import type { Output, Plugin } from '../../../cni/protocol/invocation.ts';
+import { dispatch } from '../../../cni/verbs/dispatch.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { range, World } from '../ipam/world.ts';
-import type { Output, Plugin } from '../../../cni/protocol/invocation.ts';
 
 /** Parts that record what is asked of them; IPAM is the real one, on a store in memory. */
 export class FakePlatform {

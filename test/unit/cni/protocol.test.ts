@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { dispatch } from '../../../cni/verbs/dispatch.ts';
-import { VERBS } from '../../../cni/protocol/request.ts';
-import { CONFIG, ENV, reply, useFakeNode } from './fake-platform.ts';
 import type { Plugin } from '../../../cni/protocol/invocation.ts';
+import { VERBS } from '../../../cni/protocol/request.ts';
+import { dispatch } from '../../../cni/verbs/dispatch.ts';
+import { CONFIG, ENV, reply, useFakeNode } from './fake-platform.ts';
 
 suite('the protocol', () => {
   const node = useFakeNode();

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { KubeError } from '../../../cni/kube/errors.ts';
+import { freeAddress } from '../../../cnictl/check/free.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { parseAddress } from '../../../ipam/model/address.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
-import { freeAddress } from '../../../cnictl/check/free.ts';
-import { KubeError } from '../../../cni/kube/errors.ts';
+import { release } from '../../../ipam/release/release.ts';
 import { CliWorld, container } from '../../golden/world.ts';
 import { owner, range } from '../ipam/world.ts';
-import { release } from '../../../ipam/release/release.ts';
 
 interface Report {
   counts: Record<string, number>;

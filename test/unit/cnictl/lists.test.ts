@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { parseAddress } from '../../../ipam/model/address.ts';
-import { CliWorld, container } from '../../golden/world.ts';
 import { releaseAddress } from '../../../ipam/release/release-in-block.ts';
+import { CliWorld, container } from '../../golden/world.ts';
 
 const MAC = '02:00:00:00:00:99';
 

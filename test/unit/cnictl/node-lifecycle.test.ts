@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { KubeError } from '../../../cni/kube/errors.ts';
+import { presenceOf } from '../../../cnictl/node/removal.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { formatAddress } from '../../../ipam/model/address.ts';
 import { setNodeDraining } from '../../../ipam/node/drain.ts';
-import { KubeError } from '../../../cni/kube/errors.ts';
-import { presenceOf } from '../../../cnictl/node/removal.ts';
-import { CliWorld, container } from '../../golden/world.ts';
-import { owner } from '../ipam/world.ts';
 import { drainKey } from '../../../ipam/records/node-record.ts';
 import { release } from '../../../ipam/release/release.ts';
+import { CliWorld, container } from '../../golden/world.ts';
+import { owner } from '../ipam/world.ts';
 
 const REMOVE = 'node remove node-2 --yes --grace 60s';
 /** The world without node-2 in the cluster, nor its pods. */

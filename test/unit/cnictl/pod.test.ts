@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { KubeError } from '../../../cni/kube/errors.ts';
 import { operatorOf } from '../../../cnictl/context/operator.ts';
-import { CliWorld } from '../../golden/world.ts';
 import { put } from '../../../ipam/records/transaction.ts';
+import { CliWorld } from '../../golden/world.ts';
 
 interface Shown {
   readonly apiServer: string;

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { KubeError } from '../../../cni/kube/errors.ts';
-import { IpamError } from '../../../ipam/model/errors.ts';
-import { CheckMetrics } from '../../../cnictl/check/metrics.ts';
 import { parseListenAddress } from '../../../cnictl/check/metrics-listen.ts';
-import { CliWorld } from '../../golden/world.ts';
+import { CheckMetrics } from '../../../cnictl/check/metrics.ts';
+import { IpamError } from '../../../ipam/model/errors.ts';
 import { put } from '../../../ipam/records/transaction.ts';
+import { CliWorld } from '../../golden/world.ts';
 
 /** A world that is stopped after so many pauses of `check --watch`; what it does at each is up to the test. */
 async function watched(

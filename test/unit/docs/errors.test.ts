@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { CNI_CODES, toCniError } from '../../../cni/protocol/errors.ts';
 import { KUBE_ERROR_CODES } from '../../../cni/kube/errors.ts';
+import { CNI_CODES, toCniError } from '../../../cni/protocol/errors.ts';
 import { IPAM_ERROR_CODES, IpamError } from '../../../ipam/model/errors.ts';
 
 const text = readFileSync(join(import.meta.dirname, '../../../docs/errors.md'), 'utf8');

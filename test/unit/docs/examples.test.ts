@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readNetworkConfig } from '../../../cni/protocol/config.ts';
 import { findTarget } from '../../../cni/kube/kubeconfig.ts';
+import { readNetworkConfig } from '../../../cni/protocol/config.ts';
 import { parseSharedConfig } from '../../../ipam/settings/settings.ts';
 
 const docs = join(import.meta.dirname, '../../../docs');

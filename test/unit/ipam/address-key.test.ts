@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
-import { fingerprint, FingerprintSet } from '../../../ipam/audit/fingerprint.ts';
 import {
   blockBase,
   canonicalIp,
@@ -11,6 +9,8 @@ import {
   addressKeyOf,
   RangeFinder,
 } from '../../../ipam/audit/address-key.ts';
+import { fingerprint, FingerprintSet } from '../../../ipam/audit/fingerprint.ts';
+import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
 import { range } from './world.ts';
 
 suite('places', () => {

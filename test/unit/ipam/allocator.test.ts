@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { allocate, lookup } from '../../../ipam/allocate/allocate.ts';
 import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
 import { takeSlot } from '../../../ipam/model/block.ts';
-import { allocate, lookup } from '../../../ipam/allocate/allocate.ts';
 import type { IpamError } from '../../../ipam/model/errors.ts';
 import { addRange, removeRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
-import { give, ips, owner, range, World } from './world.ts';
 import { encodeBlock } from '../../../ipam/records/block-record.ts';
 import { releaseAddress } from '../../../ipam/release/release-in-block.ts';
 import { release } from '../../../ipam/release/release.ts';
+import { give, ips, owner, range, World } from './world.ts';
 
 suite('allocating', () => {
   test('the first address claims a block; the same attachment gets the same address again', async () => {

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { formatAddress, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
 import {
   indexPods,
   isHolder,
@@ -9,12 +8,13 @@ import {
   type AuditedAllocation,
   type AuditedPod,
 } from '../../../ipam/audit/judge.ts';
-import { newBlock, type Block } from '../../../ipam/model/block.ts';
 import { PodAudit } from '../../../ipam/audit/pod-audit.ts';
-import { blockAt } from '../../../ipam/model/range.ts';
-import { owner, range } from './world.ts';
+import { formatAddress, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
 import type { Owner } from '../../../ipam/model/attachment.ts';
+import { newBlock, type Block } from '../../../ipam/model/block.ts';
+import { blockAt } from '../../../ipam/model/range.ts';
 import { blockKey } from '../../../ipam/records/keys.ts';
+import { owner, range } from './world.ts';
 
 const BLUE = range('10.20.0.0/22', { name: 'blue', gateway: '10.20.0.1' });
 const KEY = blockKey('blue', parseCidr('10.20.0.16/28'));

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
 import { allocate, lookup } from '../../../ipam/allocate/allocate.ts';
-import type { IpamError } from '../../../ipam/model/errors.ts';
-import { addRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
-import { ips, owner, range, World } from './world.ts';
-import type { Ipam } from '../../../ipam/node/ipam.ts';
-import { release } from '../../../ipam/release/release.ts';
 import type { Allocation } from '../../../ipam/allocate/allocation.ts';
+import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
+import type { IpamError } from '../../../ipam/model/errors.ts';
+import type { Ipam } from '../../../ipam/node/ipam.ts';
+import { addRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
+import { release } from '../../../ipam/release/release.ts';
+import { ips, owner, range, World } from './world.ts';
 
 suite('a process that lives on', () => {
   const count = (world: World): Map<string, number> => {

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { formatAddress, formatCidr, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { returnIdle } from '../../../ipam/allocate/warm-blocks.ts';
+import { formatAddress, formatCidr, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
 import { newBlock, releaseCount, releaseSlot, takeSlot } from '../../../ipam/model/block.ts';
-import { readHistory } from '../../../ipam/query/history.ts';
 import { RELEASE_REASONS, type Lifetime, type ReleaseCause } from '../../../ipam/model/lifetime.ts';
+import { blockAt, pickBlock } from '../../../ipam/model/range.ts';
+import { readHistory } from '../../../ipam/query/history.ts';
+import { addRange, removeRange } from '../../../ipam/ranges/ranges.ts';
 import {
   decodeLifetime,
   firstSequence,
@@ -16,14 +19,11 @@ import {
   lifetimesKept,
   recordLifetime,
 } from '../../../ipam/records/history-record.ts';
-import { blockAt, pickBlock } from '../../../ipam/model/range.ts';
-import { addRange, removeRange } from '../../../ipam/ranges/ranges.ts';
-import { returnIdle } from '../../../ipam/allocate/warm-blocks.ts';
-import { DEL, owner, range, World } from './world.ts';
-import { put } from '../../../ipam/records/transaction.ts';
 import { HISTORY } from '../../../ipam/records/keys.ts';
+import { put } from '../../../ipam/records/transaction.ts';
 import { releaseAddress } from '../../../ipam/release/release-in-block.ts';
 import { release } from '../../../ipam/release/release.ts';
+import { DEL, owner, range, World } from './world.ts';
 
 const BLUE = range('10.20.0.0/24', { name: 'blue', cooldownMs: 0 });
 const attachment = (containerId: string): { containerId: string; ifname: string } => ({

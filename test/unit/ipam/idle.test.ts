@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { parseCidr } from '../../../ipam/model/address.ts';
 import { isIdle, blockUseOf, surplusOf, type BlockUse } from '../../../ipam/node/surplus.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
-import { parseCidr } from '../../../ipam/model/address.ts';
-import { owner, range, World } from './world.ts';
 import { release } from '../../../ipam/release/release.ts';
 import { returnIdleBlock } from '../../../ipam/release/return-block.ts';
+import { owner, range, World } from './world.ts';
 
 const stance = (more: Partial<BlockUse>): BlockUse => ({
   node: 'n',

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { roomFor } from '../../../ipam/allocate/room.ts';
+import { claimAhead, returnIdle } from '../../../ipam/allocate/warm-blocks.ts';
 import { IpamError } from '../../../ipam/model/errors.ts';
 import { drainingSince, setNodeDraining } from '../../../ipam/node/drain.ts';
 import { addRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
-import { roomFor } from '../../../ipam/allocate/room.ts';
-import { claimAhead, returnIdle } from '../../../ipam/allocate/warm-blocks.ts';
-import { owner, range, World } from './world.ts';
 import { decodeDrainMark, drainKey, isDrainKey } from '../../../ipam/records/node-record.ts';
 import { release } from '../../../ipam/release/release.ts';
+import { owner, range, World } from './world.ts';
 
 const DRAINING = (error: unknown): boolean =>
   error instanceof IpamError && error.code === 'exhausted' && /node 'n' is draining/.test(error.message);

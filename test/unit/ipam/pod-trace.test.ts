@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { formatAddress } from '../../../ipam/model/address.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { formatAddress } from '../../../ipam/model/address.ts';
 import { MAX_PAST, tracePod } from '../../../ipam/query/pod-trace.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
-import { DEL, owner, range, World } from './world.ts';
 import { put } from '../../../ipam/records/transaction.ts';
 import { release } from '../../../ipam/release/release.ts';
+import { DEL, owner, range, World } from './world.ts';
 
 const WEB = { namespace: 'shop', name: 'web-1' };
 const none = (): void => undefined;

@@ -3,10 +3,10 @@ import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { parseCidr } from '../../../ipam/model/address.ts';
 import { newBlock, type Block, type Slot } from '../../../ipam/model/block.ts';
+import { decodeBlock, encodeBlock } from '../../../ipam/records/block-record.ts';
+import { blockKey } from '../../../ipam/records/keys.ts';
 import { quickBlock } from '../../../ipam/records/quick-block.ts';
 import { owner, range } from './world.ts';
-import { blockKey } from '../../../ipam/records/keys.ts';
-import { decodeBlock, encodeBlock } from '../../../ipam/records/block-record.ts';
 
 const BLUE = range('10.20.0.0/22', { name: 'blue', gateway: '10.20.0.1' });
 const KEY = blockKey('blue', parseCidr('10.20.0.16/28'));

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
-import { IpamError } from '../../../ipam/model/errors.ts';
-import { addRange, removeRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
-import { MAX_ATTEMPTS } from '../../../ipam/store/retry.ts';
 import { claimAhead, returnIdle } from '../../../ipam/allocate/warm-blocks.ts';
-import { give, ips, owner, range, World } from './world.ts';
+import { IpamError } from '../../../ipam/model/errors.ts';
 import type { Ipam } from '../../../ipam/node/ipam.ts';
+import { addRange, removeRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
 import { release } from '../../../ipam/release/release.ts';
+import { MAX_ATTEMPTS } from '../../../ipam/store/retry.ts';
+import { give, ips, owner, range, World } from './world.ts';
 
 suite('races', () => {
   test('when every commit is lost, the attempts end', async () => {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { roomFor } from '../../../ipam/allocate/room.ts';
 import { parseCidr } from '../../../ipam/model/address.ts';
 import { newBlock, takeSlot } from '../../../ipam/model/block.ts';
 import { addRange, removeRange } from '../../../ipam/ranges/ranges.ts';
-import { roomFor } from '../../../ipam/allocate/room.ts';
-import { give, owner, range, World } from './world.ts';
 import { encodeBlock } from '../../../ipam/records/block-record.ts';
 import { release } from '../../../ipam/release/release.ts';
+import { give, owner, range, World } from './world.ts';
 
 suite('ranges', () => {
   test('two overlapping ones added at the same moment: just one is there', async () => {

@@ -3,11 +3,11 @@ import { suite, test } from 'node:test';
 import { parseAddress, parseCidr } from '../../../ipam/model/address.ts';
 import { newBlock, releaseSlot, takeSlot } from '../../../ipam/model/block.ts';
 import { makeRange } from '../../../ipam/model/new-range.ts';
-import { DEL, owner, range } from './world.ts';
-import { blockKey, cidrTextOfBlockKey, nodeKey, rangeKey } from '../../../ipam/records/keys.ts';
-import { decodeRange, encodeRange } from '../../../ipam/records/range-record.ts';
 import { decodeBlock, encodeBlock } from '../../../ipam/records/block-record.ts';
+import { blockKey, cidrTextOfBlockKey, nodeKey, rangeKey } from '../../../ipam/records/keys.ts';
 import { decodeNodeEntry, encodeNodeEntry } from '../../../ipam/records/node-record.ts';
+import { decodeRange, encodeRange } from '../../../ipam/records/range-record.ts';
+import { DEL, owner, range } from './world.ts';
 
 const blue = makeRange({
   cidr: parseCidr('10.20.0.0/22'),

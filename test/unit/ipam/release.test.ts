@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import type { Allocation } from '../../../ipam/allocate/allocation.ts';
 import { formatAddress } from '../../../ipam/model/address.ts';
 import type { ReleaseCause } from '../../../ipam/model/lifetime.ts';
-import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { allocationsOf, findSuperseded, type SeenAllocation } from '../../../ipam/node/allocations.ts';
 import { readNodeBlocks } from '../../../ipam/node/node-blocks.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
-import { owner, range, World } from './world.ts';
 import { release } from '../../../ipam/release/release.ts';
-import { allocationsOf, findSuperseded, type SeenAllocation } from '../../../ipam/node/allocations.ts';
-import type { Allocation } from '../../../ipam/allocate/allocation.ts';
+import { owner, range, World } from './world.ts';
 
 const NODE = 'node-1';
 

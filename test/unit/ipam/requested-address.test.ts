@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { parseAddress } from '../../../ipam/model/address.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
-import { addRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
-import { ips, owner, range, World } from './world.ts';
-import { release } from '../../../ipam/release/release.ts';
 import type { Allocation } from '../../../ipam/allocate/allocation.ts';
+import { parseAddress } from '../../../ipam/model/address.ts';
+import { addRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
+import { release } from '../../../ipam/release/release.ts';
+import { ips, owner, range, World } from './world.ts';
 
 suite('a wished address', () => {
   const wish = (world: World, node: string, id: string, ...ips: string[]): Promise<Allocation[]> =>

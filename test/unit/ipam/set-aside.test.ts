@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { roomFor } from '../../../ipam/allocate/room.ts';
 import { SET_ASIDE_MS } from '../../../ipam/model/block.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
-import { roomFor } from '../../../ipam/allocate/room.ts';
-import { give, ips, range, World } from './world.ts';
 import { releaseAddress } from '../../../ipam/release/release-in-block.ts';
+import { give, ips, range, World } from './world.ts';
 
 suite('an address that a stranger uses', () => {
   test('is set aside for an hour, then given out again in its turn', async () => {

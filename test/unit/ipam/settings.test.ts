@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { checkEtcdSettings, etcdSettings } from '../../../ipam/store/etcd/settings.ts';
 import {
   checkNodeName,
   mergeSettings,
   parseSharedConfig,
   settingsFromEnvironment,
 } from '../../../ipam/settings/settings.ts';
+import { checkEtcdSettings, etcdSettings } from '../../../ipam/store/etcd/settings.ts';
 
 suite('settings', () => {
   test('each key comes from the first layer that has it', () => {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
-import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { claimAhead, LOW_WATER, returnIdle } from '../../../ipam/allocate/warm-blocks.ts';
-import { owner, range, World } from './world.ts';
 import type { Ipam } from '../../../ipam/node/ipam.ts';
+import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { release } from '../../../ipam/release/release.ts';
+import { owner, range, World } from './world.ts';
 
 const give = async (ipam: Ipam, ...ids: string[]): Promise<void> => {
   for (const id of ids) await allocate(ipam, { node: 'n', owner: owner(id), families: [4] });

@@ -1,4 +1,5 @@
 import { allocate } from '../../../ipam/allocate/allocate.ts';
+import type { Allocation } from '../../../ipam/allocate/allocation.ts';
 import {
   formatAddress,
   formatCidr,
@@ -6,19 +7,18 @@ import {
   parseCidr,
   parseSpan,
 } from '../../../ipam/model/address.ts';
+import type { Owner } from '../../../ipam/model/attachment.ts';
 import { usedSlots, validateBlock, type Block } from '../../../ipam/model/block.ts';
+import type { Effects } from '../../../ipam/model/effects.ts';
 import { makeRange } from '../../../ipam/model/new-range.ts';
 import type { Range } from '../../../ipam/model/range.ts';
-import { MemoryStore } from '../../support/memory-store.ts';
-import type { Owner } from '../../../ipam/model/attachment.ts';
-import { BLOCKS, NODES, RANGES } from '../../../ipam/records/keys.ts';
-import { decodeRange } from '../../../ipam/records/range-record.ts';
-import { decodeBlock } from '../../../ipam/records/block-record.ts';
-import { isDrainKey } from '../../../ipam/records/node-record.ts';
-import type { Effects } from '../../../ipam/model/effects.ts';
 import { batchingIpam, directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
 import { silentObserver, type Observer } from '../../../ipam/node/observer.ts';
-import type { Allocation } from '../../../ipam/allocate/allocation.ts';
+import { decodeBlock } from '../../../ipam/records/block-record.ts';
+import { BLOCKS, NODES, RANGES } from '../../../ipam/records/keys.ts';
+import { isDrainKey } from '../../../ipam/records/node-record.ts';
+import { decodeRange } from '../../../ipam/records/range-record.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
 
 /** IPAM on a store in memory, with a clock that a test turns. */
 export class World {

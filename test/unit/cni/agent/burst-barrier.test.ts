@@ -1,9 +1,9 @@
-import type { Effects } from '../../../../ipam/model/effects.ts';
-import { hostEffects } from '../../../../cni/host/effects.ts';
 import assert from 'node:assert/strict';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BurstBarrier } from '../../../../cni/agent/burst-barrier.ts';
+import { hostEffects } from '../../../../cni/host/effects.ts';
+import type { Effects } from '../../../../ipam/model/effects.ts';
 
 /** Of this process; its timers keep the test alive. */
 const effects: Effects = {

@@ -1,7 +1,7 @@
-import { hostEffects } from '../../../../cni/host/effects.ts';
 import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
 import { KnownBridges } from '../../../../cni/agent/known-bridges.ts';
+import { hostEffects } from '../../../../cni/host/effects.ts';
 import type { BridgeInfo } from '../../../../cni/platform/platform.ts';
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

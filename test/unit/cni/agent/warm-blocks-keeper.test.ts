@@ -4,8 +4,8 @@ import { WarmBlocksKeeper } from '../../../../cni/agent/warm-blocks-keeper.ts';
 import { allocate } from '../../../../ipam/allocate/allocate.ts';
 import { setNodeDraining } from '../../../../ipam/node/drain.ts';
 import { addRange } from '../../../../ipam/ranges/ranges.ts';
-import { DEL, owner, range, World } from '../../ipam/world.ts';
 import { release } from '../../../../ipam/release/release.ts';
+import { DEL, owner, range, World } from '../../ipam/world.ts';
 
 const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
 

@@ -4,11 +4,11 @@ import { Watch } from '../../../../cni/agent/watch.ts';
 import { OvsdbError } from '../../../../cni/ovsdb/errors.ts';
 import { allocate } from '../../../../ipam/allocate/allocate.ts';
 import { IpamError } from '../../../../ipam/model/errors.ts';
+import type { Ipam } from '../../../../ipam/node/ipam.ts';
 import { addRange } from '../../../../ipam/ranges/ranges.ts';
+import { release } from '../../../../ipam/release/release.ts';
 import { sample } from '../../../support/prometheus.ts';
 import { ips, owner, range, World } from '../../ipam/world.ts';
-import type { Ipam } from '../../../../ipam/node/ipam.ts';
-import { release } from '../../../../ipam/release/release.ts';
 
 const ETCD = 'http://10.0.0.1:2379';
 const OVSDB = 'unix:/run/db.sock';

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
+import { batches } from '../../../../cnictl/backup/carry.ts';
 import { allocate } from '../../../../ipam/allocate/allocate.ts';
 import { setNodeDraining } from '../../../../ipam/node/drain.ts';
 import { addRange } from '../../../../ipam/ranges/ranges.ts';
-import { batches } from '../../../../cnictl/backup/carry.ts';
+import { put } from '../../../../ipam/records/transaction.ts';
+import { release } from '../../../../ipam/release/release.ts';
 import { CliWorld, container } from '../../../golden/world.ts';
 import type { MemoryStore } from '../../../support/memory-store.ts';
 import { owner, range } from '../../ipam/world.ts';
-import { put } from '../../../../ipam/records/transaction.ts';
-import { release } from '../../../../ipam/release/release.ts';
 
 const content = ({ entries }: MemoryStore): Map<string, string> =>
   new Map([...entries.values()].map(({ key, value }) => [key, value]));

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { makeTar } from '../../../../cnictl/doctor/tar.ts';
-import { CliWorld } from '../../../golden/world.ts';
 import { put } from '../../../../ipam/records/transaction.ts';
+import { CliWorld } from '../../../golden/world.ts';
 
 const listed = (archive: Buffer): string[] =>
   execFileSync('tar', ['-tf', '-'], { input: archive }).toString().trim().split('\n');

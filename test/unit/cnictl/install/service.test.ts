@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, suite, test } from 'node:test';
+import { realFiles } from '../../../../cnictl/context/host-files.ts';
 import {
   DEFAULT_BIN_DIR,
   DEFAULT_CONF,
@@ -18,7 +19,6 @@ import { perform, type Step } from '../../../../cnictl/install/steps.ts';
 import { makeUnit } from '../../../../cnictl/install/unit.ts';
 import { planUninstall } from '../../../../cnictl/install/unplan.ts';
 import { versionName } from '../../../../cnictl/install/versions.ts';
-import { realFiles } from '../../../../cnictl/context/host-files.ts';
 import { makeDist } from '../../../support/dist.ts';
 
 const layout = { binDir: DEFAULT_BIN_DIR, libDir: DEFAULT_LIB_DIR, conf: DEFAULT_CONF };
