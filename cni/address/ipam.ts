@@ -7,8 +7,8 @@ import { findSuperseded, type SeenAllocation } from '../../ipam/node/allocations
 import { release } from '../../ipam/release/release.ts';
 import type { UndoStack } from '../attach/undo.ts';
 import { deferTeardown } from '../deferred/defer.ts';
+import { withIpamAt } from '../platform/connections.ts';
 import type { OpenIpam, Platform } from '../platform/platform.ts';
-import { withIpamAt } from '../platform/with-ipam.ts';
 import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';

@@ -1,16 +1,16 @@
 import type { Effects, Timer } from '../../ipam/model/effects.ts';
 
-/** Longest wait for others, in milliseconds: a burst of links is made in about that time. */
+/** Longest wait for the rest of a burst, in milliseconds: the kernel makes its links in about that time. */
 const PATIENCE_MS = 25;
-/** Who has not arrived after this many milliseconds does not come: his call has failed on the way. */
+/** After this many milliseconds an ADD that has not arrived counts as failed on its way. */
 const LOST_MS = 500;
 
 /**
- * Lets those that are ready wait for those that soon will be, so that all go on together. Who comes while nobody is on his way
- * waits for nothing.
+ * Holds the ADDs of a burst that are ready until the others are ready too, so that their ports go into one transaction. A lone
+ * ADD does not wait.
  */
 export class BurstBarrier {
-  /** When each of those that are on their way set out. */
+  /** Start of each ADD that is under way, in milliseconds of the monotonic clock. */
   readonly #coming = new Map<string, number>();
   #waiting: (() => void)[] = [];
   #timer: Timer | undefined;
@@ -20,19 +20,19 @@ export class BurstBarrier {
     this.#effects = effects;
   }
 
-  /** How many are on their way. */
+  /** How many ADDs are under way. */
   get size(): number {
     const lost = this.#effects.monotonic() - LOST_MS;
     for (const [name, since] of this.#coming) if (since < lost) this.#coming.delete(name);
     return this.#coming.size;
   }
 
-  /** He is on his way, until he arrives or gives up. */
+  /** An ADD has started; the barrier counts it until {@link forget}. */
   expect(name: string): void {
     this.#coming.set(name, this.#effects.monotonic());
   }
 
-  /** He is there, or does not come. */
+  /** The ADD is ready, or has failed. */
   forget(name: string): void {
     if (!this.#coming.delete(name) || this.size > 0) return;
     // Others may arrive in the same turn of the event loop.
@@ -41,9 +41,9 @@ export class BurstBarrier {
     });
   }
 
-  /** Resolves when nobody is on his way any more, or the first of those that wait has waited for long enough. */
+  /** Resolves when no ADD is under way any more, or when the first that waits has waited for {@link PATIENCE_MS}. */
   async all(): Promise<void> {
-    // The last that arrives goes with those that have waited for him.
+    // The last ADD that arrives goes with those that have waited for it.
     if (this.size === 0 && this.#waiting.length === 0) return;
     this.#timer ??= this.#effects.schedule(PATIENCE_MS, () => this.#goOn());
     await new Promise<void>((resolve) => this.#waiting.push(resolve));

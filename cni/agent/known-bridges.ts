@@ -1,4 +1,4 @@
-import type { Effects, Timer } from '../../ipam/model/effects.ts';
+import { every, type Effects, type Timer } from '../../ipam/model/effects.ts';
 import type { BridgeInfo } from '../platform/platform.ts';
 
 /** How often bridges are looked at anew, in milliseconds, also where no change is told: a port may be moved to another bridge without a change of its own. */
@@ -14,14 +14,14 @@ export class KnownBridges {
   /** As they are, or will be known to be when the answer is here; undefined where they may be different by now. */
   readonly #bridges = new Map<string, Look | undefined>();
   readonly #effects: Effects;
-  #regularly: Timer;
+  readonly #regularly: Timer;
   #soon: Timer | undefined;
 
   /** @param look asks Open vSwitch: undefined where there is no such bridge */
   constructor(look: (bridge: string) => Look, effects: Effects) {
     this.#look = look;
     this.#effects = effects;
-    this.#regularly = this.#lookRegularly();
+    this.#regularly = every(effects, LOOK_EVERY_MS, () => this.#lookAt([...this.#bridges.keys()]));
   }
 
   /** Rejects where it must be asked for, and that fails. */
@@ -43,13 +43,6 @@ export class KnownBridges {
   close(): void {
     this.#regularly.cancel();
     this.#soon?.cancel();
-  }
-
-  #lookRegularly(): Timer {
-    return this.#effects.schedule(LOOK_EVERY_MS, () => {
-      this.#regularly = this.#lookRegularly();
-      this.#lookAt([...this.#bridges.keys()]);
-    });
   }
 
   #lookAt(bridges: readonly string[]): void {

@@ -1,7 +1,7 @@
 import { claimAhead, isLow, returnIdle } from '../../ipam/allocate/warm-blocks.ts';
 import type { Family } from '../../ipam/model/address.ts';
 import type { Demand } from '../../ipam/model/demand.ts';
-import type { Timer } from '../../ipam/model/effects.ts';
+import { every, type Timer } from '../../ipam/model/effects.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
 import type { Log } from '../platform/platform.ts';
@@ -16,20 +16,13 @@ export class WarmBlocksKeeper {
   readonly #log: Log;
   readonly #claiming = new Set<string>();
   readonly #idle = new Map<string, ReadonlySet<string>>();
-  #timer: Timer;
+  readonly #timer: Timer;
 
   constructor(ipam: Ipam, cache: NodeBlocksCache, log: Log) {
     this.#ipam = ipam;
     this.#cache = cache;
     this.#log = log;
-    this.#timer = this.#lookRegularly();
-  }
-
-  #lookRegularly(): Timer {
-    return this.#ipam.effects.schedule(LOOK_EVERY_MS, () => {
-      this.#timer = this.#lookRegularly();
-      void this.giveBack();
-    });
+    this.#timer = every(ipam.effects, LOOK_EVERY_MS, () => void this.giveBack());
   }
 
   stop(): void {

@@ -12,16 +12,10 @@ import { sharedKernel } from '../host/kernel.ts';
 import { lock, tryLock } from '../host/lock.ts';
 import { hostNamespaces } from '../host/namespaces.ts';
 import { NodeState } from '../host/node-state.ts';
-import type {
-  Kernel,
-  LaterAnnouncement,
-  Log,
-  Platform,
-  Switch,
-  SwitchAddress,
-} from '../platform/platform.ts';
-import { ETCD_DEADLINE_MS } from '../platform/with-ipam.ts';
+import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
+import type { Kernel, LaterAnnouncement, Log, Platform, Switch } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
+import type { SwitchAddress } from '../protocol/settings.ts';
 import type { IpamPlace } from '../reconcile/places.ts';
 import { BurstBarrier } from './burst-barrier.ts';
 import { observed, observedStore, observedSwitch } from './observed.ts';

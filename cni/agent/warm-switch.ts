@@ -7,7 +7,8 @@ import { isServed } from '../ovsdb/liveness.ts';
 import { attachPort, detachPorts, explain, findPorts, OWNER, removePort } from '../ovsdb/ports.ts';
 import { asNumber, asRecord, asString, map, type Operation, type RawRow } from '../ovsdb/protocol.ts';
 import { tlsFiles } from '../ovsdb/remote.ts';
-import type { BridgeInfo, PortSpec, Switch, SwitchAddress } from '../platform/platform.ts';
+import type { BridgeInfo, PortSpec, Switch } from '../platform/platform.ts';
+import type { SwitchAddress } from '../protocol/settings.ts';
 import type { BurstBarrier } from './burst-barrier.ts';
 import { KnownBridges } from './known-bridges.ts';
 

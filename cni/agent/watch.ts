@@ -1,7 +1,7 @@
 import type { Effects } from '../../ipam/model/effects.ts';
 import { IpamError, messageOf } from '../../ipam/model/errors.ts';
 import type { HeldBlock } from '../../ipam/node/node-blocks.ts';
-import type { Observer } from '../../ipam/node/observer.ts';
+import { silentObserver, type Observer } from '../../ipam/node/observer.ts';
 import { OvsdbError } from '../ovsdb/errors.ts';
 import { judge, nextUse, type HealthReport, type ServerKind, type ServerUse } from './health.ts';
 import { Metrics } from './metrics.ts';
@@ -35,9 +35,9 @@ export class Watch {
   observer(cluster: string): Observer {
     const keyOf = (node: string): string => `${cluster} ${node}`;
     return {
+      ...silentObserver,
       holds: (node, blocks) => void this.#held.set(keyOf(node), blocks),
       wrote: (tally) => this.metrics.countAddresses(tally),
-      allocated: () => undefined,
     };
   }
 

@@ -1,4 +1,5 @@
 import { formatAddress, parseAddressInSubnet, parseCidr, formatCidr } from '../../ipam/model/address.ts';
+import { withSwitch } from '../platform/connections.ts';
 import type {
   Kernel,
   Namespace,
@@ -10,7 +11,6 @@ import type {
 } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import type { CniRoute } from '../protocol/result.ts';
-import { withSwitch } from './interface-teardown.ts';
 import type { Plan } from './plan.ts';
 
 /** Plan and reality: what differs, in words; and the routes of the plan that are this interface's to have. */

@@ -1,4 +1,5 @@
 import { OvsdbError } from '../ovsdb/errors.ts';
+import { withSwitch } from '../platform/connections.ts';
 import type {
   HostEnd,
   HostLink,
@@ -12,7 +13,7 @@ import type { Call } from '../protocol/call.ts';
 import { CniError } from '../protocol/errors.ts';
 import type { CniRoute } from '../protocol/result.ts';
 import { recordOfAdd } from './attachment-record.ts';
-import { deleteLink, detachPort, withSwitch } from './interface-teardown.ts';
+import { deleteLink, detachPort } from './interface-teardown.ts';
 import type { Plan } from './plan.ts';
 import type { UndoStack } from './undo.ts';
 
@@ -47,7 +48,10 @@ export interface CompletedInterface {
   readonly routes: readonly CniRoute[];
 }
 
-/** Makes the wire of one ADD: first the cable, for which nothing but the plan is needed; then, once the addresses are granted, the rest. */
+/**
+ * Makes the interface of one ADD. The pod link needs nothing but the plan; the rest follows once IPAM has granted the
+ * addresses.
+ */
 export class InterfaceSetup {
   readonly #call: Call;
   readonly #platform: Platform;
@@ -67,8 +71,9 @@ export class InterfaceSetup {
   }
 
   /**
-   * The node's record, the veth, and the settings of the pod's end. Who is alone has the port made meanwhile. In a crowd that comes last:
-   * vswitchd hears of every change of a link and of its pod, and walks over all its ports for each, which is in the way of the others' ports.
+   * The node's record, the veth, and the settings of the pod's end. A lone ADD attaches the port concurrently. In a burst the
+   * port comes last: for every change of a link or of its pod, vswitchd walks over all its ports, which delays the ports of the
+   * other ADDs.
    */
   async createPodLink(plan: Plan): Promise<PodLink> {
     const crowded = this.#platform.inBurst();

@@ -1,6 +1,7 @@
 import type { Attachment } from '../../ipam/model/attachment.ts';
-import type { Platform, SwitchAddress } from '../platform/platform.ts';
+import type { Platform } from '../platform/platform.ts';
 import type { StepOf } from '../platform/steps.ts';
+import type { SwitchAddress } from '../protocol/settings.ts';
 import { deleteLink, detachPort } from './interface-teardown.ts';
 
 /** What is to be taken down of an attachment whose DEL never came. */

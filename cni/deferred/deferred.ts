@@ -1,12 +1,12 @@
 import { messageOf } from '../../ipam/model/errors.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 import { release } from '../../ipam/release/release.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { deleteLink, detachPort } from '../attach/interface-teardown.ts';
-import type { NodeRecords, PendingTeardown } from '../platform/node-records.ts';
-import type { Platform, SwitchAddress, Unlock } from '../platform/platform.ts';
-import { ETCD_DEADLINE_MS } from '../platform/with-ipam.ts';
+import { ETCD_DEADLINE_MS, withIpamAt } from '../platform/connections.ts';
+import { isOurIpam, switchOf, type NodeRecords, type PendingTeardown } from '../platform/node-records.ts';
+import type { Platform, Unlock } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
-import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
 
 /** Longest time that an ADD or DEL spends on other attachments' teardowns, in milliseconds. */
@@ -30,26 +30,19 @@ async function finish(
     await detachPort(platform, switchOf(entry), entry);
     await deleteLink(platform, entry);
   }
-  if (entry.ipamType === undefined || entry.ipamType === OUR_IPAM) {
-    const ipam = await platform.openIpam(etcdSettings(entry.etcd), expiresAt);
-    try {
-      const { containerId, ifname } = entry;
-      const released = await release(ipam, {
-        node: entry.node,
-        attachment: { containerId, ifname },
-        allocatedUntil: entry.until,
-        cause: { why: 'put-off' },
-      });
-      platform.log.info('carried out a teardown that was put off', { containerId, ifname, released });
-    } finally {
-      ipam.close();
-    }
+  if (isOurIpam(entry)) {
+    const { containerId, ifname } = entry;
+    const request = {
+      node: entry.node,
+      attachment: { containerId, ifname },
+      allocatedUntil: entry.until,
+      cause: { why: 'put-off' },
+    } as const;
+    const work = (ipam: Ipam): Promise<string[]> => release(ipam, request);
+    const released = await withIpamAt(platform, etcdSettings(entry.etcd), work, expiresAt);
+    platform.log.info('carried out a teardown that was put off', { containerId, ifname, released });
   }
   state.removePending(entry);
-}
-
-function switchOf({ ovsdb, ovsdbTls = {} }: PendingTeardown): SwitchAddress {
-  return { ovsdb, ovsdbTls };
 }
 
 /** Two with the same servers fail together. */

@@ -31,7 +31,7 @@ function idAt(path: string): string {
   return `${dev}:${ino}`;
 }
 
-/** Whether a process lives in the namespace, or a mount keeps it. Who cannot look takes it to be so. */
+/** Whether a process lives in the namespace, or a mount keeps it. If this process cannot look, the answer is yes. */
 function isHeldElsewhere(id: string): boolean {
   const name = `net:[${id.split(':')[1] ?? ''}]`;
   try {

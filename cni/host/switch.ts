@@ -3,7 +3,8 @@ import { OvsdbClient } from '../ovsdb/client.ts';
 import { isServed } from '../ovsdb/liveness.ts';
 import { addPort, findPorts, removePort } from '../ovsdb/ports.ts';
 import { tlsFiles } from '../ovsdb/remote.ts';
-import type { Switch, SwitchAddress } from '../platform/platform.ts';
+import type { Switch } from '../platform/platform.ts';
+import type { SwitchAddress } from '../protocol/settings.ts';
 
 /** vswitchd takes 50 ms for 250 ports: what takes longer than this is not running, or stuck. */
 export const SERVED_WITHIN_MS = 2_000;

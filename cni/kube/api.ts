@@ -1,24 +1,8 @@
-/** What cnictl needs to know of a pod. Times are RFC 3339 as the server writes them. */
-export interface Pod {
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string;
-  /**
-   * Annotation `kubernetes.io/config.hash`: present on the mirror of a static pod, whose CNI calls carry this
-   * value as K8S_POD_UID in place of {@link uid}.
-   */
-  readonly configHash?: string;
-  /** The node it was scheduled to; absent before that. */
-  readonly nodeName?: string;
-  /** Pending, Running, Succeeded, Failed or Unknown. Only Succeeded and Failed mean that it has ended. */
-  readonly phase: string;
-  /** True: it uses the node's own addresses, and none of ours. */
-  readonly hostNetwork: boolean;
+import type { AuditedPod } from '../../ipam/audit/judge.ts';
+/** A pod as the API server tells it. Times are RFC 3339 as the server writes them. */
+export interface Pod extends AuditedPod {
   /** When its end was asked for (it may still run); absent otherwise. */
   readonly deletionTimestamp?: string;
-  /** As the kubelet reported them, which comes after the CNI ADD: empty does not mean that it has none. */
-  readonly podIPs: readonly string[];
-  readonly createdAt: string;
 }
 
 export interface Node {

@@ -1,7 +1,7 @@
 import { messageOf } from '../../ipam/model/errors.ts';
 /**
- * Everything that asking the Kubernetes API server can fail at. There is no partial answer: whoever gets a list
- * got all of it, as it was at one moment, and whoever gets one of these got nothing.
+ * Everything that asking the Kubernetes API server can fail at. There is no partial answer: a caller gets the whole list
+ * as it was at one moment, or one of these errors and nothing.
  */
 export type KubeErrorCode =
   /** No kubeconfig was found, or it does not say how to reach a cluster. */

@@ -64,7 +64,7 @@ export class Snapshot {
     return this.#count;
   }
 
-  /** How many there are in all, as far as any page said. */
+  /** Number of items in the whole list, as far as the pages have announced it. */
   get announced(): number {
     return this.#announced;
   }

@@ -1,6 +1,8 @@
 import * as v from 'valibot';
 import type { Attachment } from '../../ipam/model/attachment.ts';
 import { etcdSchema, ovsdbTlsSchema } from '../../ipam/settings/settings.ts';
+import { OUR_IPAM } from '../protocol/config-schema.ts';
+import type { SwitchAddress } from '../protocol/settings.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty());
 
@@ -46,6 +48,22 @@ export type AttachmentRecord = v.InferOutput<typeof attachmentRecord>;
 
 /** A teardown that could not be finished, because etcd or OVSDB was away: it is carried out later. */
 export type PendingTeardown = v.InferOutput<typeof pendingRecord>;
+
+/** Whether our IPAM gave the addresses. */
+export const isOurIpam = ({ ipamType }: Pick<CommonRecord, 'ipamType'>): boolean =>
+  ipamType === undefined || ipamType === OUR_IPAM;
+
+/** Whether we made link and port, and not another main plugin, whose IPAM we were. */
+export const isOurWire = ({ mtu }: Pick<CommonRecord, 'mtu'>): boolean => mtu !== undefined;
+
+/** Where the attachment's port is. */
+export const switchOf = ({
+  ovsdb,
+  ovsdbTls = {},
+}: Pick<CommonRecord, 'ovsdb' | 'ovsdbTls'>): SwitchAddress => ({
+  ovsdb,
+  ovsdbTls,
+});
 
 /** The node's own records. A record that cannot be read counts as absent. */
 export interface NodeRecords {

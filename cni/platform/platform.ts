@@ -1,9 +1,10 @@
 import type { Attachment } from '../../ipam/model/attachment.ts';
+import type { Effects } from '../../ipam/model/effects.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { AddressProbe, Announcement } from '../protocol/config-schema.ts';
 import type { CniRoute } from '../protocol/result.ts';
-import type { NodeSettings } from '../protocol/settings.ts';
+import type { SwitchAddress } from '../protocol/settings.ts';
 import type { NodeRecords } from './node-records.ts';
 import type { StepHook } from './steps.ts';
 
@@ -11,10 +12,7 @@ import type { StepHook } from './steps.ts';
  * Everything outside the process that a verb touches, as values that are passed in: so that a test can make any one
  * of them fail, and the agent can keep them warm.
  */
-export interface Platform {
-  readonly now: () => number;
-  /** Lets the event loop serve what is ready: `Effects.yieldTurn`. */
-  readonly yieldTurn: () => Promise<void>;
+export interface Platform extends Pick<Effects, 'now' | 'yieldTurn'> {
   readonly hostname: string;
   /** Of this boot of the node (`/proc/sys/kernel/random/boot_id`). */
   readonly bootId: string;
@@ -184,9 +182,6 @@ export interface PodInterface {
   /** Whether another interface of the pod leads there. */
   readonly leadsElsewhere: (route: CniRoute) => boolean;
 }
-
-/** Where OVSDB is: a remote as in ovsdb(7), with files where it is `ssl:`. */
-export type SwitchAddress = Pick<NodeSettings, 'ovsdb' | 'ovsdbTls'>;
 
 /** Open vSwitch's side. */
 export interface Switch {

@@ -108,3 +108,11 @@ function kindOf(error: CodedError): CniErrorKind {
       return error.code.startsWith('E') ? 'io-failure' : 'internal';
   }
 }
+
+export function bridgeMissing(bridge: string, ovsdb: string): CniError {
+  return new CniError(
+    'bridge-missing',
+    `bridge '${bridge}' does not exist in Open vSwitch at ${ovsdb}`,
+    `Make it: cnictl node init --bridge ${bridge} --uplink DEVICE; or set "createBridge": true.`,
+  );
+}

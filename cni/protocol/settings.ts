@@ -27,6 +27,9 @@ export interface NodeSettings {
   readonly stateDir: string;
 }
 
+/** Where OVSDB is: a remote as in ovsdb(7), with files where it is `ssl:`. */
+export type SwitchAddress = Pick<NodeSettings, 'ovsdb' | 'ovsdbTls'>;
+
 /**
  * @param recorded what an earlier ADD of the attachment used: for a DEL whose configuration is cut down
  * @throws IpamError `invalid`

@@ -3,10 +3,11 @@ import { messageOf } from '../../ipam/model/errors.ts';
 import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
 import { release } from '../../ipam/release/release.ts';
 import { tearDownAttachment } from '../attach/teardown.ts';
+import { withIpamAt } from '../platform/connections.ts';
+import { isOurIpam } from '../platform/node-records.ts';
 import type { Platform, SweptKind, Unlock } from '../platform/platform.ts';
 import { stepsOf } from '../platform/steps.ts';
-import { withIpamAt } from '../platform/with-ipam.ts';
-import { ipamPlaceOf, isOurIpam, type OwnPlace } from './places.ts';
+import { ipamPlaceOf, type OwnPlace } from './places.ts';
 import { lookAgain, type Held, type Known, type Target } from './survey.ts';
 import { judge, type RemainsReason } from './verdict.ts';
 

@@ -1,7 +1,6 @@
 import { etcdSettings, type EtcdSettings } from '../../ipam/store/etcd/settings.ts';
-import type { AttachmentRecord } from '../platform/node-records.ts';
-import type { SwitchAddress } from '../platform/platform.ts';
-import { OUR_IPAM } from '../protocol/config-schema.ts';
+import { isOurIpam, isOurWire, switchOf, type AttachmentRecord } from '../platform/node-records.ts';
+import type { SwitchAddress } from '../protocol/settings.ts';
 
 /** Whose blocks are looked at: a node's, in one etcd cluster. */
 export interface IpamPlace {
@@ -20,15 +19,7 @@ export interface OwnPlace {
 
 type PlacedRecord = Pick<AttachmentRecord, 'ipamType' | 'mtu' | 'etcd' | 'node' | 'ovsdb' | 'ovsdbTls'>;
 
-export const isOurIpam = ({ ipamType }: Pick<AttachmentRecord, 'ipamType'>): boolean =>
-  ipamType === undefined || ipamType === OUR_IPAM;
-
-/** Whether we made link and port, and not another main plugin, whose IPAM we were. */
-export const isOurWire = ({ mtu }: Pick<AttachmentRecord, 'mtu'>): boolean => mtu !== undefined;
-
 export const ipamPlaceOf = ({ etcd, node }: PlacedRecord): IpamPlace => ({ etcd: etcdSettings(etcd), node });
-
-export const switchOf = ({ ovsdb, ovsdbTls = {} }: PlacedRecord): SwitchAddress => ({ ovsdb, ovsdbTls });
 
 /** Every etcd and node that this machine's attachments have addresses of: one network may name another than the next. */
 export function ipamPlaces(own: OwnPlace, records: readonly PlacedRecord[]): IpamPlace[] {

@@ -10,10 +10,9 @@ import {
   type PartialSettings,
 } from '../../ipam/settings/settings.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
-import type { SwitchAddress } from '../platform/platform.ts';
 import type { Input } from '../protocol/invocation.ts';
 import type { Environment } from '../protocol/request.ts';
-import { stateDirOf } from '../protocol/settings.ts';
+import { stateDirOf, type SwitchAddress } from '../protocol/settings.ts';
 import type { OwnPlace } from './places.ts';
 
 export interface ReconcileSettings {

@@ -3,20 +3,12 @@ import { IpamError } from '../../ipam/model/errors.ts';
 import { allocationsOf, type SeenAllocation } from '../../ipam/node/allocations.ts';
 import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
 import type { Failures } from '../attach/failures.ts';
-import { withSwitch } from '../attach/interface-teardown.ts';
-import type { AttachmentRecord } from '../platform/node-records.ts';
-import type { HostLink, Platform, PortInfo, SwitchAddress } from '../platform/platform.ts';
-import { withIpamAt } from '../platform/with-ipam.ts';
+import { withIpamAt, withSwitch } from '../platform/connections.ts';
+import { isOurIpam, isOurWire, switchOf, type AttachmentRecord } from '../platform/node-records.ts';
+import type { HostLink, Platform, PortInfo } from '../platform/platform.ts';
 import { hostLinkName, linkAlias } from '../protocol/identity.ts';
-import {
-  ipamPlaces,
-  isOurIpam,
-  isOurWire,
-  switches,
-  switchOf,
-  type IpamPlace,
-  type OwnPlace,
-} from './places.ts';
+import type { SwitchAddress } from '../protocol/settings.ts';
+import { ipamPlaces, switches, type IpamPlace, type OwnPlace } from './places.ts';
 import type { Facts } from './verdict.ts';
 
 /** An address that etcd has given out, and where it says so. */

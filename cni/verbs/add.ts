@@ -10,17 +10,17 @@ import {
   type PodLink,
   type CompletedInterface,
 } from '../attach/interface-setup.ts';
-import { bridgeMissing, withSwitch } from '../attach/interface-teardown.ts';
 import { makePlan, type Plan } from '../attach/plan.ts';
 import { settleAll } from '../attach/settle-all.ts';
 import { UndoStack } from '../attach/undo.ts';
 import { deferTeardown } from '../deferred/defer.ts';
 import { finishOwnDeferred, finishDeferred } from '../deferred/deferred.ts';
+import { withSwitch } from '../platform/connections.ts';
 import type { BridgeInfo, Kernel, Log, Namespace, Platform } from '../platform/platform.ts';
 import { stepsOf } from '../platform/steps.ts';
 import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
-import { CniError } from '../protocol/errors.ts';
+import { CniError, bridgeMissing } from '../protocol/errors.ts';
 import type { Grant } from '../protocol/grant.ts';
 import { refuseBandwidth, requestedMac } from '../protocol/requested.ts';
 import { extendResult, type CniResult } from '../protocol/result.ts';

@@ -1,6 +1,6 @@
 import { delegate, lookupOwn } from '../address/ipam.ts';
 import { podDifferences, portDifferences } from '../attach/differences.ts';
-import { withSwitch } from '../attach/interface-teardown.ts';
+import { withSwitch } from '../platform/connections.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';

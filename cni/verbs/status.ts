@@ -1,11 +1,11 @@
 import { roomFor } from '../../ipam/allocate/room.ts';
 import { delegate, withIpam } from '../address/ipam.ts';
-import { bridgeMissing, withSwitch } from '../attach/interface-teardown.ts';
+import { withSwitch } from '../platform/connections.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { familiesOf } from '../protocol/config.ts';
-import { CniError, toCniError } from '../protocol/errors.ts';
+import { CniError, toCniError, bridgeMissing } from '../protocol/errors.ts';
 
 /**
  * STATUS (CNI SPEC 1.1.0 section 4): succeeds when an ADD could be served now: etcd answers and a range has room,

@@ -1,14 +1,14 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import type { AuditedAllocation } from '../../ipam/audit/judge.ts';
 import type { Address } from '../../ipam/model/address.ts';
-import type { Expected } from '../../ipam/model/block.ts';
+import { expectedOf, type Expected } from '../../ipam/model/block.ts';
 import type { AddressView } from '../../ipam/query/views.ts';
 import { readRanges } from '../../ipam/store/ranges.ts';
 import type { Context } from '../context/context.ts';
 import { operatorOf } from '../context/operator.ts';
 import type { OpenIpam } from '../context/world.ts';
 import { ProgressLine } from '../render/progress.ts';
-import { expectedOf, freeAddress, type FreeOutcome } from './free.ts';
+import { freeAddress, type FreeOutcome } from './free.ts';
 import { releaseLeaks } from './release-leaks.ts';
 import { releaseLog } from './release-log.ts';
 import { condemnedOf, type LeakRecord } from './report.ts';

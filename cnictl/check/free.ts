@@ -1,7 +1,7 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import { canonicalPod, indexPods, judge, type LeakReason } from '../../ipam/audit/judge.ts';
 import { formatAddress, type Address } from '../../ipam/model/address.ts';
-import { isExpected, type Expected, type UsedSlot } from '../../ipam/model/block.ts';
+import { expectedOf, isExpected, type Expected, type UsedSlot } from '../../ipam/model/block.ts';
 import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { showAddress, type AddressView } from '../../ipam/query/views.ts';
@@ -55,10 +55,6 @@ export async function freeAddress(
   const outcome = await releaseAddress(ipam, address, expected, cause);
   if (outcome === 'released') return { kind: 'released', reason };
   return outcome === 'changed' ? { kind: 'changed' } : { kind: 'free', state: 'free' };
-}
-
-export function expectedOf({ owner, sequence, allocatedAt }: UsedSlot): Expected {
-  return { containerId: owner.containerId, ifname: owner.ifname, sequence, allocatedAt };
 }
 
 /** Asks for just this pod. An allocation that names none, or that nobody can be asked about, counts as unknown. */

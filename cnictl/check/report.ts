@@ -1,11 +1,11 @@
 import * as v from 'valibot';
 import type { AuditedAllocation, Leak, LeakReason } from '../../ipam/audit/judge.ts';
 import { parseAddress } from '../../ipam/model/address.ts';
+import { expectedOf } from '../../ipam/model/block.ts';
 import { blockAt, type Range } from '../../ipam/model/range.ts';
 import { decodeValue } from '../../ipam/records/decode.ts';
 import { blockKey } from '../../ipam/records/keys.ts';
 import { CommandError } from '../context/errors.ts';
-import { expectedOf } from './free.ts';
 import type { Condemned } from './release-leaks.ts';
 
 /** What `check` found, as scripts read it and as `--save` keeps it. */

@@ -1,4 +1,3 @@
-import { formatAddress } from '../../ipam/model/address.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import { setNodeDraining } from '../../ipam/node/drain.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
@@ -8,7 +7,6 @@ import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/
 import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
-import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import { listOfNode, noBlockText } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
@@ -102,11 +100,4 @@ export async function nodeUndrain(context: Context, name: string): Promise<numbe
       : `node ${printable(name)} was not draining: nothing to do\n`,
   );
   return 0;
-}
-
-/** Addresses as a part of a sentence: the first ten are named. */
-export function addressNames(views: readonly AddressView[]): string {
-  const some = views.slice(0, 10).map(({ address }) => formatAddress(address));
-  const more = views.length > 10 ? ` and ${views.length - 10} more` : '';
-  return `${plural(views.length, 'address', 'addresses')} (${some.join(', ')}${more})`;
 }

@@ -1,14 +1,13 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import { canonicalPod, indexPods, judge } from '../../ipam/audit/judge.ts';
 import { formatAddress } from '../../ipam/model/address.ts';
-import { isCooling } from '../../ipam/model/block.ts';
+import { isCooling, expectedOf } from '../../ipam/model/block.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { isIdle } from '../../ipam/node/surplus.ts';
 import { viewNode, type NodeView } from '../../ipam/query/node-view.ts';
 import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/views.ts';
 import { releaseAddress } from '../../ipam/release/release-in-block.ts';
 import { returnIdleBlock } from '../../ipam/release/return-block.ts';
-import { expectedOf } from '../check/free.ts';
 
 /** Whether the node is gone for good, as far as an API server can tell. */
 export type Presence =

@@ -110,7 +110,7 @@ async function firstWithRoom<T>(
 }
 
 /** What the attachment has among the node's blocks. */
-export function findAllocations(blocks: readonly HeldBlock[], attachment: Attachment): Allocation[] {
+function findAllocations(blocks: readonly HeldBlock[], attachment: Attachment): Allocation[] {
   return blocks.flatMap(({ block, range }) =>
     usedSlots(block, (slot) => isOwnedBy(slot, attachment)).map(({ address, slot }) => ({
       address,

@@ -34,7 +34,7 @@ export function exhausted(
   return new IpamError('exhausted', `no ${name} address left for node '${request.node}': ${which}${rest}`);
 }
 
-export function whyNot(
+function whyNot(
   range: Range,
   context: Pick<PickContext, 'family' | 'fixed'> & { readonly request: Source },
 ): string {

@@ -18,7 +18,7 @@ export async function pick(context: PickContext): Promise<Assignment | undefined
 }
 
 /** The address whose turn it is among all blocks that the node holds. */
-export function pickFromHeldBlocks(context: PickContext): Assignment | undefined {
+function pickFromHeldBlocks(context: PickContext): Assignment | undefined {
   const now = context.ipam.effects.now();
   let best: { held: HeldBlock; index: number; turn: number } | undefined;
   for (const held of context.blocks) {
@@ -30,7 +30,7 @@ export function pickFromHeldBlocks(context: PickContext): Assignment | undefined
 }
 
 /** Claims a block and gives out its first address in the same transaction; undefined: others filled the range meanwhile. */
-export async function pickFromNewBlock(context: PickContext): Promise<Assignment | undefined> {
+async function pickFromNewBlock(context: PickContext): Promise<Assignment | undefined> {
   const claim = await claimBlock(context);
   if (!claim) return undefined;
   const candidate = nextCandidate(claim.block, context.ipam.effects.now(), claim.range.cooldownMs);

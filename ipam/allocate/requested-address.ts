@@ -30,7 +30,7 @@ export async function pickRequested(context: PickContext, wished: RequestedAddre
 }
 
 /** @throws IpamError `not-found`, `conflict` saying why the address cannot be given */
-export function checkRequested(
+function checkRequested(
   context: PickContext,
   wished: RequestedAddress,
   known: readonly RangeEntry[],
@@ -65,7 +65,7 @@ export function checkRequested(
 }
 
 /** @throws IpamError `taken` */
-export function checkFree({ ipam }: PickContext, wished: Address, { block, range }: HeldBlock): void {
+function checkFree({ ipam }: PickContext, wished: Address, { block, range }: HeldBlock): void {
   const slot = block.slots[slotIndex(block, wished)];
   const ip = formatAddress(wished);
   if (slot?.state === 'used') {
@@ -81,7 +81,7 @@ export function checkFree({ ipam }: PickContext, wished: Address, { block, range
   }
 }
 
-export function heldElsewhere(wished: Address, block: Block): IpamError {
+function heldElsewhere(wished: Address, block: Block): IpamError {
   return new IpamError(
     'taken',
     `the wished address ${formatAddress(wished)} is in block ${formatCidr(block.cidr)}, which node '${block.node}' holds`,

@@ -121,12 +121,6 @@ export class AllocationTable {
     };
   }
 
-  addressKeyAt(row: number): AddressKey {
-    const { base } = this.blockOf(row);
-    const index = this.#index[row] ?? 0;
-    return typeof base === 'number' ? base + index : base + BigInt(index);
-  }
-
   /** Fingerprint of network and interface. */
   interfaceOf(row: number): number {
     return this.#wire[row] ?? NONE;

@@ -7,13 +7,18 @@ export interface AuditedPod {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
-  /** A static pod's UID at ADD: the kubelet's hash, not the mirror pod's `metadata.uid`. */
+  /**
+   * Annotation `kubernetes.io/config.hash` of a static pod's mirror: the kubelet passes it as K8S_POD_UID at ADD, in place
+   * of {@link uid}.
+   */
   readonly configHash?: string;
+  /** The node it was scheduled to; absent before that. */
   readonly nodeName?: string;
-  /** Pending, Running, Succeeded, Failed or Unknown. */
+  /** Pending, Running, Succeeded, Failed or Unknown. Only Succeeded and Failed mean that it has ended. */
   readonly phase: string;
+  /** True: it uses the node's own addresses, and none of ours. */
   readonly hostNetwork: boolean;
-  /** Canonical texts (RFC 5952). */
+  /** As the kubelet reported them, which comes after the ADD: empty does not mean that it has none. */
   readonly podIPs: readonly string[];
   /** RFC 3339. */
   readonly createdAt: string;

@@ -147,6 +147,11 @@ export interface Expected extends Attachment {
   readonly allocatedAt?: number;
 }
 
+/** What identifies the allocation that the slot holds. */
+export function expectedOf({ owner, sequence, allocatedAt }: UsedSlot): Expected {
+  return { containerId: owner.containerId, ifname: owner.ifname, sequence, allocatedAt };
+}
+
 /** Whether the slot is given out by the very allocation that is believed. */
 export function isExpected(slot: Slot, expected: Expected): slot is UsedSlot {
   return (

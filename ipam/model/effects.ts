@@ -20,3 +20,14 @@ export interface Effects {
 export interface Timer {
   cancel(): void;
 }
+
+/** Runs the work again and again, that many milliseconds apart, until cancelled. */
+export function every({ schedule }: Pick<Effects, 'schedule'>, ms: number, work: () => void): Timer {
+  const arm = (): Timer =>
+    schedule(ms, () => {
+      timer = arm();
+      work();
+    });
+  let timer = arm();
+  return { cancel: () => timer.cancel() };
+}

@@ -22,7 +22,7 @@ import type { Ipam } from '../node/ipam.ts';
 import { decodeBlock } from '../records/block-record.ts';
 import { blockKey, BLOCKS, blocksOfRange } from '../records/keys.ts';
 import type { Entry } from '../records/transaction.ts';
-import { rangeOf, readRanges } from '../store/ranges.ts';
+import { noSuchRange, rangeOf, readRanges } from '../store/ranges.ts';
 
 /** A claimed block with its range: unknown where the range is gone, which `check` reports. */
 export interface BlockView {
@@ -42,10 +42,8 @@ export interface BlockFilter {
  */
 export async function* scanBlocks(ipam: Ipam, filter: BlockFilter = {}): AsyncIterable<BlockView[]> {
   const ranges = new Map((await readRanges(ipam.store)).map(({ range }) => [range.name, range]));
-  if (filter.range !== undefined && !ranges.has(filter.range)) {
-    const known = [...ranges.keys()].join(', ') || 'none yet';
-    throw new IpamError('not-found', `range '${filter.range}' does not exist: there are ${known}`);
-  }
+  if (filter.range !== undefined && !ranges.has(filter.range))
+    throw noSuchRange(filter.range, [...ranges.keys()]);
   const prefix = filter.range === undefined ? BLOCKS : blocksOfRange(filter.range);
   const now = ipam.effects.now();
   for await (const page of ipam.store.scan(prefix)) {

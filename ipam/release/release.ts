@@ -1,6 +1,6 @@
 import { cidrContains, formatAddress } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
-import { isOwnedBy, usedSlots, type Expected, type UsedSlot } from '../model/block.ts';
+import { expectedOf, isOwnedBy, usedSlots, type UsedSlot } from '../model/block.ts';
 import type { ReleaseCause } from '../model/lifetime.ts';
 import type { SeenAllocation } from '../node/allocations.ts';
 import type { Ipam } from '../node/ipam.ts';
@@ -72,9 +72,4 @@ function takeBackAll(
     for (const record of history) transaction.tell(record);
     return own.filter((_, i) => outcomes[i] === 'released').map(({ address }) => formatAddress(address));
   });
-}
-
-/** What identifies the allocation that the slot holds. */
-export function expectedOf({ owner, sequence, allocatedAt }: UsedSlot): Expected {
-  return { containerId: owner.containerId, ifname: owner.ifname, sequence, allocatedAt };
 }

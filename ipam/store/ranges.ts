@@ -32,6 +32,15 @@ export async function findRange(ipam: { readonly store: Store }, name: string): 
   const ranges = await readRanges(ipam.store);
   const found = ranges.find((each) => each.range.name === name);
   if (found) return found;
-  const known = ranges.map((each) => each.range.name).join(', ') || 'none yet';
-  throw new IpamError('not-found', `range '${name}' does not exist: there are ${known}`);
+  throw noSuchRange(
+    name,
+    ranges.map((each) => each.range.name),
+  );
+}
+
+export function noSuchRange(name: string, known: readonly string[]): IpamError {
+  return new IpamError(
+    'not-found',
+    `range '${name}' does not exist: there are ${known.join(', ') || 'none yet'}`,
+  );
 }

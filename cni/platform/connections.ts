@@ -1,0 +1,38 @@
+import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
+import type { SwitchAddress } from '../protocol/settings.ts';
+import type { OpenIpam, Platform, Switch } from './platform.ts';
+
+/** Longest time that an ADD or DEL waits for etcd, in milliseconds (rule 4). */
+export const ETCD_DEADLINE_MS = 5_000;
+/** Longest wait for one answer of OVSDB or for vswitchd to take a port up, in milliseconds. */
+const SWITCH_DEADLINE_MS = 5_000;
+
+/**
+ * Does something with the IPAM of one etcd, and closes it.
+ * @param expiresAt when all of it must be over, in milliseconds since 1970
+ */
+export async function withIpamAt<T>(
+  platform: Platform,
+  etcd: EtcdSettings,
+  work: (ipam: OpenIpam) => Promise<T>,
+  expiresAt = platform.now() + ETCD_DEADLINE_MS,
+): Promise<T> {
+  return await closing(await platform.openIpam(etcd, expiresAt), work);
+}
+
+/** Does something with Open vSwitch, and closes the connection. */
+export async function withSwitch<T>(
+  platform: Platform,
+  at: SwitchAddress,
+  work: (ovs: Switch) => Promise<T>,
+): Promise<T> {
+  return await closing(await platform.openSwitch(at, SWITCH_DEADLINE_MS), work);
+}
+
+async function closing<R extends { close(): void }, T>(open: R, work: (open: R) => Promise<T>): Promise<T> {
+  try {
+    return await work(open);
+  } finally {
+    open.close();
+  }
+}
