@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { allocate, lookup } from '../../../ipam/allocate/allocate.ts';
 import type { Allocation } from '../../../ipam/allocate/allocation.ts';
 import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
-import type { IpamError } from '../../../ipam/model/errors.ts';
+import { IpamError } from '../../../ipam/model/errors.ts';
 import type { Ipam } from '../../../ipam/node/ipam.ts';
 import { addRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
 import { release } from '../../../ipam/release/release.ts';
@@ -53,13 +53,13 @@ suite('a process that lives on', () => {
     const world = new World();
     await addRange(world.ipam, range('10.20.0.0/28', { name: 'blue', gateway: '10.20.0.1' }));
     const agent = world.agent();
-    const wished = allocate(agent, {
+    const requested = allocate(agent, {
       node: 'n',
       owner: owner('w'),
       families: [4],
       requested: [parseAddress('10.20.0.1')],
     });
-    const results = await Promise.allSettled([ask(agent, 'a'), wished, ask(agent, 'b')]);
+    const results = await Promise.allSettled([ask(agent, 'a'), requested, ask(agent, 'b')]);
     assert.deepEqual(
       results.map(({ status }) => status),
       ['fulfilled', 'rejected', 'fulfilled'],
@@ -128,5 +128,31 @@ suite('a process that lives on', () => {
       results.map((each) => (each.status === 'rejected' ? (each.reason as IpamError).code : 'given')),
       ['given', 'store-unreachable', 'store-unreachable'],
     );
+  });
+
+  test('a request behind a transaction that etcd did not answer waits for no other', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.20.0.0/22'));
+    const agent = world.agent();
+    await ask(agent, 'first');
+    const outcomes = async (tookMs: number): Promise<string[]> => {
+      let isFirst = true;
+      world.store.before = (request) => {
+        if (!isFirst || request !== 'commit') return Promise.resolve();
+        isFirst = false;
+        world.now += tookMs;
+        return Promise.reject(new IpamError('store-unreachable', 'etcd did not answer'));
+      };
+      const results = await Promise.allSettled([ask(agent, 'a'), ask(agent, 'b')]);
+      return results.map((each) =>
+        each.status === 'rejected'
+          ? `${(each.reason as IpamError).code} ${String((each.reason as IpamError).uncertain)}`
+          : 'given',
+      );
+    };
+    assert.deepEqual(await outcomes(4_990), ['store-unreachable false', 'store-unreachable false']);
+    // One that is refused at once says nothing of the next.
+    assert.deepEqual(await outcomes(10), ['store-unreachable false', 'given']);
+    assert.deepEqual(world.problems(), []);
   });
 });
