@@ -19,7 +19,7 @@ import type { Verb } from './request.ts';
 import { IF_RESULT, type CniResult } from './result.ts';
 import { checkVersion, type CniVersion } from './version.ts';
 
-/** One plugin's network configuration, checked. */
+/** One plugin's network configuration, validated. */
 export interface NetworkConfig {
   readonly cniVersion: CniVersion;
   readonly name: string;
@@ -28,38 +28,40 @@ export interface NetworkConfig {
   readonly vlan: number | undefined;
   readonly ovsdb: string | undefined;
   readonly ovsdbTls: OvsdbTls | undefined;
-  /** VLAN IDs that the port carries with their tags, ascending; empty: none beside its own. */
+  /** VLAN IDs that the port carries tagged, ascending; empty when it carries none. */
   readonly trunks: readonly number[];
-  /** OpenFlow port number to ask vswitchd for. */
+  /** OpenFlow port number that the plugin requests from vswitchd. */
   readonly ofportRequest: number | undefined;
-  /** To be written beside our own on port and interface. */
+  /** The plugin writes these beside its own external_ids on port and interface. */
   readonly externalIds: Readonly<Record<string, string>>;
-  /** Undefined: a missing bridge is an error. */
+  /** When undefined, a missing bridge is an error. */
   readonly createBridge: { readonly datapathType: 'system' | 'netdev' } | undefined;
   readonly announcement: Announcement;
-  /** Undefined: addresses are used unasked. */
+  /** When undefined, the plugin uses addresses without a probe. */
   readonly addressProbe: AddressProbe | undefined;
   readonly agent: string | false | undefined;
-  /** Handed on to the runtime, where IPAM says nothing of it. */
+  /** The reply to the runtime contains this unless IPAM returned a `dns` of its own. */
   readonly dns: object | undefined;
-  /** Our own IPAM's section, where it is ours. */
+  /** The `ipam` section if its type is cellnet-ipam. */
   readonly ourIpam: OurIpam | undefined;
-  /** Type of the IPAM plugin; undefined where the section is absent. */
+  /** Type of the IPAM plugin; undefined when the section is absent. */
   readonly ipamType: string | undefined;
   readonly prevResult: CniResult | undefined;
-  /** As it came: what delegates get. */
+  /** The JSON object from stdin, unvalidated; on a DEL with invalid keys, without them. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
-/** A configuration, and what of it was left out because it is wrong: only a DEL goes on then. */
+/** A configuration, and the error for invalid keys. Only DEL continues, without those keys. */
 export interface ReadConfig {
   readonly config: NetworkConfig;
   readonly complaint: CniError | undefined;
 }
 
 /**
- * Reads the configuration of a call. DEL must end a pod also when a key has become wrong since its ADD, which then counts as absent.
- * @throws CniError 6 where it is no JSON object, 1 for the version, 7 naming key, value and what was expected
+ * Reads the configuration of a call. DEL must succeed even when a key has become invalid since the
+ * ADD, so DEL treats an invalid key as absent.
+ * @throws CniError 6 when `stdin` is no JSON object; 1 for the version; 7, which names the key, its
+ *   value and the expected form
  */
 export function readNetworkConfig(stdin: string, plugin: 'cellnet' | 'cellnet-ipam', verb: Verb): ReadConfig {
   const raw = parseObject(stdin);
@@ -71,14 +73,19 @@ export function readNetworkConfig(stdin: string, plugin: 'cellnet' | 'cellnet-ip
   }
 }
 
-/** Network of a DEL whose configuration has no usable name: it goes by container and interface. */
+/** Network name for a DEL without a valid one, which goes by container and interface instead. */
 const NAMELESS = 'unknown';
 
-/** The keys that are right by themselves, of `ipam` at least its type; without `prevResult`, which no DEL of ours needs. */
+/**
+ * Keeps the keys that are valid on their own, also within an `ipam` section of cellnet-ipam. Drops
+ * `prevResult`, which cellnet's DEL does not need.
+ */
 function withoutWrongKeys(raw: Record<string, unknown>): Record<string, unknown> {
   const right = { name: NAMELESS, ...keepRight(mainSchema.entries, { ...raw, prevResult: undefined }) };
   const { ipam } = right as { readonly ipam?: unknown };
-  if (typeof ipam !== 'object' || ipam === null || decodeValue(ourIpam, ipam).ok) return right;
+  if (typeof ipam !== 'object' || ipam === null) return right;
+  const isDelegated = 'type' in ipam && typeof ipam.type === 'string' && ipam.type !== OUR_IPAM;
+  if (isDelegated || decodeValue(ourIpam, ipam).ok) return right;
   return { ...right, ipam: keepRight(ourIpam.entries, ipam) };
 }
 
@@ -99,7 +106,7 @@ function parseNetworkConfig(
   plugin: 'cellnet' | 'cellnet-ipam',
 ): NetworkConfig {
   const cniVersion = checkVersion(raw['cniVersion']);
-  // Keys with a domain, such as `cni.dev/valid-attachments`, are the runtime's.
+  // Keys with a domain, such as `cni.dev/valid-attachments`, belong to the runtime.
   const ours = Object.fromEntries(Object.entries(raw).filter(([key]) => !key.includes('/')));
   const { name, ipam, ...config } = plugin === 'cellnet' ? decode(mainSchema, ours, '') : decodeForIpam(ours);
   return {
@@ -126,13 +133,13 @@ function parseNetworkConfig(
   };
 }
 
-/** What the IPAM plugin reads: the rest is the main plugin's, and may be of any type. */
+/** Returns the keys that the IPAM plugin reads. The main plugin's other keys may have any type. */
 function decodeForIpam(raw: Record<string, unknown>): v.InferOutput<typeof mainSchema> {
   const { name, ipam } = decode(ipamSchema, raw, '');
   return { name, ipam };
 }
 
-/** @throws CniError 7 for a span whose ends are the wrong way round */
+/** @throws CniError 7 for a span whose `minID` is greater than its `maxID` */
 function trunksOf(entries: readonly v.InferOutput<typeof trunkEntry>[]): number[] {
   const ids = entries.flatMap((entry, i) => {
     if (typeof entry === 'number') return [entry];
@@ -157,7 +164,7 @@ function addressProbeOf(value: boolean | AddressProbe): AddressProbe | undefined
   return value ? { count: 3, intervalMs: 100 } : undefined;
 }
 
-/** `true`: one announcement, which the kernel sends by itself as the interface goes up. */
+/** `true` means one announcement, which the kernel sends when the plugin sets the pod's MAC. */
 function announcementOf(value: boolean | Announcement): Announcement {
   if (typeof value !== 'boolean') return value;
   return { count: value ? 1 : 0, intervalMs: 100 };
@@ -182,7 +189,10 @@ export function parseObject(stdin: string): Record<string, unknown> {
   );
 }
 
-/** @param prefix of the key in what it names @throws CniError 7 naming key, value and what was expected */
+/**
+ * @param prefix precedes the key in the error message
+ * @throws CniError 7, which names the key, its value and the expected form
+ */
 export function decode<T extends v.GenericSchema>(
   schema: T,
   input: unknown,
@@ -197,7 +207,7 @@ export function decode<T extends v.GenericSchema>(
   );
 }
 
-/** Families of the addresses that an attachment gets; IPv4 where the configuration says nothing. */
+/** Returns the families of an attachment's addresses; IPv4 when the configuration names none. */
 export function familiesOf(ipam: OurIpam | undefined): readonly Family[] {
   const names = ipam?.families ?? ['ipv4'];
   return (['ipv4', 'ipv6'] as const)

@@ -26,8 +26,9 @@ import { refuseBandwidth, requestedMac } from '../protocol/requested.ts';
 import { extendResult, type CniResult } from '../protocol/result.ts';
 
 /**
- * ADD (CNI SPEC section 4): the pod gets its interface and addresses: addresses, record, link, port and the pod's end. A step
- * that fails undoes every step before it (rule 2); asked again, the same addresses come back (rule 3).
+ * ADD (CNI SPEC section 4): allocates the addresses, then sets up record, link, port and the pod's
+ * end. When a step fails, ADD undoes every step before it (rule 2). A repeated ADD gets the same
+ * addresses (rule 3).
  */
 export async function add(call: Call, platform: Platform): Promise<CniResult> {
   refuseBandwidth(call);
@@ -45,24 +46,24 @@ export async function add(call: Call, platform: Platform): Promise<CniResult> {
   }
 }
 
-/** What an ADD has made: the wire is undone before the addresses are given back (rule 8). */
+/** Undoes an ADD. It removes link and port before it releases the addresses (rule 8). */
 class Undo {
-  readonly wire: UndoStack;
+  readonly setup: UndoStack;
   readonly addresses: UndoStack;
 
   constructor(log: Log) {
     const told = (what: string, error: unknown): void =>
       log.error('undo failed', { what, reason: messageOf(error) });
-    this.wire = new UndoStack(told);
+    this.setup = new UndoStack(told);
     this.addresses = new UndoStack(told);
   }
 
   async revert(): Promise<boolean> {
-    return (await this.wire.revert()) && (await this.addresses.revert());
+    return (await this.setup.revert()) && (await this.addresses.revert());
   }
 }
 
-/** What could not be undone now is torn down by a later call. */
+/** Leaves what could not be undone to a later call. */
 function leaveForLater(call: Call, platform: Platform): void {
   try {
     deferTeardown(call, platform, true);
@@ -92,17 +93,18 @@ async function attach(
   undo: Undo,
 ): Promise<CniResult> {
   const step = stepsOf(platform.onStep, 'ADD');
-  const setup = new InterfaceSetup(call, platform, kernel, namespace, undo.wire);
+  const setup = new InterfaceSetup(call, platform, kernel, namespace, undo.setup);
 
   await finishOwnDeferred(call, platform);
   await finishDeferred(call, platform);
   const bridge = inspectBridge(call, platform);
-  // While etcd still writes what was chosen, the cable is made for it: the pod's end gets its address only afterwards.
+  // ADD sets up the veth for the tentative grant while etcd writes it. The pod's end gets its
+  // address only after the write.
   let early: Promise<PodLink> | undefined;
   const granting = step('allocate', () =>
     grantAddresses(call, platform, undo.addresses, (tentative) => {
       early ??= bridge.then((info) => setup.createPodLink(makePlan(call, tentative, info)));
-      // Whether it fails is looked at below; until then that must not count as unhandled.
+      // A rejection must not count as unhandled before settleAll below awaits it.
       early.catch(() => undefined);
     }),
   );
@@ -114,23 +116,27 @@ async function attach(
       () => early,
     ),
   );
-  const kept = laid && (await keepOrUndo(call, platform, laid, grant, undo.wire));
+  const kept = laid && (await keepOrUndo(call, platform, laid, grant, undo.setup));
   const plan = kept?.plan ?? makePlan(call, grant, info);
   const standing = kept ? undefined : await findStanding(call, platform, kernel, namespace, plan);
   if (standing) {
-    // The ADD that made it may have been killed before it announced.
+    // The earlier ADD may have been killed before it announced the addresses.
     announceRest(call, platform, plan, 0);
     return resultOf(call, plan, standing);
   }
   const podLink = kept ?? (await setup.createPodLink(plan));
   const connected = await setup.connect(podLink, () => probe(call, platform, kernel, namespace, plan));
-  // The kernel has sent the first.
+  // The kernel has sent the first announcement.
   announceRest(call, platform, plan, 1);
   platform.log.info('attached', { ...logFields(call), ips: plan.addresses.map(formatAddress) });
   return resultOf(call, plan, connected);
 }
 
-/** A cable that was made for another address than the one that was given in the end is taken away again. */
+/**
+ * Returns the veth if it was set up for the granted addresses. Otherwise removes it and returns
+ * undefined.
+ * @throws CniError 5 when the veth or its port cannot be removed
+ */
 async function keepOrUndo(
   call: Call,
   platform: Platform,
@@ -145,14 +151,14 @@ async function keepOrUndo(
   return undefined;
 }
 
-/** @throws CniError 100 where there is no such bridge, and none is to be made */
+/** @throws CniError 100 when the bridge is missing and the configuration does not create it */
 function inspectBridge(call: Call, platform: Platform): Promise<BridgeInfo> {
   const { bridge, ovsdb } = call.settings;
   const { createBridge } = call.config;
   return withSwitch(platform, call.settings, async (ovs) => {
     let info = await ovs.inspectBridge(bridge);
     if (!info && createBridge) {
-      // It stays when this ADD fails: other pods may be on it by then.
+      // The bridge stays when this ADD fails: other pods may use it by then.
       await ovs.createBridge(bridge, createBridge.datapathType);
       info = await ovs.inspectBridge(bridge);
     }
@@ -161,7 +167,10 @@ function inspectBridge(call: Call, platform: Platform): Promise<BridgeInfo> {
   });
 }
 
-/** What an earlier ADD of this attachment made, where it stands whole, so that nothing is to be done. */
+/**
+ * Returns the interface that an earlier ADD of this attachment set up, or undefined when it is
+ * absent or differs from the plan.
+ */
 async function findStanding(
   call: Call,
   platform: Platform,
@@ -176,8 +185,8 @@ async function findStanding(
 }
 
 /**
- * Asks the network whether anybody uses the addresses, where that is configured. One that is used is set aside, so that
- * the next ADD gets another.
+ * Probes the network for other hosts that use the addresses, if the configuration asks for it. Sets
+ * such an address aside when it is from our IPAM, so that the next ADD gets another.
  * @throws CniError 11 naming the address and the MAC that uses it
  */
 async function probe(
@@ -193,15 +202,17 @@ async function probe(
   const conflict = await kernel.probe(namespace, call.request.ifname, addresses, addressProbe);
   if (!conflict) return;
   const { address, mac } = conflict;
-  if (call.config.ipamType === OUR_IPAM) await setAside(call, platform, parseAddress(address), mac);
+  const isOurs = call.config.ipamType === OUR_IPAM;
+  if (isOurs) await setAside(call, platform, parseAddress(address), mac);
+  const next = isOurs ? 'It is set aside for an hour, and the next ADD gets another. ' : '';
   throw new CniError(
     'try-again-later',
     `address ${address} is in use already: ${mac} answered for it`,
-    'It is set aside for an hour, and the next ADD gets another. Look for the MAC on the switch: somebody uses an address of your range.',
+    `${next}Look for the MAC on the switch: another host uses an address of your range.`,
   );
 }
 
-/** @param sent how many times they were announced already */
+/** @param sent number of announcements already sent */
 function announceRest(call: Call, platform: Platform, plan: Plan, sent: number): void {
   const { count, intervalMs } = call.config.announcement;
   if (count <= sent) return;
@@ -215,7 +226,7 @@ function announceRest(call: Call, platform: Platform, plan: Plan, sent: number):
   });
 }
 
-/** Routes that another interface of the pod leads to are not its own. */
+/** Returns the result, without the routes that another interface of the pod already has. */
 function resultOf(call: Call, plan: Plan, { hostMac, routes }: CompletedInterface): CniResult {
   const { grant, veth } = plan;
   const dns = grant.dns ?? call.config.dns;

@@ -10,9 +10,12 @@ import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
 import { ipamResult } from '../protocol/grant.ts';
 import type { CniResult } from '../protocol/result.ts';
-import { allocationDifferences, prevResultOf, throwProblems } from './check.ts';
+import { prevResultOf, throwProblems } from './check.ts';
 
-/** ADD of `cellnet-ipam` for another main plugin (CNI SPEC section 4 "Delegated plugins"): addresses, no interface. */
+/**
+ * ADD of `cellnet-ipam` for another main plugin (CNI SPEC section 4 "Delegated plugins"): allocates
+ * addresses and sets up no interface.
+ */
 export async function ipamAdd(call: Call, platform: Platform): Promise<CniResult> {
   checkType(call);
   const undo = new UndoStack((what, error) => {
@@ -22,7 +25,7 @@ export async function ipamAdd(call: Call, platform: Platform): Promise<CniResult
     await finishOwnDeferred(call, platform);
     await finishDeferred(call, platform);
     const grant = await grantOwn(call, platform, undo);
-    // So that a DEL whose `ipam` section was cut down to its type still finds etcd.
+    // The record lets a DEL find etcd when its `ipam` section is cut down to the type.
     platform.openState(call.settings.stateDir).saveAttachment(recordOfAdd(call, platform));
     return ipamResult(grant);
   } catch (error) {
@@ -31,7 +34,7 @@ export async function ipamAdd(call: Call, platform: Platform): Promise<CniResult
   }
 }
 
-/** DEL of `cellnet-ipam`: releases the addresses, or writes down durably that they are to be released (rule 4). */
+/** DEL of `cellnet-ipam`: releases the addresses, or durably defers their release (rule 4). */
 export async function ipamDel(call: Call, platform: Platform): Promise<void> {
   const state = platform.openState(call.settings.stateDir);
   try {
@@ -49,13 +52,21 @@ export async function ipamDel(call: Call, platform: Platform): Promise<void> {
   await finishDeferred(call, platform);
 }
 
-/** CHECK of `cellnet-ipam`: etcd holds for the attachment what the `prevResult` says. @throws CniError 105 */
+/**
+ * CHECK of `cellnet-ipam`: the `prevResult` lists every address that etcd holds for the attachment.
+ * @throws CniError 105 for an address that is missing there, or when etcd holds none
+ */
 export async function ipamCheck(call: Call, platform: Platform): Promise<void> {
   const previous = prevResultOf(call);
   const held = (await lookupOwn(call, platform))?.ips.map((ip) => ip.address) ?? [];
   if (held.length === 0) throwProblems(call, ['allocation in etcd: expected one, found none']);
   const known = (previous.ips ?? []).map((ip) => ip.address);
-  throwProblems(call, allocationDifferences(held, known));
+  const missing = held.filter((ip) => !known.includes(ip));
+  const found = known.join(', ') || 'none';
+  throwProblems(
+    call,
+    missing.map((ip) => `address in prevResult: expected ${ip} as in etcd, found ${found}`),
+  );
 }
 
 function checkType(call: Call): void {

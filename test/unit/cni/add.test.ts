@@ -5,9 +5,9 @@ import { linkAlias } from '../../../cni/protocol/identity.ts';
 import { IpamError } from '../../../ipam/model/errors.ts';
 import { ENV, reply, useFakeNode } from './fake-platform.ts';
 
-/** Who is alone has the pod's end made ready while the port comes up, whatever becomes of it. */
+/** A lone ADD prepares the pod's end while the port comes up, even when the port fails. */
 const WIRE = ['create-veth', 'add-port', 'prepare'];
-/** In a crowd the port comes after it. */
+/** In a burst, an ADD adds the port after it configures the pod's end. */
 const CROWDED = ['create-veth', 'prepare', 'configure', 'add-port'];
 const UNDONE = ['remove-port', 'delete-link'];
 
@@ -93,7 +93,7 @@ suite('ADD', () => {
     assert.deepEqual(node.files(), []);
   });
 
-  /** After an ADD, as everything stands then. */
+  /** Runs an ADD, and makes the fakes report the state that it set up. */
   const stands = async (taken: boolean): Promise<void> => {
     const { interfaces = [], ips = [], routes = [] } = reply(await node.call());
     const [host, pod] = interfaces;
@@ -173,6 +173,22 @@ suite('ADD', () => {
   test('dns of the configuration is handed on', async () => {
     const dns = { nameservers: ['10.20.0.2'], search: ['cell'] };
     assert.deepEqual(reply(await node.call({}, { dns })).dns, dns);
+  });
+});
+
+suite('CHECK of cellnet-ipam', () => {
+  const node = useFakeNode();
+
+  test('an address of etcd that prevResult lacks is a difference, and named the right way round', async () => {
+    const added = await node.call({}, {}, 'cellnet-ipam');
+    const prevResult = JSON.parse(added.stdout) as { ips: { address: string }[] };
+    const call = { CNI_COMMAND: 'CHECK' };
+    assert.equal((await node.call(call, { prevResult }, 'cellnet-ipam')).exitCode, 0);
+    const [{ address } = { address: '' }] = prevResult.ips;
+    const other = { ...prevResult, ips: [{ address: '10.9.9.9/24' }] };
+    const error = reply(await node.call(call, { prevResult: other }, 'cellnet-ipam'));
+    assert.equal(error.code, 105);
+    assert.ok(error.msg.includes(`expected ${address} as in etcd, found 10.9.9.9/24`), error.msg);
   });
 });
 

@@ -118,6 +118,15 @@ suite('a configuration that is wrong by the time of DEL', () => {
     }
   }
 
+  test('beside another IPAM plugin: that plugin gets its DEL too', async () => {
+    const ipam = { type: 'host-local' };
+    await node.call({}, { ipam });
+    const deleted = await node.call({ CNI_COMMAND: 'DEL' }, { ipam, bridg: 'x' });
+    assert.deepEqual(deleted, { stdout: '', exitCode: 0 });
+    assert.ok(node.fake.calls.includes('delegate host-local DEL'));
+    assert.deepEqual(node.files(), []);
+  });
+
   test('in its name, or CNI_ARGS: the container and interface are enough', async () => {
     await node.call();
     const args = { CNI_COMMAND: 'DEL', CNI_ARGS: 'nonsense' };
