@@ -1,15 +1,17 @@
 /**
- * Bundles each program into one CommonJS file, and makes dist/ work on its own: without node_modules, copied anywhere,
- * reached through a symlink such as /opt/cni/bin/cellnet.
+ * Bundles each program into one CommonJS file. dist/ then needs no node_modules: it can be copied
+ * anywhere and run through a symlink such as /opt/cni/bin/cellnet.
  *
- *     dist/lib/NAME.js            one bundle each, with a source map beside it (used by `node --enable-source-maps`)
+ *     dist/lib/NAME.js            one bundle each, with a source map (`node --enable-source-maps`)
  *     dist/lib/native/*.node      native addons, named by package and architecture
- *     dist/bin/NAME               executables; symlinks are resolved, so `../lib` is right
- *     dist/package.json           the version, by which `cnictl node install` names what it copies
- *     dist/libexec/NAME           the Node plugin, where dist/bin/NAME is the launcher that hands its call to the agent
+ *     dist/bin/NAME               executables; Node resolves symlinks, so `../lib` is right
+ *     dist/package.json           the version, from which `cnictl node install` names its copy
+ *     dist/libexec/NAME           the Node plugin, when dist/bin/NAME is the launcher, which hands
+ *                                 its call to the agent
  *
- * Three packages load files beside themselves at run time, which a bundle has not; a plugin each rewrites that:
- * netlink (node-gyp-build), koffi (its own search), etcd3 (parses .proto files at every start).
+ * Three packages load files from their own folder at run time, which a bundle does not have. A
+ * plugin for each rewrites that: netlink (node-gyp-build), koffi (its own search), etcd3 (parses
+ * .proto files at every start).
  */
 import { build } from 'esbuild';
 import { spawnSync } from 'node:child_process';
@@ -32,12 +34,12 @@ import { writeWarmCache } from './warm-up.mjs';
 
 const ROOT = dirname(fileURLToPath(import.meta.url));
 const DIST = join(ROOT, 'dist');
-/** Built aside and swapped in when whole, so that a plugin run meanwhile finds the old programs or the new. */
+/** Built beside dist/ and renamed to it when complete: a failed build leaves dist/ intact. */
 const FRESH = join(ROOT, `dist.${process.pid}`);
 
 /**
- * bin: whether people and runtimes start it by name; the others are started by our own programs. launched: by the
- * launcher, where there is a compiler for it. livesOn: it serves many calls, see LIVING.
+ * bin: operators and runtimes start it by name; our own programs start the others. launched: the
+ * launcher starts it when a C compiler exists. livesOn: it serves many calls, see LIVING.
  */
 const PROGRAMS = [
   { name: 'cellnet', entry: 'cni/main.ts', bin: true, launched: true },
@@ -48,9 +50,11 @@ const PROGRAMS = [
 ];
 
 /**
- * How Node runs a program that lives on with a small heap and seldom has work (docs/decisions/0019): a limit far above what it needs makes V8 keep its
- * heap small on a machine with much memory; one arena of the C library's for all threads saves 9 MB. V8's own settings are made in the program, where one
- * that a later version does not know is a line on stderr and no more: machine code at the first call, but optimized code only for what is really hot.
+ * Node's settings for a long-running program with a small heap and little work
+ * (docs/decisions/0019). A limit far above the need makes V8 keep the heap small on a machine with
+ * much memory. One arena of the C library for all threads saves 9 MB. The program itself sets V8's
+ * flags, because a flag that a later version does not know is then only a line on stderr. The flag
+ * compiles a function to machine code at its first call, but only hot code is optimized.
  */
 const LIVING = {
   command: '-S MALLOC_ARENA_MAX=1 node --max-old-space-size=256 --max-semi-space-size=4',
@@ -62,13 +66,13 @@ const { version: VERSION } = require('./package.json');
 const packageDir = (name, from = require) => dirname(from.resolve(`${name}/package.json`));
 const koffiPackages = join(dirname(require.resolve('koffi')), '../@koromix');
 
-/** Replaces `pattern` once, and stops the build when a new version of the package no longer has it. */
+/** Replaces `pattern` once. Stops the build when a new version of the package no longer has it. */
 const replaceOnce = (source, pattern, replacement, where) => {
   if (!pattern.test(source)) throw new Error(`${where} has changed: build.mjs expected ${pattern} in it`);
   return source.replace(pattern, () => replacement);
 };
 
-/** A computed path, so that esbuild leaves the require alone; `__dirname` is that of the bundle, dist/lib. */
+/** Computed, so that esbuild leaves the require alone. `__dirname` is dist/lib at run time. */
 const addon = (name) => `require(__dirname + '/native/${name}-' + process.arch + '.node')`;
 
 const netlinkAddon = {
@@ -86,7 +90,10 @@ const netlinkAddon = {
   },
 };
 
-/** The addon itself has koffi's whole interface; its JavaScript only searches for it and adds deprecated names. */
+/**
+ * The addon has koffi's whole interface. koffi's JavaScript only searches for it and adds
+ * deprecated names.
+ */
 const koffiAddon = {
   name: 'koffi-addon',
   setup({ onResolve, onLoad }) {
@@ -98,9 +105,10 @@ const koffiAddon = {
 };
 
 /**
- * etcd3 hands its .proto files to @grpc/proto-loader at each start: it parses them, and builds descriptors of every
- * message for a reflection service that a client has not. Here they are parsed once, at build time; at run time only
- * the service table is made, and a message's codec when it is first used. The codec options are etcd3's own.
+ * At each start, etcd3 hands its .proto files to @grpc/proto-loader, which parses them and builds
+ * descriptors of every message for a reflection service that a client does not have. This plugin
+ * parses them once, at build time. At run time only the service table is built, and a message's
+ * codec at its first use. The codec options are etcd3's own.
  */
 const etcdProtocol = {
   name: 'etcd-protocol',
@@ -143,7 +151,10 @@ const etcdProtocol = {
   },
 };
 
-/** Of the Kubernetes client we use the configuration; what it imports for the generated API is 1 MB and 35 ms of start-up. */
+/**
+ * Keeps only the configuration part of the Kubernetes client. Its imports for the generated API
+ * would add 1 MB and 35 ms of start-up.
+ */
 const kubeConfigOnly = {
   name: 'kube-config-only',
   setup({ onLoad }) {
@@ -161,7 +172,7 @@ const kubeConfigOnly = {
   },
 };
 
-/** The message and enum types that a service's methods reach, as a protobufjs JSON root of just those. */
+/** Returns the message and enum types that a service's methods reach, as a protobufjs JSON root. */
 const typesOf = (service, protobuf) => {
   const reached = new Set();
   const reach = (type) => {
@@ -183,7 +194,10 @@ const typesOf = (service, protobuf) => {
   return { nested: namespaces };
 };
 
-/** A gRPC package definition (name of a service → its methods) as @grpc/grpc-js loadPackageDefinition takes it. */
+/**
+ * Returns the source of a gRPC package definition (name of a service → its methods), as
+ * loadPackageDefinition of @grpc/grpc-js takes it.
+ */
 const protocolTable = (root, protobuf) => {
   const services = root
     .lookup('etcdserverpb')
@@ -251,7 +265,7 @@ const bundle = ({ name, entry }) =>
     plugins: [netlinkAddon, koffiAddon, etcdProtocol, kubeConfigOnly],
   });
 
-/** netlink ships every architecture; npm installs koffi's addon only for the one it runs on. */
+/** netlink ships every architecture. npm installs koffi's addon only for the one it runs on. */
 const copyAddons = () => {
   const native = join(FRESH, 'lib', 'native');
   mkdirSync(native, { recursive: true });
@@ -275,8 +289,9 @@ const copyAddons = () => {
 const asFunction = (code) => `(function (exports, require, module, __filename, __dirname) {${code}\n})`;
 
 /**
- * Compiles the bundle with V8's code cache beside it: finding the functions in a megabyte of text costs 10 ms a start,
- * reading them from the cache 1 ms. V8 refuses a cache of another version of itself, and compiles as usual.
+ * Returns an executable that compiles the bundle with V8's code cache beside it. Finding the
+ * functions in a megabyte of text costs 10 ms a start, reading them from the cache 1 ms. V8 refuses
+ * a cache of another V8 version, and compiles as usual.
  */
 const launcher = (name, livesOn) => `#!/usr/bin/env ${livesOn ? LIVING.command : 'node'}
 'use strict';
@@ -298,8 +313,9 @@ script.runInThisContext()(exports, requireInLib, module, filename, require('node
 `;
 
 /**
- * What the runtime executes while an agent runs: a small static program (cni/launcher/). Without a C compiler the Node
- * plugin itself is what is executed, which asks the agent too, but takes as long to start as Node does.
+ * Compiles what the runtime executes while an agent runs: a small static program (cni/launcher/).
+ * Without a C compiler the runtime executes the Node plugin, which also asks the agent, but takes
+ * as long to start as Node does.
  */
 const compileLauncher = (name) => {
   const hardened = ['-O2', '-D_FORTIFY_SOURCE=2', '-fstack-protector-strong', '-Wl,-z,relro,-z,now', '-s'];
@@ -319,7 +335,7 @@ const compileLauncher = (name) => {
   return false;
 };
 
-/** Whether it runs at all: asked nothing, with no agent and no Node to be found, it ends by itself. */
+/** Tells whether the program runs: without input, agent and Node, it exits without a signal. */
 const starts = (program) => {
   const env = { CELLNET_AGENT: '/nonexistent', PATH: '' };
   const { error, signal } = spawnSync(program, [], { env, input: '', timeout: 5_000 });
@@ -327,8 +343,9 @@ const starts = (program) => {
 };
 
 /**
- * Debian's musl-tools: musl-gcc knows no -static-pie and would make a program that needs musl's loader, so the start files are named. A program
- * against musl starts in 0.2 ms instead of 0.6: the GNU C library's own start touches four times as many pages.
+ * Finds Debian's musl-tools. musl-gcc does not support -static-pie and would link against musl's
+ * loader, so this names the start files. A program with musl starts in 0.2 ms instead of 0.6 ms,
+ * because the start of the GNU C library touches four times as many pages.
  */
 const muslCompiler = () => {
   const machine = spawnSync('cc', ['-dumpmachine'], { encoding: 'utf8' }).stdout?.trim() ?? '';
@@ -342,9 +359,12 @@ const muslCompiler = () => {
   };
 };
 
-/** What a plugin compiles in a call is in its cache; of the others, which live on or wait for a person, only the start. */
+/**
+ * Writes the code cache. A launched plugin's cache has what a call compiles; cnictl's has only the
+ * start. The agent gets no cache.
+ */
 const writeCache = async ({ name, launched, livesOn }) => {
-  // V8 refuses a cache that was made with other settings.
+  // LIVING's V8 flags would make V8 refuse a cache from this process.
   if (livesOn) return;
   const bundleFile = join(FRESH, 'lib', `${name}.js`);
   if (launched) {

@@ -1,6 +1,11 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import tseslint from 'typescript-eslint';
 
-/** Foreign packages that have exactly one home (STYLE: each package translated in one place); metrics have one for each program. */
+/**
+ * Foreign packages and the one folder that may import each (STYLE: each package translated in one
+ * place). The metrics package has one folder per program.
+ */
 const homes = {
   etcd3: 'ipam/store/etcd',
   netlink: 'cni/netlink',
@@ -21,8 +26,8 @@ const packagesForbiddenIn = (folder) =>
     }));
 
 /**
- * The layers of each module, lowest first: a folder imports only those before it (docs/architecture.md). So no two folders, and
- * no two files of different folders, import one another.
+ * The layers of each module, lowest first. A folder imports only earlier ones
+ * (docs/architecture.md), so no two folders import one another.
  */
 const LAYERS = {
   ipam: ['model', 'records', 'settings', 'store', 'node', 'release', 'allocate', 'query', 'audit', 'ranges'],
@@ -42,7 +47,7 @@ const LAYERS = {
   ],
   cnictl: ['render', 'context', 'install', 'doctor', 'backup', 'check', 'node', 'commands', 'program'],
 };
-/** Folders of I/O: what is named for a technology, this host's part of the platform, and the programs themselves. */
+/** Folders of I/O: named for a technology, or this host's part of the platform. */
 const IO = ['ipam/store/etcd', 'cni/netlink', 'cni/ovsdb', 'cni/kube', 'cni/host'];
 
 const arrow = (regex, message) => ({ regex, message });
@@ -65,8 +70,9 @@ const imports = (folder, ...patterns) => ({
 });
 
 /**
- * The rules of one layer: nothing of a later one, nothing of another module that is higher; in ipam no I/O either.
- * @param io whether this part of the layer is the I/O itself
+ * Returns the import rules of one layer: nothing from a later layer or a higher module, and in ipam
+ * no I/O.
+ * @param io true when this part of the layer is the I/O itself
  */
 const layer = (module, name, folder = `${module}/${name}`, io = false) => {
   const layers = LAYERS[module];
@@ -86,7 +92,10 @@ const layer = (module, name, folder = `${module}/${name}`, io = false) => {
   return imports(folder, ...patterns);
 };
 
-/** Time, chance and timers come into the core and the agent as values, so that a simulator can run them (rule 9). */
+/**
+ * Time, randomness and timers enter the core and the agent as values, so that a simulator can run
+ * them (rule 9).
+ */
 const EFFECTS = {
   files: ['ipam/**/*.ts', 'cni/**/*.ts'],
   ignores: [...IO.map((folder) => `${folder}/**`), 'cni/*.ts', 'cni/agent/client.ts'],
@@ -106,6 +115,34 @@ const EFFECTS = {
   },
 };
 
+/**
+ * Holds comments to test/prose.json: lines of at most 100 columns, and no words that hide the
+ * actor. test/unit/docs/prose.test.ts holds the documents to it.
+ */
+const PROSE = JSON.parse(readFileSync(join(import.meta.dirname, 'test/prose.json'), 'utf8'));
+const PLAIN = PROSE.words.map(({ pattern, instead }) => ({ pattern: new RegExp(pattern, 'u'), instead }));
+const prose = {
+  create: ({ sourceCode, report }) => ({
+    Program: () => {
+      for (const { loc } of sourceCode.getAllComments()) {
+        for (let line = loc.start.line; line <= loc.end.line; line++) {
+          const text = sourceCode.lines[line - 1];
+          const said = (line === loc.start.line ? text.slice(loc.start.column) : text)
+            .replace(/^\s*(\/\*\*?|\*|\/\/)\s*/, '')
+            .replace(/`[^`]*`/g, '``');
+          const tell = (message) => report({ loc: { line, column: 0 }, message });
+          if (text.length > PROSE.columns)
+            tell(`A line with a comment has ${text.length} columns: at most ${PROSE.columns}.`);
+          for (const { pattern, instead } of PLAIN) {
+            const found = pattern.exec(said)?.[0];
+            if (found !== undefined) tell(`'${found.trim()}' in a comment: write ${instead}.`);
+          }
+        }
+      }
+    },
+  }),
+};
+
 export default tseslint.config(
   { ignores: ['dist/**', 'node_modules/**', '**/*.mjs'] },
   ...tseslint.configs.strictTypeChecked,
@@ -114,7 +151,7 @@ export default tseslint.config(
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     rules: {
       eqeqeq: 'error',
-      // A record's fields are taken out one by one, and the rest is what a later release has added.
+      // Code removes a record's known fields one by one; the rest is what a later release added.
       '@typescript-eslint/no-unused-vars': ['error', { ignoreRestSiblings: true }],
       'no-console': 'error',
       '@typescript-eslint/restrict-template-expressions': [
@@ -127,13 +164,14 @@ export default tseslint.config(
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
     },
   },
-  // Order matters: for one file, a later entry replaces an earlier one.
-  // The programs, which stand above the layers of their module.
+  // For one file, a later entry replaces an earlier one, so order matters. The next two are the
+  // programs, which stand above the layers of their module.
   imports('cni', UPWARDS.cni),
   imports('cnictl'),
   ...Object.entries(LAYERS).flatMap(([module, layers]) => layers.map((name) => layer(module, name))),
   layer('ipam', 'store', 'ipam/store/etcd', true),
   EFFECTS,
+  { plugins: { cellnet: { rules: { prose } } }, rules: { 'cellnet/prose': 'error' } },
   {
     files: ['test/**/*.ts'],
     rules: {

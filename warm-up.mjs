@@ -1,8 +1,8 @@
 /**
- * V8's code cache of a bundle, with the functions that a call needs compiled in it. V8 compiles a function when it is first
- * called, and a cache holds what was compiled by then: so a plugin is run once, a DEL of a pod that never was, against an
- * etcd and an Open vSwitch that know nothing. They are made here, for a build has no others: the few answers that this DEL
- * needs, and nothing else.
+ * Makes V8's code cache of a bundle with the functions that a call needs. V8 compiles a function
+ * when it is first called, and a cache holds what was compiled by then. So this runs a plugin once:
+ * a DEL of a pod that never existed, against an empty etcd and an empty Open vSwitch. A build has
+ * neither, so this module serves the few answers that the DEL needs.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,14 +11,16 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-// Both as etcd3 has them.
+// The versions that etcd3 uses.
 const ofEtcd3 = createRequire(createRequire(import.meta.url).resolve('etcd3/package.json'));
 const grpc = ofEtcd3('@grpc/grpc-js');
 const { loadSync } = ofEtcd3('@grpc/proto-loader');
 
 const DEADLINE_MS = 30_000;
 
-/** As the launcher of build.mjs runs it; `asFunction` is its own. */
+/**
+ * Returns code that runs the bundle as the launcher of build.mjs does, with the same `asFunction`.
+ */
 const runner = (bundle, cache, asFunction) => `
 const { readFileSync, writeFileSync } = require('node:fs');
 const { Script, constants } = require('node:vm');
@@ -31,7 +33,10 @@ const requireInLib = require('node:module').createRequire(${JSON.stringify(bundl
 script.runInThisContext()({}, requireInLib, {}, ${JSON.stringify(bundle)}, ${JSON.stringify(dirname(bundle))});
 `;
 
-/** An etcd without any key. @returns where it listens, and its end */
+/**
+ * Serves an etcd without keys.
+ * @returns its endpoint and a close function
+ */
 const emptyEtcd = async () => {
   const proto = join(
     dirname(createRequire(import.meta.url).resolve('etcd3/package.json')),
@@ -57,7 +62,7 @@ const emptyEtcd = async () => {
   return { endpoint: `http://127.0.0.1:${port}`, close: () => server.forceShutdown() };
 };
 
-/** A database of Open vSwitch without any row. */
+/** Serves an Open vSwitch database without rows. */
 const emptyOvsdb = (path) =>
   new Promise((resolve) => {
     const server = createServer((socket) => {
@@ -87,7 +92,10 @@ const runOnce = (code, env, input) =>
     child.stdin.end(input);
   });
 
-/** Writes BUNDLE.cache. @throws Error where the plugin did not end as a DEL of nothing does: silently, with status 0 */
+/**
+ * Writes BUNDLE.cache.
+ * @throws Error unless the plugin ends as a DEL of nothing does: without output, with status 0
+ */
 export const writeWarmCache = async (bundle, asFunction) => {
   const folder = mkdtempSync(join(tmpdir(), 'cellnet-build-'));
   const etcd = await emptyEtcd();

@@ -37,12 +37,12 @@ The node agent of cellnet: serves the plugins' calls with warm connections. It n
 SIGHUP: connections are opened anew, by the files as they are then. SIGTERM: what is under way is answered, then it ends.
 `;
 
-/** Longest wait for calls that are under way, once it is told to end, in milliseconds. */
+/** Longest wait for calls under way after SIGTERM or SIGINT, in milliseconds. */
 const DRAIN_MS = 30_000;
 
 /**
- * A link that goes keeps a thread of libuv's for 10–20 ms, with nothing to do: four of them would be the limit of a burst.
- * Read when the first thread is needed.
+ * Size of libuv's thread pool. Each link deletion blocks an idle thread for 10 to 20 ms, so the
+ * default of four threads would limit a burst. libuv reads the value at the first use of a thread.
  */
 const THREADS = '16';
 
@@ -85,7 +85,8 @@ async function main(): Promise<void> {
       lookAfter(platform, settings.own.ipam);
       return settings;
     },
-    // A step of it lasts as long as that of a call, and several are under way at once: they are not timed.
+    // A reconcile runs several steps of the same name at once, and one hook cannot time them. They
+    // last as long as the steps of a call.
     () => ({ ...platform.forCall(env), onStep: () => undefined }),
     watch.metrics,
     hostEffects,
@@ -113,7 +114,7 @@ async function main(): Promise<void> {
   process.once('SIGINT', stop);
 }
 
-/** Without the right to it, it serves as well, and slower where the node is busy. */
+/** Raises the priority. Without that right the agent serves too, but slower on a busy node. */
 function beQuick(log: Log): void {
   try {
     raisePriority();
@@ -122,16 +123,19 @@ function beQuick(log: Log): void {
   }
 }
 
-/** What is wrong with the settings of etcd, as a file that cannot be read, the reconcile itself tells, and goes on with the rest. */
+/**
+ * Returns idle blocks of the place's node from now on. Ignores invalid etcd settings, for example
+ * an unreadable file: the reconcile reports them and continues with the rest.
+ */
 function lookAfter(platform: WarmPlatform, place: IpamPlace | undefined): void {
   try {
     if (place) platform.lookAfter(place);
   } catch {
-    // Told by the reconcile.
+    // The reconcile reports the error.
   }
 }
 
-/** Pods must not wait for metrics: where these cannot be served, the agent serves calls all the same, and the log says why. */
+/** Serves metrics. On failure logs the reason, and the agent serves calls without metrics. */
 async function serveMetrics(
   address: MetricsAddress | undefined,
   source: MetricsSource,

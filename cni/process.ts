@@ -6,7 +6,11 @@ import type { Platform } from './platform/platform.ts';
 import type { Input, Output, Plugin } from './protocol/invocation.ts';
 import { dispatch, failure } from './verbs/dispatch.ts';
 
-/** Runs one call of a plugin with this process's environment, standard input and output, and ends the process. */
+/**
+ * Runs one call of a plugin with this process's environment, standard input and output, then ends
+ * the process.
+ * @param change lets a test replace the platform of a call that no agent serves
+ */
 export async function runPlugin(
   plugin: Plugin,
   change: (platform: Platform) => Platform = (platform) => platform,
@@ -19,16 +23,20 @@ export async function runPlugin(
       (await dispatch(plugin, input, () => Promise.resolve(change(platform))));
     process.exitCode = (await writeAll(output.stdout)) ? output.exitCode : 1;
   } catch (error) {
-    // Reading the input failed: nothing was begun.
+    // Reading the input failed before the call began, or the agent did not answer in time.
     const output = failure('', error);
     process.exitCode = (await writeAll(output.stdout)) ? output.exitCode : 1;
   }
   await platform.log.flush();
-  // Connections that are closing, and sockets of the addons, must not keep the runtime waiting.
+  // Closing connections and the sockets of the addons must not keep the runtime waiting.
   process.exit();
 }
 
-/** Undefined where no agent answers: then this process does it by itself, with the same result. */
+/**
+ * Returns the agent's reply, or undefined when no agent answers. This process then serves the call,
+ * with the same result.
+ * @throws CniError 11 when the agent does not answer in time
+ */
 async function byAgent(plugin: Plugin, input: Input): Promise<Output | undefined> {
   const path = agentOf(input);
   if (path === false || !existsSync(path)) return undefined;
@@ -40,7 +48,10 @@ async function readInput(): Promise<Input> {
   return { env: process.env, stdin: await readStdin(), sharedConfig: readShared(process.env) };
 }
 
-/** As a stream: the runtime's pipe may be non-blocking, and then a synchronous read fails with EAGAIN under load. */
+/**
+ * Reads standard input as a stream. The runtime's pipe may be non-blocking, and a synchronous read
+ * then fails with EAGAIN under load.
+ */
 async function readStdin(): Promise<string> {
   if (process.stdin.isTTY) return '';
   const chunks: Buffer[] = [];
@@ -48,7 +59,7 @@ async function readStdin(): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** Resolves when the runtime's pipe has taken all of it; false where it cannot: then nobody has got the reply. */
+/** Resolves to true when the runtime's pipe has taken the whole text, to false when it fails. */
 function writeAll(text: string): Promise<boolean> {
   return new Promise((resolve) => {
     process.stdout.once('error', () => resolve(false));

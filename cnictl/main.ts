@@ -12,10 +12,12 @@ import { pause } from './context/pause.ts';
 import type { World } from './context/world.ts';
 import { run, TROUBLE } from './program/program.ts';
 
-/** Longest time that one question to the API server may take, all its pages included, in milliseconds. */
+/** Longest time for one API server request with all its pages, in milliseconds. */
 const KUBE_DEADLINE_MS = 300_000;
 
-/** Longest time that a program of the host may take, in milliseconds: longer than the agent's own end. */
+/**
+ * Longest time for a program of the host, in milliseconds. It exceeds the agent's own stop time.
+ */
 const EXEC_DEADLINE_MS = 90_000;
 
 const world: World = {
@@ -89,7 +91,7 @@ const world: World = {
   },
 };
 
-/** Whether somebody did not get all of the output. What was begun is finished all the same. */
+/** True when some output was lost. The command still finishes its work. */
 let outputFailed = false;
 watchOutput(process.stdout, (message) => {
   outputFailed = true;
@@ -97,10 +99,13 @@ watchOutput(process.stdout, (message) => {
   process.stderr.write(message);
 });
 watchOutput(process.stderr, () => {
-  // There is nowhere left to say it.
+  // No output is left for an error.
 });
 
-/** Ends by itself when its output is written, so that a pipe gets all of it. */
+/**
+ * Does not call process.exit: the process ends when its output is written, so that a pipe gets all
+ * of it.
+ */
 void run(process.argv.slice(2), world).then((status) => {
   process.exitCode = outputFailed ? TROUBLE : status;
 });

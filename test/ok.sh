@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The whole gate that needs no root: format, lint, types, unit tests, golden outputs. Two jobs at a time.
-# Prints a line a step with its seconds, the output of those that failed, and exits 1 when any did.
+# Runs the checks that need no root: format, lint, types, unit tests and golden outputs, two at a
+# time. Prints one line per step with its seconds and the output of failed steps. Exits with 1 when
+# a step failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="$PWD/node_modules/.bin:$PATH"
@@ -23,12 +24,13 @@ run_tests() {
     echo "no test/$1/**/*.test.ts"
     return 1
   }
-  # In one process: each of its own costs more than most of them take (so hooks stand in suites). `npm test` runs them one by one.
+  # One process runs all files: a process for each would cost more than most files take. Hooks must
+  # therefore stand in suites.
   node --import tsx --test-reporter=spec --input-type=module --eval "$(printf "import './%s';" "${files[@]}")"
 }
 
 begin=$SECONDS
-# The longest alone in one lane, the rest in the other.
+# eslint takes the longest and shares its lane only with prettier. The rest runs in the other lane.
 lane_a() {
   step eslint eslint --max-warnings=0 .
   step prettier prettier --check --log-level warn .

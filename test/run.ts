@@ -1,27 +1,51 @@
 /**
- * The whole suite: unit and golden files two at a time, then system files one after the other; then a look for what
- * they left on the machine, where each leftover counts as a failure. The last line is `N passed, M failed`.
+ * Runs the whole suite, several jobs at once. Unit files share one process, golden files share
+ * another, and each system file has its own process and network namespace. Afterwards the runner
+ * searches the machine for leftovers and counts each as a failure. The last line is `N passed, M
+ * failed`.
  *
  *     npm test                      everything
  *     npm test -- system/runtime    only files whose path contains one of the arguments
  *
- * Exit status 0 only when something ran and nothing failed. With CI=true a skipped test is a failure: a machine that
- * lacks a part must not look like one that passed.
+ * The exit status is 0 only when a test ran and nothing failed. With CI=true a skipped test is a
+ * failure: a machine that lacks a component must not look like one that passed.
  */
 import { readdirSync, statfsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
-import { run as runTests } from 'node:test';
-import { spec } from 'node:test/reporters';
+import { runJob, type Job, type JobResult } from './runner/job.ts';
 import { ETCD_FOLDER } from './support/etcd.ts';
 import { inventory, RUN_MARK } from './support/leftovers.ts';
 import { sweepStaleNamespaces } from './support/netns.ts';
 import { sleep } from './support/proc.ts';
 
-const FILE_TIMEOUT_MS = 20 * 60_000;
-/** How long what is ending may take to be gone. */
+/** How long to wait for ending processes and resources to disappear. */
 const SETTLE_MS = 3_000;
 
-/** A folder in memory, and what it must have free for the databases of a file's tests. */
+/** The number of concurrent jobs. Most jobs wait at times for a daemon, a deadline or a link. */
+const LANES = Math.max(2, availableParallelism()) + 1;
+
+/**
+ * The longest jobs, longest first, because a long job that starts last would run alone. The others
+ * follow by name.
+ */
+const LONGEST = [
+  'conformance/cellnet',
+  'conformance/ipam',
+  'plugin/faults',
+  'conformance/fuzz',
+  'conformance/reference',
+  'soak',
+  'unit',
+  'agent/agent',
+  'reconcile/vanished',
+  'reconcile/power-cut',
+  'plugin/attach',
+  'plugin/crowd',
+  'cnictl/backup',
+];
+
+/** A folder in memory, and the free bytes it needs to hold the databases of the tests. */
 const MEMORY = '/dev/shm';
 const ROOM_BYTES = 2 * 2 ** 30;
 
@@ -40,42 +64,46 @@ interface Tally {
   readonly skipped: string[];
 }
 
-const testFiles = (folder: string, filters: readonly string[]): string[] => {
-  const root = join(import.meta.dirname, folder);
-  let entries: string[];
-  try {
-    entries = readdirSync(root, { recursive: true, encoding: 'utf8' });
-  } catch {
-    return [];
-  }
-  return entries
+const testFiles = (folder: string, filters: readonly string[]): string[] =>
+  readdirSync(join(import.meta.dirname, folder), { recursive: true, encoding: 'utf8' })
     .filter((entry) => entry.endsWith('.test.ts'))
-    .map((entry) => join(root, entry))
-    .filter(
-      (file) => filters.length === 0 || filters.some((part) => relative(process.cwd(), file).includes(part)),
-    )
+    .map((entry) => join(import.meta.dirname, folder, entry))
+    .filter((file) => filters.length === 0 || filters.some((part) => pathOf(file).includes(part)))
     .sort();
+
+const pathOf = (file: string): string => relative(process.cwd(), file);
+
+const jobsOf = (filters: readonly string[]): Job[] => {
+  const together = ['unit', 'golden']
+    .map((name) => ({ name, files: testFiles(name, filters) }))
+    .filter(({ files }) => files.length > 0);
+  const alone = testFiles('system', filters).map((file) => ({ name: pathOf(file), files: [file] }));
+  const placeOf = ({ name }: Job): number => {
+    const place = LONGEST.findIndex((each) => name === each || name.includes(`/${each}.`));
+    return place < 0 ? LONGEST.length : place;
+  };
+  return [...together, ...alone].sort((a, b) => placeOf(a) - placeOf(b));
 };
 
-/** Runs files in processes of their own, shows them as they end, and counts each test once (a suite is not a test). */
-const runFiles = async (files: string[], concurrency: number, tally: Tally): Promise<void> => {
-  if (files.length === 0) return;
-  const events = runTests({ files, concurrency, timeout: FILE_TIMEOUT_MS });
-  const place = (file: string | undefined): string =>
-    file === undefined ? '' : `${relative(process.cwd(), file)}: `;
-  events.on('test:pass', ({ name, file, skip, todo, details }) => {
-    if (details.type === 'suite') return;
-    const inert = (skip ?? false) !== false || (todo ?? false) !== false;
-    if (inert) tally.skipped.push(`${place(file)}${name}`);
-    else tally.passed += 1;
-  });
-  events.on('test:fail', ({ name, file, details }) => {
-    // The parent of a failed test fails with it; only the test itself counts.
-    if ('failureType' in details.error && details.error.failureType === 'subtestsFailed') return;
-    tally.failed.push(`${place(file)}${name}`);
-  });
-  const shown = events.compose(new spec()) as AsyncIterable<string>;
-  for await (const text of shown) process.stdout.write(text);
+const count = ({ name }: Job, { ended, faults }: JobResult, tally: Tally): void => {
+  for (const test of ended) {
+    if (test.outcome === 'passed') tally.passed += 1;
+    else tally[test.outcome].push(`${name}: ${test.name}`);
+  }
+  for (const fault of faults) tally.failed.push(`${name}: ${fault}`);
+};
+
+/** Runs the jobs in LANES lanes, prints each result as the job ends, and counts its tests. */
+const runJobs = async (jobs: readonly Job[], tally: Tally): Promise<void> => {
+  const waiting = jobs.values();
+  const lane = async (): Promise<void> => {
+    for (const job of waiting) {
+      const result = await runJob(job);
+      console.log(`${result.text.trimEnd()}\n${job.name}: ${result.seconds.toFixed(1)} s\n`);
+      count(job, result, tally);
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
 };
 
 const newSince = async (before: ReadonlySet<string>, mark: string): Promise<string[]> => {
@@ -96,8 +124,7 @@ const main = async (filters: readonly string[]): Promise<number> => {
   const before = inventory(mark);
 
   const tally: Tally = { passed: 0, failed: [], skipped: [] };
-  await runFiles([...testFiles('unit', filters), ...testFiles('golden', filters)], 2, tally);
-  await runFiles(testFiles('system', filters), 1, tally);
+  await runJobs(jobsOf(filters), tally);
   for (const item of await newSince(before, mark)) tally.failed.push(`left behind: ${item}`);
 
   const skipFails = process.env['CI'] === 'true';

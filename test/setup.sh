@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes this machine ready for `npm run demo`, `npm test` or `npm run bench`: Debian packages, npm packages, dist/.
-# Usage: setup.sh demo|test|bench. Says what it installs and why; quick when there is nothing to do.
+# Prepares this machine for `npm run demo`, `npm test` or `npm run bench`: Debian packages, npm
+# packages, dist/. Usage: setup.sh demo|test|bench. Prints what it installs and why. Ends quickly
+# when nothing is missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -13,7 +14,7 @@ refuse() {
   exit 1
 }
 
-# package | a file it brings | what it is for
+# package | a file that it installs | its purpose
 demo_packages='
 etcd-server|/usr/bin/etcd|the store of ranges and addresses
 etcd-client|/usr/bin/etcdctl|to look into that store
@@ -61,7 +62,8 @@ while IFS='|' read -r package file reason; do
   missing+=("$package")
 done <<<"$packages"
 
-# The distribution would start etcd, Open vSwitch and containerd as services on install; the tests start their own.
+# The distribution starts etcd, Open vSwitch and containerd as services on installation. The tests
+# start their own, so this policy-rc.d prevents it.
 install_packages() (
   policy=/usr/sbin/policy-rc.d
   kept=$policy.before-cellnet
@@ -98,9 +100,10 @@ if [[ ${#missing[@]} -gt 0 ]]; then
   fi
 fi
 
-# npm writes node_modules/.package-lock.json last, so it is older than the lock file exactly when npm ci is due.
+# npm writes node_modules/.package-lock.json last. It is older than the lock file exactly when npm
+# ci is due.
 if ! [[ -e node_modules/.package-lock.json ]] || [[ package-lock.json -nt node_modules/.package-lock.json ]]; then
-  # npm ci empties it first, whatever it leads to.
+  # npm ci first empties node_modules, even when it is a link to another folder.
   if [[ -L node_modules ]]; then
     say "node_modules is a link, and npm ci would empty what it leads to: remove the link, or run npm ci there"
     exit 1
@@ -111,7 +114,7 @@ if ! [[ -e node_modules/.package-lock.json ]] || [[ package-lock.json -nt node_m
 fi
 
 sources=(cni ipam cnictl build.mjs warm-up.mjs package.json package-lock.json)
-# Built before there was a compiler, dist/ has no launcher.
+# A dist/ that was built without a compiler has no launcher.
 launcher_lacks() { [[ ! -e dist/libexec/cellnet ]] && command -v cc >/dev/null; }
 if ! [[ -e dist/package.json ]] || [[ -n $(find "${sources[@]}" -newer dist/package.json -print -quit) ]] || launcher_lacks; then
   say "npm run build: the programs in dist/"

@@ -16,7 +16,7 @@ import { grantOf, grantOfDelegate, type Grant } from '../protocol/grant.ts';
 import { familiesFor, requestedAddresses } from '../protocol/requested.ts';
 import { freeSuperseded } from '../reconcile/superseded.ts';
 
-/** The attachment of a call as the owner of addresses. */
+/** Returns the attachment of a call as the owner of addresses. */
 export function ownerOf(call: Call, platform: Platform): Owner {
   const { containerId, ifname, args } = call.request;
   const { podNamespace, podName, podUid } = args;
@@ -31,7 +31,7 @@ export function ownerOf(call: Call, platform: Platform): Owner {
   };
 }
 
-/** Does something with the call's IPAM, and closes it. */
+/** Runs the work with the call's IPAM, and closes the IPAM afterwards. */
 export function withIpam<T>(
   call: Call,
   platform: Platform,
@@ -41,9 +41,12 @@ export function withIpam<T>(
 }
 
 /**
- * Gets the attachment's addresses from the configured IPAM, and registers how to give them back.
- * Ours runs in this process; any other by delegation (CNI SPEC section 4), where a failed ADD is followed by DEL.
- * @param chosen told, by our own IPAM, what is about to be written where all of it is new: it may come otherwise, or not at all
+ * Gets the attachment's addresses from the configured IPAM, and registers how to release them. Our
+ * IPAM runs in this process. Any other runs by delegation (CNI SPEC section 4), and a DEL follows
+ * its failed ADD.
+ * @param chosen called by our IPAM with a tentative grant before the write to etcd, if all of its
+ *   addresses are new; the final grant may differ, or the allocation may fail
+ * @throws CniError 7 when the configuration has no key 'ipam' or the plugin is not installed
  */
 export async function grantAddresses(
   call: Call,
@@ -66,7 +69,7 @@ export async function grantAddresses(
     takeBack();
     return grant;
   } catch (error) {
-    // One that is not installed was never executed.
+    // A plugin that is not installed never ran and needs no DEL.
     if (!(error instanceof CniError && error.kind === 'invalid-config')) takeBack();
     throw error;
   }
@@ -78,8 +81,8 @@ export async function grantOwn(
   undo: UndoStack,
   chosen: (grant: Grant) => void = () => undefined,
 ): Promise<Grant> {
-  const wished = requestedAddresses(call);
-  const families = familiesFor(call, wished);
+  const requested = requestedAddresses(call);
+  const families = familiesFor(call, requested);
   let older: readonly SeenAllocation[] = [];
   return await withIpam(call, platform, async (ipam) => {
     try {
@@ -87,7 +90,7 @@ export async function grantOwn(
         node: call.settings.node,
         owner: ownerOf(call, platform),
         families,
-        ...(wished.length > 0 && { requested: wished }),
+        ...(requested.length > 0 && { requested }),
         ...(call.config.ourIpam?.ranges && { ranges: call.config.ourIpam.ranges }),
       };
       const allocations = await allocate(
@@ -104,9 +107,10 @@ export async function grantOwn(
       if (fresh.length > 0) undo.push('allocated addresses', () => giveBack(call, platform, fresh));
       return grantOf(allocations);
     } catch (error) {
-      // Where all is full they are freed too: the runtime's next try finds them. With etcd away nothing can be.
+      // When every range is full, the superseded addresses are freed all the same: the runtime's
+      // next try finds them. With etcd unreachable nothing can be freed.
       if (!(error instanceof IpamError) || error.code !== 'exhausted') older = [];
-      // The transaction may have gone through unseen: what it gave is taken back later.
+      // etcd may have committed the transaction: a deferred teardown releases what it allocated.
       if (error instanceof IpamError && error.uncertain) deferTeardown(call, platform, false);
       throw error;
     } finally {
@@ -115,7 +119,7 @@ export async function grantOwn(
   });
 }
 
-/** Releases just these allocations; where etcd cannot be reached, later. */
+/** Releases these allocations only. On failure it defers the release and throws the error. */
 async function giveBack(call: Call, platform: Platform, allocations: readonly Allocation[]): Promise<void> {
   const { node } = call.settings;
   try {
@@ -126,7 +130,11 @@ async function giveBack(call: Call, platform: Platform, allocations: readonly Al
   }
 }
 
-/** Takes an address from the attachment that a stranger uses, and keeps it back for an hour. @throws IpamError */
+/**
+ * Releases an address of the attachment that another host uses. IPAM does not allocate it for an
+ * hour.
+ * @throws IpamError
+ */
 export function setAside(call: Call, platform: Platform, address: Address, mac: string): Promise<void> {
   const { containerId, ifname } = call.request;
   return withIpam(call, platform, async (ipam) => {
@@ -137,7 +145,10 @@ export function setAside(call: Call, platform: Platform, address: Address, mac: 
   });
 }
 
-/** Releases what the attachment has in our IPAM. @throws IpamError */
+/**
+ * Releases the attachment's addresses in our IPAM.
+ * @throws IpamError
+ */
 export function releaseOwn(
   call: Call,
   platform: Platform,
@@ -154,7 +165,7 @@ export function releaseOwn(
   );
 }
 
-/** What the attachment has, told in the same shape as a grant; undefined: nothing. */
+/** Returns the attachment's addresses as a grant, or undefined when it has none. */
 export function lookupOwn(call: Call, platform: Platform): Promise<Grant | undefined> {
   const { containerId, ifname } = call.request;
   return withIpam(call, platform, async (ipam) => {
@@ -163,7 +174,7 @@ export function lookupOwn(call: Call, platform: Platform): Promise<Grant | undef
   });
 }
 
-/** DEL of another attachment than the call's, whose container is gone. */
+/** Delegates the DEL of an attachment other than the call's, whose container is gone. */
 export async function delegateDel(
   call: Call,
   platform: Platform,
@@ -173,7 +184,10 @@ export async function delegateDel(
   await platform.runDelegate({ type, path: call.request.path, verb: 'DEL', stdin: call.stdin, attachment });
 }
 
-/** A delegate gets our environment and the whole configuration. @throws CniError with the delegate's own code */
+/**
+ * Runs the delegate with our environment and the whole configuration, and returns its output.
+ * @throws CniError with the delegate's own code
+ */
 export function delegate(call: Call, platform: Platform, type: string, verb: string): Promise<string> {
   return platform.runDelegate({ type, path: call.request.path, verb, stdin: call.stdin });
 }

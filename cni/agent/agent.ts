@@ -8,13 +8,13 @@ import type { Metrics } from './metrics.ts';
 import type { AgentRequest } from './protocol.ts';
 import type { WarmPlatform } from './warm-platform.ts';
 
-/** Serves calls as the plugins do, with warm parts. Calls for one attachment take turns. */
+/** Serves calls like the plugins, on warm connections. Runs the calls of one attachment in turn. */
 export class Agent {
   readonly #platform: WarmPlatform;
   readonly #metrics: Metrics;
   readonly #log: Log;
   readonly #effects: Effects;
-  /** The last call for each attachment that is under way. */
+  /** The latest call under way or queued, by attachment. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor(platform: WarmPlatform, metrics: Metrics, log: Log, effects: Effects) {

@@ -3,13 +3,17 @@ import { CniError } from '../protocol/errors.ts';
 import type { Output } from '../protocol/invocation.ts';
 import { decodeReply, encodeRequest, type AgentRequest } from './protocol.ts';
 
-/** Longest wait for a reply, in milliseconds: above every deadline inside the agent, below the runtime's. */
+/**
+ * Longest wait for a reply, in milliseconds. It is longer than every deadline inside the agent and
+ * shorter than the runtime's.
+ */
 const DEADLINE_MS = 90_000;
 
 /**
- * Has the agent serve a call.
- * @returns undefined where none answers, or where it went away before it had: then the call is still to be made
- * @throws CniError 11 where it holds the connection and does not answer: it may be at work, so nobody else must be
+ * Sends a call to the agent and returns its reply. Returns undefined when no agent answers or the
+ * agent closes the connection without a readable reply: the caller then makes the call itself.
+ * @throws CniError 11 when the agent holds the connection open past the deadline without an answer.
+ * The agent may still work on the call, so the caller must not make it.
  */
 export function askAgent(path: string, request: AgentRequest): Promise<Output | undefined> {
   return new Promise((resolve, reject) => {

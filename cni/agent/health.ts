@@ -1,24 +1,24 @@
-/** The servers on which the agent's calls rest. */
+/** The servers that the agent's calls depend on. */
 export type ServerKind = 'etcd' | 'ovsdb' | 'ovs-vswitchd';
 
-/** How the last use of a server went. */
+/** The outcome of the last use of a server. */
 export interface ServerUse {
   readonly server: ServerKind;
-  /** Its endpoints or remote. */
+  /** The endpoints of etcd, or the remote of OVSDB. */
   readonly at: string;
   /** Milliseconds since 1970. */
   readonly usedAt: number;
-  /** What has failed since it last succeeded; absent: it works. */
+  /** Absent when the last use succeeded. */
   readonly failure?: {
     readonly reason: string;
-    /** When it failed for the first time since it last succeeded, in milliseconds since 1970. */
+    /** Time of the first failure since the last success, in milliseconds since 1970. */
     readonly since: number;
   };
 }
 
 export interface HealthReport {
   readonly ok: boolean;
-  /** One for each server that fails. */
+  /** One text for each server that fails. */
   readonly reasons: readonly string[];
   readonly servers: readonly ServerReport[];
 }
@@ -31,7 +31,10 @@ export interface ServerReport {
   readonly usedAt: string;
 }
 
-/** How a use went, on top of what was known. @param reason why it failed; undefined: it succeeded */
+/**
+ * Returns the record of a server after one more use.
+ * @param reason why the use failed; undefined when it succeeded
+ */
 export function nextUse(
   before: ServerUse | undefined,
   { server, at }: Pick<ServerUse, 'server' | 'at'>,
@@ -42,7 +45,10 @@ export function nextUse(
   return { server, at, usedAt: now, failure: { reason, since: before?.failure?.since ?? now } };
 }
 
-/** Well as long as no server failed when it was last used; one that was never used counts as well. */
+/**
+ * Reports the agent healthy unless the last use of some server failed. A server that no call has
+ * used counts as healthy.
+ */
 export function judge(uses: readonly ServerUse[]): HealthReport {
   const reasons = uses.flatMap(({ server, at, failure }) =>
     failure ? [`${server} at ${at} fails since ${timeOf(failure.since)}: ${failure.reason}`] : [],

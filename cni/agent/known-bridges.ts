@@ -1,37 +1,43 @@
 import { every, type Effects, type Timer } from '../../ipam/model/effects.ts';
 import type { BridgeInfo } from '../platform/platform.ts';
 
-/** How often bridges are looked at anew, in milliseconds, also where no change is told: a port may be moved to another bridge without a change of its own. */
+/**
+ * Interval, in milliseconds, at which the agent reads known bridges again even when OVSDB reports
+ * no change. A port can move to another bridge without a change of its own row.
+ */
 const LOOK_EVERY_MS = 60_000;
-/** How long after a change they are looked at, in milliseconds, so that many changes are one look. */
+/** Delay between a change and the read, in milliseconds, so that many changes share one read. */
 const LOOK_AFTER_MS = 50;
 
 type Look = Promise<BridgeInfo | undefined>;
 
-/** Bridges that calls have asked for. They are looked at again when something on them may have changed: hardly ever must a call wait for that. */
+/**
+ * Caches the bridges that calls have asked for. The agent reads them again in the background when
+ * something on them may have changed, so that a call rarely waits for Open vSwitch.
+ */
 export class KnownBridges {
   readonly #look: (bridge: string) => Look;
-  /** As they are, or will be known to be when the answer is here; undefined where they may be different by now. */
+  /** The last read of each bridge, finished or not; undefined when the bridge may have changed. */
   readonly #bridges = new Map<string, Look | undefined>();
   readonly #effects: Effects;
   readonly #regularly: Timer;
   #soon: Timer | undefined;
 
-  /** @param look asks Open vSwitch: undefined where there is no such bridge */
+  /** @param look reads the bridge from Open vSwitch; resolves to undefined when there is none */
   constructor(look: (bridge: string) => Look, effects: Effects) {
     this.#look = look;
     this.#effects = effects;
     this.#regularly = every(effects, LOOK_EVERY_MS, () => this.#lookAt([...this.#bridges.keys()]));
   }
 
-  /** Rejects where it must be asked for, and that fails. */
+  /** Rejects when Open vSwitch must be asked and the request fails. */
   async get(bridge: string): Look {
     const known = await this.#bridges.get(bridge)?.catch(() => undefined);
-    // A bridge that is missing is looked for each time.
+    // The cache keeps no missing bridge: each call asks for it again.
     return known ?? (await this.#lookFor(bridge));
   }
 
-  /** Which bridges there are, or what is on them, may be different from now on. */
+  /** Marks every known bridge as possibly changed and schedules a read. */
   changed(): void {
     for (const bridge of this.#bridges.keys()) this.#bridges.set(bridge, undefined);
     this.#soon ??= this.#effects.schedule(LOOK_AFTER_MS, () => {

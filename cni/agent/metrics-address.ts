@@ -1,20 +1,19 @@
 import { isIPv4 } from 'node:net';
 import { dirname, join } from 'node:path';
 
-/** Where metrics are served: a unix socket, or a port that only this node reaches. */
+/** Where the agent serves metrics: a unix socket, or a port that only this node reaches. */
 export type MetricsAddress =
   | { readonly kind: 'unix'; readonly path: string }
   | { readonly kind: 'loopback'; readonly host: string; readonly port: number };
 
-/** Beside the agent's own socket. */
+/** Returns `metrics.sock` in the folder of the agent's own socket. */
 export function defaultMetricsAddress(agentSocket: string): MetricsAddress {
   return { kind: 'unix', path: join(dirname(agentSocket), 'metrics.sock') };
 }
 
 /**
- * `unix:/PATH`, `127.0.0.1:9461`, `[::1]:9461`.
- * @returns undefined for `off`
- * @throws Error saying what was expected; for any address that is not of the loopback interface too
+ * Parses `unix:/PATH`, `127.0.0.1:9461`, `[::1]:9461`. Returns undefined for `off`.
+ * @throws Error that names the expected forms, for any other text and any address off loopback
  */
 export function parseMetricsAddress(text: string): MetricsAddress | undefined {
   if (text === 'off') return undefined;

@@ -4,14 +4,14 @@ import type { HealthReport } from './health.ts';
 import type { MetricsAddress } from './metrics-address.ts';
 import { listenForRoot } from './unix-socket.ts';
 
-/** Scrapers are few: more connections than this are turned away, so that they cost the agent nothing. */
+/** Scrapers are few. The server refuses more connections, so that they cost the agent nothing. */
 const MAX_CONNECTIONS = 16;
 
-/** What is served. */
+/** Supplies the metrics text and the health report. */
 export interface MetricsSource {
   readonly contentType: string;
   readonly text: () => Promise<string>;
-  /** Beside the report's own keys any others. */
+  /** May return other keys beside those of the report. */
   readonly health: () => HealthReport;
 }
 
@@ -23,7 +23,7 @@ interface Reply {
 
 const PLAIN = 'text/plain; charset=utf-8';
 
-/** The answer to one request: `/metrics`, `/healthz`. */
+/** Answers one request for `/metrics` or `/healthz`. */
 export async function answer(source: MetricsSource, method: string, url: string): Promise<Reply> {
   if (method !== 'GET' && method !== 'HEAD')
     return { status: 405, type: PLAIN, body: 'expected GET or HEAD\n' };
@@ -44,7 +44,7 @@ export async function answer(source: MetricsSource, method: string, url: string)
   }
 }
 
-/** Metrics and health over HTTP. */
+/** Serves metrics and health over HTTP. */
 export class MetricsServer {
   readonly #server: Server;
   readonly #address: MetricsAddress;
@@ -54,7 +54,7 @@ export class MetricsServer {
     this.#address = address;
   }
 
-  /** @throws Error where the address is taken, or the socket's folder is open to others */
+  /** @throws Error when the address is taken, or others can write to the socket's folder */
   static async listen(address: MetricsAddress, source: MetricsSource): Promise<MetricsServer> {
     const server = createServer((request, response) => void reply(source, request, response));
     server.maxConnections = MAX_CONNECTIONS;
@@ -63,14 +63,14 @@ export class MetricsServer {
     return new MetricsServer(server, address);
   }
 
-  /** Where it listens: the port that was chosen, where 0 was asked for. */
+  /** The address that the server listens at, with the port that the kernel chose for port 0. */
   get address(): MetricsAddress {
     const bound = this.#server.address();
     if (this.#address.kind === 'unix' || bound === null || typeof bound === 'string') return this.#address;
     return { ...this.#address, port: bound.port };
   }
 
-  /** Answers no more, and gives up the address at once. */
+  /** Closes every connection and frees the address at once. */
   close(): void {
     if (this.#address.kind === 'unix') rmSync(this.#address.path, { force: true });
     this.#server.close();

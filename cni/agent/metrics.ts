@@ -6,18 +6,21 @@ import { VERBS } from '../protocol/request.ts';
 import { ODDITIES, REMAINS, type OddReason, type RemainsReason } from '../reconcile/verdict.ts';
 import type { RangeUse } from './range-use.ts';
 
-/** What is looked up when somebody scrapes. */
+/** Values that the agent looks up at each scrape. */
 export interface Scraped {
   readonly ranges: () => readonly RangeUse[];
-  /** Teardowns that are put off. May throw: then the metric is NaN. */
+  /** Returns the number of deferred teardowns. May throw: the metric is then NaN. */
   readonly pending: () => number;
 }
 
-/** Upper bounds in seconds, from a warm call to one that waits for its turn. */
+/** Upper bounds in seconds, from a warm call to a call that waits for its turn. */
 const CALL_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const STEP_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** How often the lag of the event loop is looked at: the default of 10 ms costs an idle agent 0.6 % of a processor. */
+/**
+ * Interval at which Node.js samples the event loop lag. The default of 10 ms costs an idle agent
+ * 0.6 % of a processor.
+ */
 const LAG_EVERY_MS = 100;
 
 const ETCD_CODES = ['store-unreachable', 'store-denied', 'store-failed'] as const;
@@ -33,14 +36,17 @@ const OVSDB_CODES = [
   'uplink-taken',
 ] as const;
 
-/** What one reconcile has to tell. */
+/** The outcome of one reconcile. */
 export interface ReconcileNote {
   readonly seconds: number;
-  /** Reasons of what was proven for the first time. */
+  /** Reasons of the findings that this reconcile proved for the first time. */
   readonly found: readonly LeftReason[];
-  /** Reasons of what is proven and not put right. */
+  /** Reasons of the findings that are proven and not cleared. */
   readonly open: readonly LeftReason[];
-  /** Whether everything was looked at and put right, but for what only an operator can. */
+  /**
+   * Whether the reconcile looked at everything and cleared every finding, apart from those that
+   * only an operator can resolve.
+   */
   readonly settled: boolean;
 }
 
@@ -48,10 +54,13 @@ type LeftReason = RemainsReason | OddReason;
 
 const SWEPT: readonly SweptKind[] = ['port', 'link', 'record'];
 
-/** An error string of the database itself (RFC 7047 section 4.1.3), whichever: so the number of series is bounded. */
+/**
+ * Stands for every error string of the database itself (RFC 7047 section 4.1.3), so that the number
+ * of series is bounded.
+ */
 const REFUSED = 'refused';
 
-/** The agent's metrics in the text format of Prometheus. No label names a pod, a container or an address. */
+/** The agent's metrics in Prometheus text format. No label names a pod, container or address. */
 export class Metrics {
   readonly #monotonic: () => number;
   readonly #registry = new Registry();
@@ -172,7 +181,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: LAG_EVERY_MS });
   }
 
-  /** A call begins. @returns what is to be called at its end */
+  /** Counts a call as begun. Returns a function that the caller calls at its end. */
   beginCall(verb: string): (failed: boolean) => void {
     const known = VERBS.find((each) => each === verb) ?? 'unknown';
     const started = this.#monotonic();
@@ -184,7 +193,7 @@ export class Metrics {
     };
   }
 
-  /** A hook for one call, which keeps its own starts: calls run side by side. */
+  /** Returns a hook for one call. Calls run concurrently, so each hook has its own start times. */
   stepTimer(): StepHook {
     const started = new Map<string, number>();
     return (verb, step, when) => {
@@ -200,7 +209,7 @@ export class Metrics {
     this.#released.inc(released);
   }
 
-  /** What was cleared away without a DEL. */
+  /** Counts addresses, ports, links and records that were cleared without a DEL. */
   countCleared({ reason, released, swept }: Cleared): void {
     this.#freed.inc({ reason }, released.length);
     for (const kind of swept) this.#swept.inc({ kind });
@@ -228,7 +237,7 @@ export class Metrics {
     this.#ovsdbErrors.inc({ code: OVSDB_CODES.find((each) => each === code) ?? REFUSED });
   }
 
-  /** MIME type of the text. */
+  /** MIME type of {@link text}. */
   get contentType(): string {
     return this.#registry.contentType;
   }
@@ -238,7 +247,7 @@ export class Metrics {
   }
 }
 
-/** The gauges whose values are looked up at each scrape. */
+/** Adds the gauges that look up their values at each scrape. */
 function addScraped(registers: Registry[], { ranges, pending }: Scraped): void {
   new Gauge({
     name: 'cellnet_blocks_held',

@@ -1,10 +1,10 @@
 import type { Store } from '../../ipam/store/store.ts';
 import type { Switch } from '../platform/platform.ts';
 
-/** How a use ended: with undefined, or with what it was rejected with. */
+/** Receives the outcome of one use: undefined for success, else the error it rejected with. */
 export type Told = (error: unknown) => void;
 
-/** The work's own outcome, told on its way. */
+/** Passes on the outcome of the work after reporting it to `told`. */
 export async function observed<T>(work: Promise<T>, told: Told): Promise<T> {
   try {
     const result = await work;
@@ -16,7 +16,7 @@ export async function observed<T>(work: Promise<T>, told: Told): Promise<T> {
   }
 }
 
-/** The same store; each request's end is told. */
+/** Wraps the store so that it reports the outcome of each request to `told`. */
 export function observedStore(store: Store, told: Told): Store {
   return {
     get: (keys) => observed(store.get(keys), told),
@@ -38,8 +38,8 @@ async function* observedPages<T>(pages: AsyncIterable<T>, told: Told): AsyncIter
 }
 
 /**
- * The same switch; each request's end is told.
- * @param forwards is told whether ovs-vswitchd carried out what it was asked to
+ * Wraps the switch so that it reports the outcome of each request to `told`.
+ * @param forwards receives whether ovs-vswitchd carried out a change
  */
 export function observedSwitch(ovs: Switch, told: Told, forwards: (does: boolean) => void): Switch {
   return {

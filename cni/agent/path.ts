@@ -2,8 +2,9 @@ import { DEFAULT_AGENT, parseSharedConfig } from '../../ipam/settings/settings.t
 import type { Input } from '../protocol/invocation.ts';
 
 /**
- * Path of the agent's socket for this call, false for none: environment over inline over file, as every key.
- * What is wrong with the input is told by who serves the call.
+ * Returns the path of the agent's socket for this call, or false for no agent. As for every key,
+ * the environment wins over the inline configuration, and that over the shared file. This function
+ * ignores invalid input: the process that serves the call reports it.
  */
 export function agentOf({ env, stdin, sharedConfig }: Input): string | false {
   const variable = env['CELLNET_AGENT'];

@@ -1,11 +1,12 @@
 /**
- * What goes over the agent's socket: one request and one reply for each connection. Numbers are little-endian.
+ * The protocol of the agent's socket: one request and one reply for each connection. Numbers are
+ * little-endian.
  *
  *     request   "cellnet1"  u32 bytes of environment  u32 bytes of input   environment  input
  *     reply     "cellnet1"  u32 exit status           u32 bytes of output  output
  *
- * The environment is the plugin's name, then each `KEY=VALUE`, every one ended by NUL. The launcher (cni/launcher/) speaks the
- * same: change both.
+ * The environment is the plugin's name, then each `KEY=VALUE`, each terminated by NUL. The launcher
+ * (cni/launcher/) implements the same protocol: change both.
  */
 import type { Output, Plugin } from '../protocol/invocation.ts';
 import type { Environment } from '../protocol/request.ts';
@@ -33,7 +34,10 @@ function header(first: number, second: number): Buffer {
   return bytes;
 }
 
-/** @returns both numbers; undefined while too little has come. @throws ProtocolError for what is no frame of ours */
+/**
+ * Returns both numbers, or undefined while the header is incomplete.
+ * @throws ProtocolError for a frame of another protocol or version
+ */
 function readHeader(bytes: Buffer): readonly [number, number] | undefined {
   if (bytes.length < HEADER_BYTES) return undefined;
   if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw new ProtocolError('no frame of version cellnet1');
@@ -49,7 +53,10 @@ export function encodeRequest({ plugin, env, stdin }: AgentRequest): Buffer {
   return Buffer.concat([header(environment.length, input.length), environment, input]);
 }
 
-/** @returns undefined while it is not whole. @throws ProtocolError */
+/**
+ * Returns the request, or undefined while it is incomplete.
+ * @throws ProtocolError for a foreign frame, an over-long request, or an unknown plugin
+ */
 export function decodeRequest(bytes: Buffer): AgentRequest | undefined {
   const lengths = readHeader(bytes);
   if (!lengths) return undefined;
@@ -79,7 +86,10 @@ export function encodeReply({ stdout, exitCode }: Output): Buffer {
   return Buffer.concat([header(exitCode, output.length), output]);
 }
 
-/** @returns undefined while it is not whole. @throws ProtocolError */
+/**
+ * Returns the reply, or undefined while it is incomplete.
+ * @throws ProtocolError for a foreign frame
+ */
 export function decodeReply(bytes: Buffer): Output | undefined {
   const numbers = readHeader(bytes);
   if (!numbers) return undefined;

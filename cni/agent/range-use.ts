@@ -1,7 +1,7 @@
 import { countSlots } from '../../ipam/model/block.ts';
 import type { HeldBlock } from '../../ipam/node/node-blocks.ts';
 
-/** What a node has of one range, in its own blocks. */
+/** A node's use of one range: the node's blocks and the addresses in them. */
 export interface RangeUse {
   readonly range: string;
   readonly blocks: number;
@@ -10,7 +10,10 @@ export interface RangeUse {
   readonly free: number;
 }
 
-/** Blocks added up by range, in the order of their names. @param now milliseconds since 1970: what has rested by then is free */
+/**
+ * Sums up blocks by range, sorted by the name of the range.
+ * @param now milliseconds since 1970; an address whose cooldown has ended by then counts as free
+ */
 export function useByRange(blocks: Iterable<HeldBlock>, now: number): RangeUse[] {
   const uses = new Map<string, RangeUse>();
   for (const { block, range } of blocks) {

@@ -5,16 +5,19 @@ import { failedReport, isSettled, reconcile, type ReconcileReport } from '../rec
 import type { ReconcileSettings } from '../reconcile/settings.ts';
 import type { Metrics } from './metrics.ts';
 
-/** First pause after a reconcile that could not look at everything, in milliseconds; it doubles up to the interval. */
+/** First pause after an unsettled reconcile, in milliseconds. It doubles up to the interval. */
 const RETRY_MS = 1_000;
 
-/** When the settings cannot be read, or say never, they are looked at again after this time, in milliseconds. */
+/**
+ * Pause before the agent reads the settings again, in milliseconds, when it cannot read them or
+ * they turn reconciling off.
+ */
 const SETTINGS_EVERY_MS = 60_000;
 
 /**
- * Milliseconds until the next reconcile.
- * @param failedInARow how many could not look at, or put right, everything; 0: the last one did
- * @param random in [0, 1): nodes that a power cut started together spread out
+ * Returns the milliseconds until the next reconcile.
+ * @param failedInARow number of unsettled reconciles in a row; 0 when the last one was settled
+ * @param random in [0, 1); spreads out nodes that a power cut started together
  */
 export function nextPauseMs(
   report: Pick<ReconcileReport, 'nextInMs'>,
@@ -27,13 +30,16 @@ export function nextPauseMs(
   return Math.min(usual, retry, report.nextInMs ?? Infinity);
 }
 
-/** Reconciles the node from the agent's start on. One that fails is told in log and metrics, and tried again. */
+/**
+ * Reconciles the node from the agent's start on. It reports a failed reconcile in log and metrics,
+ * and tries again.
+ */
 export class Reconciler {
   readonly #settings: () => ReconcileSettings;
   readonly #platform: () => Platform;
   readonly #metrics: Metrics;
   #suspected: Suspected = new Map();
-  /** Findings that were not put right the last time: each is counted and told once. */
+  /** Findings that the last reconcile did not clear. Each is counted and logged once. */
   #known: ReadonlySet<string> = new Set();
   #toldFailures = '';
   #failedInARow = 0;
@@ -42,8 +48,8 @@ export class Reconciler {
   #stopped = false;
 
   /**
-   * @param settings read anew for each reconcile, so that a change of a file counts; may throw
-   * @param parts for one reconcile
+   * @param settings reads the settings for each reconcile, so that changed files count; may throw
+   * @param platform returns the platform for one reconcile
    */
   constructor(
     settings: () => ReconcileSettings,
@@ -61,7 +67,7 @@ export class Reconciler {
     this.#schedule(0);
   }
 
-  /** What is under way ends with the process: it can be cut off anywhere. */
+  /** Does not wait for a reconcile under way, which can be interrupted at any point. */
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
@@ -74,7 +80,7 @@ export class Reconciler {
     });
   }
 
-  /** @returns milliseconds until the next */
+  /** Returns the milliseconds until the next reconcile. */
   async #run(): Promise<number> {
     const platform = this.#platform();
     let settings: ReconcileSettings;
@@ -133,7 +139,7 @@ export class Reconciler {
     }
   }
 
-  /** The same trouble is told once, and that it is over. */
+  /** Logs the same failures once, and logs once when they are over. */
   #tell(platform: Platform, failures: readonly string[]): void {
     const text = failures.join('; ');
     if (text === this.#toldFailures) return;

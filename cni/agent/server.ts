@@ -6,10 +6,13 @@ import type { Output } from '../protocol/invocation.ts';
 import { decodeRequest, encodeReply, type AgentRequest } from './protocol.ts';
 import { listenForRoot } from './unix-socket.ts';
 
-/** A plugin sends its request at once: a connection that is silent this long, in milliseconds, is none of ours. */
+/**
+ * The agent closes a connection that is silent for this many milliseconds. A plugin sends its
+ * request at once.
+ */
 const REQUEST_WITHIN_MS = 10_000;
 
-/** The agent's socket: for root alone, one request a connection. */
+/** Serves the agent's socket: one request a connection, from root or the agent's own user only. */
 export class AgentServer {
   readonly #path: string;
   readonly #serve: (request: AgentRequest) => Promise<Output>;
@@ -24,7 +27,7 @@ export class AgentServer {
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
-  /** @throws Error where another agent answers at the path, or its folder is open to others */
+  /** @throws Error when another agent answers at the path, or others can write to its folder */
   static async listen(
     path: string,
     serve: (request: AgentRequest) => Promise<Output>,
@@ -35,12 +38,12 @@ export class AgentServer {
     return agent;
   }
 
-  /** How many calls are under way. */
+  /** Number of calls under way. */
   get working(): number {
     return this.#working.size;
   }
 
-  /** Takes no more calls, and resolves when those that are under way have been answered. */
+  /** Accepts no more calls. Resolves when the agent has answered those under way. */
   async drain(): Promise<void> {
     rmSync(this.#path, { force: true });
     this.#server.close();
@@ -56,7 +59,8 @@ export class AgentServer {
     }
     let received = Buffer.alloc(0);
     socket.setTimeout(REQUEST_WITHIN_MS, () => socket.destroy());
-    // Who went away in between is answered by nobody; the call is finished all the same, as in a process of its own.
+    // A caller that disconnects gets no answer. The agent still finishes the call, as a standalone
+    // plugin would.
     socket.on('error', () => socket.destroy());
     socket.on('data', (chunk) => {
       received = Buffer.concat([received, chunk]);

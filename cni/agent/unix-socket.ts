@@ -3,9 +3,9 @@ import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
 
 /**
- * Listens at the path, for root alone: its folder is made with mode 0700, the socket has 0600. What a killed agent left is
- * taken over.
- * @throws Error where another agent answers there, or the folder is open to others
+ * Listens at the path for root only: creates the folder with mode 0700 and the socket with 0600.
+ * Replaces the socket that a killed agent left.
+ * @throws Error when another agent answers there, or others can write to the folder
  */
 export async function listenForRoot(server: Server, path: string): Promise<void> {
   const folder = dirname(path);

@@ -6,10 +6,10 @@ import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
 import type { Log } from '../platform/platform.ts';
 
-/** Two looks at an idle block lie this far apart, in milliseconds. */
+/** Interval between two looks at idle blocks, in milliseconds. */
 const LOOK_EVERY_MS = 5 * 60_000;
 
-/** Keeps a few free addresses ahead of need on each node that it looks after, and gives idle blocks back. */
+/** Claims blocks ahead of need for each node that it looks after, and returns idle blocks. */
 export class WarmBlocksKeeper {
   readonly #ipam: Ipam;
   readonly #cache: NodeBlocksCache;
@@ -29,12 +29,12 @@ export class WarmBlocksKeeper {
     this.#timer.cancel();
   }
 
-  /** Whose idle blocks are given back. A node that allocations name is one of them without that. */
+  /** Returns idle blocks of this node from now on. An allocation for a node does the same. */
   lookAfter(node: string): void {
     if (!this.#idle.has(node)) this.#idle.set(node, new Set());
   }
 
-  /** After an allocation: claims the next block where few addresses are left. */
+  /** Claims the next block after an allocation that leaves few free addresses. */
   noted(request: Demand): void {
     this.lookAfter(request.node);
     const blocks = this.#cache.get(request.node)?.blocks;
@@ -53,14 +53,14 @@ export class WarmBlocksKeeper {
       const block = await claimAhead(this.#ipam, request, family);
       if (block !== undefined) this.#log.info('claimed a block ahead of need', { node, block });
     } catch (error) {
-      // The next ADD that needs one claims it itself, and tells what is wrong.
+      // The next ADD that needs a block claims it, and reports the error.
       this.#log.warn('no block could be claimed ahead', { node, reason: String(error) });
     } finally {
       this.#claiming.delete(key);
     }
   }
 
-  /** One look at every node. */
+  /** Returns the blocks of every node that were idle, and unchanged, at the previous call too. */
   async giveBack(): Promise<void> {
     for (const [node, seen] of this.#idle) {
       try {

@@ -29,14 +29,17 @@ interface WarmIpam {
   close(): void;
 }
 
-/** Parts whose connections live on from call to call: one for each etcd cluster and each Open vSwitch that calls name. */
+/**
+ * A platform that keeps its connections from call to call: one for each etcd cluster and each
+ * Open vSwitch that calls name.
+ */
 export class WarmPlatform {
   readonly #watch: Watch;
   readonly #log: Log;
   readonly #ipams = new Map<string, WarmIpam>();
   readonly #switches = new Map<string, Promise<WarmSwitch>>();
   readonly #boot = readBoot();
-  /** Links that are being made: their ports follow. */
+  /** Counts the links that have no port yet. */
   readonly #burstBarrier = new BurstBarrier(hostEffects);
   readonly #kernel: Kernel = {
     ...sharedKernel,
@@ -58,7 +61,7 @@ export class WarmPlatform {
     this.#log = log;
   }
 
-  /** For one call, in the environment that it brings. */
+  /** Returns the platform for one call with this environment. */
   forCall(env: Environment): Platform {
     return {
       now: hostEffects.now,
@@ -82,12 +85,15 @@ export class WarmPlatform {
     };
   }
 
-  /** With the memory of what the node holds. @throws IpamError `invalid` */
+  /** Returns an Ipam that caches the node blocks. Throws IpamError `invalid`. */
   ipam(settings: EtcdSettings): Ipam {
     return this.#warm(settings).ipam;
   }
 
-  /** The node gives idle blocks back also where nothing has been allocated on it since this process began, as while it is drained. */
+  /**
+   * Returns idle blocks of the node from now on, even if this process never allocates an address on
+   * it, for example while the node is drained.
+   */
   lookAfter({ etcd, node }: IpamPlace): void {
     this.#warm(etcd).keeper.lookAfter(node);
   }
@@ -99,7 +105,7 @@ export class WarmPlatform {
     return warm;
   }
 
-  /** Forgets every connection: the next call opens its own, by files and settings as they are then. */
+  /** Closes every connection. The next call opens its own with the current files and settings. */
   forget(): void {
     this.#watch.forget();
     for (const warm of this.#ipams.values()) warm.close();
@@ -110,7 +116,7 @@ export class WarmPlatform {
 
   async #openSwitch(at: SwitchAddress, deadlineMs: number): Promise<Switch> {
     const told = (error: unknown): void => this.#watch.usedSwitch(at.ovsdb, error);
-    // A connection that stands says nothing yet of the server: the requests on it do.
+    // An open connection proves nothing about the server's health; the requests on it do.
     const warm = await observed(this.#switch(at, deadlineMs), (error) => {
       if (error !== undefined) told(error);
     });
@@ -124,7 +130,7 @@ export class WarmPlatform {
     const known = this.#switches.get(key);
     if (known && (await isAlive(known))) return await known;
     if (known) closeWhenOpen(known);
-    // Others may have begun to connect anew while this one looked.
+    // Another call may have started to connect during the await above.
     const now = this.#switches.get(key);
     const opening =
       now && now !== known ? now : WarmSwitch.connect(at, deadlineMs, this.#burstBarrier, hostEffects);
@@ -136,7 +142,7 @@ export class WarmPlatform {
     try {
       await sendAnnouncements(announcement);
     } catch (error) {
-      // The pod may be gone by now; its first announcement has gone out.
+      // The pod may be gone by now. The ADD has already sent the first announcement.
       this.#log.info('announcements were cut short', { ifname: announcement.ifname, reason: String(error) });
     }
   }

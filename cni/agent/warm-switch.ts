@@ -12,7 +12,7 @@ import type { SwitchAddress } from '../protocol/settings.ts';
 import type { BurstBarrier } from './burst-barrier.ts';
 import { KnownBridges } from './known-bridges.ts';
 
-/** What vswitchd says of one of our interfaces. */
+/** What vswitchd reports about one of our interfaces. */
 interface InterfaceState {
   readonly name: string;
   readonly ofport: number | undefined;
@@ -24,7 +24,7 @@ interface OurPort {
   readonly ifname: string;
 }
 
-/** One change that waits for its turn: a few operations that belong together. */
+/** One queued change: a few operations that belong together. */
 interface Change {
   readonly operations: (label: string) => readonly Operation[];
   readonly resolve: () => void;
@@ -32,14 +32,14 @@ interface Change {
 }
 
 /**
- * A connection to Open vSwitch that lives on. It follows our interfaces and ports by one monitor each, so that nothing
- * need be asked for; and changes of concurrent callers go into one transaction: vswitchd's work for each grows with the
- * bridge's ports.
+ * A connection to Open vSwitch that stays open between calls. One monitor follows our interfaces
+ * and one our ports, so that calls need no queries for them. Changes of concurrent callers share
+ * one transaction: vswitchd's work for each transaction grows with the ports of the bridge.
  */
 export class WarmSwitch {
   readonly #client: OvsdbClient;
   readonly #interfaces = new Map<string, InterfaceState>();
-  /** Called at each change of an interface of that name. */
+  /** Callbacks by interface name, called at each change of the interface. */
   readonly #watchers = new Map<string, (state: InterfaceState) => void>();
   readonly #ports = new Map<string, OurPort>();
   readonly #bridges: KnownBridges;
@@ -56,7 +56,7 @@ export class WarmSwitch {
   }
 
   /**
-   * @param barrier of those that are about to add a port
+   * @param barrier holds the ADDs that are about to add a port
    * @throws OvsdbError `unreachable`
    */
   static async connect(
@@ -88,7 +88,7 @@ export class WarmSwitch {
     return warm;
   }
 
-  /** Whether the connection still holds. */
+  /** Whether the connection is still open. */
   get alive(): boolean {
     return this.#client.lost === undefined;
   }
@@ -98,7 +98,7 @@ export class WarmSwitch {
     this.#client.close();
   }
 
-  /** For one call; closing it leaves the connection open. */
+  /** Returns a Switch for one call. Closing it leaves the connection open. */
   asSwitch(deadlineMs: number): Switch {
     const client = this.#client;
     return {
@@ -136,7 +136,7 @@ export class WarmSwitch {
     const uuids = [...this.#ports]
       .filter(([, port]) => port.containerId === containerId && port.ifname === ifname)
       .map(([uuid]) => uuid);
-    // Not seen is no proof: then the database itself is asked.
+    // A port that the monitor has not reported may exist all the same: ask the database itself.
     if (uuids.length === 0) return await removePort(this.#client, containerId, ifname);
     await this.#change(() => detachPorts(uuids));
     return 'removed';
@@ -166,7 +166,10 @@ export class WarmSwitch {
     this.#ports.set(uuid, { containerId, ifname });
   }
 
-  /** Resolves when vswitchd has given the interface its OpenFlow port number. */
+  /**
+   * `done` resolves when vswitchd has assigned the interface its OpenFlow port number. It rejects
+   * with OvsdbError `port-failed` or `port-timeout`.
+   */
   #whenReady(name: string, deadlineMs: number): { done: Promise<void>; cancel: () => void } {
     const remedy = 'Look at the log of ovs-vswitchd, and at `ovs-vsctl show`.';
     let cancel = (): void => undefined;
@@ -188,7 +191,7 @@ export class WarmSwitch {
         else if (ofport !== undefined && ofport > 0) end();
       });
     });
-    // A rejection while the transaction is still awaited must not count as unhandled.
+    // A rejection must not count as unhandled while the caller still awaits the transaction.
     done.catch(() => undefined);
     return { done, cancel: () => cancel() };
   }
@@ -200,10 +203,10 @@ export class WarmSwitch {
     });
   }
 
-  /** What came while a transaction was under way goes into the next. */
+  /** Changes that arrive during a transaction share the next one. */
   async #commitAll(): Promise<void> {
     this.#committing = true;
-    // Callers that are served in the same turn of the event loop share the first one already.
+    // Callers in the same turn of the event loop share the first transaction.
     await Promise.resolve();
     while (this.#changes.length > 0) await this.#commit(this.#changes.splice(0));
     this.#committing = false;
@@ -218,7 +221,7 @@ export class WarmSwitch {
         for (const { reject } of changes) reject(error);
         return;
       }
-      // One of them was refused, and so all: each by itself shows which.
+      // One bad change makes the database refuse all. Separate transactions show which one it is.
       for (const change of changes) await this.#commit([change]);
     }
   }

@@ -7,19 +7,19 @@ import { judge, nextUse, type HealthReport, type ServerKind, type ServerUse } fr
 import { Metrics } from './metrics.ts';
 import { useByRange, type RangeUse } from './range-use.ts';
 
-/** Codes that say that the database does not serve; with any other it has answered. */
+/** Codes of a database that does not serve. With any other code the database has answered. */
 const DATABASE_AWAY: readonly string[] = ['unreachable', 'connection-lost', 'timeout', 'protocol'];
 
-/** What the agent knows of its own work: metrics, the health of its servers, and what the node holds. */
+/** Collects the agent's metrics, the health of its servers, and the node blocks. */
 export class Watch {
   readonly metrics: Metrics;
   readonly #now: () => number;
   readonly #uses = new Map<string, ServerUse>();
-  /** By cluster and node: a simulated one may be several. */
+  /** Node blocks by cluster and node. One agent may serve several simulated nodes. */
   readonly #held = new Map<string, readonly HeldBlock[]>();
 
   /**
-   * @param pending how many teardowns are put off; it may throw
+   * @param pending returns the number of deferred teardowns; may throw
    */
   constructor(
     version: string,
@@ -31,7 +31,10 @@ export class Watch {
     this.metrics = new Metrics(version, { ranges, pending }, monotonic);
   }
 
-  /** What IPAM tells of one etcd cluster. @param cluster any text that is its own */
+  /**
+   * Returns the observer of one etcd cluster.
+   * @param cluster any text that is unique to the cluster
+   */
   observer(cluster: string): Observer {
     const keyOf = (node: string): string => `${cluster} ${node}`;
     return {
@@ -41,13 +44,13 @@ export class Watch {
     };
   }
 
-  /** A request to etcd ended. @param error undefined: it succeeded */
+  /** Records the end of a request to etcd. @param error undefined when it succeeded */
   usedEtcd(endpoints: string, error: unknown): void {
     if (error instanceof IpamError) this.metrics.countEtcdError(error.code);
     this.#used('etcd', endpoints, error === undefined ? undefined : messageOf(error));
   }
 
-  /** A request to Open vSwitch ended. @param error undefined: it succeeded */
+  /** Records the end of a request to Open vSwitch. @param error undefined when it succeeded */
   usedSwitch(remote: string, error: unknown): void {
     if (!(error instanceof OvsdbError)) {
       if (error === undefined) this.#used('ovsdb', remote, undefined);
@@ -58,7 +61,7 @@ export class Watch {
     if (error.code === 'port-timeout') this.#used('ovs-vswitchd', remote, error.message);
   }
 
-  /** Whether ovs-vswitchd carried out what it was asked to. */
+  /** Records whether ovs-vswitchd carried out a change. */
   usedVswitchd(remote: string, does: boolean): void {
     this.#used('ovs-vswitchd', remote, does ? undefined : 'it does not carry out what the database says');
   }
@@ -67,7 +70,7 @@ export class Watch {
     return judge([...this.#uses.values()]);
   }
 
-  /** Forgets servers and holdings: the next calls tell anew. The counters go on. */
+  /** Forgets servers and node blocks; the next calls report them again. Counters keep going. */
   forget(): void {
     this.#uses.clear();
     this.#held.clear();

@@ -2,7 +2,7 @@ import type { AttachmentRecord, CommonRecord } from '../platform/node-records.ts
 import type { Platform } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 
-/** What a later DEL of the attachment needs to know, should its configuration be cut down. */
+/** Returns what a later DEL of the attachment needs if its configuration is cut down. */
 export function recordOf(call: Call, platform: Platform): CommonRecord {
   const { etcd, node, bridge, ovsdb, ovsdbTls } = call.settings;
   return {
@@ -20,7 +20,7 @@ export function recordOf(call: Call, platform: Platform): CommonRecord {
   };
 }
 
-/** The same of an ADD, with what proves later whether its container lives. */
+/** Returns the record of an ADD, which also shows later whether the container lives. */
 export function recordOfAdd(call: Call, platform: Platform): AttachmentRecord {
   const path = call.request.netns;
   const id = platform.namespaces.identify(path);

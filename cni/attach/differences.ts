@@ -13,7 +13,10 @@ import type { Call } from '../protocol/call.ts';
 import type { CniRoute } from '../protocol/result.ts';
 import type { Plan } from './plan.ts';
 
-/** Plan and reality: what differs, in words; and the routes of the plan that are this interface's to have. */
+/**
+ * Compares the plan with the pod's interface and the port. Returns the differences as texts, and
+ * the routes of the plan that no other interface of the pod already has.
+ */
 export async function compare(
   platform: Platform,
   kernel: Kernel,

@@ -1,10 +1,10 @@
 import { messageOf } from '../../ipam/model/errors.ts';
 
-/** What goes wrong is collected: the work goes on past it, and all of it is told at the end. */
+/** Collects failures, so that the caller can continue and report all of them at the end. */
 export class Failures {
   readonly texts: string[] = [];
 
-  /** @returns undefined where it failed */
+  /** Returns the result of the work, or undefined when it fails. */
   async attempt<T>(what: string, work: () => Promise<T> | T): Promise<T | undefined> {
     try {
       return await work();

@@ -17,40 +17,40 @@ import { deleteLink, detachPort } from './interface-teardown.ts';
 import type { Plan } from './plan.ts';
 import type { UndoStack } from './undo.ts';
 
-/** A veth that was made for a plan, its end in the pod still down. */
+/** A veth created for a plan. Its end in the pod is still down. */
 export interface PodLink {
   readonly plan: Plan;
   readonly end: HostEnd;
-  /** The host's end becomes a port meanwhile; undefined where that is to begin yet. */
+  /** Resolves when the host's end is a port; undefined when the attach has not started yet. */
   readonly attached: Promise<void> | undefined;
-  /** The pod's end with its settings; where addresses are probed for first, it has none yet. */
+  /** The pod's end with its settings; undefined when the ADD probes for the addresses first. */
   readonly pod: PreparedInterface | undefined;
 }
 
 /** The pod's end with its addresses. */
 interface ConfiguredEnd {
   readonly pod: PreparedInterface;
-  /** That the interface has. */
+  /** Routes of this interface. */
   readonly routes: readonly CniRoute[];
 }
 
 /** The host's end as a port. */
 interface AttachedLink {
   readonly link: HostLink;
-  /** Undefined where addresses are probed for first. */
+  /** Undefined when the ADD probes for the addresses first. */
   readonly inPod: ConfiguredEnd | undefined;
 }
 
-/** The whole of an attachment's interface. */
+/** The complete interface of an attachment. */
 export interface CompletedInterface {
   readonly hostMac: string;
-  /** That the interface has. */
+  /** Routes of this interface. */
   readonly routes: readonly CniRoute[];
 }
 
 /**
- * Makes the interface of one ADD. The pod link needs nothing but the plan; the rest follows once IPAM has granted the
- * addresses.
+ * Sets up the interface of one ADD. {@link createPodLink} needs only the plan. {@link connect}
+ * follows once IPAM has granted the addresses.
  */
 export class InterfaceSetup {
   readonly #call: Call;
@@ -60,7 +60,7 @@ export class InterfaceSetup {
   readonly #undo: UndoStack;
   readonly #step: StepRunner<'ADD'>;
 
-  /** @param undo is told of each step that is made */
+  /** @param undo receives the undo of each step */
   constructor(call: Call, platform: Platform, kernel: Kernel, namespace: Namespace, undo: UndoStack) {
     this.#call = call;
     this.#platform = platform;
@@ -71,12 +71,12 @@ export class InterfaceSetup {
   }
 
   /**
-   * The node's record, the veth, and the settings of the pod's end. A lone ADD attaches the port concurrently. In a burst the
-   * port comes last: for every change of a link or of its pod, vswitchd walks over all its ports, which delays the ports of the
-   * other ADDs.
+   * Saves the node's record, creates the veth, and prepares the pod's end. A lone ADD attaches the
+   * port concurrently. In a burst the port comes last: vswitchd walks over all its ports for every
+   * change of a link or of its pod, and each walk delays the ports of the other ADDs.
    */
   async createPodLink(plan: Plan): Promise<PodLink> {
-    const crowded = this.#platform.inBurst();
+    const inBurst = this.#platform.inBurst();
     await this.#step('record', () => {
       this.#undo.push('record', () => this.#forget());
       this.#platform.openState(this.#call.settings.stateDir).saveAttachment({
@@ -85,22 +85,24 @@ export class InterfaceSetup {
       });
     });
     const end = await this.#step('create-link', async () => {
-      const made = await this.#createLink(plan, crowded).catch(async (error: unknown) => {
-        // Something is in the way: hardly ever, so nobody looks for it beforehand.
+      const made = await this.#createLink(plan, inBurst).catch(async (error: unknown) => {
+        // Remains of an earlier ADD are rare, so the ADD looks for them only after a failure.
         if (!(await this.#clearRemains(plan))) throw error;
-        return await this.#createLink(plan, crowded);
+        return await this.#createLink(plan, inBurst);
       });
       this.#undo.push('link', () => deleteLink(this.#platform, this.#call.request));
       return made;
     });
-    const attached = crowded ? undefined : this.#attachFirst(plan);
+    const attached = inBurst ? undefined : this.#attachFirst(plan);
     const pod = this.#probes ? undefined : await besidePort(attached, this.#prepare(plan));
     return { plan, end, attached, pod };
   }
 
   /**
-   * Gives the pod's end its addresses, and sees that the host's is a port. Where addresses are probed for, they come after that.
-   * @param probe throws where an address is in use already
+   * Assigns the addresses to the pod's end, and waits until the host's end is a port. When the ADD
+   * probes for the addresses, it assigns them after the probe.
+   * @param probe throws when another host uses an address
+   * @throws CniError 11 when vswitchd does not take the link, even after a second try
    */
   async connect(podLink: PodLink, probe: () => Promise<void>): Promise<CompletedInterface> {
     const { plan } = podLink;
@@ -118,7 +120,7 @@ export class InterfaceSetup {
     return { link: await this.#step('mark-link', () => end.mark()), inPod };
   }
 
-  /** @throws CniError 11 where vswitchd takes this link no more than the first */
+  /** Creates link and port again. Throws CniError 11 when vswitchd does not take this link. */
   async #joinAnew(plan: Plan): Promise<AttachedLink> {
     const { containerId, ifname } = this.#call.request;
     this.#platform.log.info('ovs-vswitchd mixed it up with an earlier link of its name: made once more', {
@@ -140,7 +142,8 @@ export class InterfaceSetup {
 
   async #configureProbed(plan: Plan): Promise<ConfiguredEnd> {
     const inPod = await this.#configure(await this.#prepare(plan));
-    // To be asked for lets the kernel see that its end is up, as the mark does where that comes last.
+    // A query of the host's end makes the kernel notice that this end is up. Without a probe, the
+    // mark comes last and has the same effect.
     await this.#kernel.hostLink(plan.veth.hostName);
     return inPod;
   }
@@ -154,7 +157,7 @@ export class InterfaceSetup {
   }
 
   async #prepare(plan: Plan): Promise<PreparedInterface> {
-    // What others work at meanwhile is asked for first.
+    // Lets pending requests to other servers go out before this synchronous work.
     await this.#platform.yieldTurn();
     return await this.#step('prepare-interface', () => this.#kernel.prepare(this.#namespace, plan.pod));
   }
@@ -172,15 +175,16 @@ export class InterfaceSetup {
     const attached = this.#step('attach-port', () =>
       this.#attach(plan).catch(async (error: unknown) => {
         if (!(error instanceof OvsdbError) || error.code !== 'port-exists') throw error;
-        // Our own of before a reboot, whose device was another: the database outlives it.
+        // The database outlives a reboot: the port is ours from before, with another device.
         await detachPort(this.#platform, settings, request);
         await settle(this.#call, this.#platform);
         await this.#attach(plan);
       }),
     );
-    // Whether it fails is looked at where it is waited for; until then that must not count as unhandled.
+    // A rejection must not count as unhandled before a caller awaits the port.
     attached.catch(() => undefined);
-    // Also where it fails: a port that never came up is in the database all the same. What goes on is waited for.
+    // The undo also follows a failed attach: a port that never came up is still in the database. It
+    // waits for an attach that is still under way.
     this.#undo.push('port', async () => {
       await Promise.allSettled([attached]);
       await detachPort(this.#platform, settings, request);
@@ -188,7 +192,10 @@ export class InterfaceSetup {
     return attached;
   }
 
-  /** Removes port and link, and waits until vswitchd has seen it: a link that takes their name can then not be mistaken. */
+  /**
+   * Removes port and link, and waits until vswitchd has processed that. vswitchd then cannot
+   * confuse the removed link with a new one of the same name.
+   */
   async #takeDown(): Promise<void> {
     await detachPort(this.#platform, this.#call.settings, this.#call.request);
     await deleteLink(this.#platform, this.#call.request);
@@ -196,9 +203,9 @@ export class InterfaceSetup {
   }
 
   /**
-   * What an earlier, broken-off ADD of this attachment left, and only that. A link of our name without any mark is such
-   * a remain too: its maker was killed before it marked it, and the name is a hash of just this attachment.
-   * @returns whether there was anything
+   * Removes what an interrupted ADD of this attachment left, and nothing else. That includes a link
+   * with our name and no alias: the name is a hash of this attachment alone, and the ADD was killed
+   * before it marked the link. Returns whether there was a link.
    * @throws CniError 103 for a link that is not ours
    */
   async #clearRemains({ veth }: Plan): Promise<boolean> {
@@ -222,13 +229,16 @@ export class InterfaceSetup {
 }
 
 /**
- * Whether the port that vswitchd has taken up leads to this very link. Where a port and link of its name went just before, as
- * those of an ADD that was given another address in the end, vswitchd may see one change where there were two: then it keeps the
- * device that is gone, and the pod would be deaf for ever.
+ * Whether vswitchd's port leads to this very link. vswitchd may see two changes as one when a port
+ * and link of the same name were removed just before, for example those of an ADD that was granted
+ * another address. vswitchd then keeps the removed device, and the pod never receives a packet.
  */
 export const isSound = ({ up, taken }: HostLink): boolean => up && taken;
 
-/** What fails while the port is made may follow from it: then the port's failure is the first cause. */
+/**
+ * Rejects with the port's failure when both the work and the port fail: the work may have failed
+ * because of the port.
+ */
 async function besidePort<T>(attached: Promise<void> | undefined, work: Promise<T>): Promise<T> {
   try {
     return await work;
@@ -238,7 +248,7 @@ async function besidePort<T>(attached: Promise<void> | undefined, work: Promise<
   }
 }
 
-/** Waits, two seconds at most, until vswitchd has carried out what the database says. */
+/** Waits at most two seconds until vswitchd has carried out the state of the database. */
 export async function settle(call: Call, platform: Platform): Promise<void> {
   await withSwitch(platform, call.settings, (ovs) => ovs.isServed());
 }

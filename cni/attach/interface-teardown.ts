@@ -4,7 +4,10 @@ import type { Platform } from '../platform/platform.ts';
 import { hostLinkName, linkAlias } from '../protocol/identity.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 
-/** Takes our port off the bridge. Resolves when it is gone, also when there was none. @throws OvsdbError */
+/**
+ * Removes our port from the bridge. Resolves when the port is gone, also when there was none.
+ * @throws OvsdbError
+ */
 export async function detachPort(
   platform: Platform,
   at: SwitchAddress,
@@ -13,7 +16,10 @@ export async function detachPort(
   await withSwitch(platform, at, (ovs) => ovs.removePort(attachment.containerId, attachment.ifname));
 }
 
-/** Deletes our link, and the pod's end with it. Resolves when it is gone, also when there was none. */
+/**
+ * Deletes our link and with it the pod's end. Resolves when the link is gone, also when there was
+ * none. Leaves a link with another mark alone.
+ */
 export async function deleteLink(platform: Platform, attachment: Attachment): Promise<void> {
   const kernel = await platform.openKernel();
   const name = hostLinkName(attachment);

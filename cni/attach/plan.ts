@@ -7,7 +7,7 @@ import { addressesOf, resolveRoutes, type Grant } from '../protocol/grant.ts';
 import { hostLinkName, linkAlias, macOf, portExternalIds } from '../protocol/identity.ts';
 import { requestedMac } from '../protocol/requested.ts';
 
-/** Everything that ADD is going to make, worked out before anything is made. */
+/** Everything that ADD will create, computed before ADD creates anything. */
 export interface Plan {
   readonly grant: Grant;
   readonly addresses: readonly Address[];
@@ -16,7 +16,10 @@ export interface Plan {
   readonly pod: PodInterfaceSpec;
 }
 
-/** @throws CniError 7 for a configured MTU that the bridge's uplink cannot carry: large packets would be lost */
+/**
+ * Returns the configured MTU, else that of the bridge's uplink, else the default.
+ * @throws CniError 7 for a configured MTU above that of the uplink, which would drop large packets
+ */
 function mtuOf({ config, settings }: Call, { uplinkMtu }: BridgeInfo): number {
   const { mtu = uplinkMtu ?? DEFAULT_MTU } = config;
   if (uplinkMtu === undefined || mtu <= uplinkMtu) return mtu;
@@ -27,7 +30,10 @@ function mtuOf({ config, settings }: Call, { uplinkMtu }: BridgeInfo): number {
   );
 }
 
-/** Pure: the same call, grant and bridge make the same plan. */
+/**
+ * Pure: the same call, grant and bridge yield the same plan.
+ * @throws CniError 7 for an MTU above that of the uplink
+ */
 export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
   const { request, config, settings } = call;
   const addresses = addressesOf(grant);
@@ -60,7 +66,8 @@ export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
       routes: resolveRoutes(grant),
       mac: veth.mac,
       announce: config.announcement.count > 0,
-      // The userspace datapath hands packets on as they come: a checksum that is left to a device is never filled in.
+      // The userspace datapath forwards packets unchanged, so nothing would fill in an offloaded
+      // checksum.
       checksumOffload: !bridge.userspace,
     },
   };

@@ -1,6 +1,7 @@
 /**
- * All at once; when one fails the others are awaited all the same, so that what they make is known and can be undone.
- * @throws what the first of them that failed, in their order, was rejected with
+ * Resolves to all results. When one promise rejects, this function still awaits the others, so that
+ * the caller can undo what they made.
+ * @throws the rejection of the first failed promise in argument order
  */
 export async function settleAll<T extends readonly unknown[]>(
   ...work: { readonly [I in keyof T]: Promise<T[I]> }

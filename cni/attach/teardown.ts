@@ -4,23 +4,26 @@ import type { StepOf } from '../platform/steps.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import { deleteLink, detachPort } from './interface-teardown.ts';
 
-/** What is to be taken down of an attachment whose DEL never came. */
+/** What to tear down of an attachment whose DEL never came. */
 export interface Teardown {
   readonly attachment: Attachment;
   readonly stateDir: string;
-  /** Whether a link of ours may be there. */
+  /** Whether a link of ours may exist. */
   readonly link: boolean;
-  /** Where a port of ours may be; undefined: there is none. */
+  /** The Open vSwitch that may have a port of ours; undefined when there is none. */
   readonly port: SwitchAddress | undefined;
   readonly release: () => Promise<void>;
-  /** Whether our record of it goes too. */
+  /** Whether to remove our record of the attachment too. */
   readonly forget: boolean;
 }
 
-/** Runs a step between the hooks of GC, or those of a reconcile: they have the same ones. */
+/** Runs a step between the hooks of GC or of a reconcile, which have the same steps. */
 type TeardownStep = <T>(step: StepOf<'GC' | 'RECONCILE'>, work: () => Promise<T> | T) => Promise<T>;
 
-/** In the order of DEL (rule 8). What fails keeps what comes after it; done again, it goes on where it ended. */
+/**
+ * Tears the attachment down in the order of DEL (rule 8). A step that fails stops the later ones. A
+ * repeated call continues where this one ended.
+ */
 export async function tearDownAttachment(
   platform: Platform,
   step: TeardownStep,

@@ -1,6 +1,7 @@
 /**
- * Undo of a verb's steps (rule 2): each is registered the moment its step succeeds, and carried out in reverse
- * when a later one fails. The first cause is what the caller sees; what an undo itself fails at is only told aside.
+ * Undoes the steps of a verb (rule 2). The verb registers the undo of each step and reverts them in
+ * reverse order when a later step fails. The caller sees the first cause; a failure of an undo goes
+ * only to `onFailure`.
  */
 export class UndoStack {
   readonly #steps: { readonly what: string; readonly undo: () => Promise<unknown> }[] = [];
@@ -15,9 +16,9 @@ export class UndoStack {
   }
 
   /**
-   * Carries out every undo, last first, up to one that fails: what was made before it is what it stands on, and an address
-   * must not be free while its port is still there (rule 8).
-   * @returns whether all of them were carried out
+   * Runs every undo, last first, and stops at the first that fails: its step depends on the earlier
+   * ones, and an address must not be free while its port still exists (rule 8).
+   * Returns whether every undo succeeded.
    */
   async revert(): Promise<boolean> {
     for (let step = this.#steps.pop(); step; step = this.#steps.pop()) {

@@ -9,13 +9,13 @@ import type { Platform, Unlock } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { CniError } from '../protocol/errors.ts';
 
-/** Longest time that an ADD or DEL spends on other attachments' teardowns, in milliseconds. */
+/** Longest time that one call spends on other attachments' teardowns, in milliseconds. */
 const BUDGET_MS = 1_500;
 
-/** What became of the teardowns that were put off. */
+/** The outcome of a run over the deferred teardowns. */
 export interface DeferredOutcome {
   readonly done: number;
-  /** Still to be finished: their servers do not answer, another call works on them, or the time was over. */
+  /** Teardowns whose servers do not answer, that another call works on, or that ran out of time. */
   readonly left: number;
 }
 
@@ -45,13 +45,14 @@ async function finish(
   state.removePending(entry);
 }
 
-/** Two with the same servers fail together. */
+/** Identifies the servers of a teardown. Two teardowns with the same servers fail together. */
 const serversOf = ({ etcd, ovsdb }: PendingTeardown): string => JSON.stringify([etcd, ovsdb]);
 
 /**
- * Carries out what earlier calls put off, as far as it goes in a short time. What fails stays for the next call, and
- * does not keep others back that need other servers. One whose attachment another call works on is left to that call.
- * @throws CniError 5 where they cannot be listed
+ * Carries out the teardowns that earlier calls deferred, within a time budget. A teardown that
+ * fails stays for the next call and does not block teardowns with other servers. A teardown whose
+ * attachment another call has locked stays too.
+ * @throws CniError 5 when the teardowns cannot be listed
  */
 export async function finishDeferred(
   { settings: { stateDir } }: { readonly settings: Pick<Call['settings'], 'stateDir'> },
@@ -70,7 +71,8 @@ export async function finishDeferred(
     try {
       unlock = platform.tryLock(stateDir, listed);
       if (!unlock) continue;
-      // As it is now: since the list was read another call may have finished it, and the attachment be alive again.
+      // Read again under the lock: another call may have finished the teardown since the listing,
+      // and the attachment may be alive again.
       const entry = state.readPending(listed);
       if (entry) await finish(entry, platform, state, expiresAt);
       done++;
@@ -87,9 +89,9 @@ export async function finishDeferred(
 }
 
 /**
- * An ADD for an attachment that is still to be torn down must not get the addresses of its former life: the teardown
- * would take them away later. So it is finished first.
- * @throws CniError 11 where that cannot be done now
+ * Finishes the deferred teardown of the ADD's own attachment. Without that, the ADD would get the
+ * attachment's old addresses back, and the teardown would release them later.
+ * @throws CniError 11 when the teardown fails
  */
 export async function finishOwnDeferred(call: Call, platform: Platform): Promise<void> {
   const state = platform.openState(call.settings.stateDir);

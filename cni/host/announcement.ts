@@ -6,8 +6,8 @@ import { openNamespace } from '../netlink/netns.ts';
 import type { LaterAnnouncement } from '../platform/platform.ts';
 
 /**
- * Sends an attachment's remaining announcements, the first after one interval. A pod that is gone meanwhile ends it.
- * @throws NamespaceError, NetlinkError
+ * Sends an attachment's remaining announcements, the first after one interval.
+ * @throws NamespaceError, NetlinkError, for example when the pod is gone by then
  */
 export async function sendAnnouncements(announcement: LaterAnnouncement): Promise<void> {
   const { netns, ifname, mac, addresses, count, intervalMs } = announcement;

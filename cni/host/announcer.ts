@@ -3,13 +3,13 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LaterAnnouncement } from '../platform/platform.ts';
 
-/** Beside the bundle of the plugin. */
+/** File in the folder of the plugin's bundle. */
 const PROGRAM = 'cellnet-announce.js';
 
 /**
- * Sends the remaining announcements from a process of its own, which outlives this one: the runtime waits for the
- * plugin's end, and a pod should not wait for its neighbours' caches. What it fails at is not told: the first
- * announcement, by the kernel, has gone out.
+ * Sends the remaining announcements from a separate process that outlives this one. The runtime
+ * waits for the plugin to exit, and a pod should not wait for its neighbours' caches. Failures go
+ * unreported: the kernel has already sent the first announcement.
  */
 export function announceLater(announcement: LaterAnnouncement): void {
   const program = join(import.meta.dirname, PROGRAM);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Platform } from '../platform/platform.ts';
 
-/** This boot of the machine: proc(5), `/proc/sys/kernel/random/boot_id` and `/proc/uptime`. */
+/** Reads this boot of the node: proc(5), `/proc/sys/kernel/random/boot_id` and `/proc/uptime`. */
 export function readBoot(): Pick<Platform, 'bootId' | 'bootedAt'> {
   return {
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),

@@ -6,14 +6,18 @@ import type { DelegateCall } from '../platform/platform.ts';
 import { CniError } from '../protocol/errors.ts';
 import type { Environment } from '../protocol/request.ts';
 
-/** Longest time that a delegate may take, in milliseconds: below the kubelet's four minutes for the whole pod. */
+/**
+ * Longest time that a delegate may take, in milliseconds: below the kubelet's four minutes for the
+ * whole pod.
+ */
 const DEADLINE_MS = 60_000;
 const MAX_REPLY_BYTES = 4 * 1024 * 1024;
 
 /**
- * Executes another plugin with our environment and the whole configuration (CNI SPEC section 4 "Delegated plugins").
- * @returns what it printed
- * @throws CniError with the delegate's own code and message; 104 where it gave none
+ * Executes another plugin with our environment and the whole configuration (CNI SPEC section 4
+ * "Delegated plugins"). Returns what the plugin printed.
+ * @throws CniError with the delegate's own code and message, 104 when it printed none or cannot be
+ *   executed, 7 when it is not installed
  */
 export async function runDelegate(call: DelegateCall, env: Environment): Promise<string> {
   const program = await findPlugin(call);
@@ -35,7 +39,7 @@ async function findPlugin({ type, path }: DelegateCall): Promise<string> {
       await access(program, constants.X_OK);
       return program;
     } catch {
-      // The next folder may have it.
+      // The next folder may contain the plugin.
     }
   }
   throw new CniError(
@@ -66,7 +70,7 @@ function execute(program: string, env: Environment, call: DelegateCall): Promise
         if (output[name].length < MAX_REPLY_BYTES) output[name] += chunk;
       });
     }
-    // A delegate that does not read its configuration closes the pipe: its status tells, not the pipe.
+    // A delegate that does not read its configuration closes the pipe. Its exit status decides.
     child.stdin.on('error', () => undefined);
     child.on('error', (cause) => {
       reject(
@@ -88,7 +92,7 @@ function delegateError({ type, verb }: DelegateCall, stdout: string, otherwise: 
       return new CniError('delegate-failed', `plugin '${type}': ${reply.msg}`, details, { code: reply.code });
     }
   } catch {
-    // It printed no error: what it said on stderr must do.
+    // The delegate printed no CNI error: use its stderr.
   }
   return new CniError(
     'delegate-failed',

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Effects } from '../../ipam/model/effects.ts';
 
-/** Time, chance and the event loop of this process. */
+/** Clock, random numbers and event loop of this process. */
 export const hostEffects: Effects = {
   now: () => Date.now(),
   monotonic: () => performance.now(),

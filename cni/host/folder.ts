@@ -12,7 +12,7 @@ function mkdirUnlessThere(folder: string): void {
   }
 }
 
-/** Does what needs the folder, and makes it only where it is missing. */
+/** Runs the work that needs the folder. On ENOENT creates the folder and runs the work again. */
 export function withFolder<T>(folder: string, work: () => T): T {
   try {
     return work();
@@ -23,7 +23,10 @@ export function withFolder<T>(folder: string, work: () => T): T {
   }
 }
 
-/** The folder with its parents, mode 0700. Node's own recursive mkdir never ends where a parent cannot be made, as below /proc. */
+/**
+ * Creates the folder with its parents, mode 0700. Node's own recursive mkdir never ends when a
+ * parent cannot be created, for example below /proc.
+ */
 function ensureFolder(folder: string): void {
   try {
     mkdirUnlessThere(folder);

@@ -12,8 +12,8 @@ import { hostNamespaces } from './namespaces.ts';
 import { NodeState } from './node-state.ts';
 
 /**
- * The parts of this machine. What is slow to load (etcd's client, the native addons) is loaded when it is first
- * needed: VERSION and a refused configuration need none of it.
+ * Returns the platform of this node. It loads slow modules (the etcd client, the native addons) on
+ * first use: VERSION and a refused configuration need none of them.
  */
 export function hostPlatform(env: Environment, plugin: string): Platform & { readonly log: FlushableLog } {
   const log = openLog(env, plugin);

@@ -28,23 +28,26 @@ import { attemptAside, Rtnetlink, withRtnetlink } from '../netlink/rtnetlink.ts'
 import type { HostLink, Kernel, Namespace, PodInterface } from '../platform/platform.ts';
 import type { CniRoute } from '../protocol/result.ts';
 
-/** The kernel of this host. */
+/** The kernel of this host. Opens a socket to the host's links for each use. */
 export const hostKernel: Kernel = makeKernel(
   (use) => withRtnetlink(hostNamespace(), use),
   (socket, link) => deleteLink(socket, link),
 );
 
-/** Longest wait for the links of others to be made, in milliseconds. */
+/** Longest wait for the links of other calls, in milliseconds. */
 const TURN_WITHIN_MS = 5_000;
 
 let shared: Rtnetlink | undefined;
 let departures: Departures | undefined;
-/** The last link that is being made: the kernel makes one at a time, and who waits for it would keep a thread. */
+/**
+ * The last link in the queue. The kernel creates one link at a time, and each request that waits
+ * inside the kernel would block a thread.
+ */
 let made: Promise<unknown> = Promise.resolve();
 
 /**
- * As realKernel, for a process that serves several callers: its socket to the host's links stays open, and what takes the
- * kernel long is done on other threads.
+ * Like {@link hostKernel}, for a process that serves several callers. Its socket to the host's
+ * links stays open, and slow requests run on other threads.
  */
 export const sharedKernel: Kernel = makeKernel(
   (use) => {
@@ -59,7 +62,7 @@ export const sharedKernel: Kernel = makeKernel(
   (requests) => {
     const asked = performance.now();
     const mine = made.then(() => {
-      // Those before it are stuck in the kernel. Its own turn cannot be given up once it has begun.
+      // The earlier requests are stuck in the kernel. A request cannot be cancelled once it runs.
       if (performance.now() - asked > TURN_WITHIN_MS)
         throw new NetlinkError(constants.errno.ETIMEDOUT, 'make a link: others are still being made');
       return attemptAside(hostNamespace(), requests);
@@ -148,13 +151,13 @@ function routeOf({ gw, ...route }: CniRoute): Route {
   return { ...route, gateway: gw };
 }
 
-/** Namespaces come from `openNamespace` above only. */
+/** Throws TypeError for a namespace that `openNamespace` above did not return. */
 function opened(namespace: Namespace): NetworkNamespace {
   if (namespace instanceof NetworkNamespace) return namespace;
   throw new TypeError(`namespace ${namespace.path} was not opened by this kernel`);
 }
 
-/** A veth of our name that carries no mark at all: the process that made it was killed before it could mark it. */
+/** Whether the link is a veth without alias: its ADD was killed before it could mark the link. */
 function isUnmarked(link: Link): boolean {
   return link.kind === 'veth' && (link.alias ?? '') === '';
 }

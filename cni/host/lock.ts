@@ -8,13 +8,16 @@ import type { Unlock } from '../platform/platform.ts';
 import { CniError } from '../protocol/errors.ts';
 import { withFolder } from './folder.ts';
 
-/** Longest wait for another call of the same attachment, in milliseconds: below the runtime's four minutes. */
+/**
+ * Longest wait for another call of the same attachment, in milliseconds: below the runtime's four
+ * minutes.
+ */
 const PATIENCE_MS = 60_000;
 const LOOK_EVERY_MS = 10;
 
 /**
- * One of 256 files, by a hash of the attachment: they are never removed, so no call can hold the lock of a file that is
- * gone. Two attachments that share one only wait for each other.
+ * Returns one of 256 files, by a hash of the attachment. The files are never removed, so no call
+ * can hold the lock of a removed file. Two attachments that share a file only wait for each other.
  */
 function fileOf(dir: string, { containerId, ifname }: Attachment): string {
   return join(
@@ -24,7 +27,11 @@ function fileOf(dir: string, { containerId, ifname }: Attachment): string {
   );
 }
 
-/** flock(2): the kernel gives it back when the process ends, however it does. @throws CniError 5 */
+/**
+ * Takes the lock with flock(2), or returns undefined when another call holds it. The kernel
+ * releases the lock when the process ends, however it ends.
+ * @throws CniError 5 when the lock file cannot be opened
+ */
 export function tryLock(dir: string, attachment: Attachment): Unlock | undefined {
   let fd: number;
   try {
@@ -43,7 +50,7 @@ export function tryLock(dir: string, attachment: Attachment): Unlock | undefined
   return undefined;
 }
 
-/** @throws CniError 11 where another call has not ended in time, 5 */
+/** @throws CniError 11 when another call holds the lock too long; 5 as {@link tryLock} */
 export async function lock(dir: string, attachment: Attachment): Promise<Unlock> {
   const expiresAt = performance.now() + PATIENCE_MS;
   for (;;) {

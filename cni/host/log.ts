@@ -8,13 +8,15 @@ const LEVELS = ['info', 'warn', 'error'] as const;
 type Level = (typeof LEVELS)[number];
 
 export interface FlushableLog extends Log {
-  /** Resolves when every line is written: before the process ends. */
+  /** Resolves when every line is written. The process awaits it before it exits. */
   flush(): Promise<void>;
 }
 
 /**
- * Structured log lines on stderr, or in the file that CELLNET_LOG_FILE names: stdout belongs to the reply. From
- * CELLNET_LOG_LEVEL on (`warn`), written in the next turn of the event loop. The library is loaded with the first line: most calls write none, and it costs 6 ms.
+ * Writes structured log lines to stderr, or to the file that CELLNET_LOG_FILE names: stdout belongs
+ * to the reply. Writes lines of level CELLNET_LOG_LEVEL (default `warn`) and above, in the next
+ * turn of the event loop. Loads the library, which takes 6 ms, with the first line: most calls
+ * write none.
  */
 export function openLog(env: Environment, plugin: string): FlushableLog {
   const lowest = LEVELS.indexOf(LEVELS.find((each) => each === env['CELLNET_LOG_LEVEL']) ?? 'warn');
@@ -23,13 +25,13 @@ export function openLog(env: Environment, plugin: string): FlushableLog {
   const flush = async (): Promise<void> => {
     if (waiting.length === 0) return;
     logger ??= makeLogger(env['CELLNET_LOG_FILE'], plugin);
-    // A log that cannot be written must not change what a call does.
+    // A log that cannot be written must not change the outcome of a call.
     const ready = await logger.catch(() => undefined);
     for (const write of waiting.splice(0)) {
       try {
         if (ready) write(ready);
       } catch {
-        // The next line may go through.
+        // Writing the next line may succeed.
       }
     }
   };
@@ -37,7 +39,7 @@ export function openLog(env: Environment, plugin: string): FlushableLog {
     if (LEVELS.indexOf(level) < lowest) return;
     const time = new Date();
     waiting.push((ready) => ready[level]({ time: time.toISOString(), ...fields }, message));
-    // The reply goes first.
+    // The plugin writes its reply first.
     if (waiting.length === 1) setImmediate(() => void flush());
   };
   return {

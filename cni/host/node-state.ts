@@ -25,20 +25,23 @@ import {
 import { CniError } from '../protocol/errors.ts';
 import { withFolder } from './folder.ts';
 
-/** As writeRecord names what it has not finished. */
+/** Matches the temporary files of writeRecord. */
 const UNFINISHED = /\.\d+\.tmp$/;
 const UNFINISHED_AFTER_MS = 60_000;
 
 /**
- * The node's own records, below `/var/lib/cellnet/`: one small JSON file for each attachment and each teardown that
- * is still to be finished. Only the latter must survive a power cut: they are synced to the disk.
+ * The node's own records, below `/var/lib/cellnet/`: one small JSON file for each attachment and
+ * each deferred teardown. Only the teardowns must survive a power cut, so only they are synced.
  */
 export class NodeState implements NodeRecords {
   readonly #attachments: string;
   readonly #pending: string;
   readonly #complain: (what: string) => void;
 
-  /** @param complain is told of a record that cannot be read, which then counts as absent, or not removed */
+  /**
+   * @param complain receives each record that cannot be read, which then counts as absent, and each
+   *   that cannot be removed
+   */
   constructor(dir: string, complain: (what: string) => void) {
     this.#complain = complain;
     this.#attachments = join(dir, 'attachments');
@@ -49,19 +52,25 @@ export class NodeState implements NodeRecords {
     writeRecord(this.#attachments, fileOf(record), record, false);
   }
 
-  /** Undefined where there is none, or none that can be read (it was cut short): then the configuration must do. */
+  /**
+   * Returns undefined when there is no record or it cannot be read, for example because it is
+   * truncated. The caller then relies on the configuration.
+   */
   readAttachment(attachment: Attachment): AttachmentRecord | undefined {
     return this.#read(attachmentRecord, join(this.#attachments, fileOf(attachment)));
   }
 
-  /** Every record that can be read. */
+  /** Returns every readable record. */
   listAttachments(): AttachmentRecord[] {
     return filesOf(this.#attachments).flatMap(
       (file) => this.#read(attachmentRecord, join(this.#attachments, file)) ?? [],
     );
   }
 
-  /** One that cannot be removed is told aside: it says what an ADD used, not that something is there. */
+  /**
+   * Reports a record that cannot be removed to `complain`, and does not throw: the record says what
+   * an ADD used, not that something still exists.
+   */
   removeAttachment(attachment: Attachment): void {
     const path = join(this.#attachments, fileOf(attachment));
     try {
@@ -71,7 +80,7 @@ export class NodeState implements NodeRecords {
     }
   }
 
-  /** Durable when it returns: file and folder are synced. @throws CniError 5 */
+  /** Syncs file and folder before it returns, so the record is durable. Throws CniError 5. */
   savePending(record: PendingTeardown): void {
     writeRecord(this.#pending, fileOf(record), record, true);
   }
@@ -80,19 +89,23 @@ export class NodeState implements NodeRecords {
     return this.#read(pendingRecord, join(this.#pending, fileOf(attachment)));
   }
 
-  /** What is still to be torn down, oldest first. */
+  /** Returns the deferred teardowns, oldest first. Throws CniError 5. */
   listPending(): PendingTeardown[] {
     return filesOf(this.#pending)
       .flatMap((file) => this.#read(pendingRecord, join(this.#pending, file)) ?? [])
       .sort((a, b) => a.until - b.until);
   }
 
-  /** How many teardowns are still to be finished, readable or not. @throws CniError 5 */
+  /** Returns the number of deferred teardowns, readable or not. Throws CniError 5. */
   countPending(): number {
     return filesOf(this.#pending).length;
   }
 
-  /** Removes what writes that were killed have left beside the records. A write takes milliseconds. @param now milliseconds since 1970 */
+  /**
+   * Removes temporary files that killed writers left beside the records. A write takes
+   * milliseconds, so a temporary file that is a minute old is abandoned.
+   * @param now milliseconds since 1970
+   */
   sweepUnfinished(now: number): void {
     for (const folder of [this.#attachments, this.#pending]) {
       for (const path of entriesOf(folder).flatMap((file) =>
@@ -106,7 +119,7 @@ export class NodeState implements NodeRecords {
 
   #read<T extends v.GenericSchema>(schema: T, path: string): v.InferOutput<T> | undefined {
     try {
-      // Mostly there is none, and an exception takes longer than a look.
+      // The record is mostly absent, and an exception costs more than this stat.
       if (!statSync(path, { throwIfNoEntry: false })) return undefined;
       const result = decodeValue(schema, JSON.parse(readFileSync(path, 'utf8')));
       if (result.ok) return result.value;
@@ -122,7 +135,10 @@ export class NodeState implements NodeRecords {
   }
 }
 
-/** Neither part has a comma, so no two attachments share a file. What is too long for a file name goes by its hash. */
+/**
+ * Returns the file name of the attachment. Neither part contains a comma, so no two attachments
+ * share a file. A hash replaces a name that is too long for the file system.
+ */
 function fileOf({ containerId, ifname }: Attachment): string {
   const name = `${containerId},${encodeURIComponent(ifname)}`;
   return `${name.length <= 200 ? name : createHash('sha256').update(name).digest('hex')}.json`;
@@ -139,14 +155,14 @@ function entriesOf(folder: string): string[] {
   }
 }
 
-/** Whole or not at all: written beside, then renamed. */
+/** Writes the record atomically: to a temporary file that it then renames. Throws CniError 5. */
 function writeRecord(folder: string, file: string, record: object, durable: boolean): void {
   const path = join(folder, file);
   const beside = `${path}.${process.pid}.tmp`;
   try {
     const fd = withFolder(folder, () => openSync(beside, 'w', 0o600));
     try {
-      writeFileSync(fd, JSON.stringify(record)); // All of it, or it throws.
+      writeFileSync(fd, JSON.stringify(record)); // Throws on a partial write.
       if (durable) fsyncSync(fd);
     } finally {
       closeSync(fd);

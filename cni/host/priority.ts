@@ -2,15 +2,18 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 
 /**
- * Niceness of the agent (setpriority(2)). vswitchd, to which Open vSwitch's own scripts give -10, walks over all its ports for each change of a link that it
- * hears of: whatever it lets wait comes in a later walk. Above it, more ports of a burst come into one.
+ * Niceness of the agent (setpriority(2)). Open vSwitch's own scripts start vswitchd with -10.
+ * vswitchd walks over all its ports for each change of a link, and a port that comes too late waits
+ * for a later walk. With a higher priority, the agent gets more ports of a burst into one walk.
  */
 export const NICENESS = -15;
 
 /**
- * Raises the priority of this process, unless somebody, as a service manager, has set one. Linux counts it for each thread by itself: those of V8 that are
- * there already, too; and first of all for the session, where sessions share the processor (sched(7), "The autogroup feature"). In a cgroup of its own with the
- * cpu controller only the weight of that counts, which is not ours to set.
+ * Raises the priority of this process, unless a service manager or the operator has set one. Linux
+ * keeps a niceness for each thread, so this function also sets that of the existing V8 threads. It
+ * sets that of the session too, which counts first where sessions share the processor (sched(7),
+ * "The autogroup feature"). In a cgroup of its own with the cpu controller, only the weight of the
+ * cgroup counts, which the agent does not set.
  * @throws Error EACCES without CAP_SYS_NICE
  */
 export function raisePriority(): void {
@@ -21,11 +24,11 @@ export function raisePriority(): void {
   ifPossible(() => writeFileSync('/proc/self/autogroup', `${NICENESS}`));
 }
 
-/** A thread may have ended meanwhile, and a kernel may know no sessions. */
+/** Ignores failures: a thread may have ended meanwhile, and a kernel may lack autogroups. */
 function ifPossible(work: () => void): void {
   try {
     work();
   } catch {
-    // What was possible is done.
+    // The priority only affects speed.
   }
 }

@@ -4,8 +4,9 @@ import type { Input } from '../protocol/invocation.ts';
 import type { Environment } from '../protocol/request.ts';
 
 /**
- * The shared configuration file, which may be absent unless CELLNET_CONFIG names it. Read for each call, so that a
- * change of it counts at once.
+ * Reads the shared configuration file for each call, so that a change of the file counts at once.
+ * Returns undefined when the default file is absent.
+ * @throws Error when the file cannot be read, or CELLNET_CONFIG names an absent file
  */
 export function readShared(env: Environment): Input['sharedConfig'] {
   const file = env['CELLNET_CONFIG'] || DEFAULT_CONFIG_FILE;

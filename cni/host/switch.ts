@@ -6,10 +6,13 @@ import { tlsFiles } from '../ovsdb/remote.ts';
 import type { Switch } from '../platform/platform.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 
-/** vswitchd takes 50 ms for 250 ports: what takes longer than this is not running, or stuck. */
+/** vswitchd takes 50 ms for 250 ports. A vswitchd that takes longer than this is down or stuck. */
 export const SERVED_WITHIN_MS = 2_000;
 
-/** Open vSwitch at a remote. @throws OvsdbError `unreachable`, `protocol` for an `ssl:` remote without its files */
+/**
+ * Connects to Open vSwitch at a remote.
+ * @throws OvsdbError `unreachable`, `protocol` for an `ssl:` remote without its files
+ */
 export async function openSwitch({ ovsdb, ovsdbTls }: SwitchAddress, deadlineMs: number): Promise<Switch> {
   const tls = tlsFiles(ovsdbTls);
   const client = await OvsdbClient.connect(ovsdb, { deadlineMs, ...(tls && { tls }) });

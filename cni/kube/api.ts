@@ -1,72 +1,83 @@
 import type { AuditedPod } from '../../ipam/audit/judge.ts';
-/** A pod as the API server tells it. Times are RFC 3339 as the server writes them. */
+
+/** A pod as the API server reports it. Times are RFC 3339 strings as the server writes them. */
 export interface Pod extends AuditedPod {
-  /** When its end was asked for (it may still run); absent otherwise. */
+  /** The time of the deletion request. The pod may still run. Absent without a request. */
   readonly deletionTimestamp?: string;
 }
 
 export interface Node {
   readonly name: string;
   readonly uid: string;
-  /** Whether its condition Ready is True. */
+  /** Whether the node's condition Ready is True. */
   readonly ready: boolean;
 }
 
 export interface PodList {
-  /** Every pod of the cluster at one moment. */
+  /** Every pod of the cluster in one snapshot. */
   readonly pods: readonly Pod[];
-  /** That moment. */
+  /** The version of that snapshot. */
   readonly resourceVersion: string;
 }
 
 export interface ListOptions {
   /**
-   * Called after each page with the number of items so far; it falls back when the list has to start over.
-   * @param total of all pages, as the server estimates it
+   * The lister calls this after each page.
+   * @param n the number of items so far; it drops when the list has to start over
+   * @param total the server's estimate of the items on all pages
    */
   readonly onProgress?: (n: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
 export interface Probe {
-  /** Of the answer's Date header (RFC 9110 section 6.6.1), whole seconds; in milliseconds since 1970. Undefined without one. */
+  /**
+   * The response's Date header (RFC 9110 section 6.6.1), which has whole seconds, in milliseconds
+   * since 1970. Undefined when the response has none.
+   */
   readonly serverTime: number | undefined;
-  /** Before and after, by the clock here, in milliseconds since 1970. */
+  /** The local clock before and after the request, in milliseconds since 1970. */
   readonly asked: number;
   readonly answered: number;
 }
 
-/** Takes a list page by page, so that nobody has to hold all of it. */
+/** Receives a list page by page, so that no component has to hold all of it in memory. */
 export interface PodSink {
-  /** The list begins, for the first time or anew: what came before counts for nothing. */
+  /** The list starts or starts over. The sink discards all earlier pods. */
   readonly restart: () => void;
-  /** Pods of one page; what is to be remembered of them must be copied. */
+  /** Adds the pods of one page. The sink copies what it keeps of them. */
   readonly add: (pods: readonly Pod[]) => void;
 }
 
-/** A moment of the cluster. */
+/** Identifies one snapshot of the cluster. */
 export interface Moment {
   readonly resourceVersion: string;
 }
 
-/** One API server. Every method rejects with KubeError, and never resolves to less than all. */
+/** One API server. Every method rejects with KubeError and never resolves to a partial result. */
 export interface KubeApi {
-  /** For messages, and to recognise the cluster in a report. */
+  /** The server's address, which names the cluster in messages and reports. */
   readonly server: string;
   readonly listPods: (options?: ListOptions) => Promise<PodList>;
-  /** The same page by page. Only when this has resolved was the list whole, and may anything be concluded from it. */
+  /**
+   * Lists the pods page by page. The list is complete only once the promise resolves; the caller
+   * must not conclude anything from it before that.
+   */
   readonly walkPods: (sink: PodSink, options?: ListOptions) => Promise<Moment>;
-  /** Whether there is any pod at all: the first of the list, as a quorum read. */
+  /** Reports whether the cluster has any pod; requests the list's first item as a quorum read. */
   readonly anyPod: () => Promise<Moment & { readonly any: boolean }>;
-  /** Undefined only when the server says of just this pod that it is not there. */
+  /** Resolves to undefined only when the server reports that this very pod does not exist. */
   readonly getPod: (namespace: string, name: string) => Promise<Pod | undefined>;
   readonly listNodes: (options?: ListOptions) => Promise<readonly Node[]>;
-  /** Undefined only when the server says of just this node that it is not there. */
+  /** Resolves to undefined only when the server reports that this very node does not exist. */
   readonly getNode: (name: string) => Promise<Node | undefined>;
-  /** Asks for one item of the list: whether it may be listed, how long that took, what time the server has. */
+  /**
+   * Requests one item of the list. This shows whether the client may list the resource, how long
+   * the request takes, and the server's time.
+   */
   readonly probe: (resource: 'pods' | 'nodes') => Promise<Probe>;
-  /** The UID of the namespace kube-system, which serves as the cluster's identity. */
+  /** Returns the UID of the namespace kube-system, which serves as the cluster's identity. */
   readonly clusterUid: () => Promise<string>;
-  /** Lets go of kept connections. */
+  /** Closes idle connections. */
   readonly close: () => void;
 }

@@ -9,19 +9,19 @@ export interface ClientOptions {
   readonly server: string;
   readonly sessions: Sessions;
   readonly idleMs: number;
-  /** The first pause before another attempt; each further one is twice as long. */
+  /** The pause before the first retry, in milliseconds, plus jitter. It doubles with each retry. */
   readonly retryPauseMs: number;
   readonly random: () => number;
 }
 
 export type Reply =
   | { readonly kind: 'found'; readonly value: unknown; readonly date: string | undefined }
-  /** Any status that is neither 200 nor worth another attempt, for the caller to judge. */
+  /** Any status that is neither 200 nor worth a retry. The caller handles it. */
   | { readonly kind: 'other'; readonly status: Status | undefined; readonly error: KubeError };
 
 const MAX_ATTEMPTS = 5;
 
-/** One GET of the API, with bounded attempts where the connection or the server failed. */
+/** Sends GETs to the API server, with bounded retries when the connection or the server fails. */
 export class Client {
   readonly #options: ClientOptions;
 
@@ -38,7 +38,7 @@ export class Client {
   }
 
   /**
-   * @param path below the server's address, which may have a path of its own
+   * @param path the path below the server's address, which may itself include a path
    * @throws KubeError
    */
   async get(path: string, purpose: Purpose, limit: Limit): Promise<Reply> {
@@ -48,7 +48,8 @@ export class Client {
       if (outcome.kind !== 'failed') {
         if (outcome.kind === 'found' || outcome.error.code !== 'unauthorized' || renewed) return outcome;
         if (!this.#options.sessions.renewable) return outcome;
-        // A token or certificate may have been replaced since we read it; once is enough to learn that.
+        // The token or certificate may have been replaced since this client read it. One retry
+        // with a new session is enough to find out.
         renewed = true;
         this.#options.sessions.drop();
         continue;
@@ -72,7 +73,8 @@ export class Client {
     } catch (error) {
       if (limit.signal.aborted) throw limit.signal.reason;
       if (error instanceof KubeError && error.code === 'unreachable') return { kind: 'failed', error };
-      // The files of certificates may have been replaced since the session read them: the next request reads them anew.
+      // Certificate files may have been replaced since the session read them, so the next request
+      // must reread them.
       sessions.drop();
       throw error;
     }
@@ -103,7 +105,7 @@ function parseBody(server: string, { verb, resource }: Purpose, { body, headers 
     return { kind: 'found', value: JSON.parse(body) as unknown, date: headers.date };
   } catch (cause) {
     const message = `${server} answered ${verb} ${resource} with what is not JSON (${headers['content-type'] ?? 'no content type'}): ${reasonOf(cause)}`;
-    // An answer that neither counts its bytes nor marks its end may have been cut without anyone noticing.
+    // A response without a byte count or an end marker may have been truncated unnoticed.
     if (!isFramed(headers))
       return { kind: 'failed', error: new KubeError('unreachable', message, { cause }) };
     throw new KubeError('malformed', message, { cause });
@@ -114,7 +116,10 @@ function isFramed(headers: OutgoingHttpHeaders): boolean {
   return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
 }
 
-/** RFC 9110 section 10.2.3 (seconds or a date), or the same in the Status. */
+/**
+ * Returns the delay from Retry-After (RFC 9110 section 10.2.3: seconds or a date) or from the
+ * Status, in milliseconds.
+ */
 function retryAfterMs(headers: Answer['headers'], status: Status | undefined): number | undefined {
   const header = headers['retry-after'];
   const seconds =

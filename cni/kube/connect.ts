@@ -11,11 +11,11 @@ import { Sessions } from './session.ts';
 import { saysNotFound, type Purpose } from './status.ts';
 
 export interface ConnectOptions extends FindOptions {
-  /** For each operation as a whole, its retries and all pages included. */
+  /** Applies to each whole operation, including its retries and all pages. */
   readonly deadlineMs: number;
-  /** An attempt without a byte for so long is given up and made again. */
+  /** An attempt fails and is retried after this many milliseconds without a byte. */
   readonly idleMs?: number;
-  /** The first pause between attempts. */
+  /** The pause before the first retry, in milliseconds. */
   readonly retryPauseMs?: number;
   readonly now?: () => number;
   readonly random?: () => number;
@@ -25,7 +25,7 @@ const IDLE_MS = 30_000;
 const RETRY_PAUSE_MS = 250;
 
 /**
- * Finds the API server and how to speak to it; nothing is sent yet.
+ * Finds the API server and the user entry for it. Sends no request yet.
  * @throws KubeError `config`
  */
 export function connectKube(options: ConnectOptions): KubeApi {
@@ -158,7 +158,11 @@ function ofKind(value: unknown, kind: string): unknown {
   return value;
 }
 
-/** RFC 1123 subdomain, as names of namespaces and pods are: nothing else may become part of a path. */
+/**
+ * Returns `text` if it is an RFC 1123 subdomain, the form of pod and namespace names. No other text
+ * may become part of a request path.
+ * @throws KubeError `malformed`
+ */
 function segment(text: string, what: string): string {
   if (text.length <= 253 && /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/.test(text)) return text;
   throw new KubeError(

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import type { Node, Pod } from './api.ts';
 
-/** A value is not what the Kubernetes API says it is; `path` leads to it from the object that was decoded. */
+/** A value violates the Kubernetes API's schema. `path` locates it within the decoded object. */
 export class DecodeError extends Error {
   readonly path: string;
 
@@ -14,7 +14,7 @@ export class DecodeError extends Error {
 
 export type Json = Readonly<Record<string, unknown>>;
 
-/** Returns an equal string that is kept once: half a million pods share few namespaces and nodes. */
+/** Returns one shared copy of equal strings: half a million pods share few namespaces and nodes. */
 export type Intern = (text: string) => string;
 
 export function interner(): Intern {
@@ -51,7 +51,7 @@ export function asText(value: unknown, path: string): string {
   return value;
 }
 
-/** Absent, null and empty are the same in Go's JSON (`omitempty`). */
+/** Returns undefined for absent, null and empty, which mean the same in Go's JSON (`omitempty`). */
 export function asOptionalText(value: unknown, path: string): string | undefined {
   return value === undefined || value === null || value === '' ? undefined : asText(value, path);
 }
@@ -76,7 +76,7 @@ function asIp(value: unknown, path: string): string {
   return text;
 }
 
-/** `status.podIPs`, and `status.podIP` where an older kubelet wrote only that. */
+/** Reads `status.podIPs`, and `status.podIP` where an older kubelet wrote only that field. */
 function decodePodIPs(status: Json): readonly string[] {
   const ips = (
     status['podIPs'] === undefined || status['podIPs'] === null
@@ -89,8 +89,9 @@ function decodePodIPs(status: Json): readonly string[] {
 }
 
 /**
- * Decodes one pod (core/v1) to what we keep of it. Spec, status and the fields that every stored pod has are
- * required: a default in place of a missing one could make a living pod look ended or elsewhere.
+ * Decodes the fields of one pod (core/v1) that cellnet keeps. Spec, status and the fields that
+ * every stored pod has are required: a default for a missing field could make a running pod look
+ * ended, or look as if it ran on another node.
  * @throws DecodeError
  */
 export function decodePod(value: unknown, intern: Intern): Pod {

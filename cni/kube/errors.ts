@@ -1,38 +1,39 @@
 import { messageOf } from '../../ipam/model/errors.ts';
+
 /**
- * Everything that asking the Kubernetes API server can fail at. There is no partial answer: a caller gets the whole list
- * as it was at one moment, or one of these errors and nothing.
+ * The ways in which a request to the Kubernetes API server fails. The client returns no partial
+ * results: the caller gets the whole list of one snapshot, or one of these errors.
  */
 export type KubeErrorCode =
   /** No kubeconfig was found, or it does not say how to reach a cluster. */
   | 'config'
-  /** The credentials that the kubeconfig names could not be had: plugin, token file or key file. */
+  /** The client could not load the kubeconfig's credentials: plugin, token file or key file. */
   | 'credentials'
-  /** 401: the server does not know us. */
+  /** 401: the server does not accept this client's credentials. */
   | 'unauthorized'
-  /** 403: the server knows us, and we may not. */
+  /** 403: the server accepts the credentials but denies the request. */
   | 'forbidden'
-  /** The server's certificate is not trusted, or ours was refused. */
+  /** The client does not trust the server's certificate, or the server refused the client's. */
   | 'tls'
-  /** No connection, or one that broke before the whole answer was there, on every bounded attempt. */
+  /** On every attempt, the connection failed or broke before the response was complete. */
   | 'unreachable'
-  /** 429 or 5xx on every bounded attempt. */
+  /** The server answered 429 or 5xx on every attempt. */
   | 'unavailable'
-  /** 410 on every bounded attempt: the server forgot the snapshot before we had read all of it. */
+  /** 410 on every attempt: the server dropped the snapshot before the client had read all of it. */
   | 'expired'
   /** The deadline for the whole operation passed. */
   | 'timeout'
-  /** The caller's signal ended it. */
+  /** The caller's signal aborted the operation. */
   | 'cancelled'
-  /** A redirect, or another status that a Kubernetes API server does not give here. */
+  /** A redirect, or another status that the client does not expect here. */
   | 'refused'
-  /** The answer is not what a Kubernetes API server says: incomplete, contradictory, or of another kind. */
+  /** The response violates the Kubernetes API: incomplete, contradictory, or of another kind. */
   | 'malformed';
 
 export interface KubeErrorOptions {
   readonly remedy?: string;
   readonly cause?: unknown;
-  /** HTTP status, where the server gave one. */
+  /** The HTTP status, if the server sent one. */
   readonly status?: number;
 }
 
@@ -56,7 +57,7 @@ const REMEDIES: Readonly<Record<KubeErrorCode, string>> = {
     'Nothing was concluded from this answer. Check what answers at this address: `kubectl get --raw /version`.',
 };
 
-/** The message names the server and what it answered; `remedy` is what an operator does next. */
+/** The message names the server and its response. `remedy` is the operator's next step. */
 export class KubeError extends Error {
   readonly code: KubeErrorCode;
   readonly remedy: string;
@@ -71,14 +72,14 @@ export class KubeError extends Error {
   }
 }
 
-/** The documented default remedy of a code, for docs/errors.md and its test. */
+/** Returns the documented default remedy of a code, for docs/errors.md and its test. */
 export function remedyOf(code: KubeErrorCode): string {
   return REMEDIES[code];
 }
 
 export const KUBE_ERROR_CODES = Object.keys(REMEDIES) as readonly KubeErrorCode[];
 
-/** What a caught value says, for the end of a message. */
+/** Returns the text of a caught value, for the end of a message. */
 export function reasonOf(error: unknown): string {
   return messageOf(error);
 }

@@ -3,20 +3,20 @@ import { promisify } from 'node:util';
 import { asObject, asOptionalText, asText, DecodeError, type Json } from './decode.ts';
 import { KubeError, reasonOf } from './errors.ts';
 
-/** What a credential plugin answered (client.authentication.k8s.io, ExecCredential). */
+/** The output of a credential plugin (client.authentication.k8s.io, ExecCredential). */
 export interface ExecCredential {
   readonly token?: string;
-  /** Both PEM, and both or none. */
+  /** PEM, like `key`. The plugin returns both or neither. */
   readonly certificate?: string;
   readonly key?: string;
-  /** Milliseconds since 1970; Infinity where the plugin names none: good until the server refuses it. */
+  /** Milliseconds since 1970. Infinity without an expiry: valid until the server refuses it. */
   readonly expiresAt: number;
 }
 
 export interface ExecRequest {
-  /** The `exec` of a user entry in the kubeconfig, as it stands there. */
+  /** The raw `exec` field of a user entry in the kubeconfig. */
   readonly exec: unknown;
-  /** Added to KUBERNETES_EXEC_INFO where `provideClusterInfo` asks for it. */
+  /** Added to KUBERNETES_EXEC_INFO when the entry sets `provideClusterInfo`. */
   readonly cluster: Json;
   readonly env: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
@@ -25,8 +25,9 @@ export interface ExecRequest {
 const LONGEST_OUTPUT = 1 << 20;
 
 /**
- * Runs a credential plugin as client-go does. KubeConfig can do it too, but runs it anew for every page when it names no
- * expiry, gives it no KUBERNETES_EXEC_INFO and never ends one that hangs.
+ * Runs a credential plugin as client-go does. KubeConfig can run plugins too, but it runs one
+ * without an expiry again for every page, passes no KUBERNETES_EXEC_INFO, and never kills a plugin
+ * that hangs.
  * @throws KubeError `credentials`
  */
 export async function runCredentialPlugin(request: ExecRequest): Promise<ExecCredential> {
@@ -96,7 +97,7 @@ function decodeCredential(value: unknown, apiVersion: string): ExecCredential {
   if ((certificate === undefined) !== (key === undefined)) {
     throw new DecodeError('status', 'clientCertificateData and clientKeyData together', 'one of them');
   }
-  // The value stays out of the message: what else is in the status may be secret.
+  // The message omits the value, because other fields of the status may be secret.
   if (token === undefined && certificate === undefined)
     throw new DecodeError('status', 'a token or a certificate', 'neither');
   const expiry = asOptionalText(status['expirationTimestamp'], 'status.expirationTimestamp');
@@ -109,7 +110,7 @@ function decodeCredential(value: unknown, apiVersion: string): ExecCredential {
   };
 }
 
-/** Runs a program without a terminal, kills it at the signal, and resolves to what it printed. */
+/** Runs a program without a terminal and resolves to its stdout. Kills it when `signal` aborts. */
 async function run(
   command: string,
   args: readonly string[],
@@ -123,7 +124,7 @@ async function run(
   try {
     return (await running).stdout;
   } catch (cause) {
-    // At the signal, Node only asks it to end.
+    // On abort, Node.js only requests termination.
     running.child.kill('SIGKILL');
     const why = signal.aborted ? 'did not end in time' : failureOf(cause as ExecFileException);
     throw new KubeError('credentials', `the credential plugin '${command}' ${why}`, { cause });

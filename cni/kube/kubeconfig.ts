@@ -1,41 +1,41 @@
 import { accessSync, readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
-// Not the package's root: that loads the whole generated API, for which we have no use.
+// The package's root would load the whole generated API, which cellnet does not use.
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import type { Cluster, Context, User } from '@kubernetes/client-node/dist/config_types.js';
 import { parse as parseYaml } from 'yaml';
 import { KubeError, reasonOf } from './errors.ts';
 
-/** One cluster and who we are there, out of a kubeconfig or of the pod that we run in. */
+/** One cluster and this client's user there, from a kubeconfig or this pod's service account. */
 export interface Target {
   readonly cluster: Cluster;
   readonly user: User;
-  /** Read anew for every session, as the kubelet replaces it. */
+  /** Every session rereads this file, because the kubelet replaces it. */
   readonly tokenFile?: string;
-  /** Where it was found, for messages. */
+  /** Names the origin of the target in messages. */
   readonly source: string;
 }
 
 export interface FindOptions {
-  /** By flag: goes before the environment. */
+  /** From the command-line flag; takes precedence over the environment. */
   readonly kubeconfig?: string;
-  /** From our own configuration file: goes after KUBECONFIG. */
+  /** From cellnet's configuration file; KUBECONFIG takes precedence. */
   readonly configuredKubeconfig?: string;
-  /** The context to use in place of the current one. */
+  /** Replaces the current context. */
   readonly context?: string;
-  /** For KUBECONFIG, HOME, KUBERNETES_SERVICE_HOST and _PORT. */
+  /** Supplies KUBECONFIG, HOME, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT. */
   readonly env: NodeJS.ProcessEnv;
-  /** Where the kubelet mounts a pod's service account. */
+  /** The directory where the kubelet mounts a pod's service account. */
   readonly serviceAccountDir?: string;
 }
 
 const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /**
- * Finds the API server: flag, KUBECONFIG, our configuration file, the service account of the pod that we run in,
- * ~/.kube/config. The first one that is named counts; one that is named and cannot be used is an error, never
- * a reason to go on to the next.
+ * Finds the API server. The order is: flag, KUBECONFIG, cellnet's configuration file, this pod's
+ * service account (skipped when the caller names a context), ~/.kube/config. The first source that
+ * is set decides. If it is unusable, this function throws and does not try the next one.
  * @throws KubeError `config`
  */
 export function findTarget(options: FindOptions): Target {
@@ -57,7 +57,7 @@ export function findTarget(options: FindOptions): Target {
 
 const given = (text: string | undefined): text is string => text !== undefined && text !== '';
 
-/** KUBECONFIG may list several files, of which kubectl skips those that do not exist. */
+/** KUBECONFIG may list several files. Like kubectl, skips those that do not exist. */
 function existing(paths: string): readonly string[] {
   const files = paths.split(delimiter).filter((file) => file !== '' && exists(file));
   if (files.length === 0)
@@ -74,7 +74,7 @@ function exists(file: string): boolean {
   }
 }
 
-/** What client-go's rest.InClusterConfig does. */
+/** Does the same as client-go's rest.InClusterConfig. */
 function findInCluster(env: NodeJS.ProcessEnv, dir: string): Target | undefined {
   const host = env['KUBERNETES_SERVICE_HOST'];
   const port = env['KUBERNETES_SERVICE_PORT'];
@@ -91,7 +91,7 @@ function findInCluster(env: NodeJS.ProcessEnv, dir: string): Target | undefined 
 
 interface Loaded {
   readonly config: KubeConfig;
-  /** User entries as they stand in the file, for what KubeConfig does not read. */
+  /** The raw user entries of the files, for the fields that KubeConfig does not read. */
   readonly users: ReadonlyMap<string, RawUser>;
 }
 
@@ -100,7 +100,7 @@ interface RawUser {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** Merges as kubectl does: of entries with the same name, and of current contexts, the first counts. */
+/** Merges files as kubectl does: the first entry of a name and the first current-context win. */
 function loadFiles(files: readonly string[]): Loaded {
   const config = new KubeConfig();
   const users = new Map<string, RawUser>();
@@ -119,13 +119,13 @@ function loadFiles(files: readonly string[]): Loaded {
     config.clusters = firstByName([...config.clusters, ...one.clusters]);
     config.contexts = firstByName([...config.contexts, ...one.contexts]);
     config.users = firstByName([...config.users, ...one.users]);
-    // Its type has no undefined, but that is what a file without current-context leaves.
+    // The type excludes undefined, but a file without current-context leaves it undefined.
     if (!given(config.currentContext)) config.currentContext = one.currentContext;
   }
   return { config, users };
 }
 
-/** Parsers of YAML append an excerpt of the file, which may hold a token. */
+/** YAML parsers append an excerpt of the file to the message. The excerpt may hold a token. */
 function firstLine(text: string): string {
   return (text.split('\n')[0] ?? '').replace(/:$/, '');
 }
@@ -177,7 +177,10 @@ function checkServer(cluster: Cluster, refuse: (why: string) => KubeError): Clus
   return cluster;
 }
 
-/** KubeConfig overlooks `tokenFile`, a plugin's path beside the file, and impersonation beyond `as`. */
+/**
+ * Handles what KubeConfig ignores: `tokenFile` and plugin paths relative to the kubeconfig.
+ * Throws KubeError `config` when the entry impersonates by more than `as`.
+ */
 function completeUser(
   user: User,
   raw: RawUser | undefined,

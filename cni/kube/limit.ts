@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KubeError } from './errors.ts';
 
-/** What ends an operation early: its deadline, or the caller. */
+/** Ends an operation early: at its deadline, or when the caller cancels it. */
 export interface Limit {
   readonly signal: AbortSignal;
   readonly remainingMs: () => number;
-  /** Waits, and rejects as soon as the limit is reached. */
+  /** Waits `ms` milliseconds. Rejects as soon as the limit is reached. */
   readonly pause: (ms: number) => Promise<void>;
 }
 
 /**
- * Runs work that must end within `deadlineMs`, and before `signal` says so.
- * @throws KubeError `timeout` or `cancelled`, whatever the work made of being ended
+ * Runs `work`, and aborts it after `deadlineMs` or when the caller aborts `signal`.
+ * @throws KubeError `timeout` or `cancelled` after an abort, whatever error `work` rejects with
  */
 export async function within<T>(
   {
@@ -45,7 +45,7 @@ export async function within<T>(
   }
 }
 
-/** What was being waited for when time ran out is the useful half of the message. */
+/** Appends the last error, because it shows what the operation was waiting for. */
 function withLastTrouble(reason: KubeError, error: unknown): KubeError {
   if (error === reason || !(error instanceof KubeError)) return reason;
   return new KubeError(reason.code, `${reason.message} (at last: ${error.message})`, { cause: error });

@@ -8,9 +8,9 @@ import { decodePage, Snapshot, type Page } from './page.ts';
 import type { Purpose } from './status.ts';
 
 export interface Listing<T> {
-  /** Below the server's address, as `/api/v1/pods`. */
+  /** The path below the server's address, such as `/api/v1/pods`. */
   readonly path: string;
-  /** Of one item, as `Pod`. */
+  /** The kind of one item, such as `Pod`. */
   readonly kind: string;
   readonly resource: Purpose['resource'];
   /** @throws DecodeError */
@@ -29,18 +29,18 @@ export interface Complete<T> {
   readonly resourceVersion: string;
 }
 
-/** What kubectl and client-go ask for. */
+/** kubectl and client-go use the same page size. */
 const PAGE_SIZE = 500;
 const MAX_SNAPSHOTS = 3;
 
-/** Takes the items page by page. */
+/** Receives the items page by page. */
 export interface Sink<T> {
-  /** The list begins, for the first time or anew: what came before counts for nothing. */
+  /** The list starts or starts over. The sink discards all earlier items. */
   readonly restart: () => void;
   readonly add: (items: readonly T[]) => void;
 }
 
-/** All items at once. @throws KubeError */
+/** Returns all items in one array. @throws KubeError */
 export async function listAll<T>(
   client: Client,
   listing: Listing<T>,
@@ -54,10 +54,11 @@ export async function listAll<T>(
 }
 
 /**
- * Lists all items as they were at one moment. No `resourceVersion` is asked for, so the first page is a quorum read
- * of etcd; the further pages continue just that snapshot. When the server has forgotten it (410), all is
- * thrown away and begun anew: its offer to continue at a newer moment could lose what moved meanwhile.
- * @returns the resourceVersion of that moment
+ * Lists all items of one snapshot. The request names no `resourceVersion`, so the first page is a
+ * quorum read of etcd, and the further pages continue that snapshot. When the server no longer has
+ * the snapshot (410), this function restarts the list: the server's offer to continue from a newer
+ * snapshot could skip items that moved in between.
+ * @returns the resourceVersion of the snapshot
  * @throws KubeError
  */
 export async function walkAll<T>(
@@ -109,7 +110,7 @@ async function walkSnapshot<T>(
   return { resourceVersion: snapshot.resourceVersion };
 }
 
-/** Decodes the items, of which no two may be the same one. */
+/** Decodes items. Throws DecodeError when a UID or a namespace/name occurs twice. */
 class Once<T> {
   readonly #listing: Listing<T>;
   readonly #uids = new FingerprintSet();
@@ -152,7 +153,7 @@ class Once<T> {
   }
 }
 
-/** Whatever a decoder finds amiss becomes one typed error that names the server. */
+/** Converts a decoder's Error into KubeError `malformed`, which names the server. */
 export function decoding<T>(server: string, what: string, decode: () => T): T {
   try {
     return decode();

@@ -6,10 +6,13 @@ import type { Limit } from './limit.ts';
 import { decoding } from './list.ts';
 import { saysNotFound } from './status.ts';
 
-/** RFC 1123 subdomain, as names of nodes are: nothing else may become part of a path. */
+/** Node names are RFC 1123 subdomains. No other text may become part of a request path. */
 const NODE_NAME = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/;
 
-/** One node; undefined only when the server says of just this one that it is not there. @throws KubeError */
+/**
+ * Returns undefined only when the server reports that this very node does not exist.
+ * @throws KubeError
+ */
 export async function getNode(client: Client, name: string, limit: Limit): Promise<Node | undefined> {
   if (!NODE_NAME.test(name)) {
     throw new KubeError(
@@ -32,7 +35,7 @@ export async function getNode(client: Client, name: string, limit: Limit): Promi
   });
 }
 
-/** Asks for one item of a list. @throws KubeError, `forbidden` where it may not be listed */
+/** Requests one item of a list. @throws KubeError, `forbidden` when this client may not list it */
 export async function probe(
   client: Client,
   resource: 'pods' | 'nodes',

@@ -1,17 +1,17 @@
 import { asArray, asObject, asOptionalText, asText, DecodeError, type Json } from './decode.ts';
 
-/** One page of a Kubernetes list: meta/v1 ListMeta and the undecoded items. */
+/** One page of a Kubernetes list: meta/v1 ListMeta and the raw items. */
 export interface Page {
   readonly resourceVersion: string;
   /** Absent on the last page. */
   readonly continue?: string;
-  /** How many the server says are still to come; absent on the last page and on old servers. */
+  /** The server's count of items after this page. Absent on the last page and from old servers. */
   readonly remaining?: number;
   readonly items: readonly unknown[];
 }
 
 /**
- * @param kind of the items, as `Pod`: the list's own is `PodList`
+ * @param kind the kind of one item, such as `Pod`; the list itself has the kind `PodList`
  * @throws DecodeError
  */
 export function decodePage(value: unknown, kind: string): Page {
@@ -46,9 +46,9 @@ function decodeRemaining(metadata: Json): number | undefined {
 }
 
 /**
- * Follows the pages of one snapshot, and says so as soon as they do not fit together: every page must be of the
- * same resourceVersion, no `continue` may come twice, and no page may announce more than then comes. (More
- * than announced is allowed: the API calls the count an estimate, and nothing is lost by it.)
+ * Checks the pages of one snapshot and throws at the first inconsistency. Every page must have the
+ * same resourceVersion. No `continue` token may occur twice. The list must not hold fewer items
+ * than a page announced; more are allowed, because the API calls the count an estimate.
  */
 export class Snapshot {
   readonly #tokens = new Set<string>();
@@ -64,12 +64,15 @@ export class Snapshot {
     return this.#count;
   }
 
-  /** Number of items in the whole list, as far as the pages have announced it. */
+  /** The largest size of the whole list that a page has announced so far. */
   get announced(): number {
     return this.#announced;
   }
 
-  /** @returns the token of the next page, or undefined when the list is complete. @throws DecodeError */
+  /**
+   * @returns the token of the next page, or undefined when the list is complete
+   * @throws DecodeError
+   */
   add(page: Page): string | undefined {
     this.#resourceVersion ??= page.resourceVersion;
     if (page.resourceVersion !== this.#resourceVersion) {

@@ -11,17 +11,17 @@ export interface Answer {
 
 export interface RequestOptions {
   readonly session: Session;
-  /** Without a byte for so long, the attempt is given up. */
+  /** The attempt fails after this many milliseconds without a byte. */
   readonly idleMs: number;
   readonly signal: AbortSignal;
 }
 
-/** A page of 500 large pods is some 10 MB; V8 holds no string above 512 MB. */
+/** In bytes. A page of 500 large pods has about 10 MB; V8 allows no string above 512 MB. */
 const LONGEST_BODY = 500_000_000;
 
 /**
- * Sends one GET and reads the whole answer, following no redirect.
- * @throws KubeError `tls`, which another attempt would not cure, or `unreachable`, which it may
+ * Sends one GET and reads the whole response. Follows no redirect.
+ * @throws KubeError `tls`, which a retry cannot fix, or `unreachable`, which a retry may fix
  */
 export function get(url: URL, { session, idleMs, signal }: RequestOptions): Promise<Answer> {
   const { request } = url.protocol === 'https:' ? https : http;
@@ -29,7 +29,7 @@ export function get(url: URL, { session, idleMs, signal }: RequestOptions): Prom
     const fail = (error: unknown): void => reject(connectionError(url, error));
     const req = request(url, {
       ...session.options,
-      // Uncompressed: over a cluster's network, compressing costs the server more than it saves.
+      // Within a cluster's network, compression costs the server more than it saves.
       headers: {
         ...session.options.headers,
         accept: 'application/json',
@@ -49,7 +49,7 @@ export function get(url: URL, { session, idleMs, signal }: RequestOptions): Prom
   });
 }
 
-/** Yields only a body that its framing says is whole. */
+/** Calls `succeed` only with a body that is complete by its HTTP framing. */
 function readWhole(
   res: http.IncomingMessage,
   succeed: (body: string) => void,
@@ -87,7 +87,10 @@ const TLS_CODES = new Set([
   'EPROTO',
 ]);
 
-/** Node names TLS failures by OpenSSL's verify results, by ERR_TLS_… and ERR_SSL_…, and bad key files by ERR_OSSL_…. */
+/**
+ * Node.js reports TLS failures as OpenSSL's verify results, ERR_TLS_* or ERR_SSL_*, and bad key
+ * files as ERR_OSSL_*.
+ */
 function isTls(code: string): boolean {
   return TLS_CODES.has(code) || /^ERR_(TLS|SSL|OSSL)_/.test(code);
 }

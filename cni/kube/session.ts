@@ -7,9 +7,9 @@ import { KubeError, reasonOf } from './errors.ts';
 import { runCredentialPlugin } from './exec.ts';
 import type { Target } from './kubeconfig.ts';
 
-/** How to speak to the server for a while. */
+/** The connection options and credentials for requests to the server, valid for a limited time. */
 export interface Session {
-  /** One agent, so that pages share a connection, and our credentials. */
+  /** Holds this client's credentials, and one agent, so that a list's pages share a connection. */
   readonly options: Omit<https.RequestOptions, 'headers'> & {
     readonly agent: http.Agent;
     readonly headers: http.OutgoingHttpHeaders;
@@ -18,7 +18,7 @@ export interface Session {
   readonly validUntil: number;
 }
 
-/** Token files are replaced under us; client-go rereads them as often. */
+/** The kubelet replaces token files at runtime. client-go rereads them at the same interval. */
 const TOKEN_FILE_LIFE_MS = 60_000;
 const EXPIRY_MARGIN_MS = 10_000;
 
@@ -27,7 +27,7 @@ export interface Surroundings {
   readonly now: () => number;
 }
 
-/** Keeps the present session and makes a new one when it ends, or when the server refused it. */
+/** Keeps the current session. Opens a new one when it expires or after `drop`. */
 export class Sessions {
   readonly #target: Target;
   readonly #around: Surroundings;
@@ -46,7 +46,7 @@ export class Sessions {
     return this.#session;
   }
 
-  /** Whether new credentials may differ from those that were refused. */
+  /** Whether new credentials may differ from those that the server refused. */
   get renewable(): boolean {
     const { user, tokenFile } = this.#target;
     return (
@@ -54,7 +54,10 @@ export class Sessions {
     );
   }
 
-  /** The next request makes a new one. Requests under way keep their connections; idle ones are closed. */
+  /**
+   * Makes the next request open a new session. Closes idle connections; requests in progress keep
+   * theirs.
+   */
   drop(): void {
     const idle = Object.values(this.#session?.options.agent.freeSockets ?? {});
     for (const socket of idle.flatMap((sockets) => sockets ?? [])) socket.destroy();
@@ -65,14 +68,14 @@ export class Sessions {
 async function openSession(target: Target, around: Surroundings, signal: AbortSignal): Promise<Session> {
   const { cluster } = target;
   const secure = cluster.server.startsWith('https:');
-  // As kubectl: who we are is not told over a connection that anyone can read.
+  // Like kubectl, sends no credentials over a connection without TLS.
   const { user, validUntil } = secure
     ? await resolveUser(target, around, signal)
     : { user: { name: 'anonymous' }, validUntil: Infinity };
   const config = new KubeConfig();
-  // KubeConfig refuses http:// servers unless this is set; without TLS there is nothing to verify.
+  // KubeConfig refuses http:// servers unless skipTLSVerify is set; plain HTTP has no certificate.
   config.loadFromClusterAndUser(secure ? cluster : { ...cluster, skipTLSVerify: true }, user);
-  // Set here, so that NODE_TLS_REJECT_UNAUTHORIZED in the environment does not decide it.
+  // An explicit rejectUnauthorized overrides NODE_TLS_REJECT_UNAUTHORIZED from the environment.
   const headers: http.OutgoingHttpHeaders = {};
   const options: https.RequestOptions = { rejectUnauthorized: true, headers };
   try {
@@ -85,7 +88,7 @@ async function openSession(target: Target, around: Surroundings, signal: AbortSi
       { cause: error },
     );
   }
-  // KubeConfig's own agent closes its connection after every request, which for a thousand pages is as many handshakes.
+  // KubeConfig's own agent closes its connection after every request: one TLS handshake a page.
   const keepAlive = { keepAlive: true, maxSockets: 4 };
   const own = secure ? new https.Agent(keepAlive) : new http.Agent(keepAlive);
   const agent = cluster.proxyUrl === undefined ? own : (options.agent as http.Agent);
@@ -145,7 +148,7 @@ function readCredential(file: string): Buffer {
   }
 }
 
-/** KubeConfig's providers (oidc) take no signal: stop waiting for them, at least. */
+/** KubeConfig's providers (oidc) accept no signal, so an abort only stops the wait for them. */
 async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();
   let stop: (() => void) | undefined;

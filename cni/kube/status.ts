@@ -1,19 +1,19 @@
 import { KubeError } from './errors.ts';
 
-/** meta/v1 Status: what an API server answers in place of an object. */
+/** meta/v1 Status, which an API server returns in place of an object. */
 export interface Status {
   readonly reason: string | undefined;
   readonly message: string | undefined;
   readonly details: { readonly name: unknown; readonly kind: unknown; readonly retryAfterSeconds: unknown };
 }
 
-/** What a request is for, in the words of RBAC. */
+/** The verb and resource of a request, in RBAC terms. */
 export interface Purpose {
   readonly verb: 'get' | 'list';
   readonly resource: 'pods' | 'nodes' | 'namespaces';
 }
 
-/** Undefined where the body is no Status: then something else than an API server may have answered. */
+/** Returns undefined when the body is no Status: an API server may not have sent the response. */
 export function parseStatus(body: string): Status | undefined {
   let value: unknown;
   try {
@@ -33,14 +33,14 @@ export function parseStatus(body: string): Status | undefined {
 }
 
 /**
- * True only for the API server's own word that just this object is not there. A 404 of a wrong path, of a proxy or of a
- * load balancer says nothing about it.
+ * Returns true only when the API server itself reports that this very object does not exist. A 404
+ * for a wrong path, or from a proxy or a load balancer, is no evidence of that.
  */
 export function saysNotFound(status: Status | undefined, resource: string, name: string): boolean {
   return status?.reason === 'NotFound' && status.details.kind === resource && status.details.name === name;
 }
 
-/** The typed error of an answer that is not 200. */
+/** Returns the typed error for a response other than 200. */
 export function statusError(
   server: string,
   purpose: Purpose,

@@ -1,12 +1,16 @@
 /*
- * What the container runtime executes for each call while the node agent runs: starting Node costs 60 to 140 ms, this
- * about one. It hands environment and standard input to the agent, and copies its reply. It parses nothing but for the
- * word "agent" in the configuration: whoever has set that key gets the Node plugin, which understands it.
+ * The container runtime executes this launcher for each call. While the node agent runs, starting
+ * the launcher costs about 1 ms, and starting Node would cost 60 to 140 ms. The launcher passes
+ * environment and standard input to the agent, and copies the agent's reply. It only searches the
+ * configuration for the word "agent": when that key is set, the launcher executes the Node plugin,
+ * which understands the key.
  *
- * When no agent answers, it becomes the Node plugin (../libexec/PLUGIN beside it), with the same input.
+ * When no agent answers, the launcher executes the Node plugin (../libexec/PLUGIN from its own
+ * folder) with the same input.
  *
  * Frame to the agent:  "cellnet1"  u32 bytes of environment  u32 bytes of input  environment  input
- *     environment: the plugin's name, then each variable, every one ended by NUL. Numbers are little-endian.
+ *     environment: the plugin's name, then each variable, each terminated by NUL. Numbers are
+ *     little-endian.
  * Frame back:          "cellnet1"  u32 exit status           u32 bytes of output output
  */
 #define _GNU_SOURCE
@@ -36,7 +40,10 @@
 #define MAX_STDIN (4u << 20)
 #define MAX_ENVIRONMENT (1u << 20)
 #define MAX_REPLY (4u << 20)
-/* The kubelet gives a pod's sandbox four minutes; what the agent waits for has deadlines of its own, far below this. */
+/*
+ * The kubelet allows four minutes for a pod's sandbox. The agent's own deadlines are far below this
+ * one.
+ */
 #define DEADLINE_MS 90000
 
 extern char **environ;
@@ -52,7 +59,7 @@ static int64_t now_ms(void) {
   return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Everything of a file, and a NUL behind it. -1: an error, or more than `most`. */
+/* Reads a whole file and appends a NUL. Returns -1 on an error or for more than `most` bytes. */
 static int read_all(int fd, size_t most, struct bytes *into) {
   size_t size = 16384;
   into->length = 0;
@@ -74,7 +81,10 @@ static int mentions_agent(const struct bytes *text) {
   return memmem(text->data, text->length, "\"agent\"", 7) != NULL;
 }
 
-/* 0: no such file, or nothing about the agent in it. What cannot be read is the Node plugin's to complain about. */
+/*
+ * Returns 0 when the file is absent or does not mention the agent. Returns 1 for an unreadable file
+ * too: the Node plugin reports the error.
+ */
 static int shared_config_mentions_agent(void) {
   const char *path = getenv("CELLNET_CONFIG");
   struct bytes text = {0};
@@ -94,7 +104,7 @@ static int connect_agent(const char *path) {
   strcpy(address.sun_path, path);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -1;
-  /* Only root's agent, or one's own in a test, is believed. */
+  /* The launcher trusts only an agent of root, or of its own user in a test. */
   if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
       getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && (peer.uid == 0 || peer.uid == geteuid()))
     return fd;
@@ -113,7 +123,7 @@ static int send_all(int fd, const char *data, size_t length) {
   return 0;
 }
 
-/* 1: all of it; 0: the agent is gone; -1: the deadline has passed. */
+/* Returns 1 for all bytes, 0 when the agent is gone, -1 when the deadline has passed. */
 static int receive_all(int fd, char *data, size_t length, int64_t deadline) {
   while (length > 0) {
     int64_t left = deadline - now_ms();
@@ -157,7 +167,7 @@ static int send_request(int fd, const struct bytes *input) {
   size_t length = sizeof name;
   for (char **each = environ; *each; each++) length += strlen(*each) + 1;
   if (length > MAX_ENVIRONMENT) return -1;
-  /* In one piece: so the agent reads it at once. */
+  /* The frame is sent in one piece, so that the agent reads it at once. */
   char *frame = malloc(HEADER + length + input->length), *end = frame;
   if (!frame) return -1;
   end = mempcpy(end, MAGIC, 8);
@@ -171,7 +181,7 @@ static int send_request(int fd, const struct bytes *input) {
   return failed;
 }
 
-/* The configuration's version, for the one error that is made here. */
+/* Prints the timeout error (code 11) in the version of the configuration, or 1.0.0 without one. */
 static void print_timeout(const struct bytes *input) {
   char version[16] = "1.0.0";
   const char *at = memmem(input->data, input->length, "\"cniVersion\"", 12);
@@ -181,7 +191,7 @@ static void print_timeout(const struct bytes *input) {
          version, DEADLINE_MS / 1000);
 }
 
-/* Exit status, or -1 where no agent has answered: then the call is still to be made. */
+/* Returns the exit status, or -1 when no agent answers and the Node plugin must serve the call. */
 static int ask_agent(const struct bytes *input) {
   const char *path = getenv("CELLNET_AGENT");
   int64_t deadline = now_ms() + DEADLINE_MS;
@@ -203,7 +213,7 @@ static int ask_agent(const struct bytes *input) {
   return (int)get_u32(header + 8) & 0xff;
 }
 
-/* Becomes the Node plugin; standard input is what was read of it. */
+/* Executes the Node plugin, with the input that this process has read as standard input. */
 static int become_node_plugin(const struct bytes *input) {
   char path[PATH_MAX + 32];
   ssize_t length = readlink("/proc/self/exe", path, PATH_MAX);

@@ -1,4 +1,7 @@
-/** Addresses: rtnetlink(7) RTM_…ADDR, `struct ifaddrmsg` and IFA_… of linux/if_addr.h. Pure. */
+/**
+ * Encodes and decodes RTM_…ADDR of rtnetlink(7): `struct ifaddrmsg` and IFA_… of linux/if_addr.h.
+ * Pure.
+ */
 import { putU32, putU8, readU32 } from 'netlink/dist/structs.js';
 import type { Family } from '../../ipam/model/address.ts';
 import { addressFamily, familyOf, ip, payload, readAttributes, readIp, readNumber } from './attributes.ts';
@@ -24,27 +27,27 @@ import { change, dump, type Reply, type Request } from './request.ts';
 
 /** An address with the prefix length of its subnet. */
 export interface InterfaceAddress {
-  /** As '10.20.0.17' or 'fd00:20::11'. */
+  /** For example '10.20.0.17' or 'fd00:20::11'. */
   readonly address: string;
   readonly prefixLength: number;
 }
 
-/** An address as the kernel has it. */
+/** An address as the kernel reports it. */
 export interface AssignedAddress extends InterfaceAddress {
   readonly family: Family;
   readonly linkIndex: number;
   readonly broadcast?: string;
   /** RT_SCOPE_…: 0 universe, 253 link, 254 host. */
   readonly scope: number;
-  /** Not usable yet: duplicate-address detection is under way. */
+  /** True while duplicate-address detection is in progress: the address is not usable yet. */
   readonly tentative: boolean;
-  /** Another host answered for it (RFC 4862 section 5.4.5). */
+  /** True when another host answered for the address (RFC 4862 section 5.4.5). */
   readonly duplicate: boolean;
 }
 
 const HEADER_LENGTH = 8;
 
-/** struct ifaddrmsg */
+/** Encodes struct ifaddrmsg. */
 const header = (family: number, prefixLength: number, flags: number, linkIndex: number): Buffer =>
   Buffer.concat([
     putU8(family),
@@ -56,13 +59,13 @@ const header = (family: number, prefixLength: number, flags: number, linkIndex: 
 
 export interface AddAddressOptions {
   readonly broadcast?: string | undefined;
-  /** An address that is there already is kept and no error; otherwise EEXIST. */
+  /** True keeps an address that already exists. False fails with EEXIST. */
   readonly replace?: boolean;
 }
 
 /**
- * IPv6: without duplicate-address detection (RFC 4862 section 5.4), for IPAM guarantees that the address is unique
- * and waiting for it costs seconds.
+ * Adds an IPv6 address without duplicate-address detection (RFC 4862 section 5.4): IPAM guarantees
+ * that the address is unique, and the detection takes seconds.
  * Equivalent to: ip address add|replace ADDRESS/LENGTH broadcast BROADCAST dev LINK nodad
  */
 export const addAddress = (
@@ -84,7 +87,10 @@ export const addAddress = (
   );
 };
 
-/** Fails with EADDRNOTAVAIL when the link does not have it. Equivalent to: ip address delete ADDRESS/LENGTH dev LINK */
+/**
+ * Fails with EADDRNOTAVAIL when the link does not have the address.
+ * Equivalent to: ip address delete ADDRESS/LENGTH dev LINK
+ */
 export const removeAddress = (link: NamedLink, { address, prefixLength }: InterfaceAddress): Request =>
   change(
     `delete address ${address}/${prefixLength} of ${link.name}`,
@@ -96,10 +102,10 @@ export const removeAddress = (link: NamedLink, { address, prefixLength }: Interf
     ]),
   );
 
-/** Of both families. Equivalent to: ip address show dev LINK */
+/** Lists the link's addresses of both families. Equivalent to: ip address show dev LINK */
 export const showAddresses = (link: NamedLink): Request<AssignedAddress[]> => {
   const all = dump(`list addresses of ${link.name}`, RTM_GETADDR, header(0, 0, 0, link.index), decodeAddress);
-  // Unless told to check strictly, the kernel lists every link's.
+  // Without strict checking the kernel lists the addresses of every link.
   return {
     ...all,
     decode: (replies) => all.decode(replies).filter((address) => address.linkIndex === link.index),
@@ -110,7 +116,7 @@ export const decodeAddress = ({ payload: message }: Reply): AssignedAddress => {
   const attributes = readAttributes(message, HEADER_LENGTH);
   const flags = readNumber(attributes.get(IFA_FLAGS)) ?? message.readUInt8(2);
   const broadcast = attributes.get(IFA_BROADCAST);
-  // IFA_ADDRESS is the peer's on a point-to-point link; IPv6 gives no IFA_LOCAL unless there is a peer.
+  // On a point-to-point link IFA_ADDRESS is the peer's. IPv6 has IFA_LOCAL only with a peer.
   const address = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
   return {
     family: message.readUInt8(0) === AF_INET ? 4 : 6,

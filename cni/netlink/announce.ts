@@ -1,4 +1,4 @@
-/** Sends frames from a pod's interface, so that neighbours and switches learn its address and MAC. */
+/** Sends frames from a pod's interface, so that neighbours and switches learn the pod's MAC. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode, NetlinkError } from './errors.ts';
 import { AF_PACKET, SOCK_NONBLOCK, SOCK_RAW } from './kernel.ts';
@@ -6,17 +6,17 @@ import { closeSocketAside, linkAddress, linkIndex, openSocket, sendTo } from './
 import { inNamespace, type NetworkNamespace } from './netns.ts';
 
 export interface AnnounceOptions {
-  /** How often each frame is sent, at least 1. */
+  /** Number of rounds, at least 1. Each round sends every frame once. */
   readonly count: number;
   /** Milliseconds between rounds. */
   readonly intervalMs: number;
 }
 
-/** The link is gone (ENODEV, ENXIO), or down (ENETDOWN). */
+/** The link is gone (ENODEV, ENXIO) or down (ENETDOWN). */
 const isPodGone = (error: unknown): boolean =>
   error instanceof NetlinkError && hasCode(error, 'ENODEV', 'ENXIO', 'ENETDOWN');
 
-/** The link's queue is full: this round is lost, the next may pass. */
+/** The link's queue is full: this frame is lost, a later one may pass. */
 const isBusy = (error: unknown): boolean =>
   error instanceof NetlinkError && hasCode(error, 'ENOBUFS', 'EAGAIN');
 
@@ -31,10 +31,10 @@ const sendRound = (fd: number, to: Buffer, frames: readonly Buffer[], operation:
 };
 
 /**
- * Sends every frame `count` times; resolves after the last, or as soon as the pod or its link is gone. The namespace
- * may be closed once this function has returned its promise. The socket receives nothing (protocol 0), and is closed
- * on another thread, where that waits 8-16 ms.
- * @throws NetlinkError for anything but a pod that is gone; NamespaceError
+ * Sends every frame `count` times. Resolves after the last, or as soon as the pod or its link is
+ * gone. The caller may close the namespace once this function has returned its promise. The socket
+ * receives nothing (protocol 0). Closing it blocks, so this function closes it on another thread.
+ * @throws NamespaceError; NetlinkError unless the pod or its link is gone
  */
 export const announce = async (
   namespace: NetworkNamespace,

@@ -1,4 +1,7 @@
-/** Attributes of netlink messages (RFC 3549 section 2.2, linux/netlink.h `struct nlattr`), and what they hold. */
+/**
+ * Encodes and decodes attributes of netlink messages (RFC 3549 section 2.2, `struct nlattr` of
+ * linux/netlink.h).
+ */
 import {
   AttrStream,
   parseAttributes,
@@ -12,7 +15,7 @@ import { AF_INET, AF_INET6 } from './kernel.ts';
 
 export type Attribute = readonly [type: number, value: StreamData];
 
-/** A fixed header and its attributes. An attribute that is undefined is left out. */
+/** Returns a fixed header followed by its attributes. Undefined attributes are left out. */
 export const payload = (header: Buffer, attributes: readonly (Attribute | undefined)[]): Buffer => {
   const stream = new AttrStream();
   stream.emit(header);
@@ -20,14 +23,14 @@ export const payload = (header: Buffer, attributes: readonly (Attribute | undefi
   return Buffer.concat(stream.bufs);
 };
 
-/** An attribute whose value may not be known: then it is left out. */
+/** Wraps an encoder so that an undefined value yields no attribute. */
 const optional =
   <Value>(encode: (value: Value) => StreamData) =>
   (type: number, value: Value | undefined): Attribute | undefined =>
     value === undefined ? undefined : [type, encode(value)];
 
 export const u32 = optional<number>(putU32);
-/** Zero-terminated text. */
+/** Encodes zero-terminated text. */
 export const text = optional<string>((value) => putString(value));
 export const mac = optional<string>((value) => macBytes(value));
 export const ip = optional<string>((value) => addressBytes(value));
@@ -36,7 +39,7 @@ export const nested = (type: number, ...inner: readonly (Attribute | undefined)[
   payload(Buffer.alloc(0), inner),
 ];
 
-/** The attributes after a header of `offset` bytes; of one that comes twice, the last. */
+/** Returns the attributes after a header of `offset` bytes. The last one of a type wins. */
 export const readAttributes = (message: Buffer, offset: number): Map<number, Buffer> => {
   const attributes = new Map<number, Buffer>();
   parseAttributes(message.subarray(offset), ({ type, data }) => attributes.set(type, data));
@@ -49,7 +52,7 @@ export const readNumber = (value: Buffer | undefined): number | undefined =>
 export const readText = (value: Buffer | undefined): string | undefined =>
   value?.toString('utf8').replace(/\0.*$/s, '');
 
-/** '0a:58:0a:14:00:11' as six bytes. */
+/** Returns '0a:58:0a:14:00:11' as six bytes. Throws TypeError for any other form. */
 export const macBytes = (value: string): Buffer => {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(value))
     throw new TypeError(`'${value}' is not a MAC address: expected the form 0a:58:0a:14:00:11`);
@@ -58,7 +61,10 @@ export const macBytes = (value: string): Buffer => {
 
 export const readMac = (value: Buffer): string => value.toString('hex').replace(/..(?=.)/g, '$&:');
 
-/** '10.20.0.17' or 'fd00::11' as 4 or 16 bytes. @throws IpamError 'invalid' */
+/**
+ * Returns '10.20.0.17' as 4 bytes or 'fd00::11' as 16 bytes.
+ * @throws IpamError `invalid` for any other text
+ */
 export const addressBytes = (value: string): Buffer => {
   const { family, value: number } = parseAddress(value);
   return Buffer.from(number.toString(16).padStart(familyBits(family) / 4, '0'), 'hex');

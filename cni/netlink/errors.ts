@@ -1,12 +1,14 @@
 import { getSystemErrorMap, getSystemErrorName } from 'node:util';
 
 /**
- * missing: no such path, or one that cannot be (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG), so the namespace is gone. not-a-namespace: the path leads to something that is
- * not a network namespace. io: it could not be looked at, or not entered.
+ * - missing: the path does not exist or cannot exist (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG), so the
+ *   namespace is gone.
+ * - not-a-namespace: the path leads to something other than a network namespace.
+ * - io: the process could not open or enter the namespace, or the namespace was closed.
  */
 export type NamespaceErrorCode = 'missing' | 'not-a-namespace' | 'io';
 
-/** A network namespace cannot be used. */
+/** Reports that a network namespace cannot be used. */
 export class NamespaceError extends Error {
   override readonly name = 'NamespaceError';
   readonly code: NamespaceErrorCode;
@@ -19,27 +21,33 @@ export class NamespaceError extends Error {
   }
 }
 
-/** 17 → 'EEXIST'. */
+/** Returns 'EEXIST' for 17. */
 export const errnoName = (errno: number): string => getSystemErrorName(-errno);
 
-/** 17 → 'file already exists'. */
+/** Returns 'file already exists' for 17. */
 const errnoText = (errno: number): string => getSystemErrorMap().get(-errno)?.[1] ?? `error ${errno}`;
 
 export interface NetlinkErrorDetails extends ErrorOptions {
-  /** The kernel's own sentence (extended acknowledgement), when it gave one. */
+  /** The kernel's own sentence from its extended acknowledgement, if it sent one. */
   readonly kernelMessage?: string | undefined;
-  /** A plainer explanation than the kernel's, put in its place. */
+  /** A plainer explanation that replaces the kernel's text. */
   readonly explanation?: string | undefined;
 }
 
-/** The kernel refused an operation on links, addresses, routes or packets. Compare `code`, not the text. */
+/**
+ * Reports that the kernel refused an operation on links, addresses, routes or packets. Callers
+ * compare `code`, not the text.
+ */
 export class NetlinkError extends Error {
   override readonly name = 'NetlinkError';
   /** Positive, as in errno.h. */
   readonly errno: number;
-  /** As 'EEXIST', 'ENODEV', 'ENOENT'; 'ETIMEDOUT' when the deadline passed, 'ECANCELED' when the socket was closed. */
+  /**
+   * For example 'EEXIST', 'ENODEV' or 'ENOENT'. 'ETIMEDOUT' when the deadline passed, 'ECANCELED'
+   * when the socket was closed.
+   */
   readonly code: string;
-  /** What was asked, as 'add address 10.20.0.17/22 to eth0'. */
+  /** The requested operation, for example 'add address 10.20.0.17/22 to eth0'. */
   readonly operation: string;
   readonly kernelMessage: string | undefined;
 
@@ -54,12 +62,12 @@ export class NetlinkError extends Error {
   }
 }
 
-/** A link does not carry the alias that marks it as ours, and is left alone. */
+/** Reports a link without the alias that marks it as ours. The caller leaves that link alone. */
 export class NotOurLinkError extends Error {
   override readonly name = 'NotOurLinkError';
   readonly code = 'not-our-link';
   readonly link: string;
-  /** The alias that was found, if any. */
+  /** The alias that the link carries, if any. */
   readonly alias: string | undefined;
 
   constructor(link: string, alias: string | undefined, expected: string) {
@@ -70,17 +78,20 @@ export class NotOurLinkError extends Error {
   }
 }
 
-/** The errno of an error of Node's own, or undefined. Node's are negative, the netlink addon's positive. */
+/**
+ * Returns the positive errno of an error, or undefined when it carries none. Node uses negative
+ * numbers, the netlink addon positive ones.
+ */
 export const errnoOf = (error: unknown): number | undefined =>
   error instanceof Error && 'errno' in error && typeof error.errno === 'number'
     ? Math.abs(error.errno)
     : undefined;
 
-/** Whether an error carries one of these codes, as 'ENODEV'. */
+/** Returns true when the error carries one of these codes, for example 'ENODEV'. */
 export const hasCode = (error: unknown, ...codes: readonly string[]): boolean =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
 
-/** The promise's value, or undefined where the kernel says that the link does not exist (ENODEV). */
+/** Returns the promise's value, or undefined when the kernel reports no such link (ENODEV). */
 export const unlessGone = async <Value>(promise: Promise<Value>): Promise<Value | undefined> => {
   try {
     return await promise;

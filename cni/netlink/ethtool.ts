@@ -1,7 +1,10 @@
 import { ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, IFNAMSIZ, SIOCETHTOOL } from './kernel.ts';
 import { interfaceRequest, ioctl, pointerTo, POINTER_SIZE } from './libc.ts';
 
-/** struct ifreq whose data points to a struct ethtool_value (command, value): linux/ethtool.h */
+/**
+ * Calls SIOCETHTOOL with a struct ifreq whose data points to a struct ethtool_value (command,
+ * value) of linux/ethtool.h. Returns the value that the kernel left there.
+ */
 const ethtoolValue = (
   fd: number,
   link: string,
@@ -21,14 +24,16 @@ const ethtoolValue = (
 };
 
 /**
- * Whether packets leave with their checksum still to be filled in by hardware. `fd`: any socket of the namespace.
+ * Returns true when packets leave with their checksum still to be filled in by hardware. `fd` is
+ * any socket of the namespace.
  * Equivalent to: ethtool --show-features LINK | grep tx-checksumming
  */
 export const hasTxChecksumOffload = (fd: number, link: string): boolean =>
   ethtoolValue(fd, link, ETHTOOL_GTXCSUM, 0, `read checksum offload of ${link}`) !== 0;
 
 /**
- * The userspace datapath of Open vSwitch forwards packets as they are, so theirs must be whole, or TCP dies.
+ * Makes the kernel fill in checksums itself. The userspace datapath of Open vSwitch forwards
+ * packets unchanged, so TCP fails when their checksums are incomplete.
  * Equivalent to: ethtool --features LINK tx off
  */
 export const disableTxChecksumOffload = (fd: number, link: string): void => {

@@ -1,4 +1,4 @@
-/** One message of several requests, and the collecting of their replies. Opens no socket. */
+/** Encodes several requests as one message and collects their replies. Opens no socket. */
 import { constants } from 'node:os';
 import { formatHeader, HEADER_LENGTH, padding, parseMessages, readS32 } from 'netlink/dist/structs.js';
 import { readAttributes, readText } from './attributes.ts';
@@ -25,7 +25,10 @@ interface Pending {
 
 type Incoming = ReturnType<typeof parseMessages>[number];
 
-/** Requests as one datagram, numbered from `firstSequence`, each aligned to four bytes. */
+/**
+ * Encodes requests as one datagram. Numbers them from `firstSequence` and aligns each to four
+ * bytes.
+ */
 export const encodeRequests = (requests: readonly Request<unknown>[], firstSequence: number): Buffer =>
   Buffer.concat(
     requests.flatMap(({ type, flags, payload }, index) => {
@@ -35,7 +38,10 @@ export const encodeRequests = (requests: readonly Request<unknown>[], firstSeque
     }),
   );
 
-/** NLMSG_ERROR: the errno, the header of the request, the rest of it unless capped, then attributes if any. */
+/**
+ * Decodes NLMSG_ERROR: the errno, the header of the request, the rest of the request unless capped,
+ * then attributes if any.
+ */
 export const decodeAcknowledgement = (
   payload: Buffer,
   flags: number,
@@ -50,7 +56,10 @@ export const decodeAcknowledgement = (
 export class Exchange {
   readonly message: Buffer;
   readonly lastSequence: number;
-  /** All outcomes, in order; rejects when they cannot be known (deadline, closed socket, lost replies). */
+  /**
+   * Resolves with all outcomes in request order. Rejects when they cannot be known: the deadline
+   * passed, the socket was closed, or replies were lost.
+   */
   readonly finished: Promise<Outcome<unknown>[]>;
   readonly #pending = new Map<number, Pending>();
   readonly #timer: NodeJS.Timeout | undefined;
@@ -59,7 +68,10 @@ export class Exchange {
   #open: number;
   #settled = false;
 
-  /** `sequence` is the last number that was used on the socket. The deadline counts from now; none: who reads the answers sees to it. */
+  /**
+   * `sequence` is the last number used on the socket. The deadline counts from now. Without a
+   * deadline, the code that reads the answers must end the exchange.
+   */
   constructor(requests: readonly Request<unknown>[], sequence: number, deadlineMs?: number) {
     const first = sequence + requests.length < 2 ** 31 ? sequence + 1 : 1;
     this.message = encodeRequests(requests, first);
@@ -77,7 +89,7 @@ export class Exchange {
     if (requests.length === 0) this.#finish();
   }
 
-  /** Takes what came from the kernel; replies to requests given up earlier are left aside. */
+  /** Takes a datagram from the kernel. Ignores replies to requests that were given up earlier. */
   receive(datagram: Buffer): void {
     try {
       for (const message of parseMessages(datagram)) {
@@ -115,7 +127,7 @@ export class Exchange {
     this.#settled = true;
   }
 
-  /** Whether `finished` is decided: there is nothing to send or to wait for any more. */
+  /** True once `finished` is settled: nothing is left to send or to wait for. */
   get settled(): boolean {
     return this.#settled;
   }
@@ -130,7 +142,10 @@ export class Exchange {
   }
 }
 
-/** A dump during which the list changed may lack entries that were there all the time: that is an error (EINTR). */
+/**
+ * Decodes one request's outcome. A dump that the kernel marks as interrupted may lack entries that
+ * existed throughout, so it counts as the error EINTR.
+ */
 const outcomeOf = (
   { request, replies, interrupted }: Pending,
   { errno, kernelMessage }: { errno: number; kernelMessage: string | undefined },

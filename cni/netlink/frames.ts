@@ -1,4 +1,4 @@
-/** Ethernet frames that tell neighbours which MAC an address has now. Pure. */
+/** Builds frames that announce or probe addresses, and finds conflicts in received frames. Pure. */
 import { addressBytes, macBytes } from './attributes.ts';
 
 const BROADCAST_MAC = 'ff:ff:ff:ff:ff:ff';
@@ -17,8 +17,9 @@ const addressOfLength = (text: string, length: number, expected: string): Buffer
 };
 
 /**
- * ARP announcement: a broadcast request (RFC 826) whose sender and target are both the address, and whose target
- * hardware address is zero (RFC 5227 section 3 says why a request and not a reply).
+ * Builds an ARP announcement: a broadcast request (RFC 826) whose sender and target are both the
+ * address, and whose target hardware address is zero (RFC 5227 section 3 explains why a request
+ * and not a reply).
  * Equivalent to: arping -U -I LINK -s ADDRESS ADDRESS
  */
 export const gratuitousArpFrame = (mac: string, ipv4: string): Buffer => {
@@ -34,11 +35,14 @@ const ALL_NODES_MAC = '33:33:00:00:00:01';
 const ICMPV6 = 58;
 const NEIGHBOR_SOLICITATION = 135;
 const NEIGHBOR_ADVERTISEMENT = 136;
-/** The receiver is to replace the MAC that it knows. */
+/** Tells the receiver to replace the MAC that it knows. */
 const OVERRIDE = 0x20;
 const TARGET_LINK_LAYER_ADDRESS = 2;
 
-/** RFC 1071: the one's complement of the one's complement sum of 16-bit words. `bytes` has an even length. */
+/**
+ * RFC 1071: returns the one's complement of the one's complement sum of 16-bit words. `bytes` has
+ * an even length.
+ */
 export const internetChecksum = (bytes: Buffer): number => {
   let sum = 0;
   for (let offset = 0; offset < bytes.length; offset += 2) sum += bytes.readUInt16BE(offset);
@@ -47,8 +51,8 @@ export const internetChecksum = (bytes: Buffer): number => {
 };
 
 /**
- * ARP probe: a broadcast request whose sender address is all zero, so that nobody learns anything from it (RFC 5227
- * section 2.1.1).
+ * Builds an ARP probe: a broadcast request whose sender address is all zero, so that no host learns
+ * anything from it (RFC 5227 section 2.1.1).
  */
 export const arpProbeFrame = (mac: string, ipv4: string): Buffer => {
   const address = addressOfLength(ipv4, 4, 'IPv4');
@@ -59,8 +63,8 @@ export const arpProbeFrame = (mac: string, ipv4: string): Buffer => {
 };
 
 /**
- * Unsolicited neighbour advertisement to all nodes, with the override flag (RFC 4861 sections 4.4 and 7.2.6); the
- * checksum covers the pseudo-header of RFC 8200 section 8.1.
+ * Builds an unsolicited neighbour advertisement to all nodes, with the override flag (RFC 4861
+ * sections 4.4 and 7.2.6). The checksum covers the pseudo-header of RFC 8200 section 8.1.
  */
 export const unsolicitedNeighborAdvertisement = (mac: string, ipv6: string): Buffer => {
   const source = addressOfLength(ipv6, 16, 'IPv6');
@@ -74,8 +78,9 @@ export const unsolicitedNeighborAdvertisement = (mac: string, ipv6: string): Buf
 };
 
 /**
- * The probe of duplicate address detection: a neighbour solicitation from the unspecified address to the solicited-node
- * multicast address, without the option that would tell a MAC (RFC 4862 section 5.4.2, RFC 4861 section 4.3).
+ * Builds the probe of duplicate address detection: a neighbour solicitation from the unspecified
+ * address to the solicited-node multicast address, without the option that carries a MAC (RFC 4862
+ * section 5.4.2, RFC 4861 section 4.3).
  */
 export const neighborSolicitationProbe = (mac: string, ipv6: string): Buffer => {
   const address = addressOfLength(ipv6, 16, 'IPv6');
@@ -94,7 +99,7 @@ interface Icmpv6 {
   readonly source: Buffer;
   readonly target: Buffer;
   readonly targetMac: string;
-  /** With its checksum still zero. */
+  /** The ICMPv6 message, with its checksum still zero. */
   readonly message: Buffer;
 }
 
@@ -112,7 +117,7 @@ const icmpv6Frame = ({ mac, source, target, targetMac, message }: Icmpv6): Buffe
   return ethernet(targetMac, mac, ETHERTYPE_IPV6, Buffer.concat([header, message]));
 };
 
-/** Who uses an address that was probed. */
+/** A probed address and the MAC of the host that uses it. */
 export interface Conflict {
   readonly address: string;
   readonly mac: string;
@@ -121,9 +126,10 @@ export interface Conflict {
 const macText = (bytes: Buffer): string => bytes.toString('hex').replace(/..(?=.)/g, '$&:');
 
 /**
- * Whether a received frame shows that somebody uses one of the addresses, or probes for it too.
+ * Returns a conflict when a received frame shows that another host uses one of the addresses, or
+ * probes for it too.
  * @param addresses as the kernel writes them
- * @param probing MAC that our own probes come from: what is from it says nothing
+ * @param probing MAC of our own probes: frames from it are ignored
  */
 export const conflictIn = (
   frame: Buffer,
@@ -145,14 +151,14 @@ export const conflictIn = (
   return address === undefined ? undefined : { address, mac };
 };
 
-/** The sender's address, and of a probe the address that is probed for. */
+/** Returns the sender's address, or the target address if the frame is a probe. */
 const claimedByArp = (arp: Buffer): Buffer | undefined => {
   if (arp.length < 28 || arp.readUInt16BE(2) !== 0x0800) return undefined;
   const sender = arp.subarray(14, 18);
   return sender.equals(Buffer.alloc(4)) ? arp.subarray(24, 28) : sender;
 };
 
-/** The target of a neighbour advertisement, and of a probe by neighbour solicitation. */
+/** Returns the target of a neighbour advertisement, or of a probe by neighbour solicitation. */
 const claimedByNdp = (packet: Buffer): Buffer | undefined => {
   if (packet.length < 64 || packet[6] !== ICMPV6) return undefined;
   const isProbe = packet.subarray(8, 24).equals(Buffer.alloc(16));

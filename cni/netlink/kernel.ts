@@ -1,4 +1,4 @@
-/** Numbers of the kernel's interface to user space, named as in its headers. */
+/** Constants of the kernel's user-space interface, named as in its headers. */
 
 // linux/netlink.h
 export const NETLINK_ROUTE = 0;

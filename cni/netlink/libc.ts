@@ -1,12 +1,12 @@
-/** The system calls that Node lacks, called through koffi in the C library that Node itself is linked with. */
-import koffi from 'koffi';
+/** System calls that Node lacks, called through koffi in the C library that Node is linked with. */
 import { constants } from 'node:os';
+import koffi from 'koffi';
 import { NetlinkError } from './errors.ts';
 import { AF_PACKET, IFNAMSIZ, SIOCGIFINDEX, SOCK_CLOEXEC } from './kernel.ts';
 
 type NativeFunction = ReturnType<ReturnType<typeof koffi.load>['func']>;
 
-/** Bound at first use: a start of the plugin that needs none of them pays nothing. */
+/** Binds at first use, so a plugin start that needs none of these calls pays nothing. */
 const lazily = (definition: string): (() => NativeFunction) => {
   let bound: NativeFunction | undefined;
   return () => (bound ??= koffi.load(null).func(definition));
@@ -33,7 +33,7 @@ const native = {
   setsockopt: lazily('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
 };
 
-/** The calls give -1 on failure, and leave its reason in errno. */
+/** The calls return -1 on failure and leave the reason in errno. */
 const succeeded = (result: unknown): number | undefined =>
   typeof result === 'number' && result >= 0 ? result : undefined;
 
@@ -48,7 +48,7 @@ export const setns = (fd: number, type: number): void => {
   check(native.setns()(fd, type), 'setns');
 };
 
-/** Opens a socket, closed on exec. See socket(2). */
+/** Opens a socket that the kernel closes on exec. See socket(2). */
 export const openSocket = (domain: number, type: number, protocol: number, operation: string): number =>
   check(native.socket()(domain, type | SOCK_CLOEXEC, protocol), operation);
 
@@ -56,7 +56,10 @@ export const closeSocket = (fd: number): void => {
   native.close()(fd);
 };
 
-/** Closes on another thread: closing a packet socket waits 8-16 ms for the kernel's readers. Resolves when done. */
+/**
+ * Closes on another thread, because closing a packet socket waits for the kernel's readers (RCU).
+ * Resolves when the socket is closed.
+ */
 export const closeSocketAside = (fd: number): Promise<void> =>
   new Promise((resolve) => {
     try {
@@ -67,11 +70,11 @@ export const closeSocketAside = (fd: number): Promise<void> =>
     }
   });
 
-/** The result of an ioctl without argument, or -1. See ioctl(2). */
+/** Returns the result of an ioctl without argument, or -1. See ioctl(2). */
 export const ioctlResult = (fd: number, request: number): number =>
   succeeded(native.ioctl()(fd, request, 'void *', null)) ?? -1;
 
-/** `argument` is read and written in place. */
+/** Calls ioctl(2), which reads and writes `argument` in place. */
 export const ioctl = (fd: number, request: number, argument: Buffer, operation: string): void => {
   check(native.ioctl()(fd, request, 'void *', argument), operation);
 };
@@ -81,7 +84,10 @@ export const sendTo = (fd: number, data: Buffer, address: Buffer, operation: str
   check(native.sendto()(fd, data, data.length, 0, address, address.length), operation);
 };
 
-/** To the kernel, or whatever the socket is connected to. @throws NetlinkError with the errno of sendto(2) */
+/**
+ * Sends to the kernel, or to the peer that the socket is connected to.
+ * @throws NetlinkError with the errno of sendto(2)
+ */
 export const send = (fd: number, data: Buffer, operation: string): void => {
   check(native.sendto()(fd, data, data.length, 0, null, 0), operation);
 };
@@ -91,12 +97,12 @@ export const bindSocket = (fd: number, address: Buffer, operation: string): void
   check(native.bind()(fd, address, address.length), operation);
 };
 
-/** Where the kernel writes what is received: what comes out is a copy, so one will do. */
+/** The kernel writes each datagram here. `receive` returns a copy, so one buffer is enough. */
 const RECEIVE_BYTES = 32_768;
 let receiving: Buffer | undefined;
 
 /**
- * One datagram, cut to 32 KiB, or undefined when none waits.
+ * Returns one datagram, cut to 32 KiB, or undefined when no datagram waits.
  * @throws NetlinkError with the errno of recv(2)
  */
 export const receive = (fd: number, operation: string): Buffer | undefined => {
@@ -108,7 +114,7 @@ export const receive = (fd: number, operation: string): Buffer | undefined => {
 };
 
 /**
- * One datagram with the address that it is from, or undefined when none waits.
+ * Returns one datagram and the address of its sender, or undefined when no datagram waits.
  * @throws NetlinkError with the errno of recvfrom(2)
  */
 export const receiveFrom = (
@@ -123,19 +129,26 @@ export const receiveFrom = (
   throw new NetlinkError(koffi.errno(), operation);
 };
 
-/** The first `size` bytes of a socket's own address, or undefined when `fd` is not an open socket. */
+/**
+ * Returns the first `size` bytes of a socket's own address, or undefined when `fd` is not an open
+ * socket.
+ */
 export const socketAddress = (fd: number, size: number): Buffer | undefined => {
   const address = Buffer.alloc(size);
   return succeeded(native.getsockname()(fd, address, [size])) === undefined ? undefined : address;
 };
 
-/** A socket option's bytes, or undefined when the kernel does not know it. See getsockopt(2). */
+/** Returns a socket option's bytes, or undefined when the kernel lacks it. See getsockopt(2). */
 export const readOption = (fd: number, level: number, name: number, size: number): Buffer | undefined => {
   const value = Buffer.alloc(size);
   return succeeded(native.getsockopt()(fd, level, name, value, [size])) === undefined ? undefined : value;
 };
 
-/** Sends on another thread, for requests that the kernel carries out within the call. Resolves when it is done. @throws NetlinkError */
+/**
+ * Sends on another thread, for requests that the kernel carries out within the call. Resolves when
+ * the call has returned.
+ * @throws NetlinkError EIO when the call fails, because errno belongs to the other thread
+ */
 export const sendAside = (fd: number, data: Buffer, operation: string): Promise<void> =>
   new Promise((resolve, reject) => {
     const done = (error: Error | null | undefined, result: unknown): void => {
@@ -155,18 +168,22 @@ export const sendAside = (fd: number, data: Buffer, operation: string): Promise<
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
-/** Locks an open file for this descriptor alone; false where another one has it. See flock(2). */
+/** Locks an open file exclusively. Returns false when another descriptor has it. See flock(2). */
 export const tryLockFile = (fd: number): boolean =>
   succeeded(native.flock()(fd, LOCK_EX | LOCK_NB)) !== undefined;
 
-/** Switches a socket option on; false when the kernel does not know it. See setsockopt(2). */
+/** Switches a socket option on. Returns false when the kernel lacks it. See setsockopt(2). */
 export const enableOption = (fd: number, level: number, name: number): boolean => {
   const on = Buffer.alloc(4);
   on.writeUInt32LE(1);
   return succeeded(native.setsockopt()(fd, level, name, on, on.length)) !== undefined;
 };
 
-/** struct ifreq of linux/if.h: the interface's name, then a union, here of at most 24 bytes. */
+/**
+ * Builds a struct ifreq of linux/if.h: the interface's name, then a union, here of at most 24
+ * bytes.
+ * @throws NetlinkError ENODEV when the name is too long for any link
+ */
 export const interfaceRequest = (name: string): Buffer => {
   const request = Buffer.alloc(IFNAMSIZ + 24);
   const bytes = Buffer.from(name);
@@ -176,8 +193,8 @@ export const interfaceRequest = (name: string): Buffer => {
 };
 
 /**
- * The index of the link of that name, in the namespace of the socket.
- * @throws NetlinkError ENODEV when there is none
+ * Returns the index of the link of that name in the namespace of the socket.
+ * @throws NetlinkError ENODEV when no such link exists
  */
 export const linkIndex = (fd: number, name: string): number => {
   const request = interfaceRequest(name);
@@ -186,8 +203,9 @@ export const linkIndex = (fd: number, name: string): number => {
 };
 
 /**
- * struct sockaddr_ll of linux/if_packet.h, whose numbers are the machine's but for the protocol's. To send, a raw socket
- * needs only the family and the link.
+ * Builds a struct sockaddr_ll of linux/if_packet.h. Numbers are little-endian, as the machine's,
+ * except the protocol, which is big-endian. A raw socket that only sends needs just the family and
+ * the link.
  */
 export const linkAddress = (index: number, protocol = 0): Buffer => {
   const address = Buffer.alloc(20);
@@ -197,6 +215,9 @@ export const linkAddress = (index: number, protocol = 0): Buffer => {
   return address;
 };
 
-/** The address in memory of a buffer, for structures that point to another. It must be kept alive by the caller. */
+/**
+ * Returns the memory address of a buffer, for structures that point to it. The caller keeps the
+ * buffer alive.
+ */
 export const pointerTo = (buffer: Buffer): bigint => koffi.address(buffer);
 export const POINTER_SIZE = koffi.sizeof('void *');

@@ -1,4 +1,7 @@
-/** Links: rtnetlink(7) RTM_…LINK, `struct ifinfomsg` and IFLA_… of linux/if_link.h. Pure. */
+/**
+ * Encodes and decodes RTM_…LINK of rtnetlink(7): `struct ifinfomsg` and IFLA_… of linux/if_link.h.
+ * Pure.
+ */
 import { putS32, putU16, putU32, putU8, readS32, readU32 } from 'netlink/dist/structs.js';
 import {
   mac,
@@ -49,42 +52,42 @@ import {
 } from './kernel.ts';
 import { change, dump, type Reply, type Request } from './request.ts';
 
-/** A link by its name or its index; an index cannot come to mean another link meanwhile. */
+/** A link by name or by index. Unlike a name, an index never comes to mean another link. */
 export type LinkReference = { readonly name: string } | { readonly index: number };
 
-/** A link that is known to exist; the index is what the kernel goes by, the name is for messages. */
+/** A link that exists. The kernel uses the index, messages use the name. */
 export interface NamedLink {
   readonly index: number;
   readonly name: string;
 }
 
 export interface Link extends NamedLink {
-  /** As '0a:58:0a:14:00:11'. */
+  /** For example '0a:58:0a:14:00:11'. */
   readonly mac: string;
   /** Bytes. */
   readonly mtu: number;
-  /** Set up by an administrator (IFF_UP). */
+  /** True when the link is administratively up (IFF_UP). */
   readonly up: boolean;
-  /** Up at the other end, too. */
+  /** True when the other end is up too. */
   readonly carrier: boolean;
-  /** The kernel has seen that both are up, and lets packets through (RFC 2863 ifOperStatus up). */
+  /** True when the kernel has seen both ends up and passes packets (RFC 2863 ifOperStatus up). */
   readonly operational: boolean;
-  /** How many have asked for every frame that passes it, as the datapath of a switch does for its ports. */
+  /** Number of users that ask for every frame. A switch's datapath does so for its ports. */
   readonly promiscuity: number;
   readonly alias?: string;
-  /** As 'veth'; a physical interface has none. */
+  /** For example 'veth'. A physical interface has none. */
   readonly kind?: string;
-  /** Of a veth: the index of its other end, in the namespace of that. */
+  /** Only for a veth: the index of its other end, in the namespace of that end. */
   readonly peerIndex?: number;
-  /** The kernel's number for the peer's namespace, when that is another. */
+  /** The kernel's number for the peer's namespace, if that is another one. */
   readonly peerNamespaceId?: number;
-  /** Index of the bridge or switch that it belongs to. */
+  /** Index of the bridge or switch that the link belongs to. */
   readonly master?: number;
 }
 
 const HEADER_LENGTH = 16;
 
-/** struct ifinfomsg */
+/** Encodes struct ifinfomsg. */
 const header = (index = 0, flags = 0, changed = 0): Buffer =>
   Buffer.concat([putU8(0), putU8(0), putU16(0), putS32(index), putU32(flags), putU32(changed)]);
 
@@ -97,27 +100,29 @@ export const describeLink = (link: LinkReference): string =>
 export interface VethRequest {
   readonly name: string;
   readonly mtu?: number | undefined;
-  /** Whether this end comes up at once; the peer stays down. */
+  /** True brings this end up at once. The peer stays down. */
   readonly up?: boolean;
   readonly peer: {
     readonly name: string;
     readonly mac?: string | undefined;
     readonly mtu?: number | undefined;
-    /** File descriptor of the namespace it is made in; none: the same namespace. */
+    /** File descriptor of the peer's namespace. Undefined: the same namespace. */
     readonly namespaceFd?: number | undefined;
   };
 }
 
 /**
- * Unless told, the kernel makes a veth with a queue for each processor, then takes all but one away again and waits for the readers
- * of each (`veth_init_queues` of drivers/net/veth.c).
+ * By default the kernel creates a veth with one queue for each processor, then removes all but one
+ * and waits for the readers of each (`veth_init_queues` of drivers/net/veth.c).
  */
 const ONE_QUEUE = [u32(IFLA_NUM_TX_QUEUES, 1), u32(IFLA_NUM_RX_QUEUES, 1)];
 
 /**
- * Both ends are made named and in place: moving or renaming later waits for the kernel's readers (RCU).
- * The peer is a message of its own inside IFLA_INFO_DATA: its ifinfomsg, then its attributes (linux/veth.h).
- * Equivalent to: ip link add NAME mtu MTU numtxqueues 1 numrxqueues 1 up type veth peer name PEER address MAC mtu MTU netns NS
+ * Creates both ends with their names in their namespaces, because the kernel waits for its readers
+ * (RCU) when a link is moved or renamed later. The peer is a separate message inside
+ * IFLA_INFO_DATA: its ifinfomsg, then its attributes (linux/veth.h).
+ * Equivalent to: ip link add NAME mtu MTU numtxqueues 1 numrxqueues 1 up
+ *   type veth peer name PEER address MAC mtu MTU netns NS
  */
 export const addVeth = ({ name, mtu, up = false, peer }: VethRequest): Request => {
   const peerMessage = payload(header(), [
@@ -150,15 +155,18 @@ export interface LinkSettings {
   readonly mac?: string;
   /** At most 255 bytes. */
   readonly alias?: string;
-  /** Whether the kernel sends gratuitous ARP when the link comes up or its MAC is set. */
+  /** True makes the kernel send gratuitous ARP when the link comes up or its MAC is set. */
   readonly arpNotify?: boolean;
 }
 
-/** One of net.ipv4.conf.LINK: `inet_set_link_af` of net/ipv4/devinet.c. */
+/** Encodes one of net.ipv4.conf.LINK: `inet_set_link_af` of net/ipv4/devinet.c. */
 const ipv4Setting = (setting: number, on: boolean): Attribute =>
   nested(IFLA_AF_SPEC, nested(AF_INET, nested(IFLA_INET_CONF, u32(setting, on ? 1 : 0))));
 
-/** Equivalent to: ip link set LINK up mtu MTU address MAC alias TEXT; sysctl -w net.ipv4.conf.LINK.arp_notify=1 */
+/**
+ * Equivalent to: ip link set LINK up mtu MTU address MAC alias TEXT;
+ * sysctl -w net.ipv4.conf.LINK.arp_notify=1
+ */
 export const setLink = (link: LinkReference, settings: LinkSettings): Request => {
   const { index, name } = refer(link);
   const flags = settings.up === true ? IFF_UP : 0;
@@ -197,7 +205,7 @@ export const removeLink = (link: LinkReference): Request => {
   );
 };
 
-/** Fails with ENODEV when there is none. Equivalent to: ip link show LINK */
+/** Fails with ENODEV when the link does not exist. Equivalent to: ip link show LINK */
 export const showLink = (link: LinkReference): Request<Link> => {
   const { index, name } = refer(link);
   return {
@@ -213,7 +221,7 @@ export const showLink = (link: LinkReference): Request<Link> => {
   };
 };
 
-/** Equivalent to: ip link show */
+/** Lists all links. Equivalent to: ip link show */
 export const showLinks = (): Request<Link[]> =>
   dump(
     'list links',

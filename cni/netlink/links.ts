@@ -17,26 +17,27 @@ import { disableIpv6 } from './sysctl.ts';
 
 export interface VethOptions {
   readonly hostName: string;
-  /** The pod's interface, as 'eth0'. */
+  /** Name of the pod's interface, for example 'eth0'. */
   readonly peerName: string;
   readonly peerNamespace: NetworkNamespace;
-  /** Of the pod's interface. */
+  /** MAC of the pod's interface. */
   readonly mac: string;
-  /** Of both ends, bytes. */
+  /** MTU of both ends, in bytes. */
   readonly mtu: number;
 }
 
 type Attempt = Rtnetlink['attempt'];
 
 /**
- * Makes a veth between the host and a pod: the pod's end in its namespace with its name, MAC and MTU, still down;
- * the host's end up, without IPv6 (its link-local chatter would be flooded to every pod), and without a mark: see markLink.
- * If a later step fails, the link is removed again.
+ * Creates a veth between the host and a pod. The pod's end is in the pod's namespace with its name,
+ * MAC and MTU, still down. The host's end is up, without IPv6 (its link-local traffic would be
+ * flooded to every pod) and without a mark: see markLink. If a later step fails, this function
+ * removes the link again.
  * Equivalent to: ip link add HOST mtu MTU up type veth peer name PEER address MAC mtu MTU netns NS;
  * sysctl -w net.ipv6.conf.HOST.disable_ipv6=1
- * @param attempt by what the kernel is asked, in the namespace of `host`
- * @returns the host's end, as it was then
- * @throws NetlinkError, EEXIST when the host's or the pod's name is taken: that link is left as it was
+ * @param attempt sends the requests to the kernel, in the namespace of `host`
+ * @returns the host's end right after its creation
+ * @throws NetlinkError EEXIST when the host's or the pod's name is taken: that link stays unchanged
  */
 export const createVeth = async (
   host: Rtnetlink,
@@ -52,28 +53,30 @@ export const createVeth = async (
   if (created.error) throw explainTaken(created.error, options, shown.error === undefined);
   try {
     if (shown.error) throw shown.error;
-    // It has no carrier before the pod's end is up: until then the kernel gives it no link-local address.
+    // The host's end has no carrier before the pod's end is up. Until then the kernel gives it no
+    // link-local address.
     inNamespace(host.namespace, () => disableIpv6(hostName));
     return shown.answer;
   } catch (error) {
     const made = shown.error ? { name: hostName } : { index: shown.answer.index };
-    await deleteLink(host, made).catch(() => undefined); // The first cause is what the caller needs.
+    // The caller needs the first cause.
+    await deleteLink(host, made).catch(() => undefined);
     throw error;
   }
 };
 
 /**
- * Marks a link that was made just now, and tells what it has become. By index: sent together with a creation that is refused, the
- * alias would mark another's link.
+ * Marks a link that was created just now and returns its current state. Marks it by index: an alias
+ * that is sent together with a refused creation would mark another owner's link.
  * Equivalent to: ip link set LINK alias ALIAS; ip link show LINK
- * @throws NetlinkError, ENODEV where it is gone
+ * @throws NetlinkError ENODEV when the link is gone
  */
 export const markLink = async (socket: Rtnetlink, index: number, alias: string): Promise<Link> => {
   const [, link] = await socket.request([setLink({ index }, { alias }), showLink({ index })]);
   return link;
 };
 
-/** The kernel says EEXIST for the name of either end. */
+/** The kernel reports EEXIST for the name of either end, so this function says which. */
 const explainTaken = (
   error: NetlinkError,
   { hostName, peerName, peerNamespace }: VethOptions,
@@ -86,16 +89,16 @@ const explainTaken = (
   return new NetlinkError(error.errno, error.operation, { explanation, cause: error });
 };
 
-/** Equivalent to: ip link show NAME */
+/** Returns undefined when no such link exists. Equivalent to: ip link show NAME */
 export const getLink = async (socket: Rtnetlink, name: string): Promise<Link | undefined> => {
   const answers = await unlessGone(socket.request([showLink({ name })]));
   return answers?.[0];
 };
 
 /**
- * Every link of the socket's namespace, with its alias.
+ * Returns every link of the socket's namespace, with its alias.
  * Equivalent to: ip link show
- * @throws NetlinkError, EINTR when the list kept changing while it was read: it would not be complete
+ * @throws NetlinkError EINTR when the list changed during every read and may be incomplete
  */
 export const listLinks = async (socket: Rtnetlink): Promise<Link[]> => {
   const [links] = await socket.read([showLinks()]);
@@ -104,13 +107,14 @@ export const listLinks = async (socket: Rtnetlink): Promise<Link[]> => {
 
 export type Deletion = 'deleted' | 'absent';
 
-/** 10-20 ms, all kernel, on this thread. Equivalent to: ip link delete LINK */
+/** Blocks this thread while the kernel works. Equivalent to: ip link delete LINK */
 export const deleteLink = async (socket: Rtnetlink, link: LinkReference): Promise<Deletion> =>
   (await unlessGone(socket.request([removeLink(link)]))) === undefined ? 'absent' : 'deleted';
 
 /**
- * As deleteLink, while this thread goes on: the kernel works on another one. For a process that serves several callers.
- * In the namespace of this thread. Resolves when the link is gone, and does not wait for its memory.
+ * Deletes a link of the host's namespace as deleteLink does, but the kernel works on another thread
+ * while this one continues. For a process that serves several callers. Resolves when the link is
+ * gone, without waiting for the kernel to free its memory.
  * @throws NetlinkError
  */
 export const deleteLinkAside = async (
@@ -120,7 +124,7 @@ export const deleteLinkAside = async (
   const { gone, cancel } = departures.of(link.index);
   try {
     const acknowledged = deleteOnAnotherThread(link);
-    // Once the link is gone the kernel has nothing more to say of it.
+    // Once the link is gone, the race is decided: a late failure must not count as unhandled.
     acknowledged.catch(() => undefined);
     return await Promise.race([acknowledged, gone.then(() => 'deleted' as const)]);
   } finally {
@@ -136,8 +140,8 @@ const deleteOnAnotherThread = async (link: LinkReference): Promise<Deletion> => 
 };
 
 /**
- * Deletes a link only if it carries this alias. It is deleted by the index that was looked at, so a link that takes
- * the name meanwhile is safe.
+ * Deletes a link only if it carries this alias. This function deletes by the index that it looked
+ * at, so a link that takes the name meanwhile is safe.
  * @throws NotOurLinkError when the alias is another or missing
  */
 export const deleteOwnedLink = async (

@@ -1,10 +1,10 @@
-/** Network namespaces. They belong to a thread; whatever is opened inside one stays there. */
+/** Network namespaces. Each thread is in one, and a socket stays in the one it was opened in. */
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { hasCode, NamespaceError } from './errors.ts';
 import { CLONE_NEWNET, NS_GET_NSTYPE } from './kernel.ts';
 import { ioctlResult, setns } from './libc.ts';
 
-/** An open network namespace. It lives at least as long as it is open, even when its path is removed. */
+/** An open network namespace. It lives at least as long as it is open, even without its path. */
 export class NetworkNamespace {
   readonly path: string;
   /** Device and inode identify a namespace on this machine while it lives. See namespaces(7). */
@@ -21,27 +21,27 @@ export class NetworkNamespace {
     this.#fd = fd;
   }
 
-  /** @throws NamespaceError 'io' after close(): the number may mean another file by then */
+  /** @throws NamespaceError 'io' after close(): the number may refer to another file by then */
   get fd(): number {
     if (this.#fd === undefined)
       throw new NamespaceError('io', this.path, `network namespace ${this.path} was closed`);
     return this.#fd;
   }
 
-  /** The socket that was left here, if any: the caller's alone until it is left again. */
+  /** Takes the idle socket, if any. The caller owns it until the caller leaves it again. */
   takeSocket(): number | undefined {
     const socket = this.#socket;
     this.#socket = undefined;
     return socket;
   }
 
-  /** Leaves an idle socket of this namespace for the next who needs one; it is closed with the namespace. */
+  /** Leaves an idle socket of this namespace for the next caller. `close` closes it. */
   leaveSocket(socket: number): void {
     if (this.#fd === undefined || this.#socket !== undefined) closeSync(socket);
     else this.#socket = socket;
   }
 
-  /** Again: does nothing. */
+  /** Closes the namespace and the socket that was left in it. A second call does nothing. */
   close(): void {
     const socket = this.takeSocket();
     if (socket !== undefined) closeSync(socket);
@@ -57,8 +57,9 @@ const openFailure = (path: string, cause: unknown): NamespaceError => {
 };
 
 /**
- * Opens a network namespace by a path such as /run/netns/NAME or /proc/PID/ns/net; the caller closes it.
- * A file that is left where a namespace was mounted before a reboot is 'not-a-namespace'.
+ * Opens a network namespace by a path such as /run/netns/NAME or /proc/PID/ns/net. The caller
+ * closes it. A file that remains where a namespace was mounted before a reboot is
+ * 'not-a-namespace'.
  * @throws NamespaceError
  */
 export const openNamespace = (path: string): NetworkNamespace => {
@@ -79,13 +80,15 @@ export const openNamespace = (path: string): NetworkNamespace => {
 let host: NetworkNamespace | undefined;
 let current: NetworkNamespace | undefined;
 
-/** The namespace that this process was started in. Opened once; not to be closed. */
+/** Returns the namespace that this process started in, opened once. Callers must not close it. */
 export const hostNamespace = (): NetworkNamespace => (host ??= openNamespace('/proc/thread-self/ns/net'));
 
 export const sameNamespace = (a: NetworkNamespace, b: NetworkNamespace): boolean =>
   a.dev === b.dev && a.ino === b.ino;
 
-/** Going on would touch the wrong namespace's links, so nothing may run after this, not even a handler. */
+/**
+ * Aborts the process. Any further code, even a handler, would touch links of the wrong namespace.
+ */
 const abandonProcess = (cause: unknown): never => {
   writeSync(2, `cellnet: cannot return from a network namespace, stopping: ${String(cause)}\n`);
   process.abort();
@@ -103,10 +106,12 @@ const enter = (namespace: NetworkNamespace): void => {
 };
 
 /**
- * Runs `fn` with this thread inside the namespace, about 5 µs for both ways. `fn` must be synchronous: what runs
- * after an `await` would find itself in another namespace. May be nested. If the way back fails, the process aborts.
+ * Runs `fn` with this thread inside the namespace. `fn` must be synchronous, because code after an
+ * `await` would run in another namespace. Calls may be nested. If the thread cannot return to its
+ * former namespace, this function aborts the process.
  * Equivalent to: ip netns exec NAME fn
- * @throws NamespaceError 'io' when it cannot be entered; TypeError when `fn` returns a promise; what `fn` throws
+ * @throws NamespaceError 'io' when the thread cannot enter the namespace; TypeError when `fn`
+ *   returns a promise; whatever `fn` throws
  */
 export const inNamespace = <T>(namespace: NetworkNamespace, fn: () => T): T => {
   const before = (current ??= hostNamespace());
@@ -127,7 +132,8 @@ export const inNamespace = <T>(namespace: NetworkNamespace, fn: () => T): T => {
 
 const refusePromise = <T>(value: T): T => {
   if (value instanceof Promise) {
-    value.catch(() => undefined); // Its failure would otherwise end the process before this error is seen.
+    // Without this handler the promise's failure would end the process before this error is seen.
+    value.catch(() => undefined);
     throw new TypeError('inNamespace: the function is asynchronous; only what is synchronous stays inside');
   }
   return value;

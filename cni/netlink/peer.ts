@@ -1,4 +1,4 @@
-/** Who is at the other end of a unix socket. */
+/** Identifies the process at the other end of a unix socket. */
 import type { Socket } from 'node:net';
 import { readOption } from './libc.ts';
 
@@ -7,8 +7,8 @@ const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 
 /**
- * User ID of the process that connected: SO_PEERCRED of unix(7), struct ucred { pid, uid, gid }. Undefined where the kernel does
- * not say.
+ * Returns the user ID of the process that connected: SO_PEERCRED of unix(7), struct ucred { pid,
+ * uid, gid }. Returns undefined when the kernel does not report it.
  */
 export const peerUid = (socket: Socket): number | undefined => {
   const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd?: number } };

@@ -1,4 +1,4 @@
-/** The pod's end of a veth, inside the pod's namespace. */
+/** The pod's end of a veth, in the pod's namespace. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cidrSpan, formatAddress, parseAddress, subnetOf } from '../../ipam/model/address.ts';
 import {
@@ -20,27 +20,33 @@ import { attemptOnce, borrowSocket, withRtnetlink } from './rtnetlink.ts';
 import { disableIpv6, writeSetting } from './sysctl.ts';
 
 export interface PodInterfaceOptions {
-  /** As 'eth0'; the link exists, see createVeth. */
+  /** For example 'eth0'. The link exists: see createVeth. */
   readonly name: string;
-  /** IPv6 is switched off when none of them is IPv6. */
+  /** When none of them is IPv6, the plugin switches IPv6 off on the interface. */
   readonly addresses: readonly InterfaceAddress[];
   readonly routes: readonly Route[];
-  /** Its own. */
+  /** The interface's MAC. */
   readonly mac: string;
-  /** Let the kernel announce the addresses once both ends are there, and whenever the link comes up or its MAC is set. */
+  /**
+   * True makes the kernel announce the addresses once both ends exist, and whenever the link comes
+   * up or its MAC is set.
+   */
   readonly announce: boolean;
-  /** False: packets leave with whole checksums, as the userspace datapath of Open vSwitch needs. True: as it was. */
+  /**
+   * False makes packets leave with complete checksums, as the userspace datapath of Open vSwitch
+   * needs. True leaves the setting unchanged.
+   */
   readonly checksumOffload: boolean;
 }
 
-/** Runs `fn` inside with a socket for ioctls on the link, which must exist. */
+/** Runs `fn` in the namespace with a socket for ioctls on the link, which must exist. */
 const insideWithLink = <T>(
   namespace: NetworkNamespace,
   name: string,
   fn: (fd: number, link: NamedLink) => T,
 ): T =>
   inNamespace(namespace, () => {
-    // Any socket of the namespace takes these ioctls; that which the kernel is asked by next saves another.
+    // Any socket of the namespace takes these ioctls. The next netlink request reuses this one.
     const fd = borrowSocket(namespace);
     try {
       return fn(fd, { index: linkIndex(fd, name), name });
@@ -52,12 +58,13 @@ const insideWithLink = <T>(
 const hasIpv6 = (addresses: readonly InterfaceAddress[]): boolean =>
   addresses.some(({ address }) => familyOf(address) === 6);
 
-/** What must stand before the link is up. Synchronous. */
+/** Writes the settings that must be in place before the link is up. Synchronous. */
 const prepare = (fd: number, { name, addresses, checksumOffload }: PodInterfaceOptions): void => {
   if (hasIpv6(addresses)) {
     writeSetting(name, 'ipv6/disable_ipv6', 0);
     writeSetting(name, 'ipv6/accept_dad', 0);
-    // Addresses and routes come from IPAM alone; this also ends the router solicitations, which the network floods.
+    // Only IPAM assigns addresses and routes. This setting also stops the router solicitations,
+    // which the network would flood.
     writeSetting(name, 'ipv6/accept_ra', 0);
   } else disableIpv6(name);
   if (!checksumOffload) disableTxChecksumOffload(fd, name);
@@ -70,9 +77,10 @@ const broadcastOf = ({ address, prefixLength }: InterfaceAddress): string | unde
 };
 
 /**
- * The settings of the pod's end, which must stand before it is up. Synchronous. Done again with the same values, it changes nothing.
+ * Writes the settings of the pod's end that must be in place before it is up. Synchronous. A
+ * repeated call with the same values changes nothing.
  * Equivalent to: sysctl -w …; ethtool --features …
- * @throws NetlinkError: ENODEV without such a link
+ * @throws NetlinkError ENODEV when no such link exists
  */
 export const preparePodInterface = (namespace: NetworkNamespace, options: PodInterfaceOptions): NamedLink =>
   insideWithLink(namespace, options.name, (fd, link) => {
@@ -81,12 +89,13 @@ export const preparePodInterface = (namespace: NetworkNamespace, options: PodInt
   });
 
 /**
- * Gives the prepared end its addresses, sets it up, then its routes, in one message. Whether the host's end is up by then is all the same:
- * see announcePodInterface. Done again with the same values, it changes nothing.
- * `leftOut` has the routes that another interface of the pod leads to already: the first interface wins.
+ * Assigns the addresses to the prepared end, sets it up, then adds its routes, in one message. The
+ * host's end may be up or down: see announcePodInterface. A repeated call with the same values
+ * changes nothing. `leftOut` has the routes that another interface of the pod already serves: the
+ * first interface wins.
  * Equivalent to: ip address replace … ; ip link set NAME up; ip route add …
- * @throws NetlinkError: ENETUNREACH or EHOSTUNREACH for a gateway in no subnet of the interface; EEXIST when another route of the same
- *   interface to the same destination stands
+ * @throws NetlinkError ENETUNREACH or EHOSTUNREACH for a gateway in no subnet of the interface;
+ *   EEXIST when the interface has another route to the same destination
  */
 export const bringUpPodInterface = async (
   namespace: NetworkNamespace,
@@ -117,15 +126,17 @@ export const bringUpPodInterface = async (
   return { leftOut };
 };
 
-/** Longest wait for the kernel to see that both ends are up, in milliseconds: nearly always it has. */
+/** Longest wait for the kernel to see both ends up, in milliseconds. It rarely takes that long. */
 const OPERATIONAL_WITHIN_MS = 1_000;
 
 /**
- * Has the kernel let packets through, and announce the addresses by gratuitous ARP and unsolicited neighbour advertisement where that is asked
- * for: to be called when both ends are up and the host's is attached. Until linkwatch has seen the carrier, a veth drops
- * what it is to send; a kernel of 6.8 or newer looks as it is asked for the link (`linkwatch_sync_dev` in `rtnl_getlink`), an older
- * one a moment later: it is waited for, a second at most. The kernel announces as the MAC is set, though it stays what it was (NETDEV_CHANGEADDR:
- * `inetdev_event`, `ndisc_netdev_event`).
+ * Waits until the kernel lets packets through, and makes the kernel announce the addresses by
+ * gratuitous ARP and unsolicited neighbour advertisement if `announce` is set. The caller calls it
+ * when both ends are up and the host's end is attached. A veth drops outgoing packets until
+ * linkwatch has seen the carrier. A kernel of 6.8 or newer checks the carrier when it is asked for
+ * the link (`linkwatch_sync_dev` in `rtnl_getlink`). An older one checks it later, so this function
+ * polls for up to a second, then announces again and returns. The kernel announces when the MAC is
+ * set, even to the same value (NETDEV_CHANGEADDR: `inetdev_event`, `ndisc_netdev_event`).
  * Equivalent to: ip link show NAME; ip link set NAME address MAC
  * @throws NetlinkError
  */
@@ -134,7 +145,7 @@ export const announcePodInterface = async (
   link: NamedLink,
   { announce, mac, addresses }: PodInterfaceOptions,
 ): Promise<void> => {
-  // Not before: as the link came up, nobody may have been there to hear it.
+  // Not earlier: the kernel announces as the link comes up, when it may reach no neighbour yet.
   if (announce && hasIpv6(addresses))
     inNamespace(namespace, () => writeSetting(link.name, 'ipv6/ndisc_notify', 1));
   const announcement = announce ? [setLink(link, { mac })] : [];
@@ -160,14 +171,18 @@ export const announcePodInterface = async (
 export interface PodInterface {
   readonly link: Link;
   readonly addresses: readonly AssignedAddress[];
-  /** Of the whole namespace, the kernel's own for subnets included (protocol 2): another interface may lead there. */
+  /**
+   * Routes of the whole namespace, because another interface may serve a destination. Includes the
+   * kernel's own routes for subnets (protocol 2).
+   */
   readonly routes: readonly InstalledRoute[];
   readonly txChecksumOffload: boolean;
 }
 
 /**
- * What the pod's end is now, or undefined when the pod has no link of that name.
- * Equivalent to: ip address show dev NAME; ip route show table all dev NAME; ethtool --show-features NAME
+ * Returns the current state of the pod's end, or undefined when the pod has no link of that name.
+ * Equivalent to: ip address show dev NAME; ip route show table all dev NAME;
+ * ethtool --show-features NAME
  * @throws NetlinkError, NamespaceError
  */
 export const readPodInterface = (
@@ -181,11 +196,12 @@ export const readPodInterface = (
         txChecksumOffload: hasTxChecksumOffload(fd, name),
       }));
       const [link, addresses] = await socket.read([showLink(found), showAddresses(found)]);
-      const [routes] = await socket.read([showRoutes()]); // The kernel lists one thing at a time.
+      // For one socket the kernel runs one dump at a time.
+      const [routes] = await socket.read([showRoutes()]);
       return { link, addresses, routes, txChecksumOffload };
     }),
   );
 
-/** Deletes both ends. Equivalent to: ip -n NAMESPACE link delete NAME */
+/** Deletes both ends of the veth. Equivalent to: ip -n NAMESPACE link delete NAME */
 export const deletePodInterface = (namespace: NetworkNamespace, name: string): Promise<Deletion> =>
   withRtnetlink(namespace, (socket) => deleteLink(socket, { name }));

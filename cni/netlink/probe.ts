@@ -1,4 +1,7 @@
-/** Asks the network whether anybody uses an address, before the pod does: RFC 5227 for IPv4, RFC 4862 section 5.4 for IPv6. */
+/**
+ * Asks the network whether another host uses an address, before the pod does: RFC 5227 for IPv4,
+ * RFC 4862 section 5.4 for IPv6.
+ */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { arpProbeFrame, conflictIn, neighborSolicitationProbe, type Conflict } from './frames.ts';
@@ -18,20 +21,24 @@ import { withRtnetlink } from './rtnetlink.ts';
 import { disableIpv6 } from './sysctl.ts';
 
 export interface ProbeOptions {
-  /** How often each address is asked for, at least 1. RFC 5227: 3. */
+  /** Number of probes for each address, at least 1. RFC 5227: 3. */
   readonly count: number;
-  /** Milliseconds between rounds, and after the last one. RFC 5227: 1,000 to 2,000; pods cannot wait that long. */
+  /**
+   * Milliseconds between rounds, and after the last one. RFC 5227 asks for 1,000 to 2,000, but pods
+   * cannot wait that long.
+   */
   readonly intervalMs: number;
 }
 
-/** Received frames are looked at this often, in milliseconds. */
+/** Interval between reads of the received frames, in milliseconds. */
 const LOOK_EVERY_MS = 5;
-/** Enough of a frame for ARP and neighbour discovery. */
+/** Frames are cut to this length, which is enough for ARP and neighbour discovery. */
 const FRAME_BYTES = 128;
 
 /**
- * A MAC for the probes alone, locally administered. With the interface's own MAC, which follows from the address, a
- * forgotten pod of the same address would be missed: switches do not send a frame back to where they learnt its MAC last.
+ * Returns a locally administered MAC that only the probes use. The interface's own MAC follows from
+ * the address, so a forgotten pod of the same address has the same MAC. Its answer would be lost:
+ * switches do not send a frame back to the port where they last learnt the MAC.
  */
 const probingMac = (): string => {
   const bytes = randomBytes(6);
@@ -44,8 +51,9 @@ const probeFrame = (mac: string, address: string): Buffer =>
   address.includes(':') ? neighborSolicitationProbe(mac, address) : arpProbeFrame(mac, address);
 
 /**
- * Probes for every address from the link, which has none yet: it is up meanwhile, and down afterwards.
- * @returns the first that somebody uses, as soon as he is heard; undefined when nobody answered in time
+ * Probes for every address from the link, which has no address yet. The link is up during the probe
+ * and down afterwards.
+ * @returns the first conflict, as soon as a frame shows it; undefined when no host answers in time
  * @throws NetlinkError, NamespaceError
  */
 export const probeAddresses = async (
@@ -56,14 +64,15 @@ export const probeAddresses = async (
 ): Promise<Conflict | undefined> => {
   const operation = `probe on ${link}`;
   const { fd, index } = inNamespace(namespace, () => {
-    disableIpv6(link); // Its own chatter would only be in the way.
+    disableIpv6(link); // The link's own IPv6 traffic would disturb the probe.
     const socket = openSocket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0, operation);
     return { fd: socket, index: linkIndex(socket, link) };
   });
   const named = { index, name: link };
   try {
     await withRtnetlink(namespace, (socket) => socket.request([setLink(named, { up: true })]));
-    bindSocket(fd, linkAddress(index, ETH_P_ALL), operation); // On a link that is down it would report ENETDOWN later.
+    // Bound while the link is down, the socket would report ENETDOWN later.
+    bindSocket(fd, linkAddress(index, ETH_P_ALL), operation);
     return await exchange(fd, index, addresses, options, operation);
   } finally {
     void closeSocketAside(fd);
@@ -92,7 +101,7 @@ const exchange = async (
   return undefined;
 };
 
-/** Looks through what has arrived. */
+/** Reads the frames that have arrived, and returns the first conflict among them. */
 const hear = (
   fd: number,
   addresses: readonly string[],
@@ -102,7 +111,7 @@ const hear = (
   for (;;) {
     const frame = receiveFrom(fd, FRAME_BYTES, operation);
     if (!frame) return undefined;
-    // sll_pkttype of struct sockaddr_ll: what this host sent itself comes by as well.
+    // sll_pkttype of struct sockaddr_ll: the socket also receives frames that this host sent.
     if (frame.from[10] === PACKET_OUTGOING) continue;
     const conflict = conflictIn(frame.data, addresses, mac);
     if (conflict) return conflict;

@@ -1,14 +1,14 @@
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from './kernel.ts';
 
-/** One message of a reply: its RTM_… type and what follows the netlink header. */
+/** One message of a reply: its RTM_… type and the bytes after the netlink header. */
 export interface Reply {
   readonly type: number;
   readonly payload: Buffer;
 }
 
-/** One operation, as a value; Rtnetlink sends it and gives what `decode` makes of the replies. */
+/** One operation as a value. Rtnetlink sends it and returns what `decode` makes of the replies. */
 export interface Request<Answer = undefined> {
-  /** For people, as 'add address 10.20.0.17/22 to eth0'. */
+  /** Text for error messages, for example 'add address 10.20.0.17/22 to eth0'. */
   readonly operation: string;
   readonly type: number;
   readonly flags: number;
@@ -16,7 +16,7 @@ export interface Request<Answer = undefined> {
   readonly decode: (replies: readonly Reply[]) => Answer;
 }
 
-/** A request that changes something; its only reply is the acknowledgement. */
+/** Builds a request that changes something. The kernel replies with an acknowledgement only. */
 export const change = (operation: string, type: number, flags: number, payload: Buffer): Request => ({
   operation,
   type,
@@ -25,7 +25,7 @@ export const change = (operation: string, type: number, flags: number, payload: 
   decode: () => undefined,
 });
 
-/** A request for everything of a kind. */
+/** Builds a request that lists every object of one kind. */
 export const dump = <Item>(
   operation: string,
   type: number,

@@ -1,4 +1,4 @@
-/** What the kernel's answers about routes mean. Pure. */
+/** Interprets the kernel's answers about routes. Pure. */
 import {
   cidrContains,
   formatAddress,
@@ -12,13 +12,13 @@ import { RT_TABLE_MAIN } from './kernel.ts';
 import type { NamedLink } from './link-messages.ts';
 import type { InstalledRoute, Route } from './route-messages.ts';
 
-/** What IPv6 routes get when no priority is asked for (IP6_RT_PRIO_USER of net/ip6_route.h). */
+/** The kernel's priority for IPv6 routes without one (IP6_RT_PRIO_USER of net/ip6_route.h). */
 const IPV6_DEFAULT_PRIORITY = 1024;
 
 const canonicalAddress = (text: string | undefined): string | undefined =>
   text === undefined ? undefined : formatAddress(parseAddress(text));
 
-/** Whether the installed route takes the wanted one's place: destination, table and priority. */
+/** Returns true when both routes have the same destination, table and priority. */
 const isInPlaceOf = (wanted: Route, installed: InstalledRoute): boolean => {
   const { address, prefixLength } = parseAddressInSubnet(wanted.dst, 'route');
   const defaultPriority = address.family === 6 ? IPV6_DEFAULT_PRIORITY : 0;
@@ -30,21 +30,25 @@ const isInPlaceOf = (wanted: Route, installed: InstalledRoute): boolean => {
 };
 
 /**
- * Whether a refusal because of an installed route (EEXIST) is none: it is the wanted one, or another interface of the pod
- * leads there already. The first interface wins, as with the reference plugins: a second one brings no second default route.
+ * Returns true when a refusal with EEXIST is no error: the installed route is the wanted one, or
+ * another interface of the pod already serves it. The first interface wins, as with the reference
+ * plugins: a second interface adds no second default route.
  */
 export const isServedBy = (link: NamedLink, wanted: Route, installed: InstalledRoute): boolean =>
   isInPlaceOf(wanted, installed) &&
   (installed.linkIndex !== link.index || installed.gateway === canonicalAddress(wanted.gateway));
 
-/** Whether another interface of the pod leads there already. */
+/** Returns true when another interface of the pod already serves the wanted route. */
 export const isServedElsewhere = (link: NamedLink, wanted: Route, installed: InstalledRoute): boolean =>
   installed.linkIndex !== link.index && isInPlaceOf(wanted, installed);
 
 const isReachable = (gateway: string, { address, prefixLength }: InterfaceAddress): boolean =>
   cidrContains(subnetOf(parseAddress(address), prefixLength), parseAddress(gateway));
 
-/** Says which gateway is in no subnet, or that the destination is taken; other refusals keep the kernel's words. */
+/**
+ * Explains a refused route: the gateway is in no subnet, or another route has the destination.
+ * Other refusals keep the kernel's text.
+ */
 export const explainRouteError = (
   error: NetlinkError,
   { dst, gateway, onlink }: Route,

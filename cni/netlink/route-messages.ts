@@ -1,4 +1,7 @@
-/** Routes: rtnetlink(7) RTM_…ROUTE, `struct rtmsg` and RTA_… of linux/rtnetlink.h. Pure. */
+/**
+ * Encodes and decodes RTM_…ROUTE of rtnetlink(7): `struct rtmsg` and RTA_… of linux/rtnetlink.h.
+ * Pure.
+ */
 import { putU32, putU8, readU32 } from 'netlink/dist/structs.js';
 import { formatAddress, parseAddressInSubnet, type Family } from '../../ipam/model/address.ts';
 import { addressFamily, ip, nested, payload, readAttributes, readIp, readNumber, u32 } from './attributes.ts';
@@ -31,31 +34,31 @@ import { change, dump, type Reply, type Request } from './request.ts';
 
 /** A route through one interface. */
 export interface Route {
-  /** As '0.0.0.0/0', '10.96.0.0/12' or '::/0'. */
+  /** For example '0.0.0.0/0', '10.96.0.0/12' or '::/0'. */
   readonly dst: string;
-  /** The next hop; none: the destination is on the link itself. */
+  /** The next hop. Undefined: the destination is on the link itself. */
   readonly gateway?: string | undefined;
-  /** The gateway need not be in a subnet of the interface. */
+  /** True allows a gateway outside the interface's subnets. */
   readonly onlink?: boolean | undefined;
-  /** Metric: the lowest wins. Default 0 for IPv4, which the kernel makes 1,024 for IPv6. */
+  /** Metric: the lowest wins. Default: 0 for IPv4. For IPv6 the kernel turns 0 into 1,024. */
   readonly priority?: number | undefined;
-  /** Default 254, the main table. */
+  /** Default: 254, the main table. */
   readonly table?: number | undefined;
-  /** RT_SCOPE_…; default 0 (universe) with a gateway, 253 (link) without. */
+  /** RT_SCOPE_…. Default: 0 (universe) with a gateway, 253 (link) without. */
   readonly scope?: number | undefined;
-  /** Bytes, for this destination. */
+  /** Path MTU for this destination, in bytes. */
   readonly mtu?: number | undefined;
-  /** TCP maximum segment size to announce, bytes. */
+  /** TCP maximum segment size that the kernel announces, in bytes. */
   readonly advmss?: number | undefined;
 }
 
-/** A route as the kernel has it. */
+/** A route as the kernel reports it. */
 export interface InstalledRoute extends Route {
   readonly family: Family;
   readonly table: number;
   readonly priority: number;
   readonly linkIndex: number | undefined;
-  /** RTPROT_…: 2 made by the kernel for an address, 3 by us. */
+  /** RTPROT_…: 2 for routes that the kernel creates for an address, 3 for ours. */
   readonly protocol: number;
 }
 
@@ -71,7 +74,7 @@ interface Header {
   readonly flags?: number;
 }
 
-/** struct rtmsg */
+/** Encodes struct rtmsg. */
 const header = (fields: Header): Buffer =>
   Buffer.concat([
     putU8(fields.family),
@@ -117,9 +120,11 @@ const message = ({ index }: NamedLink, route: Route): Buffer => {
 };
 
 /**
- * The link must be up. EEXIST when the destination has a route of the same table and priority already, even through
- * another link; ENETUNREACH or EHOSTUNREACH when the gateway is in no subnet of the link.
- * Equivalent to: ip route add DST via GATEWAY dev LINK metric N mtu BYTES advmss BYTES table T onlink
+ * Adds a route. The link must be up. Fails with EEXIST when the destination already has a route of
+ * the same table and priority, even through another link. Fails with ENETUNREACH or EHOSTUNREACH
+ * when the gateway is in no subnet of the link.
+ * Equivalent to: ip route add DST via GATEWAY dev LINK metric N mtu BYTES advmss BYTES table T
+ *   onlink
  */
 export const addRoute = (link: NamedLink, route: Route): Request =>
   change(
@@ -134,7 +139,10 @@ const isUnicast = ({ payload: reply }: Reply): boolean =>
   reply.readUInt8(7) === RTN_UNICAST &&
   reply.readUInt8(4) !== RT_TABLE_LOCAL;
 
-/** Unicast routes of both families and of all tables but the kernel's local one. Equivalent to: ip route show table all */
+/**
+ * Lists unicast routes of both families and of all tables except the kernel's local one.
+ * Equivalent to: ip route show table all
+ */
 export const showRoutes = (): Request<InstalledRoute[]> => {
   const all = dump('list routes', RTM_GETROUTE, header({ family: 0 }), decodeRoute);
   return { ...all, decode: (replies) => all.decode(replies.filter(isUnicast)) };

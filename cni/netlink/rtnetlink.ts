@@ -1,4 +1,4 @@
-/** A socket to the kernel's network configuration. See rtnetlink(7), RFC 3549. */
+/** A socket to the kernel's network configuration: rtnetlink(7), RFC 3549. */
 import { RawNetlinkSocket } from 'netlink/dist/raw.js';
 import { errnoOf, hasCode, NetlinkError } from './errors.ts';
 import { Exchange, type Outcome } from './exchange.ts';
@@ -9,7 +9,10 @@ import { hostNamespace, inNamespace, type NetworkNamespace } from './netns.ts';
 import type { Request } from './request.ts';
 
 export interface RequestOptions {
-  /** Milliseconds for all requests of the call together, the wait for earlier calls included. Default 5,000. */
+  /**
+   * Milliseconds for all requests of the call together, including the wait for earlier calls.
+   * Default: 5,000.
+   */
   readonly deadlineMs?: number;
 }
 
@@ -29,7 +32,7 @@ const netlinkError = (error: unknown, operation: string): unknown => {
 
 const READ_ATTEMPTS = 5;
 
-/** The kernel has answered by the time that it has been sent to: that needs no turn of the event loop. */
+/** The kernel answers within the send call, so the exchange needs no turn of the event loop. */
 const exchangeAtOnce = (fd: number, exchange: Exchange): void => {
   send(fd, exchange.message, 'write to the netlink socket');
   readAnswers(fd, exchange);
@@ -37,14 +40,17 @@ const exchangeAtOnce = (fd: number, exchange: Exchange): void => {
 
 const readAnswers = (fd: number, exchange: Exchange): void => {
   while (!exchange.settled) {
-    // The kernel makes none larger than 32 KiB: `netlink_dump` of net/netlink/af_netlink.c.
+    // The kernel makes no answer larger than 32 KiB: `netlink_dump` of net/netlink/af_netlink.c.
     const received = receive(fd, 'read from the netlink socket');
     if (!received) return;
     exchange.receive(received);
   }
 };
 
-/** A socket of the namespace, the caller's alone until it leaves it there: `NetworkNamespace.leaveSocket`. */
+/**
+ * Returns a socket of the namespace. The caller owns it until the caller returns it with
+ * `NetworkNamespace.leaveSocket`.
+ */
 export const borrowSocket = (namespace: NetworkNamespace): number =>
   namespace.takeSocket() ?? openAsking(namespace);
 
@@ -56,7 +62,7 @@ const openAsking = (namespace: NetworkNamespace): number => {
   return fd;
 };
 
-/** On a socket of its own meanwhile, which rests with the namespace afterwards. */
+/** Uses a socket of its own, then leaves that socket with the namespace. */
 const attemptBy = async <const Requests extends readonly Request<unknown>[]>(
   namespace: NetworkNamespace,
   requests: Requests,
@@ -65,29 +71,33 @@ const attemptBy = async <const Requests extends readonly Request<unknown>[]>(
   const fd = borrowSocket(namespace);
   let answered = false;
   try {
-    // The kernel answers within the call; how long that takes it, nobody can limit.
+    // The kernel answers within the call, and no deadline can interrupt that call.
     const exchange = new Exchange(requests, 0);
     await carryOut(fd, exchange);
-    // Who has asked the kernel has its answer by now: one that is missing does not come.
+    // The kernel has answered by now: an answer that is still missing does not come.
     if (!exchange.settled) exchange.cancel();
     const outcomes = (await exchange.finished) as Outcomes<Requests>;
     answered = true;
     return outcomes;
   } finally {
-    // An answer that comes late would be taken for that of the next who asks.
+    // The next caller would take a late answer for its own.
     if (answered) namespace.leaveSocket(fd);
     else closeSocket(fd);
   }
 };
 
-/** As `Rtnetlink.attempt`, for what is asked in a namespace once. @throws NamespaceError, NetlinkError */
+/**
+ * Does the same as `Rtnetlink.attempt`, for a single exchange in a namespace.
+ * @throws NamespaceError, NetlinkError
+ */
 export const attemptOnce = <const Requests extends readonly Request<unknown>[]>(
   namespace: NetworkNamespace,
   requests: Requests,
 ): Promise<Outcomes<Requests>> => attemptBy(namespace, requests, exchangeAtOnce);
 
 /**
- * As `attemptOnce`, while this thread goes on: the kernel works on another one. For a process that serves several callers.
+ * Does the same as `attemptOnce`, but the kernel works on another thread while this one continues.
+ * For a process that serves several callers.
  * @throws NamespaceError, NetlinkError
  */
 export const attemptAside = <const Requests extends readonly Request<unknown>[]>(
@@ -100,7 +110,7 @@ export const attemptAside = <const Requests extends readonly Request<unknown>[]>
   });
 
 export class Rtnetlink {
-  /** Where it was opened, and stays. */
+  /** The namespace in which the socket was opened and stays. */
   readonly namespace: NetworkNamespace;
   readonly #socket: RawNetlinkSocket;
   readonly #fd: number | undefined;
@@ -119,8 +129,8 @@ export class Rtnetlink {
   }
 
   /**
-   * Opens the socket in a namespace (default: the host's), about 0.3 ms. It does not keep the process alive while
-   * nothing is asked.
+   * Opens the socket in a namespace (default: the host's). An idle socket does not keep the process
+   * alive.
    * @throws NamespaceError, NetlinkError
    */
   static open(namespace: NetworkNamespace = hostNamespace()): Rtnetlink {
@@ -137,11 +147,11 @@ export class Rtnetlink {
   }
 
   /**
-   * Sends the requests in one message and gives their answers. All are carried out in order even when an early one
-   * fails; the first failure is thrown. Calls on one socket take turns.
-   * The kernel works while it is being sent to: this thread waits for it, whatever the deadline.
-   * @throws NetlinkError of the first request that failed; ETIMEDOUT when the deadline passed, and then what was
-   *   asked may have been done all the same; ECANCELED when the socket was closed
+   * Sends the requests in one message and returns their answers. The kernel carries out all of them
+   * in order, even after one fails. This method throws the first failure. Calls on one socket take
+   * turns. The kernel works within the send call: this thread waits for it whatever the deadline.
+   * @throws NetlinkError of the first request that failed; ETIMEDOUT when the deadline passed,
+   *   although the kernel may have carried out the requests; ECANCELED when the socket was closed
    */
   async request<const Requests extends readonly Request<unknown>[]>(
     requests: Requests,
@@ -156,8 +166,9 @@ export class Rtnetlink {
   }
 
   /**
-   * As `request`, for requests that only look: a list that changed while it was read, and so may lack entries that
-   * were there all the time, is read again, five times at most.
+   * Does the same as `request`, for requests that only read. A list that changed during the read
+   * may lack entries that existed throughout, so this method reads it again, up to five times in
+   * all.
    * @throws NetlinkError as `request`; EINTR when the list changed every time
    */
   async read<const Requests extends readonly Request<unknown>[]>(
@@ -173,7 +184,10 @@ export class Rtnetlink {
     }
   }
 
-  /** As `request`, but gives each request's own answer or error; throws only when nobody can know them. */
+  /**
+   * Does the same as `request`, but returns each request's own answer or error. Throws only when
+   * the outcomes cannot be known.
+   */
   async attempt<const Requests extends readonly Request<unknown>[]>(
     requests: Requests,
     { deadlineMs = 5_000 }: RequestOptions = {},
@@ -184,7 +198,7 @@ export class Rtnetlink {
     return (await exchange.finished) as Outcomes<Requests>;
   }
 
-  /** Never rejects: the outcome is in `exchange.finished`. */
+  /** Never rejects: `exchange.finished` carries the outcome. */
   async #carryOut(exchange: Exchange): Promise<void> {
     if (this.#closed) exchange.cancel();
     if (exchange.settled) return;
@@ -199,7 +213,7 @@ export class Rtnetlink {
     this.#current = undefined;
   }
 
-  /** The socket keeps the process alive meanwhile. */
+  /** Keeps the process alive during the wait. */
   async #waitFor(exchange: Exchange): Promise<void> {
     if (exchange.settled) return;
     this.#socket.ref();
@@ -221,21 +235,24 @@ export class Rtnetlink {
     try {
       this.#socket.unref();
     } catch {
-      this.#closed = true; // The addon closes itself when it cannot wait for the socket any more.
+      this.#closed = true; // The addon closes itself when it can no longer wait for the socket.
     }
   }
 
-  /** Whether nothing can be asked any more: closed by us, or by the addon when it cannot wait for the socket. */
+  /**
+   * True once the socket takes no more requests: the caller closed it, or the addon closed itself
+   * because it cannot wait for the socket.
+   */
   get closed(): boolean {
     return this.#closed;
   }
 
-  /** What is under way fails with ECANCELED. Again: does nothing. */
+  /** Fails pending requests with ECANCELED. A second call does nothing. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#current?.cancel();
-    // The addon must not be closed inside its own callbacks, where the caller's `await` may go on.
+    // The caller's `await` may resume inside the addon's callbacks, where the addon must stay open.
     setImmediate(() => this.#socket.close());
   }
 }

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { errnoOf, NetlinkError } from './errors.ts';
 
-/** Per-interface settings. See the kernel's Documentation/networking/ip-sysctl.rst. */
+/** Per-interface settings of the kernel's Documentation/networking/ip-sysctl.rst. */
 export type InterfaceSetting =
   `ipv4/arp_notify` | `ipv6/${'disable_ipv6' | 'ndisc_notify' | 'accept_dad' | 'accept_ra' | 'autoconf'}`;
 
@@ -10,9 +10,11 @@ const settingPath = (link: string, setting: InterfaceSetting): string =>
   `/proc/sys/net/${setting.replace('/', `/conf/${link}/`)}`;
 
 /**
- * Synchronous, for use inside inNamespace. The link must exist: its name is trusted as part of a path.
+ * Writes one setting synchronously, for use inside inNamespace. The link must exist: this function
+ * trusts its name as part of a path.
  * Equivalent to: sysctl -w net.ipv4.conf.LINK.arp_notify=1
- * @throws NetlinkError: ENOENT where the kernel runs without that protocol, EROFS where /proc/sys is read-only
+ * @throws NetlinkError ENOENT when the kernel runs without that protocol, EROFS when /proc/sys is
+ *   read-only
  */
 export const writeSetting = (link: string, setting: InterfaceSetting, value: number): void => {
   try {
@@ -23,7 +25,7 @@ export const writeSetting = (link: string, setting: InterfaceSetting, value: num
   }
 };
 
-/** A kernel without IPv6 needs no switching off. */
+/** Switches IPv6 off on the link. Does nothing on a kernel without IPv6. */
 export const disableIpv6 = (link: string): void => {
   try {
     writeSetting(link, 'ipv6/disable_ipv6', 1);
@@ -32,6 +34,6 @@ export const disableIpv6 = (link: string): void => {
   }
 };
 
-/** The value as a number. @throws as the file system does */
+/** Returns the value as a number. Throws the errors of `readFileSync`. */
 export const readSetting = (link: string, setting: InterfaceSetting): number =>
   Number(readFileSync(settingPath(link, setting), 'utf8'));

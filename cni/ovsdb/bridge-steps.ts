@@ -3,9 +3,9 @@ import { asUuids, namedUuid, set, uuid, type Operation, type OperationResult, ty
 
 export interface BridgePlan {
   readonly bridge: string;
-  /** Device that leads to the switch, usually a bond: its port carries all VLANs. */
+  /** Device that leads to the physical switch, usually a bond. Its port carries all VLANs. */
   readonly uplink?: string | undefined;
-  /** `standalone`: the bridge learns MAC addresses by itself, without a controller. */
+  /** `standalone`: the bridge learns MAC addresses without a controller. */
   readonly failMode: 'standalone' | 'secure';
   readonly datapathType?: 'system' | 'netdev' | undefined;
   /** Longest wait for vswitchd, in milliseconds. */
@@ -13,17 +13,20 @@ export interface BridgePlan {
   readonly dryRun?: boolean;
 }
 
-/** One thing to be done, and what puts it back. */
+/** One change and the operations that undo it. */
 export interface BridgeStep {
   readonly change: string;
   readonly operations: readonly Operation[];
-  /** Device that vswitchd is to take up. */
+  /** Device that vswitchd must take up. */
   readonly device?: string;
-  /** @param results of the operations */
+  /** @param results the results of `operations` */
   readonly undo: (results: readonly OperationResult[]) => readonly Operation[];
 }
 
-/** The settings of a bridge that is there, as far as they differ. Equivalent to: ovs-vsctl set bridge B … */
+/**
+ * Returns steps for the settings of an existing bridge that differ from the plan.
+ * Equivalent to: ovs-vsctl set bridge B …
+ */
 export function settingsOf(plan: BridgePlan, failMode?: string, datapathType = ''): BridgeStep[] {
   const update = (row: Row): Operation[] => [
     { op: 'update', table: 'Bridge', where: [['name', '==', plan.bridge]], row },
@@ -46,7 +49,10 @@ export function settingsOf(plan: BridgePlan, failMode?: string, datapathType = '
   return steps;
 }
 
-/** A bridge with its own port. Equivalent to: ovs-vsctl add-br B -- set bridge B fail_mode=… datapath_type=… */
+/**
+ * Creates a bridge with its own port.
+ * Equivalent to: ovs-vsctl add-br B -- set bridge B fail_mode=… datapath_type=…
+ */
 export function creation({ bridge, failMode, datapathType = 'system' }: BridgePlan): BridgeStep {
   return {
     change: `bridge ${bridge} made (fail_mode ${failMode}, datapath ${datapathType})`,
@@ -66,7 +72,10 @@ export function attachment(bridge: string, uplink: string): BridgeStep {
   };
 }
 
-/** Takes a bridge away again, unless somebody gave it more ports meanwhile. Equivalent to: ovs-vsctl del-br B */
+/**
+ * Removes a bridge, unless it has other ports by now: then the transaction fails.
+ * Equivalent to: ovs-vsctl del-br B
+ */
 function removeBridge(bridges: readonly string[], ports: readonly string[]): Operation[] {
   return bridges.flatMap((id): Operation[] => [
     {

@@ -7,14 +7,20 @@ import { asNumber, asString, asUuids, map, type Operation } from './protocol.ts'
 export interface BridgeDetails {
   readonly datapathType: 'system' | 'netdev';
   readonly failMode: string | undefined;
-  /** Smallest MTU of its uplinks: ports that are devices and not ours; undefined where it has none. */
+  /**
+   * Smallest MTU of the bridge's uplinks: ports that are devices and not ours. Undefined when the
+   * bridge has no uplink.
+   */
   readonly uplinkMtu: number | undefined;
 }
 
-/** Interface types that are devices of the host; `internal` and tunnels are not (ovs-vswitchd.conf.db(5)). */
+/**
+ * Interface types that are devices of the host. `internal` and tunnels are not
+ * (ovs-vswitchd.conf.db(5)).
+ */
 const DEVICE_TYPES = ['', 'system', 'dpdk', 'afxdp', 'afxdp-nonpmd'];
 
-/** The bridge, or undefined where there is none. One round trip. */
+/** Returns the bridge, or undefined when it does not exist. Takes one round trip. */
 export async function inspectBridge(client: OvsdbClient, bridge: string): Promise<BridgeDetails | undefined> {
   const notOurs = ['external_ids', 'excludes', map({ owner: OWNER })] as const;
   const [bridges, ports, interfaces] = await client.transact([
@@ -51,16 +57,17 @@ export async function inspectBridge(client: OvsdbClient, bridge: string): Promis
 export interface BridgeChanges {
   readonly created: boolean;
   readonly uplinkAdded: boolean;
-  /** In words, for people; empty when everything was there. */
+  /** Text for the operator. Empty when nothing had to change. */
   readonly changes: readonly string[];
 }
 
 /**
- * Makes the bridge and attaches its uplink, as far as they are not there; done again it changes nothing. Where one
- * step fails, those before it are undone.
- * Equivalent to: ovs-vsctl --may-exist add-br B -- set bridge B fail_mode=… datapath_type=… -- --may-exist add-port B UPLINK
- * @throws OvsdbError `uplink-taken` where the uplink is on another bridge, `port-failed` where it is no device,
- *   `port-timeout` where vswitchd does not take bridge or uplink up
+ * Creates the bridge and attaches its uplink, where they are missing. A repeated call changes
+ * nothing. If a step fails, this function undoes the steps before it.
+ * Equivalent to: ovs-vsctl --may-exist add-br B -- set bridge B fail_mode=… datapath_type=…
+ *   -- --may-exist add-port B UPLINK
+ * @throws OvsdbError `uplink-taken` when the uplink is on another bridge, `port-failed` when
+ *   vswitchd cannot open the device, `port-timeout` when vswitchd does not take bridge or uplink up
  */
 export async function ensureBridge(client: OvsdbClient, plan: BridgePlan): Promise<BridgeChanges> {
   const [bridges, ports] = await client.transact([
@@ -114,7 +121,7 @@ async function carryOut(client: OvsdbClient, steps: readonly BridgeStep[], plan:
   }
 }
 
-/** @returns the first cause; where something could not be undone, it says that too */
+/** @returns the first cause; its message also names what could not be undone */
 async function undoAll(
   client: OvsdbClient,
   undos: readonly (readonly Operation[])[],

@@ -9,7 +9,7 @@ const DATABASE = 'Open_vSwitch';
 export const DEFAULT_DEADLINE_MS = 5_000;
 
 export interface ClientOptions {
-  /** Longest wait for the connection, and for each answer, in milliseconds. */
+  /** Longest wait for the connection and for each answer, in milliseconds. */
   readonly deadlineMs?: number;
   readonly tls?: TlsFiles;
 }
@@ -20,12 +20,12 @@ interface Waiting {
   readonly timer: NodeJS.Timeout;
 }
 
-/** A row as a monitor tells it: what changed of it, or undefined when it was deleted. */
+/** Takes the changed columns of a row, or undefined when the row was deleted. */
 export type RowListener = (row: RawRow | undefined, uuid: string) => void;
 
 /**
- * JSON-RPC to an OVSDB server (RFC 7047 section 4). Requests may be under way side by side; the server serves them in
- * order. It answers `echo` (4.1.11), so that the server keeps the connection.
+ * JSON-RPC client of an OVSDB server (RFC 7047 section 4). Requests may overlap; the server serves
+ * them in order. The client answers `echo` (4.1.11), so that the server keeps the connection.
  */
 export class OvsdbClient {
   readonly remote: string;
@@ -46,16 +46,16 @@ export class OvsdbClient {
     socket.on('close', () => this.#lose('the server closed it'));
   }
 
-  /** @throws OvsdbError `unreachable` */
+  /** @throws OvsdbError `unreachable`, `protocol`: see openRemote */
   static async connect(remote: string, options: ClientOptions = {}): Promise<OvsdbClient> {
     const deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
     return new OvsdbClient(remote, await openRemote(remote, deadlineMs, options.tls), deadlineMs);
   }
 
   /**
-   * Carries out the operations wholly or not at all (section 4.1.3).
+   * Carries out all operations or none (section 4.1.3).
    * @returns one result for each operation
-   * @throws OvsdbError with the server's error string, `timeout`, `connection-lost`
+   * @throws OvsdbError with the server's error string, `timeout`, `connection-lost`, `protocol`
    */
   async transact(operations: readonly Operation[]): Promise<OperationResult[]> {
     const results = (await this.#request('transact', [
@@ -64,7 +64,7 @@ export class OvsdbClient {
     ])) as (OperationResult | null)[];
     results.forEach((result, index) => {
       if (result?.error === undefined) return;
-      // One result more than operations: the commit itself failed.
+      // One result more than operations means that the commit itself failed.
       const where =
         index < operations.length ? `operation ${index} (${operations[index]?.op ?? ''})` : 'the commit';
       const details = result.details === undefined ? '' : `: ${result.details}`;
@@ -80,9 +80,9 @@ export class OvsdbClient {
   }
 
   /**
-   * Tells every change of the rows that match, the present ones first: monitor_cond of ovsdb-server(7) section 4.1.12,
-   * which unlike RFC 7047's monitor need not send the whole table.
-   * @returns ends it (RFC 7047 section 4.1.7)
+   * Reports the rows that match, then every change of them: monitor_cond of ovsdb-server(7) section
+   * 4.1.12. Unlike RFC 7047's monitor, the server need not send the whole table.
+   * @returns a function that ends the monitor (RFC 7047 section 4.1.7)
    */
   async monitor(
     table: string,
@@ -96,12 +96,12 @@ export class OvsdbClient {
     this.#tell(id, initial);
     return () => {
       this.#monitors.delete(id);
-      // Whether it answers does not matter: what is still told has no listener any more.
+      // The reply does not matter: later updates have no listener any more.
       this.#request('monitor_cancel', [id]).catch(() => undefined);
     };
   }
 
-  /** Why nothing can be asked any more; undefined while the connection holds. */
+  /** The reason why the client takes no more requests. Undefined while the connection holds. */
   get lost(): OvsdbError | undefined {
     return this.#lost;
   }
@@ -159,7 +159,10 @@ export class OvsdbClient {
     }
   }
 
-  /** Table updates of version 2: { table: { uuid: { initial | insert | modify: row, or delete: null } } }. */
+  /**
+   * Passes on table updates of version 2:
+   * { table: { uuid: { initial | insert | modify: row, or delete: null } } }.
+   */
   #tell(monitor: string, updates: unknown): void {
     const listener = this.#monitors.get(monitor);
     if (!listener) return;

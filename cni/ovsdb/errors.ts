@@ -1,21 +1,24 @@
 /**
- * RFC 7047 errors: those of an operation or of the commit carry the server's own `error` string as `code` (section 4.1.3:
- * "referential integrity violation", "constraint violation", "resources exhausted", "I/O error", "timed out", …).
- * The rest are ours.
+ * Errors of an operation or of the commit carry the server's own `error` string as `code` (RFC 7047
+ * section 4.1.3: "referential integrity violation", "constraint violation", "resources exhausted",
+ * "I/O error", "timed out", …). The other codes are ours.
  */
 export type OvsdbErrorCode =
   /** No server answers at the remote. */
   | 'unreachable'
-  /** The connection ended while a request was under way. */
+  /** The connection is closed or ended during a request. */
   | 'connection-lost'
-  /** No answer within the deadline. */
+  /** The server did not answer within the deadline. */
   | 'timeout'
-  /** What came is not what RFC 7047 says. */
+  /**
+   * The remote is malformed, an `ssl:` remote lacks its files, or the server refused the request
+   * itself.
+   */
   | 'protocol'
   | 'bridge-missing'
-  /** A port of that name is there already. */
+  /** A port of that name already exists. */
   | 'port-exists'
-  /** Open vSwitch took the port into its database, but could not open the device. */
+  /** Open vSwitch took the port into its database but could not open the device. */
   | 'port-failed'
   /** Open vSwitch did not take the port up within the deadline. */
   | 'port-timeout'
@@ -26,7 +29,7 @@ export type OvsdbErrorCode =
 
 export interface OvsdbErrorOptions extends ErrorOptions {
   readonly remedy?: string;
-  /** Index of the operation of the transaction that failed. */
+  /** Index of the failed operation in its transaction. */
   readonly operation?: number;
 }
 

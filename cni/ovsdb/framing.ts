@@ -5,12 +5,13 @@ const BACKSLASH = 0x5c;
 const OPEN = [0x7b, 0x5b];
 const CLOSE = [0x7d, 0x5d];
 
-/** Longest value that is taken, in bytes: a server gone wrong must not fill our memory. */
+/** Longest accepted value, in bytes: a faulty server must not fill our memory. */
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * Cuts a stream of JSON values that follow one another without separator (RFC 7047 section 4: JSON-RPC 1.0 over a
- * stream) into the texts of single values. Works on bytes: every byte is looked at once, and UTF-8 may be split anywhere.
+ * Cuts a stream of JSON values without separators (RFC 7047 section 4: JSON-RPC 1.0 over a stream)
+ * into the texts of single values. Works on bytes and looks at each byte once, so a chunk may end
+ * within a UTF-8 character.
  */
 export class JsonFraming {
   #parts: Buffer[] = [];
@@ -19,7 +20,10 @@ export class JsonFraming {
   #inString = false;
   #escaped = false;
 
-  /** The values that the chunk completes. @throws OvsdbError `protocol` */
+  /**
+   * Returns the values that the chunk completes.
+   * @throws OvsdbError `protocol` when an unfinished value is too long
+   */
   push(chunk: Buffer): string[] {
     const values: string[] = [];
     let start = 0;

@@ -2,10 +2,11 @@ import type { OvsdbClient } from './client.ts';
 import { asNumber } from './protocol.ts';
 
 /**
- * Whether ovs-vswitchd carries out the database: it copies `next_cfg` to `cur_cfg` when it has (ovs-vswitchd.conf.db(5)
- * "Open_vSwitch TABLE"), so a step of `next_cfg` is asked for and waited for. False when it does not within the time.
+ * Returns true when ovs-vswitchd carries out the database within the time. vswitchd copies
+ * `next_cfg` to `cur_cfg` once it has (ovs-vswitchd.conf.db(5) "Open_vSwitch TABLE"), so this
+ * function increments `next_cfg` and waits for `cur_cfg`.
  * Equivalent to: timeout MS ovs-vsctl set Open_vSwitch . external_ids:… (which waits the same way)
- * @throws OvsdbError where the database itself does not answer
+ * @throws OvsdbError when the database itself does not answer
  */
 export async function isServed(client: OvsdbClient, withinMs: number): Promise<boolean> {
   let wanted = Infinity;

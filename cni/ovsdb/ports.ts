@@ -20,18 +20,18 @@ export const OWNER = 'cellnet';
 
 export interface PortRequest {
   readonly bridge: string;
-  /** Of the port and of its one interface: the device's name. */
+  /** Device name, used for the port and for its only interface. */
   readonly name: string;
-  /** Access VLAN; undefined: a trunk of all VLANs, untagged traffic included. */
+  /** Access VLAN. Undefined: a trunk of all VLANs, untagged traffic included. */
   readonly tag?: number | undefined;
-  /** VLANs that it carries tagged. With a tag untagged frames are of that VLAN; without one they are dropped. */
+  /** VLANs that the port carries tagged. Untagged frames belong to `tag`; without it, they drop. */
   readonly trunks?: readonly number[];
-  /** OpenFlow port number, 1 to 65279; vswitchd takes another where that is taken. */
+  /** OpenFlow port number, 1 to 65279. If it is taken, vswitchd assigns another. */
   readonly ofportRequest?: number | undefined;
   readonly externalIds: Readonly<Record<string, string>>;
 }
 
-/** Columns of table Port, ovs-vswitchd.conf.db(5) "VLAN Configuration". */
+/** Returns columns of table Port: ovs-vswitchd.conf.db(5) "VLAN Configuration". */
 function vlanColumns({ tag, trunks = [] }: PortRequest): Row {
   const tagged = tag !== undefined && { tag };
   if (trunks.length === 0) return { ...tagged };
@@ -39,11 +39,13 @@ function vlanColumns({ tag, trunks = [] }: PortRequest): Row {
 }
 
 /**
- * The port with its interface on the bridge, in one transaction (RFC 7047 section 5.2), which fails as a whole where the bridge
- * does not exist: a mutation alone would silently change no row.
- * Equivalent to: ovs-vsctl add-port BRIDGE NAME tag=TAG external_ids:… -- set interface NAME external_ids:…
+ * Attaches the port with its interface to the bridge in one transaction (RFC 7047 section 5.2). The
+ * whole transaction fails when the bridge does not exist: a mutation alone would silently change no
+ * row.
+ * Equivalent to: ovs-vsctl add-port BRIDGE NAME tag=TAG external_ids:…
+ *   -- set interface NAME external_ids:…
+ * @param label distinguishes the rows of several ports in one transaction
  */
-/** @param label tells rows of several ports in one transaction apart */
 export function attachPort(request: PortRequest, label = ''): Operation[] {
   const { bridge, name, ofportRequest, externalIds } = request;
   const external_ids = map(externalIds);
@@ -79,8 +81,8 @@ export function attachPort(request: PortRequest, label = ''): Operation[] {
 }
 
 /**
- * Takes ports off whatever bridge they are on; their rows go with the last reference. By UUID: a port that takes the
- * name meanwhile is another row.
+ * Removes ports from any bridge. The database drops their rows with the last reference. Removes by
+ * UUID, because a port that takes the name meanwhile is another row.
  * Equivalent to: ovs-vsctl del-port NAME
  */
 export function detachPorts(uuids: readonly string[]): Operation[] {
@@ -92,7 +94,7 @@ export function detachPorts(uuids: readonly string[]): Operation[] {
   }));
 }
 
-/** Rows with our mark, of one attachment or of all. */
+/** Returns the condition for rows with our mark, of one attachment or of all. */
 function ours(containerId?: string, ifname?: string): Condition[] {
   const marks = {
     owner: OWNER,
@@ -103,10 +105,10 @@ function ours(containerId?: string, ifname?: string): Condition[] {
 }
 
 /**
- * Adds the port, and resolves when it forwards: when vswitchd has given it an OpenFlow port number.
+ * Adds the port and resolves when the port forwards: vswitchd has assigned an OpenFlow port number.
  * @returns that number
- * @throws OvsdbError `bridge-missing`, `port-exists`, `port-failed` with vswitchd's own words, `port-timeout`. After the
- *   last two the port is in the database: the caller removes it.
+ * @throws OvsdbError `bridge-missing`, `port-exists`, `port-failed` with vswitchd's own text,
+ *   `port-timeout`. After the last two the port is in the database, and the caller removes it.
  */
 export async function addPort(
   client: OvsdbClient,
@@ -140,8 +142,9 @@ export function explain(error: unknown, { bridge, name }: PortRequest): unknown 
 }
 
 /**
- * Watches an interface until vswitchd has taken it up. The monitor is asked for before the transaction that makes the
- * interface, on the same connection, so no change is missed and no round trip is waited for.
+ * Watches an interface until vswitchd has taken it up. The caller calls this function before it
+ * sends the transaction that creates the interface, on the same connection. So the monitor misses
+ * no change and costs no round trip. `cancel` ends the wait.
  */
 export function waitForInterface(
   client: OvsdbClient,
@@ -186,12 +189,12 @@ export function waitForInterface(
         reject(error instanceof Error ? error : new Error(String(error)));
       });
   });
-  // A rejection while the transaction is still awaited must not count as unhandled.
+  // Without this handler a rejection during the transaction would count as unhandled.
   ofport.catch(() => undefined);
   return { ofport, cancel: () => cancel() };
 }
 
-/** Removes our port of the attachment, on whatever bridge it is; foreign ports of the same name stay. */
+/** Removes the attachment's port from any bridge. Other owners' ports of that name stay. */
 export async function removePort(
   client: OvsdbClient,
   containerId: string,
@@ -216,7 +219,10 @@ export interface FoundPort {
   readonly error: string | undefined;
 }
 
-/** Our ports, of one attachment or of all. Equivalent to: ovs-vsctl find port external_ids:owner=cellnet */
+/**
+ * Returns our ports, of one attachment or of all.
+ * Equivalent to: ovs-vsctl find port external_ids:owner=cellnet
+ */
 export async function findPorts(
   client: OvsdbClient,
   containerId?: string,

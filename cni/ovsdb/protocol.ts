@@ -1,9 +1,9 @@
-/** Wire notation of RFC 7047 section 5.1 (values) and 5.2 (operations). Pure: opens no socket. */
+/** Wire notation of RFC 7047: values (section 5.1) and operations (5.2). Pure: opens no socket. */
 
 export type Atom = string | number | boolean | Uuid | NamedUuid;
-/** A row that is in the database. */
+/** Refers to a row in the database. */
 export type Uuid = readonly ['uuid', string];
-/** A row that the same transaction inserts. */
+/** Refers to a row that the same transaction inserts. */
 export type NamedUuid = readonly ['named-uuid', string];
 export type OvsSet = readonly ['set', readonly Atom[]];
 export type OvsMap = readonly ['map', readonly (readonly [Atom, Atom])[]];
@@ -40,12 +40,12 @@ export type Operation =
       readonly columns: readonly string[];
       readonly until: '==' | '!=';
       readonly rows: readonly Row[];
-      /** Milliseconds; 0: now or never. */
+      /** Milliseconds. With 0 the condition must hold at once. */
       readonly timeout: number;
     }
   | { readonly op: 'comment'; readonly comment: string };
 
-/** What an operation answers (section 5.2); an error has `error`. */
+/** Result of an operation (section 5.2). A failed one has `error`. */
 export interface OperationResult {
   readonly rows?: readonly RawRow[];
   readonly uuid?: unknown;
@@ -60,13 +60,13 @@ export const namedUuid = (id: string): NamedUuid => ['named-uuid', id];
 export const set = (atoms: readonly Atom[]): OvsSet => ['set', atoms];
 export const map = (entries: Readonly<Record<string, string>>): OvsMap => ['map', Object.entries(entries)];
 
-/** A set of any size as an array: a set of one is sent as the bare atom (section 5.1 `<set>`). */
+/** Returns a set of any size as an array. A set of one arrives as the bare atom (5.1 `<set>`). */
 export function asArray(value: unknown): unknown[] {
   if (Array.isArray(value) && value[0] === 'set' && Array.isArray(value[1])) return value[1] as unknown[];
   return value === undefined ? [] : [value];
 }
 
-/** A map of strings as a record. */
+/** Returns a map of strings as a record. */
 export function asRecord(value: unknown): Record<string, string> {
   if (!Array.isArray(value) || value[0] !== 'map' || !Array.isArray(value[1])) return {};
   return Object.fromEntries(
@@ -74,7 +74,7 @@ export function asRecord(value: unknown): Record<string, string> {
   );
 }
 
-/** The one string of a column, or undefined where the column is an empty set. */
+/** Returns the only string of a column, or undefined when the column is an empty set. */
 export function asString(value: unknown): string | undefined {
   const [first] = asArray(value);
   return typeof first === 'string' ? first : undefined;
@@ -85,7 +85,7 @@ export function asNumber(value: unknown): number | undefined {
   return typeof first === 'number' ? first : undefined;
 }
 
-/** The UUID texts of a column that refers to rows. */
+/** Returns the UUIDs of a column that refers to rows. */
 export function asUuids(value: unknown): string[] {
   const isUuid = (each: unknown): each is Uuid => Array.isArray(each) && each[0] === 'uuid';
   return (isUuid(value) ? [value] : asArray(value)).filter(isUuid).map((each) => each[1]);

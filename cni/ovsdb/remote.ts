@@ -3,14 +3,14 @@ import { connect as connectPlain, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { OvsdbError } from './errors.ts';
 
-/** Files for a remote `ssl:`: Open vSwitch checks both ends' certificates. */
+/** Files for an `ssl:` remote. Open vSwitch verifies the certificates of both ends. */
 export interface TlsFiles {
   readonly caFile: string;
   readonly certFile: string;
   readonly keyFile: string;
 }
 
-/** All three, or undefined. */
+/** Returns all three files, or undefined if one is missing. */
 export function tlsFiles(some: {
   readonly [K in keyof TlsFiles]?: string | undefined;
 }): TlsFiles | undefined {
@@ -28,7 +28,11 @@ export interface Remote {
 
 const NETWORK = /^(tcp|ssl):(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/;
 
-/** `unix:/path`, `tcp:host:port`, `ssl:host:port`, as in ovsdb(7) "Active OVSDB Connections". @throws OvsdbError `protocol` */
+/**
+ * Parses `unix:/path`, `tcp:host:port` or `ssl:host:port`, as in ovsdb(7) "Active OVSDB
+ * Connections".
+ * @throws OvsdbError `protocol` for any other form
+ */
 export function parseRemote(text: string): Remote {
   if (text.startsWith('unix:/')) return { kind: 'unix', path: text.slice(5), host: '', port: 0 };
   const [, kind, ipv6, host, port] = NETWORK.exec(text) ?? [];
@@ -41,7 +45,11 @@ export function parseRemote(text: string): Remote {
   );
 }
 
-/** A connected socket. @throws OvsdbError `unreachable` */
+/**
+ * Connects a socket to the remote.
+ * @throws OvsdbError `unreachable`; `protocol` for a malformed remote, or for `ssl:` without its
+ *   files; the error of `readFileSync` when one of those files cannot be read
+ */
 export function openRemote(text: string, deadlineMs: number, tls?: TlsFiles): Promise<Socket> {
   const remote = parseRemote(text);
   return new Promise((resolve, reject) => {
@@ -76,6 +84,7 @@ function dial(text: string, remote: Remote, tls?: TlsFiles): Socket {
       `ovsdb '${text}' needs a certificate, a key and a CA: expected all three files`,
     );
   const [ca, cert, key] = [tls.caFile, tls.certFile, tls.keyFile].map((file) => readFileSync(file));
-  // Certificates of Open vSwitch's PKI (ovs-pki) name no host: whoever the CA signed is trusted, as by its own programs.
+  // Certificates of Open vSwitch's PKI (ovs-pki) carry no host name. Like Open vSwitch's own
+  // programs, the client trusts every certificate that the CA signed.
   return connectTls({ host, port, ca, cert, key, checkServerIdentity: () => undefined });
 }

@@ -4,12 +4,13 @@ import type { OpenIpam, Platform, Switch } from './platform.ts';
 
 /** Longest time that an ADD or DEL waits for etcd, in milliseconds (rule 4). */
 export const ETCD_DEADLINE_MS = 5_000;
-/** Longest wait for one answer of OVSDB or for vswitchd to take a port up, in milliseconds. */
+/** Longest wait for a reply of OVSDB, or for vswitchd to take a port up, in milliseconds. */
 const SWITCH_DEADLINE_MS = 5_000;
 
 /**
- * Does something with the IPAM of one etcd, and closes it.
- * @param expiresAt when all of it must be over, in milliseconds since 1970
+ * Runs `work` with the IPAM of one etcd cluster, then closes the IPAM.
+ * @param expiresAt deadline of all etcd requests together, in milliseconds since 1970. The agent's
+ *   warm IPAM applies its own deadline instead.
  */
 export async function withIpamAt<T>(
   platform: Platform,
@@ -20,7 +21,7 @@ export async function withIpamAt<T>(
   return await closing(await platform.openIpam(etcd, expiresAt), work);
 }
 
-/** Does something with Open vSwitch, and closes the connection. */
+/** Runs `work` with Open vSwitch, then closes it. */
 export async function withSwitch<T>(
   platform: Platform,
   at: SwitchAddress,

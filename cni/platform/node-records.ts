@@ -11,14 +11,14 @@ const commonRecord = v.looseObject({
   network: v.string(),
   containerId: text,
   ifname: text,
-  /** Type of the IPAM plugin that gave the addresses. */
+  /** Type of the IPAM plugin that assigned the addresses. */
   ipamType: v.optional(text),
   etcd: etcdSchema,
   node: text,
   bridge: text,
   ovsdb: text,
   ovsdbTls: v.optional(ovsdbTlsSchema),
-  /** Of the link, bytes; absent where another main plugin made it. */
+  /** MTU of the link in bytes. Absent when another main plugin created the link. */
   mtu: v.optional(v.number()),
   /** Milliseconds since 1970. */
   createdAt: v.number(),
@@ -26,37 +26,42 @@ const commonRecord = v.looseObject({
 
 export const attachmentRecord = v.looseObject({
   ...commonRecord.entries,
-  /** Of the boot in which it was made. */
+  /** ID of the boot in which the attachment was made. */
   bootId: v.optional(text),
-  /** The pod's namespace: its path, and what tells it from any other that takes the path (`Namespaces.identify`). */
+  /**
+   * The pod's namespace: its path, and an ID that distinguishes it from others at that path
+   * (`Namespaces.identify`).
+   */
   netns: v.optional(v.looseObject({ path: text, id: text })),
 });
 
 export const pendingRecord = v.looseObject({
   ...commonRecord.entries,
-  /** The teardown concerns what was given at or before this time, in milliseconds since 1970. */
+  /** The teardown covers what was assigned at or before this time, in milliseconds since 1970. */
   until: v.number(),
-  /** False where another main plugin made the interface, so that only the address is ours. */
+  /** False when another main plugin created the interface, so that only the address is ours. */
   wire: v.boolean(),
 });
 
-/** What a teardown needs to know of an attachment. */
+/** What a teardown needs to know about an attachment. */
 export type CommonRecord = v.InferOutput<typeof commonRecord>;
 
-/** What an ADD used, so that a DEL with a cut-down configuration still finds it. No secret is in it. */
+/**
+ * What an ADD used, so that a DEL with a reduced configuration still finds it. Contains no secret.
+ */
 export type AttachmentRecord = v.InferOutput<typeof attachmentRecord>;
 
-/** A teardown that could not be finished, because etcd or OVSDB was away: it is carried out later. */
+/** A teardown that is deferred because etcd or OVSDB did not answer. */
 export type PendingTeardown = v.InferOutput<typeof pendingRecord>;
 
-/** Whether our IPAM gave the addresses. */
+/** Returns true when our IPAM assigned the addresses. */
 export const isOurIpam = ({ ipamType }: Pick<CommonRecord, 'ipamType'>): boolean =>
   ipamType === undefined || ipamType === OUR_IPAM;
 
-/** Whether we made link and port, and not another main plugin, whose IPAM we were. */
-export const isOurWire = ({ mtu }: Pick<CommonRecord, 'mtu'>): boolean => mtu !== undefined;
+/** Returns true when this plugin created link and port, false when it served only as IPAM. */
+export const isOurInterface = ({ mtu }: Pick<CommonRecord, 'mtu'>): boolean => mtu !== undefined;
 
-/** Where the attachment's port is. */
+/** Returns the Open vSwitch that has the attachment's port. */
 export const switchOf = ({
   ovsdb,
   ovsdbTls = {},
@@ -71,14 +76,17 @@ export interface NodeRecords {
   readAttachment(attachment: Attachment): AttachmentRecord | undefined;
   listAttachments(): AttachmentRecord[];
   removeAttachment(attachment: Attachment): void;
-  /** Durable when it returns. @throws CniError 5 */
+  /** Makes the record durable before it returns. @throws CniError 5 */
   savePending(record: PendingTeardown): void;
   readPending(attachment: Attachment): PendingTeardown | undefined;
-  /** What is still to be torn down, oldest first. @throws CniError 5 */
+  /** Returns the pending teardowns, oldest first. @throws CniError 5 */
   listPending(): PendingTeardown[];
-  /** How many teardowns are still to be finished, readable or not. @throws CniError 5 */
+  /** Returns the number of pending teardowns, readable or not. @throws CniError 5 */
   countPending(): number;
   removePending(attachment: Attachment): void;
-  /** Removes what writes that were killed have left beside the records. @param now milliseconds since 1970 */
+  /**
+   * Removes unfinished files that killed writes left beside the records.
+   * @param now milliseconds since 1970
+   */
   sweepUnfinished(now: number): void;
 }

@@ -9,14 +9,14 @@ import type { NodeRecords } from './node-records.ts';
 import type { StepHook } from './steps.ts';
 
 /**
- * Everything outside the process that a verb touches, as values that are passed in: so that a test can make any one
- * of them fail, and the agent can keep them warm.
+ * Everything outside the process that a verb touches, passed in as values. So a test can make any
+ * of them fail, and the agent can keep connections open.
  */
 export interface Platform extends Pick<Effects, 'now' | 'yieldTurn'> {
   readonly hostname: string;
-  /** Of this boot of the node (`/proc/sys/kernel/random/boot_id`). */
+  /** ID of this boot of the node (`/proc/sys/kernel/random/boot_id`). */
   readonly bootId: string;
-  /** When this boot began, by the clock as it is now: milliseconds since 1970. */
+  /** Returns when this boot began, by the current clock, in milliseconds since 1970. */
   readonly bootedAt: () => number;
   readonly openIpam: (settings: EtcdSettings, expiresAt: number) => Promise<OpenIpam>;
   readonly openSwitch: (at: SwitchAddress, deadlineMs: number) => Promise<Switch>;
@@ -24,42 +24,50 @@ export interface Platform extends Pick<Effects, 'now' | 'yieldTurn'> {
   readonly namespaces: Namespaces;
   readonly openState: (dir: string) => NodeRecords;
   /**
-   * Waits for its turn at an attachment among all processes of the node: what one call has found must hold until it is done.
-   * Gives it back at the end of the process at the latest.
+   * Waits for the attachment's lock, which all processes of the node share: what one call has found
+   * must hold until that call is done. The kernel releases the lock when the process ends.
    */
   readonly lock: (dir: string, attachment: Attachment) => Promise<Unlock>;
-  /** As lock, but undefined where another call has it. */
+  /** Does the same as `lock`, but returns undefined when another call holds the lock. */
   readonly tryLock: (dir: string, attachment: Attachment) => Unlock | undefined;
   readonly runDelegate: (call: DelegateCall) => Promise<string>;
-  /** Whether other pods of the node are being attached by this process, so that what each asks of vswitchd is in the way of all. */
+  /**
+   * Returns true while this process attaches other pods too. Each request to vswitchd then delays
+   * all of them.
+   */
   readonly inBurst: () => boolean;
-  /** Announces after the reply, beside this process. */
+  /** Announces after the reply: in another process, or in the background of the agent. */
   readonly announceLater: (announcement: LaterAnnouncement) => void;
   readonly log: Log;
-  /** Called before and after each step of a verb: tests make steps fail with it. */
+  /** Called before and after each step of a verb. Tests make steps fail; the agent times steps. */
   readonly onStep: StepHook;
-  /** Told of each attachment that was cleared away without a DEL of its own. */
+  /** Called for each attachment that was cleared without a DEL of its own. */
   readonly onCleared?: (cleared: Cleared) => void;
 }
 
-/** What was cleared away without a DEL. */
+/** What was cleared without a DEL. */
 export interface Cleared {
   readonly reason: string;
   /** Addresses that were released. */
   readonly released: readonly string[];
-  /** What was swept beside them. */
+  /** Kinds of objects that were removed as well. */
   readonly swept: readonly SweptKind[];
 }
 
 export type SweptKind = 'port' | 'link' | 'record';
 
-/** Pods' namespaces, looked at from outside. */
+/** Pods' namespaces, seen from outside. */
 export interface Namespaces {
-  /** What tells it from any other of this boot while it lives; undefined where there is none at the path. */
+  /**
+   * Returns an ID that no other living namespace of this boot has, or undefined when nothing can be
+   * found at the path.
+   */
   identify(path: string): string | undefined;
   /**
-   * Whether the namespace that was at the path still lives. Who cannot look says `lives`.
-   * @param thorough looks too whether a process lives in it, or it is mounted elsewhere: it may outlive its path
+   * Returns whether the namespace that was at the path still lives. Returns `lives` when the
+   * process cannot find out.
+   * @param thorough also looks for processes in the namespace and for other mounts of it, since it
+   *   may outlive its path
    */
   stateOf(path: string, id: string, thorough: boolean): 'lives' | 'gone';
 }
@@ -81,7 +89,7 @@ export interface DelegateCall {
   readonly path: readonly string[];
   readonly verb: string;
   readonly stdin: string;
-  /** Where it is not the call's own. */
+  /** The attachment to pass to the plugin, if it is not that of the call itself. */
   readonly attachment?: Attachment;
 }
 
@@ -94,28 +102,38 @@ export interface LaterAnnouncement extends Announcement {
 
 export type Unlock = () => void;
 
-/** The kernel's side: links, namespaces, addresses. */
+/** Operations on the kernel: links, namespaces, addresses. */
 export interface Kernel {
   /** @throws NamespaceError `missing`, `not-a-namespace`, `io` */
   openNamespace(path: string): Namespace;
   isHostNamespace(namespace: Namespace): boolean;
   hostLink(name: string): Promise<HostLink | undefined>;
-  /** Every link of the host's namespace. */
+  /** Returns every link of the host's namespace. */
   hostLinks(): Promise<HostLink[]>;
-  /** Without its mark yet. */
+  /** Creates a veth. Its host's end has no mark yet: see `HostEnd.mark`. */
   createVeth(spec: VethSpec): Promise<HostEnd>;
-  /** Only with our alias. `not-ours`: a link of that name carries another mark, and stays. */
+  /**
+   * Deletes a link with our alias, or a veth without any alias: its ADD was killed before it could
+   * mark the link. Returns `not-ours` and leaves the link when it has another alias or kind.
+   */
   deleteLink(name: string, alias: string): Promise<'deleted' | 'absent' | 'not-ours'>;
-  /** The settings of the pod's end, which must stand before it is up; again: changes nothing. */
+  /**
+   * Writes the settings of the pod's end that must be in place before it is up. A repeated call
+   * changes nothing.
+   */
   prepare(namespace: Namespace, spec: PodInterfaceSpec): PreparedInterface;
-  /** Whether somebody uses one of the addresses already, asked from the pod's end, which is down again afterwards. */
+  /**
+   * Asks from the pod's end whether another host already uses one of the addresses. The pod's end
+   * is down afterwards.
+   * @returns the first address in use with its host's MAC, or undefined
+   */
   probe(
     namespace: Namespace,
     ifname: string,
     addresses: readonly string[],
     probe: AddressProbe,
   ): Promise<{ readonly address: string; readonly mac: string } | undefined>;
-  /** Undefined where the namespace has no such interface. */
+  /** Returns undefined when the namespace has no such interface. */
   inspect(namespace: Namespace, ifname: string): Promise<PodInterface | undefined>;
 }
 
@@ -124,9 +142,9 @@ export interface Namespace {
   close(): void;
 }
 
-/** The host's end of a veth that was made just now. */
+/** The host's end of a veth that was created just now. */
 export interface HostEnd {
-  /** Marks it as ours by its alias. @returns what has become of it since */
+  /** Marks the link as ours by its alias. @returns its state after that */
   mark(): Promise<HostLink>;
 }
 
@@ -136,9 +154,9 @@ export interface HostLink {
   readonly mac: string;
   readonly mtu: number;
   readonly up: boolean;
-  /** Whether a datapath has taken this very link: it asks for every frame then (IFLA_PROMISCUITY). */
+  /** True when a datapath has taken this very link and asks for every frame (IFLA_PROMISCUITY). */
   readonly taken: boolean;
-  /** Up at the other end too: the pod's end is configured. */
+  /** True when the other end is up too, which means that the pod's end is configured. */
   readonly carrier: boolean;
 }
 
@@ -149,27 +167,36 @@ export interface VethSpec {
   readonly namespace: Namespace;
   readonly mac: string;
   readonly mtu: number;
-  /** While others are served, where this process can do that: the kernel takes half a millisecond. Else it is made at once. */
+  /**
+   * True lets the kernel create the link on another thread, so that this one serves other callers
+   * meanwhile. A process without that ability creates it on this thread.
+   */
   readonly aside: boolean;
 }
 
 export interface PodInterfaceSpec {
   readonly ifname: string;
-  /** In CIDR notation. */
+  /** Addresses in CIDR notation. */
   readonly addresses: readonly string[];
   readonly routes: readonly CniRoute[];
   readonly mac: string;
-  /** The kernel announces the addresses. */
+  /** True makes the kernel announce the addresses. */
   readonly announce: boolean;
-  /** False where the bridge's datapath would hand on packets whose checksum nobody filled in. */
+  /** False when the bridge's datapath would forward packets with incomplete checksums. */
   readonly checksumOffload: boolean;
 }
 
-/** The pod's end with its settings. */
+/** The pod's end, with its settings written. */
 export interface PreparedInterface {
-  /** Gives it its addresses, sets it up, then its routes. @returns the routes less those that another interface of the pod leads to already */
+  /**
+   * Assigns the addresses, sets the end up, then adds its routes.
+   * @returns the routes, except those that another interface of the pod already serves
+   */
   bringUp(): Promise<readonly CniRoute[]>;
-  /** When the host's end is attached: resolves when the kernel lets packets through, or has not for a second; the addresses were announced then, if that is asked for. */
+  /**
+   * Called once the host's end is attached. Resolves when the kernel lets packets through, or after
+   * a second without that. The kernel has announced the addresses by then, if `announce` is set.
+   */
   announce(): Promise<void>;
 }
 
@@ -179,38 +206,41 @@ export interface PodInterface {
   readonly up: boolean;
   readonly addresses: readonly string[];
   readonly routes: readonly CniRoute[];
-  /** Whether another interface of the pod leads there. */
+  /** Returns true when another interface of the pod serves the route. */
   readonly leadsElsewhere: (route: CniRoute) => boolean;
 }
 
-/** Open vSwitch's side. */
+/** Operations on Open vSwitch. */
 export interface Switch {
-  /** Undefined where there is no such bridge. */
+  /** Returns undefined when the bridge does not exist. */
   inspectBridge(bridge: string): Promise<BridgeInfo | undefined>;
-  /** Whether ovs-vswitchd carries out what the database says, within the time of a STATUS. */
+  /** Returns true when ovs-vswitchd carries out the database within the time of a STATUS. */
   isServed(): Promise<boolean>;
-  /** Makes the bridge where it is not there. @throws OvsdbError */
+  /**
+   * Creates the bridge in fail mode `standalone`, or adjusts the settings of an existing one.
+   * @throws OvsdbError
+   */
   createBridge(bridge: string, datapathType: 'system' | 'netdev'): Promise<void>;
   /** Resolves when the port forwards. @throws OvsdbError */
   addPort(port: PortSpec): Promise<void>;
-  /** Only ours: by external_ids. */
+  /** Removes only our ports, recognised by external_ids. */
   removePort(containerId: string, ifname: string): Promise<'removed' | 'absent'>;
-  /** Our ports, of one attachment or all. */
+  /** Returns our ports, of one attachment or of all. */
   findPorts(containerId?: string, ifname?: string): Promise<PortInfo[]>;
   close(): void;
 }
 
 export interface BridgeInfo {
-  /** The userspace datapath. */
+  /** True for the userspace datapath. */
   readonly userspace: boolean;
-  /** Smallest MTU of its uplinks, bytes; undefined where it has none. */
+  /** Smallest MTU of the bridge's uplinks in bytes. Undefined without an uplink. */
   readonly uplinkMtu: number | undefined;
 }
 
 export interface PortSpec {
   readonly bridge: string;
   readonly name: string;
-  /** Access VLAN; with trunks: the VLAN of untagged frames. */
+  /** Access VLAN. With trunks: the VLAN of untagged frames. */
   readonly tag: number | undefined;
   readonly trunks: readonly number[];
   readonly ofportRequest: number | undefined;

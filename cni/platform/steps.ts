@@ -1,4 +1,7 @@
-/** The steps of each verb, and of a reconcile, that change something, in their order: what a test stops after, one by one. */
+/**
+ * Lists the steps of each verb and of a reconcile that change something, in their usual order.
+ * Tests stop after each of them in turn.
+ */
 export const STEPS = {
   ADD: [
     'allocate',
@@ -12,16 +15,16 @@ export const STEPS = {
     'announce',
   ],
   DEL: ['detach-port', 'delete-link', 'release', 'forget'],
-  /** Of each attachment that is not valid any more. */
+  /** For each attachment that is no longer valid. */
   GC: ['detach-port', 'delete-link', 'release', 'forget'],
-  /** Of each attachment that is proven to be gone. */
+  /** For each attachment that is proven to be gone. */
   RECONCILE: ['detach-port', 'delete-link', 'release', 'forget'],
 } as const;
 
 export type SteppedVerb = keyof typeof STEPS;
 export type StepOf<V extends SteppedVerb> = (typeof STEPS)[V][number];
 
-/** Throwing makes the step fail: `before` leaves it undone, `after` done. */
+/** A hook that throws makes the step fail: with `before` undone, with `after` done. */
 export type StepHook = (verb: SteppedVerb, step: string, when: 'before' | 'after') => void;
 
 /** Runs one step of the verb between its hooks. */
@@ -30,7 +33,7 @@ export type StepRunner<V extends SteppedVerb> = <T>(
   work: () => Promise<T> | T,
 ) => Promise<T>;
 
-/** A step's own work registers its undo, before `after` is told. */
+/** Returns a runner of the verb's steps. A step registers its undo before the hook sees `after`. */
 export function stepsOf<V extends SteppedVerb>(hook: StepHook, verb: V): StepRunner<V> {
   return async (step, work) => {
     hook(verb, step, 'before');

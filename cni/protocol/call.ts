@@ -2,11 +2,11 @@ import type { NetworkConfig } from './config.ts';
 import type { Request } from './request.ts';
 import type { NodeSettings } from './settings.ts';
 
-/** One call of a plugin, checked and resolved: what every verb is a function of. */
+/** One call of a plugin, validated and resolved: the input of every verb. */
 export interface Call {
   readonly request: Request;
   readonly config: NetworkConfig;
   readonly settings: NodeSettings;
-  /** The configuration as it came: what delegates get. */
+  /** The configuration exactly as the runtime sent it. Delegates receive it. */
   readonly stdin: string;
 }

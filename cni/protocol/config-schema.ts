@@ -2,17 +2,17 @@ import * as v from 'valibot';
 import { agentSchema, etcdSchema, ovsdbTlsSchema } from '../../ipam/settings/settings.ts';
 import { OUR_EXTERNAL_IDS } from './identity.ts';
 
-/** Type of our IPAM: served in this process where `cellnet` is the main plugin. */
+/** Type of cellnet's IPAM, which runs within the process of the main plugin `cellnet`. */
 export const OUR_IPAM = 'cellnet-ipam';
 export const DEFAULT_MTU = 1500;
 
-/** How often an attachment announces its addresses; `count` 0: never. */
+/** The number and interval of an attachment's address announcements; none for `count` 0. */
 export interface Announcement {
   readonly count: number;
   readonly intervalMs: number;
 }
 
-/** How often an address is asked for before it is used, and how long an answer is waited for each time. */
+/** The number of probes for an address before its use, and the wait for an answer to each. */
 export interface AddressProbe {
   readonly count: number;
   readonly intervalMs: number;
@@ -25,7 +25,7 @@ const whole = (min: number, max: number): v.GenericSchema<number> =>
     v.check((n) => Number.isInteger(n) && n >= min && n <= max, `a whole number from ${min} to ${max}`),
   );
 
-/** SPEC section 1: a network name, and `type`, which becomes a file name. */
+/** For network names (CNI SPEC section 1) and for `type`, which becomes a file name. */
 const networkName = v.pipe(
   v.string(),
   v.regex(
@@ -73,13 +73,13 @@ const remote = v.pipe(
 );
 
 const vlanId = whole(1, 4094);
-/** As of ovs-cni: one VLAN by its ID, or a span of them. */
+/** Same form as in ovs-cni: one VLAN ID, or a span of them. */
 export const trunkEntry = v.union(
   [vlanId, v.strictObject({ id: vlanId }), v.strictObject({ minID: vlanId, maxID: vlanId })],
   'a VLAN from 1 to 4094, { "id": VLAN } or { "minID": VLAN, "maxID": VLAN }',
 );
 
-/** What OVSDB's maps hold: no control characters, which its tools would print as they are. */
+/** Entries of OVSDB maps. OVSDB's tools print control characters unescaped, so none is allowed. */
 const externalIds = v.record(
   v.pipe(
     v.string(),
@@ -94,7 +94,7 @@ export const createBridge = v.union(
   'true, false or { "datapathType": "system" or "netdev" }',
 );
 
-/** Our keys of the network configuration. */
+/** cellnet's keys of the network configuration. */
 const ownKeys = {
   bridge: v.optional(bridgeName),
   mtu: v.optional(whole(68, 65535)),
@@ -111,7 +111,7 @@ const ownKeys = {
   ipam: v.optional(anyIpam),
 };
 
-/** Keys of the specification, and those that runtimes add. */
+/** Keys of the CNI specification, and those that runtimes add. */
 const specKeys = {
   cniVersion: v.optional(v.unknown()),
   cniVersions: v.optional(v.unknown()),
@@ -127,7 +127,7 @@ const specKeys = {
 };
 
 export const mainSchema = v.strictObject({ ...specKeys, ...ownKeys });
-/** To the IPAM plugin the keys of the main plugin that calls it are not its concern. */
+/** The IPAM plugin ignores the keys of the main plugin that calls it. */
 export const ipamSchema = v.looseObject({ name: networkName, ipam: v.optional(anyIpam) });
 
 export type OurIpam = v.InferOutput<typeof ourIpam>;

@@ -1,8 +1,8 @@
 import { IpamError, type IpamErrorCode } from '../../ipam/model/errors.ts';
 
 /**
- * Error codes of a CNI reply: 1–99 are the specification's (CNI SPEC 1.1.0, section 5 "Error"), from 100 on ours.
- * docs/errors.md has one row for each; a test holds it against this table.
+ * Error codes of a CNI reply. The specification defines 1 to 99 (CNI SPEC 1.1.0, section 5
+ * "Error"), cellnet those from 100 on. A test compares this table with docs/errors.md.
  */
 export const CNI_CODES = {
   'incompatible-version': 1,
@@ -30,7 +30,7 @@ export const CNI_CODES = {
 
 export type CniErrorKind = keyof typeof CNI_CODES;
 
-/** What the runtime is told: `details` says what an operator does next. */
+/** The error that the plugin reports to the runtime. `details` is the operator's next step. */
 export class CniError extends Error {
   readonly kind: CniErrorKind;
   readonly code: number;
@@ -50,7 +50,7 @@ export class CniError extends Error {
   }
 }
 
-/** How each failure of IPAM is told to a runtime. */
+/** Maps each IPAM error code to the kind that the plugin reports to the runtime. */
 const OF_IPAM: Readonly<Record<IpamErrorCode, CniErrorKind>> = {
   invalid: 'invalid-config',
   'not-found': 'invalid-config',
@@ -65,7 +65,7 @@ const OF_IPAM: Readonly<Record<IpamErrorCode, CniErrorKind>> = {
   'corrupt-record': 'record-corrupt',
 };
 
-/** Errors of the kernel and of OVSDB carry a `code` and a message of their own. */
+/** Kernel and OVSDB errors have a `code` and a message of their own. */
 interface CodedError extends Error {
   readonly code: string;
 }
@@ -85,7 +85,7 @@ const OF_NAMESPACE: Readonly<Record<string, CniErrorKind>> = {
   'not-a-namespace': 'invalid-namespace',
 };
 
-/** Any failure as the reply that the runtime gets. What nobody foresaw is code 999. */
+/** Converts any failure to the reply for the runtime. An unexpected error gets code 999. */
 export function toCniError(error: unknown): CniError {
   if (error instanceof CniError) return error;
   if (error instanceof IpamError)

@@ -11,16 +11,19 @@ import { decodeValue } from '../../ipam/records/decode.ts';
 import { CniError } from './errors.ts';
 import { IF_RESULT, type CniIp, type CniResult, type CniRoute } from './result.ts';
 
-/** What IPAM gave to an attachment: an IPAM result (CNI SPEC section 4 "Delegated plugins"), and what a port needs. */
+/**
+ * What IPAM assigned to an attachment: an IPAM result (CNI SPEC section 4 "Delegated plugins"), and
+ * the VLAN for the port.
+ */
 export interface Grant {
   readonly ips: readonly CniIp[];
   readonly routes: readonly CniRoute[];
   readonly dns?: unknown;
-  /** VLAN ID of the range; undefined: untagged, or the IPAM plugin does not say. */
+  /** VLAN ID of the range; undefined when untagged or when another IPAM plugin made the result. */
   readonly vlan: number | undefined;
 }
 
-/** A pod's address has the mask and the gateway of its range, not of its block: the network is flat. */
+/** A pod's address has the mask and gateway of its range, not of its block: the network is flat. */
 export function grantOf(allocations: readonly Allocation[]): Grant {
   const sorted = [...allocations].sort((a, b) => a.address.family - b.address.family);
   return {
@@ -43,7 +46,7 @@ function routesOf({ range }: Allocation): CniRoute[] {
   return [...(gateway ? [{ dst: everywhere, gw: formatAddress(gateway) }] : []), ...further];
 }
 
-/** @throws CniError 104 where the delegate's reply is not an IPAM result */
+/** @throws CniError 104 when the delegate's reply is not an IPAM result */
 export function grantOfDelegate(type: string, stdout: string): Grant {
   const wrong = (reason: string): CniError =>
     new CniError('delegate-failed', `IPAM plugin '${type}' replied with what is no IPAM result: ${reason}`);
@@ -69,14 +72,14 @@ export function grantOfDelegate(type: string, stdout: string): Grant {
   };
 }
 
-/** The addresses alone, without their subnets. */
+/** Returns the addresses without their prefix lengths. */
 export function addressesOf(grant: Pick<Grant, 'ips'>): Address[] {
   return grant.ips.map((ip) => parseAddressInSubnet(ip.address).address);
 }
 
 /**
- * Routes with their next hop filled in, as the kernel wants them: a route without `gw` goes by the gateway of the
- * first address of its family (CNI SPEC section 5, `routes.gw`).
+ * Returns the routes with the next hop that the kernel needs. A route without `gw` gets the gateway
+ * of the first address of its family, if that has one (CNI SPEC section 5, `routes.gw`).
  */
 export function resolveRoutes(grant: Pick<Grant, 'ips' | 'routes'>): CniRoute[] {
   return grant.routes.map((route) => {
@@ -87,7 +90,7 @@ export function resolveRoutes(grant: Pick<Grant, 'ips' | 'routes'>): CniRoute[] 
   });
 }
 
-/** The IPAM reply: no interfaces. */
+/** Returns the reply of the IPAM plugin, which has no interfaces. */
 export function ipamResult(grant: Grant): CniResult {
   return { ips: grant.ips, routes: grant.routes, ...(grant.dns !== undefined && { dns: grant.dns }) };
 }

@@ -4,23 +4,23 @@ import type { Attachment } from '../../ipam/model/attachment.ts';
 import type { CniArgs } from './request.ts';
 
 /**
- * Name of the host's end of the veth pair, the same at every call: `cell` and 11 hexadecimal digits of a hash,
- * 15 bytes together (IFNAMSIZ less NUL). 44 bits: two of 250 attachments on a node coincide once in 10^9 nodes,
- * and then the alias tells them apart.
+ * Returns the name of the veth's host end, the same at every call: `cell` and 11 hexadecimal digits
+ * of a hash, 15 bytes in total (IFNAMSIZ without NUL). With 44 bits, two of 250 attachments on a
+ * node collide on about 2 of 10^9 nodes; the alias then tells them apart.
  */
 export function hostLinkName({ containerId, ifname }: Attachment): string {
   return `cell${createHash('sha256').update(`${containerId}/${ifname}`).digest('hex').slice(0, 11)}`;
 }
 
-/** Our mark on a link (rule 7), in its alias (IFLA_IFALIAS, at most 255 bytes). */
+/** Returns the alias that marks a link as cellnet's (rule 7; IFLA_IFALIAS, at most 255 bytes). */
 export function linkAlias({ containerId, ifname }: Attachment): string {
   return `cellnet:${containerId.slice(0, 200)}:${ifname}`;
 }
 
 /**
- * The pod's MAC, derived from its IPv4 address: 0a:58 and the four bytes. A kept or reused address keeps its MAC,
- * so a neighbour's ARP entry stays right. Without IPv4: 0a:59 and the low four bytes of the IPv6 address, folded
- * with the rest, so that it too is the same each time.
+ * Derives the pod's MAC from its IPv4 address: 0a:58 and the four bytes. A kept or reused address
+ * keeps its MAC, so neighbours' ARP entries stay valid. Without IPv4, the MAC is 0a:59 and the low
+ * four bytes of the IPv6 address, folded with the rest; it too is the same each time.
  */
 export function macOf(addresses: readonly Address[]): string {
   const ipv4 = addresses.find((address) => address.family === 4);
@@ -40,7 +40,7 @@ function fold(value: bigint): bigint {
   return parts.reduce((sum, part, i) => sum ^ ((part << BigInt(i * 5)) & 0xffffffffn), 0n);
 }
 
-/** What marks our rows in OVSDB: names fixed for operators and scripts. */
+/** The keys that mark cellnet's rows in OVSDB. Operators and scripts rely on these names. */
 export const OUR_EXTERNAL_IDS: readonly string[] = [
   'owner',
   'network',

@@ -1,18 +1,18 @@
 import type { Environment } from './request.ts';
 
-/** The two plugins are the same program with different verbs. */
+/** Both plugins are one program with different verbs. */
 export type Plugin = 'cellnet' | 'cellnet-ipam';
 
-/** What a plugin process gets, and what it must answer: CNI SPEC section 2 and 5. */
+/** The input of a plugin process (CNI SPEC section 2; section 5 defines the output). */
 export interface Input {
   readonly env: Environment;
   readonly stdin: string;
-  /** Content of the shared configuration file and its path; undefined where there is none. */
+  /** The content and path of the shared configuration file; undefined without such a file. */
   readonly sharedConfig: { readonly content: string; readonly file: string } | undefined;
 }
 
 export interface Output {
-  /** One JSON object on a line, or nothing. */
+  /** One JSON object on one line, or an empty string. */
   readonly stdout: string;
   readonly exitCode: 0 | 1;
 }

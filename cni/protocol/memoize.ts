@@ -1,10 +1,10 @@
-/** How many results are kept, and of how long arguments together, in characters. */
+/** The number of cached results, and the longest joined arguments of one, in characters. */
 const MOST = 16;
 const LONGEST = 65_536;
 
 /**
- * A pure function of texts that knows the results that were last asked for: a process that serves many calls reads the same configuration over and over. What it
- * throws is not kept.
+ * Returns `work`, a pure function of texts, with a cache of the most recently used results: a
+ * process that serves many calls parses the same configuration repeatedly. Caches no errors.
  */
 export function memoize<Args extends readonly string[], T>(work: (...args: Args) => T): (...args: Args) => T {
   const known = new Map<string, T>();

@@ -4,25 +4,29 @@ import { CniError } from './errors.ts';
 export const VERBS = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION'] as const;
 export type Verb = (typeof VERBS)[number];
 
-/** The environment of a call, checked. Verbs that need no attachment (GC, STATUS, VERSION) leave its fields empty. */
+/**
+ * The validated environment of a call. The attachment's fields may be empty for verbs that need no
+ * attachment (GC, STATUS, VERSION).
+ */
 export interface Request {
   readonly verb: Verb;
   readonly containerId: string;
   readonly ifname: string;
-  /** Path of the namespace; empty where the runtime gives none (DEL after a reboot). */
+  /** Path of the namespace; empty when the runtime passes none (DEL after a reboot). */
   readonly netns: string;
   readonly args: CniArgs;
-  /** Folders in which delegates are looked for, in order. */
+  /** Directories in which the plugin searches for delegates, in order. */
   readonly path: readonly string[];
 }
 
-/** `CNI_ARGS`, as kubelet passes it. */
+/** `CNI_ARGS`, as Kubernetes container runtimes pass it. */
 export interface CniArgs {
   readonly podNamespace?: string;
   readonly podName?: string;
   readonly podUid?: string;
-  /** Wished addresses, joined by commas, and the wished MAC: as they came. */
+  /** The requested addresses, joined by commas. Like `mac`, not yet parsed. */
   readonly ip?: string;
+  /** The requested MAC. */
   readonly mac?: string;
 }
 
@@ -30,7 +34,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const CONTAINER_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
 const MAX_CONTAINER_ID = 255;
-/** IFNAMSIZ of <linux/if.h> less its final NUL. */
+/** IFNAMSIZ of <linux/if.h> without the final NUL. */
 const MAX_IFNAME_BYTES = 15;
 
 export function parseVerb(env: Environment): Verb {
@@ -50,8 +54,8 @@ const NEEDED: Readonly<Record<Verb, readonly string[]>> = {
 };
 
 /**
- * Checks the environment of the verb (CNI SPEC section 2): an absent CNI_NETNS is no error of DEL.
- * @throws CniError 4 naming the variable, its value and what was expected
+ * Checks the environment of the verb (CNI SPEC section 2). DEL accepts an absent CNI_NETNS.
+ * @throws CniError 4, which names the variable, its value and the expected form
  */
 export function parseRequest(env: Environment): Request {
   const verb = parseVerb(env);
@@ -87,7 +91,8 @@ function checkContainerId(id: string): void {
 
 function checkIfname(name: string): void {
   const bytes = Buffer.byteLength(name);
-  // Control characters would reach logs, and the kernel refuses only some of them; U+FFFD stands for bytes that are no text.
+  // Control characters would reach logs, and the kernel refuses only some of them. U+FFFD replaces
+  // bytes that are not valid UTF-8.
   const clean = !/[/:\s\p{Cc}\p{Cf}\p{Cs}\uFFFD]/u.test(name) && name !== '.' && name !== '..';
   if (clean && bytes <= MAX_IFNAME_BYTES) return;
   throw wrongVariable(
@@ -110,12 +115,12 @@ const KNOWN_ARGS = {
   MAC: 'mac',
 } as const;
 const IGNORED_ARGS = new Set(['IgnoreUnknown', 'K8S_POD_INFRA_CONTAINER_ID']);
-/** What becomes part of a record and of an OVSDB row: names and UIDs of Kubernetes, nothing else. */
+/** Records and OVSDB rows contain these values, so only Kubernetes names and UIDs are allowed. */
 const NAME_OR_UID = {
   pattern: /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,252}$/,
   expected: 'a name or UID of Kubernetes',
 };
-/** Judged in full where they are used: of an ADD alone. */
+/** Checks the characters only. ADD, the only verb that uses the addresses, parses them in full. */
 const ADDRESSES = { pattern: /^[0-9A-Fa-f.:,/]{1,200}$/, expected: 'addresses joined by commas' };
 const FORM_OF: Readonly<Record<string, { readonly pattern: RegExp; readonly expected: string }>> = {
   IP: ADDRESSES,
@@ -147,13 +152,16 @@ function parseArgs(text: string): CniArgs {
   return args;
 }
 
-/** The pod of a call as `namespace/name`, as far as its CNI_ARGS tell; undefined where they tell nothing. */
+/**
+ * Returns the pod of a call as `namespace/name`, with an empty string for a part that CNI_ARGS
+ * lacks. Returns undefined when both parts are missing or CNI_ARGS is invalid.
+ */
 export function podOf(env: Environment): string | undefined {
   const { podNamespace = '', podName = '' } = parseArgsLeniently(env['CNI_ARGS'] ?? '');
   return podNamespace || podName ? `${podNamespace}/${podName}` : undefined;
 }
 
-/** Which pod it is only helps to find it: a DEL does not fail for that. */
+/** Returns {} when CNI_ARGS is invalid: a DEL must not fail for lack of the pod's name. */
 function parseArgsLeniently(text: string): CniArgs {
   try {
     return parseArgs(text);

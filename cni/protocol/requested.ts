@@ -7,8 +7,9 @@ import { CniError } from './errors.ts';
 import type { CniArgs } from './request.ts';
 
 /**
- * What a runtime wishes for one attachment, each from the first place that names it: `runtimeConfig` (a capability),
- * `args.cni`, then `CNI_ARGS` (CNI CONVENTIONS.md, "Dynamic Plugin specific fields").
+ * The places in which a runtime requests addresses or a MAC for one attachment. The first place
+ * that names a value wins: `runtimeConfig` (a capability), `args.cni`, then `CNI_ARGS` (CNI
+ * CONVENTIONS.md, "Dynamic Plugin specific fields").
  */
 interface RequestSources {
   readonly runtimeConfig: v.InferOutput<typeof runtimeConfig> | undefined;
@@ -45,7 +46,7 @@ function requestSourcesOf(config: NetworkConfig, environment: CniArgs): RequestS
   };
 }
 
-/** A wish, and where it stands: for errors. */
+/** A requested value, and its place for error messages. */
 interface Found<T> {
   readonly value: T;
   readonly where: string;
@@ -69,23 +70,24 @@ function firstOf<K extends keyof Requested>(
 }
 
 /**
- * The addresses that an attachment wishes for, at most one of each family; with a prefix length or without.
- * @throws CniError 7 naming where the wish stands, its value and what was expected
+ * Returns the requested addresses of an attachment, with or without prefix length, at most one of
+ * each family.
+ * @throws CniError 7, which names the place of the request, its value and the expected form
  */
 export function requestedAddresses({ config, request }: Call): RequestedAddress[] {
   const found = firstOf(requestSourcesOf(config, request.args), 'ips', 'IP');
   if (!found) return [];
-  const wished = found.value.map((text) => parseRequested(text.trim(), found.where));
+  const requested = found.value.map((text) => parseRequested(text.trim(), found.where));
   for (const family of [4, 6] as const) {
-    const those = wished.filter((address) => address.family === family);
+    const those = requested.filter((address) => address.family === family);
     if (those.length > 1) {
       throw new CniError(
         'invalid-config',
-        `${found.where} wishes for ${those.map(formatAddress).join(' and ')}: expected at most one IPv${family} address`,
+        `${found.where} requests ${those.map(formatAddress).join(' and ')}: expected at most one IPv${family} address`,
       );
     }
   }
-  return wished;
+  return requested;
 }
 
 function parseRequested(text: string, where: string): RequestedAddress {
@@ -104,28 +106,30 @@ function parseRequested(text: string, where: string): RequestedAddress {
 }
 
 /**
- * Families of the attachment's addresses: those of `ipam.families`; where it says nothing, those of the wish, else IPv4.
- * @throws CniError 7 for a wish of a family that the network does not have
+ * Returns the families of the attachment's addresses: those of `ipam.families`. Without that key,
+ * returns those of the requested addresses, or IPv4 when there are none.
+ * @throws CniError 7 for a requested address of a family that `ipam.families` lacks
  */
-export function familiesFor(call: Call, wished: readonly RequestedAddress[]): readonly Family[] {
+export function familiesFor(call: Call, requested: readonly RequestedAddress[]): readonly Family[] {
   const { ourIpam } = call.config;
-  if (ourIpam?.families === undefined && wished.length > 0) {
-    return [...new Set(wished.map(({ family }) => family))].sort();
+  if (ourIpam?.families === undefined && requested.length > 0) {
+    return [...new Set(requested.map(({ family }) => family))].sort();
   }
   const families = familiesOf(ourIpam);
-  const stray = wished.find(({ family }) => !families.includes(family));
+  const stray = requested.find(({ family }) => !families.includes(family));
   if (!stray) return families;
   throw new CniError(
     'invalid-config',
-    `the wished address ${formatAddress(stray)} is IPv${stray.family}, but 'ipam.families' is ${JSON.stringify(ourIpam?.families)}`,
+    `the requested address ${formatAddress(stray)} is IPv${stray.family}, but 'ipam.families' is ${JSON.stringify(ourIpam?.families)}`,
   );
 }
 
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 
 /**
- * The MAC that the attachment wishes for, in lower case.
- * @throws CniError 7 where it is none that an interface can have: multicast (IEEE 802 I/G bit) or all zero
+ * Returns the requested MAC of the attachment, in lower case.
+ * @throws CniError 7 for a malformed MAC, or one that no interface can have: multicast (IEEE 802
+ *   I/G bit) or all zero
  */
 export function requestedMac({ config, request }: Call): string | undefined {
   const found = firstOf(requestSourcesOf(config, request.args), 'mac', 'MAC');
@@ -140,7 +144,7 @@ export function requestedMac({ config, request }: Call): string | undefined {
 }
 
 /**
- * Rates are not enforced here: whoever wishes for one is told, instead of getting an interface without limit.
+ * Refuses requested rates: cellnet enforces none, and the pod would get an interface without limit.
  * @throws CniError 2
  */
 export function refuseBandwidth({ config, request }: Call): void {

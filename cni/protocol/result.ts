@@ -1,7 +1,10 @@
 import * as v from 'valibot';
 import { isBefore, type CniVersion } from './version.ts';
 
-/** A success reply (CNI SPEC 1.1.0 section 5 "Success"), in the newest shape; {@link renderResult} makes the older ones. */
+/**
+ * A success reply (CNI SPEC 1.1.0 section 5 "Success") in the newest shape. {@link renderResult}
+ * converts it to older shapes.
+ */
 export interface CniResult {
   readonly interfaces?: readonly CniInterface[] | undefined;
   readonly ips?: readonly CniIp[] | undefined;
@@ -38,7 +41,7 @@ export interface CniRoute {
 const number = v.optional(v.number());
 const string = v.optional(v.string());
 
-/** What we read of a result that somebody else made: a delegate's, or the `prevResult`. Unknown keys are theirs. */
+/** The keys that cellnet reads from a delegate's result or a `prevResult`. Allows unknown keys. */
 export const IF_RESULT = v.looseObject({
   interfaces: v.optional(
     v.array(v.looseObject({ name: v.string(), mac: string, mtu: number, sandbox: string })),
@@ -60,7 +63,7 @@ export const IF_RESULT = v.looseObject({
   dns: v.optional(v.unknown()),
 });
 
-/** The reply in the shape of the configuration's version, which is what the runtime asked for. */
+/** Returns the reply in the shape of the configuration's version, which the runtime requires. */
 export function renderResult(version: CniVersion, result: CniResult): string {
   const { interfaces, ips, routes, dns } = result;
   return JSON.stringify({
@@ -72,26 +75,26 @@ export function renderResult(version: CniVersion, result: CniResult): string {
   });
 }
 
-/** `mtu` came with 1.1.0. */
+/** Omits `mtu`, which CNI SPEC 1.1.0 introduced, from older replies. */
 function renderInterface(version: CniVersion, each: CniInterface): CniInterface {
   if (!isBefore(version, '1.1.0')) return each;
   const { name, mac, sandbox } = each;
   return { name, mac, sandbox };
 }
 
-/** Before 1.0.0 each address names its family. */
+/** Before CNI SPEC 1.0.0, each address names its family in `version`. */
 function renderIp(version: CniVersion, each: CniIp): CniIp & { version?: string } {
   if (!isBefore(version, '1.0.0')) return each;
   return { version: each.address.includes(':') ? '6' : '4', ...each };
 }
 
-/** `mtu`, `advmss`, `priority`, `table` and `scope` came with 1.1.0. */
+/** CNI SPEC 1.1.0 introduced `mtu`, `advmss`, `priority`, `table` and `scope`. */
 function renderRoute(version: CniVersion, each: CniRoute): CniRoute {
   if (!isBefore(version, '1.1.0')) return each;
   return { dst: each.dst, ...(each.gw !== undefined && { gw: each.gw }) };
 }
 
-/** A reply that carries on the results of the plugins before us in the chain: theirs first, then ours. */
+/** Appends this plugin's results to those of the earlier plugins in the chain. */
 export function extendResult(previous: CniResult | undefined, ours: CniResult): CniResult {
   if (!previous) return ours;
   const offset = previous.interfaces?.length ?? 0;

@@ -15,7 +15,10 @@ import type { NetworkConfig } from './config.ts';
 import { CniError } from './errors.ts';
 import type { Environment } from './request.ts';
 
-/** Where this node's parts are: the configuration's keys, overridden by the environment, completed by the shared file. */
+/**
+ * The addresses of this node's platform. The environment overrides the network configuration's
+ * keys, and the shared file fills in the rest.
+ */
 export interface NodeSettings {
   readonly etcd: EtcdSettings;
   readonly node: string;
@@ -23,15 +26,15 @@ export interface NodeSettings {
   readonly ovsdb: string;
   readonly ovsdbTls: OvsdbTls;
   readonly agent: string | false;
-  /** State that must survive etcd being away. */
+  /** Directory of the state that must survive an etcd outage. */
   readonly stateDir: string;
 }
 
-/** Where OVSDB is: a remote as in ovsdb(7), with files where it is `ssl:`. */
+/** The address of OVSDB: a remote as in ovsdb(7), with key and certificate files for `ssl:`. */
 export type SwitchAddress = Pick<NodeSettings, 'ovsdb' | 'ovsdbTls'>;
 
 /**
- * @param recorded what an earlier ADD of the attachment used: for a DEL whose configuration is cut down
+ * @param recorded the settings of the attachment's earlier ADD, for a DEL with fewer keys
  * @throws IpamError `invalid`
  */
 export function resolveSettings(
@@ -61,7 +64,7 @@ export function resolveSettings(
   };
 }
 
-/** @throws CniError 4 for a relative path: each process would look somewhere else */
+/** @throws CniError 4 for a relative path, which each process would resolve differently */
 export function stateDirOf(env: Environment): string {
   const dir = env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR;
   if (dir.startsWith('/')) return dir;

@@ -17,16 +17,16 @@ export type Clearing =
       readonly released: readonly string[];
       readonly swept: readonly SweptKind[];
     }
-  /** Another call works on the attachment: it is left to that call. */
+  /** Another call holds the attachment's lock and handles the attachment. */
   | { readonly outcome: 'busy' }
-  /** Looked at again it lives, or is another's. */
+  /** The second look no longer finds remains, or finds a new allocation. */
   | { readonly outcome: 'changed' }
   | { readonly outcome: 'failed'; readonly error: string };
 
 /**
- * Clears away what is left of one attachment: under the lock that its own calls take it looks once more, then goes in the
- * order of DEL. What fails keeps what comes after it. Never throws.
- * @param reason what is told of it; the second look must find it gone too, for whatever reason
+ * Clears the remains of one attachment. Takes the lock that calls for the attachment take, observes
+ * it again, then proceeds in the order of DEL. A failed step prevents the later ones. Never throws.
+ * @param reason for logs and history; the second look must find remains too, for any reason
  */
 export async function clear(
   platform: Platform,
@@ -56,7 +56,7 @@ export async function clear(
   }
 }
 
-/** For the history of the addresses. */
+/** Returns the cause for the history of the addresses. */
 function causeOf(reason: RemainsReason | 'superseded'): ReleaseCause {
   if (reason === 'superseded') return { why: 'superseded' };
   return reason === 'node-rebooted' ? { why: 'reboot' } : { why: 'reconcile', detail: reason };
@@ -98,7 +98,10 @@ async function clearLocked(
   return { outcome: 'cleared', released, swept };
 }
 
-/** Where nothing was given, an ADD may have got something since: it writes to etcd when its link is there already. */
+/**
+ * Reads etcd again when the survey found no allocation: an ADD may have allocated since, because it
+ * can set up the link before etcd commits the allocation.
+ */
 async function wasGivenMeanwhile(platform: Platform, { stateDir }: OwnPlace, known: Known): Promise<boolean> {
   if (known.held.length > 0) return false;
   const record = platform.openState(stateDir).readAttachment(known);

@@ -1,27 +1,31 @@
-/** What earlier observations suspected: when each was first seen, in milliseconds of a clock that never jumps. */
+/** The time of each suspect's first observation, in milliseconds of a monotonic clock. */
 export type Suspected = ReadonlyMap<string, number>;
 
 export interface Suspect {
-  /** The same as long as it is the same thing: an address that changed hands is another suspect. */
+  /** Identifies one suspect. An address with a new owner is another suspect. */
   readonly id: string;
-  /** One observation is proof enough. */
+  /** Whether one observation is sufficient proof. */
   readonly atOnce: boolean;
 }
 
-/** What a further observation adds. */
+/** The result of a further observation. */
 export interface Weighed<T extends Suspect> {
   readonly proven: readonly T[];
-  /** Seen for the first time, or not long enough ago. */
+  /** Suspects whose first observation is this one, or less than the grace period ago. */
   readonly waiting: readonly T[];
-  /** For the next observation: whoever was not seen this time is forgotten. */
+  /** Input for the next observation. Omits every suspect that this observation did not find. */
   readonly suspected: Suspected;
-  /** Milliseconds until the first that waits is proven, if it is still there then; undefined: none waits. */
+  /**
+   * Milliseconds until the earliest waiting suspect can be proven by another observation; undefined
+   * when none waits.
+   */
   readonly nextInMs: number | undefined;
 }
 
 /**
- * Proven is what two observations found that lie at least a grace apart, and every observation between them.
- * @param now of the same clock as the times in `before`
+ * A suspect is proven when two observations at least `graceMs` apart, and every observation between
+ * them, found it; with `atOnce`, one observation suffices.
+ * @param now from the same clock as the times in `before`, in milliseconds
  */
 export function weigh<T extends Suspect>(
   seen: readonly T[],

@@ -1,19 +1,19 @@
 import { etcdSettings, type EtcdSettings } from '../../ipam/store/etcd/settings.ts';
-import { isOurIpam, isOurWire, switchOf, type AttachmentRecord } from '../platform/node-records.ts';
+import { isOurIpam, isOurInterface, switchOf, type AttachmentRecord } from '../platform/node-records.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 
-/** Whose blocks are looked at: a node's, in one etcd cluster. */
+/** The blocks that a survey reads: those of one node in one etcd cluster. */
 export interface IpamPlace {
   readonly etcd: EtcdSettings;
   readonly node: string;
 }
 
-/** What the settings of this node name: environment and shared file. */
+/** The places that this node's settings name, in the environment and the shared file. */
 export interface OwnPlace {
   readonly stateDir: string;
-  /** Undefined where nothing names an etcd: then the records of the ADDs do. */
+  /** Undefined when the settings name no etcd; the records of the ADDs name it then. */
   readonly ipam: IpamPlace | undefined;
-  /** Undefined where there is no Open vSwitch, as far as the settings tell. */
+  /** Undefined when the settings name no Open vSwitch and the default socket does not exist. */
   readonly ovs: SwitchAddress | undefined;
 }
 
@@ -21,14 +21,17 @@ type PlacedRecord = Pick<AttachmentRecord, 'ipamType' | 'mtu' | 'etcd' | 'node' 
 
 export const ipamPlaceOf = ({ etcd, node }: PlacedRecord): IpamPlace => ({ etcd: etcdSettings(etcd), node });
 
-/** Every etcd and node that this machine's attachments have addresses of: one network may name another than the next. */
+/**
+ * Returns every etcd and node name from which this machine's attachments have addresses. Two
+ * networks may name different ones.
+ */
 export function ipamPlaces(own: OwnPlace, records: readonly PlacedRecord[]): IpamPlace[] {
   return distinct([...(own.ipam ? [own.ipam] : []), ...records.filter(isOurIpam).map(ipamPlaceOf)]);
 }
 
-/** Every Open vSwitch that this machine's attachments have ports in. */
+/** Returns every Open vSwitch in which this machine's attachments have ports. */
 export function switches(own: OwnPlace, records: readonly PlacedRecord[]): SwitchAddress[] {
-  return distinct([...(own.ovs ? [own.ovs] : []), ...records.filter(isOurWire).map(switchOf)]);
+  return distinct([...(own.ovs ? [own.ovs] : []), ...records.filter(isOurInterface).map(switchOf)]);
 }
 
 function distinct<T>(places: readonly T[]): T[] {

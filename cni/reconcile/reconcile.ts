@@ -10,13 +10,13 @@ import { survey, type Known } from './survey.ts';
 import { judge, type OddReason, type RemainsReason } from './verdict.ts';
 
 export interface ReconcileOptions {
-  /** Least time between the two observations that prove a leak, in milliseconds. */
+  /** Minimum time between the two observations that prove a leak, in milliseconds. */
   readonly graceMs: number;
-  /** Looks, and changes nothing. */
+  /** Observes the node without changing anything. */
   readonly dryRun: boolean;
-  /** What the observation before this one suspected. */
+  /** The suspects of the previous observation. */
   readonly suspected: Suspected;
-  /** Of a clock that never jumps, in milliseconds: the one of `suspected`. */
+  /** The current time in milliseconds, from the monotonic clock of `suspected`. */
   readonly at: number;
 }
 
@@ -25,36 +25,39 @@ export interface Finding {
   readonly containerId: string;
   readonly ifname: string;
   readonly pod: string | undefined;
-  /** Addresses that etcd has given it. */
+  /** The addresses that etcd has allocated to it. */
   readonly ips: readonly string[];
   readonly reason: RemainsReason | OddReason;
   /**
-   * `waiting`: a second observation is to prove it. `found`: proven, and a dry run. `kept`: for an operator to look at.
-   * The others: what came of clearing it away.
+   * `waiting`: a second observation must prove it. `found`: proven in a dry run. `kept`: left for
+   * an operator to examine. The others are the outcomes of `clear`.
    */
   readonly outcome: 'waiting' | 'found' | 'kept' | Clearing['outcome'];
   readonly released: readonly string[];
   readonly swept: readonly SweptKind[];
-  /** Why it failed. */
+  /** The reason for the outcome `failed`. */
   readonly error: string | undefined;
 }
 
 export interface ReconcileReport {
   readonly findings: readonly Finding[];
-  /** Of a dry run: how many there are. */
+  /** The deferred teardowns. A dry run only counts them, in `left`. */
   readonly pending: DeferredOutcome;
-  /** What could not be looked at, and why. */
+  /** What reconcile could not read or finish, and why. */
   readonly failures: readonly string[];
-  /** For the next observation. */
+  /** Input for the next observation. */
   readonly suspected: Suspected;
-  /** Milliseconds until a second observation can prove something; undefined: nothing waits. */
+  /** Milliseconds until a second observation can prove a finding; undefined when none waits. */
   readonly nextInMs: number | undefined;
 }
 
-/** Longest time that one reconcile spends on teardowns that calls put off, in milliseconds. */
+/** Longest time that one reconcile spends on deferred teardowns, in milliseconds. */
 const PENDING_BUDGET_MS = 5_000;
 
-/** Attachments that are cleared away side by side: their changes share transactions, and vswitchd's work for one grows with its ports. */
+/**
+ * Number of attachments that `settle` clears concurrently. Their changes share transactions, and
+ * vswitchd's work for one transaction grows with its ports.
+ */
 const AT_ONCE = 32;
 
 interface Judged extends Suspect {
@@ -64,8 +67,9 @@ interface Judged extends Suspect {
 }
 
 /**
- * Compares what etcd has given out on this node with what is alive on it, and clears away what is proven gone. It needs no
- * API server, waits for nobody, and goes on past a server that does not answer: that is told, for the next time.
+ * Compares etcd's allocations for this node with the live attachments, and clears what is proven
+ * gone. Needs no API server and waits for no lock. When a server does not answer, continues with
+ * the others and reports the failure; the next run tries again.
  */
 export async function reconcile(
   platform: Platform,
@@ -87,7 +91,7 @@ export async function reconcile(
     findings: [...findings, ...weighed.waiting.map((each) => findingOf(each, { outcome: 'waiting' }))],
     pending: pending ?? { done: 0, left: 0 },
     failures: failures.texts,
-    // Who could not look forgets nothing of what was seen before.
+    // A failed survey must not discard the earlier suspects.
     suspected: known ? weighed.suspected : options.suspected,
     nextInMs: weighed.nextInMs,
   };
@@ -112,7 +116,7 @@ function judgedOf(known: Known, verdict: ReturnType<typeof judge>): Judged[] {
     : [{ id, atOnce: verdict.atOnce, known, reason, remains: verdict.reason }];
 }
 
-/** Clears away what is proven, several at a time; those that were busy once more, for two may share a lock. */
+/** Clears proven remains concurrently. Retries busy ones once, because two may share a lock. */
 async function settle(
   platform: Platform,
   own: OwnPlace,
@@ -157,7 +161,10 @@ function findingOf({ id, known, reason }: Judged, result: Outcome): Finding {
   };
 }
 
-/** Whether everything that was found is put right, and everything was looked at; what only waits is not yet found. */
+/**
+ * Returns whether the survey was complete and reconcile resolved every proven finding and deferred
+ * teardown. Waiting and kept findings do not count.
+ */
 export function isSettled({ findings, pending, failures }: ReconcileReport): boolean {
   const open = ['found', 'busy', 'failed'];
   return (
@@ -165,7 +172,7 @@ export function isSettled({ findings, pending, failures }: ReconcileReport): boo
   );
 }
 
-/** What a run that could not be carried out at all has to say. */
+/** Returns the report of a run that failed altogether. It keeps the earlier suspects. */
 export function failedReport(error: unknown, suspected: Suspected): ReconcileReport {
   const pending = { done: 0, left: 0 };
   return { findings: [], pending, failures: [messageOf(error)], suspected, nextInMs: undefined };

@@ -17,13 +17,14 @@ import type { OwnPlace } from './places.ts';
 
 export interface ReconcileSettings {
   readonly own: OwnPlace;
-  /** 0: never. */
+  /** 0 disables the periodic reconcile. */
   readonly intervalMs: number;
   readonly graceMs: number;
 }
 
 /**
- * What a process that serves no call goes by: environment over shared file.
+ * Returns the settings for a process that serves no call. The environment overrides the shared
+ * file.
  * @throws IpamError `invalid`, CniError 4
  */
 export function reconcileSettings(
@@ -41,8 +42,8 @@ export function reconcileSettings(
 }
 
 /**
- * @param assumed whether the default etcd is meant where nothing names one; else the network configuration may name another,
- *   which the records of its ADDs know
+ * @param assumed whether the default etcd applies when the settings name none; otherwise the
+ *   network configuration may name another one, which the records of its ADDs contain
  */
 export function ownPlaceOf(
   settings: PartialSettings,
@@ -59,7 +60,10 @@ export function ownPlaceOf(
   };
 }
 
-/** The default is meant where something listens there: a node whose pods another main plugin serves has no Open vSwitch. */
+/**
+ * Returns the default only when its socket exists: a node whose pods use another main plugin has no
+ * Open vSwitch.
+ */
 function switchOf({ ovsdb, ovsdbTls = {} }: PartialSettings): SwitchAddress | undefined {
   if (ovsdb !== undefined) return { ovsdb, ovsdbTls };
   return existsSync(DEFAULT_OVSDB.slice('unix:'.length)) ? { ovsdb: DEFAULT_OVSDB, ovsdbTls } : undefined;

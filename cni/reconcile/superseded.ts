@@ -5,9 +5,11 @@ import { clear } from './clear.ts';
 import type { OwnPlace } from './places.ts';
 
 /**
- * Frees what earlier sandboxes of the call's pod hold for the same interface, so that one that crashes in a loop does not
- * use up the range. That there is a newer one proves nothing: of each it is looked whether its link and namespace are gone, under its own
- * lock; what may live stays. One look is enough, for the pod's newer sandbox is the other witness. Never throws: the ADD goes on.
+ * Frees the addresses of the pod's earlier sandboxes for the same interface, so that a
+ * crash-looping pod does not exhaust the range. The newer sandbox alone proves nothing: `clear`
+ * checks each older one under its own lock, and keeps it if its link or namespace may live. One
+ * look suffices, because the newer sandbox is the second observer. Never throws, so the ADD
+ * continues.
  */
 export async function freeSuperseded(
   call: Call,

@@ -4,36 +4,36 @@ import { allocationsOf, type SeenAllocation } from '../../ipam/node/allocations.
 import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
 import type { Failures } from '../attach/failures.ts';
 import { withIpamAt, withSwitch } from '../platform/connections.ts';
-import { isOurIpam, isOurWire, switchOf, type AttachmentRecord } from '../platform/node-records.ts';
+import { isOurIpam, isOurInterface, switchOf, type AttachmentRecord } from '../platform/node-records.ts';
 import type { HostLink, Platform, PortInfo } from '../platform/platform.ts';
 import { hostLinkName, linkAlias } from '../protocol/identity.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import { ipamPlaces, switches, type IpamPlace, type OwnPlace } from './places.ts';
 import type { Facts } from './verdict.ts';
 
-/** An address that etcd has given out, and where it says so. */
+/** An address that etcd has allocated, and the place that holds the allocation. */
 export interface Held extends SeenAllocation {
   readonly place: IpamPlace;
 }
 
-/** An attachment that may be gone, with what a teardown of it needs. */
+/** An attachment that may be gone, with the data for its teardown. */
 export interface Target extends Attachment {
   readonly held: readonly Held[];
   readonly allocationsKnown: boolean;
-  /** Where its port is, or would be. */
+  /** The Open vSwitch that has its port, or would have it. */
   readonly ovs: SwitchAddress | undefined;
-  /** Namespace and name, where the ADD was told. */
+  /** The pod's `namespace/name`, if the ADD received its name. */
   readonly pod: string | undefined;
 }
 
-/** All that is known of it. */
+/** Everything known about an attachment. */
 export type Known = Facts & Target;
 
 /**
- * One observation of the node: what etcd has given out first, then what is there (rule 6), so that a pod which starts
- * meanwhile is never taken for a leak. Only this node's blocks are read.
- * @param failures is told which server did not answer: what rests on it is then unknown
- * @throws CniError 5, NetlinkError where records or links cannot be listed: nothing can be said then
+ * Observes the node once. Reads the records and etcd's allocations before links and ports (rule 6),
+ * so that a pod which starts meanwhile never looks like a leak. Reads only this node's blocks.
+ * @param failures collects the servers that do not answer; what depends on them is then unknown
+ * @throws CniError 5, NetlinkError when records or links cannot be listed: no verdict is possible
  */
 export async function survey(platform: Platform, own: OwnPlace, failures: Failures): Promise<Known[]> {
   const records = platform.openState(own.stateDir).listAttachments();
@@ -64,12 +64,15 @@ export async function survey(platform: Platform, own: OwnPlace, failures: Failur
   });
 }
 
-/** The same attachment once more, under its lock: what etcd has for it is compared when it is released. */
+/**
+ * Observes the attachment again, except its allocations: the release compares those with etcd. The
+ * caller holds the attachment's lock.
+ */
 export async function lookAgain(platform: Platform, own: OwnPlace, target: Target): Promise<Known> {
   const record = platform.openState(own.stateDir).readAttachment(target);
   const kernel = await platform.openKernel();
   const link = await kernel.hostLink(hostLinkName(target));
-  const at = record && !isOurWire(record) ? undefined : target.ovs;
+  const at = record && !isOurInterface(record) ? undefined : target.ovs;
   const ports = at
     ? await withSwitch(platform, at, (ovs) => ovs.findPorts(target.containerId, target.ifname))
     : [];
@@ -86,7 +89,7 @@ export async function lookAgain(platform: Platform, own: OwnPlace, target: Targe
   });
 }
 
-/** The names of their bridges, which are those of the bridges' own devices too; '' for one on no bridge. */
+/** Returns the ports' bridge names, which are also device names; '' for a port on no bridge. */
 const bridgesOf = (ports: readonly OurPort[]): string[] => ports.map(({ info }) => info.bridge ?? '');
 
 interface OurPort extends Attachment {
@@ -99,7 +102,10 @@ interface Pieces {
   readonly whole: boolean;
   readonly link: HostLink | undefined;
   readonly ports: readonly OurPort[];
-  /** Whether their bridges' own devices are among the links: then vswitchd has its devices where we look for them. */
+  /**
+   * Whether the devices of the ports' bridges are among the links. If so, vswitchd's devices are in
+   * the network namespace that this survey reads.
+   */
   readonly isInSight: boolean;
   /** Whether every Open vSwitch answered. */
   readonly complete: boolean;
@@ -110,7 +116,7 @@ function assemble(platform: Platform, own: OwnPlace, attachment: Attachment, pie
   const { held, whole, ports, record } = pieces;
   const { containerId, ifname } = attachment;
   const link = linkStateOf(attachment, pieces.link);
-  const complete = pieces.complete || (record !== undefined && !isOurWire(record));
+  const complete = pieces.complete || (record !== undefined && !isOurInterface(record));
   return {
     containerId,
     ifname,
@@ -118,28 +124,38 @@ function assemble(platform: Platform, own: OwnPlace, attachment: Attachment, pie
     allocationsKnown: whole,
     link,
     port: portStateOf(attachment, ports, { isInSight: pieces.isInSight, complete }),
-    record: record && { bootId: record.bootId, ourIpam: isOurIpam(record), ourWire: isOurWire(record) },
-    // A link is of a namespace that lives: then there is no need to look.
+    record: record && {
+      bootId: record.bootId,
+      ourIpam: isOurIpam(record),
+      ourInterface: isOurInterface(record),
+    },
+    // A link exists only while the pod's namespace lives, so no check is needed then.
     namespace: link === 'absent' ? namespaceOf(platform, record) : 'lives',
     held,
-    ovs: ports[0]?.at ?? wireAt(record, own),
+    ovs: ports[0]?.at ?? switchAt(record, own),
     pod: podOf(held, ports),
   };
 }
 
-/** Undefined where there is no port of ours. */
-function wireAt(record: AttachmentRecord | undefined, own: OwnPlace): SwitchAddress | undefined {
+/** Returns undefined when cellnet made no port for the attachment. */
+function switchAt(record: AttachmentRecord | undefined, own: OwnPlace): SwitchAddress | undefined {
   if (!record) return own.ovs;
-  return isOurWire(record) ? switchOf(record) : undefined;
+  return isOurInterface(record) ? switchOf(record) : undefined;
 }
 
-/** One without any mark is ours too: its maker was killed before it marked it, and the name is a hash of just this attachment. */
+/**
+ * A link without an alias is also cellnet's: its ADD was killed before it set the alias, and the
+ * name is a hash of this very attachment.
+ */
 function linkStateOf(attachment: Attachment, link: HostLink | undefined): Facts['link'] {
   if (!link || (link.alias !== '' && link.alias !== linkAlias(attachment))) return 'absent';
   return link.carrier ? 'carrier' : 'idle';
 }
 
-/** A port of another name that carries our marks is nothing that we made: it keeps all of them from being swept. */
+/**
+ * A port with cellnet's external_ids under another name is not cellnet's. It protects all ports of
+ * the attachment from removal.
+ */
 function portStateOf(
   attachment: Attachment,
   ports: readonly OurPort[],
@@ -153,8 +169,9 @@ function portStateOf(
 function namespaceOf(platform: Platform, record: AttachmentRecord | undefined): Facts['namespace'] {
   if (!record?.netns) return 'unknown';
   const { path, id } = record.netns;
-  // With our link gone nobody uses the address, whoever still lives in there; another plugin's interface may still be up.
-  return platform.namespaces.stateOf(path, id, !isOurWire(record));
+  // Without cellnet's link nothing uses the address, even if the namespace still has processes. An
+  // interface of another plugin may still be up, so its namespace needs the thorough check.
+  return platform.namespaces.stateOf(path, id, !isOurInterface(record));
 }
 
 function podOf([held]: readonly Held[], [port]: readonly OurPort[]): string | undefined {

@@ -9,9 +9,10 @@ import { hostLinkName, linkAlias, portExternalIds } from '../protocol/identity.t
 import type { CniResult } from '../protocol/result.ts';
 
 /**
- * CHECK (CNI SPEC section 4): everything is as the `prevResult` says: the link, its address and routes, the port with
- * its VLAN and owner, the allocation in etcd. What later plugins of the chain changed is in the `prevResult`, so it counts.
- * @throws CniError 105 naming for each difference what was expected and what was found
+ * CHECK (CNI SPEC section 4): compares with the `prevResult` the link, its addresses and routes,
+ * the port with its VLAN and owner, and the allocation in etcd. The `prevResult` includes the
+ * changes of later plugins of the chain.
+ * @throws CniError 105 naming the expected and the found value of each difference
  */
 export async function check(call: Call, platform: Platform): Promise<void> {
   const previous = prevResultOf(call);
@@ -35,7 +36,7 @@ export function throwProblems(call: Call, problems: readonly string[]): void {
   throw new CniError('check-failed', `attachment ${containerId}/${ifname}: ${problems.join('; ')}`);
 }
 
-/** What the result says of the interface that this call is about. */
+/** Returns what the result says about the call's interface in the pod. */
 function ourPart(
   call: Call,
   previous: CniResult,
@@ -74,27 +75,28 @@ async function checkHostLink(call: Call, platform: Platform, previous: CniResult
     problems.push(`link ${name}: expected in Open vSwitch's datapath, found that nobody has taken it`);
   if (told?.mac !== undefined && told.mac.toLowerCase() !== link.mac)
     problems.push(`MAC of link ${name}: expected ${told.mac}, found ${link.mac}`);
-  // Results before 1.1.0 tell no MTU: then by the record of the ADD. No plugin behind us changes the host's end.
+  // Results before 1.1.0 have no MTU, so use that of the ADD's record. No later plugin of the chain
+  // changes the host's end.
   const mtu = told?.mtu ?? platform.openState(call.settings.stateDir).readAttachment(call.request)?.mtu;
   if (mtu !== undefined && mtu !== link.mtu)
     problems.push(`MTU of link ${name}: expected ${mtu}, found ${link.mtu}`);
   return problems;
 }
 
-/** The allocation, and the port whose VLAN follows from its range. */
+/** Checks the allocation, and the port, whose VLAN follows from the range of the allocation. */
 async function checkAddresses(call: Call, platform: Platform, previous: CniResult): Promise<string[]> {
   const { containerId, ifname } = call.request;
   const { ips } = ourPart(call, previous);
   const { problems, vlan } = await checkGrant(call, platform, ips);
   const ports = await withSwitch(platform, call.settings, (ovs) => ovs.findPorts(containerId, ifname));
-  // Without addresses: later plugins of the chain may have added some.
+  // Compare no addresses: later plugins of the chain may have added some.
   const owner = portExternalIds({ ...call.request, network: call.config.name }, call.request.args, undefined);
   return [
     ...problems,
     ...portDifferences(ports, {
       bridge: call.settings.bridge,
       name: hostLinkName(call.request),
-      // Without its allocation nobody knows the VLAN: that it is gone has been told.
+      // Without the allocation the expected VLAN is unknown. `problems` already reports that.
       tag: call.config.vlan ?? (problems.length > 0 ? ports[0]?.tag : vlan),
       trunks: call.config.trunks,
       externalIds: { ...call.config.externalIds, ...owner },
@@ -119,7 +121,10 @@ async function checkGrant(
   };
 }
 
-/** @param held what etcd holds for the attachment, in CIDR notation */
+/**
+ * Returns a text for each expected address that is not allocated.
+ * @param held the attachment's addresses in etcd, in CIDR notation
+ */
 export function allocationDifferences(ips: readonly string[], held: readonly string[]): string[] {
   return ips
     .filter((ip) => !held.includes(ip))

@@ -9,9 +9,10 @@ import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
 
 /**
- * DEL (CNI SPEC section 4): port, link, addresses, record, in this order (rule 8). What is gone already counts as
- * done; what cannot be reached now (etcd, OVSDB) is written down durably and done later (rule 4), so that a pod's end never
- * waits for it. Needs no namespace: the host's end takes the pod's with it.
+ * DEL (CNI SPEC section 4): removes port, link, addresses and record, in this order (rule 8). An
+ * object that is already gone counts as removed. When etcd or OVSDB fails, DEL defers the rest
+ * durably to a later call (rule 4), so that the end of a pod never waits for it. DEL needs no
+ * namespace: the kernel deletes the pod's end with the host's.
  */
 export async function del(call: Call, platform: Platform): Promise<void> {
   const step = stepsOf(platform.onStep, 'DEL');
@@ -27,7 +28,8 @@ export async function del(call: Call, platform: Platform): Promise<void> {
       await delegate(call, platform, ipamType, 'DEL');
       return portGone;
     }
-    // A port that stays would still take the address's packets: then the address rests until it is gone.
+    // A remaining port still receives the packets of the address. The address stays allocated until
+    // the port is gone.
     return portGone && (await attempt(call, platform, () => releaseOwn(call, platform)));
   });
   await step('forget', () => {
@@ -40,7 +42,7 @@ export async function del(call: Call, platform: Platform): Promise<void> {
   if (done) await finishDeferred(call, platform);
 }
 
-/** Whether it was done; why not goes to the log, for the rest is done later. */
+/** Returns whether the work succeeded. Logs a failure, because a later call repeats the work. */
 async function attempt(call: Call, platform: Platform, work: () => Promise<unknown>): Promise<boolean> {
   try {
     await work();

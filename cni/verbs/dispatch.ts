@@ -21,7 +21,7 @@ const readShared = memoize(parseSharedConfig);
 
 type VerbFunction = (call: Call, platform: Platform) => Promise<CniResult | undefined>;
 
-/** A verb whose reply is empty. */
+/** Adapts a verb with an empty reply. */
 const silent =
   (verb: (call: Call, platform: Platform) => Promise<void>): VerbFunction =>
   async (call, platform) => {
@@ -48,7 +48,7 @@ const VERBS_OF: Readonly<
   },
 };
 
-/** One call of a plugin, as a function: never throws, and touches nothing but its parts. */
+/** Serves one call of a plugin. Never throws, and acts on the outside only through the platform. */
 export async function dispatch(
   plugin: Plugin,
   input: Input,
@@ -63,7 +63,10 @@ export async function dispatch(
   }
 }
 
-/** Any failure as a reply. @param stdin what could be read of it: its version is answered in */
+/**
+ * Returns the reply for any failure.
+ * @param stdin as much as could be read; the reply uses its cniVersion
+ */
 export function failure(stdin: string, error: unknown): Output {
   return { stdout: `${errorReply(stdin, toCniError(error))}\n`, exitCode: 1 };
 }
@@ -93,7 +96,7 @@ async function serve(plugin: Plugin, input: Input, platform: Platform): Promise<
   };
   if (request.verb === 'VERSION')
     throw new CniError('internal', 'VERSION is answered without a configuration');
-  // GC takes turns at each attachment that it removes; CHECK and STATUS only look.
+  // GC locks each attachment that it removes. CHECK and STATUS only read.
   const unlock = await takeTurn(call, platform);
   try {
     const result = await VERBS_OF[plugin][request.verb](call, platform);
@@ -103,7 +106,7 @@ async function serve(plugin: Plugin, input: Input, platform: Platform): Promise<
   }
 }
 
-/** @param recorded the record of an ADD knows all that is needed: then a broken file stops nothing */
+/** @param recorded whether the ADD's record has all settings: DEL then ignores a broken file */
 function readSharedSettings({ sharedConfig }: Input, platform: Platform, recorded: boolean): PartialSettings {
   if (!sharedConfig) return {};
   try {
@@ -117,7 +120,10 @@ function readSharedSettings({ sharedConfig }: Input, platform: Platform, recorde
   }
 }
 
-/** Its turn at the attachment. DEL goes on without, where the folder of locks cannot be used: a pod's end must not wait. */
+/**
+ * Locks the attachment of an ADD or DEL. DEL continues without a lock when the folder of locks
+ * cannot be used: the end of a pod must not wait.
+ */
 async function takeTurn({ request, settings }: Call, platform: Platform): Promise<Unlock | undefined> {
   if (request.verb !== 'ADD' && request.verb !== 'DEL') return undefined;
   try {
@@ -130,7 +136,7 @@ async function takeTurn({ request, settings }: Call, platform: Platform): Promis
   }
 }
 
-/** What the ADD of the attachment used, where its record is still there. */
+/** Returns the settings that the ADD of the attachment used, if its record still exists. */
 function recordedSettings(
   platform: Platform,
   stateDir: string,
@@ -150,7 +156,7 @@ function versionReply(stdin: string): string {
   return JSON.stringify({ cniVersion: versionOf(stdin), supportedVersions: SUPPORTED_VERSIONS });
 }
 
-/** CNI SPEC section 5 "Error", in the version of the configuration as far as it can be read. */
+/** CNI SPEC section 5 "Error", in the configuration's version, or the latest if unreadable. */
 function errorReply(stdin: string, error: CniError): string {
   return JSON.stringify({
     cniVersion: versionOf(stdin),
@@ -160,7 +166,10 @@ function errorReply(stdin: string, error: CniError): string {
   });
 }
 
-/** Runtimes put the text into events and logs: a hostile or endless value in it must not flood them. */
+/**
+ * Longest error text, in characters. Runtimes copy the text into events and logs, and a hostile or
+ * endless value in it must not flood them.
+ */
 const MAX_TEXT = 3_000;
 
 function bounded(text: string): string {

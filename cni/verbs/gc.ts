@@ -16,18 +16,20 @@ import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
 
 const attachments = v.array(v.looseObject({ containerID: v.string(), ifname: v.string() }));
-/** The name in SPEC.md, and the one that the tag of 1.1.0 used. */
+/** The name of the key in SPEC.md, and its name in the release tag of 1.1.0. */
 const KEYS = ['cni.dev/valid-attachments', 'cni.dev/attachments'] as const;
 
-/** An attachment of this network, with what etcd holds for it. */
+/** An attachment of this network, with its allocations in etcd. */
 interface Known extends Attachment {
   readonly allocations: SeenAllocation[];
 }
 
 /**
- * GC (CNI SPEC 1.1.0 section 4): removes what this network has on this node beside the valid attachments: ports and links with
- * our mark, allocations, records; each attachment in the order of DEL (rule 8). Goes on past failures.
- * @throws CniError 7 without the list: then nothing is removed. 5 telling everything that failed
+ * GC (CNI SPEC 1.1.0 section 4): removes all attachments of this network on this node that are not
+ * valid: ports and links with our mark, allocations and records, in the order of DEL (rule 8). GC
+ * continues past failures.
+ * @throws CniError 7 without the list of valid attachments, before GC removes anything; 5 naming
+ *   every failure
  */
 export async function gc(call: Call, platform: Platform, plugin: 'cellnet' | 'cellnet-ipam'): Promise<void> {
   const valid = validAttachments(call);
@@ -65,7 +67,7 @@ function validAttachments(call: Call): ReadonlySet<string> {
   return new Set(result.value.map((each) => idOf({ containerId: each.containerID, ifname: each.ifname })));
 }
 
-/** Every attachment that this node knows of this network: from its own records, the marks in OVSDB, and etcd. */
+/** Returns this network's attachments on this node, from the records, marks in OVSDB, and etcd. */
 async function gather(
   call: Call,
   platform: Platform,
@@ -104,19 +106,19 @@ async function gather(
   return known.values();
 }
 
-/** One attachment that is not valid, in the order of DEL. What fails keeps what comes after it. */
+/** Removes one attachment in the order of DEL. A step that fails stops the later ones. */
 async function remove(
   call: Call,
   platform: Platform,
   plugin: 'cellnet' | 'cellnet-ipam',
   known: Known,
 ): Promise<void> {
-  const wire = plugin === 'cellnet';
+  const madeInterface = plugin === 'cellnet';
   await tearDownAttachment(platform, stepsOf(platform.onStep, 'GC'), {
     attachment: known,
     stateDir: call.settings.stateDir,
-    link: wire,
-    port: wire ? call.settings : undefined,
+    link: madeInterface,
+    port: madeInterface ? call.settings : undefined,
     forget: true,
     release: async () => {
       const { ipamType } = call.config;
@@ -133,7 +135,10 @@ async function remove(
   platform.log.info('removed by GC', { containerId: known.containerId, ifname: known.ifname });
 }
 
-/** Most IPAM plugins know no GC, and answer code 4: each stale attachment has had its DEL already. */
+/**
+ * Forwards GC to the IPAM plugin. Most IPAM plugins do not support GC and answer code 4. GC ignores
+ * that code, because each stale attachment has already had its DEL.
+ */
 async function forward(call: Call, platform: Platform, ipamType: string): Promise<void> {
   try {
     await delegate(call, platform, ipamType, 'GC');

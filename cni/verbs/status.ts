@@ -8,9 +8,10 @@ import { familiesOf } from '../protocol/config.ts';
 import { CniError, toCniError, bridgeMissing } from '../protocol/errors.ts';
 
 /**
- * STATUS (CNI SPEC 1.1.0 section 4): succeeds when an ADD could be served now: etcd answers and a range has room,
- * the bridge is there and ovs-vswitchd carries out what OVSDB says.
- * @throws CniError 51 where the bridge or ovs-vswitchd is away, so that running pods are cut off too; 50 for all else
+ * STATUS (CNI SPEC 1.1.0 section 4): succeeds when an ADD could succeed now: etcd answers, a range
+ * has room, the bridge exists or ADD would create it, and ovs-vswitchd carries out OVSDB's state.
+ * @throws CniError 51 when the bridge or ovs-vswitchd is missing, which cuts off running pods too;
+ *   50 for other failures; a delegated IPAM plugin's own code
  */
 export async function status(call: Call, platform: Platform): Promise<void> {
   await orUnavailable(() => checkSwitch(call, platform));

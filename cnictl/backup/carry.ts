@@ -4,11 +4,14 @@ import { scanAll, type Store } from '../../ipam/store/store.ts';
 import type { BackupRecord } from './format.ts';
 import type { Collision, Unit } from './plan.ts';
 
-/** etcd refuses more operations in a transaction (`--max-txn-ops`, 128), and requests above 1.5 MB (`--max-request-bytes`). */
+/**
+ * etcd limits a transaction to 128 operations (`--max-txn-ops`) and a request to 1.5 MB
+ * (`--max-request-bytes`).
+ */
 const MAX_GUARDS = 100;
 const MAX_BYTES = 700_000;
 
-/** Units that go into one transaction. */
+/** Groups units into transactions. */
 export function* batches(units: Iterable<Unit>): Iterable<readonly Unit[]> {
   let batch: Unit[] = [];
   let [guards, bytes] = [0, 0];
@@ -29,7 +32,7 @@ export function* batches(units: Iterable<Unit>): Iterable<readonly Unit[]> {
 const sizeOf = ({ records }: Unit): number =>
   records.reduce((sum, { key, value }) => sum + 3 * Buffer.byteLength(key) + Buffer.byteLength(value), 0);
 
-/** That nothing is overwritten, and what the units rest on; each once. */
+/** Guards that every key is absent, plus the units' own guards, without duplicates. */
 function guardsOf(units: readonly Unit[]): Guard[] {
   const all = units.flatMap(({ records, guards }) => [...records.map(({ key }) => absent(key)), ...guards]);
   return [...new Map(all.map((guard) => [JSON.stringify(guard), guard])).values()];
@@ -44,9 +47,10 @@ export interface Carried {
 }
 
 /**
- * Writes the units, many to a transaction; where one of a transaction cannot be written, the others of it are all the same.
- * @param onProgress told how many keys are written
- * @throws IpamError `store-…`: what was written stays, and the same restore goes on from there
+ * Writes the units, many per transaction. When a transaction fails, this function writes its units
+ * one by one.
+ * @param onProgress receives the number of keys written
+ * @throws IpamError `store-…`; written keys stay, and the same restore continues from there
  */
 export async function carryUnits(
   store: Store,
@@ -72,7 +76,7 @@ async function commit(store: Store, units: readonly Unit[]): Promise<boolean> {
   return (await store.commit(guardsOf(units), writesOf(units))) !== undefined;
 }
 
-/** Why a unit was not written: none where it stands there as it should. */
+/** Explains why a unit was not written. Returns none when etcd has the unit's values. */
 async function lost(store: Store, { records }: Unit): Promise<Collision[]> {
   const entries = await store.get(records.map(({ key }) => key));
   if (entries.every((entry, i) => entry?.value === records[i]?.value)) return [];
@@ -81,8 +85,8 @@ async function lost(store: Store, { records }: Unit): Promise<Collision[]> {
 }
 
 /**
- * Puts the ranges back, the last step: from now on addresses are given out of them. Compares that no range was added or changed
- * since `seen`, as `range add` does.
+ * Writes the ranges, the last step: from now on nodes allocate addresses from them. Guards that no
+ * range was added or changed since `seen`, as `range add` does.
  */
 export async function carryRanges(
   store: Store,
@@ -105,12 +109,15 @@ export async function carryRanges(
   return { written, collisions: [] };
 }
 
-/** Revision of the latest change of any range. */
+/** Returns the revision of the latest change of any range. */
 export async function rangesRevision(store: Store): Promise<string> {
   return newestRevision(await scanAll(store, RANGES));
 }
 
-/** Reads all back. @returns the keys that are not there, or not with that value */
+/**
+ * Reads every key back.
+ * @returns the keys that are missing or have another value
+ */
 export async function verify(store: Store, records: readonly BackupRecord[]): Promise<string[]> {
   const expected = new Map(records.map(({ key, value }) => [key, value]));
   for await (const page of store.scan('')) {

@@ -4,8 +4,8 @@ import { decodeValue } from '../../ipam/records/decode.ts';
 import { CommandError } from '../context/errors.ts';
 
 /**
- * A backup is lines of JSON: the header, then one line for each key, sorted. Keys are relative to `PREFIX/v1/`; values are the
- * texts as they stand in etcd.
+ * A backup is lines of JSON: the header, then one line for each key, sorted. Keys are relative to
+ * `PREFIX/v1/`. Values are the texts as in etcd.
  */
 export interface BackupRecord {
   readonly key: string;
@@ -18,17 +18,20 @@ const headerSchema = v.object({
   kind: v.literal('cellnet-backup'),
   version: v.literal(1),
   etcdPrefix: text,
-  /** UID of the namespace kube-system: the cluster's identity. Null where no API server said it. */
+  /**
+   * UID of the namespace kube-system, which identifies the cluster. Null when no API server
+   * answered.
+   */
   cluster: v.nullable(text),
-  /** etcd's, of the one moment that all keys are of. */
+  /** The etcd revision of all keys. */
   revision: text,
   takenAt: v.pipe(text, v.isoTimestamp()),
-  /** Version of the program that wrote it. */
+  /** Version of the program that wrote the file. */
   by: text,
   keys: count,
   /** Keys by the first part of their names: ranges, blocks, nodes, … */
   counts: v.record(text, count),
-  /** In hex, over the header without this field and all lines. */
+  /** Hex, over the header without this field and all lines. */
   sha256: text,
 });
 const recordSchema = v.strictObject({ key: v.pipe(text, v.nonEmpty()), value: text });
@@ -40,10 +43,10 @@ export interface Backup {
   readonly records: readonly BackupRecord[];
 }
 
-/** What of a header its caller knows. */
+/** The header fields that the caller supplies. */
 export type BackupSource = Pick<BackupHeader, 'etcdPrefix' | 'cluster' | 'revision' | 'takenAt' | 'by'>;
 
-/** First part of a key's name. */
+/** Returns the first part of a key's name. */
 export const groupOf = (key: string): string => key.split('/')[0] ?? '';
 
 export function countGroups(keys: Iterable<string>): Record<string, number> {
@@ -52,7 +55,7 @@ export function countGroups(keys: Iterable<string>): Record<string, number> {
   return Object.fromEntries(counts);
 }
 
-/** The file's lines, each with its end, header first. */
+/** Returns the file's lines with their line ends, header first. */
 export function formatBackup(
   source: BackupSource,
   records: readonly BackupRecord[],
@@ -70,7 +73,7 @@ function digestOf(bare: object, lines: Iterable<string>): string {
   return hash.digest('hex');
 }
 
-/** @throws CommandError where the file is no backup of ours, is cut off, or was changed */
+/** @throws CommandError when the file is no backup, is truncated, or was changed */
 export function parseBackup(content: string, file: string): Backup {
   const fail = (what: string): CommandError =>
     new CommandError(`${file} cannot be restored: ${what}`, 'Name a whole file that `cnictl backup` wrote.');
@@ -78,7 +81,7 @@ export function parseBackup(content: string, file: string): Backup {
   const first = parseLine(lines[0] ?? '');
   const decoded = decodeValue(headerSchema, first);
   if (!decoded.ok) throw fail(`line 1 is no header of a backup: ${decoded.problem.message}`);
-  // As it was read, not as the schema made it: fields that a later version adds count for the checksum.
+  // Uses the header as read, because the checksum covers fields that a later version adds.
   const header = first as BackupHeader;
   const body = lines.slice(1);
   if (body.length !== header.keys)
@@ -94,7 +97,7 @@ export function parseBackup(content: string, file: string): Backup {
   return { header, records };
 }
 
-/** Undefined for what is no JSON: the schema then says what was expected. */
+/** Returns undefined for invalid JSON; the schema then reports what it expected. */
 function parseLine(line: string): unknown {
   try {
     return JSON.parse(line);

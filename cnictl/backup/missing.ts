@@ -2,13 +2,16 @@ import { canonicalPod, claimsAddresses, isHolder, type AuditedPod } from '../../
 import { cidrContains, formatAddress, parseAddress, type Cidr } from '../../ipam/model/address.ts';
 import { usedSlots, type Block } from '../../ipam/model/block.ts';
 
-/** A running pod that says it has an address of the ranges, which these blocks do not hold for it. */
+/** A running pod that reports an address of the ranges, which these blocks do not hold for it. */
 export interface Missing {
   readonly ip: string;
   readonly pod: AuditedPod;
 }
 
-/** What running pods would lack, were these blocks all that etcd holds. @throws IpamError `invalid` for an address that is none */
+/**
+ * Returns what running pods would lack if etcd held only these blocks.
+ * @throws IpamError `invalid` for a malformed address
+ */
 export function missingOf(
   blocks: readonly Block[],
   pods: readonly AuditedPod[],

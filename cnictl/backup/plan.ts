@@ -9,21 +9,23 @@ import { decodeRange } from '../../ipam/records/range-record.ts';
 import { unchanged, type Entry, type Guard } from '../../ipam/records/transaction.ts';
 import type { BackupRecord } from './format.ts';
 
-/** Why a key of the backup is not written: nothing that is there is ever overwritten. */
+/** Why a key of the backup is not written. Restore never overwrites a key. */
 export type CollisionReason =
-  /** The key is there with another value. */
+  /** The key exists with another value, or the block's index key exists. */
   | 'differs'
-  /** The range overlaps with one that is there. */
+  /** The range overlaps an existing one. */
   | 'overlaps'
-  /** The block's range is not there and cannot be added, or the block does not fit it. */
+  /** The block's range does not exist and cannot be added, or the block does not fit it. */
   | 'range'
-  /** An attachment of the block has another address by now. */
+  /** An attachment of the block already has another address. */
   | 'owner'
-  /** The record is not of the form that this version reads, so nothing tells what it collides with. */
+  /**
+   * This version cannot read the record, or the backup has no block to restore for the index key.
+   */
   | 'unsound'
-  /** A mark of a node that is in use: whether it is draining is decided anew. */
+  /** The drain mark of a node. In a prefix in use, the operator decides again. */
   | 'node-state'
-  /** It was written by somebody else while this went on. */
+  /** Another client wrote the key during the restore. */
   | 'raced';
 
 export interface Collision {
@@ -35,30 +37,35 @@ export interface Collision {
 /** Keys that are written together or not at all. */
 export interface Unit {
   readonly records: readonly BackupRecord[];
-  /** Beside that every key is absent. */
+  /** Guards in addition to the absence of every key. */
   readonly guards: readonly Guard[];
 }
 
 export interface RestorePlan {
-  /** Nothing but keys of the backup was there: all of it is put back. */
+  /** True when the prefix holds only keys of the backup. The whole backup is then restored. */
   readonly whole: boolean;
-  /** Written before the ranges: without its range nothing of a block is given out, so a half is never used. */
+  /**
+   * Written before the ranges. Without its range no address of a block is allocated, so a partial
+   * restore is never used.
+   */
   readonly units: readonly Unit[];
   readonly ranges: readonly BackupRecord[];
-  /** Keys that are there as the backup has them. */
+  /** Keys that exist with the backup's value. */
   readonly already: readonly string[];
   readonly collisions: readonly Collision[];
-  /** Records of the backup that this version cannot read: put back as they are, for they were so. */
+  /** Records that this version cannot read. They are restored unchanged. */
   readonly unsound: readonly string[];
 }
 
-/** Keys that are there and that the backup has not, or has otherwise; empty where it can be put back whole. */
+/**
+ * Returns existing keys that the backup lacks or has with another value. Empty: a whole restore.
+ */
 export function strangers(records: readonly BackupRecord[], present: readonly Entry[]): string[] {
   const values = new Map(records.map(({ key, value }) => [key, value]));
   return present.filter(({ key, value }) => values.get(key) !== value).map(({ key }) => key);
 }
 
-/** What is to be written, given what is there. Pure: the writes compare that it still is so. */
+/** Returns what to write, given what exists. Pure: the writes guard that it still holds. */
 export function planRestore(records: readonly BackupRecord[], present: readonly Entry[]): RestorePlan {
   const there = new Map(present.map((entry) => [entry.key, entry]));
   const isThere = ({ key, value }: BackupRecord): boolean => there.get(key)?.value === value;
@@ -102,7 +109,10 @@ export function readRecords(records: Iterable<BackupRecord>): Read {
   return { ranges, blocks, unsound };
 }
 
-/** Records that this version cannot read; none is kept decoded, for a backup may be of half a million allocations. */
+/**
+ * Returns records that this version cannot read. Keeps no decoded record, because a backup may have
+ * half a million allocations.
+ */
 export function unsoundOf(
   records: readonly BackupRecord[],
 ): { readonly key: string; readonly problem: string }[] {
@@ -156,7 +166,7 @@ function mergeBlocks(
 ): {
   readonly units: readonly Unit[];
   readonly collisions: readonly Collision[];
-  /** Index keys that go, or do not go, with a block. */
+  /** Index keys that are written, or refused, together with a block. */
   readonly indexed: ReadonlySet<string>;
 } {
   const values = new Map(missing.map(({ key, value }) => [key, value]));
@@ -229,7 +239,7 @@ function blockCollision(key: string, block: Block | undefined, state: MergeState
   return undefined;
 }
 
-/** Of the index, of marks, and of what this version does not know. */
+/** Judges index keys, marks, and keys that this version does not know. */
 function otherCollision(key: string, there: ReadonlyMap<string, Entry>): Collision | undefined {
   if (there.has(key)) return { key, reason: 'differs', detail: 'it is there with another value' };
   if (isDrainKey(key)) return { key, reason: 'node-state', detail: 'drain the node again if it is to be' };
@@ -238,7 +248,7 @@ function otherCollision(key: string, there: ReadonlyMap<string, Entry>): Collisi
   return undefined;
 }
 
-/** Attachment and family, by which an attachment has one address. */
+/** Identifies attachment and family: an attachment has one address of each family. */
 function ownerIds(block: Block): string[] {
   return usedSlots(block).map(
     ({ slot, address }) => `${slot.owner.containerId}/${slot.owner.ifname}/IPv${address.family}`,

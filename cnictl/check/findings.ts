@@ -2,7 +2,7 @@ import type { IndexFinding } from '../../ipam/audit/index-audit.ts';
 import type { AuditedAllocation, Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
 import type { RecordFinding } from '../../ipam/audit/record-audit.ts';
 
-/** A block whose node the API server does not know (any more). */
+/** A block of a node that the API server does not know. */
 export interface StrandedBlock {
   readonly key: string;
   readonly node: string;
@@ -10,7 +10,7 @@ export interface StrandedBlock {
   readonly since: number;
 }
 
-/** All that a check found, in both observations. */
+/** All that both observations of a check found. */
 export interface Findings {
   readonly allocated: number;
   readonly pods: number;
@@ -25,6 +25,6 @@ export interface Findings {
   readonly stranded: readonly StrandedBlock[];
 }
 
-/** How many things are found that are not as they should be, leaks apart. */
+/** Counts everything that is wrong, apart from leaks. */
 export const othersFound = ({ missing, conflicts, index, records, stranded }: Findings): number =>
   missing.length + conflicts.length + index.length + records.length + stranded.length;

@@ -16,23 +16,27 @@ import type { Store } from '../../ipam/store/store.ts';
 import type { StrandedBlock } from './findings.ts';
 import type { Looking, Progress } from './progress.ts';
 
-/** Names of the nodes that the API server knows; undefined where it may not be asked, or names nodes otherwise. */
+/**
+ * Names of the nodes that the API server knows. Undefined when it forbids the list, or when none of
+ * our nodes is in it.
+ */
 export type NodeNames = ReadonlySet<string> | undefined;
 
-/** What one pass over everything suspects. */
+/** Holds what one pass over everything suspects. */
 export interface FirstLook {
   readonly podAudit: PodAudit;
   readonly index: IndexComparison;
   readonly records: readonly RecordFinding[];
   readonly stranded: readonly StrandedBlock[];
   readonly nodes: NodeNames;
-  /** When the pods were listed. */
+  /** Time of the pod list. */
   readonly moment: Moment;
 }
 
 /**
- * Reads everything once: allocations first, pods second (rule 6), so that a pod which is made meanwhile is never taken for a
- * leak. All lists are whole, or this rejects. Nothing is held but numbers and what is suspicious.
+ * Reads everything once: allocations first, pods second (rule 6), so that a pod that is created in
+ * between is never taken for a leak. This function rejects unless every list is complete. It keeps
+ * only counts and what is suspicious in memory.
  * @throws IpamError, KubeError, the signal's reason
  */
 export async function firstLook(ipam: Ipam, kube: KubeApi, looking: Looking): Promise<FirstLook> {
@@ -106,8 +110,8 @@ async function* scanned(
 }
 
 /**
- * cellnet's nodes may bear other names than Kubernetes gives them: where not one of them is known there, nothing can be said
- * of any.
+ * Returns undefined and warns when the API server knows none of our nodes. cellnet's node names may
+ * differ from those in Kubernetes, so a missing node then proves nothing.
  */
 export async function nodeNames(
   kube: KubeApi,

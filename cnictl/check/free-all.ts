@@ -13,11 +13,11 @@ import { releaseLeaks } from './release-leaks.ts';
 import { releaseLog } from './release-log.ts';
 import { condemnedOf, type LeakRecord } from './report.ts';
 
-/** One address that is to be freed. */
+/** An address to free. */
 export interface Target {
   readonly address: Address;
   readonly expected: Expected | undefined;
-  /** As the report has it, where one names it. */
+  /** The report's entry, when a report names the address. */
   readonly leak?: LeakRecord;
 }
 
@@ -32,7 +32,10 @@ export interface Result {
   readonly outcome: FreeOutcome;
 }
 
-/** Those of reports block by block, with the doubts of `check`; those that were named, and what is forced, one by one. */
+/**
+ * Frees leaks from reports block by block, with the last look of `check`. Frees named addresses,
+ * and everything under `force`, one by one.
+ */
 export async function freeAll(
   context: Context,
   ipam: OpenIpam,
@@ -62,7 +65,7 @@ export async function freeAll(
     return results;
   }
   for (const [i, { address, expected, leak }] of targets.entries()) {
-    // Without a report, what was shown before the question is what is released.
+    // Without a report, this releases the allocation that the operator saw before the question.
     const slot = views[i]?.slot;
     const shown = expected ?? (slot?.state === 'used' ? expectedOf(slot) : undefined);
     const outcome = await freeAddress(ipam, kube, address, {

@@ -7,32 +7,32 @@ import type { Ipam } from '../../ipam/node/ipam.ts';
 import { showAddress, type AddressView } from '../../ipam/query/views.ts';
 import { releaseAddress } from '../../ipam/release/release-in-block.ts';
 
-/** What became of one address that was to be freed. */
+/** The outcome for one address to free. */
 export type FreeOutcome =
   | { readonly kind: 'released' | 'would-release'; readonly reason: LeakReason | undefined }
-  /** Nobody has it. */
+  /** The address has no allocation. */
   | { readonly kind: 'free'; readonly state: AddressView['state'] }
-  /** It has another owner than was believed, and keeps it. */
+  /** The address has another owner than the caller expects, and keeps it. */
   | { readonly kind: 'changed' }
   /** Its pod lives. */
   | { readonly kind: 'in-use'; readonly pod: string }
-  /** Nothing tells whose it is, so it counts as in use. */
+  /** The record names no pod, or no API server can be asked. The address counts as in use. */
   | { readonly kind: 'unknown' };
 
 export interface FreeOptions {
   readonly dryRun: boolean;
-  /** Releases also what lives, or what nothing is known of. */
+  /** Releases also an address whose pod lives or is unknown. */
   readonly force: boolean;
-  /** Only this allocation; absent: whichever there is now. */
+  /** Releases only this allocation. Absent: the current one. */
   readonly expected?: Expected;
-  /** Who asks for it, for the history. */
+  /** Actor for the history. */
   readonly by: string;
 }
 
 /**
- * Frees one address: looks once more at its slot and at its pod (rule 6), then compares container ID, interface,
- * sequence and time of the allocation (rule 5).
- * @param kube undefined where no API server is known: then every pod may live
+ * Frees one address: looks once more at its slot and its pod (rule 6), then compares container ID,
+ * interface, sequence and time of the allocation (rule 5).
+ * @param kube undefined when no API server is configured; every pod may then live
  */
 export async function freeAddress(
   ipam: Ipam,
@@ -57,7 +57,10 @@ export async function freeAddress(
   return outcome === 'changed' ? { kind: 'changed' } : { kind: 'free', state: 'free' };
 }
 
-/** Asks for just this pod. An allocation that names none, or that nobody can be asked about, counts as unknown. */
+/**
+ * Asks the API server for this one pod. Returns `unknown` for an allocation that names no pod, or
+ * without an API server.
+ */
 async function judgeNow(
   kube: KubeApi | undefined,
   slot: UsedSlot,
@@ -70,7 +73,7 @@ async function judgeNow(
   return verdict;
 }
 
-/** One line for a person. */
+/** Returns one line for the operator. */
 export function outcomeText(address: Address, outcome: FreeOutcome): string {
   const ip = formatAddress(address);
   switch (outcome.kind) {

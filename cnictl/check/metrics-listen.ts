@@ -11,9 +11,9 @@ export interface ListenAddress {
 }
 
 /**
- * `127.0.0.1:9462`, `[::1]:9462`; `0.0.0.0:9462` and `[::]:9462` for everybody who reaches this machine or pod. Names are refused:
- * `localhost` may resolve to anything.
- * @throws CommandError saying what was expected
+ * Parses `127.0.0.1:9462` or `[::1]:9462`. `0.0.0.0:9462` and `[::]:9462` serve every client that
+ * reaches this machine or pod. Names are refused, because `localhost` may resolve to any address.
+ * @throws CommandError that states the expected form
  */
 export function parseListenAddress(text: string): ListenAddress {
   const [, host = '', digits = ''] = /^(\[[^\]]+\]|[^:]+):([0-9]{1,5})$/.exec(text) ?? [];
@@ -27,15 +27,18 @@ export function parseListenAddress(text: string): ListenAddress {
 }
 
 export interface ServedMetrics {
-  /** Where they are: with the port that was chosen, where 0 was asked for. */
+  /** Where the metrics are served, with the port that the kernel chose for port 0. */
   readonly address: string;
   readonly close: () => void;
 }
 
-/** Scrapers are few. */
+/** A server has few scrapers. */
 const MAX_CONNECTIONS = 16;
 
-/** Serves `/metrics` and `/healthz`. @throws CommandError where the address cannot be had */
+/**
+ * Serves `/metrics` and `/healthz`.
+ * @throws CommandError when the address cannot be bound
+ */
 export async function serveMetrics(
   { host, port }: ListenAddress,
   metrics: CheckMetrics,

@@ -28,7 +28,10 @@ const RECORD_REASONS: Readonly<Record<AmissReason, true>> = {
 };
 const SOURCES = ['etcd', 'kubernetes', 'other'] as const;
 
-/** What `check --watch` has seen and done, for Prometheus. No label names a pod, a node or an address. */
+/**
+ * Counts what `check --watch` finds and does, for Prometheus. No label names a pod, a node or an
+ * address.
+ */
 export class CheckMetrics implements MetricsSource {
   readonly #registry = new Registry();
   readonly #gauge = (name: string, help: string): Gauge =>

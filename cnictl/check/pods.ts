@@ -12,21 +12,27 @@ import { plural } from '../render/plural.ts';
 import type { Looking } from './progress.ts';
 import { sideBySide } from './side-by-side.ts';
 
-/** Which pods are to be looked at, by what is known of them. */
+/** Identifies the pods to look up. */
 export interface WantedPods {
   /** `namespace/name`. */
   readonly names: ReadonlySet<string>;
-  /** Of those whose names are not known. */
+  /** UIDs of the pods whose names are not known. */
   readonly uids: ReadonlySet<string>;
 }
 
-/** More pods than these are looked up in one list of all, rather than one by one. */
+/** Above this many pods, one list of all pods replaces the single requests. */
 const MOST_ONE_BY_ONE = 1_000;
 const REQUESTS_AT_ONCE = 8;
-/** What can be asked for by name (RFC 1123); only a list proves of anything else that it is not there. */
+/**
+ * Names that a request may carry (RFC 1123). For any other name, only a list proves that the pod is
+ * absent.
+ */
 const ASKABLE = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?\/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/;
 
-/** The pods of these names and UIDs, as they are now; those that are not there are left out. @throws KubeError */
+/**
+ * Returns the current pods of these names and UIDs, without those that do not exist.
+ * @throws KubeError
+ */
 export async function lookUpPods(
   kube: KubeApi,
   wanted: WantedPods,
@@ -59,10 +65,10 @@ async function oneByOne(kube: KubeApi, names: readonly string[]): Promise<Audite
 }
 
 /**
- * That the API server has pods at all, and is not behind what it said before: both would be missing data rather than a proof
- * (rule 6).
- * @param before its answer that the present one must not be older than
- * @throws KubeError `malformed` where it went back in time
+ * Checks that the API server has pods at all and is not older than its earlier answer. Otherwise
+ * data is missing, which proves nothing (rule 6).
+ * @param before the earlier answer; the present one must not be older
+ * @throws KubeError `malformed` when the API server went back in time
  */
 export async function stillHasPods(kube: KubeApi, before: Moment | undefined): Promise<boolean> {
   const { any, resourceVersion } = await kube.anyPod();
@@ -76,19 +82,22 @@ export async function stillHasPods(kube: KubeApi, before: Moment | undefined): P
   return any;
 }
 
-/** Versions are numbers of one sequence (KEP-5504); what is none is not compared. */
+/**
+ * Resource versions are numbers of one sequence (KEP-5504). Versions that are not numbers are not
+ * compared.
+ */
 function isOlder(version: string, than: string): boolean {
   const isNumber = (text: string): boolean => /^\d{1,30}$/.test(text);
   return isNumber(version) && isNumber(than) && BigInt(version) < BigInt(than);
 }
 
-/** Whether allocations that name pods may be released for want of them. */
+/** Decides whether allocations that name pods may be released because the API server has no pod. */
 export interface Doubt {
   readonly allocated: number;
   readonly evenIfNoPods: boolean | undefined;
 }
 
-/** @throws CommandError where the API server has no pod at all, unless that was to be expected */
+/** @throws CommandError when the API server has no pod at all, unless `evenIfNoPods` is set */
 export function refuseWithoutPods(kube: KubeApi, { allocated, evenIfNoPods }: Doubt): void {
   if (evenIfNoPods) return;
   throw new CommandError(

@@ -1,10 +1,13 @@
-/** Told of long work: how far it is. @param total 0 where nobody knows yet */
+/**
+ * Reports the progress of long work.
+ * @param total 0 while the total is unknown
+ */
 export type Progress = (what: string, done: number, total: number) => void;
 
-/** What a look needs beside its servers. */
+/** What a look needs besides its servers. */
 export interface Looking {
   readonly progress: Progress;
-  /** Ends it early; what was read by then is thrown away. */
+  /** Ends the look early. The look then discards what it has read. */
   readonly signal?: AbortSignal | undefined;
   readonly warn: (text: string) => void;
 }

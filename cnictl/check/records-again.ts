@@ -8,7 +8,10 @@ import type { Entry } from '../../ipam/records/transaction.ts';
 import type { Store } from '../../ipam/store/store.ts';
 import type { StrandedBlock } from './findings.ts';
 
-/** Suspected index keys and their blocks again, each pair as of one moment. @throws IpamError `store-…` */
+/**
+ * Reads suspected index keys and their blocks again, each pair as of one moment.
+ * @throws IpamError `store-…`
+ */
 export async function pairsAgain(store: Store, pairs: readonly IndexPair[]): Promise<IndexFinding[]> {
   const findings: IndexFinding[] = [];
   for (const pair of pairs) {
@@ -19,7 +22,7 @@ export async function pairsAgain(store: Store, pairs: readonly IndexPair[]): Pro
   return findings;
 }
 
-/** A record that became unreadable meanwhile is the next check's. */
+/** Leaves a record that became unreadable in between to the next check. */
 function judgeReadable(
   pair: IndexPair,
   index: Entry | undefined,
@@ -33,7 +36,10 @@ function judgeReadable(
   }
 }
 
-/** Records that could not be relied on: those that still cannot. @throws IpamError `store-…` */
+/**
+ * Reads unreliable records again and returns those that are still unreliable.
+ * @throws IpamError `store-…`
+ */
 export async function recordsAgain(
   store: Store,
   findings: readonly RecordFinding[],
@@ -50,7 +56,10 @@ export async function recordsAgain(
   });
 }
 
-/** Blocks of nodes that are gone: those that are still there, and still of that node. @throws IpamError `store-…` */
+/**
+ * Reads blocks of removed nodes again and returns those that still exist and still name that node.
+ * @throws IpamError `store-…`
+ */
 export async function blocksAgain(
   store: Store,
   stranded: readonly StrandedBlock[],

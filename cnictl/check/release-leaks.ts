@@ -21,37 +21,41 @@ import { lookUpPods } from './pods.ts';
 import type { Looking } from './progress.ts';
 import { sideBySide } from './side-by-side.ts';
 
-/** An allocation that two observations found leaked, or a report names. */
+/** An allocation that two observations find leaked, or that a report names. */
 export interface Condemned {
   readonly address: Address;
   readonly range: string;
   readonly blockKey: string;
   readonly expected: Expected;
-  /** The newer sandbox's allocation, where that is why. */
+  /** The newer sandbox's allocation, when the reason is `superseded`. */
   readonly supersededBy?: {
     readonly address: Address;
     readonly blockKey: string;
     readonly expected: Expected;
   };
-  /** What was found; told where nothing better is known. */
+  /** The reason that was found. It is reported when the last look finds no better one. */
   readonly reason: LeakReason;
 }
 
-/** What became of one. @param allocation as etcd had it at the last look, where it still did */
+/**
+ * Receives each outcome.
+ * @param allocation as etcd had it at the last look; undefined when it no longer existed
+ */
 export type OnOutcome = (
   condemned: Condemned,
   outcome: FreeOutcome,
   allocation: AuditedAllocation | undefined,
 ) => void;
 
-/** Blocks that are looked at and written side by side. */
+/** Number of blocks read and written concurrently. */
 const BLOCKS_AT_ONCE = 4;
 
 /**
- * Releases leaks, block by block: reads the block, asks for just the pods of its leaks (rule 6: the last look), and takes back in
- * one transaction those that are still leaked, from the block as it was read (rule 5). A block that changes meanwhile is
- * looked at anew, pods and all.
- * @throws IpamError, KubeError: what was told by then is done, and nothing else
+ * Releases leaks block by block. For each block, this function reads it, asks for the pods of its
+ * leaks only (rule 6: the last look), and releases those that are still leaked in one transaction
+ * guarded by the block as read (rule 5). When the block changes in between, the function looks
+ * again at the block and its pods.
+ * @throws IpamError, KubeError; exactly the outcomes reported by then are done
  */
 export async function releaseLeaks(
   ipam: Ipam,
@@ -114,14 +118,14 @@ async function releaseOfBlock(
   });
 }
 
-/** A block with the allocations that are believed leaked, and those that superseded them. */
+/** A block with the allocations believed leaked, and the allocations that superseded them. */
 interface Seen {
   readonly read?: ReadBlock;
   readonly found: ReadonlyMap<Condemned, AuditedAllocation>;
   readonly newer: ReadonlyMap<Condemned, AuditedAllocation>;
 }
 
-/** @throws IpamError `corrupt-record` where the block does not fit its range */
+/** @throws IpamError `corrupt-record` when the block does not fit its range */
 async function readForRelease(ipam: Ipam, condemned: readonly Condemned[]): Promise<Seen> {
   const [first] = condemned;
   const nothing: Seen = { found: new Map(), newer: new Map() };

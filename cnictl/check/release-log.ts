@@ -4,17 +4,20 @@ import type { Context } from '../context/context.ts';
 import { podJson } from '../render/pod.ts';
 import type { FreeOutcome } from './free.ts';
 
-/** One address that was to be released. */
+/** An address that was to be released. */
 export interface LogEntry {
   readonly address: Address;
   readonly outcome: FreeOutcome;
-  /** Why it was to be released; absent for one that was named by hand. */
+  /** Why it was to be released. Absent when the operator named the address. */
   readonly reason?: string | undefined;
-  /** As etcd had it before, where it was given out. */
+  /** The allocation as etcd had it before. Absent when there was none. */
   readonly allocation?: AuditedAllocation | undefined;
 }
 
-/** As one line of JSON. @param now milliseconds since 1970 */
+/**
+ * Returns the entry as one line of JSON.
+ * @param now milliseconds since 1970
+ */
 export function logLine({ address, outcome, reason, allocation }: LogEntry, now: number): string {
   const owner = allocation?.slot.owner;
   const judged = 'reason' in outcome ? outcome.reason : undefined;
@@ -35,7 +38,10 @@ export function logLine({ address, outcome, reason, allocation }: LogEntry, now:
   return `${JSON.stringify(line)}\n`;
 }
 
-/** Adds lines to the file of `--log`, where there is one. @throws CommandError where it cannot be written */
+/**
+ * Returns a function that appends to the file of `--log`, and does nothing without one.
+ * @throws CommandError when the file cannot be written
+ */
 export function releaseLog({ world }: Context, file: string | undefined): (entry: LogEntry) => void {
   if (file === undefined) return () => undefined;
   world.checkTarget(file);

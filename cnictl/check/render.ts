@@ -9,7 +9,10 @@ import { renderTable, type Column } from '../render/table.ts';
 import { othersFound, type Findings } from './findings.ts';
 import { conflictSince, recordsJson, type RecordRow } from './report-json.ts';
 
-/** Tables of what was found, and a line that sums it up. @param now milliseconds since 1970 */
+/**
+ * Returns tables of the findings and a summary line.
+ * @param now milliseconds since 1970
+ */
 export function renderFindings(found: Findings, paint: Paint, now: number): string {
   return [
     section('Leaked', 'given out, and no pod has them any more', leakColumns(now), found.leaked, paint),
@@ -81,7 +84,7 @@ const RECORD_COLUMNS: Column<RecordRow>[] = [
   { title: 'WHAT', value: ({ message }) => printable(message) },
 ];
 
-/** One line: how much was looked at, and what was found. */
+/** Returns one line: how much was examined, and what was found. */
 export function summary(found: Findings, paint: Paint): string {
   const { allocated, pods, leaked, missing, conflicts, unknown } = found;
   const records = found.index.length + found.records.length + found.stranded.length;

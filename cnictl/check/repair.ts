@@ -5,8 +5,9 @@ import type { Looking } from './progress.ts';
 import { pairsAgain } from './records-again.ts';
 
 /**
- * Makes index keys agree with block keys, each only as it was read; a pair that changed meanwhile is looked at anew.
- * @param onRepaired told of each that was put right; one that agrees by itself by now is not
+ * Makes index keys agree with block keys, each guarded by its value as read. When a pair changes in
+ * between, this function reads it again.
+ * @param onRepaired called for each key repaired, not for one that agrees without a repair by then
  * @throws IpamError `contention`, `store-…`
  */
 export async function repairIndex(

@@ -5,7 +5,10 @@ import { podJson } from '../render/pod.ts';
 import type { Findings } from './findings.ts';
 import type { LeakRecord, ReportSource, SavedReport, Which } from './report.ts';
 
-/** What `check` prints as JSON and `--save` keeps. @param now milliseconds since 1970 */
+/**
+ * Returns what `check` prints as JSON and `--save` stores.
+ * @param now milliseconds since 1970
+ */
 export function reportJson(found: Findings, source: ReportSource, now: number): SavedReport & object {
   const records = recordsJson(found, now);
   return {
@@ -36,7 +39,7 @@ export function reportJson(found: Findings, source: ReportSource, now: number): 
   };
 }
 
-/** Whole seconds; a clock that was set back makes nothing younger than it is. */
+/** Whole seconds. The age is never negative, even after the clock was set back. */
 const ageSeconds = (since: number, now: number): number => Math.max(0, Math.floor((now - since) / 1000));
 
 const aged = <T extends object>(what: T, since: number, now: number): T & { ageSeconds: number } => ({
@@ -85,7 +88,7 @@ function missingJson({ ip, pod, heldBy }: Missing, now: number): object {
   };
 }
 
-/** When the conflict can have begun at the earliest, in milliseconds since 1970. */
+/** Returns the earliest possible start of the conflict, in milliseconds since 1970. */
 export function conflictSince({ pods }: Conflict): number {
   const created = pods.map(({ createdAt }: AuditedPod) => Date.parse(createdAt)).sort((a, b) => a - b);
   return created[1] ?? 0;
@@ -107,18 +110,18 @@ function conflictJson(conflict: Conflict, now: number): object {
   };
 }
 
-/** A record in etcd that is not as it should be. */
+/** A record in etcd that is wrong. */
 export interface RecordRow {
   readonly key: string;
   readonly reason: string;
   readonly node: string | null;
   readonly message: string;
-  /** RFC 3339; null where the record does not tell. */
+  /** RFC 3339; null when the record carries no time. */
   readonly since: string | null;
   readonly ageSeconds: number | null;
 }
 
-/** Keys that disagree, records that cannot be relied on, and blocks of nodes that are gone, in one list. */
+/** Returns keys that disagree, unreliable records, and blocks of removed nodes, in one list. */
 export function recordsJson({ index, records, stranded }: Findings, now: number): RecordRow[] {
   const row = (
     key: string,

@@ -8,7 +8,7 @@ import { blockKey } from '../../ipam/records/keys.ts';
 import { CommandError } from '../context/errors.ts';
 import type { Condemned } from './release-leaks.ts';
 
-/** What `check` found, as scripts read it and as `--save` keeps it. */
+/** The findings of `check`, as scripts read them and `--save` stores them. */
 const text = v.string();
 const podSchema = v.nullable(
   v.object({ namespace: v.nullable(text), name: v.nullable(text), uid: v.nullable(text) }),
@@ -27,15 +27,17 @@ const leakSchema = v.object({
   pod: podSchema,
   allocatedAt: text,
   reason: text,
-  /** The newer sandbox's allocation, where the reason is `superseded`. */
+  /** The newer sandbox's allocation, when the reason is `superseded`. */
   supersededBy: v.optional(whichSchema),
 });
 const reportSchema = v.object({
   kind: v.literal('cellnet-check'),
   version: v.literal(1),
-  /** Which etcd records it is about. */
+  /** The etcd prefix of the records that the report covers. */
   etcdPrefix: text,
-  /** UID of the namespace kube-system: the cluster's identity. Null where it may not be read. */
+  /**
+   * UID of the namespace kube-system, which identifies the cluster. Null when it may not be read.
+   */
   cluster: v.nullable(text),
   server: text,
   checkedAt: text,
@@ -51,7 +53,7 @@ export interface ReportSource {
   readonly server: string;
 }
 
-/** @throws CommandError where the file is no report of ours, naming the field */
+/** @throws CommandError that names the field when the file is not a report of `cnictl check` */
 export function parseReport(content: string, file: string): SavedReport {
   let json: unknown;
   try {
@@ -69,20 +71,23 @@ export function parseReport(content: string, file: string): SavedReport {
   );
 }
 
-/** One allocation and no other. */
+/** Identifies exactly one allocation. */
 export type Which = v.InferOutput<typeof whichSchema>;
 
 const whichText = ({ ip, containerId, ifname, sequence }: Which): string =>
   `${ip} ${containerId} ${ifname} ${sequence}`;
 
-/** The leaks that all of the reports name, as the last of them tells them. */
+/** Returns the leaks that all reports name, as the last report states them. */
 export function intersect(reports: readonly SavedReport[]): LeakRecord[] {
   const last = reports.at(-1)?.leaked ?? [];
   const others = reports.slice(0, -1).map(({ leaked }) => new Set(leaked.map(whichText)));
   return last.filter((leak) => others.every((report) => report.has(whichText(leak))));
 }
 
-/** Where a report's leaks are; one of a range that is gone is left out, for nothing is given out of it. */
+/**
+ * Locates a report's leaks. Leaves out leaks of a removed range, because no address of it is
+ * allocated.
+ */
 export function condemnedOf(leaks: readonly LeakRecord[], ranges: readonly Range[]): Condemned[] {
   const byName = new Map(ranges.map((range) => [range.name, range]));
   const place = (which: Which & { readonly allocatedAt?: string }): Omit<Condemned, 'reason'> | undefined => {
@@ -110,7 +115,7 @@ export function condemnedOf(leaks: readonly LeakRecord[], ranges: readonly Range
   });
 }
 
-/** The same of what a check has just found. */
+/** Does the same for a leak that a check has just found. */
 export function condemnedOfLeak({ allocation, reason, supersededBy }: Leak): Condemned {
   const { range } = allocation;
   return {

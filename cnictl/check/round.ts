@@ -24,33 +24,36 @@ export interface RoundOptions {
   readonly graceMs: number;
   readonly release: boolean;
   readonly repair: boolean;
-  /** Nobody is asked. */
+  /** Skips the confirmation. */
   readonly yes: boolean;
-  /** Releases although the API server has no pod at all. */
+  /** Releases even when the API server has no pod at all. */
   readonly evenIfNoPods: boolean;
   readonly save: string | undefined;
   readonly log: string | undefined;
   readonly signal?: AbortSignal;
 }
 
-/** What one round of looking, releasing and repairing came to. */
+/** The result of one round of looking, releasing and repairing. */
 export interface Round {
   readonly found: Findings;
-  /** How many things are still not as they should be. */
+  /** How many things are still wrong. */
   readonly left: number;
 }
 
-/** Who is told what a round finds and does, as it happens: a round that fails later has done it all the same. */
+/**
+ * Receives what a round finds and does, as it happens. A round that fails later has still done it.
+ */
 export interface RoundTold {
-  /** Before anything is changed. */
+  /** Called before the round changes anything. */
   readonly found: (found: Findings, report: SavedReport & object) => void;
   readonly outcome?: (outcome: FreeOutcome, reason: LeakReason | undefined) => void;
   readonly repaired?: () => void;
 }
 
 /**
- * Looks twice, a grace apart, tells what both looks found, and puts right what was asked for.
- * @throws CommandError, IpamError, KubeError; the signal's reason where it ended the looking
+ * Looks twice, a grace apart, reports what both looks found, and repairs and releases what the
+ * options ask for.
+ * @throws CommandError, IpamError, KubeError; the signal's reason when it ended the looking
  */
 export async function checkRound(context: Context, options: RoundOptions, told: RoundTold): Promise<Round> {
   const line = new ProgressLine(context.world, context.paint);
@@ -71,7 +74,7 @@ export async function checkRound(context: Context, options: RoundOptions, told: 
   }
 }
 
-/** A round with its servers. */
+/** A round with its open connections. */
 class RoundAt {
   readonly #context: Context;
   readonly #ipam: OpenIpam;
@@ -124,8 +127,9 @@ class RoundAt {
   }
 
   /**
-   * No pod at all is missing data rather than a proof (rule 6): told, and nothing is released for it unless that is asked for.
-   * @throws CommandError where allocations that name pods were to be released
+   * Treats a server without any pod as missing data, which proves nothing (rule 6): warns, and
+   * releases nothing because of it unless `evenIfNoPods` is set.
+   * @throws CommandError when allocations that name pods were to be released
    */
   #doubt({ podAudit }: FirstLook, hasPods: boolean): void {
     if (hasPods || podAudit.allocated === 0) return;
@@ -149,7 +153,7 @@ class RoundAt {
     return repaired;
   }
 
-  /** @returns how many leaks are still there */
+  /** @returns the number of leaks that remain */
   async #release(first: FirstLook, { leaked }: Findings, told: RoundTold): Promise<number> {
     if (leaked.length === 0) return 0;
     const { yes, log, evenIfNoPods } = this.#options;
@@ -186,7 +190,10 @@ function suspectsText({ podAudit, index, records, stranded }: FirstLook, leaks: 
   ].join(', ');
 }
 
-/** Which cluster it is; an operator who may not read the namespace still gets a report, by the server's address. */
+/**
+ * Identifies the cluster. An operator without access to the namespace still gets a report, by the
+ * server's address.
+ */
 async function sourceOf(context: Context, kube: KubeApi): Promise<ReportSource> {
   const etcdPrefix = context.settings.etcd?.prefix ?? DEFAULT_PREFIX;
   return { etcdPrefix, server: kube.server, cluster: await clusterOf(kube) };

@@ -19,7 +19,7 @@ import type { Looking } from './progress.ts';
 import { blocksAgain, pairsAgain, recordsAgain } from './records-again.ts';
 import { readSuspected, wantedPods, type Held, type Suspected } from './suspected.ts';
 
-/** How many things the first look suspects. */
+/** Counts what the first look suspects. */
 export function countSuspected(first: FirstLook): { readonly leaks: number; readonly others: number } {
   const { podAudit, index, records, stranded } = first;
   let leaks = 0;
@@ -34,7 +34,7 @@ export function countSuspected(first: FirstLook): { readonly leaks: number; read
   return { leaks, others };
 }
 
-/** The findings of a look that suspects nothing. */
+/** Returns the findings of a look that suspects nothing. */
 export const nothingFound = ({ podAudit }: FirstLook): Findings => ({
   allocated: podAudit.allocated,
   pods: podAudit.pods,
@@ -48,8 +48,9 @@ export const nothingFound = ({ podAudit }: FirstLook): Findings => ({
 });
 
 /**
- * Looks again at what the first look suspects, and at nothing else: at the records first, and then at the pods (rule 6). What
- * is still as suspected was found by both observations; an allocation that changed hands between is not the same.
+ * Looks again only at what the first look suspects: at the records first, then at the pods (rule
+ * 6). A finding counts when both observations make it. An allocation that changed hands in between
+ * is a different one.
  * @throws IpamError, KubeError, the signal's reason
  */
 export async function secondLook(
@@ -106,7 +107,7 @@ function missingOf({ ip, pod, blockKey }: Claim, held: Held, pods: PodIndex): Mi
   return isHolder(heldBy, now) ? [] : [{ ip, pod: now, heldBy }];
 }
 
-/** The pod as it is now, if it still says that it has the address. */
+/** Returns the current pod if it still has the address. */
 function claimant(pod: AuditedPod, ip: string, pods: PodIndex): AuditedPod | undefined {
   const now = pods.byUid.get(pod.uid);
   return now && claimsAddresses(now) && now.podIPs.includes(ip) ? now : undefined;

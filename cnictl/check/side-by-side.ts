@@ -1,8 +1,8 @@
 /**
- * Does the work for each item, at most `width` at once. Where one fails, no further one is begun, and those under way are
- * waited for.
+ * Runs the work for each item, at most `width` at once. After a failure, this function starts no
+ * further item and waits for those in progress.
  * @returns the results in the order of the items
- * @throws what the first that failed threw
+ * @throws the first failure
  */
 export async function sideBySide<T, R>(
   items: readonly T[],

@@ -8,18 +8,18 @@ import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { WantedPods } from './pods.ts';
 import type { Looking } from './progress.ts';
 
-/** What the first look suspects, as lists. */
+/** The first look's suspicions, as lists. */
 export interface Suspected {
   readonly suspicions: readonly Suspicion[];
   readonly claims: readonly Claim[];
   readonly disputes: readonly Dispute[];
 }
 
-/** What etcd holds now of what is suspected. */
+/** What etcd now holds of the suspected allocations. */
 export class Held {
   readonly #byMark = new Map<string, AuditedAllocation>();
   readonly #byIp = new Map<string, AuditedAllocation>();
-  /** Blocks that could not be relied on: whatever is in them is in use. */
+  /** Unreliable blocks. Every address in them counts as in use. */
   readonly opaque = new Set<string>();
 
   keep(mark: Mark, allocation: AuditedAllocation): void {
@@ -41,10 +41,13 @@ export class Held {
 
 const textOf = ({ blockKey, index }: Mark): string => `${blockKey}#${index}`;
 
-/** Of the blocks that are read again at once. */
+/** Number of blocks read in one request. */
 const KEYS_AT_ONCE = 50;
 
-/** Reads the blocks of what is suspected again, a few at a time. @throws IpamError `store-…`, the signal's reason */
+/**
+ * Reads the blocks of the suspicions again, a few at a time.
+ * @throws IpamError `store-…`, the signal's reason
+ */
 export async function readSuspected(ipam: Ipam, suspected: Suspected, looking: Looking): Promise<Held> {
   const survey = await auditRanges(ipam.store);
   const marks = new Map<string, Mark[]>();
@@ -103,7 +106,7 @@ function keepFrom(
   }
 }
 
-/** The pods that decide on it. */
+/** Returns the pods that decide the suspicions. */
 export function wantedPods(suspected: Suspected, held: Held): WantedPods {
   const names = new Set<string>();
   const uids = new Set<string>();

@@ -10,7 +10,7 @@ import { checkRound, type RoundOptions } from './round.ts';
 
 const DEFAULT_INTERVAL = '5m';
 const SHORTEST_INTERVAL_MS = 1_000;
-/** After a round that failed, doubled with each further one, and never longer than the interval. */
+/** Delay after a failed round. It doubles with each further failure, up to the interval. */
 const FIRST_RETRY_MS = 5_000;
 
 export interface WatchOptions {
@@ -19,10 +19,12 @@ export interface WatchOptions {
 }
 
 /**
- * `check --watch`: a round, the interval, and again, until SIGTERM or SIGINT. A round that fails, for etcd or the API server is
- * away, is told and counted, has released nothing on what it did not see, and is repeated soon. Every round connects anew.
- * @returns 0: being stopped is how it ends
- * @throws CommandError for an option that is refused, or metrics that cannot be served
+ * Runs `check --watch`: a round, the interval, and again, until SIGTERM or SIGINT. When a round
+ * fails because etcd or the API server is unavailable, this function reports and counts the failure
+ * and retries soon. A failed round releases nothing on the basis of data it did not see. Every
+ * round opens new connections.
+ * @returns 0, because a stop is the normal end
+ * @throws CommandError for an invalid option, or when the metrics cannot be served
  */
 export async function watch(context: Context, round: RoundOptions, options: WatchOptions): Promise<number> {
   const intervalMs = parseInterval(options.watch);
@@ -54,7 +56,7 @@ export async function watch(context: Context, round: RoundOptions, options: Watc
   }
 }
 
-/** Asked anew: it may have been stopped while a round was under way. */
+/** Reads the signal again: it may have been aborted during the round. */
 const isStopped = (signal: AbortSignal): boolean => signal.aborted;
 
 function parseInterval(value: boolean | string | undefined): number {
@@ -75,7 +77,7 @@ async function listen(
   return served;
 }
 
-/** @returns what it failed with; undefined where it was carried out, or stopped */
+/** @returns the failure; undefined when the round completed or was stopped */
 async function oneRound(
   context: Context,
   options: RoundOptions,
@@ -97,7 +99,7 @@ async function oneRound(
   }
 }
 
-/** Tells each round in a line, and in full what is new. */
+/** Prints each round as one line, and new findings in full. */
 class Told {
   readonly #context: Context;
   #last = '';

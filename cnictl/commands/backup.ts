@@ -9,7 +9,7 @@ import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
 import { plural } from '../render/plural.ts';
 
-/** `backup`: every key below our prefix as of one revision, in one file with mode 0600. */
+/** `backup`: writes every key below our prefix as of one revision to one file with mode 0600. */
 export async function backup(context: Context, file: string): Promise<number> {
   context.world.checkTarget(file);
   let revision = '';
@@ -43,7 +43,9 @@ export async function backup(context: Context, file: string): Promise<number> {
   return 0;
 }
 
-/** Null where no API server is known or answers: a backup must not fail for that. */
+/**
+ * Returns null when no API server is configured or answers, because that must not fail a backup.
+ */
 export async function clusterUid(context: Context): Promise<string | null> {
   if (!context.knowsKube) return null;
   try {

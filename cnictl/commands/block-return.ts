@@ -22,13 +22,14 @@ export interface BlockReturnOptions {
 }
 
 interface Returned {
-  readonly stance: BlockUse;
+  readonly use: BlockUse;
   readonly outcome: 'returned' | 'would-return' | 'changed';
 }
 
 /**
- * `block return`: gives back blocks that nodes hold and do not use, so that others can claim them. What is given out or rests is
- * never touched: a block goes only as it was looked at, by comparing its revision.
+ * `block return`: returns blocks that nodes hold and do not use, so that other nodes can claim
+ * them. Allocated and cooling addresses stay: the return compares the block's revision as it was
+ * read.
  */
 export async function blockReturn(context: Context, options: BlockReturnOptions): Promise<number> {
   const idleMs = parseDuration(options.idle, '--idle');
@@ -57,7 +58,10 @@ export async function blockReturn(context: Context, options: BlockReturnOptions)
   });
 }
 
-/** Every node's surplus: a node's other blocks decide what it can do without, so all are looked at. */
+/**
+ * Returns the idle blocks to release. A node's other blocks decide its surplus, so this function
+ * reads all of them.
+ */
 async function gather(ipam: Ipam, options: BlockReturnOptions, idleMs: number): Promise<BlockUse[]> {
   const now = ipam.effects.now();
   const draining = await drainingNodes(ipam);
@@ -65,10 +69,10 @@ async function gather(ipam: Ipam, options: BlockReturnOptions, idleMs: number): 
   for await (const page of scanBlocks(ipam, options.node === undefined ? {} : { node: options.node })) {
     for (const { block, range } of page) {
       if (!range) continue;
-      const stance = blockUseOf({ block, range }, now, draining.has(block.node));
+      const use = blockUseOf({ block, range }, now, draining.has(block.node));
       const known = byNode.get(block.node);
-      if (known) known.push(stance);
-      else byNode.set(block.node, [stance]);
+      if (known) known.push(use);
+      else byNode.set(block.node, [use]);
     }
   }
   return [...byNode.values()]
@@ -82,16 +86,16 @@ async function returnAll(ipam: Ipam, found: readonly BlockUse[], dryRun: boolean
     (await readRanges(ipam.store)).map(({ range }) => [range.name, range]),
   );
   const results: Returned[] = [];
-  for (const stance of found) {
-    const range = ranges.get(stance.range);
-    const outcome = dryRun ? 'would-return' : range ? await returnIdleBlock(ipam, range, stance) : 'changed';
-    results.push({ stance, outcome });
+  for (const use of found) {
+    const range = ranges.get(use.range);
+    const outcome = dryRun ? 'would-return' : range ? await returnIdleBlock(ipam, range, use) : 'changed';
+    results.push({ use, outcome });
   }
   return results;
 }
 
-function resultJson({ stance, outcome }: Returned, now: number): object {
-  const { cidr, range, node, lastChange } = stance;
+function resultJson({ use, outcome }: Returned, now: number): object {
+  const { cidr, range, node, lastChange } = use;
   return { cidr: formatCidr(cidr), range, node, idleSeconds: Math.floor((now - lastChange) / 1000), outcome };
 }
 
@@ -104,10 +108,10 @@ const OUTCOMES = {
 function resultTable({ paint }: Context, results: readonly Returned[], now: number): string {
   return renderTable<Returned>(
     [
-      { title: 'BLOCK', value: ({ stance }) => formatCidr(stance.cidr) },
-      { title: 'RANGE', value: ({ stance }) => stance.range },
-      { title: 'NODE', value: ({ stance }) => stance.node },
-      { title: 'IDLE', value: ({ stance }) => formatAge(now - stance.lastChange), right: true },
+      { title: 'BLOCK', value: ({ use }) => formatCidr(use.cidr) },
+      { title: 'RANGE', value: ({ use }) => use.range },
+      { title: 'NODE', value: ({ use }) => use.node },
+      { title: 'IDLE', value: ({ use }) => formatAge(now - use.lastChange), right: true },
       { title: 'OUTCOME', value: ({ outcome }) => OUTCOMES[outcome] },
     ],
     results,

@@ -39,7 +39,10 @@ export function blockTable(context: Context, blocks: readonly BlockView[]): stri
   );
 }
 
-/** The blocks; where a node was named and holds none, also the nodes that do, sorted. */
+/**
+ * Returns the blocks. When the named node holds none, returns also the sorted nodes that hold
+ * blocks.
+ */
 export async function listOfNode(
   ipam: Ipam,
   filter: BlockFilter,
@@ -53,7 +56,10 @@ export async function listOfNode(
 
 const NODES_NAMED = 10;
 
-/** Why a list by node is empty. @param nodes those that hold blocks: the first ten are named */
+/**
+ * Explains why a list by node is empty.
+ * @param nodes nodes that hold blocks; the text names the first ten
+ */
 export function noBlockText({ node, range }: BlockFilter, nodes: readonly string[]): string {
   const more = nodes.length > NODES_NAMED ? ` and ${nodes.length - NODES_NAMED} more` : '';
   const names = nodes.length === 0 ? 'none' : `${nodes.slice(0, NODES_NAMED).join(', ')}${more}`;

@@ -14,17 +14,18 @@ export interface CheckOptions {
   readonly save?: string;
   readonly log?: string;
   readonly yes?: boolean;
-  /** Releases although the API server has no pod at all. */
+  /** Releases even when the API server has no pod at all. */
   readonly evenIfNoPods?: boolean;
-  /** Again and again, until it is stopped; true: at the usual interval. */
+  /** Repeats the check until it is stopped. True: at the default interval. */
   readonly watch?: boolean | string;
   readonly metricsListen?: string;
 }
 
 /**
- * `check`: allocations against pods, both ways, and the records of etcd against one another. What the first observation suspects
- * is looked at again after the grace, and only what both found is told. Exit status 1 where something was found and not put right.
- * @throws CommandError for an option that is refused, and where a release is asked for and there is no pod at all
+ * `check`: compares allocations with pods in both directions, and the records of etcd with one
+ * another. After the grace, it looks again at what the first observation suspects, and reports only
+ * what both found. Exit status 1 when a finding is not corrected.
+ * @throws CommandError for an invalid option, or when a release is requested and there is no pod
  */
 export async function check(context: Context, options: CheckOptions): Promise<number> {
   const round = roundOptions(options);
@@ -66,7 +67,7 @@ function roundOptions(options: CheckOptions): RoundOptions {
 
 const NODES_NAMED = 3;
 
-/** Blocks of nodes that are gone are no check's matter: what frees them is another command. */
+/** `check` does not free blocks of removed nodes, so this hint names the command that does. */
 function goneNodesHint({ stranded }: Findings): string[] {
   const nodes = [...new Set(stranded.map(({ node }) => node))].sort();
   if (nodes.length === 0) return [];

@@ -27,10 +27,15 @@ export interface DoctorOptions {
 }
 
 export const DEFAULT_CONF_DIR = '/etc/cni/net.d';
-/** Longer than every single wait of a check, so that those say what was waited for. */
+/**
+ * Longer than every single wait of a check, so that the check's own error names what it waited for.
+ */
 const DEADLINE_MS = 20_000;
 
-/** `doctor`: looks at the cluster and at this node, and changes nothing. Exit status 1 where anything is not as it should be. */
+/**
+ * `doctor`: examines the cluster and this node, and changes nothing. Exit status 1 after any
+ * warning or failure.
+ */
 export async function doctor(context: Context, options: DoctorOptions): Promise<number> {
   if (options.bundle !== undefined) context.world.checkTarget(options.bundle);
   const stateDir = context.world.env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR;
@@ -83,7 +88,7 @@ function checksOf(context: Context, options: DoctorOptions, paths: NodePaths): C
   ];
 }
 
-/** That it can be read was proven when the context was made. */
+/** Always ok: cnictl read the configuration when it created the context. */
 function configurationCheck({ configFile, world }: Context): Check {
   const there = world.readFile(configFile) !== undefined;
   const line = ok(

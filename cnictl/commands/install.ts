@@ -14,7 +14,7 @@ import { planUninstall } from '../install/unplan.ts';
 import { versionName } from '../install/versions.ts';
 import { plural } from '../render/plural.ts';
 
-/** There while systemd runs: sd_booted(3). */
+/** Exists while systemd runs: sd_booted(3). */
 const SYSTEMD_RUNS = '/run/systemd/system';
 
 export interface InstallOptions {
@@ -32,9 +32,9 @@ export interface InstallOptions {
 }
 
 /**
- * `node install`: programs, agent and network on this node, as far as they are not there.
- * @throws CommandError for what is no dist/, a file that is somebody else's, or what cannot be written; CniError for a
- * network configuration that the plugin would refuse
+ * `node install`: installs programs, agent and network on this node where they are missing.
+ * @throws CommandError when the source is no dist/, when a file belongs to somebody else, or when a
+ *   write fails; CniError for a network configuration that the plugin would refuse
  */
 export async function nodeInstall(context: Context, options: InstallOptions): Promise<number> {
   const { files } = context.world;
@@ -85,7 +85,7 @@ function conflistOf({ files }: Context['world'], options: InstallOptions): strin
   return text;
 }
 
-/** What the operator has still to do, or should know, and that no step does. */
+/** Returns what the operator still has to do or should know, and no step does. */
 function hintsOf({ world }: Context, { layout, unit }: Wanted, tree: Tree, service: Service): string[] {
   const folder = tree.at(dirname(layout.conf));
   const earlier = world.files
@@ -121,8 +121,8 @@ export interface UninstallOptions {
 }
 
 /**
- * `node uninstall`: takes away what its list says that install made; the configuration and /var/lib/cellnet stay.
- * @throws CommandError while pods on this node have addresses, and for what cannot be removed
+ * `node uninstall`: removes what the manifest lists. The configuration and /var/lib/cellnet stay.
+ * @throws CommandError while pods on this node have addresses, or when a removal fails
  */
 export async function nodeUninstall(context: Context, options: UninstallOptions): Promise<number> {
   const { files } = context.world;
@@ -141,7 +141,7 @@ export async function nodeUninstall(context: Context, options: UninstallOptions)
   return 0;
 }
 
-/** @throws CommandError while this node's records name attachments, or teardowns that are still to be finished */
+/** @throws CommandError while this node has records of attachments or unfinished teardowns */
 function checkUnused({ world }: Context, tree: Tree): void {
   const stateDir = tree.at(stateDirOf(world.env));
   const count = (folder: string): number =>
@@ -167,7 +167,10 @@ function readManifest({ world }: Context, layout: Pick<Layout, 'libDir'>, tree: 
   return text === undefined ? undefined : parseManifest(text, file);
 }
 
-/** Of this machine only: another root's systemd is not the one that runs. */
+/**
+ * Returns a service only for this machine. With another root, the running systemd is not that
+ * root's.
+ */
 async function serviceOf({ world }: Context, tree: Tree, asked: boolean): Promise<Service> {
   const runs = asked && tree.root === '/' && world.files.kind(SYSTEMD_RUNS) === 'folder';
   return runs ? askService(world.exec) : undefined;

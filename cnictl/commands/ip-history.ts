@@ -14,7 +14,7 @@ export interface IpHistoryOptions {
   readonly since?: string;
 }
 
-/** `ip history`: who has the address, and who had it, newest first. */
+/** `ip history`: shows the address's current and past owners, newest first. */
 export async function ipHistory(context: Context, text: string, options: IpHistoryOptions): Promise<number> {
   const address = parseAddress(text);
   const sinceMs = options.since === undefined ? Infinity : parseDuration(options.since, '--since', Infinity);
@@ -60,7 +60,7 @@ function boundText({ block, kept }: AddressHistory, completeSince: number): stri
   return `The last ${kept} releases of block ${formatCidr(block)} are kept, and the oldest of them is of ${secondsText(completeSince)}: earlier ones may have been overwritten.\n`;
 }
 
-/** A time for which somebody had an address: still now, where it has no end. */
+/** A time for which an owner had an address. Without `until`, the owner still has it. */
 export interface LifetimeRow {
   readonly ip: string;
   readonly from: number;
@@ -101,7 +101,7 @@ function lifetimeTable(rows: readonly LifetimeRow[], now: number, paint: Paint):
   );
 }
 
-/** To the second: who looks for an address has it from a log. */
+/** Formats to the second, because an operator takes the time to look for from a log. */
 export const secondsText = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
 export const agoText = (ms: number | undefined, now: number): string =>
@@ -115,7 +115,7 @@ export function causeText(cause: ReleaseCause | undefined): string {
   return printable(`${cause.why}${more}${cause.by === undefined ? '' : `, by ${cause.by}`}`);
 }
 
-/** What scripts rely on. */
+/** Scripts rely on these keys. */
 export function lifetimeJson({ address, node, owner, allocatedAt, releasedAt, cause }: Lifetime): object {
   return {
     ip: formatAddress(address),

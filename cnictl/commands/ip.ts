@@ -8,7 +8,10 @@ import { podJson, podText } from '../render/pod.ts';
 import { renderFields, renderTable } from '../render/table.ts';
 import { listOfNode, noBlockText } from './block.ts';
 
-/** `ip list`: what is used, cooling or reserved in the claimed blocks. */
+/**
+ * `ip list`: shows used and cooling addresses of the claimed blocks. JSON also has the reserved
+ * ones.
+ */
 export async function ipList(context: Context, filter: BlockFilter): Promise<number> {
   const now = context.world.now();
   const { blocks, nodes } = await context.withIpam((ipam) => listOfNode(ipam, filter));
@@ -91,7 +94,10 @@ function sinceText(view: AddressView, now: number): string {
   return at === undefined ? '-' : `${new Date(at).toISOString()} (${formatAge(now - at)})`;
 }
 
-/** `conflict`: set aside, for a stranger uses it. JSON says `cooling`, and by whom in `conflictMac`. */
+/**
+ * Returns `conflict` for an address set aside because a foreign host uses it. JSON has `cooling`,
+ * and the host's MAC in `conflictMac`.
+ */
 export function stateText(view: AddressView): string {
   if (view.reservedAs !== undefined) return `${view.state} (${view.reservedAs})`;
   return isConflict(view) ? 'conflict' : view.state;
@@ -115,7 +121,7 @@ function conflictFields(view: AddressView): [string, string][] {
   return isConflict(view) ? [['Conflict', `${conflictOf(view) ?? ''} uses it: set aside for an hour`]] : [];
 }
 
-/** What scripts rely on. */
+/** Scripts rely on these keys. */
 export function addressJson(view: AddressView): object {
   const { slot } = view;
   const owner = ownerOf(view);

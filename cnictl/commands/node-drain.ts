@@ -12,12 +12,15 @@ import { listOfNode, noBlockText } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
 import { cidrOf, leftText } from './node-show.ts';
 
-/** A block whose range is known: nothing is said of another. */
+/** A block whose range exists. A block without its range is never idle. */
 export type RangedBlock = BlockView & { readonly range: Range };
 
 export const isRanged = (view: BlockView): view is RangedBlock => view.range !== undefined;
 
-/** Gives idle ones of these back. @returns those that went, and those that are or became used, or rest */
+/**
+ * Returns the idle blocks of these.
+ * @returns the returned blocks, and those that stay: in use, cooling, changed, or without a range
+ */
 export async function giveBackIdle(
   ipam: Ipam,
   views: readonly BlockView[],
@@ -26,15 +29,17 @@ export async function giveBackIdle(
   const returned: BlockView[] = [];
   const left: BlockView[] = [];
   for (const view of views) {
-    const stance: Pick<BlockUse, 'cidr' | 'node' | 'sequence'> = view.block;
+    const use: Pick<BlockUse, 'cidr' | 'node' | 'sequence'> = view.block;
     const idle = isRanged(view) && isIdle(view, ipam.effects.now());
-    const went = idle && (dryRun || (await returnIdleBlock(ipam, view.range, stance)) === 'returned');
+    const went = idle && (dryRun || (await returnIdleBlock(ipam, view.range, use)) === 'returned');
     (went ? returned : left).push(view);
   }
   return { returned, left };
 }
 
-/** `node drain`: nothing new is given out on the node, its empty blocks go back, and what stays is named. */
+/**
+ * `node drain`: stops new allocations on the node, returns its idle blocks, and names what stays.
+ */
 export async function nodeDrain(
   context: Context,
   name: string,
@@ -44,12 +49,12 @@ export async function nodeDrain(
   const dryRun = options.dryRun ?? false;
   const { returned, left, others } = await context.withIpam(async (ipam) => {
     if (!dryRun) await setNodeDraining(ipam, name, true);
-    // Read after the mark is set: what was given out before is among them, and nothing is given out any more.
+    // This read follows the mark, so it sees every earlier allocation, and no later one can follow.
     const { blocks } = await viewNode(ipam, name);
     const { nodes: others = [] } = blocks.length > 0 ? {} : await listOfNode(ipam, { node: name });
     return { ...(await giveBackIdle(ipam, blocks, dryRun)), others };
   });
-  // A node without a block may be drained all the same; more often it is another's name.
+  // The operator may drain a node without blocks, but more often the name is wrong.
   if (others.length > 0)
     context.warn(
       `${noBlockText({ node: name }, others).trimEnd()}; if that is not its name: cnictl node undrain ${name}`,

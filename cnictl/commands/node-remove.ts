@@ -37,7 +37,7 @@ export interface NodeRemoveOptions {
 interface Removal {
   readonly context: Context;
   readonly ipam: OpenIpam;
-  /** Undefined where none is known, and that is forced. */
+  /** Undefined when no API server is configured and the operator uses --force. */
   readonly kube: KubeApi | undefined;
   readonly name: string;
   readonly graceMs: number;
@@ -48,8 +48,9 @@ interface Removal {
 }
 
 /**
- * `node remove`: frees all addresses and blocks of a node that is gone for good. Exit status 2 where anything is left.
- * @throws CommandError where the API server still has the node, or nothing proves that it has not
+ * `node remove`: frees all addresses and blocks of a node that is gone for good. Exit status 2 when
+ * anything is left.
+ * @throws CommandError when the API server still has the node, or nothing proves that it does not
  */
 export async function nodeRemove(
   context: Context,
@@ -113,7 +114,10 @@ async function remove(removal: Removal): Promise<number> {
 const isNothing = ({ blocks, disagreements, drainingSince }: NodeView): boolean =>
   blocks.length === 0 && disagreements.length === 0 && drainingSince === undefined;
 
-/** Allocations first, cluster second (rule 6). @throws CommandError */
+/**
+ * Reads allocations first and the cluster second (rule 6).
+ * @throws CommandError
+ */
 async function look({ ipam, kube, name, force }: Removal): Promise<{ view: NodeView; targets: Target[] }> {
   const view = await viewNode(ipam, name);
   if (!kube) return { view, targets: await targetsOf(ipam, view, undefined) };
@@ -133,7 +137,9 @@ async function look({ ipam, kube, name, force }: Removal): Promise<{ view: NodeV
   return { view, targets: await targetsOf(ipam, view, kube) };
 }
 
-/** The second observation, a grace later. Without an API server there is nothing to look at again. */
+/**
+ * Makes the second observation, a grace later. Without an API server there is nothing to observe.
+ */
 async function lookAgain(removal: Removal, first: readonly Target[]): Promise<Target[]> {
   const { context, kube, graceMs } = removal;
   if (!kube || first.length === 0) return [...first];
@@ -150,7 +156,7 @@ async function isInCluster({ kube, name }: Removal): Promise<boolean> {
   return kube !== undefined && (await kube.getNode(name)) !== undefined;
 }
 
-/** A freed address rests before another node may have it (rule 8). */
+/** A freed address cools before another node may have it (rule 8). */
 async function waitForRest({ context, ipam, name, waitMs }: Removal): Promise<void> {
   const restMs = restOf((await viewNode(ipam, name)).blocks, ipam.effects.now());
   const pauseMs = Math.min(restMs, waitMs);
@@ -174,7 +180,7 @@ function resultJson(
   };
 }
 
-/** What would be done; exit status 2 where not all of it can be. */
+/** Prints what would be done. Exit status 2 when something would stay. */
 function printPlan(removal: Removal, { blocks }: NodeView, freed: readonly Freed[]): number {
   const kept = freed.filter(({ outcome }) => outcome !== 'would-release');
   const stays = (cidr: string): boolean =>

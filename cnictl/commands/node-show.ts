@@ -12,7 +12,9 @@ import { renderFields } from '../render/table.ts';
 import { blockJson, blockTable } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
 
-/** What the API server says of a node. `known`: null where it was not, or could not be asked. */
+/**
+ * What the API server reports of a node. `known` is null when no server is configured or answers.
+ */
 export interface NodeInCluster {
   readonly server: string | null;
   readonly known: boolean | null;
@@ -20,7 +22,10 @@ export interface NodeInCluster {
   readonly problem: string | null;
 }
 
-/** `node show`: its blocks, its addresses with their owners, and what the API server says of it. */
+/**
+ * `node show`: shows the node's blocks, its addresses with their owners, and its state in the
+ * cluster.
+ */
 export async function nodeShow(context: Context, name: string): Promise<number> {
   checkNodeName(name);
   const view = await context.withIpam((ipam) => viewNode(ipam, name));
@@ -100,7 +105,7 @@ function clusterText({ server, known, ready, problem }: NodeInCluster): string {
   return `${server}: ${ready === true ? 'Ready' : 'not Ready'}`;
 }
 
-/** Never throws: what is wrong is told in `problem`. */
+/** Never throws. Returns an error in `problem`. */
 export async function askCluster(context: Context, name: string): Promise<NodeInCluster> {
   if (!context.knowsKube) return { server: null, known: null, ready: null, problem: null };
   try {
@@ -116,7 +121,7 @@ export async function askCluster(context: Context, name: string): Promise<NodeIn
   }
 }
 
-/** Blocks and what is on them, as a part of a sentence. */
+/** Describes blocks and their addresses as a part of a sentence. */
 export function leftText(blocks: readonly BlockView[]): string {
   const { allocated, cooling } = totalsOf(blocks);
   const rest = cooling > 0 ? ` and ${cooling} cooling` : '';

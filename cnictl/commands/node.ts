@@ -17,7 +17,7 @@ export interface NodeUsage {
   readonly ranges: readonly string[];
 }
 
-/** The nodes that hold blocks, by name. */
+/** Returns the nodes that hold blocks, by name. */
 export function gatherNodes(blocks: Awaited<ReturnType<typeof listBlocks>>): NodeUsage[] {
   const nodes = new Map<string, NodeUsage>();
   for (const { block, counts } of blocks) {
@@ -86,9 +86,10 @@ export interface NodeInitOptions {
 }
 
 /**
- * `node init`: the bridge and its uplink on this node, as far as they are not there. Everything is checked before anything is
- * written.
- * @throws CommandError for a name that no device can have, or an uplink that this host lacks; OvsdbError
+ * `node init`: creates the bridge and its uplink on this node where they are missing. It checks
+ * everything before it writes anything.
+ * @throws CommandError for a name that no device can have, or an uplink that this host lacks;
+ *   OvsdbError
  */
 export async function nodeInit(context: Context, options: NodeInitOptions): Promise<number> {
   const remote = context.settings.ovsdb ?? DEFAULT_OVSDB;
@@ -114,7 +115,7 @@ export async function nodeInit(context: Context, options: NodeInitOptions): Prom
   }
 }
 
-/** Stricter than the kernel: the name also becomes a part of commands and logs. */
+/** Stricter than the kernel, because the name also appears in commands and logs. */
 const BRIDGE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/;
 
 function checkBridgeName(name: string): void {
@@ -125,7 +126,7 @@ function checkBridgeName(name: string): void {
   );
 }
 
-/** What the kernel takes as a device's name: dev_valid_name in net/core/dev.c. */
+/** Checks as the kernel does: dev_valid_name in net/core/dev.c. */
 function checkDeviceName(name: string): void {
   const bytes = Buffer.byteLength(name);
   if (bytes >= 1 && bytes <= 15 && !/[\s/:]/.test(name) && name !== '.' && name !== '..') return;

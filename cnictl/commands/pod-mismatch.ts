@@ -2,7 +2,7 @@ import { indexPods, judge, type AuditedPod } from '../../ipam/audit/judge.ts';
 import { formatAddress } from '../../ipam/model/address.ts';
 import type { HeldAddress } from '../../ipam/query/pod-trace.ts';
 
-/** Something in which etcd and the API server do not agree about one pod. */
+/** A disagreement between etcd and the API server about one pod. */
 export interface Mismatch {
   /** A reason of a leak (`pod-gone`, …), `other-node`, `not-reported` or `not-held`. */
   readonly kind: string;
@@ -10,10 +10,10 @@ export interface Mismatch {
   readonly message: string;
 }
 
-/** An address of our ranges that the pod says it has, and etcd does not hold for it. */
+/** An address of our ranges that the pod reports and etcd does not hold for it. */
 export interface NotHeld {
   readonly ip: string;
-  /** What etcd says of it, in words. */
+  /** The address's state in etcd, in words. */
   readonly state: string;
 }
 
@@ -25,8 +25,9 @@ const LEAKS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Compares what etcd holds for the pods of a name with the pod that has the name. One look only: what it calls leaked is proven by `cnictl check`.
- * @param pod undefined where the API server has none of that name
+ * Compares what etcd holds for the pods of a name with the current pod of that name. This is one
+ * observation; only `cnictl check` proves a leak.
+ * @param pod undefined when the API server has no pod of that name
  */
 export function findMismatches(
   held: readonly HeldAddress[],
@@ -59,7 +60,7 @@ function ofLiving(ip: string, { node, slot }: HeldAddress, pod: AuditedPod): Mis
     const message = `${ip} was given out on node ${node}, and the pod is on ${pod.nodeName}`;
     mismatches.push({ kind: 'other-node', ip, message });
   }
-  // None at all is usual for a while, for the kubelet reports them after the ADD; and it reports those of eth0 only.
+  // The kubelet reports pod IPs some time after the ADD, and only those of eth0.
   if (slot.owner.ifname === 'eth0' && pod.podIPs.length > 0 && !pod.podIPs.includes(ip)) {
     const message = `${ip} is given out to the pod, which says it has ${pod.podIPs.join(', ')}`;
     mismatches.push({ kind: 'not-reported', ip, message });

@@ -10,14 +10,14 @@ import { renderFields, renderTable } from '../render/table.ts';
 import { agoText, causeText, lifetimeJson, secondsText } from './ip-history.ts';
 import type { Mismatch } from './pod-mismatch.ts';
 
-/** What the API server said of a pod. */
+/** The API server's answer about a pod. */
 export type Answer =
   | { readonly kind: 'pod'; readonly pod: AuditedPod }
-  /** It has none of that name. */
+  /** The API server has no pod of that name. */
   | { readonly kind: 'none' }
-  /** It did not answer. */
+  /** The API server did not answer. */
   | { readonly kind: 'failed'; readonly reason: string }
-  /** None is configured. */
+  /** No API server is configured. */
   | { readonly kind: 'no-server' };
 
 export interface PodReport {
@@ -27,7 +27,7 @@ export interface PodReport {
   readonly mismatches: readonly Mismatch[];
 }
 
-/** What scripts rely on. */
+/** Scripts rely on these keys. */
 export function podReport({ name, trace, answer, mismatches }: PodReport): object {
   return {
     ...name,

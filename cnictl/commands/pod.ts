@@ -13,9 +13,9 @@ import { findMismatches, type NotHeld } from './pod-mismatch.ts';
 import { podReport, renderPod, type Answer } from './pod-report.ts';
 
 /**
- * `pod show`: the addresses that the pods of a name have and had, and what the API server says of the pod. Without an API server that
- * answers it tells the rest, and says so.
- * @throws CommandError for a name of another form, and where neither etcd nor the API server knows it
+ * `pod show`: shows the current and past addresses of the pods of a name, and what the API server
+ * reports of the pod. Without an answer from the API server, it shows the rest and says so.
+ * @throws CommandError for a name of another form, or when neither etcd nor the API server knows it
  */
 export async function podShow(context: Context, text: string): Promise<number> {
   const name = parsePodName(text);
@@ -63,7 +63,7 @@ async function ask(context: Context, { namespace, name }: PodName): Promise<Answ
   }
 }
 
-/** What the pod says it has of our ranges, and etcd does not hold for it. */
+/** Returns the addresses of our ranges that the pod reports and etcd does not hold for it. */
 async function notHeld(ipam: Ipam, pod: AuditedPod, { held }: PodTrace): Promise<NotHeld[]> {
   if (pod.hostNetwork || pod.phase !== 'Running') return [];
   const ours = new Set(held.map(({ address }) => formatAddress(address)));
@@ -76,7 +76,7 @@ async function notHeld(ipam: Ipam, pod: AuditedPod, { held }: PodTrace): Promise
       const block = view.block ? ` (block ${formatCidr(view.block)} of ${view.node ?? '?'})` : '';
       found.push({ ip, state: `${holder ?? stateText(view)}${block}` });
     } catch (error) {
-      // Of another network: nothing of ours.
+      // The address belongs to another network.
       if (!(error instanceof IpamError && error.code === 'not-found')) throw error;
     }
   }

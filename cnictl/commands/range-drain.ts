@@ -12,7 +12,7 @@ export interface RangeDrainOptions {
   readonly dryRun?: boolean;
 }
 
-/** `range drain`: nothing new is given out of the range, and its empty blocks go back. */
+/** `range drain`: stops new allocations from the range and returns its idle blocks. */
 export async function rangeDrain(
   context: Context,
   name: string,
@@ -22,7 +22,7 @@ export async function rangeDrain(
   const { returned, left } = await context.withIpam(async (ipam) => {
     if (dryRun) await findRange(ipam, name);
     else await setRangeState(ipam, name, 'draining');
-    // Read after the state is set: no block of it is claimed any more.
+    // This read follows the state change, after which no node claims a block of the range.
     return await giveBackIdle(ipam, await listBlocks(ipam, { range: name }), dryRun);
   });
   const nodes = new Set(left.map(({ block }) => block.node)).size;
@@ -40,7 +40,7 @@ export async function rangeDrain(
   return 0;
 }
 
-/** Where only rest keeps blocks, doing it again gives them back. */
+/** When only cooling addresses keep blocks, a repeated drain returns them. */
 function restingHint(left: readonly BlockView[], now: number): string[] {
   const resting = left.filter((view) => isRanged(view) && !isIdle(view, now) && view.counts.used === 0);
   if (resting.length === 0) return [];

@@ -29,7 +29,7 @@ export interface RangeAddOptions {
   readonly dryRun?: boolean;
 }
 
-/** `range add`: everything is checked before anything is written. */
+/** `range add`: checks everything before it writes anything. */
 export async function rangeAdd(context: Context, cidr: string, options: RangeAddOptions): Promise<number> {
   const range = rangeFrom(cidr, options);
   await context.withIpam(async (ipam) => {
@@ -86,7 +86,7 @@ function wholeNumber(text: string, option: string, expected: string): number {
   throw new CommandError(`${option} '${text}': expected ${expected}`);
 }
 
-/** `10.96.0.0/12 via 10.20.0.2`, or `10.96.0.0/12` by the gateway. */
+/** Parses `10.96.0.0/12 via 10.20.0.2`, or `10.96.0.0/12` for a route by the gateway. */
 function parseRoute(text: string): Route {
   const [destination, word, hop, ...rest] = text.trim().split(/\s+/);
   if (
@@ -211,7 +211,7 @@ const emptyUsage = (range: Range): RangeUsage => ({
   blocks: { total: usableBlockTotal(range), claimed: 0 },
 });
 
-/** What scripts rely on; more keys may be added. */
+/** Scripts rely on these keys. More keys may be added. */
 export function rangeJson({ range, capacity, allocated, cooling, free, blocks }: RangeUsage): object {
   return {
     name: range.name,

@@ -14,10 +14,10 @@ export interface ReconcileOptions {
 }
 
 /**
- * `node reconcile`: what the agent does by itself, once: clears away what is left of attachments that are gone. What one
- * observation does not prove is looked at again after the grace. Exit status 1 where something found is not put right, 2 where not
- * everything could be looked at.
- * @throws CommandError, IpamError `invalid` for an option or setting that is refused
+ * `node reconcile`: clears what is left of removed attachments, as the agent does periodically,
+ * once. After the grace it looks again at what one observation does not prove. Exit status 1 when a
+ * finding is not corrected, 2 when something failed or could not be examined.
+ * @throws CommandError, IpamError `invalid` for an invalid option or setting
  */
 export async function nodeReconcile(context: Context, options: ReconcileOptions): Promise<number> {
   const { world, settings } = context;
@@ -27,15 +27,15 @@ export async function nodeReconcile(context: Context, options: ReconcileOptions)
       ? (settings.reconcile?.graceMs ?? DEFAULT_RECONCILE_GRACE_MS)
       : parseDuration(options.grace, '--grace');
   const own = ownPlaceOf(settings, world.env, world.hostname, true);
-  const parts = await world.openPlatform(logOf(context));
-  const first = await reconcile(parts, own, { graceMs, dryRun, suspected: new Map(), at: 0 });
+  const platform = await world.openPlatform(logOf(context));
+  const first = await reconcile(platform, own, { graceMs, dryRun, suspected: new Map(), at: 0 });
   const waiting = first.findings.filter(({ outcome }) => outcome === 'waiting').length;
   let report = first;
   if (waiting > 0) {
     context.warn(`${plural(waiting, 'suspect')}: looking again in ${formatDuration(graceMs)}`);
     await world.pause(graceMs);
     const { suspected } = first;
-    report = merged(first, await reconcile(parts, own, { graceMs, dryRun, suspected, at: graceMs }));
+    report = merged(first, await reconcile(platform, own, { graceMs, dryRun, suspected, at: graceMs }));
   }
   const found = report.findings.filter(isTold);
   const node = own.ipam?.node ?? world.hostname;
@@ -46,17 +46,17 @@ export async function nodeReconcile(context: Context, options: ReconcileOptions)
   return statusOf(report, dryRun);
 }
 
-/** What the first cleared away is not there the second time. */
+/** The second look no longer finds what the first one cleared. */
 function merged(first: ReconcileReport, second: ReconcileReport): ReconcileReport {
   const done = first.findings.filter(({ outcome }) => outcome === 'cleared');
   const pending = { ...second.pending, done: first.pending.done + second.pending.done };
   return { ...second, findings: [...done, ...second.findings], pending };
 }
 
-/** What only the second look saw is not proven, and what proved alive is no finding. */
+/** A suspicion of the second look alone is not proven, and a live attachment is no finding. */
 const isTold = ({ outcome }: Finding): boolean => outcome !== 'waiting' && outcome !== 'changed';
 
-/** What counts as in use is told, but is nothing to put right. */
+/** Findings that count as in use appear in the output, but need no correction. */
 function statusOf({ findings, failures, pending }: ReconcileReport, dryRun: boolean): number {
   if (failures.length > 0 || findings.some(({ outcome }) => outcome === 'failed')) return 2;
   const open = findings.some(
@@ -140,7 +140,7 @@ function countText(found: readonly Finding[], dryRun: boolean): string {
   return `${found.length - kept} left over${addresses}${kept > 0 ? `, ${kept} kept` : ''}`;
 }
 
-/** What the node's parts log is told beside the result. */
+/** Prints the node's log lines as warnings beside the result. */
 function logOf(context: Context): Log {
   const tell = (message: string, fields: LogFields = {}): void => {
     const words = Object.entries(fields).map(([name, value]) => `${name}=${String(value)}`);

@@ -16,21 +16,22 @@ import { podText } from '../render/pod.ts';
 import { ownerOf } from './ip.ts';
 
 export interface ReleaseOptions {
-  /** Several are intersected. */
+  /** Several reports are intersected. */
   readonly fromReport?: readonly string[];
   readonly dryRun?: boolean;
   readonly yes?: boolean;
   readonly force?: boolean;
   readonly log?: string;
-  /** Releases although the API server has no pod at all. */
+  /** Releases even when the API server has no pod at all. */
   readonly evenIfNoPods?: boolean;
 }
 
 /**
- * `release`: frees addresses by hand, or those that all of the saved reports name. An address whose pod lives stays, unless forced.
- * Exit status 2 where one that was asked for is kept.
- * @throws CommandError where no API server is known or it has no pod at all, unless forced: then nothing is released, nor
- *   said to be
+ * `release`: frees named addresses, or those that all of the saved reports name. An address whose
+ * pod lives stays, unless forced. Exit status 2 when an address stays because its pod lives or is
+ * unknown.
+ * @throws CommandError when no API server is configured or it has no pod at all, unless forced;
+ *   nothing is then released or printed
  */
 export async function release(
   context: Context,
@@ -66,8 +67,9 @@ export async function release(
 }
 
 /**
- * No pod at all is missing data rather than a proof (rule 6), as for `check`.
- * @throws CommandError where something that names a pod was to be released
+ * Refuses when the API server has no pod at all, because that is missing data and proves nothing
+ * (rule 6), as in `check`.
+ * @throws CommandError when an allocation that names a pod was to be released
  */
 async function doubtNoPods(
   kube: KubeApi,
@@ -90,7 +92,7 @@ function readReport(context: Context, file: string): SavedReport {
   return report;
 }
 
-/** @throws CommandError where the report is of another cluster */
+/** @throws CommandError when the report is of another cluster */
 async function checkCluster(report: SavedReport, kube: KubeApi): Promise<void> {
   const cluster = await clusterOf(kube);
   const differs =
@@ -125,7 +127,10 @@ function targetsOf(addresses: readonly string[], reports: readonly SavedReport[]
   }));
 }
 
-/** Every address is known before any is released. @throws IpamError `not-found`, CommandError for a reserved one */
+/**
+ * Looks up every address before any is released.
+ * @throws IpamError `not-found`; CommandError for a reserved address
+ */
 async function lookAtAll(ipam: OpenIpam, targets: readonly Target[]): Promise<AddressView[]> {
   const views: AddressView[] = [];
   for (const { address } of targets) {

@@ -22,9 +22,11 @@ export interface RestoreOptions {
 }
 
 /**
- * `restore`: puts a backup's keys back where nothing is, and never over anything. Done again, or after an interruption, it goes on
- * with what is missing. Exit status 2 where a key was not put back.
- * @throws CommandError where the prefix holds other keys, the backup is another's, or pods have addresses that it lacks
+ * `restore`: writes a backup's keys where none exists, and never overwrites a key. A repeated
+ * restore, also after an interruption, writes what is missing. Exit status 2 when a key was not
+ * restored.
+ * @throws CommandError when the prefix holds other keys, the backup is of another cluster or
+ *   prefix, or pods have addresses that it lacks
  */
 export async function restore(context: Context, file: string, options: RestoreOptions): Promise<number> {
   const saved = readBackup(context, file);
@@ -103,8 +105,9 @@ function occupied(context: Context, others: readonly string[]): CommandError {
 }
 
 /**
- * A pod that got its address after the backup was taken would share it with the next pod: so no such may run.
- * @throws CommandError naming them
+ * Refuses while a pod runs that got its address after the backup was taken: the next pod would get
+ * the same address.
+ * @throws CommandError that names such pods
  */
 async function checkPods(
   context: Context,
@@ -156,8 +159,8 @@ const keysOf = ({ units, ranges }: RestorePlan): number =>
   units.reduce((sum, { records }) => sum + records.length, ranges.length);
 
 /**
- * Blocks first, ranges last; in between all is read back.
- * @param seen revision of the ranges that the plan was made for: one that was added since may overlap with those to be put back
+ * Writes ranges last. Before them, a whole restore reads every written key back.
+ * @param seen revision of the ranges at planning; a range added since may overlap the restored ones
  * @throws CommandError
  */
 async function write(
@@ -178,7 +181,8 @@ async function write(
   const placed: BackupRecord[] = plan.units
     .flatMap(({ records }) => records)
     .filter(({ key }) => !raced.has(key));
-  // Into a prefix that is in use, nodes may use what was put back at once: there the transactions' own word is the proof.
+  // In a prefix in use, nodes may use restored keys at once, so only the transactions' results
+  // prove the write.
   const absent = plan.whole ? await verify(store, placed) : [];
   if (absent.length > 0) {
     throw new CommandError(

@@ -16,7 +16,7 @@ interface KubeStatus {
   readonly problem: string | null;
 }
 
-/** `status`: whether etcd and the API server answer, and how full it all is. */
+/** `status`: shows whether etcd and the API server answer, and how full the ranges are. */
 export async function status(context: Context): Promise<number> {
   const { endpoints, prefix } = etcdSettings(context.settings.etcd);
   const { latencyMs, ranges, nodes } = await gather(context);
@@ -57,7 +57,10 @@ interface Total {
   readonly free: number;
 }
 
-/** Of one family only: an IPv6 range has more addresses than all of IPv4, and would hide what is scarce. */
+/**
+ * Sums one family only. An IPv6 range has more addresses than all of IPv4 and would hide a
+ * shortage.
+ */
 function totalOf(ranges: readonly RangeUsage[], family: Family): Total {
   const sum = (of: (usage: RangeUsage) => number): number =>
     ranges.reduce((sum, usage) => (usage.range.cidr.base.family === family ? sum + of(usage) : sum), 0);
@@ -79,7 +82,7 @@ function nodesText(nodes: readonly NodeUsage[]): string {
 
 function gather(context: Context): Promise<{ latencyMs: number; ranges: RangeUsage[]; nodes: NodeUsage[] }> {
   return context.withIpam(async (ipam) => {
-    // The first request connects; the second tells how long an answer takes.
+    // The first request connects. The second measures how long an answer takes.
     await ipam.store.count([RANGES]);
     const before = context.world.now();
     await ipam.store.count([RANGES]);

@@ -13,7 +13,7 @@ import { printable } from '../render/printable.ts';
 import { CommandError } from './errors.ts';
 import type { OpenIpam, World } from './world.ts';
 
-/** Options that every command takes. */
+/** Options of every command. */
 export interface GlobalOptions {
   readonly output: 'table' | 'json' | 'yaml';
   readonly config?: string;
@@ -28,12 +28,15 @@ export interface GlobalOptions {
   readonly ovsdb?: string;
 }
 
-/** What a command works with: the world, and the settings resolved (flag over environment over file). */
+/**
+ * Holds what a command works with: the world, and the resolved settings (flag over environment over
+ * file).
+ */
 export class Context {
   readonly world: World;
   readonly options: GlobalOptions;
   readonly settings: PartialSettings;
-  /** The shared configuration, whether it exists or not. */
+  /** The shared configuration's path, whether the file exists or not. */
   readonly configFile: string;
   readonly paint: Paint;
   readonly #file: PartialSettings;
@@ -52,7 +55,7 @@ export class Context {
     this.paint = makePaint(world.isTerminal && !world.env['NO_COLOR']);
   }
 
-  /** Does something with IPAM, and lets go of it. */
+  /** Opens IPAM for the work and closes it afterwards. */
   async withIpam<T>(work: (ipam: OpenIpam) => Promise<T>): Promise<T> {
     const ipam = await this.world.openIpam(etcdSettings(this.settings.etcd));
     try {
@@ -62,7 +65,10 @@ export class Context {
     }
   }
 
-  /** Does something with the API server, and lets go of it. @throws KubeError */
+  /**
+   * Connects to the API server for the work and closes the connection afterwards.
+   * @throws KubeError
+   */
   async withKube<T>(work: (kube: KubeApi) => Promise<T>): Promise<T> {
     const kube = await this.world.openKube({
       kubeconfig: this.options.kubeconfig,
@@ -75,7 +81,7 @@ export class Context {
     }
   }
 
-  /** Whether anything says where the API server is. */
+  /** Tells whether any setting locates the API server. */
   get knowsKube(): boolean {
     const { env } = this.world;
     const home = env['HOME'];
@@ -86,7 +92,7 @@ export class Context {
     );
   }
 
-  /** Prints the data as it was asked for; `table` is made only when it is. */
+  /** Prints the data in the requested format. Calls `table` only for a table. */
   print(data: unknown, table: () => string): void {
     switch (this.options.output) {
       case 'json':
@@ -106,8 +112,8 @@ export class Context {
   }
 
   /**
-   * Asks before what destroys. Without a terminal nobody can answer: then only `--yes` will do.
-   * @param what as a sentence without its full stop
+   * Asks the operator before a destructive change. Without a terminal, only `--yes` permits it.
+   * @param what a sentence without its full stop
    * @throws CommandError
    */
   async confirm(what: string, yes: boolean): Promise<void> {

@@ -2,12 +2,12 @@ import { CommandError } from './errors.ts';
 
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const DURATION = /^(?:0|(?:\d+(?:ms|s|m|h|d))+)$/;
-/** No option that is waited for means more; a typing error such as 30d for 30s does. */
+/** No wait needs more. The limit catches a typing error such as 30d for 30s. */
 const LONGEST_MS = UNITS.d;
 
 /**
- * `30s`, `5m`, `1h30m`, `0` in milliseconds.
- * @param longestMs 24 hours, or `Infinity`: for what nobody waits for
+ * Parses `30s`, `5m`, `1h30m` or `0` into milliseconds.
+ * @param longestMs 24 hours; `Infinity` for a duration that is not a wait
  * @throws CommandError
  */
 export function parseDuration(text: string, option: string, longestMs: number = LONGEST_MS): number {
@@ -21,7 +21,7 @@ export function parseDuration(text: string, option: string, longestMs: number = 
   return sum;
 }
 
-/** An age as two units at most: `45s`, `12m`, `3h20m`, `3d4h`. */
+/** Formats an age with at most two units: `45s`, `12m`, `3h20m`, `3d4h`. */
 export function formatAge(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   if (seconds < 60) return `${seconds}s`;
@@ -35,7 +35,7 @@ export function formatAge(ms: number): string {
   return hours % 24 === 0 ? `${days}d` : `${days}d${hours % 24}h`;
 }
 
-/** A duration as somebody would type it, whole: `1m30s`. */
+/** Formats a duration exactly, as an operator would type it: `1m30s`. */
 export function formatDuration(ms: number): string {
   if (ms === 0) return '0s';
   let rest = ms;

@@ -1,6 +1,6 @@
 import { printable } from '../render/printable.ts';
 
-/** What a command was asked wrongly, or what it could not do: exit status 2. */
+/** Invalid input, or work that a command could not do: exit status 2. */
 export class CommandError extends Error {
   readonly remedy: string;
 
@@ -11,7 +11,10 @@ export class CommandError extends Error {
   }
 }
 
-/** Two lines for a person: what is wrong, and what to do. Control characters in either are shown, not sent. */
+/**
+ * Returns up to two lines for the operator: the error and the remedy. Escapes control characters in
+ * both.
+ */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return `cnictl: ${printable(String(error))}\n`;
   const remedy = 'remedy' in error && typeof error.remedy === 'string' ? error.remedy : '';

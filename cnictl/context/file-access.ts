@@ -1,35 +1,39 @@
-/** What lies at a path; a link is told as such, not what it leads to. */
+/** The kind of a path. Links are not followed. */
 export type Kind = 'file' | 'folder' | 'link' | 'other';
 
-/** Looking at files: changes nothing. */
+/** Reads files and changes nothing. */
 export interface Look {
-  /** Undefined where nothing is. */
+  /** Undefined when nothing exists at the path. */
   readonly kind: (path: string) => Kind | undefined;
-  /** Undefined where the file does not exist. */
+  /** Undefined when the file does not exist. */
   readonly read: (path: string) => string | undefined;
-  /** What the link says, as it stands there. */
+  /** Returns the link's text unresolved. */
   readonly readLink: (path: string) => string;
-  /** Names in a folder, sorted; none where it does not exist. */
+  /** Sorted names in a folder; none when the folder does not exist. */
   readonly list: (folder: string) => readonly string[];
-  /** The path without links; it must exist. */
+  /** The path without links. It must exist. */
   readonly realPath: (path: string) => string;
-  /** SHA-256 in hex over every file's path, bytes and whether it may be executed. */
+  /** SHA-256 in hex over every file's path, content and executable bit. */
   readonly digest: (folder: string) => string;
 }
 
-/** The files that an installation touches. All of it throws CommandError, naming the path. */
+/**
+ * Access to the files of an installation. Every function throws CommandError that names the path.
+ */
 export interface Files extends Look {
-  /** The folder alone, mode 0755; its parent must be there. */
+  /** Makes one folder with mode 0755. The parent must exist. */
   readonly makeFolder: (path: string) => void;
-  /** Whole and on the disk when it is seen under its name; what had that name is replaced. */
+  /** Appears under its name only when complete and on disk. Replaces what had that name. */
   readonly copyFolder: (from: string, to: string) => void;
-  /** Makes or turns the link in one step: who follows it finds the old or the new. */
+  /** Creates or replaces the link atomically: a reader follows the old or the new one. */
   readonly link: (target: string, path: string) => void;
-  /** Whole or not at all, mode 0644, and on the disk when it is seen. */
+  /** Writes the whole file or nothing, with mode 0644. The content is on disk when it appears. */
   readonly write: (path: string, content: string) => void;
   readonly rename: (from: string, to: string) => void;
-  /** A file, a link, or a folder with all that is in it; nothing there: done. */
+  /**
+   * Removes a file, a link, or a folder with its content. Does nothing when the path is missing.
+   */
   readonly remove: (path: string) => void;
-  /** A folder only while it is empty. */
+  /** Removes a folder only while it is empty. */
   readonly removeIfEmpty: (path: string) => void;
 }

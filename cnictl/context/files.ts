@@ -18,10 +18,13 @@ import { dirname } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import { CommandError } from './errors.ts';
 
-/** A text, its parts, or bytes. */
+/** A text, its pieces, or bytes. */
 export type Content = string | Uint8Array | Iterable<string>;
 
-/** The file's text; undefined where it does not exist. @throws CommandError where it cannot be read */
+/**
+ * Returns the file's text; undefined when it does not exist.
+ * @throws CommandError when it cannot be read
+ */
 export function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
@@ -32,14 +35,19 @@ export function readIfThere(path: string): string | undefined {
 }
 
 /**
- * Whether a file can be written there, before work is done for it: nothing stands there, or a regular file.
- * @throws CommandError for a folder, device, named pipe or socket, or a folder around it that cannot be written
+ * Checks before the work that a file can be written: nothing is at the path, or a regular file.
+ * @throws CommandError for a folder, device, named pipe or socket, or when the parent folder is not
+ *   writable
  */
 export function checkTarget(path: string): void {
   targetOf(path);
 }
 
-/** Writes the file whole or not at all, with mode 0600; in parts what is too long for one text. @throws CommandError as of {@link checkTarget}, or a full disk */
+/**
+ * Writes the whole file or nothing, with mode 0600. An iterable carries content too long for one
+ * string.
+ * @throws CommandError as {@link checkTarget}, or when the disk is full
+ */
 export function replaceFile(path: string, content: Content): void {
   const target = targetOf(path);
   const beside = `${target}.${randomBytes(4).toString('hex')}.tmp`;
@@ -52,7 +60,7 @@ export function replaceFile(path: string, content: Content): void {
   }
 }
 
-/** On the disk when it returns, so that a power cut leaves the old file or the new one. */
+/** Syncs before it returns, so that a power cut leaves the old file or the new one. */
 function writeNew(path: string, parts: Iterable<string | Uint8Array>): void {
   const file = openSync(path, 'wx', 0o600);
   try {
@@ -63,7 +71,10 @@ function writeNew(path: string, parts: Iterable<string | Uint8Array>): void {
   }
 }
 
-/** Adds to the end of the file, which is made with mode 0600. @throws CommandError as of {@link checkTarget} */
+/**
+ * Appends to the file, and creates it with mode 0600.
+ * @throws CommandError as {@link checkTarget}
+ */
 export function appendToFile(path: string, content: string): void {
   const target = targetOf(path);
   try {
@@ -73,13 +84,13 @@ export function appendToFile(path: string, content: string): void {
   }
 }
 
-/** The file that is meant: where a link leads to. */
+/** Returns the file to write, with links followed. */
 function targetOf(path: string): string {
   try {
     const stats = statSync(path, { throwIfNoEntry: false });
     const target = stats ? realpathSync(path) : path;
     if (!stats || stats.isFile()) {
-      // The dot makes what is no folder an error.
+      // The dot makes access fail when the parent is not a folder.
       accessSync(`${dirname(target)}/.`, constants.W_OK);
       return target;
     }
@@ -111,11 +122,14 @@ function removeIfThere(path: string): void {
   try {
     unlinkSync(path);
   } catch {
-    // It was never made, or is out of reach like the file itself: that is told already.
+    // The file was never created, or is unreachable like the target, which the caller reports.
   }
 }
 
-/** The system's words alone, such as `no space left on device`: not its calls, nor our temporary names. */
+/**
+ * Returns the system's message alone, such as `no space left on device`, without the system call or
+ * our temporary names.
+ */
 export function describeReason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const errno = 'errno' in error && typeof error.errno === 'number' ? error.errno : 0;

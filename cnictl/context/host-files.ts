@@ -24,10 +24,13 @@ import { messageOf } from '../../ipam/model/errors.ts';
 import { CommandError } from './errors.ts';
 import type { Files, Kind } from './file-access.ts';
 
-/** Of a half-made thing beside the one it becomes. */
+/** Returns the name of an unfinished file or folder next to its final path. */
 const beside = (path: string): string => `${path}.${process.pid}.tmp`;
 
-/** @throws CommandError naming path and reason; `otherwise` where the error has one of its codes */
+/**
+ * Returns `otherwise`'s value when the error has one of its codes.
+ * @throws CommandError that names path and reason for any other error
+ */
 function attempt<T>(what: string, path: string, work: () => T, otherwise?: [codes: string[], value: T]): T {
   try {
     return work();
@@ -48,7 +51,7 @@ function kindOf(path: string): Kind {
   return stats.isFile() ? 'file' : 'other';
 }
 
-/** Paths of the regular files below a folder, relative, sorted; links count as what they lead to. */
+/** Returns the sorted relative paths of the regular files below a folder. Follows links. */
 const filesBelow = (folder: string): string[] =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((path) => statSync(join(folder, path)).isFile())
@@ -121,7 +124,7 @@ function write(path: string, content: string): void {
   }
 }
 
-/** The machine's own. */
+/** The files of this host. */
 export const realFiles: Files = {
   kind: (path) => attempt('looked at', path, () => kindOf(path), [ABSENT, undefined]),
   read: (path) => attempt('read', path, () => readFileSync(path, 'utf8'), [ABSENT, undefined]),

@@ -2,9 +2,9 @@ import type { Writable } from 'node:stream';
 import { describeReason } from './files.ts';
 
 /**
- * Keeps an output that fails from ending the program with a trace.
- * @param onFailure called once, at the first failure, with a line for a person; with none where nobody reads any more,
- *   as in `cnictl ip list | head`
+ * Keeps a failed output from ending the program with a stack trace.
+ * @param onFailure called once, at the first failure, with a line for the operator; with an empty
+ *   string when the reader has gone, as in `cnictl ip list | head`
  */
 export function watchOutput(output: Writable, onFailure: (message: string) => void): void {
   let failed = false;

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Longest that a timer of Node lasts, in milliseconds: a longer one ends at once. */
+/** Node's longest timer, in milliseconds. A longer one fires at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** Waits by one timer, no longer than to the signal. */
+/** Waits with one timer, at most until the signal. */
 const timer = async (ms: number, signal: AbortSignal | undefined): Promise<void> => {
   try {
     await sleep(ms, undefined, signal && { signal });
@@ -13,11 +13,11 @@ const timer = async (ms: number, signal: AbortSignal | undefined): Promise<void>
 };
 
 /**
- * Waits that long, however long: one timer after another.
+ * Waits any length of time, with several timers if needed.
  * @param ms milliseconds; 0 or less is no wait
- * @param signal ends it early, without an error
+ * @param signal ends the wait early, without an error
  * @param wait replaced in tests
- * @throws RangeError where it is no number: an unknown wait is never a short one
+ * @throws RangeError for NaN: an unknown wait must not become a short one
  */
 export async function pause(
   ms: number,

@@ -8,47 +8,59 @@ import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Files } from './file-access.ts';
 import type { Content } from './files.ts';
 
-/** Everything outside that a command touches: passed in, so that the program is a function. */
+/**
+ * Everything outside that a command touches. The caller passes it in, so that the program is a
+ * function.
+ */
 export interface World {
   readonly env: Environment;
   readonly hostname: string;
-  /** What was asked for: tables, JSON, YAML. */
+  /** The requested result: tables, JSON, YAML. */
   readonly stdout: (text: string) => void;
-  /** What is told beside it: errors, warnings, progress. */
+  /** Everything else: errors, warnings, progress. */
   readonly stderr: (text: string) => void;
   readonly isTerminal: boolean;
-  /** Whether a person sees {@link stderr} at once, so that a bar may move on it. */
+  /** Whether {@link stderr} is a terminal, so that a bar may move on it. */
   readonly showsProgress: boolean;
-  /** Asks a person, who answers with a line. */
+  /** Asks the operator and returns one line. */
   readonly ask: (question: string) => Promise<string>;
   readonly now: () => number;
-  /** @param signal ends it early, without an error */
+  /** @param signal ends the pause early, without an error */
   readonly pause: (ms: number, signal?: AbortSignal) => Promise<void>;
-  /** From now on SIGTERM and SIGINT abort the signal rather than end the program. */
+  /** From this call on, SIGTERM and SIGINT abort the signal instead of ending the program. */
   readonly untilStopped: () => AbortSignal;
-  /** Undefined where the file does not exist. */
+  /** Undefined when the file does not exist. */
   readonly readFile: (path: string) => string | undefined;
-  /** Whether {@link writeFile} can write there, as far as that can be told before. @throws CommandError */
+  /**
+   * Checks in advance that {@link writeFile} can write there.
+   * @throws CommandError
+   */
   readonly checkTarget: (path: string) => void;
-  /** Whole or not at all; in parts what is too long for one text. @throws CommandError */
+  /**
+   * Writes the whole file or nothing. An iterable carries content too long for one string.
+   * @throws CommandError
+   */
   readonly writeFile: (path: string, content: Content) => void;
-  /** Adds to the end of a regular file, and makes it with mode 0600 where it is not there. @throws CommandError */
+  /**
+   * Appends to a regular file, and creates it with mode 0600 when it is missing.
+   * @throws CommandError
+   */
   readonly appendFile: (path: string, content: string) => void;
-  /** Whether this host has a network device of that name. */
+  /** Tells whether this host has a network device of that name. */
   readonly hasDevice: (name: string) => boolean;
-  /** For an installation, which touches more than a file or two. */
+  /** File access for an installation. */
   readonly files: Files;
-  /** Runs a program of this host to its end. */
+  /** Runs a program of this host until it exits. */
   readonly exec: Exec;
-  /** The dist/ that this cnictl is of. */
+  /** The dist/ that holds this cnictl. */
   readonly dist: string;
   readonly openIpam: (settings: EtcdSettings) => Promise<OpenIpam>;
   readonly openKube: (options: KubeOptions) => Promise<KubeApi>;
-  /** Questions to etcd that change nothing. */
+  /** Opens read access to etcd's own state. */
   readonly openEtcd: (settings: EtcdSettings) => Promise<EtcdInspector>;
   readonly probeAgent: (socket: string) => Promise<AgentAnswer>;
   readonly openOvsdb: (remote: string, tls: OvsdbTls) => Promise<OvsdbClient>;
-  /** What the plugins work with on this node. */
+  /** Opens what the plugins use on this node. */
   readonly openPlatform: (log: Log) => Promise<Platform>;
 }
 
@@ -59,11 +71,14 @@ export interface OpenIpam extends Ipam {
 export interface KubeOptions {
   /** `--kubeconfig`. */
   readonly kubeconfig: string | undefined;
-  /** From the shared configuration file: after KUBECONFIG. */
+  /** From the shared configuration file. KUBECONFIG takes precedence. */
   readonly configuredKubeconfig: string | undefined;
 }
 
-/** What ran: its exit status, null where it could not be started or was ended by a signal, and what it said. */
+/**
+ * The exit status and output of a program. The status is null when the program did not start or a
+ * signal ended it.
+ */
 export interface Exit {
   readonly status: number | null;
   readonly output: string;
@@ -71,11 +86,11 @@ export interface Exit {
 
 export type Exec = (argv: readonly string[]) => Promise<Exit>;
 
-/** What the agent says when it is asked. */
+/** The agent's answer to a probe. */
 export interface AgentAnswer {
   /** Whether its socket answered a call. */
   readonly answers: boolean;
-  /** Undefined where its health could not be asked for. */
+  /** Undefined when its health is not available. */
   readonly health:
     { readonly ok: boolean; readonly version: string; readonly reasons: readonly string[] } | undefined;
 }

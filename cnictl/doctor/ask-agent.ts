@@ -7,7 +7,10 @@ import type { AgentAnswer } from '../context/world.ts';
 /** Longest wait for the health, in milliseconds. */
 const DEADLINE_MS = 3_000;
 
-/** Asks the agent at the socket for the versions of CNI that it speaks, which needs nothing else, and then for its health. */
+/**
+ * Asks the agent at the socket for its CNI versions, which needs no other service, and then for its
+ * health.
+ */
 export async function probeAgent(socket: string): Promise<AgentAnswer> {
   const stdin = JSON.stringify({ cniVersion: '1.0.0' });
   const answers =
@@ -17,7 +20,10 @@ export async function probeAgent(socket: string): Promise<AgentAnswer> {
   return { answers, health: address.kind === 'unix' ? await askHealth(address.path) : undefined };
 }
 
-/** Undefined where nothing of ours answers there: the metrics may be served elsewhere, or not at all. */
+/**
+ * Returns undefined when no agent answers there. The metrics may be served elsewhere, or not at
+ * all.
+ */
 function askHealth(socketPath: string): Promise<AgentAnswer['health']> {
   return new Promise((resolve) => {
     const req = http.get({ socketPath, path: '/healthz', timeout: DEADLINE_MS }, (res) => {

@@ -10,9 +10,9 @@ import type { NodePaths } from './node.ts';
 import { redactJson, redactText } from './redact.ts';
 import { makeTar, type TarEntry } from './tar.ts';
 
-/** No more keys than this, the ranges first. */
+/** Highest number of keys. Ranges come first. */
 const MAX_KEYS = 2_000;
-/** The end of a log, in characters. */
+/** Length of a log's tail, in characters. */
 const LOG_TAIL = 200_000;
 const COMMANDS: readonly (readonly [name: string, argv: readonly string[]])[] = [
   ['ovs-show.txt', ['ovs-vsctl', '--timeout=5', 'show']],
@@ -23,12 +23,13 @@ const COMMANDS: readonly (readonly [name: string, argv: readonly string[]])[] = 
   ['agent-log.txt', ['journalctl', '-u', 'cellnetd', '-n', '1000', '--no-pager']],
 ];
 
-/** What one part of the archive is made of; what it throws is told in its place. */
+/** A file of the archive. When `gather` throws, the file has the error instead. */
 type Part = readonly [name: string, gather: () => string | Promise<string>];
 
 /**
- * The support archive: what the doctor found, our configuration, some of our keys, Open vSwitch, links, the end of the logs, versions.
- * No file that holds a credential is read into it, and what looks like one is taken out of all that is.
+ * Makes the support archive: the findings, our configuration, some of our keys, Open vSwitch,
+ * links, the end of the logs, versions. It reads no file for the archive that holds a credential,
+ * and redacts everything that looks like one.
  */
 export async function makeBundle(
   context: Context,
@@ -62,7 +63,7 @@ async function entryOf([name, gather]: Part, secrets: readonly string[]): Promis
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
-/** Contents of the files that hold secrets of ours: to be taken out wherever they stand. */
+/** Reads the contents of our secret files, which must be redacted everywhere. */
 function secretsOf({ settings, world }: Context): string[] {
   const { passwordFile, keyFile } = settings.etcd ?? {};
   return [passwordFile, keyFile, settings.ovsdbTls?.keyFile].flatMap((file) => {
@@ -70,7 +71,7 @@ function secretsOf({ settings, world }: Context): string[] {
       const secret = file === undefined ? undefined : world.readFile(file)?.trim();
       return secret ? [secret] : [];
     } catch {
-      // What cannot be read cannot have come into anything else either.
+      // An unreadable secret cannot have reached another file either.
       return [];
     }
   });
@@ -81,14 +82,14 @@ function configuration({ world, configFile: file }: Context, secrets: readonly s
   return content === undefined ? `${file} does not exist\n` : json(redactJson(JSON.parse(content), secrets));
 }
 
-/** Every network of the runtime, for one of another may stand in the way. */
+/** Includes every network of the runtime, because another network may interfere. */
 function networks({ world }: Context, { confDir }: NodePaths, secrets: readonly string[]): string {
   const read = (name: string): unknown => {
     const text = world.files.read(join(confDir, name)) ?? '';
     try {
       return redactJson(JSON.parse(text), secrets);
     } catch {
-      // Not JSON, so nothing tells which of its words are secrets.
+      // Without JSON, nothing tells which words are secrets.
       return `${text.length} characters that are no JSON`;
     }
   };
@@ -96,7 +97,7 @@ function networks({ world }: Context, { confDir }: NodePaths, secrets: readonly 
   return json(Object.fromEntries(names.map((name) => [name, read(name)])));
 }
 
-/** Records of kinds that we know, as they stand; of others the names alone. */
+/** Returns records of known kinds unchanged, and only the names of other keys. */
 function keys(context: Context): Promise<string> {
   return context.withIpam(async (ipam) => {
     const lines: string[] = [];
@@ -118,6 +119,6 @@ function pluginLog({ world }: Context): string {
   if (!file) return 'CELLNET_LOG_FILE is not set: the plugin logs to the runtime\n';
   const text = world.readFile(file);
   if (text === undefined) return `${file} does not exist in ${dirname(file)}\n`;
-  // From a whole line on: a secret that is cut in two would not be known as one.
+  // Starts at a whole line: a secret cut in two would not be recognised.
   return text.length <= LOG_TAIL ? text : text.slice(text.indexOf('\n', text.length - LOG_TAIL) + 1);
 }

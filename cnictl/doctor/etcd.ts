@@ -5,13 +5,13 @@ import { fail, failed, ok, warn, type Check, type Finding } from './finding.ts';
 
 export type OpenInspector = (settings: EtcdSettings) => Promise<EtcdInspector>;
 
-/** A claim waits for a handful of writes: above this, pods feel it. */
+/** A claim waits for several writes. Above this, pods start noticeably later. */
 const SLOW_MS = 50;
-/** etcd's default quota (`--quota-backend-bytes`); with a larger one this warns early. */
+/** etcd's default quota (`--quota-backend-bytes`). With a larger quota, the warning comes early. */
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 const GROUPS = ['ranges', 'blocks', 'nodes', 'history'] as const;
 
-/** Every endpoint by itself, and what holds for all of them. */
+/** Returns the checks of each endpoint, and of the cluster as a whole. */
 export function etcdChecks(settings: EtcdSettings, open: OpenInspector): Check[] {
   const using = async <T>(
     endpoints: readonly string[],

@@ -4,11 +4,11 @@ export type Level = 'ok' | 'warn' | 'fail';
 
 /** One line of the doctor. */
 export interface Finding {
-  /** What was looked at, such as `etcd latency`. */
+  /** The subject of the check, such as `etcd latency`. */
   readonly check: string;
   readonly level: Level;
   readonly detail: string;
-  /** What to do; empty where it is ok. */
+  /** What to do. Empty when the level is ok. */
   readonly remedy: string;
 }
 
@@ -26,13 +26,13 @@ export const fail = (check: string, detail: string, remedy: string): Finding => 
   remedy,
 });
 
-/** Looks at one thing and says one or more lines; what it throws becomes a line of its own. */
+/** Examines one subject and returns one or more lines. An error that it throws becomes a line. */
 export interface Check {
   readonly name: string;
   readonly look: () => Promise<readonly Finding[]>;
 }
 
-/** What an error says becomes a failed line; its own remedy, if it has one. */
+/** Makes a failed line from an error, with the error's own remedy if it has one. */
 export function failed(
   check: string,
   error: unknown,
@@ -44,7 +44,7 @@ export function failed(
 }
 
 /**
- * Runs them side by side, each with its own deadline: none can end the others, or hold them up.
+ * Runs the checks concurrently, each with its own deadline, so that none can stop or delay another.
  * @returns their lines in the order of the checks
  */
 export async function runChecks(checks: readonly Check[], deadlineMs: number): Promise<Finding[]> {

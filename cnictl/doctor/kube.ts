@@ -3,7 +3,7 @@ import type { Context } from '../context/context.ts';
 import { judgeClock } from './clock.ts';
 import { ok, warn, type Check, type Finding } from './finding.ts';
 
-/** The API server: whether it answers, what we may see there, what time it has, and whether it knows this node. */
+/** Returns checks of the API server: answer, permissions, clock, and whether it knows this node. */
 export function kubeChecks(context: Context, node: string | undefined): Check[] {
   if (!context.knowsKube) {
     const line = warn(

@@ -39,7 +39,7 @@ export function judgeAgent(socket: string | false, answer: AgentAnswer, version:
   return ok(check, `answers at ${socket}, version ${version}, well`);
 }
 
-/** Where a runtime looks; paths with `--root` before them. */
+/** The runtime's folders and the state folder. */
 export interface NodePaths {
   readonly confDir: string;
   readonly binDir: string;
@@ -57,7 +57,10 @@ export function fileChecks(files: Pick<Files, 'list' | 'read' | 'kind'>, paths: 
   ];
 }
 
-/** The first file by name is the runtime's (containerd, CRI-O); ours should be it, and be sound. */
+/**
+ * containerd and CRI-O take the first file by name. This checks that ours is the first and is
+ * valid.
+ */
 function judgeNetwork(
   files: Pick<Files, 'list' | 'read' | 'kind'>,
   { confDir, binDir }: NodePaths,
@@ -100,7 +103,7 @@ function judgeNetwork(
   return lines;
 }
 
-/** Types of all plugins of the list, with their IPAM's. */
+/** Returns the types of all plugins in the list and of their IPAM plugins. */
 function typesOf(text: string): string[] {
   const { plugins } = JSON.parse(text) as { plugins: { type?: unknown; ipam?: { type?: unknown } }[] };
   const types = plugins.flatMap(({ type, ipam }) => [type, ipam?.type]);

@@ -4,7 +4,7 @@ import { OWNER } from '../../cni/ovsdb/ports.ts';
 import { asArray, asNumber, asRecord, asString, asUuids, type RawRow } from '../../cni/ovsdb/protocol.ts';
 import { fail, ok, warn, type Check, type Finding } from './finding.ts';
 
-/** A device on the bridge that is not ours, and what its port lets through. */
+/** A device on the bridge that is not ours, and the VLANs of its port. */
 export interface Uplink {
   readonly name: string;
   readonly type: string;
@@ -18,14 +18,14 @@ export interface Uplink {
 
 export interface SwitchFacts {
   readonly version: string | undefined;
-  /** Undefined where there is no such bridge. */
+  /** Undefined when the bridge does not exist. */
   readonly bridge: { readonly datapathType: string; readonly uplinks: readonly Uplink[] } | undefined;
 }
 
-/** How long ovs-vswitchd may take to carry out an empty change, in milliseconds. */
+/** Longest time for ovs-vswitchd to apply an empty change, in milliseconds. */
 const SERVED_WITHIN_MS = 3_000;
 
-/** @param vlans of the ranges: what the uplink must let through */
+/** @param vlans returns the VLANs of the ranges, which the uplink must carry */
 export function ovsChecks(
   open: () => Promise<OvsdbClient>,
   bridge: string,
@@ -67,7 +67,7 @@ const judgeServed = (served: boolean): Finding =>
         'systemctl status ovs-vswitchd; its log: /var/log/openvswitch/ovs-vswitchd.log',
       );
 
-/** One transaction that changes nothing. */
+/** Reads everything in one transaction. */
 export async function readSwitch(client: OvsdbClient, bridge: string): Promise<SwitchFacts> {
   const [root, bridges, ports, interfaces] = await client.transact([
     { op: 'select', table: 'Open_vSwitch', where: [], columns: ['ovs_version'] },
@@ -97,7 +97,7 @@ export async function readSwitch(client: OvsdbClient, bridge: string): Promise<S
   return { version, bridge: { datapathType: asString(found['datapath_type']) ?? '', uplinks } };
 }
 
-/** `internal` and tunnels lead to no switch (ovs-vswitchd.conf.db(5), Interface type). */
+/** `internal` ports and tunnels lead to no switch (ovs-vswitchd.conf.db(5), Interface type). */
 const DEVICE_TYPES = ['', 'system', 'dpdk', 'afxdp', 'afxdp-nonpmd'];
 
 function uplinkOf(port: RawRow, row: RawRow | undefined): Uplink[] {
@@ -148,7 +148,7 @@ function judgeUplink({ name, adminState, linkState, error }: Uplink): Finding {
   return ok(check, 'up, with link');
 }
 
-/** VLANs that no uplink's port lets through. Whether the switch does, nobody here can tell. */
+/** Finds VLANs that no uplink's port carries. The physical switch cannot be checked from here. */
 export function judgeVlans({ bridge }: SwitchFacts, wanted: readonly number[]): Finding {
   const check = 'VLANs';
   if (!bridge || bridge.uplinks.length === 0)

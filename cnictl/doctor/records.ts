@@ -5,7 +5,7 @@ import { listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
 import { plural } from '../render/plural.ts';
 import { fail, ok, warn, type Check, type Finding } from './finding.ts';
 
-/** What etcd holds: the ranges, and what it holds of this node. */
+/** Returns checks of the ranges and of this node's records in etcd. */
 export function recordChecks(
   withIpam: <T>(work: (ipam: Ipam) => Promise<T>) => Promise<T>,
   node: string | undefined,

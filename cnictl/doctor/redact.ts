@@ -1,12 +1,12 @@
-/** What stands in place of a secret. */
+/** Replaces a secret. */
 export const REDACTED = '[redacted]';
 
-/** Keys of configurations whose value is a secret; `…File` names one, and is none. */
+/** Keys of configurations whose value is a secret. A `…File` key names a file and is no secret. */
 const SECRET_KEY =
   /pass(word|wd|phrase)?$|secret|token$|credential|private|apikey|api_key|(^|[-_])key$|key-?data$|cert(ificate)?-?data$|(^|[-_])(auth|pw|pwd)$|bearer/i;
 const FILE_KEY = /(file|path|dir)$/i;
 
-/** A value with its secrets taken out, however deep they lie. */
+/** Returns a value with its secrets redacted at every depth. */
 export function redactJson(value: unknown, secrets: readonly string[] = []): unknown {
   if (typeof value === 'string') return redactText(value, secrets);
   if (Array.isArray(value)) return value.map((each) => redactJson(each, secrets));
@@ -24,18 +24,18 @@ const isSecret = (key: string, value: unknown): boolean =>
 
 type Replacer = (found: string, before: string, value: string) => string;
 
-/** In the quotes of what it stands for: JSON stays JSON. */
+/** Keeps the quotes of the value, so that JSON stays valid. */
 const quoted = (value: string): string => {
   const [quote = ''] = /^(?:\\*"|')/.exec(value) ?? [];
   return `${quote}${REDACTED}${quote}`;
 };
 
-/** In the order in which they are taken out: whole blocks first. */
+/** In the order of redaction: whole blocks first. */
 const PATTERNS: readonly (readonly [RegExp, string | Replacer])[] = [
   [/-----BEGIN [A-Z0-9 ]+-----[\s\S]*?(-----END [A-Z0-9 ]+-----|$)/g, REDACTED],
-  // As it stands inside of JSON or YAML, encoded: a PEM block begins with LS0tLS1.
+  // PEM encoded inside JSON or YAML: a block begins with LS0tLS1.
   [/LS0tLS1[A-Za-z0-9+/=_-]+/g, REDACTED],
-  // JSON Web Tokens, as service accounts have them (RFC 7519).
+  // JSON Web Tokens, as service accounts use them (RFC 7519).
   [/\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g, REDACTED],
   [/\b(Bearer|Basic)\s+[^\s"',;]+/gi, `$1 ${REDACTED}`],
   // user:password@host in a URL.
@@ -48,8 +48,9 @@ const PATTERNS: readonly (readonly [RegExp, string | Replacer])[] = [
 ];
 
 /**
- * A text with what looks like a secret taken out, and every one of the given secrets wherever it stands.
- * @param secrets contents of password and token files; shorter ones than four characters would take out ordinary words
+ * Redacts what looks like a secret, and every given secret, wherever it appears.
+ * @param secrets contents of password and token files; those shorter than four characters are
+ *   ignored, because they would redact ordinary words
  */
 export function redactText(text: string, secrets: readonly string[] = []): string {
   const known = secrets

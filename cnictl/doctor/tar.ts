@@ -8,8 +8,9 @@ export interface TarEntry {
 const BLOCK = 512;
 
 /**
- * An archive in the ustar format (POSIX.1-1988, pax(1)): a header of 512 bytes for each file, its content filled up to whole blocks, two
- * empty blocks. Regular files of root with mode 0600.
+ * Returns an archive in the ustar format (POSIX.1-1988, pax(1)): for each file a header of 512
+ * bytes and its content padded to whole blocks, then two empty blocks. All are regular files of
+ * root with mode 0600.
  * @param modifiedAt milliseconds since 1970
  */
 export function makeTar(entries: readonly TarEntry[], modifiedAt: number): Buffer {
@@ -36,7 +37,7 @@ function header(name: string, size: number, modifiedAt: number): Buffer {
   block.write('ustar\x0000', 257);
   block.write('root', 265);
   block.write('root', 297);
-  // Of all bytes, with spaces where the sum itself goes.
+  // The sum of all bytes, with spaces in place of the sum itself.
   const sum = block.reduce((total, byte) => total + byte, 0);
   block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
   return block;

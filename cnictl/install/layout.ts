@@ -6,17 +6,17 @@ export const DEFAULT_BIN_DIR = '/opt/cni/bin';
 export const DEFAULT_LIB_DIR = '/opt/cellnet';
 export const DEFAULT_CONF = '/etc/cni/net.d/10-cell.conflist';
 export const UNIT = '/etc/systemd/system/cellnetd.service';
-/** Where people and systemd look for programs. */
+/** The folder where operators and systemd look for programs. */
 const PROGRAM_DIR = '/usr/local/bin';
 
-/** Where everything goes, as the node sees it: without the prefix of `--root`. */
+/** Paths of an installation as the node sees them, without the prefix of `--root`. */
 export interface Layout {
   readonly binDir: string;
   readonly libDir: string;
   readonly conf: string;
 }
 
-/** @throws CommandError for a path that is not absolute: the node would look for it somewhere else */
+/** @throws CommandError for a relative path, which the node would resolve differently */
 export function checkAbsolute(option: string, path: string): string {
   if (path.startsWith('/')) return resolve(path);
   throw new CommandError(`${option} '${path}': expected an absolute path`, `Such as ${DEFAULT_LIB_DIR}.`);
@@ -26,7 +26,7 @@ export const versionsOf = ({ libDir }: Pick<Layout, 'libDir'>): string => join(l
 export const currentOf = ({ libDir }: Pick<Layout, 'libDir'>): string => join(libDir, 'current');
 export const manifestOf = ({ libDir }: Pick<Layout, 'libDir'>): string => join(libDir, 'install.json');
 
-/** The programs by the paths where they are looked for, each to be a link to its file of the current version. */
+/** Returns the paths of the programs, each to become a link to its file of the current version. */
 export function programLinks(layout: Layout): { path: string; target: string }[] {
   const to = (folder: string) => (name: string) => ({
     path: join(folder, name),
@@ -38,7 +38,7 @@ export function programLinks(layout: Layout): { path: string; target: string }[]
   ];
 }
 
-/** A node's file system, which `--root` may have put below a folder. Paths are those that the node sees. */
+/** A node's file system, which `--root` may have put below a folder. Paths are the node's own. */
 export class Tree {
   readonly root: string;
   readonly #look: Look;
@@ -48,14 +48,15 @@ export class Tree {
     this.#look = look;
   }
 
-  /** The path from here. */
+  /** Returns the path as seen from this process. */
   at(path: string): string {
     return join(this.root, path);
   }
 
   /**
-   * The path from here with links followed as far as it exists.
-   * @throws CommandError where a link leads out of the root: another machine's files would be meant
+   * Returns the path as seen from this process, with links followed as far as it exists.
+   * @throws CommandError when a link leads out of the root, because it means a file of another
+   *   machine
    */
   real(path: string): string {
     const full = this.at(path);
@@ -71,18 +72,21 @@ export class Tree {
     );
   }
 
-  /** The folders that are missing on the way to a path, itself included, outermost first. */
+  /** Returns the missing folders on the way to a path, itself included, outermost first. */
   missing(path: string): string[] {
     if (this.#look.kind(this.at(path)) !== undefined || dirname(path) === path) return [];
     return [...this.missing(dirname(path)), path];
   }
 
-  /** What a link at `path` says to lead to `target`: relative, so that it holds seen from here and from the node. */
+  /**
+   * Returns the text of a link at `path` to `target`. It is relative, so that it holds for this
+   * process and for the node.
+   */
   relativeTarget(path: string, target: string, base: string): string {
     return relative(this.real(dirname(path)), join(this.real(base), relative(base, target)));
   }
 
-  /** Whether a link at `path` leads into a folder, by what it says. */
+  /** Tells from the link's text whether a link at `path` leads into a folder. */
   leadsInto(path: string, folder: string): boolean {
     const says = this.#look.readLink(this.at(path));
     const from = says.startsWith('/') ? this.at(says) : resolve(this.real(dirname(path)), says);

@@ -9,21 +9,26 @@ const manifestSchema = v.strictObject({
   v: v.literal(1),
   /** Names of folders below `versions`, the oldest first. */
   versions: v.array(v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9.+-]*$/))),
-  /** Folders that were not there before, outermost first. */
+  /** Folders that the installation created, outermost first. */
   folders: v.array(path),
   links: v.array(path),
-  /** Each with the SHA-256 of every content that it was given: with another one, somebody has edited it. */
+  /**
+   * The SHA-256 of every content that install wrote. With another content, somebody edited the
+   * file.
+   */
   files: v.record(path, v.array(v.string())),
-  /** What the agent was last started with: name of the version, SHA-256 of its unit. */
+  /** The agent's last start: name of the version, SHA-256 of its unit. */
   agent: v.optional(v.strictObject({ version: v.string(), unit: v.string() })),
 });
 
-/** What an installation made, so that taking it away takes away nothing else. Paths are those that the node sees. */
+/**
+ * Lists what an installation created, so that uninstall removes nothing else. Paths are the node's.
+ */
 export type Manifest = Readonly<v.InferOutput<typeof manifestSchema>>;
 
 export const EMPTY: Manifest = { v: 1, versions: [], folders: [], links: [], files: {} };
 
-/** @throws CommandError naming the file */
+/** @throws CommandError that names the file */
 export function parseManifest(text: string, file: string): Manifest {
   let json: unknown;
   try {
@@ -47,11 +52,11 @@ export const formatManifest = (manifest: Manifest): string => `${JSON.stringify(
 
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/** Whether that is a content which an installation gave the file. */
+/** Tells whether an installation wrote this content to the file. */
 export const wrote = ({ files }: Manifest, file: string, content: string): boolean =>
   files[file]?.includes(sha256(content)) ?? false;
 
-/** The one with the other added; neither forgets anything. */
+/** Returns the union of both. It drops no entry. */
 export function merge(a: Manifest, b: Omit<Manifest, 'v' | 'agent'>): Manifest {
   const union = (x: readonly string[], y: readonly string[]): string[] => [
     ...x.filter((each) => !y.includes(each)),

@@ -7,7 +7,10 @@ export interface NetworkOptions {
   readonly cniVersion: string;
 }
 
-/** The network configuration list of a node; where etcd is says the shared file. @throws CniError naming key and value */
+/**
+ * Returns the network configuration list of a node. The shared file has etcd's endpoints.
+ * @throws CniError that names key and value
+ */
 export function makeConflist({ network, bridge, cniVersion }: NetworkOptions): string {
   const plugin = { type: 'cellnet', ...(bridge !== undefined && { bridge }), ipam: { type: 'cellnet-ipam' } };
   const text = `${JSON.stringify({ cniVersion, name: network, plugins: [plugin] }, null, 2)}\n`;
@@ -15,7 +18,10 @@ export function makeConflist({ network, bridge, cniVersion }: NetworkOptions): s
   return text;
 }
 
-/** Refuses what the plugin would refuse later, when a pod waits. @throws CommandError, CniError naming key and value */
+/**
+ * Refuses a configuration that the plugin would refuse later, while a pod waits.
+ * @throws CommandError, CniError that names key and value
+ */
 export function checkConflist(text: string, file: string): void {
   const list = readList(text);
   const ours = list?.plugins.find(isOurs);
@@ -29,7 +35,7 @@ export function checkConflist(text: string, file: string): void {
   readNetworkConfig(JSON.stringify({ ...ours, cniVersion, name }), plugin, 'ADD');
 }
 
-/** Whether a file in the runtime's folder is about cellnet. */
+/** Tells whether a file in the runtime's folder configures cellnet. */
 export const namesCellnet = (text: string): boolean => readList(text)?.plugins.some(isOurs) ?? false;
 
 interface List {

@@ -11,7 +11,7 @@ import { halfMade, shortDigest } from './versions.ts';
 
 export interface Wanted {
   readonly layout: Layout;
-  /** The dist/ to install, a path from here. */
+  /** The dist/ to install, as a path of this process. */
   readonly from: string;
   /** Name of its folder below `versions`. */
   readonly version: string;
@@ -22,11 +22,11 @@ export interface Wanted {
 
 export interface Plan {
   readonly steps: readonly Step[];
-  /** What a person should know, and nothing is done about. */
+  /** Facts for the operator that need no step. */
   readonly notes: readonly string[];
 }
 
-/** What one part of an installation asks for. */
+/** One part of an installation. */
 interface Part {
   readonly steps: readonly Step[];
   readonly note?: string;
@@ -35,9 +35,10 @@ interface Part {
 const NOTHING: Part = { steps: [] };
 
 /**
- * What is to be done for `wanted`, in order: programs, links, agent, and the network last, for the runtime uses it as
- * soon as its file is there. Looks only; nothing is planned before everything is known to be ours.
- * @throws CommandError naming a file that is somebody else's
+ * Returns the steps for `wanted`, in order: programs, links, agent, and the network last, because
+ * the runtime uses the network as soon as its file exists. This function only reads. It returns a
+ * plan only when every file to replace is ours.
+ * @throws CommandError that names a file of somebody else
  */
 export function planInstall(wanted: Wanted, known: Manifest, tree: Tree, look: Look, service: Service): Plan {
   const { layout, unit } = wanted;
@@ -77,7 +78,7 @@ export function planInstall(wanted: Wanted, known: Manifest, tree: Tree, look: L
   };
 }
 
-/** The list of what is made lies there before the first thing does, and is completed when all is done. */
+/** Writes the manifest before the first change, and completes it after the last. */
 function recorded(
   steps: readonly Step[],
   path: string,
@@ -92,7 +93,10 @@ function recorded(
   return [...steps.slice(0, at), record(making), ...steps.slice(at), record(done)];
 }
 
-/** What was started with is compared with what there is now, so that a restart which failed is made up for. */
+/**
+ * Compares the last recorded start with the present version and unit, so that a failed restart is
+ * repeated.
+ */
 function planService(
   service: Service,
   before: Manifest['agent'],
@@ -110,15 +114,15 @@ function planService(
 
 interface Switch {
   readonly steps: readonly Step[];
-  /** For after the agent was restarted. */
+  /** Follow the restart of the agent. */
   readonly cleaning: readonly Step[];
-  /** Names of the versions that are gone then. */
+  /** Names of the versions that these steps remove. */
   readonly outdated: readonly string[];
 }
 
 /**
- * The version's folder, and `current` turned to it. The version that is replaced stays: calls that have begun with it
- * end with it, and it is there to go back to; those before it go.
+ * Plans the version's folder and turns `current` to it. The replaced version stays, because running
+ * calls finish with it and the operator may go back to it. Older versions go.
  */
 function planSwitch({ layout, from, version }: Wanted, known: Manifest, tree: Tree, look: Look): Switch {
   const versions = tree.at(versionsOf(layout));
@@ -140,11 +144,13 @@ function planSwitch({ layout, from, version }: Wanted, known: Manifest, tree: Tr
   return { steps, cleaning, outdated };
 }
 
-/** Whether a version's folder is there with what its name says. */
+/** Tells whether a version's folder exists with the content that its name states. */
 const isWhole = (folder: string, look: Look): boolean =>
   look.kind(folder) === 'folder' && folder.endsWith(`-${shortDigest(folder, look)}`);
 
-/** A link that leads elsewhere is turned only when it leads into our folder: then it is of an installation by hand. */
+/**
+ * Replaces a differing link only when it leads into our folder, as an installation by hand does.
+ */
 function planLink(path: string, target: string, layout: Layout, tree: Tree, look: Look): Step[] {
   const full = tree.at(path);
   const kind = look.kind(full);
@@ -156,8 +162,8 @@ function planLink(path: string, target: string, layout: Layout, tree: Tree, look
 }
 
 /**
- * A file is written where there is none, or the one that we wrote. One that is about cellnet and that somebody wrote or
- * edited is kept.
+ * Plans to write a file that is missing or that install wrote. A file about cellnet that somebody
+ * wrote or edited stays.
  */
 function planFile(
   path: string,

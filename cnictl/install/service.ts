@@ -1,7 +1,10 @@
 import type { Exec } from '../context/world.ts';
 import type { Step } from './steps.ts';
 
-/** The agent's unit as the running systemd knows it; undefined where none runs, or it is not to be asked. */
+/**
+ * The state of the agent's unit in systemd. Undefined when no systemd runs or it is not to be
+ * asked.
+ */
 export type Service = { readonly enabled: boolean; readonly active: boolean } | undefined;
 
 const NAME = 'cellnetd.service';
@@ -10,11 +13,11 @@ const systemctl = (...words: string[]): Step => ({ do: 'run', argv: ['systemctl'
 
 export const RELOAD = systemctl('daemon-reload');
 export const ENABLE = systemctl('enable', NAME);
-/** Starts it where it does not run. */
+/** Also starts a stopped agent. */
 export const RESTART = systemctl('restart', NAME);
 export const DISABLE = systemctl('disable', '--now', NAME);
 
-/** Asks systemd; that it knows no such unit is an answer too. */
+/** Asks systemd. An unknown unit is neither enabled nor active. */
 export async function askService(exec: Exec): Promise<NonNullable<Service>> {
   const says = async (question: string): Promise<boolean> =>
     (await exec(['systemctl', question, '--quiet', NAME])).status === 0;

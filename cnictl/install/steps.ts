@@ -2,20 +2,20 @@ import { CommandError } from '../context/errors.ts';
 import type { Files } from '../context/file-access.ts';
 import type { Exec } from '../context/world.ts';
 
-/** One change of an installation, as a value; paths are those from here, `--root` included. */
+/** One change of an installation, as a value. Paths include `--root`. */
 export type Step =
   | { readonly do: 'make-folder'; readonly path: string }
   | { readonly do: 'copy'; readonly from: string; readonly path: string }
   | { readonly do: 'link'; readonly path: string; readonly target: string }
   | { readonly do: 'write'; readonly path: string; readonly content: string }
-  /** The list of what is installed: a change of ours alone, which is not told. */
+  /** The manifest. Output does not mention it. */
   | { readonly do: 'record'; readonly path: string; readonly content: string }
   | { readonly do: 'run'; readonly argv: readonly string[] }
   | { readonly do: 'move-aside'; readonly path: string; readonly to: string }
   | { readonly do: 'remove'; readonly path: string }
   | { readonly do: 'remove-if-empty'; readonly path: string };
 
-/** As a line for a person; undefined for what only we care about. */
+/** Returns a line for the operator; undefined for the manifest. */
 export function describe(step: Step): string | undefined {
   switch (step.do) {
     case 'make-folder':
@@ -39,7 +39,10 @@ export function describe(step: Step): string | undefined {
   }
 }
 
-/** Carries out one. @throws CommandError */
+/**
+ * Performs one step.
+ * @throws CommandError
+ */
 export async function perform(step: Step, files: Files, exec: Exec): Promise<void> {
   if (step.do === 'run') await mustRun(step.argv, exec);
   else change(step, files);

@@ -1,18 +1,19 @@
 import { join } from 'node:path';
 import { currentOf, type Layout } from './layout.ts';
 
-/** First line of every unit that we wrote: a file without it is somebody else's. */
+/** First line of every unit that install writes. A file without it belongs to somebody else. */
 const MARK = '# Written by `cnictl node install`';
 
 export const isOurUnit = (text: string): boolean => text.startsWith(MARK);
 
 /**
- * The agent's unit. It may do what a call needs and no more; each line that is missing here is missing for a reason:
- * ProtectKernelTunables= would make /proc/sys/net of the pods read-only, ProtectProc= and ProcSubset= would hide
- * /proc/PID/ns/net, ProtectHostname= would keep the first host name for ever, PrivateTmp= would hide a namespace or
- * socket below /tmp, MemoryDenyWriteExecute= stops V8's compiler. ProtectSystem=strict gives the agent a mount
- * namespace in which everything is read-only but what is named; mounts of the host, such as new namespaces below
- * /run/netns, go on appearing in it, and sockets can be connected to.
+ * Returns the agent's unit. It permits what a call needs and no more. Some directives are missing
+ * for a reason: ProtectKernelTunables= would make /proc/sys/net of the pods read-only, ProtectProc=
+ * and ProcSubset= would hide /proc/PID/ns/net, ProtectHostname= would freeze the first host name,
+ * PrivateTmp= would hide a namespace or socket below /tmp, and MemoryDenyWriteExecute= stops V8's
+ * compiler. ProtectSystem=strict gives the agent a mount namespace that is read-only except for the
+ * listed paths. New mounts of the host, such as namespaces below /run/netns, still appear in it,
+ * and the agent can connect to sockets.
  */
 export const makeUnit = (
   layout: Pick<Layout, 'libDir'>,

@@ -6,12 +6,13 @@ import { DISABLE, RELOAD, type Service } from './service.ts';
 import type { Step } from './steps.ts';
 import { halfMade } from './versions.ts';
 
-/** Not read by the runtime, which takes *.conf, *.conflist and *.json. */
+/** The runtime does not read this suffix: it reads *.conf, *.conflist and *.json. */
 const ASIDE = '.saved';
 
 /**
- * What takes an installation away, in order: the network first, so that the runtime starts no pod on it; then agent,
- * links, programs; the list of what was made last, so that what is interrupted can be done again.
+ * Returns the steps that remove an installation, in order: the network first, so that the runtime
+ * starts no pod on it; then agent, links and programs; the manifest after them, so that an
+ * interrupted uninstall can be repeated; empty folders last.
  */
 export function planUninstall(
   libDir: Layout['libDir'],
@@ -46,7 +47,7 @@ export function planUninstall(
   ];
 }
 
-/** Ours goes; one that was edited since is moved aside. */
+/** Removes a file that install wrote, and moves an edited one aside. */
 function planFile(path: string, made: Manifest, tree: Tree, look: Look): Step[] {
   const full = tree.at(path);
   const text = look.kind(full) === 'file' ? look.read(full) : undefined;
@@ -56,6 +57,6 @@ function planFile(path: string, made: Manifest, tree: Tree, look: Look): Step[] 
     : [{ do: 'move-aside', path: full, to: `${full}${ASIDE}` }];
 }
 
-/** A link that leads elsewhere by now was turned by somebody. */
+/** A link that now leads elsewhere is no longer ours. */
 const isStillOurs = (path: string, libDir: string, tree: Tree, look: Look): boolean =>
   look.kind(tree.at(path)) === 'link' && tree.leadsInto(path, libDir);

@@ -12,8 +12,9 @@ const identity = v.object({
 });
 
 /**
- * Name of a dist/ as a folder: its version and what is in it, so that two builds of one version are two.
- * @throws CommandError where that is no dist/ of cellnet, or not a whole one
+ * Returns the folder name of a dist/: its version and a digest of its content, so that two builds
+ * of one version differ.
+ * @throws CommandError when the folder is no complete dist/ of cellnet
  */
 export function versionName(dist: string, look: Look): string {
   const missing = PROGRAMS.map((name) => join('bin', name)).filter((path) => !look.kind(join(dist, path)));
@@ -36,6 +37,6 @@ function versionOf(text: string | undefined): string | undefined {
 
 export const shortDigest = (folder: string, look: Look): string => look.digest(folder).slice(0, 12);
 
-/** Names of what an interrupted copy left among the versions. */
+/** Returns the names that an interrupted copy left among the versions. */
 export const halfMade = (versions: string, look: Look): string[] =>
   look.list(versions).filter((name) => /\.tmp(\.old)?$/.test(name));

@@ -9,16 +9,17 @@ import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/
 import { releaseAddress } from '../../ipam/release/release-in-block.ts';
 import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 
-/** Whether the node is gone for good, as far as an API server can tell. */
+/** Whether the node is gone for good, according to the API server. */
 export type Presence =
   | { readonly kind: 'gone' }
   | { readonly kind: 'present'; readonly ready: boolean }
-  /** The server knows no node of ours at all: it may be another cluster's. */
+  /** The server knows none of our nodes, so it may belong to another cluster. */
   | { readonly kind: 'unproven'; readonly others: number };
 
 /**
- * Judges from the nodes that the API server lists. That one is not among them proves nothing where none of ours is.
- * @param ours names of all nodes that etcd has an index of
+ * Judges from the nodes that the API server lists. A missing node proves nothing when the server
+ * lists none of our other nodes.
+ * @param ours names of all nodes that have an index in etcd
  */
 export function presenceOf(
   name: string,
@@ -33,14 +34,17 @@ export function presenceOf(
   return proven ? { kind: 'gone' } : { kind: 'unproven', others: others.length };
 }
 
-/** An address of the node, and the pod that keeps it from being freed. */
+/** An address of the node, and the pod that keeps it. */
 export interface Target {
   readonly view: AddressView;
-  /** `namespace/name` of the pod that the API server still has; undefined: nobody has it any more. */
+  /** `namespace/name` of the pod that the API server still has. Undefined: none is known. */
   readonly pod: string | undefined;
 }
 
-/** The node's given-out addresses, each with the pod that lives. @param kube undefined: nobody is asked */
+/**
+ * Returns the node's allocated addresses, each with its living pod.
+ * @param kube undefined: no pod is looked up
+ */
 export async function targetsOf(ipam: Ipam, view: NodeView, kube: KubeApi | undefined): Promise<Target[]> {
   const used = view.blocks
     .flatMap((block) => addressesOf(block, ipam.effects.now()))
@@ -50,7 +54,10 @@ export async function targetsOf(ipam: Ipam, view: NodeView, kube: KubeApi | unde
   return targets;
 }
 
-/** A gone node runs no container, so an allocation that names no pod is nobody's; a pod that the API server has keeps its address. */
+/**
+ * Returns the pod of an allocation while the API server still has it. An allocation that names no
+ * pod has no user, because a gone node runs no container.
+ */
 async function livingPod(kube: KubeApi, view: AddressView): Promise<string | undefined> {
   if (view.slot?.state !== 'used') return undefined;
   const { podNamespace, podName } = view.slot.owner;
@@ -60,7 +67,9 @@ async function livingPod(kube: KubeApi, view: AddressView): Promise<string | und
   return verdict.kind === 'in-use' ? `${podNamespace}/${podName}` : undefined;
 }
 
-/** What both looks found: an allocation that changed hands between them is none. */
+/**
+ * Returns the targets of both looks. An allocation that changed hands in between is not the same.
+ */
 export function confirmTargets(first: readonly Target[], second: readonly Target[]): Target[] {
   const id = ({ view }: Target): string =>
     view.slot?.state === 'used'
@@ -77,16 +86,17 @@ export interface Freed {
 }
 
 export interface FreeOptions {
-  /** Whether the node is in the cluster again: then nothing more is freed. */
+  /** Tells whether the node is in the cluster again. The removal then frees nothing more. */
   readonly isBack: () => Promise<boolean>;
   readonly force: boolean;
   readonly dryRun: boolean;
-  /** Who does it, for the history. */
+  /** Actor for the history. */
   readonly by: string;
 }
 
 /**
- * Frees the addresses, each only from the allocation that was looked at. Before each block the node is asked for again.
+ * Frees each address only from the allocation that was observed. Checks again before each block
+ * whether the node is back.
  */
 export async function freeTargets(
   ipam: Ipam,
@@ -118,7 +128,10 @@ async function free(
   return outcome === 'released' ? 'released' : 'changed';
 }
 
-/** How long until the last cooling address of the blocks has rested, in milliseconds; those set aside for a stranger do not count. */
+/**
+ * Returns the milliseconds until the last cooling address of the blocks is free. Ignores addresses
+ * set aside because a foreign host uses them.
+ */
 export function restOf(blocks: readonly BlockView[], now: number): number {
   const rests = blocks.flatMap(({ block, range }) =>
     block.slots.flatMap((slot) =>
@@ -138,7 +151,7 @@ export interface LeftBlock {
   readonly reason: 'in-use' | 'cooling' | 'range-gone' | 'changed' | 'node-is-back';
 }
 
-/** Gives back what is idle now, block by block, as long as the node is not back. */
+/** Returns the blocks that are idle now, one by one, while the node is not back. */
 export async function returnBlocks(
   ipam: Ipam,
   node: string,

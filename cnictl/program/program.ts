@@ -15,10 +15,14 @@ import { addNodeCommands } from './node.ts';
 import { addPodCommands } from './pod.ts';
 import { addRangeCommands } from './range.ts';
 
-/** Exit status, as that of diff. */
+/** The exit status that diff also uses for trouble. */
 export const TROUBLE = 2;
 
-/** One run of cnictl: never throws. @returns the exit status: 0 done or nothing found, 1 found (`check`, `doctor`, `node reconcile`), 2 trouble */
+/**
+ * Runs cnictl once. Never throws.
+ * @returns the exit status: 0 done or nothing found, 1 found (`check`, `doctor`, `node reconcile`),
+ *   2 trouble
+ */
 export async function run(argv: readonly string[], world: World): Promise<number> {
   let exitStatus = 0;
   const act = async (command: Command, work: (context: Context) => Promise<number>): Promise<void> => {
@@ -87,7 +91,10 @@ function makeProgram(act: Act, world: World): Command {
   return program;
 }
 
-/** The command of that name, word by word. @throws CommandError */
+/**
+ * Returns the command of that name, word by word.
+ * @throws CommandError
+ */
 function findCommand(program: Command, words: readonly string[]): Command {
   return words.reduce((command, word) => {
     const found = command.commands.find((each) => each.name() === word);
@@ -97,7 +104,10 @@ function findCommand(program: Command, words: readonly string[]): Command {
   }, program);
 }
 
-/** Commander prints through us and throws where it would end the process; for every subcommand too. */
+/**
+ * Makes commander print through the world, and throw instead of ending the process, in every
+ * subcommand.
+ */
 function makeSilent(command: Command, world: World): void {
   command
     .exitOverride()

@@ -4,10 +4,10 @@ const WIDTH = 12;
 /** Cells of one to seven eighths. */
 const PARTS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
-/** How full something is, as a bar and per cent: yellow from 80 %, red from 95 %. */
+/** Renders a share as a bar and per cent: yellow from 80 %, red from 95 %. */
 export function renderBar(part: number, whole: number, paint: Paint): string {
   const share = whole === 0 ? 0 : part / whole;
-  // A sliver shows that it is not empty, and only what is full looks full.
+  // Any use shows a sliver, and only a full one looks full.
   const eighths = Math.min(
     Math.max(Math.round(share * WIDTH * 8), part > 0 ? 1 : 0),
     part < whole ? WIDTH * 8 - 1 : WIDTH * 8,
@@ -17,7 +17,7 @@ export function renderBar(part: number, whole: number, paint: Paint): string {
   return `${colour(bar)}${paint.dim('░'.repeat(WIDTH - bar.length))} ${percentText(share).padStart(4)}`;
 }
 
-/** Rounded, but 0 % and 100 % only where that is exact. */
+/** Rounds, but returns 0 % and 100 % only for exact values. */
 function percentText(share: number): string {
   const percent = share * 100;
   if (percent > 0 && percent < 1) return '<1%';
@@ -25,7 +25,7 @@ function percentText(share: number): string {
   return `${Math.round(percent)}%`;
 }
 
-/** A number of addresses or blocks; those of IPv6 ranges are told by their size only. */
+/** Formats a number of addresses or blocks. Those of IPv6 ranges get an order of magnitude. */
 export function renderCount(n: number): string {
   return n < 1e9 ? `${n}` : n.toExponential(1).replace('e+', 'e');
 }

@@ -5,7 +5,7 @@ export function podText(owner: Omit<Owner, 'bootId'> | undefined): string {
   return `${owner.podNamespace ?? '?'}/${owner.podName}`;
 }
 
-/** Null where the runtime told nothing of a pod. */
+/** Returns null when the runtime named no pod. */
 export function podJson(owner: Omit<Owner, 'bootId'> | undefined): object | null {
   if (owner?.podName === undefined && owner?.podUid === undefined) return null;
   return { namespace: owner.podNamespace ?? null, name: owner.podName ?? null, uid: owner.podUid ?? null };

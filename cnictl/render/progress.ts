@@ -1,9 +1,9 @@
 import { renderBar } from './bar.ts';
 import type { Paint } from './paint.ts';
 
-/** Back to the line's begin, and nothing left on it. */
+/** Returns to the start of the line and clears it. */
 const CLEAR = '\r\u001b[K';
-/** A line ten times a second is smooth, and costs nothing. */
+/** Ten updates a second look smooth and cost nothing. */
 const INTERVAL_MS = 100;
 
 export interface ProgressScreen {
@@ -12,7 +12,7 @@ export interface ProgressScreen {
   readonly now: () => number;
 }
 
-/** One moving line on a terminal; on anything else nothing at all. */
+/** One moving line on a terminal. Elsewhere it writes nothing. */
 export class ProgressLine {
   readonly #screen: ProgressScreen;
   readonly #paint: Paint;
@@ -24,7 +24,7 @@ export class ProgressLine {
     this.#paint = paint;
   }
 
-  /** @param total 0 where nobody knows it */
+  /** @param total 0 while the total is unknown */
   update(what: string, done: number, total: number): void {
     const { showsProgress, now, stderr } = this.#screen;
     if (!showsProgress) return;
@@ -37,7 +37,7 @@ export class ProgressLine {
     stderr(`${CLEAR}${share}${done}${total > 0 ? ` of ${total}` : ''} ${what}`);
   }
 
-  /** Takes the line away, so that something else can be written. */
+  /** Clears the line for other output. */
   clear(): void {
     if (!this.#shows) return;
     this.#shows = false;

@@ -3,11 +3,11 @@ import { widthOf, type Paint } from './paint.ts';
 export interface Column<Row> {
   readonly title: string;
   readonly value: (row: Row) => string;
-  /** Numbers stand to the right. */
+  /** Aligns to the right, for numbers. */
   readonly right?: boolean;
 }
 
-/** Aligned columns, two spaces apart. Values are never cut: a long one widens its column. */
+/** Renders aligned columns, two spaces apart. A long value widens its column and is never cut. */
 export function renderTable<Row>(
   columns: readonly Column<Row>[],
   rows: readonly Row[],
@@ -30,7 +30,7 @@ export function renderTable<Row>(
     .concat('\n');
 }
 
-/** Names and values below one another, for a single thing. */
+/** Renders names and values, one per line, for a single object. */
 export function renderFields(
   fields: readonly (readonly [name: string, value: string])[],
   paint: Paint,

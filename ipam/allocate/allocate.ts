@@ -15,12 +15,15 @@ import { pick } from './pick.ts';
 import { checkKept } from './requested-address.ts';
 
 /**
- * Gives the attachment an address of each family. Asked again, it returns the same ones (rule 3).
- * Round trips: two to read the node's blocks, one to write; three more where a block is claimed. With a cache: one.
- * @param chosen told what is about to be written, so that a caller can prepare for it: it may come otherwise, or not at all
- * @param held told at each attempt which blocks the node holds, as they are known: perhaps of a cache
- * @throws IpamError `exhausted` naming the ranges that are full, `not-found` for an unknown range name,
- *   `conflict`, `not-found` or `taken` for a wished address, `contention`, `store-…`; where `uncertain` is set, the addresses may have been given all the same
+ * Allocates an address of each family for the attachment. A repeated call returns the same
+ * addresses (rule 3). Round trips: two to read the node's blocks and one to write; with a cache,
+ * only the write. Claiming a block takes four more.
+ * @param chosen receives the allocations before the write, so that the caller can prepare for them.
+ *   The write may fail or bring others.
+ * @param held receives, at each attempt, the node's blocks as they are known, perhaps from a cache
+ * @throws IpamError `exhausted` naming the full ranges; `not-found` for an unknown range name;
+ *   `conflict`, `not-found` or `taken` for a requested address; `contention`, `store-…`. If
+ *   `uncertain` is set, etcd may have written the allocation.
  */
 export async function allocate(
   ipam: Ipam,
@@ -31,13 +34,13 @@ export async function allocate(
   const change: NodeRequest<Allocation[]>['change'] = async (transaction, lost) => {
     held?.(transaction.blocks);
     const kept = findAllocations(transaction.blocks, request.owner);
-    // What a cache says of the attachment may be long gone.
+    // A cached allocation of the attachment may have been released since.
     if (transaction.cached && kept.length > 0) return undefined;
     checkKept(request, kept);
     const missing = request.families.filter((family) => !kept.some((each) => each.address.family === family));
     if (missing.length === 0) return kept;
     if (transaction.draining) {
-      // As far as a cache knows.
+      // A cached drain mark may have been removed since.
       if (transaction.cached) return undefined;
       throw drainingError(request.node);
     }
@@ -47,7 +50,7 @@ export async function allocate(
       for (const { block, claim } of steps) transaction.put(block, claim);
       return [...kept, ...steps.map((step) => step.allocation)];
     } catch (error) {
-      // Full, or taken: as far as a cache knows.
+      // Full or taken may hold only for the cache.
       if (transaction.cached && error instanceof IpamError && ['exhausted', 'taken'].includes(error.code))
         return undefined;
       throw error;
@@ -58,7 +61,7 @@ export async function allocate(
   return allocated;
 }
 
-/** One step for each of the families, all on one VLAN; undefined: others were faster. */
+/** Returns one step for each family, all on one VLAN; undefined if other writers were faster. */
 async function pickAll(
   ipam: Ipam,
   request: AllocationRequest,
@@ -78,7 +81,10 @@ async function pickAll(
   });
 }
 
-/** The VLANs to try, in order: that of the addresses it has; else any, but for several families one that has all of them. */
+/**
+ * Returns the VLANs to try, in order: the one of the addresses that the attachment has; else any
+ * for one family, or those on which all families have a range.
+ */
 async function vlansFor(
   ipam: Ipam,
   request: AllocationRequest,
@@ -92,7 +98,7 @@ async function vlansFor(
   return commonVlans(request, missing, ranges);
 }
 
-/** @throws IpamError `exhausted` of the last VLAN when none has room */
+/** @throws IpamError `exhausted` for the last VLAN if none has room */
 async function firstWithRoom<T>(
   vlans: readonly FixedVlan[],
   attempt: (fixed: FixedVlan) => Promise<T>,
@@ -109,7 +115,7 @@ async function firstWithRoom<T>(
   throw last;
 }
 
-/** What the attachment has among the node's blocks. */
+/** Returns the allocations of the attachment in the blocks. */
 function findAllocations(blocks: readonly HeldBlock[], attachment: Attachment): Allocation[] {
   return blocks.flatMap(({ block, range }) =>
     usedSlots(block, (slot) => isOwnedBy(slot, attachment)).map(({ address, slot }) => ({
@@ -122,7 +128,7 @@ function findAllocations(blocks: readonly HeldBlock[], attachment: Attachment): 
   );
 }
 
-/** What the attachment has on the node; empty when nothing. */
+/** Returns the allocations of the attachment on the node; empty if there are none. */
 export async function lookup(ipam: Ipam, node: string, attachment: Attachment): Promise<Allocation[]> {
   return findAllocations((await readNodeBlocks(ipam.store, node)).blocks, attachment);
 }

@@ -10,17 +10,17 @@ export interface Allocation {
   readonly range: Range;
   readonly block: Cidr;
   readonly slot: UsedSlot;
-  /** Given by this very call, not kept from an earlier one: what an undo may take back. */
+  /** True if this very call allocated it. An undo may release only such an address. */
   readonly fresh: boolean;
 }
 
 export interface AllocationRequest extends Demand {
   readonly owner: Owner;
-  /** Addresses that it must be, at most one of each family. */
+  /** Addresses that the caller requires, at most one of each family. */
   readonly requested?: readonly RequestedAddress[];
 }
 
 export interface RequestedAddress extends Address {
-  /** Where it is given, it must be the range's. */
+  /** If given, it must equal the prefix length of the range. */
   readonly prefixLength?: number;
 }

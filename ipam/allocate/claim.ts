@@ -14,8 +14,8 @@ import { exhausted, checkRangeNames } from './exhausted.ts';
 import type { PickContext } from './pick-context.ts';
 
 /**
- * A block that nobody has claimed, of the first range with room.
- * @returns undefined where others filled the range meanwhile
+ * Picks an unclaimed block of the first range with room.
+ * @returns undefined if other writers filled the range meanwhile
  * @throws IpamError `exhausted`, `not-found` for an unknown range name
  */
 export async function claimBlock(
@@ -30,7 +30,7 @@ export async function claimBlock(
   const roomy = eligible.filter(
     ({ range }, i) => (claimed[i] ?? 0) + claimsOf(range.name).length < usableBlockTotal(range),
   );
-  // The first range with room; after lost races among ever more of them, so that a crowd spreads out.
+  // The first range with room; after lost races, one of ever more ranges, to spread out a burst.
   const spread = roomy.slice(0, 2 ** Math.min(context.attempt, 10));
   const chosen = spread[Math.floor(effects.random() * spread.length)];
   if (!chosen) throw exhausted(context, known);
@@ -46,7 +46,7 @@ export async function claimBlock(
   return { range, block, rangeEntry: chosen.entry };
 }
 
-/** A block without an owner until now; its history goes on where that of its former holders ended. */
+/** Makes an unclaimed block. Its history continues where that of its former holders ended. */
 export async function blankBlock(ipam: Ipam, range: Range, cidr: Cidr, node: string): Promise<Block> {
   const history = await scanAll(ipam.store, historyOfBlock(range, cidr), { keysOnly: true });
   return newBlock(range, cidr, node, ipam.effects.now(), firstSequence(range, history));

@@ -4,7 +4,7 @@ import type { Range } from '../model/range.ts';
 import type { AllocationRequest } from './allocation.ts';
 import type { FixedVlan, PickContext } from './pick-context.ts';
 
-/** Whether new addresses of the family may come from the range. */
+/** Returns whether new addresses of the family may come from the range. */
 export function isEligible(
   range: Range,
   {
@@ -22,8 +22,8 @@ export function isEligible(
 }
 
 /**
- * The VLANs on which every one of the families has a range to choose from, in the order in which ranges are used up.
- * @throws IpamError `exhausted` where there is none
+ * Returns the VLANs on which every family has an eligible range, in the order of the ranges.
+ * @throws IpamError `exhausted` if there is none
  */
 export function commonVlans(
   request: Pick<AllocationRequest, 'ranges' | 'requested'>,
@@ -34,10 +34,10 @@ export function commonVlans(
   const common = vlans.filter((fixed) =>
     families.every((family) => ranges.some((range) => isEligible(range, { request, family, fixed }))),
   );
-  // A wished address decides the VLAN; one in no range is refused, with its reason, when it is to be taken.
+  // A requested address decides the VLAN. pickRequested refuses one in no range, with the reason.
   const decided = common.filter(({ vlan }) =>
-    (request.requested ?? []).every((wished) =>
-      ranges.some((range) => range.vlan === vlan && cidrContains(range.cidr, wished)),
+    (request.requested ?? []).every((address) =>
+      ranges.some((range) => range.vlan === vlan && cidrContains(range.cidr, address)),
     ),
   );
   if (decided.length > 0) return decided;

@@ -6,16 +6,16 @@ import type { Claim } from '../node/transaction.ts';
 import type { Entry } from '../records/transaction.ts';
 import type { Allocation, AllocationRequest } from './allocation.ts';
 
-/** The VLAN that the attachment's port is to be on, wrapped: an untagged one is `{ vlan: undefined }`. */
+/** VLAN of the attachment's port, wrapped: `{ vlan: undefined }` is untagged, undefined is any. */
 export type FixedVlan = { readonly vlan: number | undefined } | undefined;
 
-/** What is looked for: an address of one family, as part of an allocation. */
+/** A request for an address of one family, as part of an allocation. */
 export interface PickContext {
   readonly ipam: Ipam;
   readonly request: AllocationRequest;
   readonly family: Family;
   readonly blocks: readonly HeldBlock[];
-  /** Those of them that the same transaction claims: the store has none of them yet. */
+  /** Those of the blocks that the same transaction claims: the store does not have them yet. */
   readonly claims: readonly HeldBlock[];
   readonly fixed: FixedVlan;
   /** How many attempts were lost to other writers. */
@@ -25,13 +25,13 @@ export interface PickContext {
 /** One family's part of the transaction. */
 export interface Assignment {
   readonly allocation: Allocation;
-  /** The block as it is then. */
+  /** The block after the assignment. */
   readonly block: Block;
-  /** Where the block is a new one. */
+  /** Present if the block is newly claimed. */
   readonly claim?: Claim;
 }
 
-/** @param rangeEntry where the block is a new one */
+/** @param rangeEntry given if the block is newly claimed */
 export function assign(context: PickContext, held: HeldBlock, index: number, rangeEntry?: Entry): Assignment {
   const { range } = held;
   const { block, slot } = takeSlot(held.block, index, context.request.owner, context.ipam.effects.now());

@@ -7,17 +7,17 @@ import { assign, type PickContext, type Assignment } from './pick-context.ts';
 import { pickRequested } from './requested-address.ts';
 
 /**
- * Chooses an address: the wished one, else one of the blocks that the node holds, else the first of a new block.
- * @returns undefined where others were faster: everything is to be read anew
+ * Picks an address: the requested one, else one of the node's blocks, else one of a new block.
+ * @returns undefined if other writers were faster and everything must be read again
  * @throws IpamError `exhausted`, `not-found`, `conflict`, `taken`
  */
 export async function pick(context: PickContext): Promise<Assignment | undefined> {
-  const wished = context.request.requested?.find((address) => address.family === context.family);
-  if (wished) return await pickRequested(context, wished);
+  const requested = context.request.requested?.find((address) => address.family === context.family);
+  if (requested) return await pickRequested(context, requested);
   return pickFromHeldBlocks(context) ?? (await pickFromNewBlock(context));
 }
 
-/** The address whose turn it is among all blocks that the node holds. */
+/** Picks the next address to assign among all blocks of the node. */
 function pickFromHeldBlocks(context: PickContext): Assignment | undefined {
   const now = context.ipam.effects.now();
   let best: { held: HeldBlock; index: number; turn: number } | undefined;
@@ -29,7 +29,10 @@ function pickFromHeldBlocks(context: PickContext): Assignment | undefined {
   return best && assign(context, best.held, best.index);
 }
 
-/** Claims a block and gives out its first address in the same transaction; undefined: others filled the range meanwhile. */
+/**
+ * Claims a block and assigns its first address in the same transaction. Returns undefined if other
+ * writers filled the range meanwhile.
+ */
 async function pickFromNewBlock(context: PickContext): Promise<Assignment | undefined> {
   const claim = await claimBlock(context);
   if (!claim) return undefined;

@@ -17,8 +17,8 @@ export interface RoomRequest {
 }
 
 /**
- * Looks whether the node could give out an address of each family now, and changes nothing: a free one in a block that it
- * holds, or a range with an unclaimed block.
+ * Checks, without a change, whether the node could allocate an address of each family now: a free
+ * one in a block that it holds, or one of a range with an unclaimed block.
  * @throws IpamError `exhausted` naming the family and the full ranges, `store-…`
  */
 export async function roomFor(ipam: Ipam, request: RoomRequest): Promise<void> {

@@ -8,10 +8,10 @@ import { blockUseOf, surplusOf } from '../node/surplus.ts';
 import { claimBlock } from './claim.ts';
 import { isEligible } from './eligible.ts';
 
-/** With fewer addresses than this that can be given out now, the next block is claimed ahead of need. */
+/** With fewer assignable addresses than this, the agent claims the next block ahead of need. */
 export const LOW_WATER = 4;
 
-/** Whether the node will soon need another block. Cooling addresses do not count: they cannot be given out now. */
+/** Returns whether the node will soon need another block. Cooling addresses do not count. */
 export function isLow(blocks: readonly HeldBlock[], request: Source, family: Family, now: number): boolean {
   const available = blocks
     .filter(({ range }) => isEligible(range, { request, family, fixed: undefined }))
@@ -25,8 +25,9 @@ export function isLow(blocks: readonly HeldBlock[], request: Source, family: Fam
 }
 
 /**
- * Claims a block for a node that has few addresses left, so that no pod has to wait for it.
- * @returns the block's subnet; undefined where the node has enough, or no range has a block left
+ * Claims a block for a node that has few addresses left, so that no pod waits for the claim.
+ * @returns the block's subnet; undefined if the node is draining or has enough, or if no range has
+ *   a block left
  * @throws IpamError `contention`, `store-…`
  */
 export function claimAhead(ipam: Ipam, request: Source, family: Family): Promise<string | undefined> {
@@ -51,7 +52,10 @@ export function claimAhead(ipam: Ipam, request: Source, family: Family): Promise
     .then(({ claimed }) => claimed);
 }
 
-/** The blocks that a node can do without, named with their sequence, so that two looks tell whether anything happened in between. */
+/**
+ * Returns the blocks that a node can do without. Each ID contains the sequence, so that two calls
+ * show whether the block changed in between.
+ */
 export function idleBlocks(
   blocks: readonly HeldBlock[],
   now: number,
@@ -63,9 +67,9 @@ export function idleBlocks(
 }
 
 /**
- * Gives back the idle blocks that were idle, and the same, at an earlier look.
- * @param seen what an earlier call returned
- * @returns what is idle now and was not given back: for the next call; and what was
+ * Returns idle blocks to their range if they were idle and unchanged since an earlier call.
+ * @param seen the `idle` of the earlier call
+ * @returns in `idle` the IDs to pass to the next call, in `returned` the subnets that were returned
  * @throws IpamError `contention`, `store-…`
  */
 export function returnIdle(

@@ -3,20 +3,23 @@ import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
 
 /**
- * An address as a key of maps: IPv4 as a number, IPv6 as a bigint, which are never equal. Half a million pods' addresses
- * are looked up by it.
+ * An address as a key of maps: IPv4 as a number, IPv6 as a bigint. The two are never equal as keys.
+ * The audit looks up the addresses of all pods by it.
  */
 export type AddressKey = number | bigint;
 
 export const addressKeyOf = ({ family, value }: Address): AddressKey =>
   family === 4 ? Number(value) : value;
 
-/** The place of an address text. @throws IpamError `invalid` for what is none */
+/** Returns the key of an address text. @throws IpamError `invalid` if it is no IP address */
 export function parseAddressKey(text: string): AddressKey {
   return quickAddressKey(text) ?? addressKeyOf(parseAddress(text));
 }
 
-/** Four decimal parts without leading zeros, as nearly all are; undefined for anything else, good or bad. */
+/**
+ * Parses four decimal numbers without leading zeros, as nearly all addresses are. Returns undefined
+ * for anything else, valid or not.
+ */
 function quickAddressKey(text: string): number | undefined {
   let value = 0;
   let part = -1;
@@ -42,7 +45,7 @@ interface Stretch {
   readonly range: Range;
 }
 
-/** Which range holds an address, in logarithmic time. Ranges do not overlap. */
+/** Finds the range that contains an address, in logarithmic time. Ranges do not overlap. */
 export class RangeFinder {
   readonly #stretches: readonly Stretch[];
 
@@ -72,18 +75,24 @@ export class RangeFinder {
   }
 }
 
-/** IPv4 before IPv6, though numbers of both may be equal (`::a14:1` is not 10.20.0.1). */
+/** Sorts IPv4 before IPv6, even if the numbers are equal (`::a14:1` is not 10.20.0.1). */
 function compare(a: AddressKey, b: AddressKey): number {
   if (typeof a !== typeof b) return typeof a === 'number' ? -1 : 1;
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** First address of the block of that size that holds the place. @param blockSize a power of two */
+/**
+ * Returns the first address of the block of that size that contains the address.
+ * @param blockSize a power of two
+ */
 export function blockBase(place: AddressKey, blockSize: number): AddressKey {
   return typeof place === 'number' ? place - (place % blockSize) : place - (place % BigInt(blockSize));
 }
 
-/** A pod's addresses as the API server writes them. @throws IpamError `invalid`, saying whose they are */
+/**
+ * Parses an address of a pod as the API server writes it.
+ * @throws IpamError `invalid`, saying that the API server named it
+ */
 export function parsePodIp(text: string): AddressKey {
   try {
     return parseAddressKey(text);
@@ -96,7 +105,10 @@ export function parsePodIp(text: string): AddressKey {
   }
 }
 
-/** The one text of an address that both sides compare. @throws IpamError `invalid`, saying whose it is */
+/**
+ * Returns the canonical text of a pod's address, so that texts can be compared.
+ * @throws IpamError `invalid`, saying that the API server named it
+ */
 export function canonicalIp(text: string): string {
   return quickAddressKey(text) === undefined ? formatAddressKey(parsePodIp(text)) : text;
 }

@@ -2,10 +2,10 @@ import { slotAddress, type Block } from '../model/block.ts';
 import { addressKeyOf, type AddressKey } from './address-key.ts';
 import { fingerprint } from './fingerprint.ts';
 
-/** One allocation, as it was when it was read: enough to know it again, and no more. */
+/** An allocation as it was when it was read: just enough to recognise it later. */
 export interface Mark {
   readonly blockKey: string;
-  /** Of the slot, in its block. */
+  /** Index of the slot in its block. */
   readonly index: number;
   readonly sequence: number;
   readonly allocatedAt: number;
@@ -13,7 +13,7 @@ export interface Mark {
   readonly container: number;
 }
 
-/** A block, without its slots. */
+/** A block without its slots. */
 export interface TableBlock {
   readonly key: string;
   readonly base: AddressKey;
@@ -22,7 +22,7 @@ export interface TableBlock {
   readonly range: string;
   /** Milliseconds since 1970. */
   readonly claimedAt: number;
-  /** Of its first allocation; those of a block follow one another. */
+  /** Row of its first allocation. The rows of a block are consecutive. */
   readonly firstRow: number;
   readonly rows: number;
 }
@@ -30,15 +30,15 @@ export interface TableBlock {
 const NONE = -1;
 
 /**
- * Allocations in columns of numbers, 45 bytes each beside the pod's UID: half a million of them as objects would be several
- * hundred megabytes. A row is the number of an allocation.
+ * Allocations in columns of numbers. As objects, half a million of them would take several hundred
+ * megabytes. A row is the number of an allocation.
  */
 export class AllocationTable {
   readonly blocks: TableBlock[] = [];
   readonly #byBase = new Map<AddressKey, number>();
-  /** The latest row of each pod; the others follow by `next`. */
+  /** The newest row of each pod. The column `next` links to the earlier ones. */
   readonly #byUid = new Map<string, number>();
-  /** Only of those without a UID. */
+  /** Only allocations without a UID. */
   readonly #byName = new Map<string, number>();
   #capacity = 1024;
   #size = 0;
@@ -47,7 +47,7 @@ export class AllocationTable {
   #sequence = new Float64Array(this.#capacity);
   #allocatedAt = new Float64Array(this.#capacity);
   #container = new Float64Array(this.#capacity);
-  #wire = new Float64Array(this.#capacity);
+  #attachment = new Float64Array(this.#capacity);
   #next = new Int32Array(this.#capacity);
   #anonymous = new Uint8Array(this.#capacity);
 
@@ -67,7 +67,7 @@ export class AllocationTable {
       this.#sequence[row] = slot.sequence;
       this.#allocatedAt[row] = slot.allocatedAt;
       this.#container[row] = fingerprint(containerId, 0);
-      this.#wire[row] = fingerprint(`${network} ${ifname}`, 0);
+      this.#attachment[row] = fingerprint(`${network} ${ifname}`, 0);
       this.#link(row, slot.owner);
     });
     const { base } = block.cidr;
@@ -84,13 +84,13 @@ export class AllocationTable {
     });
   }
 
-  /** Rows that name the pod: by one of its UIDs, or by its name where they name no UID. */
+  /** Yields the rows that name the pod: by one of its UIDs, or by its name if they have no UID. */
   *rowsOf(uids: readonly string[], name: string): Iterable<number> {
     for (const uid of uids) yield* this.#chain(this.#byUid.get(uid));
     if (this.#byName.size > 0) yield* this.#chain(this.#byName.get(name));
   }
 
-  /** The allocation of an address, given the base of the block that would hold it. */
+  /** Returns the row of an address, given the base of the block that would contain it. */
   rowAt(base: AddressKey, place: AddressKey): number | undefined {
     const block = this.blocks[this.#byBase.get(base) ?? NONE];
     if (!block) return undefined;
@@ -100,7 +100,7 @@ export class AllocationTable {
     return undefined;
   }
 
-  /** Whether it names no pod at all. */
+  /** Returns whether the allocation names no pod at all. */
   isAnonymous(row: number): boolean {
     return this.#anonymous[row] === 1;
   }
@@ -121,9 +121,9 @@ export class AllocationTable {
     };
   }
 
-  /** Fingerprint of network and interface. */
+  /** Returns the fingerprint of network and interface. */
   interfaceOf(row: number): number {
-    return this.#wire[row] ?? NONE;
+    return this.#attachment[row] ?? NONE;
   }
 
   #link(row: number, { podUid, podNamespace, podName }: OwnerNames): void {
@@ -149,7 +149,7 @@ export class AllocationTable {
       this.#sequence = enlarged(this.#sequence, new Float64Array(this.#capacity));
       this.#allocatedAt = enlarged(this.#allocatedAt, new Float64Array(this.#capacity));
       this.#container = enlarged(this.#container, new Float64Array(this.#capacity));
-      this.#wire = enlarged(this.#wire, new Float64Array(this.#capacity));
+      this.#attachment = enlarged(this.#attachment, new Float64Array(this.#capacity));
       this.#next = enlarged(this.#next, new Int32Array(this.#capacity));
       this.#anonymous = enlarged(this.#anonymous, new Uint8Array(this.#capacity));
     }
@@ -171,7 +171,7 @@ function enlarged<T extends Uint8Array | Uint16Array | Uint32Array | Int32Array 
   return larger;
 }
 
-/** Whether a slot that is read later is still that allocation. */
+/** Returns whether the block, read later, still holds the marked allocation. */
 export function isMarked(mark: Mark, block: Block): boolean {
   const slot = block.slots[mark.index];
   return (

@@ -1,6 +1,7 @@
 /**
- * A number below 2^53 for a text: equal for equal texts of one process, and for others equal with the chance of 2^-53. Two
- * multiplicative hashes of 32 bits side by side (after MurmurHash3's mixing), from a seed that the caller keeps.
+ * Returns a number below 2^53. Equal texts with the same seed give equal numbers; two different
+ * texts collide with a probability of 2^-53. It combines two multiplicative 32-bit hashes (mixing
+ * after MurmurHash3).
  */
 export function fingerprint(text: string, seed: number): number {
   let low = 0xdeadbeef ^ seed;
@@ -18,8 +19,8 @@ export function fingerprint(text: string, seed: number): number {
 const SMALLEST = 1024;
 
 /**
- * Texts that were seen, in 16 to 32 bytes each. Two of n texts may be taken for one with the chance of n²/2^54 (1.4e-5
- * for 500,000), so it is for what errs to the safe side.
+ * A set of texts in 16 to 32 bytes each. Two of n texts collide with a probability of n²/2^54
+ * (1.4e-5 for 500,000), so a caller may use it only if a collision errs on the safe side.
  */
 export class FingerprintSet {
   readonly #seed: number;
@@ -30,7 +31,7 @@ export class FingerprintSet {
     this.#seed = seed;
   }
 
-  /** @returns whether it was not there yet */
+  /** @returns whether the text was new */
   add(text: string): boolean {
     // 0 marks an empty slot.
     if (!this.#insert(fingerprint(text, this.#seed) + 1)) return false;

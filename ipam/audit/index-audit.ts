@@ -7,14 +7,14 @@ import { absent, del, put, unchanged, type Entry, type Guard, type Write } from 
 import type { TableBlock } from './allocation-table.ts';
 
 export type IndexReason =
-  /** A block that its node's index does not name: the node does not know that it has it. */
+  /** A block that its node's index does not name: the node does not know that it holds it. */
   | 'no-index'
   /** An index key of a block that does not exist. */
   | 'no-block'
-  /** An index key of a block that is another node's. */
+  /** An index key of a block that another node holds. */
   | 'wrong-node';
 
-/** An index key and the block key that it should agree with. */
+/** An index key and the block key that must agree with it. */
 export interface IndexPair {
   readonly indexKey: string;
   readonly blockKey: string;
@@ -23,16 +23,19 @@ export interface IndexPair {
 
 export interface IndexFinding extends IndexPair {
   readonly node: string;
-  /** When the record that is there was made, in milliseconds since 1970. */
+  /** When the existing record was claimed, in milliseconds since 1970. */
   readonly since: number;
-  /** What puts it right, as long as both keys are as they were read. */
+  /** The repair. It applies only if both keys are as they were read. */
   readonly repair: { readonly guards: readonly Guard[]; readonly writes: readonly Write[] };
 }
 
 const nodeOfIndexKey = (key: string): string => key.slice(NODES.length).split('/')[0] ?? '';
 const blockKeyOf = (entry: NodeEntry): string => blockKey(entry.range, entry.cidr);
 
-/** Compares the index with the blocks in one pass; the two were not read at one moment, so a pair is a suspicion only. */
+/**
+ * Compares the index with the blocks in one pass. The two were not read at the same moment, so a
+ * pair is only suspected.
+ */
 export class IndexComparison {
   readonly #blocks: ReadonlyMap<string, TableBlock>;
   readonly #named = new Set<string>();
@@ -42,7 +45,7 @@ export class IndexComparison {
     this.#blocks = new Map(blocks.map((block) => [block.key, block]));
   }
 
-  /** @param opaque keys of blocks that are there and cannot be relied on */
+  /** @param opaque keys of blocks that exist but are unreadable or not sound */
   add(key: string, entry: NodeEntry, opaque: ReadonlySet<string>): void {
     const named = blockKeyOf(entry);
     const block = this.#blocks.get(named);
@@ -51,7 +54,7 @@ export class IndexComparison {
     else if (!opaque.has(named)) this.suspected.push({ indexKey: key, blockKey: named, reason: 'no-block' });
   }
 
-  /** To be called when the index was read to its end. */
+  /** The caller calls this after the whole index was added. */
   finish(): void {
     for (const { key, node } of this.#blocks.values())
       if (!this.#named.has(key))
@@ -64,9 +67,9 @@ export class IndexComparison {
 }
 
 /**
- * Looks at a suspected pair again, both keys as of one moment.
- * @returns undefined where they agree, or where what is there cannot be read
- * @throws IpamError `corrupt-record`
+ * Judges a suspected pair again, with both keys read at the same moment.
+ * @returns undefined if the pair no longer disagrees
+ * @throws IpamError `corrupt-record` if one of the two cannot be read
  */
 export function judgePair(
   pair: IndexPair,
@@ -101,7 +104,7 @@ function noIndex(
   index: Entry | undefined,
 ): IndexFinding | undefined {
   const ownKey = `${nodePrefix(held.node)}${formatCidr(held.cidr)}`;
-  // It went to another node meanwhile: nothing is known of that one's index.
+  // Another node claimed the block meanwhile; its index was not read.
   if (ownKey !== pair.indexKey || (named && blockKeyOf(named) === pair.blockKey)) return undefined;
   return {
     ...pair,

@@ -2,23 +2,23 @@ import { formatAddress, type Address } from '../model/address.ts';
 import type { UsedSlot } from '../model/block.ts';
 import { canonicalIp } from './address-key.ts';
 
-/** What the audit knows of a pod: from the API server, already decoded. */
+/** What the audit knows of a pod, decoded from the API server. */
 export interface AuditedPod {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
   /**
-   * Annotation `kubernetes.io/config.hash` of a static pod's mirror: the kubelet passes it as K8S_POD_UID at ADD, in place
-   * of {@link uid}.
+   * Annotation `kubernetes.io/config.hash` of a static pod's mirror pod. The kubelet passes it as
+   * K8S_POD_UID at ADD, instead of {@link uid}.
    */
   readonly configHash?: string;
-  /** The node it was scheduled to; absent before that. */
+  /** The node to which the pod was scheduled; absent before that. */
   readonly nodeName?: string;
-  /** Pending, Running, Succeeded, Failed or Unknown. Only Succeeded and Failed mean that it has ended. */
+  /** Pending, Running, Succeeded, Failed or Unknown. Only Succeeded and Failed mean an end. */
   readonly phase: string;
-  /** True: it uses the node's own addresses, and none of ours. */
+  /** True if the pod uses the node's own addresses and none of IPAM's. */
   readonly hostNetwork: boolean;
-  /** As the kubelet reported them, which comes after the ADD: empty does not mean that it has none. */
+  /** As the kubelet reported them, after the ADD: an empty list does not prove that it has none. */
   readonly podIPs: readonly string[];
   /** RFC 3339. */
   readonly createdAt: string;
@@ -28,41 +28,41 @@ export interface AuditedAllocation {
   readonly address: Address;
   readonly node: string;
   readonly range: string;
-  /** The block's key in etcd. */
+  /** Key of the block in etcd. */
   readonly blockKey: string;
   readonly slot: UsedSlot;
 }
 
 export type LeakReason =
-  /** No pod has the UID, nor the name. */
+  /** No pod has the UID or the name. */
   | 'pod-gone'
-  /** The same, and the API server has no such node any more. */
+  /** As `pod-gone`, and the API server no longer has the node. */
   | 'node-gone'
-  /** The name belongs to a pod with another UID now. */
+  /** No pod has the UID, and the name belongs to a pod with another UID. */
   | 'pod-replaced'
-  /** The pod has run to its end (Succeeded or Failed). */
+  /** The pod has ended (Succeeded or Failed). */
   | 'pod-finished'
-  /** The pod uses its host's network: it has no address of ours. */
+  /** The pod uses its host's network, so it has no address of IPAM. */
   | 'host-network'
-  /** The pod has a newer sandbox, whose address it says it has, and not this one. */
+  /** The pod has a newer sandbox. It reports that sandbox's address and not this one. */
   | 'superseded';
 
 export interface Leak {
   readonly allocation: AuditedAllocation;
   readonly reason: LeakReason;
-  /** The newer sandbox's allocation, where the reason is `superseded`. */
+  /** The newer sandbox's allocation, if the reason is `superseded`. */
   readonly supersededBy?: AuditedAllocation;
 }
 
-/** A running pod that says it has an address of our ranges, which etcd does not hold for it. */
+/** A running pod that reports an address of a range that etcd does not hold for it. */
 export interface Missing {
   readonly ip: string;
   readonly pod: AuditedPod;
-  /** Who has the address in etcd, if somebody else does. */
+  /** The allocation that holds the address in etcd, if another owner has it. */
   readonly heldBy?: AuditedAllocation;
 }
 
-/** One address that several running pods say they have. */
+/** One address that several running pods report. */
 export interface Conflict {
   readonly ip: string;
   readonly pods: readonly AuditedPod[];
@@ -70,7 +70,7 @@ export interface Conflict {
 
 const FINISHED = new Set(['Succeeded', 'Failed']);
 
-/** What becomes of a pod's addresses. */
+/** Whether a pod keeps its addresses. */
 export type PodState = 'alive' | 'pod-finished' | 'host-network';
 
 export function stateOf(pod: Pick<AuditedPod, 'hostNetwork' | 'phase'>): PodState {
@@ -78,26 +78,29 @@ export function stateOf(pod: Pick<AuditedPod, 'hostNetwork' | 'phase'>): PodStat
   return FINISHED.has(pod.phase) ? 'pod-finished' : 'alive';
 }
 
-/** Whether the pod's own word on its addresses counts. */
+/** Returns whether the audit trusts the addresses that the pod reports. */
 export const claimsAddresses = (pod: Pick<AuditedPod, 'hostNetwork' | 'phase'>): boolean =>
   !pod.hostNetwork && pod.phase === 'Running';
 
 export const podNameOf = (pod: { readonly namespace: string; readonly name: string }): string =>
   `${pod.namespace}/${pod.name}`;
 
-/** Its addresses in the one text that both sides compare. @throws IpamError `invalid` */
+/** Returns the pod with its addresses in canonical text. @throws IpamError `invalid` */
 export const canonicalPod = (pod: AuditedPod): AuditedPod => ({
   ...pod,
   podIPs: pod.podIPs.map(canonicalIp),
 });
 
-/** Namespace and name of the pod that an allocation was made for; undefined where the runtime told neither. */
+/**
+ * Returns namespace and name of the pod that an allocation was made for; undefined unless the
+ * runtime passed both.
+ */
 export function ownerName({ slot: { owner } }: Pick<AuditedAllocation, 'slot'>): string | undefined {
   const { podNamespace, podName } = owner;
   return podNamespace === undefined || podName === undefined ? undefined : `${podNamespace}/${podName}`;
 }
 
-/** Pods by what an allocation knows of them. */
+/** Pods indexed by the fields that an allocation records. */
 export interface PodIndex {
   readonly byUid: ReadonlyMap<string, AuditedPod>;
   readonly byName: ReadonlyMap<string, AuditedPod>;
@@ -119,7 +122,10 @@ export type Verdict =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'leaked'; readonly reason: LeakReason };
 
-/** Whether an allocation is anybody's, given pods that were listed after it (rule 6: missing data means in use). */
+/**
+ * Judges an allocation against pods that were listed after it was read (rule 6: missing data means
+ * in use).
+ */
 export function judge(allocation: Pick<AuditedAllocation, 'slot'>, pods: PodIndex): Verdict {
   const { podUid } = allocation.slot.owner;
   const name = ownerName(allocation);
@@ -131,14 +137,14 @@ export function judge(allocation: Pick<AuditedAllocation, 'slot'>, pods: PodInde
   return state === 'alive' ? { kind: 'in-use', pod } : { kind: 'leaked', reason: state };
 }
 
-/** Whether the allocation can be the pod's: what it does not say does not count against it. */
+/** Returns whether the allocation can be the pod's. Missing fields do not count against it. */
 export function isHolder({ slot: { owner } }: Pick<AuditedAllocation, 'slot'>, pod: AuditedPod): boolean {
   if (owner.podUid !== undefined) return owner.podUid === pod.uid || owner.podUid === pod.configHash;
   if (owner.podName === undefined) return true;
   return owner.podName === pod.name && owner.podNamespace === pod.namespace;
 }
 
-/** What {@link isSuperseded} compares: of both allocations the same facts. */
+/** The facts of an allocation that {@link isSuperseded} compares. */
 export interface SandboxFacts {
   /** Equal for the same interface of the same network. */
   readonly networkInterface: string | number;
@@ -148,16 +154,17 @@ export interface SandboxFacts {
   readonly family: 4 | 6;
   readonly allocatedAt: number;
   readonly sequence: number;
-  /** Whether the living pod says that it has the address. */
+  /** Whether the living pod reports the address. */
   readonly claimed: boolean;
 }
 
 /**
- * Whether the older of two allocations of one living, running pod is of a sandbox that was replaced. The kubelet runs one
- * sandbox of a pod at a time, so one of them is dead; which one is proven only where two witnesses agree. The order of
- * the allocations says it, but a clock that was set back turns it round: so within a block the sequence must say the same. And
- * the kubelet says it, by the addresses that it reports: it must name the newer, and must not name the older. By itself that
- * proves nothing either, for its report comes late, and never names what is on a secondary interface.
+ * Returns whether the older of two allocations of a living, running pod belongs to a replaced
+ * sandbox. The kubelet runs one sandbox of a pod at a time, so one of them is dead. Which one is
+ * proven only if two sources agree. The first is the order of the allocations; a clock that was set
+ * back reverses it, so within a block the sequence must agree. The second is the kubelet's report:
+ * it must name the newer address and not the older one. The report alone proves nothing, because it
+ * comes late and never names the addresses of secondary interfaces.
  */
 export function isSuperseded(older: SandboxFacts, newer: SandboxFacts): boolean {
   return (
@@ -172,7 +179,7 @@ export function isSuperseded(older: SandboxFacts, newer: SandboxFacts): boolean 
   );
 }
 
-/** The same of two allocations as etcd has them, with their pod as the API server has it. */
+/** As {@link isSuperseded}, for two allocations from etcd and their pod from the API server. */
 export function isSupersededBy(older: AuditedAllocation, newer: AuditedAllocation, pod: AuditedPod): boolean {
   if (!claimsAddresses(pod) || older.slot.owner.podUid === undefined) return false;
   if (older.slot.owner.podUid !== newer.slot.owner.podUid || !isHolder(newer, pod)) return false;

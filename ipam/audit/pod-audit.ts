@@ -15,48 +15,52 @@ import {
   type SandboxFacts,
 } from './judge.ts';
 
-/** An allocation that no living pod accounts for, or whose pod has a newer sandbox. */
+/** An allocation for which no living pod accounts, or whose pod has a newer sandbox. */
 export interface Suspicion {
   readonly mark: Mark;
-  /** The newer one's, where the pod lives. */
+  /** The allocation of the newer sandbox, if the pod lives. */
   readonly supersededBy?: Mark;
 }
 
-/** A running pod that says it has an address which the census does not know as its own. */
+/** A running pod that reports an address that the allocation table does not hold for it. */
 export interface Claim {
   readonly ip: string;
   readonly pod: AuditedPod;
-  /** Key of the block that would hold the address. */
+  /** Key of the block that would contain the address. */
   readonly blockKey: string;
 }
 
-/** One address that several running pods say they have. */
+/** One address that several running pods report. */
 export interface Dispute {
   readonly ip: string;
   readonly pods: readonly AuditedPod[];
-  /** Whose pod says so too, and is not among them. */
+  /** The allocation of the address whose own pod reports it too. That pod is not in `pods`. */
   readonly holder?: Mark;
 }
 
-/** States of an allocation while pods come in. Bits: a dual-stack pod may say one address and not the other. */
+/**
+ * Flags of an allocation while pods come in: a living pod accounts for it, and that pod reports the
+ * address. They are separate because a dual-stack pod may report only one of its addresses.
+ */
 const LIVES = 1;
 const CLAIMED = 2;
 
 /**
- * Allocations against pods, in one pass over each: first all blocks, then all pods, of which nothing is kept but what is
- * suspicious. One observation: what it suspects is to be looked at again.
+ * Compares allocations with pods in one pass over each: first all blocks, then all pods. It keeps
+ * only the suspicious pods. This is a single observation, so the caller must look again at what it
+ * suspects.
  */
 export class PodAudit {
   readonly #table = new AllocationTable();
   readonly #ranges: RangeFinder;
-  /** Blocks of which nothing can be said: unreadable, or not sound. */
+  /** Blocks that are unreadable or not sound. */
   readonly #opaque = new Set<string>();
   readonly unknown: AuditedAllocation[] = [];
   #opaqueAllocations = 0;
   #pods = 0;
   #states = new Uint8Array(0);
   #claims: Claim[] = [];
-  /** Addresses whose allocations name no pod, and the pods that say they have them. */
+  /** Addresses whose allocations name no pod, with the pods that report them. */
   #anonymousClaims = new Map<number, Dispute>();
   #superseded = new Map<number, number>();
 
@@ -64,7 +68,7 @@ export class PodAudit {
     this.#ranges = new RangeFinder(ranges);
   }
 
-  /** How many addresses are given out. */
+  /** Number of allocated addresses. */
   get allocated(): number {
     return this.#table.size + this.#opaqueAllocations;
   }
@@ -86,13 +90,13 @@ export class PodAudit {
     }
   }
 
-  /** A block that cannot be relied on: its allocations are in use, and so is every address of it that a pod has. */
+  /** Adds an unreliable block. Its allocations, and pods' addresses in it, count as in use. */
   addOpaque(key: string, block?: Block): void {
     this.#opaque.add(key);
     this.#opaqueAllocations += block ? usedSlots(block).length : 0;
   }
 
-  /** The list of pods begins, for the first time or anew. */
+  /** Starts the list of pods, for the first time or again. */
   restartPods(): void {
     this.#pods = 0;
     this.#states = new Uint8Array(this.#table.size);
@@ -101,7 +105,7 @@ export class PodAudit {
     this.#superseded = new Map();
   }
 
-  /** @throws IpamError `invalid` where the API server names an address that is none */
+  /** @throws IpamError `invalid` if the API server names something that is no IP address */
   addPod(pod: AuditedPod): void {
     this.#pods += 1;
     if (stateOf(pod) !== 'alive') return;
@@ -113,7 +117,7 @@ export class PodAudit {
     if (rows.length > 1) this.#lookForSuperseded(rows);
   }
 
-  /** Suspected leaks, block by block; to be asked when the list of pods was whole. */
+  /** Yields suspected leaks, block by block. The caller calls it after the complete pod list. */
   *suspicions(): Iterable<Suspicion> {
     for (let row = 0; row < this.#table.size; row++) {
       const by = this.#superseded.get(row);
@@ -190,7 +194,7 @@ export class PodAudit {
   }
 }
 
-/** A pod that is remembered: its addresses as the one text that both sides compare. */
+/** Returns what is kept of a pod: its addresses in canonical text. */
 function kept(ip: string, pod: AuditedPod): { ip: string; pod: AuditedPod } {
   return { ip: canonicalIp(ip), pod: canonicalPod(pod) };
 }

@@ -10,27 +10,27 @@ import { scanAll, type Store } from '../store/store.ts';
 import { blockInspector } from './block-inspector.ts';
 
 export type RecordReason =
-  /** The value is not of the form that this version reads. */
+  /** The value does not have the form that this version reads. */
   | 'unreadable'
-  /** The block lies outside its range or off its boundary, or its slots contradict themselves. */
+  /** The block lies outside its range or off its boundary, or its slots contradict each other. */
   | 'unsound'
   /** The block's range does not exist. */
   | 'no-range';
 
-/** A record that nothing can be concluded from, named by its key: whatever it holds counts as in use. */
+/** A record that proves nothing, named by its key. Everything in it counts as in use. */
 export interface RecordFinding {
   readonly key: string;
   readonly reason: RecordReason;
   readonly message: string;
-  /** When the block was claimed, in milliseconds since 1970; undefined where that cannot be read. */
+  /** When the block was claimed, in milliseconds since 1970; undefined if it cannot be read. */
   readonly since?: number;
   readonly node?: string;
 }
 
-/** A value, or what is wrong with its record. */
+/** A decoded value, or what is wrong with its record. */
 export type Read<T> = { readonly value: T } | { readonly finding: RecordFinding };
 
-/** Does the decoding, and makes of a corrupt record a finding: one of them must not end a check. */
+/** Decodes a record and turns a corrupt one into a finding, because it must not end the check. */
 export function readRecord<T>(entry: Entry, decode: (key: string, value: string) => T): Read<T> {
   try {
     return { value: decode(entry.key, entry.value) };
@@ -40,17 +40,17 @@ export function readRecord<T>(entry: Entry, decode: (key: string, value: string)
   }
 }
 
-/** A block as it was read: sound, or not to be relied on. */
+/** A block as it was read, with a finding if it is not reliable. */
 export interface InspectedBlock {
-  /** Absent where it is unreadable. */
+  /** Absent if it is unreadable. */
   readonly block?: Block;
   readonly finding?: RecordFinding;
 }
 
-/** All ranges that can be read, and what is wrong with blocks of them. */
+/** All readable ranges, and checks of their blocks. */
 export class RecordAudit {
   readonly ranges: readonly Range[];
-  /** Of ranges that cannot be read. */
+  /** Findings of ranges that cannot be read. */
   readonly findings: readonly RecordFinding[];
   readonly #inspect: ReadonlyMap<string, (block: Block) => string[]>;
 

@@ -1,7 +1,10 @@
 import ipaddr from 'ipaddr.js';
 import { invalid } from './errors.ts';
 
-/** IP version. Families never mix: an operation on two of different families throws. */
+/**
+ * IP version. A {@link Span} or {@link Cidr} holds one family: parsing a mixed one throws, and
+ * containment and overlap are false between different families.
+ */
 export type Family = 4 | 6;
 
 /** One IP address as a number, so that arithmetic is the same for both families. */
@@ -36,8 +39,8 @@ function toBytes(address: Address): number[] {
 }
 
 /**
- * Parses `10.20.0.17` or `fd00::11`. Stricter than ipaddr.js, which reads `010.0.0.1` as octal and
- * `10.1` as 10.0.0.1: four decimal parts without leading zeros, or RFC 4291 section 2.2 without zone.
+ * Parses `10.20.0.17` or `fd00::11`. IPv4: four decimal numbers without leading zeros. IPv6: RFC
+ * 4291 section 2.2 without zone. ipaddr.js would read `010.0.0.1` as octal and `10.1` as 10.0.0.1.
  * @throws IpamError `invalid`
  */
 export function parseAddress(text: string, what = 'address'): Address {
@@ -55,7 +58,7 @@ export function formatAddress(address: Address): string {
   return parsed instanceof ipaddr.IPv6 ? parsed.toRFC5952String() : parsed.toString();
 }
 
-/** By hand: it is in every key, and the library needs twenty times as long. */
+/** Formats without ipaddr.js, which is much slower: every etcd key of a block holds an address. */
 function formatIpv4(value: number): string {
   return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
 }
@@ -70,7 +73,7 @@ function parsePrefixLength(text: string, family: Family, whole: string, what: st
 }
 
 /**
- * Parses `10.20.0.0/22`; refuses host bits and names the subnet that was probably meant.
+ * Parses `10.20.0.0/22`. Refuses host bits and names the subnet that was probably meant.
  * @throws IpamError `invalid`
  */
 export function parseCidr(text: string, what = 'subnet'): Cidr {
@@ -82,7 +85,7 @@ export function parseCidr(text: string, what = 'subnet'): Cidr {
   return cidr;
 }
 
-/** Parses `10.20.0.17/22`: an address with the prefix length of its subnet, host bits allowed. */
+/** Parses `10.20.0.17/22`: an address with the prefix length of its subnet. Allows host bits. */
 export function parseAddressInSubnet(
   text: string,
   what = 'address',
@@ -102,7 +105,7 @@ export function formatCidr(cidr: Cidr): string {
   return `${formatAddress(cidr.base)}/${cidr.prefixLength}`;
 }
 
-/** The subnet of that prefix length which holds the address. */
+/** Returns the subnet of that prefix length that contains the address. */
 export function subnetOf(address: Address, prefixLength: number): Cidr {
   const hostBits = BigInt(familyBits(address.family) - prefixLength);
   return {
@@ -120,7 +123,10 @@ export function cidrSpan(cidr: Cidr): Span {
   return { first: cidr.base, last: offsetAddress(cidr.base, cidrSize(cidr) - 1n) };
 }
 
-/** The address `offset` places further. Never leaves its family: the result must fit. */
+/**
+ * Returns the address `offset` places further. The caller makes sure that the result fits the
+ * family.
+ */
 export function offsetAddress(address: Address, offset: bigint): Address {
   return { family: address.family, value: address.value + offset };
 }
@@ -129,7 +135,7 @@ export function sameAddress(a: Address, b: Address): boolean {
   return a.family === b.family && a.value === b.value;
 }
 
-/** Order for sorting: IPv4 before IPv6, then by number. */
+/** Sort order: IPv4 before IPv6, then by number. */
 export function compareAddresses(a: Address, b: Address): number {
   if (a.family !== b.family) return a.family - b.family;
   return a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
@@ -177,7 +183,7 @@ export function formatSpan(span: Span): string {
   return sameAddress(span.first, span.last) ? first : `${first}-${formatAddress(span.last)}`;
 }
 
-/** Sorted, with overlapping and neighbouring spans joined: so sizes can be added up. */
+/** Returns the spans sorted, with overlapping and adjacent ones joined, so that sizes add up. */
 export function joinSpans(spans: readonly Span[]): Span[] {
   const sorted = [...spans].sort((a, b) => compareAddresses(a.first, b.first));
   const joined: Span[] = [];

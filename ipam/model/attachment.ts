@@ -1,16 +1,19 @@
 import type { UnknownFields } from './unknown-fields.ts';
 
-/** What identifies one interface of one container: CNI SPEC, "attachment". */
+/** Identifies one interface of one container: CNI SPEC, "attachment". */
 export interface Attachment {
   readonly containerId: string;
   readonly ifname: string;
 }
 
-/** Who has an address. Pod fields are absent where the runtime passes no K8S_POD_… arguments. */
+/** Holder of an address. Pod fields are absent if the runtime passes no K8S_POD_... arguments. */
 export interface Owner extends Attachment {
   /** Name of the CNI network. */
   readonly network: string;
-  /** Boot ID of the node when the address was given: an older one is proof that the container is gone. */
+  /**
+   * Boot ID of the node when the address was assigned. An older boot ID proves that the container
+   * is gone.
+   */
   readonly bootId: string;
   readonly podNamespace?: string;
   readonly podName?: string;

@@ -13,14 +13,17 @@ import type { UnknownFields } from './unknown-fields.ts';
 
 export type Slot =
   | { readonly state: 'free' }
-  /** Network, broadcast, gateway or excluded: never given out. */
+  /** Network, broadcast, gateway, next hop or excluded: IPAM never assigns it. */
   | { readonly state: 'reserved' }
   | {
       readonly state: 'used';
       readonly owner: Owner;
       /** Milliseconds since 1970. */
       readonly allocatedAt: number;
-      /** The block's sequence when it was given: with the owner it names this allocation and no other. */
+      /**
+       * Sequence of the block when the address was assigned. With the owner it identifies this
+       * allocation and no other.
+       */
       readonly sequence: number;
       readonly unknownFields?: UnknownFields;
     }
@@ -28,31 +31,43 @@ export type Slot =
       readonly state: 'released';
       readonly releasedAt: number;
       readonly sequence: number;
-      /** MAC of the stranger that uses the address all the same: it is set aside for {@link SET_ASIDE_MS}. */
+      /**
+       * MAC of another host that was seen to use the address. The address then rests for at least
+       * {@link SET_ASIDE_MS}.
+       */
       readonly conflictMac?: string;
       readonly unknownFields?: UnknownFields;
     };
 
-/** How long an address rests that somebody else was found to use, in milliseconds; then it is tried again. */
+/**
+ * How long an address rests after another host was seen to use it, in milliseconds. After that,
+ * IPAM assigns it again.
+ */
 export const SET_ASIDE_MS = 3_600_000;
 
 export type UsedSlot = Extract<Slot, { state: 'used' }>;
 
-/** Consecutive addresses of a range that one node gives out. A value: every operation returns a new one. */
+/**
+ * Consecutive addresses of a range from which one node allocates. An immutable value: every
+ * operation returns a new one.
+ */
 export interface Block {
   readonly range: string;
   readonly cidr: Cidr;
   readonly node: string;
   /** Milliseconds since 1970. */
   readonly claimedAt: number;
-  /** Counts every change, so that no two allocations of the block share one. */
+  /** Increases with every change, so that no two allocations of the block share a value. */
   readonly sequence: number;
-  /** One for each address, in their order. */
+  /** One slot for each address, in address order. */
   readonly slots: readonly Slot[];
   readonly unknownFields?: UnknownFields;
 }
 
-/** @param sequence at which its count begins: not 0 where it was claimed before ({@link releaseCount}) */
+/**
+ * @param sequence start of the block's count. It is not 0 if the block was claimed before
+ *   ({@link releaseCount}).
+ */
 export function newBlock(range: Range, cidr: Cidr, node: string, now: number, sequence = 0): Block {
   const isReserved = reservation(range);
   const slots = Array.from({ length: range.blockSize }, (_, i): Slot => {
@@ -65,12 +80,12 @@ export function slotAddress(block: Block, index: number): Address {
   return offsetAddress(block.cidr.base, BigInt(index));
 }
 
-/** Index of the address in the block, or -1. */
+/** Returns the index of the address in the block, or -1. */
 export function slotIndex(block: Block, address: Address): number {
   return cidrContains(block.cidr, address) ? Number(address.value - block.cidr.base.value) : -1;
 }
 
-/** Every slot that is given out, or those of them that are looked for, with its address. */
+/** Returns every used slot that satisfies `isWanted`, with its address. */
 export function usedSlots(
   block: Block,
   isWanted: (slot: UsedSlot) => boolean = () => true,
@@ -89,26 +104,26 @@ export function isOwnedBy(slot: Slot, attachment: Attachment): slot is UsedSlot 
 }
 
 /**
- * Whether a released slot still rests. A release stamped in the future by more than the cooldown comes from
- * a clock that jumped: it must not keep the address back for ever.
+ * Returns whether a released slot still rests. A release that lies further in the future than the
+ * rest time comes from a clock that jumped: it must not block the address for ever.
  */
 export function isCooling(slot: Slot, now: number, cooldownMs: number): boolean {
   return slot.state === 'released' && Math.abs(now - slot.releasedAt) < restMs(slot, cooldownMs);
 }
 
-/** How long a released slot rests, in milliseconds. */
+/** Returns how long a released slot rests, in milliseconds. */
 export function restMs(slot: Extract<Slot, { state: 'released' }>, cooldownMs: number): number {
   return slot.conflictMac === undefined ? cooldownMs : Math.max(cooldownMs, SET_ASIDE_MS);
 }
 
-/** A slot that can be given out now, and how long it has waited: lower `turn` goes first. */
+/** A slot that can be assigned now. The one with the lowest `turn` goes first. */
 export interface Candidate {
   readonly index: number;
-  /** Never used: 0. Else the time of its release, so that the oldest goes first (FIFO). */
+  /** 0 for a slot never used, else the time of its release: the oldest goes first (FIFO). */
   readonly turn: number;
 }
 
-/** The slot whose turn it is, or undefined when all are given out, reserved or cooling. */
+/** Returns the next slot to assign, or undefined if all are used, reserved or cooling. */
 export function nextCandidate(block: Block, now: number, cooldownMs: number): Candidate | undefined {
   let best: Candidate | undefined;
   block.slots.forEach((slot, index) => {
@@ -120,8 +135,9 @@ export function nextCandidate(block: Block, now: number, cooldownMs: number): Ca
 }
 
 /**
- * Gives the slot to the owner.
- * @throws Error where the slot is not to be given: the caller chose it by {@link nextCandidate} from the same value
+ * Assigns the slot to the owner. The caller chose the slot with {@link nextCandidate} from the same
+ * block value.
+ * @throws Error if the slot is used, reserved or outside the block
  */
 export function takeSlot(
   block: Block,
@@ -140,19 +156,22 @@ export function takeSlot(
   return { block: { ...block, sequence, slots: block.slots.with(index, slot) }, slot };
 }
 
-/** What a release believes (rule 5): who has the address, and by which allocation. */
+/** The allocation that a release expects to find (rule 5). */
 export interface Expected extends Attachment {
   readonly sequence: number;
-  /** Milliseconds since 1970; absent: whenever. A block that was given back and claimed again may count as before. */
+  /**
+   * Milliseconds since 1970; absent: any time. The sequence alone is not unique: a block that was
+   * returned and claimed again may count as before.
+   */
   readonly allocatedAt?: number;
 }
 
-/** What identifies the allocation that the slot holds. */
+/** Returns what identifies the allocation in the slot. */
 export function expectedOf({ owner, sequence, allocatedAt }: UsedSlot): Expected {
   return { containerId: owner.containerId, ifname: owner.ifname, sequence, allocatedAt };
 }
 
-/** Whether the slot is given out by the very allocation that is believed. */
+/** Returns whether the slot holds exactly the expected allocation. */
 export function isExpected(slot: Slot, expected: Expected): slot is UsedSlot {
   return (
     isOwnedBy(slot, expected) &&
@@ -162,9 +181,10 @@ export function isExpected(slot: Slot, expected: Expected): slot is UsedSlot {
 }
 
 /**
- * Takes the address back, if it is still the expected allocation.
- * `changed`: somebody else has it now; `free`: nobody has it. The block is then as it was.
- * @returns beside the block, what is over by it: for the history, in the transaction that writes the block
+ * Releases the address if its slot still holds the expected allocation. Otherwise the block stays
+ * as it is: `changed` means that another allocation holds the address, `free` that none does.
+ * @returns with the new block, the ended lifetime. The caller adds it to the history in the
+ *   transaction that writes the block.
  */
 export function releaseSlot(
   block: Block,
@@ -197,20 +217,24 @@ export function releaseSlot(
 const usedCount = (block: Block): number => block.slots.filter((slot) => slot.state === 'used').length;
 
 /**
- * How many releases the block has seen since it was claimed, or since the count at which it then began. Each change is a take or a release,
- * and counts one in the sequence; takes without a release are the slots that are used.
+ * Returns how many releases the block has seen, counted from the start of its sequence. Every
+ * assignment and every release increases the sequence by one. The assignments not yet released are
+ * the used slots.
  */
 export function releaseCount(block: Block): number {
   return Math.max(0, Math.floor((block.sequence - usedCount(block)) / 2));
 }
 
-/** How many addresses a change gave out and took back. */
+/** How many addresses a change assigned and released. */
 export interface Tally {
   readonly given: number;
   readonly released: number;
 }
 
-/** What lies between two states of a block. @param before undefined where it was claimed in between */
+/**
+ * Returns what changed between two states of a block.
+ * @param before undefined if the block was claimed in between
+ */
 export function tallyOf(before: Block | undefined, after: Block): Tally {
   const sequencesOf = (block: Block | undefined): Set<number> =>
     new Set(block?.slots.flatMap((slot) => (slot.state === 'used' ? [slot.sequence] : [])));
@@ -222,7 +246,7 @@ export function tallyOf(before: Block | undefined, after: Block): Tally {
 }
 
 export interface SlotCounts {
-  /** Slots that pods can have: all but the reserved. */
+  /** Slots that pods can have: all except the reserved ones. */
   readonly capacity: number;
   readonly used: number;
   readonly cooling: number;
@@ -238,7 +262,7 @@ export function countSlots(block: Block, now: number, cooldownMs: number): SlotC
   return { capacity, used, cooling, free: capacity - used - cooling, reserved };
 }
 
-/** Milliseconds until the first cooling slot has rested; undefined when none cools. */
+/** Returns the milliseconds until the first slot stops cooling; undefined if none is cooling. */
 export function nextRestedMs(block: Block, now: number, cooldownMs: number): number | undefined {
   const waits = block.slots.flatMap((slot) =>
     slot.state === 'released' && isCooling(slot, now, cooldownMs)
@@ -248,7 +272,7 @@ export function nextRestedMs(block: Block, now: number, cooldownMs: number): num
   return waits.length === 0 ? undefined : Math.min(...waits);
 }
 
-/** Everything that is wrong with a block; empty when it is sound. Tests call it after every operation. */
+/** Returns everything that is wrong with the block; empty if it is sound. */
 export function validateBlock(block: Block, range: Range): string[] {
   const name = formatCidr(block.cidr);
   const problems: string[] = [];

@@ -1,19 +1,22 @@
 /**
- * What the world outside gives to the core and the agent (rule 9): time, chance and the event loop as values. Tests and a
- * simulator pass their own; `cni/host/effects.ts` has those of this host.
+ * Effects that the core and the agent get from outside (rule 9): time, random numbers and the event
+ * loop as values. Tests and a simulator pass their own; `cni/host/effects.ts` has the host's.
  */
 export interface Effects {
-  /** Milliseconds since 1970, by the wall clock: it may jump. */
+  /** Returns milliseconds since 1970 by the wall clock, which may jump. */
   readonly now: () => number;
-  /** Milliseconds from an arbitrary start, by a clock that never jumps (CLOCK_MONOTONIC): for deadlines and durations. */
+  /**
+   * Returns milliseconds since an arbitrary start, by a clock that never jumps (CLOCK_MONOTONIC).
+   * For deadlines and durations.
+   */
   readonly monotonic: () => number;
-  /** In [0, 1). */
+  /** Returns a number in [0, 1). */
   readonly random: () => number;
   /** Resolves after that many milliseconds. */
   readonly pause: (ms: number) => Promise<void>;
-  /** Resolves once the event loop has served what is ready now: I/O that is begun before it gets under way. */
+  /** Resolves after one turn of the event loop, so that I/O started earlier gets under way. */
   readonly yieldTurn: () => Promise<void>;
-  /** Runs the work once after that many milliseconds, unless cancelled. A timer that is left keeps no process alive. */
+  /** Runs the work once after that many milliseconds. A pending timer keeps no process alive. */
   readonly schedule: (ms: number, work: () => void) => Timer;
 }
 
@@ -21,7 +24,7 @@ export interface Timer {
   cancel(): void;
 }
 
-/** Runs the work again and again, that many milliseconds apart, until cancelled. */
+/** Runs the work every `ms` milliseconds until cancelled. */
 export function every({ schedule }: Pick<Effects, 'schedule'>, ms: number, work: () => void): Timer {
   const arm = (): Timer =>
     schedule(ms, () => {

@@ -1,19 +1,19 @@
 /**
- * Everything that IPAM can refuse or fail at. A code says what the caller can do about it; the
- * message names the key, the value and what was expected; `remedy` is what an operator does next.
+ * Everything that IPAM can refuse or fail at. The code tells the caller how to react. The message
+ * names the key, the value and what was expected. `remedy` tells the operator what to do next.
  */
 export type IpamErrorCode =
-  /** A value that somebody typed or stored is not of the form that is needed. */
+  /** A value that was entered or stored does not have the required form. */
   | 'invalid'
   /** The named range, block, address or allocation does not exist. */
   | 'not-found'
-  /** What is to be made is there already, or overlaps with what is. */
+  /** The object to create exists already or overlaps with an existing one. */
   | 'conflict'
-  /** What is to be removed is still in use. */
+  /** The object to remove is still in use. */
   | 'in-use'
-  /** No range has an address left: later there may be one. */
+  /** No range has an address left. One may become free later. */
   | 'exhausted'
-  /** The wished address is another's, cooling, or in another node's block. */
+  /** The requested address is assigned, cooling, or in another node's block. */
   | 'taken'
   /** Other writers won every bounded attempt. */
   | 'contention'
@@ -21,15 +21,15 @@ export type IpamErrorCode =
   | 'store-unreachable'
   /** etcd refused the credentials or the permission. */
   | 'store-denied'
-  /** etcd answered with an error of its own (no space, compacted revision, …). */
+  /** etcd answered with an error of its own (no space, compacted revision, ...). */
   | 'store-failed'
-  /** A record in etcd is not what this version can read. */
+  /** This version cannot read a record in etcd. */
   | 'corrupt-record';
 
 export interface IpamErrorOptions {
   readonly remedy?: string;
   readonly cause?: unknown;
-  /** True where a write was under way and may have been carried out all the same. */
+  /** True if a write was under way: etcd may have carried it out. */
   readonly uncertain?: boolean;
 }
 
@@ -39,7 +39,7 @@ const REMEDIES: Readonly<Record<IpamErrorCode, string>> = {
   conflict: 'Choose a value that is not taken; `cnictl range list` shows what is.',
   'in-use': 'Wait until it is free, or release what holds it: `cnictl ip list` shows the owners.',
   exhausted: 'Add a range with `cnictl range add`, or look for leaked addresses with `cnictl check`.',
-  taken: 'Look up who has it with `cnictl ip show ADDRESS`; wish for another, or for none.',
+  taken: 'Look up who has it with `cnictl ip show ADDRESS`; request another, or none.',
   contention: 'Try again; if it lasts, look for a writer in a loop in the logs of etcd.',
   'store-unreachable': 'Check etcd with `etcdctl endpoint health`, and the endpoints in the configuration.',
   'store-denied': 'Check the user, password, certificates and the role of the etcd user.',
@@ -61,19 +61,19 @@ export class IpamError extends Error {
   }
 }
 
-/** The documented default remedy of a code, for docs/errors.md and its test. */
+/** Returns the documented default remedy of a code, for docs/errors.md and its test. */
 export function remedyOf(code: IpamErrorCode): string {
   return REMEDIES[code];
 }
 
 export const IPAM_ERROR_CODES = Object.keys(REMEDIES) as readonly IpamErrorCode[];
 
-/** Shorthand of the most frequent one. */
+/** Shorthand for the most frequent code. */
 export function invalid(message: string): IpamError {
   return new IpamError('invalid', message);
 }
 
-/** What went wrong, in words; for whatever may be thrown. */
+/** Returns the message of anything that can be thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,27 +1,27 @@
 import type { Address } from './address.ts';
 import type { Owner } from './attachment.ts';
 
-/** Why an address was taken back. */
+/** Why an address was released. */
 export const RELEASE_REASONS = [
   /** The runtime's DEL. */
   'del',
-  /** A teardown that had been put off, for etcd or Open vSwitch was away. */
+  /** A deferred teardown: etcd or Open vSwitch was unreachable at the time of the DEL. */
   'put-off',
-  /** The runtime's GC: the attachment is none of those that it named as valid. */
+  /** The runtime's GC: it did not list the attachment as valid. */
   'gc',
-  /** The ADD failed after it had the address. */
+  /** The ADD failed after it had allocated the address. */
   'undo',
-  /** A stranger was heard to use the address: it is set aside. */
+  /** Another host was seen to use the address, so the address is set aside. */
   'conflict',
   /** An operator named the address. */
   'operator',
-  /** Found leaked by a check: no pod had it any more. */
+  /** A check found the address leaked: no pod had it any more. */
   'leaked',
-  /** The same pod's interface came again with another container. */
+  /** The same pod's interface got a newer container. */
   'superseded',
-  /** The node started anew, and the container did not. */
+  /** The node rebooted, and the container did not start again. */
   'reboot',
-  /** The node found nothing alive that had it. */
+  /** The node found no living container that had the address. */
   'reconcile',
   /** The node was drained. */
   'node-drained',
@@ -32,21 +32,21 @@ export const RELEASE_REASONS = [
 export type ReleaseReason = (typeof RELEASE_REASONS)[number];
 
 interface Told {
-  /** More of it in a word, such as the reason of a leak: `pod-gone`. */
+  /** A more precise reason, such as the kind of leak: `pod-gone`. */
   readonly detail?: string;
-  /** Who, where it was not the node itself: whoever ran the operator's tool, as `alice@admin-1`. */
+  /** The operator who ran the tool, as `alice@admin-1`; absent if the node itself released it. */
   readonly by?: string;
 }
 
-/** Why an address is taken back, and by whom: everything that takes one back says it. */
+/** Why an address is released, and by whom. Every release states one. */
 export type ReleaseCause = Told &
   (
     | { readonly why: Exclude<ReleaseReason, 'conflict'> }
-    /** With the MAC of the stranger: the address is set aside. */
+    /** With the MAC of the other host. The address is set aside. */
     | { readonly why: 'conflict'; readonly conflictMac: string }
   );
 
-/** A time for which an owner had an address, and that is over. */
+/** A past allocation: the time for which an owner had an address. */
 export interface Lifetime {
   readonly address: Address;
   readonly node: string;

@@ -36,7 +36,8 @@ export interface NewRange {
 }
 
 /**
- * The range that is to be added, checked by itself; {@link checkNoOverlap} checks it against the others.
+ * Makes the range to add and checks it without the other ranges; {@link checkNoOverlap} compares it
+ * with those.
  * @throws IpamError `invalid`, naming the value and what would be right
  */
 export function makeRange(input: NewRange): Range {
@@ -63,7 +64,7 @@ export function checkRange(range: Range): void {
     check(range);
 }
 
-/** `10.20.0.0/22` → `10.20.0.0-22`; colons of IPv6 become dashes. */
+/** Returns `10.20.0.0-22` for `10.20.0.0/22`. Colons of IPv6 become dashes. */
 export function defaultRangeName(cidr: Cidr): string {
   const base =
     formatAddress(cidr.base)
@@ -175,7 +176,7 @@ function checkRoutes(range: Range): void {
   }
 }
 
-/** Not of {@link checkRange}, for a range that was added before this rule still has to be read. */
+/** Not part of {@link checkRange}: a range that was added before this rule must stay readable. */
 function checkDestinations({ routes }: Range): void {
   const destinations = routes.map(({ destination }) => formatCidr(destination));
   const twice = destinations.find((text, i) => destinations.indexOf(text) !== i);
@@ -196,9 +197,7 @@ function checkExclusions(range: Range): void {
     throw invalid(`exclusions leave no address of ${formatCidr(range.cidr)} for pods`);
 }
 
-/**
- * @throws IpamError `conflict` where another range has the name, or an address of the new one
- */
+/** @throws IpamError `conflict` if another range has the same name or overlaps with the new one */
 export function checkNoOverlap(range: Range, others: readonly Range[]): void {
   for (const other of others) {
     if (other.name === range.name) {

@@ -15,7 +15,7 @@ import {
 } from './address.ts';
 import type { UnknownFields } from './unknown-fields.ts';
 
-/** A route that pods of the range get beside the default route. */
+/** A route that pods of the range get in addition to the default route. */
 export interface Route {
   readonly destination: Cidr;
   /** Next hop on the range's own subnet; absent: the range's gateway. */
@@ -23,34 +23,34 @@ export interface Route {
   readonly unknownFields?: UnknownFields;
 }
 
-/** `draining`: what is given out stays, nothing new is given out. */
+/** `draining`: existing allocations stay, IPAM makes no new ones. */
 export type RangeState = 'active' | 'draining';
 
-/** A subnet that the network department handed over, with what pods on it need to know. */
+/** A subnet from the network department, with the settings that pods on it need. */
 export interface Range {
   readonly name: string;
   readonly cidr: Cidr;
   /** Absent: pods get no default route. */
   readonly gateway?: Address;
-  /** 802.1Q VLAN ID 1 … 4094 of the port's access VLAN; absent: untagged. */
+  /** 802.1Q VLAN ID of the port's access VLAN, 1 to 4094; absent: untagged. */
   readonly vlan?: number;
-  /** Addresses that pods never get, beside network, broadcast and gateway. */
+  /** Addresses that pods never get, in addition to network, broadcast and gateway address. */
   readonly exclude: readonly Span[];
   readonly routes: readonly Route[];
   /** Addresses in a block: a power of two, fixed when the range is added. */
   readonly blockSize: number;
-  /** How long a released address rests before it is given out again, in milliseconds. */
+  /** How long a released address rests before it is assigned again, in milliseconds. */
   readonly cooldownMs: number;
   readonly state: RangeState;
   readonly unknownFields?: UnknownFields;
 }
 
-/** Prefix length of the range's blocks: /28 or /124 for 16 addresses. */
+/** Returns the prefix length of the range's blocks: /28 or /124 for 16 addresses. */
 export function blockPrefixLength(range: Pick<Range, 'cidr' | 'blockSize'>): number {
   return familyBits(range.cidr.base.family) - Math.log2(range.blockSize);
 }
 
-/** The block of the range that holds the address, on its boundary. */
+/** Returns the block of the range that contains the address, aligned to the block size. */
 export function blockAt(range: Range, address: Address): Cidr {
   return subnetOf(address, blockPrefixLength(range));
 }
@@ -60,9 +60,9 @@ export function blockTotal(range: Range): bigint {
 }
 
 /**
- * What no pod gets, sorted and joined: the network address and, for IPv4, the broadcast address
- * (for IPv6 the first address is the Subnet-Router anycast address, RFC 4291 section 2.6.1), the
- * gateway, every next hop of a route, and the exclusions.
+ * Returns the addresses that no pod gets, sorted and joined: the network address and, for IPv4, the
+ * broadcast address (for IPv6 the first address is the Subnet-Router anycast address, RFC 4291
+ * section 2.6.1), the gateway, every next hop of a route, and the exclusions.
  */
 export function reservedSpans(range: Range): Span[] {
   const { first, last } = cidrSpan(range.cidr);
@@ -77,7 +77,7 @@ export function reservedSpans(range: Range): Span[] {
   ]);
 }
 
-/** Tells of any address whether it is reserved; the spans are worked out once. */
+/** Returns a test for reserved addresses. It computes the spans once. */
 export function reservation(range: Range): (address: Address) => boolean {
   const spans = reservedSpans(range);
   return (address) => spans.some((span) => spanContains(span, address));
@@ -87,13 +87,13 @@ export function isReserved(range: Range, address: Address): boolean {
   return reservation(range)(address);
 }
 
-/** How many addresses pods can have: exact below 2^53, which only huge IPv6 ranges pass. */
+/** Returns how many addresses pods can have. Exact below 2^53; only huge IPv6 ranges exceed it. */
 export function rangeCapacity(range: Range): number {
   const reserved = reservedSpans(range).reduce((sum, span) => sum + spanSize(span), 0n);
   return Number(cidrSize(range.cidr) - reserved);
 }
 
-/** How many blocks have an address that a pod can have. */
+/** Returns how many blocks have at least one address that a pod can have. */
 export function usableBlockTotal(range: Range): number {
   const size = BigInt(range.blockSize);
   const base = range.cidr.base.value;
@@ -106,16 +106,16 @@ export function usableBlockTotal(range: Range): number {
   return Number(blockTotal(range) - wholly);
 }
 
-/** Whether a block has no address that a pod can have. */
+/** Returns whether the block has no address that a pod can have. */
 export function isBlockReserved(range: Range, block: Cidr): boolean {
   const { first, last } = cidrSpan(block);
   return reservedSpans(range).some((span) => spanContains(span, first) && spanContains(span, last));
 }
 
 /**
- * Chooses an unclaimed block: the first usable one at or after a random place, going round. Nodes that
- * claim at the same moment start at different places, so they seldom collide. Worst case: one step for each
- * claimed block and each reserved span.
+ * Picks an unclaimed block: the first usable one at or after a random place, wrapping around. Nodes
+ * that claim concurrently start at different places, so they seldom collide. Worst case: one step
+ * for each claimed block and each reserved span.
  * @param claimed texts of the claimed blocks (`10.20.0.16/28`)
  * @param random value in [0, 1), passed in (rule 9)
  */
@@ -134,7 +134,7 @@ export function pickBlock(range: Range, claimed: ReadonlySet<string>, random: nu
     const { first, last } = cidrSpan(block);
     const covering = reserved.find((span) => spanContains(span, first) && spanContains(span, last));
     if (!covering && !claimed.has(formatCidr(block))) return block;
-    // A reserved span may cover 2^60 blocks of an IPv6 range: step over all of it, but not past the range's end.
+    // A reserved span may cover 2^60 blocks of an IPv6 range: skip all of it, within the range.
     passed += covering ? (covering.last.value + 1n - first.value) / size : 1n;
   }
   return undefined;
@@ -145,7 +145,7 @@ function randomBelow(total: bigint, random: number): bigint {
   return index < total ? index : total - 1n;
 }
 
-/** The ranges of that family, in the order in which they are used up: by name given, else by subnet. */
+/** Returns the ranges of that family, in the order given: IPAM fills them by name. */
 export function rangesOfFamily(ranges: readonly Range[], family: Family): Range[] {
   return ranges.filter((range) => range.cidr.base.family === family);
 }

@@ -1,5 +1,5 @@
 /**
- * Fields of a record that this release does not know: a later one has added them. They are carried along and written back as
- * they were read.
+ * Fields of a record that a later release added and this one does not know. IPAM keeps them and
+ * writes them back unchanged.
  */
 export type UnknownFields = Readonly<Record<string, unknown>>;

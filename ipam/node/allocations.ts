@@ -3,18 +3,21 @@ import type { Attachment } from '../model/attachment.ts';
 import { usedSlots, type UsedSlot } from '../model/block.ts';
 import type { HeldBlock } from './node-blocks.ts';
 
-/** An address as it was seen given out. */
+/** An allocation as it was when it was read. */
 export interface SeenAllocation {
   readonly address: Address;
   readonly slot: UsedSlot;
 }
 
-/** Every address that the blocks' node has given out. */
+/** Returns every allocation in the blocks. */
 export function allocationsOf(blocks: readonly HeldBlock[]): SeenAllocation[] {
   return blocks.flatMap(({ block }) => usedSlots(block));
 }
 
-/** What earlier sandboxes of the owner's pod have for the same interface. No two of them live at once, but that is to be proven. */
+/**
+ * Returns what earlier sandboxes of the owner's pod have for the same interface. No two sandboxes
+ * of a pod live at once, but the caller still has to prove that the earlier one is gone.
+ */
 export function findSuperseded(
   blocks: readonly HeldBlock[],
   owner: Attachment & { readonly podUid?: string },

@@ -5,15 +5,19 @@ import { absent, del, put, unchanged } from '../records/transaction.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import type { Ipam } from './ipam.ts';
 
-/** Since when the node is draining, in milliseconds since 1970; undefined where it is not. @throws IpamError */
+/**
+ * Returns since when the node is draining, in milliseconds since 1970; undefined if it is not.
+ * @throws IpamError `corrupt-record`, `store-…`
+ */
 export async function drainingSince({ store }: Ipam, node: string): Promise<number | undefined> {
   const [entry] = await store.get([drainKey(node)]);
   return entry && decodeDrainMark(entry.key, entry.value);
 }
 
 /**
- * Sets or takes away the mark. Nothing new is given out on a node that has it, by whichever program; what is given out stays.
- * @returns whether that was a change
+ * Sets or removes the drain mark. While it is set, no program allocates a new address on the node;
+ * existing allocations stay.
+ * @returns whether the mark changed
  * @throws IpamError `contention`, `store-…`
  */
 export function setNodeDraining(ipam: Ipam, node: string, draining: boolean): Promise<boolean> {
@@ -28,14 +32,14 @@ export function setNodeDraining(ipam: Ipam, node: string, draining: boolean): Pr
   });
 }
 
-/** What an ADD on a draining node is told. */
+/** Returns the error for an ADD on a draining node. */
 export function drainingError(node: string): IpamError {
   return new IpamError('exhausted', `node '${node}' is draining: nothing new is given out on it`, {
     remedy: `Start the pod on another node, or end it: cnictl node undrain ${node}`,
   });
 }
 
-/** Names of the nodes that are draining. @throws IpamError `store-…` */
+/** Returns the names of the nodes that are draining. @throws IpamError `store-…` */
 export async function drainingNodes({ store }: Ipam): Promise<ReadonlySet<string>> {
   const nodes = new Set<string>();
   for await (const page of store.scan(NODES, { keysOnly: true }))

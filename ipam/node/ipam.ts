@@ -4,22 +4,25 @@ import { Batcher } from './batcher.ts';
 import { silentObserver, type Observer } from './observer.ts';
 import { DirectRunner, noCache, type RunContext, type Runner } from './runner.ts';
 
-/** What every operation of IPAM works with. */
+/** The dependencies of every IPAM operation. */
 export interface Ipam {
   readonly store: Store;
   readonly effects: Effects;
-  /** Carries out what changes a node's blocks. */
+  /** Runs the changes of a node's blocks. */
   readonly runner: Runner;
   readonly observer: Observer;
 }
 
-/** For a process that serves one caller: each request is a transaction of its own, on what is read for it. */
+/** For a process with one caller: each request reads for itself and runs in its own transaction. */
 export function directIpam(store: Store, effects: Effects): Ipam {
   const context = { store, effects, observer: silentObserver, cache: noCache };
   return { store, effects, observer: silentObserver, runner: new DirectRunner(context) };
 }
 
-/** For a process that serves several callers at once: it remembers what nodes hold, and writes what they ask for together. */
+/**
+ * For a process with several concurrent callers: it caches the node blocks and batches requests
+ * into shared transactions.
+ */
 export function batchingIpam(context: RunContext, patienceMs: number): Ipam {
   const { store, effects, observer } = context;
   return { store, effects, observer, runner: new Batcher(context, patienceMs) };

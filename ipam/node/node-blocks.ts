@@ -13,27 +13,28 @@ export interface HeldBlock {
   readonly range: Range;
 }
 
-/** As it was read: what a write of it must compare. */
+/** A block with the version that a write of it must compare. */
 export interface ReadBlock extends HeldBlock {
   readonly entry: Version;
 }
 
-/** All that a node holds, as of one moment. */
+/** All blocks of a node as of one moment. */
 export interface NodeBlocks {
   readonly blocks: readonly ReadBlock[];
-  /** The ranges of its blocks, as they were read. */
+  /** The ranges of the blocks, as they were read. */
   readonly rangeEntries: readonly Entry[];
-  /** Revision of the latest change of the node's index. */
+  /** Newest revision of the keys in the node's index. */
   readonly indexRevision: string;
-  /** Keys of the node's blocks whose range etcd does not hold: nothing can be said of them. */
+  /** Keys of the node's blocks whose range is missing in etcd. IPAM cannot interpret them. */
   readonly strays: readonly string[];
-  /** Nothing new is given out on the node. */
+  /** True if IPAM makes no new allocation on the node. */
   readonly draining: boolean;
 }
 
 /**
- * The node's blocks and their ranges: two round trips, and no other node's records (docs/architecture.md).
- * A block that is not where the index says is left out: its claim or return is under way, or `cnictl doctor` finds it.
+ * Reads the node's blocks and their ranges in two round trips. It reads no record of another node
+ * (docs/architecture.md). A block that is not where the index says is left out: its claim or return
+ * is under way, or `cnictl doctor` finds it.
  * @throws IpamError `corrupt-record`, `store-…`
  */
 export async function readNodeBlocks(store: Store, node: string): Promise<NodeBlocks> {

@@ -2,17 +2,20 @@ import type { Tally } from '../model/block.ts';
 import type { Demand } from '../model/demand.ts';
 import type { HeldBlock } from './node-blocks.ts';
 
-/** Learns what a process reads and changes of nodes' blocks: metrics and warm blocks rest on it. It must not throw. */
+/**
+ * Learns what a process reads and changes in node blocks. Metrics and warm blocks depend on it. Its
+ * methods must not throw.
+ */
 export interface Observer {
-  /** All that the node holds, as it was just read or written. */
+  /** Receives all blocks of the node after a read or a write. */
   holds(node: string, blocks: readonly HeldBlock[]): void;
-  /** What a transaction has given out and taken back. */
+  /** Receives what a transaction allocated and released. */
   wrote(tally: Tally): void;
-  /** An allocation for this demand has succeeded. */
+  /** Receives the demand of an allocation that succeeded. */
   allocated(demand: Demand): void;
 }
 
-/** For a process that serves one call, and keeps nothing. */
+/** For a process that serves one call and keeps no state. */
 export const silentObserver: Observer = {
   holds: () => undefined,
   wrote: () => undefined,

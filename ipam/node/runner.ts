@@ -5,29 +5,33 @@ import { readNodeBlocks, type NodeBlocks } from './node-blocks.ts';
 import type { Observer } from './observer.ts';
 import { NodeTransaction } from './transaction.ts';
 
-/** One change of what a node holds. */
+/** One change of a node's blocks. */
 export interface NodeRequest<T> {
   /**
-   * Changes the transaction, and returns what its caller learns once that is written. Undefined: another writer was first, or
-   * the transaction stands on a cache that is not good enough; the runner then reads everything anew. What it throws concerns
-   * this request alone: it must not have changed the transaction by then.
+   * Changes the transaction and returns the result for the caller, valid once it is written.
+   * Returns undefined if another writer was first, or if the cached data behind the transaction
+   * does not suffice; the runner then reads everything again. An error that it throws fails only
+   * this request: the request must not have changed the transaction by then.
    * @param lost how many races were lost so far
    */
   readonly change: (transaction: NodeTransaction, lost: number) => Promise<T | undefined> | T | undefined;
-  /** Learns what is about to be written: in the end it may be something else, or nothing. */
+  /** Receives the result before the write. The write may fail or bring another result. */
   chosen?(value: T): void;
 }
 
-/** Runs changes of nodes' blocks: each by itself, or those of concurrent callers together. */
+/** Runs changes of node blocks: each in its own transaction, or concurrent ones together. */
 export interface Runner {
-  /** @throws IpamError `contention`, `store-…`; where `uncertain` is set, the change may have been written all the same */
+  /** @throws IpamError `contention`, `store-…`; if `uncertain` is set, etcd may have written it */
   run<T>(node: string, request: NodeRequest<T>): Promise<T>;
 }
 
-/** What nodes hold, as this process has last read or written it. A write that does not fit any more drops it. */
+/**
+ * Node blocks as this process last read or wrote them. A write that fails its comparison drops the
+ * entry.
+ */
 export type NodeBlocksCache = Pick<Map<string, NodeBlocks>, 'get' | 'set' | 'delete'>;
 
-/** Remembers nothing: every request reads anew. */
+/** Caches nothing: every request reads again. */
 export const noCache: NodeBlocksCache = {
   get: () => undefined,
   set: () => new Map(),
@@ -41,7 +45,7 @@ export interface RunContext {
   readonly cache: NodeBlocksCache;
 }
 
-/** Runs each request at once, in a transaction of its own. */
+/** Runs each request at once, in its own transaction. */
 export class DirectRunner implements Runner {
   readonly #context: RunContext;
 
@@ -57,9 +61,10 @@ export class DirectRunner implements Runner {
 }
 
 /**
- * Runs requests of one node in one transaction: all that do not fail by themselves, or none.
- * @returns what became of each
- * @throws IpamError `contention`, `store-…`: of all of them; where `uncertain` is set, they may have been written
+ * Runs requests of one node in one transaction: it writes all whose change does not throw, or none.
+ * @returns the outcome of each request
+ * @throws IpamError `contention`, `store-…` for all requests; with `uncertain` set, etcd may have
+ *   written them
  */
 export async function runRequests<T>(
   { store, effects, observer, cache }: RunContext,
@@ -72,7 +77,7 @@ export async function runRequests<T>(
     const before = known ?? (await readNodeBlocks(store, node));
     if (!known) observer.holds(node, before.blocks);
     const transaction = new NodeTransaction(node, before, known !== undefined);
-    // Until the write has gone through, nobody knows what is there.
+    // Until the write has succeeded, the state in etcd is unknown.
     cache.delete(node);
     const results = await tryAll(requests, transaction, lost);
     if (results && transaction.isEmpty) {
@@ -83,7 +88,7 @@ export async function runRequests<T>(
     results?.forEach((result, i) => {
       if (result.status === 'fulfilled') requests[i]?.chosen?.(result.value);
     });
-    // What the callers begin now gets under way first: the kernel works at it while this write is made ready.
+    // Callers start their I/O first: the kernel works on it while this process prepares the write.
     if (requests.some((request) => 'chosen' in request)) await effects.yieldTurn();
     const revision = results && (await store.commit(guards, writes));
     if (revision === undefined) {
@@ -98,7 +103,7 @@ export async function runRequests<T>(
   });
 }
 
-/** Undefined where one of them wants everything read anew. */
+/** Returns undefined if one of the requests asks to read everything again. */
 async function tryAll<T>(
   requests: readonly NodeRequest<T>[],
   transaction: NodeTransaction,

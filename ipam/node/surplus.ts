@@ -2,12 +2,12 @@ import type { Cidr, Family } from '../model/address.ts';
 import { isCooling, nextCandidate, type Block } from '../model/block.ts';
 import type { HeldBlock } from './node-blocks.ts';
 
-/** Nothing of it is given out, and nothing rests: giving it back touches nobody. */
+/** Returns whether no slot is used or cooling: returning such a block affects nobody. */
 export function isIdle({ block, range }: HeldBlock, now: number): boolean {
   return block.slots.every((slot) => slot.state !== 'used' && !isCooling(slot, now, range.cooldownMs));
 }
 
-/** Time of the last change, in milliseconds since 1970. */
+/** Returns the time of the last release or, if later, of the claim, in milliseconds since 1970. */
 export function lastChange(block: Block): number {
   return block.slots.reduce(
     (latest, slot) => (slot.state === 'released' ? Math.max(latest, slot.releasedAt) : latest),
@@ -15,7 +15,10 @@ export function lastChange(block: Block): number {
   );
 }
 
-/** What the choice of blocks to give back rests on: small, for a whole cluster's are held at once. */
+/**
+ * What the choice of blocks to return depends on. It is small, because a caller holds those of the
+ * whole cluster at once.
+ */
 export interface BlockUse {
   readonly node: string;
   readonly range: string;
@@ -23,9 +26,9 @@ export interface BlockUse {
   readonly family: Family;
   readonly sequence: number;
   readonly idle: boolean;
-  /** Has an address that can be given out now. */
+  /** The block has an address that can be assigned now. */
   readonly hasRoom: boolean;
-  /** Its range or its node gives out nothing new. */
+  /** The range or the node makes no new allocations. */
   readonly draining: boolean;
   readonly lastChange: number;
 }
@@ -46,8 +49,9 @@ export function blockUseOf(held: HeldBlock, now: number, nodeDrains = false): Bl
 }
 
 /**
- * The blocks that one node can do without: idle ones, of which it keeps one for each family, unless another that is in use has room.
- * Of a range or a node that is draining none is kept: nothing would be given out of it.
+ * Returns the blocks that one node can do without. These are the idle ones, except one for each
+ * family that has no other block in use with room. It keeps no idle block of a draining range or
+ * node, because nothing would be allocated from it.
  */
 export function surplusOf<T extends BlockUse>(blocks: readonly T[]): T[] {
   const served = new Set(

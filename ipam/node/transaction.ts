@@ -17,9 +17,10 @@ import {
 import type { HeldBlock, NodeBlocks } from './node-blocks.ts';
 
 /**
- * What a change of a node's blocks compares: the index, every block, their ranges. So no other block was claimed or changed
- * meanwhile: without that two calls for one attachment could each find room in another block, and a burst on a fresh node
- * claim a block each. Nor is an address of a range given out that was set to draining meanwhile.
+ * Returns what a change of a node's blocks compares: the index, every block and their ranges.
+ * Without the index and blocks, two calls for one attachment could each find room in another block,
+ * and a burst of calls on a fresh node could each claim a block. Without the ranges, an address
+ * could be allocated from a range that an operator has just set to draining.
  */
 function guardsOf(node: string, { blocks, rangeEntries, indexRevision }: NodeBlocks): Guard[] {
   return [
@@ -29,14 +30,12 @@ function guardsOf(node: string, { blocks, rangeEntries, indexRevision }: NodeBlo
   ];
 }
 
-/** A block that is claimed from a range, as the range was read: not draining, not removed. */
+/** A block to claim, with its range as it was read: not draining and not removed. */
 export interface Claim extends HeldBlock {
   readonly rangeEntry: Entry;
 }
 
-/**
- * Changes of what a node holds, worked out in memory one after the other, and written in one transaction.
- */
+/** Changes of node blocks, applied in memory one by one and written in one transaction. */
 export class NodeTransaction {
   readonly #node: string;
   readonly #before: NodeBlocks;
@@ -44,7 +43,10 @@ export class NodeTransaction {
   readonly #claims = new Map<string, Claim>();
   readonly #returned = new Map<string, Block>();
   readonly #history: Put[] = [];
-  /** It stands on what was read earlier and not looked at since: good for a write, which compares, but not for an answer. */
+  /**
+   * True if the transaction builds on cached data. A write may rely on that, because etcd compares
+   * the guards. An answer without a write may not.
+   */
   readonly cached: boolean;
 
   constructor(node: string, before: NodeBlocks, cached: boolean) {
@@ -63,17 +65,17 @@ export class NodeTransaction {
     return [...now, ...this.#claims.values()];
   }
 
-  /** Blocks that the changes so far claim, as they are then. */
+  /** Blocks that the changes so far claim, with the changes so far. */
   get claims(): readonly HeldBlock[] {
     return [...this.#claims.values()];
   }
 
-  /** Nothing new is given out on the node. */
+  /** True if IPAM makes no new allocation on the node. */
   get draining(): boolean {
     return this.#before.draining;
   }
 
-  /** @param claim where the block is a new one */
+  /** @param claim given if the block is newly claimed */
   put(block: Block, claim?: Claim): void {
     const key = blockKey(block.range, block.cidr);
     const earlier = claim ?? this.#claims.get(key);
@@ -81,17 +83,17 @@ export class NodeTransaction {
     else this.#changed.set(key, block);
   }
 
-  /** Gives a block back to its range; it was read with the others, and none of its addresses is given out. */
+  /** Returns a block to its range. The block was read with the others and has no used address. */
   giveBack(block: Block): void {
     this.#returned.set(blockKey(block.range, block.cidr), block);
   }
 
-  /** What the changes end, for the history. */
+  /** Adds the record of an ended lifetime to the history. */
   tell(record: Put): void {
     this.#history.push(record);
   }
 
-  /** @throws IpamError `corrupt-record` where not all of the node's blocks could be looked at */
+  /** @throws IpamError `corrupt-record` if the range of one of the blocks is missing in etcd */
   checkWhole(): void {
     const [stray] = this.#before.strays;
     if (stray === undefined) return;
@@ -102,7 +104,7 @@ export class NodeTransaction {
     return this.#changed.size === 0 && this.#claims.size === 0 && this.#returned.size === 0;
   }
 
-  /** What the changes give out and take back. */
+  /** How many addresses the changes allocate and release. */
   get tally(): Tally {
     const before = new Map(this.#before.blocks.map(({ block, entry }) => [entry.key, block]));
     const after = [...this.#changed, ...[...this.#claims].map(([key, { block }]) => [key, block] as const)];
@@ -134,7 +136,7 @@ export class NodeTransaction {
     return { guards, writes: [...writes, ...historyThatFits(this.#history, writes)] };
   }
 
-  /** What the node holds after the transaction, which had that revision. */
+  /** Returns the node's blocks after the transaction that was committed at that revision. */
   after(revision: string): NodeBlocks {
     const { blocks, rangeEntries, indexRevision, strays, draining } = this.#before;
     const claimed = [...this.#claims].map(([key, { block, range }]) => ({

@@ -9,28 +9,29 @@ import type { Entry } from '../records/transaction.ts';
 import { rangeOf } from '../store/ranges.ts';
 import { viewAddress, type AddressView } from './views.ts';
 
-/** What is recorded of one address. */
+/** The records of one address. */
 export interface AddressHistory {
-  /** As it is now. */
+  /** The address as it is now. */
   readonly view: AddressView;
-  /** Its block, claimed or not. */
+  /** The block of the address, claimed or not. */
   readonly block: Cidr;
   /** Past lifetimes, newest first. */
   readonly past: readonly Lifetime[];
   /** How many lifetimes its block keeps, counted over all of its addresses. */
   readonly kept: number;
   /**
-   * Of releases before this time, in milliseconds since 1970, some may have been overwritten; undefined: none was, for the block keeps fewer
-   * than it could.
+   * Milliseconds since 1970. Some releases before this time may have been overwritten. Undefined if
+   * none was, because the block keeps fewer records than it could.
    */
   readonly completeSince: number | undefined;
-  /** Why records could not be read, each with its key. They are told, and hinder nothing. */
+  /** Why records could not be read, each with its key. They are reported and stop nothing. */
   readonly unreadable: readonly string[];
 }
 
 /**
- * An address as it is, and who had it before: as of one moment, so none is told twice or left out between the two.
- * @throws IpamError `not-found` where no range holds it, `corrupt-record` for its block, `store-…`
+ * Reads an address and its past owners as of one moment, so that no lifetime appears twice or is
+ * missing between the two.
+ * @throws IpamError `not-found` if no range contains it, `corrupt-record` for its block, `store-…`
  */
 export async function readHistory(ipam: Ipam, address: Address): Promise<AddressHistory> {
   const range = await rangeOf(ipam, address);
@@ -52,7 +53,10 @@ export async function readHistory(ipam: Ipam, address: Address): Promise<Address
   };
 }
 
-/** By the order of their writing, which no node's clock can change; those of one transaction by their places in the ring. */
+/**
+ * Sorts by revision, which no clock of a node can change. Records of one transaction are sorted by
+ * their places in the ring.
+ */
 function newestFirst(entries: readonly Entry[], ring: readonly string[]): Entry[] {
   const ahead = (a: Entry, b: Entry): number =>
     (ring.indexOf(a.key) - ring.indexOf(b.key) + ring.length) % ring.length;
@@ -62,7 +66,10 @@ function newestFirst(entries: readonly Entry[], ring: readonly string[]): Entry[
   });
 }
 
-/** What can be read of them, and why not of the others: history is told, never believed. */
+/**
+ * Decodes the readable records and collects the errors of the others. History is only shown: no
+ * decision depends on it.
+ */
 export function readLifetimes(
   range: Range,
   entries: readonly Entry[],

@@ -8,27 +8,34 @@ import { absent, del, unchanged, type Entry, type Guard } from '../records/trans
 import { scanAll } from '../store/store.ts';
 import { listBlocks, type BlockView } from './views.ts';
 
-/** An index and a block that do not say the same. Claim and return write both in one transaction: somebody edited by hand. */
+/**
+ * An index and a block that disagree. Claim and return write both in one transaction, so somebody
+ * edited a record by hand.
+ */
 export interface Disagreement {
-  /** The key that is amiss, below the prefix. */
+  /** The wrong key, below the prefix. */
   readonly key: string;
-  /** `no-block`: the index names a block that nobody holds; `other-node`: one that another node holds; `no-index`: a block that the index lacks. */
+  /**
+   * `no-block`: the index names a block that nobody holds. `other-node`: it names a block that
+   * another node holds. `no-index`: the index lacks the node's block.
+   */
   readonly problem: 'no-block' | 'other-node' | 'no-index';
 }
 
-/** All that etcd holds of one node. */
+/** Everything in etcd about one node. */
 export interface NodeView {
   readonly node: string;
-  /** Milliseconds since 1970; undefined where it is not draining. */
+  /** Milliseconds since 1970; undefined if the node is not draining. */
   readonly drainingSince: number | undefined;
-  /** In the order of their addresses. */
+  /** Sorted by address. */
   readonly blocks: readonly BlockView[];
   readonly disagreements: readonly Disagreement[];
 }
 
 /**
- * Reads every block of the cluster, so that one which the node's index lacks is found too: for an operator's command, not for a pod's.
- * Index first, blocks second and both again for what differs: so what is claimed meanwhile is no disagreement.
+ * Reads every block of the cluster, to find also a block that the node's index lacks: for an
+ * operator's command, not for an ADD. It reads the index first, then the blocks, then both again
+ * for each difference, so that a concurrent claim is no disagreement.
  * @throws IpamError `corrupt-record`, `store-…`
  */
 export async function viewNode(ipam: Ipam, node: string): Promise<NodeView> {
@@ -67,7 +74,7 @@ function disagreementOf(
   return undefined;
 }
 
-/** Names of all nodes that etcd has an index of, sorted. */
+/** Returns the names of all nodes that have an index in etcd, sorted. */
 export async function indexedNodes({ store }: Ipam): Promise<string[]> {
   const names = new Set<string>();
   for await (const page of store.scan(NODES, { keysOnly: true }))
@@ -76,8 +83,8 @@ export async function indexedNodes({ store }: Ipam): Promise<string[]> {
 }
 
 /**
- * Deletes index keys that lead to no block of the node, as they are now: for a node that is removed.
- * @returns those that were deleted
+ * Deletes the node's index keys that lead to no block of it: for a node that is removed.
+ * @returns the deleted keys
  */
 export async function sweepIndex(ipam: Ipam, node: string): Promise<string[]> {
   const swept: string[] = [];

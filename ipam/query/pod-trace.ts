@@ -21,37 +21,37 @@ export interface HeldAddress {
   readonly address: Address;
   readonly node: string;
   readonly block: Cidr;
-  /** Name of its range. */
+  /** Name of the range. */
   readonly range: string;
-  /** VLAN ID of its range; undefined: untagged, or the range is gone. */
+  /** VLAN ID of the range; undefined: untagged, or the range is gone. */
   readonly vlan: number | undefined;
   readonly slot: UsedSlot;
 }
 
-/** What etcd knows of the pods of one name, whatever their UIDs. */
+/** What etcd knows of the pods with one name, whatever their UIDs. */
 export interface PodTrace {
   readonly held: readonly HeldAddress[];
-  /** Newest first, {@link MAX_PAST} at the most. */
+  /** Newest first, at most {@link MAX_PAST}. */
   readonly past: readonly Lifetime[];
-  /** How many more past ones there are, all of them older. */
+  /** Number of further past lifetimes, all of them older. */
   readonly omitted: number;
   /** Why records of the history could not be read, each with its key. */
   readonly unreadable: readonly string[];
 }
 
-/** Past lifetimes of a pod that are told. */
+/** How many past lifetimes of a pod the trace contains. */
 export const MAX_PAST = 100;
 
 /**
- * Everything that etcd knows of a pod, by its name. Reads every block and the whole history, page by page: for an operator, not for a
- * pod's path. Holds no more in memory than a page and what it found.
- * @param onPage told how many records were read so far
- * @throws IpamError `corrupt-record` for a block that names the pod, `store-…`
+ * Traces a pod in etcd by its name. It reads every block and the whole history, page by page: for
+ * an operator, not for an ADD. It holds no more in memory than a page and its findings.
+ * @param onPage receives the number of records read so far
+ * @throws IpamError `corrupt-record` for a block that contains the pod's name, `store-…`
  */
 export async function tracePod(ipam: Ipam, pod: PodName, onPage: (n: number) => void): Promise<PodTrace> {
   const ranges = new Map((await readRanges(ipam.store)).map(({ range }) => [range.name, range]));
   const pages = pagesWith(ipam, pod, onPage);
-  // Blocks first: an address that is released meanwhile is then seen twice, not overlooked.
+  // Blocks first: a concurrently released address is then seen twice instead of missed.
   const held = await heldBy(pages(BLOCKS), pod, ranges);
   const { past, ...rest } = await pastOf(pages(HISTORY), pod, ranges);
   return {
@@ -61,7 +61,7 @@ export async function tracePod(ipam: Ipam, pod: PodName, onPage: (n: number) => 
   };
 }
 
-/** Pages of a scan, of which only the records are left that can be about the pod: few of many are decoded. */
+/** Filters pages of a scan: only records that contain the pod's name remain, so few are decoded. */
 function pagesWith(
   ipam: Ipam,
   { name }: PodName,

@@ -24,7 +24,7 @@ import { blockKey, BLOCKS, blocksOfRange } from '../records/keys.ts';
 import type { Entry } from '../records/transaction.ts';
 import { noSuchRange, rangeOf, readRanges } from '../store/ranges.ts';
 
-/** A claimed block with its range: unknown where the range is gone, which `check` reports. */
+/** A claimed block with its range; undefined if the range is gone, which `check` reports. */
 export interface BlockView {
   readonly block: Block;
   readonly range: Range | undefined;
@@ -37,7 +37,8 @@ export interface BlockFilter {
 }
 
 /**
- * Every claimed block, page by page, as of one moment: nothing holds the whole cluster in memory.
+ * Yields every claimed block as of one moment, page by page: nothing holds the whole cluster in
+ * memory.
  * @throws IpamError `not-found` for an unknown range name, `corrupt-record`, `store-…`
  */
 export async function* scanBlocks(ipam: Ipam, filter: BlockFilter = {}): AsyncIterable<BlockView[]> {
@@ -57,20 +58,20 @@ export async function* scanBlocks(ipam: Ipam, filter: BlockFilter = {}): AsyncIt
   }
 }
 
-/** All blocks in the order of their addresses. */
+/** Returns all blocks, sorted by address. */
 export async function listBlocks(ipam: Ipam, filter: BlockFilter = {}): Promise<BlockView[]> {
   const views: BlockView[] = [];
   for await (const page of scanBlocks(ipam, filter)) views.push(...page);
   return views.sort((a, b) => compareAddresses(a.block.cidr.base, b.block.cidr.base));
 }
 
-/** How full a range is. */
+/** The usage of a range. */
 export interface RangeUsage {
   readonly range: Range;
   readonly capacity: number;
   readonly allocated: number;
   readonly cooling: number;
-  /** Capacity less allocated: cooling addresses are free soon. */
+  /** Capacity minus allocated: cooling addresses are free soon. */
   readonly free: number;
   readonly blocks: { readonly total: number; readonly claimed: number };
 }
@@ -101,10 +102,13 @@ export async function listRangeUsage(ipam: Ipam): Promise<RangeUsage[]> {
   });
 }
 
-/** Why pods never get an address; `anycast`: the Subnet-Router address of an IPv6 range (RFC 4291 section 2.6.1). */
+/**
+ * Why pods never get an address. `anycast` is the Subnet-Router address of an IPv6 range (RFC 4291
+ * section 2.6.1).
+ */
 export type Reservation = 'network' | 'anycast' | 'broadcast' | 'gateway' | 'next-hop' | 'excluded';
 
-/** The first of these that holds, or undefined where pods may have the address. */
+/** Returns the first reservation that applies, or undefined if pods may have the address. */
 export function reservedAs(range: Range, address: Address): Reservation | undefined {
   const { first, last } = cidrSpan(range.cidr);
   const isIt = (other: Address | undefined): boolean => other !== undefined && sameAddress(other, address);
@@ -123,11 +127,11 @@ export interface AddressView {
   readonly node: string | undefined;
   readonly state: 'used' | 'cooling' | 'reserved' | 'free';
   readonly slot: Slot | undefined;
-  /** Only of a reserved one; absent also where its range is gone. */
+  /** Only for a reserved address whose range exists. */
   readonly reservedAs?: Reservation | undefined;
 }
 
-/** The addresses of a block that are used, cooling or reserved. */
+/** Returns the used, cooling and reserved addresses of a block. */
 export function addressesOf(view: BlockView, now: number): AddressView[] {
   const { block, range } = view;
   return block.slots.flatMap((slot, i) => {
@@ -154,8 +158,8 @@ function stateOf(slot: Slot, now: number, cooldownMs: number): AddressView['stat
 }
 
 /**
- * One address, whatever its state.
- * @throws IpamError `not-found` where no range holds it
+ * Returns one address, whatever its state.
+ * @throws IpamError `not-found` if no range contains it, `corrupt-record`, `store-…`
  */
 export async function showAddress(ipam: Ipam, address: Address): Promise<AddressView> {
   const range = await rangeOf(ipam, address);
@@ -164,7 +168,7 @@ export async function showAddress(ipam: Ipam, address: Address): Promise<Address
 }
 
 /**
- * @param entry of the address's block; undefined where nobody has claimed it
+ * @param entry record of the address's block; undefined if no node has claimed it
  * @throws IpamError `corrupt-record`
  */
 export function viewAddress(

@@ -14,9 +14,9 @@ import { retryLostRaces } from '../store/retry.ts';
 import { scanAll } from '../store/store.ts';
 
 /**
- * Adds the range, unless it overlaps with another. Two overlapping ones added at the same moment: one is refused,
- * for the write compares that no range was added or changed since they were read.
- * @throws IpamError `conflict`, `store-…`
+ * Adds the range unless it overlaps with another. Of two overlapping ranges added concurrently, one
+ * is refused: the write compares that no range was added or changed since the read.
+ * @throws IpamError `conflict`, `contention`, `store-…`
  */
 export function addRange(ipam: Ipam, range: Range): Promise<Range> {
   return retryLostRaces(`adding range '${range.name}'`, ipam.effects, async () => {
@@ -37,16 +37,16 @@ export function addRange(ipam: Ipam, range: Range): Promise<Range> {
   });
 }
 
-/** What removing a range would take with it. */
+/** What the removal of a range also removes. */
 export interface RemovalPlan {
   readonly range: Range;
-  /** Claimed blocks without an allocation, which go with the range. */
+  /** Claimed blocks without an allocation, which are removed with the range. */
   readonly emptyBlocks: number;
 }
 
 /**
- * Looks whether the range can be removed: no address of it is given out.
- * @throws IpamError `not-found`, `in-use` with the number of allocations and the nodes that have them
+ * Checks that the range can be removed: none of its addresses is allocated.
+ * @throws IpamError `not-found`, `in-use` with the number of allocations and their nodes
  */
 export async function planRangeRemoval(ipam: Ipam, name: string): Promise<RemovalPlan> {
   const { range } = await findRange(ipam, name);
@@ -69,10 +69,11 @@ export async function planRangeRemoval(ipam: Ipam, name: string): Promise<Remova
 }
 
 /**
- * Removes a range of which no address is given out, with its empty blocks and its history. First it is set to draining, so that
- * nobody claims another block of it; if an address is given out meanwhile, it is set back and nothing is removed
- * but blocks that were empty.
- * @param onReturned told after each block that was returned how many were
+ * Removes a range without allocations, with its empty blocks and its history. It first sets the
+ * range to draining, so that no node claims another block. If the removal fails, for example
+ * because an address was allocated meanwhile, it restores the state of the range; blocks removed
+ * so far stay removed.
+ * @param onReturned receives the number of returned blocks after each one
  * @throws IpamError `not-found`, `in-use`, `contention`, `store-…`
  */
 export async function removeRange(
@@ -99,19 +100,19 @@ async function removeDrained(ipam: Ipam, name: string, onReturned: () => void): 
   const { entry } = await findRange(ipam, name);
   for (const blockEntry of await scanAll(ipam.store, blocksOfRange(name))) {
     const block = decodeBlock(blockEntry.key, blockEntry.value);
-    // Given out since it was planned: the next attempt tells by whom.
+    // Allocated since the plan: the next attempt reports the nodes.
     if (usedSlots(block).length > 0) return undefined;
     const { guards, writes } = returnBlock(block, blockEntry);
     if ((await ipam.store.commit(guards, writes)) === undefined) return undefined;
     onReturned();
   }
-  // Nothing is added to it any more, for that takes a block.
+  // No record is added to the history any more, because that needs a block.
   await removeHistory(ipam, name);
   const guards = [unchanged(entry), { kind: 'none', prefix: blocksOfRange(name) } as const];
   return (await ipam.store.commit(guards, [del(rangeKey(name))])) === undefined ? undefined : true;
 }
 
-/** In small transactions: all at once, that of a /16 would keep etcd from everything else for seconds. */
+/** Deletes in small transactions: one for the history of a /16 would block etcd for seconds. */
 async function removeHistory({ store }: Ipam, name: string): Promise<void> {
   const atOnce = 100;
   for await (const page of store.scan(historyOfRange(name), { keysOnly: true })) {

@@ -38,7 +38,7 @@ const slotRecord = v.variant('state', [
   }),
 ]);
 
-/** A slot that was never given out is `null`, a reserved one `"reserved"`: most are, and the value stays small. */
+/** A slot never used is `null`, a reserved one `"reserved"`: most are, so the value stays small. */
 const blockRecord = v.looseObject({
   v: schemaVersion,
   range: text,
@@ -62,7 +62,7 @@ export function encodeBlock(block: Block): string {
   return `${JSON.stringify(record).slice(0, -1)},"slots":[${block.slots.map(slotText).join(',')}]}`;
 }
 
-/** Texts of slots: they are values, and all but one of a block stay as they are when it changes. */
+/** Caches the texts of slots. A change of a block replaces few of its immutable slots. */
 const slotTexts = new WeakMap<Slot, string>();
 
 function slotText(slot: Slot): string {
@@ -130,7 +130,7 @@ function decodeSlot(slot: v.InferOutput<typeof blockRecord>['slots'][number]): S
   return { state, owner: decodeOwner(owner), allocatedAt, sequence, ...unknownFieldsOf(rest) };
 }
 
-/** The decoder yields optional fields as `undefined`; ours are absent (exactOptionalPropertyTypes). */
+/** Omits absent optional fields: the decoder yields `undefined` (exactOptionalPropertyTypes). */
 function decodeOwner(owner: v.InferOutput<typeof ownerRecord>): Owner {
   const { containerId, ifname, network, bootId, podNamespace, podName, podUid, ...rest } = owner;
   return {
@@ -146,7 +146,7 @@ function decodeOwner(owner: v.InferOutput<typeof ownerRecord>): Owner {
 }
 
 /**
- * A block rests on its range: one that does not fit is refused before anything of it is given out or taken back.
+ * Refuses a block that does not fit its range before IPAM allocates or releases anything in it.
  * @throws IpamError `corrupt-record`
  */
 export function checkBlock(key: string, block: Block, range: Range): void {

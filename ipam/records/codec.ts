@@ -4,8 +4,9 @@ import type { UnknownFields } from '../model/unknown-fields.ts';
 import { decodeValue } from './decode.ts';
 
 /**
- * Values in etcd are JSON with a schema version. A reader refuses a version that it does not know: it never guesses.
- * A reader keeps fields that it does not know and writes them back, so a later release can add one without a new version.
+ * Values in etcd are JSON with a schema version. A reader refuses a version that it does not know:
+ * it never guesses. A reader keeps unknown fields and writes them back, so that a later release can
+ * add a field without a new version.
  */
 export const SCHEMA_VERSION = 1;
 
@@ -21,14 +22,14 @@ export const text = v.pipe(v.string(), v.nonEmpty());
 export const isoTime = (ms: number): string => new Date(ms).toISOString();
 
 /**
- * Fields that a later release has added, as a property to spread; none where there are none.
- * @param rest what is left of a decoded record once every known field is taken out
+ * Returns the fields that a later release added, as a property to spread; empty if there are none.
+ * @param rest the decoded record without its known fields
  */
 export function unknownFieldsOf(rest: UnknownFields): { readonly unknownFields?: UnknownFields } {
   return Object.keys(rest).length > 0 ? { unknownFields: rest } : {};
 }
 
-/** A value under another's key would be somebody else's addresses. */
+/** Refuses a value stored under the wrong key: it would describe other addresses. */
 export function checkKey(key: string, own: string): void {
   if (key === own) return;
   throw new IpamError('corrupt-record', `etcd key '${key}' holds the value of '${own}'`);

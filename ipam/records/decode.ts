@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 
-/** What is wrong with a value: the key's path, what was found and what was expected. */
+/** A problem with a value: the key's path, and a message with what was found and expected. */
 export interface Problem {
   readonly path: string;
   readonly message: string;
@@ -8,7 +8,10 @@ export interface Problem {
 
 export type Decoded<T> = { ok: true; value: T } | { ok: false; problem: Problem };
 
-/** Checks a value against a schema; the first problem only, in words that name key, value and expectation. */
+/**
+ * Checks a value against a schema. Reports only the first problem, in a message that names key,
+ * value and expectation.
+ */
 export function decodeValue<T extends v.GenericSchema>(schema: T, input: unknown): Decoded<v.InferOutput<T>> {
   const result = v.safeParse(schema, input, { abortEarly: true });
   if (result.success) return { ok: true, value: result.output };
@@ -28,7 +31,7 @@ function describeIssue(issue: v.BaseIssue<unknown>, schema: v.GenericSchema): Pr
   return { path, message: `${where} is ${shorten(issue.input)}: expected ${expectation(issue)}` };
 }
 
-/** A schema's own message (given as `v.check(…, 'an address such as …')`) says it best. */
+/** Prefers the schema's own message (given as `v.check(…, 'an address such as …')`). */
 function expectation(issue: v.BaseIssue<unknown>): string {
   if (!issue.message.startsWith('Invalid ')) return issue.message;
   return issue.expected ?? issue.message;
@@ -41,7 +44,7 @@ function knownKeys(schema: v.GenericSchema, path: string): string {
   return entries ? `one of ${Object.keys(entries).join(', ')}` : 'only known keys';
 }
 
-/** Entries of an object schema, looking through wrappers such as `optional`. */
+/** Returns the entries of an object schema. Looks through wrappers such as `optional`. */
 function entriesOf(schema: unknown): Record<string, unknown> | undefined {
   if (typeof schema !== 'object' || schema === null) return undefined;
   if ('entries' in schema && typeof schema.entries === 'object')

@@ -16,42 +16,46 @@ import { HISTORY } from './keys.ts';
 import { put, type Entry, type Put, type Write } from './transaction.ts';
 
 /**
- * How many past lifetimes are kept for each address of a block, counted together: a block of 16 keeps its newest 32, whichever of
- * its addresses they are of. docs/etcd-records.md says what that takes.
+ * How many past lifetimes a block keeps for each of its addresses, counted together: a block of 16
+ * keeps its newest 32, whichever addresses they belong to. docs/etcd-records.md gives the space.
  */
 export const KEPT_PER_ADDRESS = 2;
-/** A larger range (than a /16 or a /112) has no more history than one of this size: its blocks share rings. */
+/**
+ * A range larger than this (a /16 or a /112) keeps no more history than one of this size: its
+ * blocks share rings.
+ */
 const MOST_ADDRESSES = 65_536n;
-/** etcd refuses transactions of more operations by default (`--max-txn-ops`). */
+/** etcd refuses transactions with more operations by default (`--max-txn-ops`). */
 const MAX_OPERATIONS = 128;
 
-/** How many past lifetimes a block of the range keeps. */
+/** Returns how many past lifetimes a block of the range keeps. */
 export const lifetimesKept = ({ blockSize }: Pick<Range, 'blockSize'>): number =>
   blockSize * KEPT_PER_ADDRESS;
 
 export const historyOfRange = (range: string): string => `${HISTORY}${range}/`;
 
-/** What names a block's history. */
+/** The fields of a range that determine the history keys of its blocks. */
 type RingRange = Pick<Range, 'name' | 'cidr' | 'blockSize'>;
 
-/** Prefix of the keys at which the lifetimes of a block's addresses lie. */
+/** Returns the prefix of the keys that hold the lifetimes of a block's addresses. */
 export function historyOfBlock({ name, cidr, blockSize }: RingRange, block: Cidr): string {
   const size = BigInt(blockSize);
   const number = (block.base.value - cidr.base.value) / size;
   const most = MOST_ADDRESSES / size;
-  // An odd divisor: numbers of blocks chosen at random in a large range are multiples of a power of two.
+  // The divisor is odd, because block numbers picked at random in a large range are multiples of a
+  // power of two.
   const ring = cidrSize(cidr) <= MOST_ADDRESSES ? number : number % (most - 1n);
   const base = { ...block.base, value: cidr.base.value + ring * size };
   return `${historyOfRange(name)}${formatCidr({ base, prefixLength: block.prefixLength })}/`;
 }
 
-/** The keys of a block's history: a ring, in the order in which it is written, over and over. */
+/** Returns the keys of a block's history: a ring, in the order in which releases overwrite it. */
 export function historyKeys(range: RingRange, block: Cidr): string[] {
   const prefix = historyOfBlock(range, block);
   return Array.from({ length: lifetimesKept(range) }, (_, i) => `${prefix}${i}`);
 }
 
-/** Range and place in the ring, of a key of the history. */
+/** Returns the range and the place in the ring of a history key. */
 export function partsOfHistoryKey(key: string): { readonly range: string; readonly place: number } {
   const parts = key.split('/');
   return { range: parts[1] ?? '', place: Number(parts.at(-1)) };
@@ -78,8 +82,8 @@ const lifetimeRecord = v.looseObject({
 });
 
 /**
- * The write that keeps a lifetime, for the transaction that ends it. It takes the place of the oldest, and reads nothing for it: which
- * place follows from how many releases the block has seen.
+ * Returns the write that records a lifetime, for the transaction that ends it. It overwrites the
+ * oldest record of the ring. It reads nothing: the place follows from the block's release count.
  * @param block as the release leaves it
  */
 export function recordLifetime(range: RingRange, block: Block, lifetime: Lifetime): Put {
@@ -99,8 +103,9 @@ export function recordLifetime(range: RingRange, block: Block, lifetime: Lifetim
 }
 
 /**
- * What of the history etcd takes beside the rest of a transaction: it must not be why a release is refused. That is all of it, but where
- * a transaction is as large as etcd allows, or two in it have one place: then the newest.
+ * Returns the part of the history that fits in a transaction with `writes`: a release must not fail
+ * because of its history. It drops records only if two have the same place (the newer stays) or
+ * if the transaction would exceed etcd's limit (the last ones go).
  */
 export function historyThatFits(history: readonly Put[], writes: readonly Write[]): Put[] {
   const byPlace = new Map(history.map((write) => [write.key, write]));
@@ -108,12 +113,14 @@ export function historyThatFits(history: readonly Put[], writes: readonly Write[
 }
 
 /**
- * Where a block that is claimed anew begins to count, so that its first release overwrites the oldest of what its former holders left.
- * @param history the entries of its history, with or without their values: the revisions tell which is the newest
+ * Returns the sequence at which a newly claimed block starts, so that its first release overwrites
+ * the oldest record that former holders left.
+ * @param history entries of the block's history, with or without values; their revisions show which
+ *   is the newest
  */
 export function firstSequence(range: RingRange, history: readonly Entry[]): number {
   const kept = lifetimesKept(range);
-  // A key that is no place of the ring is somebody else's: a count that began there would make the block unsound.
+  // Ignore a key outside the ring: a sequence derived from it would make the block unsound.
   const ring = history
     .map(({ key, revision }) => ({ place: partsOfHistoryKey(key).place, revision: BigInt(revision) }))
     .filter(({ place }) => Number.isInteger(place) && place >= 0 && place < kept);

@@ -12,5 +12,5 @@ export const blockKey = (range: string, cidr: Cidr): string => `${blocksOfRange(
 export const nodePrefix = (node: string): string => `${NODES}${node}/`;
 export const nodeKey = (node: string, cidr: Cidr): string => `${nodePrefix(node)}${formatCidr(cidr)}`;
 
-/** Subnet text of a block's key, `10.20.0.16/28`. */
+/** Returns the subnet text of a block's key, `10.20.0.16/28`. */
 export const cidrTextOfBlockKey = (key: string): string => key.split('/').slice(2).join('/');

@@ -5,7 +5,7 @@ import { NODES, nodePrefix } from './keys.ts';
 
 const nodeRecord = v.looseObject({ v: schemaVersion, range: text, claimedAt: time });
 
-/** A node's index of its blocks: where to look for them, so that no other node's are read. */
+/** An entry of a node's index: it locates a block, so that IPAM reads no other node's blocks. */
 export interface NodeEntry {
   readonly range: string;
   readonly cidr: Cidr;
@@ -33,15 +33,16 @@ export function decodeNodeEntry(key: string, value: string): NodeEntry {
 }
 
 /**
- * The mark of a draining node lies among the index of its blocks: so it is read with it, at no further cost, and whoever stands on
- * an index that was read before it was set loses the race (decision 17).
+ * The mark of a draining node lies in the index of its blocks. So IPAM reads it with the index at
+ * no extra cost, and a writer with an index read before the mark was set loses the race
+ * (decision 17).
  */
 const MARK = 'draining';
 const markRecord = v.looseObject({ v: schemaVersion, since: time });
 
 export const drainKey = (node: string): string => `${nodePrefix(node)}${MARK}`;
 
-/** Whether a key below `nodes/` is the mark of a draining node, and no entry of an index. */
+/** Returns whether a key below `nodes/` is the mark of a draining node and not an index entry. */
 export function isDrainKey(key: string): boolean {
   const [, , ...rest] = key.split('/');
   return key.startsWith(NODES) && rest.length === 1 && rest[0] === MARK;
@@ -52,5 +53,8 @@ export function encodeDrainMark(since: number): string {
   return JSON.stringify(record);
 }
 
-/** @returns since when, in milliseconds since 1970. @throws IpamError `corrupt-record` */
+/**
+ * Returns since when the node is draining, in milliseconds since 1970.
+ * @throws IpamError `corrupt-record`
+ */
 export const decodeDrainMark = (key: string, value: string): number => decode(markRecord, key, value).since;

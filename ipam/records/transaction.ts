@@ -1,7 +1,7 @@
-/** A key as it was at one moment. */
+/** The version of a key at one moment. */
 export interface Version {
   readonly key: string;
-  /** Revision of the key's last change: what a guard compares. Decimal text, for it may pass 2^53. */
+  /** Revision of the key's last change, compared by a guard. Decimal text: it may exceed 2^53. */
   readonly revision: string;
 }
 
@@ -9,13 +9,13 @@ export interface Entry extends Version {
   readonly value: string;
 }
 
-/** A condition on what was read (rule 1): values that go into the transaction, not locks. */
+/** A condition on what was read (rule 1). Guards are part of the transaction and take no lock. */
 export type Guard =
   | { readonly kind: 'unchanged'; readonly key: string; readonly revision: string }
   | { readonly kind: 'absent'; readonly key: string }
-  /** No key at all below the prefix. */
+  /** No key exists below the prefix. */
   | { readonly kind: 'none'; readonly prefix: string }
-  /** No key below the prefix was made or changed after the revision. */
+  /** No key below the prefix was created or changed after the revision. */
   | { readonly kind: 'nothing-newer'; readonly prefix: string; readonly revision: string };
 
 export interface Put {
@@ -37,7 +37,7 @@ export const absent = (key: string): Guard => ({ kind: 'absent', key });
 export const put = (key: string, value: string): Put => ({ kind: 'put', key, value });
 export const del = (key: string): Write => ({ kind: 'delete', key });
 
-/** The latest change of any of them; `0` for none. */
+/** Returns the newest revision of the entries; `0` if there are none. */
 export function newestRevision(entries: readonly Entry[]): string {
   const newest = entries.reduce((max, { revision }) => (BigInt(revision) > max ? BigInt(revision) : max), 0n);
   return String(newest);

@@ -12,10 +12,10 @@ import { retryLostRaces } from '../store/retry.ts';
 import { takeBack, type BelievedAllocation, type ReleaseOutcome } from './take-back.ts';
 
 /**
- * Takes back allocations of one block of any node, in one transaction, from just the block that the caller has read: for the
- * operator's tool, which looks at blocks and not at nodes.
- * @returns undefined where the block was changed since: it must be looked at anew
- * @throws IpamError `store-…`; where `uncertain` is set, they may have been taken back all the same
+ * Releases allocations of one block of any node in one transaction that compares only this block.
+ * For the operator's tool, which works on blocks and not on nodes.
+ * @returns undefined if the block changed since the caller read it: the caller must read it again
+ * @throws IpamError `store-…`; if `uncertain` is set, etcd may have written the release
  */
 export async function releaseInBlock(
   { store, effects }: Pick<Ipam, 'store' | 'effects'>,
@@ -30,9 +30,9 @@ export async function releaseInBlock(
 }
 
 /**
- * Takes one address back, whichever node has it, only from the allocation that the caller looked at (rule 5).
- * @param cause a `conflict` sets it aside for an hour
- * @throws IpamError `not-found` where no range holds it, `contention`, `store-…`
+ * Releases one address of any node, but only from the allocation that the caller saw (rule 5).
+ * @param cause a `conflict` sets the address aside for at least an hour
+ * @throws IpamError `not-found` if no range contains the address, `contention`, `store-…`
  */
 export function releaseAddress(
   ipam: Pick<Ipam, 'store' | 'effects'>,

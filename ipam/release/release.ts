@@ -8,29 +8,31 @@ import type { HeldBlock } from '../node/node-blocks.ts';
 import type { NodeTransaction } from '../node/transaction.ts';
 import { takeBack, type BelievedAllocation } from './take-back.ts';
 
-/** What is released of the node's own blocks. */
+/** What to release from the node's own blocks. */
 export type ReleaseRequest = {
   readonly node: string;
   /** For the history. */
   readonly cause: ReleaseCause;
 } & (
   | {
-      /** Whatever this attachment has. */
+      /** All that this attachment has. */
       readonly attachment: Attachment;
       /**
-       * Only what was given at or before this time, in milliseconds since 1970: a deferred release must not take what the same
-       * attachment was given later. Absent: at any time.
+       * Only allocations made at or before this time, in milliseconds since 1970: a deferred
+       * release must not release what the same attachment got later. Absent: at any time.
        */
       readonly allocatedUntil?: number;
     }
-  /** Just these. One that is gone or changed hands is left as it is (rule 5). */
+  /** Exactly these. One that is gone or changed its owner stays as it is (rule 5). */
   | { readonly allocations: readonly SeenAllocation[] }
 );
 
 /**
- * Takes addresses back from the node's own blocks, all families in one transaction. Releasing what is gone succeeds.
- * @returns the addresses that were released, as text
- * @throws IpamError `contention`, `store-…`
+ * Releases addresses of the node's own blocks, all families in one transaction. It succeeds if they
+ * are already gone.
+ * @returns the released addresses, as text
+ * @throws IpamError `contention`, `store-…`; `corrupt-record` if nothing was found for the
+ *   attachment and the range of one of the node's blocks is missing in etcd
  */
 export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> {
   return ipam.runner.run<string[]>(request.node, {
@@ -39,7 +41,7 @@ export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> 
       const released = takeBackAll(transaction, believed, ipam.effects.now());
       const wanted = 'allocations' in request ? request.allocations.length : Math.max(1, believed.length);
       if (released.length >= wanted) return released;
-      // That something is gone is proven only by what is read anew, and whole.
+      // Only a complete and fresh read proves that an allocation is gone.
       if (transaction.cached) return undefined;
       if ('attachment' in request && released.length === 0) transaction.checkWhole();
       return released;

@@ -7,7 +7,7 @@ import { decodeBlock } from '../records/block-record.ts';
 import { blockKey, nodeKey } from '../records/keys.ts';
 import { del, unchanged, type Change, type Version } from '../records/transaction.ts';
 
-/** Gives a block back to its range: only as it was read, so not with an address that was given out meanwhile. */
+/** Makes the change that returns a block. It fails if an address was allocated since the read. */
 export function returnBlock(block: Block, entry: Version): Change {
   return {
     guards: [unchanged(entry)],
@@ -15,11 +15,11 @@ export function returnBlock(block: Block, entry: Version): Change {
   };
 }
 
-/** `changed`: it was used, claimed by another or given back since it was looked at. */
+/** `changed`: since the look the block was used, claimed by another node or returned. */
 export type ReturnOutcome = 'returned' | 'changed';
 
 /**
- * Gives one block back, if it is still the one that was looked at, and idle still.
+ * Returns one block to its range if it is unchanged since the caller looked at it, and still idle.
  * @throws IpamError `corrupt-record`, `store-…`
  */
 export async function returnIdleBlock(

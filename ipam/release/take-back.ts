@@ -5,27 +5,27 @@ import type { HeldBlock } from '../node/node-blocks.ts';
 import { recordLifetime } from '../records/history-record.ts';
 import type { Put } from '../records/transaction.ts';
 
-/** One allocation that is believed to be in a block, and why it is to end. */
+/** An allocation that the caller expects in a block, and why it ends. */
 export interface BelievedAllocation {
   readonly address: Address;
   readonly expected: Expected;
   readonly cause: ReleaseCause;
 }
 
-/** `changed`: the address has another owner now, and keeps it. `free`: nobody had it. */
+/** `changed`: another allocation holds the address and keeps it. `free`: none does. */
 export type ReleaseOutcome = 'released' | 'changed' | 'free';
 
-/** What releasing writes of one block. */
+/** The result of releasing addresses of one block. */
 export interface TakenBack {
-  /** As it is then; the very same value where nothing is released. */
+  /** The block afterwards; the same object if nothing was released. */
   readonly block: Block;
-  /** One for each allocation, in their order. */
+  /** One outcome for each allocation, in their order. */
   readonly outcomes: readonly ReleaseOutcome[];
-  /** For the transaction that writes the block. */
+  /** Records for the transaction that writes the block. */
   readonly history: readonly Put[];
 }
 
-/** Takes back those allocations of the block that still are what is believed (rule 5). */
+/** Releases those allocations of the block that still are as expected (rule 5). */
 export function takeBack(
   { block, range }: HeldBlock,
   allocations: readonly BelievedAllocation[],

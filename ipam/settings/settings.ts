@@ -3,11 +3,12 @@ import { invalid, messageOf } from '../model/errors.ts';
 import { decodeValue, shorten } from '../records/decode.ts';
 
 /**
- * Where cellnet finds etcd and the node's parts: the same keys in `/etc/cellnet/config.json`, inline in the network
- * configuration, as `CELLNET_…` variables and as cnictl's flags. Flag over environment over inline over file.
+ * How cellnet finds etcd and the node's components. The same keys exist in
+ * `/etc/cellnet/config.json`, inline in the network configuration, as `CELLNET_…` variables and as
+ * cnictl flags. A flag wins over the environment, that over inline, and that over the file.
  */
 const text = v.pipe(v.string(), v.nonEmpty('a text that is not empty'));
-/** The documented smallest configuration spells unused keys as `""`: absent then. */
+/** The documented smallest configuration spells unused keys as `""`: they count as absent. */
 const optionalText = v.optional(
   v.pipe(
     v.string(),
@@ -34,7 +35,7 @@ export const ovsdbTlsSchema = v.strictObject({
 
 export const agentSchema = v.union([v.literal(false), text], 'false, or the path of the agent socket');
 
-/** More would be a typing error. */
+/** A larger value would be a typing error. */
 const LONGEST_MS = 3_600_000;
 const milliseconds = v.pipe(
   v.number(),
@@ -71,7 +72,7 @@ export const DEFAULT_OVSDB = 'unix:/var/run/openvswitch/db.sock';
 export const DEFAULT_AGENT = '/run/cellnet/agent.sock';
 /** How often the agent reconciles its node, in milliseconds; 0: never. */
 export const DEFAULT_RECONCILE_INTERVAL_MS = 60_000;
-/** Least time between two observations that prove a leak, in milliseconds. */
+/** Minimum time between two observations that prove a leak, in milliseconds. */
 export const DEFAULT_RECONCILE_GRACE_MS = 30_000;
 export const DEFAULT_PREFIX = '/cellnet';
 export const DEFAULT_ENDPOINTS: readonly string[] = ['http://127.0.0.1:2379'];
@@ -91,7 +92,10 @@ export function parseSharedConfig(content: string, file: string): PartialSetting
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What the environment says; an empty variable counts as absent. @throws IpamError `invalid` for a number that is none */
+/**
+ * Reads the settings from the environment. An empty variable counts as absent.
+ * @throws IpamError `invalid` for a number that is none
+ */
 export function settingsFromEnvironment(env: Environment): PartialSettings {
   const get = (name: string): string | undefined => env[name] || undefined;
   const agent = get('CELLNET_AGENT');
@@ -132,7 +136,7 @@ function millisecondsIn(env: Environment, name: string): number | undefined {
   throw invalid(`${name} is ${shorten(text)}: expected a whole number of milliseconds, 0 to ${LONGEST_MS}`);
 }
 
-/** Each key from the first layer that has it. */
+/** Takes each key from the first layer that has it. */
 export function mergeSettings(layers: readonly PartialSettings[]): PartialSettings {
   const first = <T>(pick: (layer: PartialSettings) => T | undefined): T | undefined => {
     for (const layer of layers) {
@@ -171,7 +175,8 @@ export function mergeSettings(layers: readonly PartialSettings[]): PartialSettin
 const NODE_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/i;
 
 /**
- * A node's name is part of an etcd key: a DNS subdomain (RFC 1123), as Kubernetes has it.
+ * Checks a node's name. It is part of etcd keys, so it must be a DNS subdomain (RFC 1123), as in
+ * Kubernetes.
  * @throws IpamError `invalid`
  */
 export function checkNodeName(node: string): string {

@@ -1,4 +1,4 @@
 declare const CELLNET_VERSION: string | undefined;
 
-/** Of this build: build.mjs puts the package's version in. */
+/** Version of this build. build.mjs inserts the package's version. */
 export const VERSION = typeof CELLNET_VERSION === 'string' ? CELLNET_VERSION : 'from source';

@@ -6,19 +6,22 @@ import { decodeRange } from '../records/range-record.ts';
 import type { Entry } from '../records/transaction.ts';
 import { scanAll, type Store } from './store.ts';
 
-/** A range with what a guard compares. */
+/** A range with the record that a guard compares. */
 export interface RangeEntry {
   readonly range: Range;
   readonly entry: Entry;
 }
 
-/** Every range, in the order in which they are used up: by name. @throws IpamError `corrupt-record`, `store-…` */
+/**
+ * Returns every range, sorted by name: the order in which IPAM uses them up.
+ * @throws IpamError `corrupt-record`, `store-…`
+ */
 export async function readRanges(store: Store): Promise<RangeEntry[]> {
   const entries = await scanAll(store, RANGES);
   return entries.map((entry) => ({ range: decodeRange(entry.key, entry.value), entry }));
 }
 
-/** The range that holds the address. @throws IpamError `not-found` */
+/** Returns the range that contains the address. @throws IpamError `not-found` */
 export async function rangeOf(ipam: { readonly store: Store }, address: Address): Promise<Range> {
   const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
   const range = ranges.find((each) => cidrContains(each.cidr, address));

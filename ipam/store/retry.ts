@@ -1,13 +1,13 @@
 import type { Effects } from '../model/effects.ts';
 import { IpamError } from '../model/errors.ts';
 
-/** Enough for 64 writers of one block, of whom one wins each round. */
+/** Enough for 64 writers of one block, one of which wins each round. */
 export const MAX_ATTEMPTS = 100;
 const LONGEST_PAUSE_MS = 40;
 
 /**
- * Runs an attempt until one yields a value; `undefined` means that another writer was first. Each attempt
- * must read anew. Pauses grow, with jitter, to 40 ms.
+ * Runs `attempt` until it returns a value; undefined means that another writer was first. Each
+ * attempt must read again. The random pauses grow to at most 40 ms.
  * @throws IpamError `contention` after {@link MAX_ATTEMPTS}
  */
 export async function retryLostRaces<T>(

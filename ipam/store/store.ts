@@ -1,33 +1,33 @@
 import type { Entry, Guard, Write } from '../records/transaction.ts';
 
 /**
- * The narrow store on which IPAM rests: consistent reads, and one kind of write that is carried out wholly
- * or not at all, if every guard still holds. Keys are relative to the store's own prefix.
- * Every method rejects with IpamError `store-…`; a rejected `commit` may say `uncertain`.
+ * The narrow store on which IPAM depends: consistent reads, and one kind of write that applies
+ * completely if every guard holds, otherwise not at all. Keys are relative to the store prefix.
+ * Every method rejects with IpamError `store-…`. A rejected `commit` may set `uncertain`.
  */
 export interface Store {
-  /** All of the keys as of one moment, in the order asked; undefined where a key is absent. */
+  /** Returns the entry of each key as of one moment, in the order given; undefined for none. */
   get(keys: readonly string[]): Promise<(Entry | undefined)[]>;
-  /** Every key below the prefix as of one moment, in pages, sorted by key. */
+  /** Yields every key below the prefix as of one moment, in pages, sorted by key. */
   scan(prefix: string, options?: ScanOptions): AsyncIterable<Entry[]>;
-  /** How many keys lie below each prefix. Cheap: no key or value is sent. */
+  /** Returns how many keys lie below each prefix. Cheap: etcd sends no key or value. */
   count(prefixes: readonly string[]): Promise<number[]>;
   /**
    * Carries out all writes if all guards hold.
-   * @returns the revision that the written keys have now; undefined where a guard did not hold
+   * @returns the new revision of the written keys; undefined if a guard did not hold
    */
   commit(guards: readonly Guard[], writes: readonly Write[]): Promise<string | undefined>;
   close(): void;
 }
 
 export interface ScanOptions {
-  /** Entries come with an empty value. */
+  /** Returns entries with an empty value. */
   readonly keysOnly?: boolean;
-  /** Told the revision of the moment, before the first page. */
+  /** Receives the revision of the read before the first page. */
   readonly onRevision?: (revision: string) => void;
 }
 
-/** Everything below a prefix at once: for prefixes that are known to be small. */
+/** Returns everything below a prefix at once: for prefixes known to be small. */
 export async function scanAll(store: Store, prefix: string, options?: ScanOptions): Promise<Entry[]> {
   const entries: Entry[] = [];
   for await (const page of store.scan(prefix, options)) entries.push(...page);

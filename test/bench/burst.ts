@@ -1,9 +1,12 @@
-/** Many pods at once: wall time until the last is attached, and until the last is gone. */
-import { median, table } from './figures.ts';
+/** Many pods at once: wall time until the last pod is attached, and until the last is detached. */
 import type { SimulatedNode } from '../support/node.ts';
+import { median, table } from './figures.ts';
 import { executeAll, mustSucceed, type Contender } from './timed.ts';
 
-/** Attaches and detaches many pods by each contender: an agent that has served none yet is a rare one, and files that are made once are there then. */
+/**
+ * Attaches and detaches many pods with each contender before the measurement. An agent that has
+ * served no pod yet is a rare state, and this creates the files that are made only once.
+ */
 export async function warmUp(
   node: SimulatedNode,
   contenders: readonly Contender[],

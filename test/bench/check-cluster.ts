@@ -1,4 +1,6 @@
-/** A big cluster, of which every part is made when it is asked for: 550 ranges, 5,000 nodes, as many pods as wanted. */
+/**
+ * A big cluster whose objects are made on request: 550 ranges, 5,000 nodes and any number of pods.
+ */
 import { formatAddress, parseCidr, type Cidr } from '../../ipam/model/address.ts';
 import { newBlock, slotAddress, type Block, type Slot } from '../../ipam/model/block.ts';
 import { makeRange } from '../../ipam/model/new-range.ts';
@@ -8,7 +10,7 @@ import { pod, type KubeObject } from '../support/kube-api.ts';
 export const RANGES = 550;
 const NODES = 5_000;
 const BLOCK_SIZE = 16;
-/** Every so many-th pod is gone: its address is leaked. */
+/** One pod in this many no longer exists, so its address is leaked. */
 const GONE_EVERY = 1_000;
 const GIVEN_AT = Date.parse('2026-01-31T12:00:00Z');
 
@@ -27,14 +29,17 @@ const serial = (i: number): string => String(i).padStart(12, '0');
 const uidOf = (i: number): string => `00000000-0000-4000-8000-${serial(i)}`;
 const nameOf = (i: number): string => `web-${serial(i)}`;
 
-/** The blocks go round the ranges; the first of each range is left out, for it has reserved addresses. */
+/**
+ * Blocks are spread over the ranges in turn. The first block of each range is left out, because it
+ * has reserved addresses.
+ */
 function cidrOfBlock(b: number): Cidr {
   const { base } = parseCidr(cidrOfRange(b % RANGES));
   const offset = BigInt((1 + Math.floor(b / RANGES)) * BLOCK_SIZE);
   return { base: { ...base, value: base.value + offset }, prefixLength: 28 };
 }
 
-/** A block all of whose addresses are given to pods, save those beyond the last. */
+/** Returns a block whose addresses all belong to pods, except those beyond the last pod. */
 export function blockOf(b: number, range: Range, pods: number): Block {
   const empty = newBlock(range, cidrOfBlock(b), nodeName(b % NODES), GIVEN_AT);
   const slots = empty.slots.map((slot, n): Slot => {
@@ -58,7 +63,9 @@ export function blockOf(b: number, range: Range, pods: number): Block {
   return { ...empty, sequence: slots.length, slots };
 }
 
-/** The living pods, in whatever order: the i-th of the first, without those that are gone. */
+/**
+ * Returns the k-th living pod: pods are numbered across blocks, and the leaked ones are skipped.
+ */
 export function podOf(k: number): KubeObject {
   const i = k + Math.floor(k / (GONE_EVERY - 1)) + 1;
   const b = Math.floor(i / BLOCK_SIZE);

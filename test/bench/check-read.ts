@@ -1,6 +1,7 @@
 /**
- * Reads what `cnictl check` reads, by the same clients and in the same pages, and makes nothing of it:
- * `check-read.ts ETCD KUBECONFIG`. Prints milliseconds of reading, and of the processor, as JSON.
+ * Reads what `cnictl check` reads, with the same clients and page size, and discards it. Usage:
+ * `check-read.ts ETCD KUBECONFIG`. Prints the wall time and the processor time of reading in
+ * milliseconds as JSON.
  */
 import { Client } from '../../cni/kube/client.ts';
 import { findTarget } from '../../cni/kube/kubeconfig.ts';

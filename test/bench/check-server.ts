@@ -1,4 +1,7 @@
-/** The test API server with the pods of a big cluster, in a process of its own: `check-server.ts PODS KUBECONFIG`; ends at SIGTERM. */
+/**
+ * Runs the test API server with the pods of a big cluster in its own process until SIGTERM. Usage:
+ * `check-server.ts PODS KUBECONFIG`.
+ */
 import { node, startKubeApi } from '../support/kube-api.ts';
 import { livingOf, nodeNames, podOf } from './check-cluster.ts';
 

@@ -1,6 +1,7 @@
 /**
- * `cnictl check` of a whole cluster beside just reading the same from etcd and the API server, by the same clients in the same run.
- * The check looks twice (the grace is 0), and finds each thousandth address leaked.
+ * Compares `cnictl check` of a whole cluster with only reading the same data from etcd and the API
+ * server, with the same clients in the same run. The check observes twice (the grace is 0) and
+ * finds every thousandth address leaked.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,9 +19,9 @@ import { must, run, startDaemon } from '../support/proc.ts';
 import { blockOf, blocksFor, goneOf, livingOf, rangeOf, RANGES } from './check-cluster.ts';
 import { median, table } from './figures.ts';
 
-/** Pods and allocations; the second is four times the first. */
+/** Numbers of pods and allocations. The second is four times the first. */
 const SIZES = [125_000, 500_000] as const;
-/** Below etcd's 128, and its 1.5 MB with full blocks. */
+/** Stays below etcd's limits of 128 operations and 1.5 MB per transaction, with full blocks. */
 const PER_TRANSACTION = 100;
 const WRITERS = 8;
 const TIMEOUT_MS = 600_000;
@@ -64,7 +65,7 @@ interface Round {
   readonly readCpuMs: number;
   readonly checkMs: number;
   readonly checkCpuMs: number;
-  /** Highest resident memory of the check. */
+  /** Peak resident memory of the check. */
   readonly memoryMb: number;
 }
 
@@ -106,7 +107,7 @@ async function benchSize(scope: Scope, pods: number, rounds: number): Promise<Ro
   }
 }
 
-/** Loaded into cnictl: writes what the process used at its end. */
+/** A module preloaded into cnictl. It writes the process's resource usage at exit. */
 const METER = (file: string): string => `
 process.on('exit', () => {
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
@@ -114,7 +115,7 @@ process.on('exit', () => {
 });
 `;
 
-/** Under a terminal of `script`, so that progress is shown. */
+/** Runs the check under a terminal of `script`, so that it shows progress. */
 async function timedCheck(
   dir: string,
   endpoint: string,

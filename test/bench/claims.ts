@@ -1,16 +1,18 @@
-import { directIpam } from '../../ipam/node/ipam.ts';
-/** How long a node's first address takes, a claim with it, with ever more ranges in etcd. */
+/**
+ * Measures how long a node's first address takes, including the claim of a block, with a growing
+ * number of ranges in etcd.
+ */
+import { hostEffects } from '../../cni/host/effects.ts';
 import { allocate } from '../../ipam/allocate/allocate.ts';
 import { parseCidr } from '../../ipam/model/address.ts';
-import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
-import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
 import { makeRange } from '../../ipam/model/new-range.ts';
-import { median, percentile, table } from './figures.ts';
-import { put } from '../../ipam/records/transaction.ts';
+import { directIpam, type Ipam } from '../../ipam/node/ipam.ts';
 import { rangeKey } from '../../ipam/records/keys.ts';
 import { encodeRange } from '../../ipam/records/range-record.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
-import { hostEffects } from '../../cni/host/effects.ts';
+import { put } from '../../ipam/records/transaction.ts';
+import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
+import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
+import { median, percentile, table } from './figures.ts';
 
 const COUNTS = [1, 50, 550];
 const NODES = 40;

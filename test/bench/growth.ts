@@ -1,6 +1,7 @@
 /**
- * ADD and DEL with ever more pods on the node, beside `ovs-vsctl add-port` of a bare veth at the same count; our own share of it, which is
- * all but the wait for vswitchd; and the agent's memory.
+ * Measures ADD and DEL with a growing number of pods on the node, beside `ovs-vsctl add-port` of a
+ * bare veth at the same count. Also measures cellnet's own share, which excludes the wait for
+ * vswitchd, and the agent's memory.
  */
 import { readFileSync } from 'node:fs';
 import type { RunningAgent } from '../support/agent.ts';
@@ -13,17 +14,22 @@ import { execute, mustSucceed, timeCall, type Contender } from './timed.ts';
 const COUNTS = [1, 100, 250];
 const ROUNDS = 11;
 
-/** Resident memory in MB: VmRSS of proc(5). */
+/** Returns resident memory in MB: VmRSS of proc(5). */
 const residentMb = (pid: number): number =>
   Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? NaN) / 1024;
 
-/** Seconds that all steps `attach-port` of ADD have taken so far, by the agent's own metrics. */
+/**
+ * Returns the seconds that all `attach-port` steps of ADD took so far, from the agent's metrics.
+ */
 async function attachSeconds(agent: RunningAgent): Promise<number> {
   const { body } = await httpGet({ socketPath: agent.metricsSocket }, '/metrics');
   return sample(body, 'cellnet_step_duration_seconds_sum', { verb: 'ADD', step: 'attach-port' }) ?? NaN;
 }
 
-/** A veth whose one end becomes a port by ovs-vsctl, which waits for vswitchd as well. */
+/**
+ * Returns the milliseconds that ovs-vsctl takes to add one end of a veth as a port. ovs-vsctl also
+ * waits for vswitchd.
+ */
 async function bareAddPort(node: SimulatedNode, n: number): Promise<number> {
   const name = `bare${n}`;
   await must('ip', ['-n', node.ns.name, 'link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}p`]);

@@ -1,22 +1,22 @@
-import { batchingIpam } from '../../ipam/node/ipam.ts';
-import { silentObserver } from '../../ipam/node/observer.ts';
 /**
- * IPAM alone: allocations a second, beside etcd's own transactions a second by the same client with values of the same size; and what
- * processor time each takes of etcd and of the client, which is one process for all of the nodes.
+ * Measures IPAM without the plugin: allocations per second beside etcd's own transactions per
+ * second with the same client and values of the same size. Also measures the processor time that
+ * each takes in etcd and in the client, which is one process for all nodes.
  */
 import { readFileSync } from 'node:fs';
+import { hostEffects } from '../../cni/host/effects.ts';
 import { allocate } from '../../ipam/allocate/allocate.ts';
+import type { Owner } from '../../ipam/model/attachment.ts';
+import { batchingIpam, type Ipam } from '../../ipam/node/ipam.ts';
+import { silentObserver } from '../../ipam/node/observer.ts';
+import { BLOCKS } from '../../ipam/records/keys.ts';
+import { put } from '../../ipam/records/transaction.ts';
+import { release } from '../../ipam/release/release.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
 import { scanAll, type Store } from '../../ipam/store/store.ts';
 import type { Etcd } from '../support/etcd.ts';
 import { median, table } from './figures.ts';
-import type { Owner } from '../../ipam/model/attachment.ts';
-import { put } from '../../ipam/records/transaction.ts';
-import { BLOCKS } from '../../ipam/records/keys.ts';
-import type { Ipam } from '../../ipam/node/ipam.ts';
-import { release } from '../../ipam/release/release.ts';
-import { hostEffects } from '../../cni/host/effects.ts';
 
 interface BenchNode {
   readonly node: string;
@@ -27,25 +27,31 @@ interface BenchPod extends BenchNode {
   readonly owner: Owner;
 }
 
-/** What an agent has of its node. */
+/** Returns an Ipam as a node's agent uses it. */
 const agentIpam = (store: Store): Ipam =>
   batchingIpam({ store, effects: hostEffects, observer: silentObserver, cache: new Map() }, 5_000);
 
-/** What was done in a time, and what it took. */
+/** The rate of one measurement and its cost. */
 interface Figure {
   readonly perSecond: number;
-  /** Processor time for each, in microseconds. */
+  /** Processor time per operation in microseconds. */
   readonly etcdUs: number;
   readonly clientUs: number;
 }
 
-/** Processor time of a process so far, in microseconds: utime and stime of proc_pid_stat(5), in ticks of 10 ms. */
+/**
+ * Returns the processor time of a process so far in microseconds: utime and stime of
+ * proc_pid_stat(5), in ticks of 10 ms.
+ */
 const cpuUs = (pid: number): number => {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return (Number(fields[11]) + Number(fields[12])) * 10_000;
 };
 
-/** 64 callers side by side, each again and again until there is nothing to do; `work` is told which of them it is. */
+/**
+ * Runs 64 concurrent callers. Each repeats `work` until it returns false. `work` receives the
+ * caller's number.
+ */
 const measure = async (etcdPid: number, work: (caller: number) => Promise<boolean>): Promise<Figure> => {
   const [started, etcd, client] = [performance.now(), cpuUs(etcdPid), process.cpuUsage()];
   let done = 0;
@@ -83,7 +89,7 @@ const during = (
   };
 };
 
-/** Of the values that an allocation writes, in bytes. */
+/** Returns the mean size in bytes of the block records, which an allocation writes. */
 const meanBlockSize = async (store: Store): Promise<number> => {
   const sizes = (await scanAll(store, BLOCKS)).map(({ value }) => Buffer.byteLength(value));
   return Math.round(sizes.reduce((sum, size) => sum + size, 0) / sizes.length);
@@ -110,7 +116,8 @@ export async function benchIpam(etcd: Etcd, rounds: number): Promise<void> {
     const pods = Array.from({ length: podsEach }, () => nodes.map(podOn)).flat();
     return { given: await measured(forEach(pods, give)), back: await measured(forEach(pods, takeBack)) };
   };
-  // A claim is for many pods, and a block's record is longer once its addresses have been used: what is measured finds it so.
+  // A claim serves many pods, and a block's record grows once its addresses have been used. The
+  // warm-up brings the blocks to that state before the measurement.
   for (const podsEach of [1, 8, 8]) await onAll(podsEach);
   const size = await meanBlockSize(store);
   const value = 'x'.repeat(size);

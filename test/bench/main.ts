@@ -1,7 +1,8 @@
 /**
- * `npm run bench`: cellnet, by its agent and by itself, beside `bridge` + `host-local` of containernetworking-plugins, in turn in
- * one run on one simulated node; IPAM alone beside etcd itself; and `cnictl check` beside just reading what it reads. Machines
- * differ: only ratios hold.
+ * `npm run bench` measures three things: cellnet, with and without its agent, beside `bridge` +
+ * `host-local` of containernetworking-plugins, in turn in one run on one simulated node; IPAM
+ * beside etcd itself; and `cnictl check` beside only reading what it reads. Machines differ, so
+ * only ratios are comparable.
  *
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
@@ -50,7 +51,8 @@ async function build(scope: Scope): Promise<World> {
   return {
     node,
     agent: cellnet(node, 'cellnet, agent', running.env),
-    // As another node: blocks that two processes change in turn are read anew each time.
+    // Uses another node name: two processes that change the same blocks in turn read them again
+    // each time.
     alone: cellnet(node, 'cellnet, no agent', { CELLNET_NODE: 'bench-alone' }),
     theirs: reference(await scope.tempDir()),
     running,

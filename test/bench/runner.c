@@ -1,13 +1,16 @@
 /*
- * Executes programs as a container runtime does, all at once, and tells how long each took: a runtime's fork shares its memory
- * until the exec (posix_spawn), where Node's copies its page tables, 2 ms of every call.
+ * Executes programs as a container runtime does, all at once, and reports how long each took. The
+ * runtime's fork shares its memory until the exec (posix_spawn). Node's fork copies its page
+ * tables, which adds about 2 ms to every call.
  *
  *     runner JOBS
  *
- * JOBS: for each job NUL-ended strings: the program, its arguments, an empty one, its environment, an empty one, the file that is its
- * standard input, the file that takes its standard output and error.
- * Prints for each job, in order: milliseconds from its fork until its end was seen, and its exit status (128 + a signal); then
- * the milliseconds from the first fork to the last end.
+ * JOBS is a file of NUL-terminated strings. For each job it holds the program, its arguments, an
+ * empty string, its environment, an empty string, the file for standard input and the file for
+ * standard output and error.
+ *
+ * Prints for each job, in order, the milliseconds from its fork until its exit was seen and its
+ * exit status (128 + a signal number); then the milliseconds from the first fork to the last exit.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -45,7 +48,7 @@ static void fail(const char *what, int error) {
   exit(2);
 }
 
-/* Strings up to an empty one; ends after it. */
+/* Collects strings up to an empty one and returns the position after it. */
 static char *strings(char *at, char **into) {
   int n = 0;
   for (; *at; at += strlen(at) + 1) {

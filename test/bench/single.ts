@@ -1,6 +1,6 @@
-/** One pod at a time: ADD and DEL of each contender in turn. */
-import { median, percentile, table } from './figures.ts';
+/** One pod at a time: ADD and DEL by each contender in turn. */
 import type { SimulatedNode } from '../support/node.ts';
+import { median, percentile, table } from './figures.ts';
 import { execute, timeCall, type Contender } from './timed.ts';
 
 interface Figures {
@@ -21,7 +21,7 @@ export async function benchSingle(
       const add = await timeCall(node, contender, 'ADD', pod);
       const del = await timeCall(node, contender, 'DEL', pod);
       await pod.ns.stop();
-      // The first round warms the caches of all.
+      // The first round warms the caches of all contenders.
       if (n === 0) continue;
       figures[i]?.add.push(add);
       figures[i]?.del.push(del);

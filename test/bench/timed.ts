@@ -1,12 +1,12 @@
-/** Plugins executed and timed as a runtime on the node would: see runner.c. */
+/** Executes and times plugins as a runtime on the node would. See runner.c. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { OUR_PLUGINS, podArgs, STOCK_PLUGINS, type Verb } from '../support/cni.ts';
-import { childEnv, must } from '../support/proc.ts';
 import type { Pod, SimulatedNode } from '../support/node.ts';
+import { childEnv, must } from '../support/proc.ts';
 
 /** One execution of a program. */
 export interface Job {
@@ -17,7 +17,7 @@ export interface Job {
 }
 
 export interface Timed {
-  /** From before the fork until the process has ended, in milliseconds. */
+  /** Milliseconds from before the fork until the process has ended. */
   readonly ms: number;
   readonly code: number;
   readonly output: string;
@@ -39,7 +39,10 @@ function runner(): string {
   return (compiled = program);
 }
 
-/** All at once, in a network namespace. `wallMs`: from the first fork to the last end. */
+/**
+ * Runs all jobs at once in a network namespace. `wallMs` counts from the first fork to the last
+ * exit.
+ */
 export async function executeAll(
   netns: string,
   jobs: readonly Job[],
@@ -77,7 +80,7 @@ export async function execute(netns: string, job: Job): Promise<Timed> {
   return outcome;
 }
 
-/** One way of attaching a pod. */
+/** One implementation that attaches a pod. */
 export interface Contender {
   readonly name: string;
   job(verb: Verb, pod: Pod): Job;
@@ -98,7 +101,7 @@ const parameters = (
     .join(';'),
 });
 
-/** `env` decides whether the agent is asked. */
+/** `env` determines whether the plugin calls the agent. */
 export const cellnet = (node: SimulatedNode, name: string, env: NodeJS.ProcessEnv): Contender => {
   const input = JSON.stringify(node.networkConfig());
   return {
@@ -134,7 +137,10 @@ export const mustSucceed = (what: string, { code, output, ms }: Timed): number =
   return ms;
 };
 
-/** One call of a contender by itself, which must succeed: its milliseconds. */
+/**
+ * Makes one call with nothing beside it and returns its milliseconds. Throws an Error when it
+ * fails.
+ */
 export const timeCall = async (
   node: SimulatedNode,
   contender: Contender,

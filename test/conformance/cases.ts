@@ -1,4 +1,6 @@
-/** The sentences of the CNI specification (SPEC.md, 1.1.0) as cases. Each names the section that it is from. */
+/**
+ * The sentences of the CNI specification (SPEC.md, 1.1.0) as cases. Each case names its section.
+ */
 import assert from 'node:assert/strict';
 import type { CniReply } from '../support/cni.ts';
 import {
@@ -14,14 +16,14 @@ import {
 } from './trial.ts';
 
 export interface Case {
-  /** Of SPEC.md. */
+  /** Section of SPEC.md. */
   readonly section: string;
   readonly sentence: string;
-  /** Absent: every kind of plugin. */
+  /** Absent: applies to every kind of plugin. */
   readonly kinds?: readonly PluginKind[];
-  /** First version that has it; absent: all. */
+  /** The first version with this rule. Absent: all versions. */
   readonly since?: Version;
-  /** First version that has it no more. */
+  /** The first version without this rule. */
   readonly before?: Version;
   readonly run: (trial: Trial) => Promise<void>;
 }
@@ -43,7 +45,7 @@ const GIVES_ADDRESSES = ['main', 'ipam'] as const;
 
 const checkConfig = (trial: Trial, result: CniReply): object => trial.config({ prevResult: result });
 
-/** Removes an environment variable of a call. */
+/** Removes an environment variable from a call. */
 const without = (name: string): { env: Record<string, undefined> } => ({ env: { [name]: undefined } });
 const withValue = (name: string, value: string): { env: Record<string, string> } => ({
   env: { [name]: value },
@@ -472,7 +474,7 @@ const checkCases: Case[] = [
     run: async (trial) => {
       const { pod, result } = await trial.added();
       const [route] = result.routes ?? [];
-      if (!route) return; // The configuration makes none.
+      if (!route) return; // The configuration adds no routes.
       await pod.ns.exec('ip', 'route', 'del', route.dst);
       refused(await trial.call('CHECK', pod, { config: checkConfig(trial, result) }));
     },
@@ -617,7 +619,7 @@ export const CASES: readonly Case[] = [
   ...statusCases,
 ];
 
-/** The cases that concern a plugin of the kind at the version. */
+/** Returns the cases that apply to a plugin of this kind at this version. */
 export const casesFor = (kind: PluginKind, version: Version): Case[] =>
   CASES.filter(
     ({ kinds, since = '0.3.0', before }) =>

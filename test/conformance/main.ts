@@ -1,12 +1,13 @@
 /**
- * The conformance suite as a program.
+ * The conformance suite as a program, `npm run conformance -- ARGUMENTS`:
  *
- *     npm run conformance                                both of our plugins, on etcd and Open vSwitch of its own
- *     npm run conformance -- --reference                 Debian's containernetworking-plugins
- *     npm run conformance -- PLUGIN CONF [--netns NAME]  any plugin binary with a configuration file of its own
+ *     (no arguments)               cellnet's plugins, on a private etcd and Open vSwitch
+ *     --reference                  Debian's containernetworking-plugins
+ *     PLUGIN CONF [--netns NAME]   any plugin binary with its configuration file
  *
- * CONF is one plugin's configuration or a list that has it. It is called in the network namespace NAME, or else in one made for the run.
- * Exit status 0 when every case held, 1 when one did not, 2 when the suite could not be run.
+ * CONF is one plugin's configuration, or a list that contains it. The plugin runs in the network
+ * namespace NAME; without --netns the suite makes one for the run. Exit status: 0 when every case
+ * held, 1 when a case failed or none ran, 2 when the suite could not run.
  */
 import { readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
@@ -24,7 +25,10 @@ interface PluginSection {
   readonly ipam?: { readonly type?: unknown };
 }
 
-/** One plugin of a file: the section whose type, or whose IPAM's type, is the binary's name. */
+/**
+ * Reads one plugin's section from a file: the section whose type, or IPAM type, is the binary's
+ * name.
+ */
 const readSubject = async (scope: Scope, binary: string, file: string, netns?: string): Promise<Subject> => {
   const content = JSON.parse(readFileSync(file, 'utf8')) as PluginSection & { plugins?: PluginSection[] };
   const name = basename(binary);

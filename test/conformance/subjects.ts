@@ -1,13 +1,16 @@
-/** The plugins that the suite is run against: ours on a simulated node, Debian's in a namespace of their own. */
+/** The plugins under test: cellnet's on a simulated node, Debian's in a network namespace. */
 import { startAgent } from '../support/agent.ts';
-import { startFabric } from '../support/fabric.ts';
 import { OUR_PLUGINS, STOCK_PLUGINS } from '../support/cni.ts';
+import { startFabric } from '../support/fabric.ts';
 import { scopedNamespace, type Scope } from '../support/netns.ts';
 import { startNode } from '../support/node.ts';
 import { must } from '../support/proc.ts';
 import type { PluginKind, Subject } from './trial.ts';
 
-/** `cellnet` and `cellnet-ipam` on real etcd and Open vSwitch, each by itself and by the node agent. */
+/**
+ * Returns `cellnet` and `cellnet-ipam` on a real etcd and Open vSwitch, each without and with the
+ * node agent.
+ */
 export const ownSubjects = async (scope: Scope): Promise<Subject[]> => {
   const fabric = scope.use(await startFabric());
   const node = scope.use(await startNode(fabric, 'node-1'));
@@ -41,7 +44,7 @@ export const ownSubjects = async (scope: Scope): Promise<Subject[]> => {
   });
 };
 
-/** Reference plugins of containernetworking-plugins as Debian has them. */
+/** Returns the reference plugins of containernetworking-plugins as Debian packages them. */
 export const referenceSubjects = async (scope: Scope): Promise<Subject[]> => {
   const host = await scopedNamespace(scope, 'host');
   await must('ip', ['-n', host.name, 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1']);

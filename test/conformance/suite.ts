@@ -1,4 +1,4 @@
-/** Runs the cases against a plugin at every version that it says it supports. */
+/** Runs the cases against a plugin at every version that the plugin reports as supported. */
 import assert from 'node:assert/strict';
 import { casesFor, type Case } from './cases.ts';
 import { Trial, VERSIONS, type Subject, type Version } from './trial.ts';
@@ -6,11 +6,11 @@ import { Trial, VERSIONS, type Subject, type Version } from './trial.ts';
 export interface Outcome {
   readonly version: Version;
   readonly of: Case;
-  /** Why it failed; undefined when it holds. */
+  /** The reason for the failure. Undefined when the case holds. */
   readonly failure: string | undefined;
 }
 
-/** Versions that both the plugin and this suite know, by VERSION. */
+/** Returns the versions that both the plugin (by VERSION) and this suite support. */
 export const versionsOf = async (subject: Subject): Promise<Version[]> => {
   const outcome = await new Trial(subject, '1.0.0').call('VERSION', undefined, {
     config: { cniVersion: '1.0.0' },
@@ -36,7 +36,10 @@ export const runCase = async (subject: Subject, version: Version, of: Case): Pro
   }
 };
 
-/** Every case at every version, two at a time (each trial is a network of its own); in their order. */
+/**
+ * Runs every case at every version, two at a time: each trial has its own network. Returns the
+ * outcomes in the order of the cases.
+ */
 export const runConformance = async (
   subject: Subject,
   tell: (outcome: Outcome) => void = () => undefined,

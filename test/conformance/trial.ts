@@ -1,32 +1,38 @@
-/** One call after another of the plugin under test, in pods of its own: what a case of the conformance suite works with. */
+/** Calls the plugin under test, each case in pods and a network of its own. */
 import assert from 'node:assert/strict';
 import { cni, podArgs, type CniCall, type CniOutcome, type CniReply, type Verb } from '../support/cni.ts';
-import { newContainerId } from '../support/node.ts';
 import { newScope, scopedNamespace, uniqueName, type Namespace, type Scope } from '../support/netns.ts';
+import { newContainerId } from '../support/node.ts';
 
-/** A `main` plugin makes an interface, an `ipam` plugin only gives addresses, a `chained` one changes what is there. */
+/**
+ * A `main` plugin makes an interface, an `ipam` plugin only assigns addresses, and a `chained`
+ * plugin changes an existing interface.
+ */
 export type PluginKind = 'main' | 'ipam' | 'chained';
 
-/** What is tested: any plugin binary with a configuration of its own. */
+/** The plugin under test: any binary with its configuration. */
 export interface Subject {
-  /** For people. */
+  /** Shown in the output. */
   readonly name: string;
   readonly binary: string;
   readonly kind: PluginKind;
   readonly config: Readonly<Record<string, unknown>>;
   /** CNI_PATH. */
   readonly path: string;
-  /** Network namespace that stands for the host, by name. */
+  /** Name of the network namespace that plays the host. */
   readonly host: string;
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** As in the versions' order. */
+/** Ordered from oldest to newest. */
 export const VERSIONS = ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const;
 export type Version = (typeof VERSIONS)[number];
 
 export const isAtLeast = (version: Version, other: Version): boolean =>
   VERSIONS.indexOf(version) >= VERSIONS.indexOf(other);
+
+/** Error codes that a plugin returns before it changes anything (CNI SPEC, section 5 "Error"). */
+const REFUSALS = [1, 2, 3, 4, 6, 7, 8];
 
 export interface TrialPod {
   readonly ns: Namespace;
@@ -38,9 +44,14 @@ export type Config = Readonly<Record<string, unknown>>;
 export class Trial {
   readonly subject: Subject;
   readonly version: Version;
-  /** A network of its own: trials side by side do not meet in GC. */
+  /** The trial's own network name, so that GC of one trial does not affect concurrent ones. */
   readonly #network: string;
   readonly #scope: Scope = newScope();
+  /**
+   * Attachments that an ADD may have made and no plain DEL has removed, by container ID and
+   * interface.
+   */
+  readonly #attached = new Map<string, { readonly pod: TrialPod; readonly ifname: string }>();
 
   constructor(subject: Subject, version: Version) {
     this.subject = subject;
@@ -48,25 +59,25 @@ export class Trial {
     this.#network = uniqueName('network');
   }
 
-  /** The configuration in the trial's version, with changes; `undefined` takes a key out. */
+  /**
+   * Returns the configuration in the trial's version with changes. An undefined value removes a
+   * key.
+   */
   config(changes: Config = {}): Config {
     return { ...this.subject.config, name: this.#network, cniVersion: this.version, ...changes };
   }
 
-  /** A pod without interface. At the end of the trial it gets a DEL, whatever became of it. */
+  /** Makes a pod without an interface. `close` calls DEL for each attachment that remains. */
   async pod(): Promise<TrialPod> {
-    const ns = await scopedNamespace(this.#scope, 'pod');
-    const pod = { ns, containerId: newContainerId() };
-    this.#scope.defer(async () => {
-      for (const ifname of ['eth0', 'net1']) await this.call('DEL', pod, { ifname });
-    });
-    return pod;
+    return { ns: await scopedNamespace(this.#scope, 'pod'), containerId: newContainerId() };
   }
 
-  /** Any call; the trial's configuration unless it brings one. */
-  call(verb: Verb, pod: TrialPod | undefined, call: CniCall = {}): Promise<CniOutcome> {
+  /** Makes any call, with the trial's configuration unless `call` has one. */
+  async call(verb: Verb, pod: TrialPod | undefined, call: CniCall = {}): Promise<CniOutcome> {
     const { binary, path, host, env } = this.subject;
-    return cni(binary, verb, {
+    const ifname = call.ifname ?? 'eth0';
+    const attachment = `${pod?.containerId ?? ''} ${ifname}`;
+    const outcome = await cni(binary, verb, {
       ...(pod && {
         containerId: pod.containerId,
         netns: pod.ns.path,
@@ -78,9 +89,14 @@ export class Trial {
       ...call,
       env: { ...env, ...call.env },
     });
+    // A failed ADD may leave resources too, unless the plugin refused the call before any change.
+    const refused = REFUSALS.includes(outcome.result?.code ?? 0);
+    if (pod && verb === 'ADD' && !refused) this.#attached.set(attachment, { pod, ifname });
+    if (verb === 'DEL' && call.config === undefined && outcome.code === 0) this.#attached.delete(attachment);
+    return outcome;
   }
 
-  /** A pod with its attachment. A chained plugin gets the result of a plugin before it. */
+  /** Makes a pod and attaches it. A chained plugin gets the result of a previous plugin. */
   async added(call: CniCall = {}): Promise<{ pod: TrialPod; result: CniReply }> {
     const pod = await this.pod();
     if (this.subject.kind === 'chained') await makeInterface(pod.ns, 'eth0');
@@ -88,7 +104,7 @@ export class Trial {
     return { pod, result: succeeded(outcome) };
   }
 
-  /** What a chained plugin needs for an ADD. */
+  /** Returns the prevResult that a chained plugin needs for an ADD. */
   chain(pod: TrialPod): Config {
     if (this.subject.kind !== 'chained') return {};
     return {
@@ -106,24 +122,29 @@ export class Trial {
     };
   }
 
-  close(): Promise<void> {
-    return this.#scope.close();
+  async close(): Promise<void> {
+    for (const { pod, ifname } of this.#attached.values()) await this.call('DEL', pod, { ifname });
+    await this.#scope.close();
   }
 }
 
-/** An interface that is not the plugin's. */
+/** Makes an interface that does not belong to the plugin. */
 export const makeInterface = async (ns: Namespace, name: string): Promise<void> => {
   await ns.exec('ip', 'link', 'add', name, 'type', 'veth', 'peer', 'name', 'foreign0');
   await ns.exec('ip', 'link', 'set', name, 'address', '02:00:00:00:00:01');
 };
 
-/** The result of a call that must have succeeded. */
+/** Returns the result of a call. Throws an AssertionError when the call failed. */
 export const succeeded = (outcome: CniOutcome): CniReply => {
   assert.equal(outcome.code, 0, `it failed: ${outcome.stdout}${outcome.stderr}`);
   return outcome.result ?? {};
 };
 
-/** The error of a call that must have failed, in the form of section 5 "Error". */
+/**
+ * Returns the error of a call, in the form of CNI SPEC, section 5 "Error". Throws an AssertionError
+ * when the call succeeded, the form is wrong, the code is not `code`, or the text lacks a name of
+ * `named`.
+ */
 export const refused = (outcome: CniOutcome, code?: number, ...named: string[]): CniReply => {
   assert.notEqual(outcome.code, 0, `it succeeded: ${outcome.stdout}`);
   assert.ok(outcome.result, `no JSON on stdout; stderr: ${outcome.stderr}`);
@@ -135,7 +156,7 @@ export const refused = (outcome: CniOutcome, code?: number, ...named: string[]):
   return outcome.result;
 };
 
-/** The link as the kernel has it; undefined when there is none. */
+/** Returns the link as the kernel has it, or undefined when there is none. */
 export const linkIn = async (
   ns: Namespace,
   name: string,

@@ -1,6 +1,7 @@
 /**
- * `npm run demo`: the main job on real parts. Two simulated nodes (a network namespace with an Open vSwitch each), a
- * switch, a VLAN with its gateway, etcd, and a small server that plays the Kubernetes API. Nothing is left behind.
+ * `npm run demo` shows the main use with real components: two simulated nodes (a network namespace
+ * with an Open vSwitch each), a switch, a VLAN with its gateway, etcd, and a small server that
+ * plays the Kubernetes API. The demo removes everything it made.
  */
 import { readdirSync } from 'node:fs';
 import { startCapture } from '../support/capture.ts';
@@ -8,9 +9,9 @@ import { startFabric, type Fabric } from '../support/fabric.ts';
 import { newScope, type Scope } from '../support/netns.ts';
 import { startNode, type AddedPod, type SimulatedNode } from '../support/node.ts';
 import { must, sleep } from '../support/proc.ts';
+import { tcpTransfer } from '../support/transfer.ts';
 import { startPodServer, type PodServer } from './pod-server.ts';
 import { bold, chapter, end, expect, show, step } from './story.ts';
-import { tcpTransfer } from '../support/transfer.ts';
 
 const RANGE = '10.20.0.0/22';
 const GATEWAY = '10.20.0.1';
@@ -23,7 +24,7 @@ interface World {
   readonly b: SimulatedNode;
 }
 
-/** Runs cnictl as an operator does, and shows it. */
+/** Runs cnictl as an operator does and prints the command with its output. */
 async function cnictl(
   { fabric }: Pick<World, 'fabric'>,
   expected: number,

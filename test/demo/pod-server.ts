@@ -11,7 +11,7 @@ export interface DemoPod {
   readonly ip: string;
 }
 
-/** The test API server as a process in the fabric's namespace, where cnictl reaches it. */
+/** Runs the test API server as a process in the fabric's namespace, where cnictl reaches it. */
 export interface PodServer {
   readonly kubeconfig: string;
   put(pod: DemoPod): Promise<void>;
@@ -19,7 +19,10 @@ export interface PodServer {
   stop(): Promise<void>;
 }
 
-/** One HTTP request from inside the fabric; the pods' names are plain. */
+/**
+ * A program that sends one HTTP request from inside the fabric. It escapes nothing, because the
+ * pods' names are plain.
+ */
 const REQUEST = `
 const [url, method, body] = process.argv.slice(1);
 fetch(url, { method, ...(body && { body }) }).then((reply) => {

@@ -1,4 +1,4 @@
-/** Tells a demo step by step, and remembers whether every step held. */
+/** Prints a demo step by step and records whether every step held. */
 const colour = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
 const paint =
   (code: number) =>
@@ -17,12 +17,15 @@ export function chapter(title: string): void {
   console.log(`\n${bold(cyan(`== ${title}`))}`);
 }
 
-/** Text that somebody typed or a program printed. */
+/** Prints text that the operator typed or a program printed. */
 export function show(text: string): void {
   for (const line of text.trimEnd().split('\n')) console.log(dim('   │ ') + line);
 }
 
-/** One thing that must hold. Throwing means that it did not; the story ends there, for later steps rest on it. */
+/**
+ * Runs one step and prints whether it held. A step fails by throwing. The error ends the demo,
+ * because later steps depend on earlier ones.
+ */
 export async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
   steps++;
   const started = performance.now();
@@ -37,12 +40,12 @@ export async function step<T>(what: string, work: () => Promise<T>): Promise<T> 
   }
 }
 
-/** Makes a step fail, saying what was expected. */
+/** Throws an Error with the text `otherwise` unless `holds` is true. */
 export function expect(holds: boolean, otherwise: string): asserts holds {
   if (!holds) throw new Error(otherwise);
 }
 
-/** The last line, and the exit status. */
+/** Prints the last line and returns the exit status. */
 export function end(error: Error | undefined): number {
   if (error) show(red(error.message));
   const held = failed === 0 && error === undefined && steps > 0;

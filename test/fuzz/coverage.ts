@@ -1,20 +1,20 @@
-/** Which branches of some source files ran, by V8's own counts (block coverage). */
+/** Reports which branches of given source files ran, from V8's block coverage. */
 import { Session, type Profiler } from 'node:inspector/promises';
 
 export interface BranchCoverage {
   readonly file: string;
   readonly reached: number;
   readonly total: number;
-  /** The first line of each branch that never ran, as compiled. */
+  /** The first line of each branch that never ran, in the compiled source. */
   readonly missed: readonly string[];
 }
 
 export interface Recording {
-  /** Stops, and tells of the files whose path ends so. */
+  /** Stops counting and returns the coverage of the files whose URL ends in these paths. */
   take(files: readonly string[]): Promise<BranchCoverage[]>;
 }
 
-/** Starts counting. What was loaded before counts too, from here on. */
+/** Starts counting. Files that were loaded earlier count from here on. */
 export const recordBranches = async (): Promise<Recording> => {
   const session = new Session();
   session.connect();

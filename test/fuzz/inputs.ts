@@ -1,4 +1,4 @@
-/** Malformed environments and configurations: valid ones with a few things put wrong, and sheer noise. */
+/** Malformed environments and configurations: valid ones with a few changes, and random noise. */
 import fc from 'fast-check';
 import type { Input, Plugin } from '../../cni/protocol/invocation.ts';
 import { VERBS } from '../../cni/protocol/request.ts';
@@ -7,7 +7,10 @@ export interface FuzzInput extends Input {
   readonly plugin: Plugin;
 }
 
-/** What has broken parsers before: wrong types, paths, control characters, names of Object.prototype, sizes. */
+/**
+ * Values that often break parsers: wrong types, paths, control characters, names of
+ * Object.prototype and extreme sizes.
+ */
 const hostileTexts = [
   '',
   ' ',
@@ -81,7 +84,7 @@ const result = {
   dns: { nameservers: ['10.20.0.2'] },
 };
 
-/** Every key that the parsers know. */
+/** Contains every key that the parsers read. */
 const whole: Record<string, unknown> = {
   cniVersion: '1.1.0',
   name: 'cell',
@@ -123,13 +126,13 @@ const whole: Record<string, unknown> = {
     families: ['ipv4'],
   },
 };
-/** Without what only one verb wants: most calls get this far. */
+/** Omits keys that only one verb uses, so that most calls reach the later stages. */
 const plain = Object.fromEntries(
   Object.entries(whole).filter(
     ([key]) => !['args', 'runtimeConfig', 'prevResult', 'createBridge'].includes(key),
   ),
 );
-/** What reads the wishes of a runtime. */
+/** Covers the parsers of requested addresses and MACs. */
 const wishing = {
   cniVersion: '1.0.0',
   name: 'cell',
@@ -139,7 +142,7 @@ const wishing = {
   ipam: { type: 'cellnet-ipam' },
 };
 const smallest = { cniVersion: '1.1.0', name: 'cell', type: 'cellnet', ipam: { type: 'cellnet-ipam' } };
-/** The short forms of options. */
+/** Uses the short forms of options. */
 const short = {
   ...smallest,
   gratuitousArp: false,
@@ -157,7 +160,7 @@ type Change = (value: unknown) => unknown;
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** One place of the value, chosen by a walk down, is replaced, removed, or gets a neighbour. */
+/** Walks down to one place of the value and replaces it, removes it, wraps it or adds a sibling. */
 const change: fc.Arbitrary<Change> = fc
   .record({
     path: fc.array(fc.nat(40), { minLength: 1, maxLength: 4 }),
@@ -205,7 +208,7 @@ const changed = (values: readonly unknown[], most: number): fc.Arbitrary<unknown
       changes.reduce<unknown>((each, apply) => (isObject(each) ? apply(each) : each), value),
     );
 
-/** The text of a configuration: mostly JSON that is almost right, else cut short, or noise. */
+/** The text of a configuration: mostly JSON that is almost right, else truncated JSON or noise. */
 const document = (values: readonly unknown[]): fc.Arbitrary<string> =>
   fc.oneof(
     { weight: 20, arbitrary: changed(values, 3).map((value) => JSON.stringify(value)) },
@@ -273,7 +276,10 @@ const environment = fc.record(
   { requiredKeys: ['CNI_COMMAND', 'CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME', 'CNI_PATH'] },
 );
 
-/** Variables of ours are there only now and then, or hardly a call would get past them. */
+/**
+ * Keeps at most one CELLNET_ variable, because hardly any call would succeed with all of them
+ * random.
+ */
 const thinned = fc.tuple(environment, fc.nat(30)).map(([env, keep]) => {
   const ours = Object.keys(env).filter((key) => key.startsWith('CELLNET_'));
   const gone = ours.filter((_, i) => keep !== i);

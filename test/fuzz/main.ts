@@ -1,5 +1,5 @@
 /**
- * Fuzz of everything that a runtime hands to the plugins.
+ * Fuzzes all input that a runtime passes to the plugins.
  *
  *     npm run fuzz                    100,000 inputs
  *     npm run fuzz -- COUNT [SEED]
@@ -7,7 +7,7 @@
 import { recordBranches } from './coverage.ts';
 import { runFuzz } from './run.ts';
 
-/** What reads the environment, the configuration and the shared file. */
+/** The modules that parse the environment, the configuration and the shared file. */
 export const PARSERS = [
   'cni/protocol/request.ts',
   'cni/protocol/config.ts',

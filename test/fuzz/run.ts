@@ -1,4 +1,7 @@
-/** Calls the plugins, as functions with recorded parts, with malformed input, and judges every reply. */
+/**
+ * Calls the plugins as functions, on a fake platform that records calls, with malformed input.
+ * Checks every reply.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,12 +15,12 @@ import { fuzzInput, type FuzzInput } from './inputs.ts';
 
 export interface FuzzTotals {
   inputs: number;
-  /** Replies by verb and code, `ADD 7`; success is `ADD ok`. */
+  /** Number of replies by verb and code, such as `ADD 7`. The key for success is `ADD ok`. */
   readonly replies: Map<string, number>;
 }
 
 const KNOWN_CODES: readonly number[] = Object.values(CNI_CODES).filter((code) => code !== CNI_CODES.internal);
-/** Of these nothing may have been begun. */
+/** A call refused with one of these codes must not have changed anything. */
 const REFUSED_AT_ONCE: readonly number[] = [
   CNI_CODES['incompatible-version'],
   CNI_CODES['unsupported-field'],
@@ -34,12 +37,18 @@ const CHANGING = [
   'remove-port',
   'create-bridge',
 ];
-/** Inputs after which a new world is made: blocks that odd nodes have claimed would fill it. */
+/**
+ * Number of inputs after which the run makes a new world. Otherwise blocks that odd node names have
+ * claimed would fill it.
+ */
 const WORLD_LASTS = 300;
 const KEY =
   /^(ranges\/blue|blocks\/blue\/10\.20\.\d+\.\d+\/28|history\/blue\/10\.20\.\d+\.\d+\/28\/\d+|nodes\/[A-Za-z0-9.-]+\/10\.20\.\d+\.\d+\/28)$/;
 
-/** One reply as section 5 of the specification has it. @returns the error's code, or undefined */
+/**
+ * Checks one reply against CNI SPEC, section 5. Returns the error's code, or undefined on success.
+ * Throws an AssertionError when the reply is malformed.
+ */
 const judge = ({ stdout, exitCode }: Output): number | undefined => {
   if (stdout === '') {
     assert.equal(exitCode, 0, 'an error without reply');
@@ -62,11 +71,13 @@ const judge = ({ stdout, exitCode }: Output): number | undefined => {
   return code;
 };
 
-/** What is in the world: equal before and after means that nothing was changed. */
+/**
+ * Describes the world's state. Equal values before and after a call mean that it changed nothing.
+ */
 const snapshot = (fake: FakePlatform, dir: string): string =>
   `${fake.world.store.revision} ${readdirSync(dir, { recursive: true }).sort().join()}`;
 
-/** @throws the first input, made as small as it goes, whose reply is not as it must be */
+/** Rejects with the first input, shrunk as far as possible, whose reply or effects are wrong. */
 export const runFuzz = async (numRuns: number, seed?: number): Promise<FuzzTotals> => {
   const totals: FuzzTotals = { inputs: 0, replies: new Map() };
   const dir = mkdtempSync(join(tmpdir(), 'cellnet-fuzz-'));

@@ -8,7 +8,7 @@ import { makeDist } from '../support/dist.ts';
 import { FakePlatform } from '../unit/cni/fake-platform.ts';
 import { CliWorld, container } from './world.ts';
 
-/** What cnictl prints, held against files: `npm run golden` writes them anew, and the diff is what to look at. */
+/** Compares cnictl's output with files. `npm run golden` rewrites the files; review their diff. */
 const EXPECTED = join(import.meta.dirname, 'expected');
 
 const COMMANDS = [
@@ -118,7 +118,7 @@ test('who had an address', async () => {
   await show(`release ${ip} --yes --force`);
   world.ipam.now += 90_000;
   await show(`ip history ${ip}`);
-  // A pod that fails over and over: every address of the block in turn.
+  // Simulates a pod that fails repeatedly: it uses every address of the block in turn.
   for (let n = 0; n < 60; n++) {
     await world.give('node-1', n % 10, 'crash');
     world.ipam.now += 40_000;
@@ -148,7 +148,7 @@ test('draining, returning, removing', async () => {
   await step('node drain node-1 --dry-run');
   await step('node drain node-1');
   await step('node drain node-1 -o json');
-  // The mark among the index keys is nothing that a check has to tell.
+  // `node drain` keeps a mark among the node's index keys. `check` must not report it.
   await step('check --grace 0');
   await step('node show node-1');
   await step('node undrain node-1');
@@ -256,7 +256,8 @@ test('reconciling a node', async () => {
     world.env['CELLNET_STATE_DIR'] = folder;
     const fake = new FakePlatform(folder);
     const parts = fake.platform();
-    // The pod of the first container is gone, that of the second lives without its link, of the others nothing is known.
+    // The first container's pod is gone, the second's lives without its link, and nothing is known
+    // of the others.
     world.platform = () => ({
       ...parts,
       namespaces: { ...parts.namespaces, stateOf: (path) => (path === '/run/netns/0' ? 'gone' : 'lives') },

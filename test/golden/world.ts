@@ -15,7 +15,7 @@ import type { EtcdInspector } from '../../ipam/store/etcd/inspect.ts';
 import type { Store } from '../../ipam/store/store.ts';
 import { owner, range, World as IpamWorld } from '../unit/ipam/world.ts';
 
-/** One run of cnictl on fixed data: what it printed, and its status. */
+/** One run of cnictl on fixed data: its output and its exit status. */
 export interface Ran {
   readonly status: number;
   readonly stdout: string;
@@ -24,7 +24,9 @@ export interface Ran {
 
 const uid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 
-/** Open vSwitch without a bridge: it answers questions, and keeps whatever else it is asked to do. */
+/**
+ * An Open vSwitch without a bridge. Queries return no rows; `written` keeps all other operations.
+ */
 export class EmptyOvsdb {
   readonly written: Operation[] = [];
 
@@ -38,45 +40,48 @@ export class EmptyOvsdb {
   }
 
   close(): void {
-    // Nothing is open.
+    // This fake holds no connection.
   }
 }
 
-/** A cluster with two ranges and two nodes; one pod is gone, one was made again, one never had its address recorded. */
+/**
+ * A cluster with two ranges and two nodes. One pod no longer exists, one was created again, and one
+ * never had its address recorded.
+ */
 export class CliWorld {
   readonly ipam = new IpamWorld();
   readonly files = new Map<string, string>();
-  /** What was written, byte for byte. */
+  /** Content of written files, byte for byte. */
   readonly written = new Map<string, Buffer>();
-  /** Paths that cannot be written. */
+  /** Paths that reject writing. */
   readonly unwritable = new Set<string>();
   pods: Pod[] = [];
   nodes: Node[] = [
     { name: 'node-1', uid: 'n1', ready: true },
     { name: 'node-2', uid: 'n2', ready: true },
   ];
-  /** Pauses that were asked for, in milliseconds. */
+  /** The pauses that commands requested, in milliseconds. */
   readonly pauses: number[] = [];
   answers: string[] = [];
   isTerminal = false;
   showsProgress = false;
-  /** Ends `check --watch`. */
+  /** Stops `check --watch`. */
   stop = new AbortController();
   env: Record<string, string> = { KUBECONFIG: '/kubeconfig' };
-  /** Called between two observations of `check`. */
+  /** Runs between two observations of `check`. */
   meanwhile: () => Promise<void> = () => Promise.resolve();
   kube: Partial<KubeApi> = {};
   etcd: Partial<EtcdInspector> = {};
   agent: AgentAnswer = { answers: true, health: { ok: true, version: VERSION, reasons: [] } };
   exec: World['exec'] = ([program]) =>
     Promise.reject(new Error(`no test runs ${program ?? ''} on this machine`));
-  /** In place of the one in memory. */
+  /** Replaces the store in memory. */
   store: Store | undefined;
   devices = ['bond1'];
-  /** Where `node install` copies from. */
+  /** The folder that `node install` copies from. */
   dist = '/none';
   ovsdb = new EmptyOvsdb();
-  /** Of this node, for `node reconcile`; the IPAM is this world's. */
+  /** The platform of this node, for `node reconcile`. Its IPAM is this world's. */
   platform: () => Platform = () => {
     throw new Error('no test of this world looks at the node');
   };
@@ -147,7 +152,7 @@ export class CliWorld {
     return this.pods.find((pod) => pod.name === name);
   }
 
-  /** `argv` as typed, words apart by spaces; quotes are not known. */
+  /** Runs cnictl with `argv`. A string is split at spaces; quotes have no meaning. */
   async run(argv: string | readonly string[]): Promise<Ran> {
     const out = { stdout: '', stderr: '' };
     const status = await run(typeof argv === 'string' ? argv.split(' ') : argv, this.#world(out));

@@ -1,4 +1,7 @@
-/** A simulated node with its runtime: pods that live, an agent that is killed, reboots. */
+/**
+ * A simulated node and its runtime, with operations that create and end pods, kill the agent and
+ * reboot.
+ */
 import { randomUUID } from 'node:crypto';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
@@ -15,7 +18,7 @@ export interface LivePod extends Pod {
   readonly result: CniReply;
 }
 
-/** Often enough for a run of minutes; the defaults are a minute and half of one. */
+/** Short enough for a run of minutes. The defaults are 60 s and 30 s. */
 const RECONCILING = { CELLNET_RECONCILE_INTERVAL_MS: '2000', CELLNET_RECONCILE_GRACE_MS: '1000' };
 const CLEARED = ['released what had leaked', 'swept what was left'];
 
@@ -29,7 +32,7 @@ export class Host {
   #plugin = '';
   #bootId = '';
   #boots = 0;
-  /** How many calls are under way; a reboot waits for them, and keeps others back. */
+  /** The number of calls in progress. A reboot waits for them and holds back new ones. */
   #busy = 0;
   #rebooting = false;
 
@@ -40,7 +43,7 @@ export class Host {
     this.#tally = tally;
   }
 
-  /** Begins a boot with an ID of its own, for plugins and agent alike. */
+  /** Starts a boot with a new ID, for plugins and agent alike. */
   async boot(): Promise<void> {
     this.#bootId = randomUUID();
     const dir = join(this.#dir, `boot-${++this.#boots}`);
@@ -66,7 +69,7 @@ export class Host {
         this.#tally.count('freed by the agent', String(reason));
   }
 
-  /** A call as the runtime makes it. */
+  /** Calls a plugin as the runtime does. */
   async call(verb: Verb, pod: Pod, call: CniCall = {}): Promise<CniOutcome> {
     return await this.node.call(verb, pod, {
       plugin: this.#plugin,
@@ -75,7 +78,7 @@ export class Host {
     });
   }
 
-  /** Runs work on the node that a reboot must not cut in two. */
+  /** Runs work on the node that a reboot must not interrupt. */
   async during(work: () => Promise<void>): Promise<void> {
     while (this.#rebooting) await sleep(50);
     this.#busy++;
@@ -100,7 +103,10 @@ export class Host {
     await this.#end(pod, 0.8);
   }
 
-  /** The runtime dies in the middle of an ADD; it comes back and calls DEL, or does not. */
+  /**
+   * Kills the plugin `afterMs` into an ADD, as when the runtime dies. `called` says whether the
+   * restarted runtime then calls DEL.
+   */
   async addCutShort(name: string, afterMs: number, called: boolean): Promise<void> {
     const pod = await this.node.makePod(name);
     await this.call('ADD', pod, { timeoutMs: afterMs }).then(
@@ -115,7 +121,7 @@ export class Host {
     await this.#end(pod, 1);
   }
 
-  /** The pod is gone, and nobody calls DEL. */
+  /** Ends a pod without a DEL. */
   async vanish(pod: LivePod): Promise<void> {
     this.#down(pod);
     await this.#end(pod, 0);
@@ -127,7 +133,10 @@ export class Host {
     this.#journal.down(pod.ip, pod.containerId, this.node.name);
   }
 
-  /** @param called the share of ends at which DEL is called: a runtime calls it until it succeeds */
+  /**
+   * Ends a pod. With probability `called` it calls DEL first and repeats it until it succeeds, as a
+   * runtime does. Throws an Error when DEL fails 21 times.
+   */
   async #end(pod: Pod, called: number): Promise<void> {
     if (Math.random() < called) {
       for (let n = 0; ; n++) {
@@ -142,7 +151,7 @@ export class Host {
     await pod.ns.stop();
   }
 
-  /** SIGKILL. */
+  /** Kills the agent with SIGKILL. */
   async #loseAgent(): Promise<void> {
     this.#noteAgentsWork();
     const agent = this.#agent;
@@ -170,7 +179,10 @@ export class Host {
     this.#tally.count('Open vSwitch', 'vswitchd restarted');
   }
 
-  /** A power cut: no pod, no agent, no DEL; the database of Open vSwitch and the node's own files are on its disk. */
+  /**
+   * Simulates a power cut: pods and agent end and no DEL runs. The database of Open vSwitch and the
+   * node's own files survive on disk.
+   */
   async reboot(): Promise<void> {
     this.#rebooting = true;
     try {

@@ -1,4 +1,6 @@
-/** What pods had, kept outside cellnet: one line for each beginning and end, in the order in which they happened. */
+/**
+ * Records which pods had which addresses, outside cellnet: one line per start and end, in order.
+ */
 import { appendFileSync, readFileSync } from 'node:fs';
 
 interface Line {
@@ -16,8 +18,8 @@ export interface Overlap {
 }
 
 /**
- * A pod is up from the reply to its ADD, and down before anything is done that may end it. So two that are up with one address
- * at a time have been given it both.
+ * A pod counts as up from the reply to its ADD until just before the first action that may end it.
+ * So two pods that are up with one address at the same time have both been assigned it.
  */
 export class Journal {
   readonly file: string;
@@ -38,7 +40,10 @@ export class Journal {
     appendFileSync(this.file, `${JSON.stringify(line)}\n`);
   }
 
-  /** Every address that two had at a time. @throws Error for an end without a beginning: the journal itself is wrong then */
+  /**
+   * Returns every address that two pods had at the same time. Throws an Error for an end without a
+   * start: the journal itself is then wrong.
+   */
   overlaps(): { readonly lines: number; readonly overlaps: Overlap[] } {
     return findOverlaps(readFileSync(this.file, 'utf8'));
   }

@@ -1,4 +1,4 @@
-/** `npm run soak [-- --seconds 600 --nodes 4]`: exit status 0 where everything held. */
+/** `npm run soak [-- --seconds 600 --nodes 4]`. The exit status is 0 when everything held. */
 import { parseArgs } from 'node:util';
 import { soak } from './soak.ts';
 

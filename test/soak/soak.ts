@@ -1,7 +1,8 @@
 /**
- * Some minutes of everything that goes wrong, on simulated nodes with an agent each: pods come, go, vanish without DEL; ADDs are cut
- * short; agents are killed, nodes lose power, etcd and Open vSwitch are restarted. At the end reconciling must leave just the
- * living pods' addresses; and no address was ever in two living pods, by a journal that is kept outside cellnet.
+ * Runs simulated nodes, each with an agent, through faults for some minutes: pods start, end and
+ * vanish without DEL; ADDs are cut short; agents are killed; nodes lose power; etcd and Open
+ * vSwitch restart. At the end, reconciling must leave exactly the addresses of the living pods. No
+ * address may ever have been in two living pods, by a journal that is kept outside cellnet.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,12 +19,12 @@ export interface SoakOptions {
 }
 
 export interface SoakResult {
-  /** Everything that does not hold; empty when all is well. */
+  /** Everything that does not hold. Empty when the run succeeded. */
   readonly problems: readonly string[];
   readonly tally: Tally;
 }
 
-/** Each node's runtime makes so many calls side by side. */
+/** The number of concurrent calls that each node's runtime makes. */
 const WORKERS = 2;
 const PODS_PER_NODE = 25;
 const CONVERGE_WITHIN_MS = 90_000;
@@ -83,12 +84,12 @@ function anyOf<T>(items: Iterable<T>): T | undefined {
   return all[Math.floor(Math.random() * all.length)];
 }
 
-/** One of the runtime's threads. */
+/** One worker of the runtime. */
 async function work(host: Host, until: number): Promise<void> {
   for (let n = 0; Date.now() < until; n++) {
     await host.during(async () => {
       const pod = anyOf(host.live.values());
-      // What another worker has begun to end is not in `live` any more.
+      // A pod that another worker has begun to end is no longer in `live`.
       if (pod && (chance(0.4) || host.live.size >= PODS_PER_NODE))
         await (chance(0.15) ? host.vanish(pod) : host.remove(pod));
       else if (chance(0.1)) await host.addCutShort(`cut-${n}`, between(5, 200), chance(0.5));
@@ -97,7 +98,7 @@ async function work(host: Host, until: number): Promise<void> {
   }
 }
 
-/** What happens to one node. */
+/** Causes faults on one node. */
 async function trouble(host: Host, until: number): Promise<void> {
   while (Date.now() < until) {
     await sleep(Math.min(between(5_000, 20_000), Math.max(0, until - Date.now())));
@@ -110,7 +111,7 @@ async function trouble(host: Host, until: number): Promise<void> {
   }
 }
 
-/** What happens to etcd. */
+/** Causes faults of etcd. */
 async function troubleForAll({ fabric }: Cluster, tally: Tally, until: number): Promise<void> {
   while (Date.now() < until) {
     await sleep(Math.min(between(15_000, 40_000), Math.max(0, until - Date.now())));
@@ -129,7 +130,10 @@ async function troubleForAll({ fabric }: Cluster, tally: Tally, until: number): 
   }
 }
 
-/** Waits until just the living pods' addresses are left in etcd, and nothing else of ours on the nodes. */
+/**
+ * Waits until etcd holds exactly the living pods' addresses and the nodes hold nothing else of
+ * cellnet. Returns the differences that remain after CONVERGE_WITHIN_MS.
+ */
 async function converge(
   { fabric }: Cluster,
   hosts: readonly Host[],
@@ -158,7 +162,7 @@ async function converge(
   }
 }
 
-/** What is on the node and belongs to no living pod. */
+/** Returns resources of cellnet on the node that belong to no living pod. */
 async function foreignTo(host: Host): Promise<string[]> {
   const pods = [...host.live.values()];
   const own = pods.flatMap(({ containerId, ifname, result }) => [
@@ -168,7 +172,10 @@ async function foreignTo(host: Host): Promise<string[]> {
   return (await remains(host.node)).filter((what) => !own.some((name) => what.includes(name)));
 }
 
-/** Every living pod works and passes CHECK; then all go, and nothing is left of them. */
+/**
+ * Checks that every living pod reaches the gateway and passes CHECK, then removes all pods and
+ * checks that nothing of them remains. Returns the problems.
+ */
 async function useAll(hosts: readonly Host[]): Promise<string[]> {
   const problems: string[] = [];
   for (const host of hosts) {

@@ -1,4 +1,4 @@
-/** Counts of what happened, by what and how it went. */
+/** Counts events by subject and outcome. */
 export class Tally {
   readonly #counts = new Map<string, Map<string, number>>();
 
@@ -12,7 +12,7 @@ export class Tally {
     return this.#counts.get(what)?.get(how) ?? 0;
   }
 
-  /** A line for each, most first. */
+  /** Returns one line per subject, with the most frequent outcome first. */
   lines(): string[] {
     return [...this.#counts].map(([what, hows]) => {
       const told = [...hows].sort(([, a], [, b]) => b - a).map(([how, n]) => `${n} ${how}`);

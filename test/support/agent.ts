@@ -1,4 +1,4 @@
-/** The node agent on a simulated node. */
+/** Starts the node agent on a simulated node. */
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -9,35 +9,44 @@ import { startDaemon, type Daemon } from './proc.ts';
 
 export interface RunningAgent {
   readonly socket: string;
-  /** Where it serves its metrics by default. */
+  /** The socket where the agent serves its metrics by default. */
   readonly metricsSocket: string;
   readonly daemon: Daemon;
-  /** For plugins that are to use it. */
+  /** Environment for plugins that are to use this agent. */
   readonly env: { readonly CELLNET_AGENT: string };
-  /** Its log lines so far that have this message. */
+  /** Returns the agent's log lines so far that have this message. */
   logged(message: string): Record<string, unknown>[];
-  /** SIGTERM: it answers what is under way. */
+  /** Sends SIGTERM. The agent answers the requests in progress and exits. */
   stop(): Promise<void>;
-  /** SIGKILL. */
+  /** Sends SIGKILL. */
   kill(): Promise<void>;
 }
 
 export interface AgentOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** ID of a boot of the node that begins now: everything before was another. */
+  /**
+   * Simulates a reboot: the agent starts in a boot with this ID, and all earlier state belongs to
+   * another boot.
+   */
   readonly bootId?: string;
-  /** When it began; default: just now. */
+  /** Seconds since that boot began. Default: just now. */
   readonly bootedSecondsAgo?: number;
 }
 
-/** In a mount namespace of its own, where the kernel's files tell of another boot; pods' namespaces come to be seen there. */
+/**
+ * Runs the command in a mount namespace whose kernel files describe another boot. Mount propagation
+ * is 'slave', so pod namespaces mounted later appear there too.
+ */
 const AFTER_REBOOT = `set -e
 mount --bind "$1" /proc/sys/kernel/random/boot_id
 mount --bind "$2" /proc/uptime
 shift 2
 exec "$@"`;
 
-/** The command as it runs after a reboot of the node: `dir` keeps what it is told of the boot. */
+/**
+ * Returns the command line that runs `command` as after a reboot of the node. `dir` holds the boot
+ * ID and uptime files.
+ */
 export const afterReboot = async (
   dir: string,
   bootId: string,
@@ -62,7 +71,9 @@ export const afterReboot = async (
   ];
 };
 
-/** Started with the node's own environment, as on a real node by its shared file. */
+/**
+ * Starts the agent with the node's own environment, which a real node reads from its shared file.
+ */
 export const startAgent = async (
   node: SimulatedNode,
   at?: string,

@@ -1,12 +1,15 @@
-/** Watches the wire: tcpdump on one interface, its lines as text. */
+/** Captures packets with tcpdump on one interface and returns them as text lines. */
 import { startDaemon, until, type Daemon } from './proc.ts';
 
 export interface Capture {
-  /** The packets so far, one line each, with link-level header: `-e -n -tt`. */
+  /** The packets so far, one line each, with the link-level header (tcpdump -e -n -tt). */
   lines(): string[];
-  /** The first line that matches, now or within `timeoutMs` (default 5,000); throws an Error with what was seen. */
+  /**
+   * Resolves with the first line that matches, past or future. Rejects with an Error that lists the
+   * captured packets after `timeoutMs` (default 5,000).
+   */
   waitFor(pattern: RegExp, timeoutMs?: number): Promise<string>;
-  /** Stops listening; returns all lines. Again: returns them again. */
+  /** Stops the capture and returns all lines. A repeated call returns them again. */
   stop(): Promise<string[]>;
 }
 
@@ -17,7 +20,7 @@ const packets = (daemon: Daemon): string[] =>
     .filter((line) => /^\d+\.\d+ /.test(line));
 
 /**
- * Starts to capture, and returns when packets are really being seen.
+ * Starts tcpdump and resolves once it captures packets.
  * Equivalent to: ip netns exec NETNS tcpdump -i LINK -e -n -tt -l --immediate-mode FILTER
  */
 export const startCapture = async (netns: string, link: string, filter = ''): Promise<Capture> => {

@@ -1,4 +1,7 @@
-/** Calls a CNI plugin as a container runtime does: a process, parameters in CNI_…, configuration on stdin (SPEC, section 2). */
+/**
+ * Calls a CNI plugin as a container runtime does: as a process, with parameters in CNI_… variables
+ * and the configuration on stdin (CNI SPEC, section 2).
+ */
 import { join } from 'node:path';
 import { run } from './proc.ts';
 
@@ -6,18 +9,20 @@ export type Verb = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION';
 
 export interface CniCall {
   readonly containerId?: string;
-  /** A path as /run/netns/NAME, or '' as a runtime gives for a sandbox that is gone. */
+  /**
+   * A path such as /run/netns/NAME, or '' as a runtime passes for a sandbox that no longer exists.
+   */
   readonly netns?: string;
-  /** Default eth0, for the verbs that take one. */
+  /** Default: eth0, for the verbs that take an interface name. */
   readonly ifname?: string;
-  /** CNI_ARGS as an object; a string is passed as it is. */
+  /** CNI_ARGS as an object. `cni` passes a string unchanged. */
   readonly args?: string | Readonly<Record<string, string>>;
-  /** CNI_PATH; default dist/bin and the directory of Debian's plugins. */
+  /** CNI_PATH. Default: dist/bin and the directory of Debian's plugins. */
   readonly path?: string;
-  /** The network configuration; a string is passed as it is. */
+  /** The network configuration. `cni` passes a string unchanged. */
   readonly config?: string | object;
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Network namespace to run in, by name: that of a simulated node. */
+  /** Name of the network namespace to run in: that of a simulated node. */
   readonly runIn?: string;
   readonly timeoutMs?: number;
 }
@@ -26,13 +31,13 @@ export interface CniOutcome {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
-  /** stdout parsed: a result when code is 0, else an error; undefined when stdout is empty. */
+  /** stdout parsed: a result when code is 0, else an error. Undefined when stdout is empty. */
   readonly result: CniReply | undefined;
   /** Wall time of the process. */
   readonly ms: number;
 }
 
-/** The fields tests look at, of results (SPEC, section 5) and of errors. */
+/** The fields that tests read of results (CNI SPEC, section 5) and of errors. */
 export interface CniReply {
   readonly cniVersion?: string;
   readonly interfaces?: readonly { name: string; mac?: string; mtu?: number; sandbox?: string }[];
@@ -47,7 +52,7 @@ export interface CniReply {
 
 export const REPOSITORY = join(import.meta.dirname, '../..');
 export const OUR_PLUGINS = join(REPOSITORY, 'dist/bin');
-/** Where Debian's containernetworking-plugins puts them. */
+/** The folder where Debian's containernetworking-plugins installs its plugins. */
 export const STOCK_PLUGINS = '/usr/lib/cni';
 
 const encodeArgs = (args: CniCall['args']): string | undefined =>
@@ -57,7 +62,7 @@ const encodeArgs = (args: CniCall['args']): string | undefined =>
         .join(';')
     : args;
 
-/** CNI_ARGS as the kubelet gives them. */
+/** Returns CNI_ARGS as the kubelet sets them. */
 export const podArgs = (
   namespace: string,
   name: string,
@@ -71,7 +76,10 @@ export const podArgs = (
   K8S_POD_UID: uid,
 });
 
-/** Runs a plugin once. Rejects only when it cannot be started, exceeds `timeoutMs` (30,000), or writes no JSON. */
+/**
+ * Runs a plugin once. Rejects only when the plugin cannot be started, exceeds `timeoutMs` (default
+ * 30,000) or writes something other than JSON to stdout.
+ */
 export const cni = async (binary: string, verb: Verb, call: CniCall = {}): Promise<CniOutcome> => {
   const onAttachment = verb === 'ADD' || verb === 'DEL' || verb === 'CHECK';
   const env = {
@@ -104,7 +112,7 @@ const parseReply = (binary: string, verb: Verb, stdout: string): CniReply | unde
   }
 };
 
-/** As `cni`, and throws with everything the plugin said when it failed. */
+/** Does as `cni`, and throws an Error with the plugin's whole output when the plugin fails. */
 export const mustCni = async (binary: string, verb: Verb, call?: CniCall): Promise<CniReply> => {
   const { code, stdout, stderr, result } = await cni(binary, verb, call);
   if (code !== 0) throw new Error(`${binary} ${verb}: status ${code ?? 'killed'}\n${stdout}\n${stderr}`);

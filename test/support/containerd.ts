@@ -1,9 +1,10 @@
 /**
- * A real containerd, private to the test, spoken to as the kubelet does: CRI over its unix socket. Each sandbox makes it
- * call the CNI plugins of one configuration file.
+ * A real containerd, private to the test. The test calls it as the kubelet does: CRI over its unix
+ * socket. For each sandbox containerd calls the CNI plugins of one configuration file.
  *
- * containerd enters the network namespace that plays the host by nsenter and not by `ip netns exec`, for the reason
- * given in podman.ts. Its shims outlive it by design: stop() removes every sandbox first.
+ * containerd enters the network namespace that plays the host with nsenter and not with `ip netns
+ * exec`, for the reason given in podman.ts. containerd's shims outlive it by design, so stop()
+ * removes every sandbox first.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -17,11 +18,11 @@ import { must, run, startDaemon, until, type RunResult } from './proc.ts';
 export interface ContainerdOptions {
   /** Name of the network namespace that plays the host. */
   readonly netns: string;
-  /** containerd looks for plugins in one directory; links to the plugins named here are put into it. */
+  /** Paths of plugins. startContainerd links them into the one directory where containerd looks. */
   readonly plugins: readonly string[];
-  /** containerd 1.6 knows CNI up to 1.0.0. */
+  /** containerd 1.6 supports CNI versions up to 1.0.0. */
   readonly conflist: object;
-  /** Environment of containerd, and so of the plugins. */
+  /** Environment of containerd, which the plugins inherit. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -35,14 +36,17 @@ export interface Sandbox {
 }
 
 export interface Containerd {
-  /** Rejects with the runtime's message when the sandbox, and so perhaps the plugin's ADD, fails. */
+  /** Rejects with the runtime's message when the sandbox fails, for example in the plugin's ADD. */
   runSandbox(name: string, namespace?: string): Promise<Sandbox>;
-  /** StopPodSandbox (the plugin's DEL) and RemovePodSandbox. */
+  /** Calls StopPodSandbox (the plugin's DEL) and RemovePodSandbox. */
   removeSandbox(id: string): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** What is used of k8s.io/cri-api pkg/apis/runtime/v1/api.proto; the numbers are the wire format. */
+/**
+ * The part of k8s.io/cri-api pkg/apis/runtime/v1/api.proto that tests use. The field numbers are
+ * the wire format.
+ */
 const CRI = `
 syntax = "proto3"; package runtime.v1;
 message Metadata { string name = 1; string uid = 2; string namespace = 3; uint32 attempt = 4; }
@@ -94,7 +98,10 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
         BinaryName = "/usr/sbin/runc"
 `;
 
-/** The busybox file system as a `docker save` archive, whose process sleeps as a sandbox's should. */
+/**
+ * Returns a `docker save` archive of the busybox file system. Its process sleeps, as a sandbox's
+ * process should.
+ */
 const pauseImage = async (dir: string): Promise<string> => {
   const layer = await busyboxImage(dir);
   const digest = createHash('sha256')
@@ -122,7 +129,7 @@ type Call = (
   message: object,
 ) => Promise<Record<string, unknown>>;
 
-/** Unary CRI calls by method name, 60 s each. */
+/** Makes unary CRI calls by method name, each with a deadline of 60 s. */
 const criClient = (socket: string): { call: Call; close: () => void } => {
   const { root } = protobuf.parse(CRI, { keepCase: true });
   const client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure());

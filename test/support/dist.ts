@@ -1,8 +1,8 @@
-/** A dist/ of four small programs, for what only copies it. */
+/** Makes a dist/ of four small programs, for tests that only copy it. */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-/** @param mark makes it another build of the same version */
+/** @param mark changes the content: a different mark yields another build of the same version */
 export const makeDist = (folder: string, mark = 'one'): string => {
   const write = (path: string, content: string): void => {
     mkdirSync(dirname(join(folder, path)), { recursive: true });

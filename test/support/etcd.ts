@@ -1,4 +1,7 @@
-/** A real etcd, private to the test: on a free port of 127.0.0.1, or in a network namespace on an address of its own. */
+/**
+ * A real etcd, private to the test. It listens on a free port of 127.0.0.1, or in a network
+ * namespace on a given address.
+ */
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -6,15 +9,18 @@ import { newScope } from './netns.ts';
 import { must, startDaemon, type Daemon } from './proc.ts';
 
 export interface EtcdOptions {
-  /** Holds data and certificates; default: a temporary directory, removed by stop(). */
+  /** Holds data and certificates. Default: a temporary directory that stop() removes. */
   readonly dir?: string;
-  /** Runs inside this network namespace; then on port 2379, and only programs inside reach it. */
+  /**
+   * The network namespace to run in. etcd then listens on port 2379, and only programs inside reach
+   * it.
+   */
   readonly netns?: string;
-  /** Address to listen on; default 127.0.0.1. */
+  /** The address to listen on. Default: 127.0.0.1. */
   readonly ip?: string;
-  /** Serve TLS, and demand client certificates of a CA made for the purpose. */
+  /** Makes etcd serve TLS and demand client certificates of a CA made for the test. */
   readonly tls?: boolean;
-  /** Turn authentication on, with this user allowed to read and write every key. */
+  /** Enables authentication. This user may read and write every key. */
   readonly auth?: { readonly username: string; readonly password: string };
   /** Further arguments of etcd. */
   readonly args?: readonly string[];
@@ -23,18 +29,23 @@ export interface EtcdOptions {
 export interface Etcd {
   readonly endpoints: string[];
   readonly pid: number;
-  /** Of the client, when tls. */
+  /** The client's files, set when `tls` is set. */
   readonly caFile?: string;
   readonly certFile?: string;
   readonly keyFile?: string;
-  /** Equivalent to: etcdctl ARGS…, as the user of `auth`, inside the namespace. Rejects when its status is not 0. */
+  /**
+   * Runs etcdctl inside the namespace as the user of `auth`. Rejects when its status is not 0.
+   * Equivalent to: etcdctl ARGS…
+   */
   ctl(...args: string[]): Promise<string>;
-  /** Number of keys below a prefix. */
+  /** Returns the number of keys below a prefix. */
   count(prefix: string): Promise<number>;
-  /** It keeps its connections, and answers nothing: SIGSTOP. */
+  /** Returns the store's revision: each transaction that writes adds one. */
+  revision(): Promise<number>;
+  /** Sends SIGSTOP: etcd keeps its connections and answers nothing. */
   pause(): void;
   resume(): void;
-  /** SIGKILL, keeping its data; start it again with restart(). */
+  /** Sends SIGKILL and keeps the data. restart() starts etcd again. */
   kill(): Promise<void>;
   restart(): Promise<void>;
   stop(): Promise<void>;
@@ -57,7 +68,10 @@ interface Certificates {
   readonly serverArgs: string[];
 }
 
-/** A CA, a server certificate for `ip`, and a client certificate: P-256 keys, a day's validity. */
+/**
+ * Makes a CA, a server certificate for `ip` and a client certificate: P-256 keys, valid for one
+ * day.
+ */
 const makeCertificates = async (dir: string, ip: string): Promise<Certificates> => {
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'];
   const file = (name: string): string => join(dir, name);
@@ -111,12 +125,15 @@ const makeCertificates = async (dir: string, ip: string): Promise<Certificates> 
 };
 
 /**
- * Environment variable: the folder for etcd's data. The test runner sets one in memory, so that a machine whose disk
- * is slow to sync fails no test; benchmarks write to the disk.
+ * Environment variable that names the folder for etcd's data. The test runner sets one in memory,
+ * so that a disk that syncs slowly fails no test. Benchmarks write to the disk.
  */
 export const ETCD_FOLDER = 'CELLNET_TEST_ETCD_FOLDER';
 
-/** Starts etcd and returns when it answers. Rejects with ProcError (its log in the message) when it does not in 15 s. */
+/**
+ * Starts etcd and resolves once it answers. Rejects with ProcError (etcd's log in the message) when
+ * it does not answer within 15 s.
+ */
 export const startEtcd = async (options: EtcdOptions = {}): Promise<Etcd> => {
   const { netns, ip = '127.0.0.1', auth } = options;
   const scope = newScope();
@@ -177,6 +194,12 @@ export const startEtcd = async (options: EtcdOptions = {}): Promise<Etcd> => {
     count: async (prefix) => {
       const answer: unknown = JSON.parse(await ctl('get', '--prefix', prefix, '--keys-only', '-w', 'json'));
       return typeof answer === 'object' && answer !== null && 'count' in answer ? Number(answer.count) : 0;
+    },
+    revision: async () => {
+      const { header } = JSON.parse(await ctl('get', 'any', '-w', 'json')) as {
+        header: { revision: number };
+      };
+      return header.revision;
     },
     pause: () => daemon.pause(),
     resume: () => daemon.signal('SIGCONT'),

@@ -1,15 +1,18 @@
 /**
- * The world around simulated nodes, in one network namespace:
+ * The infrastructure that simulated nodes share, in one network namespace:
  *
- *     phys   an Open vSwitch bridge that plays the physical switch: each node's uplink is a trunk of all VLANs
- *     gwVLAN an internal port of it per gateway, tagged with its VLAN; the namespace does not route between them
- *     mgmt   a Linux bridge, 172.30.0.1/24, where etcd listens on 2379; each node has a leg there (172.30.0.11 …)
+ *     phys   an Open vSwitch bridge that plays the physical switch: each node's uplink is a trunk
+ *            of all VLANs
+ *     gwVLAN an internal port of that bridge per gateway, tagged with its VLAN; the namespace does
+ *            not route between them
+ *     mgmt   a Linux bridge, 172.30.0.1/24, where etcd listens on 2379; each node has an interface
+ *            on it (172.30.0.11 …)
  *
- * Nothing of it is in the machine's own namespace, so etcd is reached from inside only: by `etcd.ctl`, by `cnictl`
- * below, and by plugins that run in a node's namespace.
+ * Nothing of it is in the machine's own namespace. Only `etcd.ctl`, `cnictl` below and plugins that
+ * run in a node's namespace reach this etcd.
  */
-import { startEtcd, type Etcd, type EtcdOptions } from './etcd.ts';
 import { OUR_PLUGINS } from './cni.ts';
+import { startEtcd, type Etcd, type EtcdOptions } from './etcd.ts';
 import { joinNamespaces, makeNamespace, newScope, setSysctl, uniqueName, type Namespace } from './netns.ts';
 import { startOvs } from './ovs.ts';
 import { run, type RunResult } from './proc.ts';
@@ -18,15 +21,15 @@ export type Ovs = Awaited<ReturnType<typeof startOvs>>;
 
 export interface Gateway {
   readonly vlan: number;
-  /** Its own address with the range's prefix length, as 10.20.0.1/22. */
+  /** The gateway's own address with the range's prefix length, such as 10.20.0.1/22. */
   readonly address: string;
 }
 
-/** Where a node's cables go. */
+/** The links between one node and the fabric. */
 export interface Legs {
-  /** Interface of the switch that the uplink ends in. */
+  /** Interface of the switch at the other end of the node's uplink. */
   readonly switchPort: string;
-  /** Of the node, on the management network. */
+  /** The node's address on the management network. */
   readonly managementIp: string;
 }
 
@@ -34,13 +37,13 @@ export interface Fabric {
   readonly ns: Namespace;
   readonly etcd: Etcd;
   readonly ovs: Ovs;
-  /** CELLNET_ETCD_… of this etcd, for plugins and cnictl. */
+  /** CELLNET_ETCD_… variables of this etcd, for plugins and cnictl. */
   readonly env: Readonly<Record<string, string>>;
-  /** Adds a gateway after the start. Returns its interface's name in `ns`. */
+  /** Adds a gateway after the start. Returns the name of its interface in `ns`. */
   addGateway(gateway: Gateway): Promise<string>;
-  /** Lays a node's uplink (`uplink0` in the node) and management leg (`mgmt0`). */
+  /** Creates a node's uplink (`uplink0` in the node) and its management interface (`mgmt0`). */
   connect(node: Namespace): Promise<Legs>;
-  /** Runs dist/bin/cnictl inside; resolves whatever its status. */
+  /** Runs dist/bin/cnictl in `ns`. Resolves with the result whatever its status. */
   cnictl(...args: string[]): Promise<RunResult>;
   stop(): Promise<void>;
 }
@@ -52,7 +55,10 @@ export interface FabricOptions {
 }
 
 const MANAGEMENT = '172.30.0';
-/** Fixed: else the bridge takes the lowest of its ports, and nodes that have learnt it are cut off when another comes or goes. */
+/**
+ * A fixed address: otherwise the bridge takes the lowest MAC of its ports, and nodes that have
+ * learnt it lose the connection when another node comes or goes.
+ */
 const MANAGEMENT_MAC = '02:00:00:1e:00:01';
 
 const etcdEnv = (etcd: Etcd): Record<string, string> => ({
@@ -69,7 +75,7 @@ const makeManagementNetwork = async (ns: Namespace): Promise<void> => {
   await ns.exec('ip', 'link', 'set', 'mgmt', 'up');
 };
 
-/** Builds the fabric, gateways included, in about a second. On failure nothing is left. */
+/** Builds the fabric, gateways included, in about a second. Leaves nothing behind on failure. */
 export const startFabric = async ({ gateways, etcd: etcdOptions }: FabricOptions = {}): Promise<Fabric> => {
   const scope = newScope();
   try {

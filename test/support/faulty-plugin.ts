@@ -1,6 +1,7 @@
 /**
- * The plugin `cellnet` with a fault at one step of a verb, chosen by the environment:
- * FAULT_STEP=VERB/STEP, FAULT_WHEN=before|after, FAULT_KIND=throw|kill. For tests of what a failure leaves.
+ * Runs the plugin `cellnet` with a fault at one step of a verb. Tests use it to see what a failure
+ * leaves behind. The environment selects the fault: FAULT_STEP=VERB/STEP, FAULT_WHEN=before|after,
+ * FAULT_KIND=throw|kill.
  */
 import { runPlugin } from '../../cni/process.ts';
 

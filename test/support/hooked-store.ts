@@ -3,10 +3,13 @@ import type { ScanOptions, Store } from '../../ipam/store/store.ts';
 
 export type StoreRequest = 'get' | 'scan' | 'count' | 'commit';
 
-/** Another store, of which a test orders the requests, or makes them fail. */
+/** Wraps another store so that a test can order its requests or make them fail. */
 export class HookedStore implements Store {
   readonly #store: Store;
-  /** Awaited before each request is passed on. @param what the prefix of a scan, or the first key */
+  /**
+   * The store awaits this before it passes a request on.
+   * @param what the prefix of a scan, or the first key
+   */
   before: (request: StoreRequest, what: string) => Promise<void> = () => Promise.resolve();
 
   constructor(store: Store) {

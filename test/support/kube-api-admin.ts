@@ -2,10 +2,13 @@ import type http from 'node:http';
 import type { KubeObject, PodOptions } from './kube-api-objects.ts';
 
 export interface Changes {
-  /** Takes a whole object, or what makes one. */
+  /** Takes a whole object, or the options that `pod` makes one from. */
   readonly putPod: (pod: KubeObject | PodOptions) => KubeObject;
   readonly deletePod: (namespace: string, name: string) => boolean;
-  /** Ends it: Succeeded or Failed, still listed, its addresses still in its status. */
+  /**
+   * Sets the phase to Succeeded or Failed. The pod stays listed and keeps its addresses in its
+   * status.
+   */
   readonly finishPod: (namespace: string, name: string, phase?: 'Succeeded' | 'Failed') => void;
   readonly putNode: (node: KubeObject) => KubeObject;
   readonly deleteNode: (name: string) => boolean;
@@ -14,8 +17,9 @@ export interface Changes {
 export const isAdminPath = (path: string): boolean => path.startsWith('/_test/');
 
 /**
- * Changes the cluster from outside the process: PUT (a whole object, or the options of `pod` in kube-api-objects.ts) and
- * DELETE of /_test/pods/NAMESPACE/NAME, PUT (a whole object) and DELETE of /_test/nodes/NAME.
+ * Lets another process change the cluster: PUT (a whole object, or the options of `pod` in
+ * kube-api-objects.ts) and DELETE of /_test/pods/NAMESPACE/NAME; PUT (a whole object) and DELETE of
+ * /_test/nodes/NAME.
  */
 export async function serveAdmin(
   req: http.IncomingMessage,

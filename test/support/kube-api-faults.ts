@@ -1,20 +1,20 @@
-/* The ways in which a server, or what stands before it, can fail or lie. */
+/* The ways in which an API server, or a proxy in front of it, can fail or give false answers. */
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from './kube-api-objects.ts';
 
 export interface RequestInfo {
-  /** From 1, over the server's life. */
+  /** Counts from 1 over the server's life. */
   readonly number: number;
   readonly method: string;
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** For a list: from 1; a further page is one with a `continue`. */
+  /** Page number of a list, from 1. A further page is one requested with `continue`. */
   readonly page: number;
 }
 
-/** A list as it goes over the wire, for lies to change. */
+/** A list as sent to the client. A fault of kind 'lie' changes it. */
 export interface ListBody {
   kind: string;
   metadata: { resourceVersion?: string; continue?: string; remainingItemCount?: number };
@@ -22,43 +22,46 @@ export interface ListBody {
 }
 
 export type Fault =
-  /** A Status with this code. */
+  /** Answers with a Status of this code. */
   | {
       readonly kind: 'status';
       readonly status: number;
       readonly reason?: string;
       readonly retryAfter?: number | string;
     }
-  /** Anything, as a proxy or a login page would answer. */
+  /** Answers with any text, as a proxy or a login page would. */
   | {
       readonly kind: 'raw';
       readonly status: number;
       readonly headers?: Record<string, string>;
       readonly body: string;
     }
-  /** The right answer, cut after so many bytes by closing the connection. */
+  /** Sends the right answer but closes the connection after `afterBytes` bytes. */
   | { readonly kind: 'cut'; readonly afterBytes: number }
-  /** The same, with no framing that would tell: an HTTP/1.0 proxy. */
+  /** Does as 'cut', without framing that would reveal it, as an HTTP/1.0 proxy does. */
   | { readonly kind: 'cut-unnoticed'; readonly afterBytes: number }
-  /** The connection is closed in place of an answer. */
+  /** Closes the connection instead of answering. */
   | { readonly kind: 'reset' }
-  /** Nothing comes, or nothing after so many bytes. */
+  /** Sends nothing, or nothing more after `afterBytes` bytes. */
   | { readonly kind: 'hang'; readonly afterBytes?: number }
-  /** The right answer, after a while. */
+  /** Sends the right answer after `delayMs`. */
   | { readonly kind: 'slow'; readonly delayMs: number }
-  /** The right answer, changed. */
+  /** Sends the right answer, changed. */
   | { readonly kind: 'lie'; readonly change: (body: ListBody, request: RequestInfo) => unknown };
 
 export class Faults {
   readonly #queue: (Fault | undefined)[] = [];
   #choose: (request: RequestInfo) => Fault | undefined = () => undefined;
 
-  /** One each for the requests to come; undefined lets one through. */
+  /** Queues one fault for each of the next requests. Undefined lets a request through. */
   push(...faults: (Fault | undefined)[]): void {
     this.#queue.push(...faults);
   }
 
-  /** Asked for every request that finds the queue empty; it may also change the cluster meanwhile. */
+  /**
+   * Sets a function that chooses the fault of each request that finds the queue empty. The function
+   * may also change the cluster.
+   */
   when(choose: (request: RequestInfo) => Fault | undefined): void {
     this.#choose = choose;
   }
@@ -81,21 +84,24 @@ const onlyPage = (page: number, change: (body: ListBody, request: RequestInfo) =
   },
 });
 
-/** Ways to lie about paging; each applies to the request that it is given to, where that is the page named. */
+/**
+ * Ways to falsify paging. Each one changes the request that it is assigned to, if that request is
+ * for the given page.
+ */
 export const lies = {
-  /** Answers with the token that was just used. */
+  /** Answers with the token of the request. */
   repeatToken: (page: number) =>
     onlyPage(page, ({ metadata }, { query }) => {
       metadata.continue = query.get('continue') ?? '';
     }),
-  /** Leaves out the last `count` items of the page, and says that nothing follows. */
+  /** Omits the last `count` items of the page and claims that no page follows. */
   dropTail: (page: number, count: number) =>
     onlyPage(page, (body) => {
       body.items?.splice(body.items.length - count, count);
       delete body.metadata.continue;
       delete body.metadata.remainingItemCount;
     }),
-  /** Leaves out one item in the middle. */
+  /** Omits one item in the middle. */
   dropItem: (page: number, index: number) => onlyPage(page, (body) => void body.items?.splice(index, 1)),
   resourceVersion: (page: number, version: string) =>
     onlyPage(page, ({ metadata }) => {
@@ -119,7 +125,7 @@ export const lies = {
     onlyPage(page, ({ items }) => change(items?.[index] as Record<string, Record<string, unknown>>)),
 } as const;
 
-/** Sends a JSON body, or what the fault makes of it. */
+/** Sends a JSON body, or the answer that the fault prescribes. */
 export async function send(
   res: ServerResponse,
   code: number,
@@ -148,7 +154,7 @@ export async function send(
       return;
     case 'cut':
       writePart(res, code, body, fault.afterBytes);
-      // Later, so that the bytes go out first.
+      // The delay lets the kernel send the bytes first.
       setTimeout(() => res.socket?.destroy(), 20);
       return;
     case 'cut-unnoticed':

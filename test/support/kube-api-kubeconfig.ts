@@ -3,7 +3,7 @@ import type { Certificates } from './kube-api-tls.ts';
 
 export type UserEntry = Readonly<Record<string, unknown>>;
 
-/** The first token, or the client certificate, or nobody. */
+/** Returns the first token, else the client certificate, else an empty user entry. */
 export function defaultUser(tls: Certificates | undefined, tokens: ReadonlyMap<string, string>): UserEntry {
   const [token] = tokens.keys();
   if (token !== undefined) return { token };
@@ -12,7 +12,7 @@ export function defaultUser(tls: Certificates | undefined, tokens: ReadonlyMap<s
     : { 'client-certificate': tls.clientCertFile, 'client-key': tls.clientKeyFile };
 }
 
-/** @returns the text of a kubeconfig with one cluster, one user and one context */
+/** Returns the text of a kubeconfig with one cluster, one user and one context. */
 export function kubeconfig(url: string, tls: Certificates | undefined, user: UserEntry): string {
   return stringify({
     apiVersion: 'v1',

@@ -1,4 +1,4 @@
-/* Lists in pages and watches, as k8s.io/apiserver answers them over etcd. */
+/* Answers paged lists and watches as k8s.io/apiserver does over etcd. */
 import type { ServerResponse } from 'node:http';
 import type { RequestInfo } from './kube-api-faults.ts';
 import { status, type KubeObject } from './kube-api-objects.ts';
@@ -7,12 +7,12 @@ import { lowerBound, type Clock, type Collection, type WatchEvent } from './kube
 export interface Listed {
   readonly collection: Collection;
   readonly clock: Clock;
-  /** Of an item. */
+  /** The kind of one item. */
   readonly kind: string;
   readonly namespace?: string;
 }
 
-/** In a token: whatever is newest when it comes. */
+/** A token's revision that stands for the newest revision at the time of the request. */
 const NOW = -1;
 
 interface Token {
@@ -24,7 +24,7 @@ interface Token {
 
 const encodeToken = (token: Token): string => Buffer.from(JSON.stringify(token)).toString('base64url');
 
-/** @returns status code and body */
+/** Returns the status code and the body. */
 export function answerList(request: RequestInfo, listed: Listed): [number, unknown] {
   const { query } = request;
   const limit = Number(query.get('limit') ?? 0);
@@ -40,7 +40,7 @@ export function answerList(request: RequestInfo, listed: Listed): [number, unkno
   if (token.revision !== NOW && token.revision < listed.clock.compacted) return [410, expired(token)];
   const selector = parseSelector(query.get('fieldSelector'));
   if (selector === 'unsupported') return [400, badRequest('field label not supported')];
-  // "Any" version comes from the watch cache, which ignores the limit.
+  // The real server answers resourceVersion=0 from the watch cache, which ignores the limit.
   return [200, page(token, version === '0' ? 0 : limit, selector, listed)];
 }
 
@@ -66,13 +66,13 @@ function page(
   const metadata = {
     resourceVersion: String(revision),
     ...(next === undefined ? {} : { continue: encodeToken({ revision, start: next, page: number + 1 }) }),
-    // Unknown, and so not said, where a selector leaves out some.
+    // The real server does not know this number when a selector filters items, and omits it.
     ...(next === undefined || selector !== undefined ? {} : { remainingItemCount: keys.length - i }),
   };
   return { kind: `${kind}List`, apiVersion: 'v1', metadata, items };
 }
 
-/** The items of a typed list carry neither kind nor apiVersion. */
+/** Returns the object without kind and apiVersion, which items of a typed list do not carry. */
 function asItem({ metadata, spec, status: state }: KubeObject): unknown {
   return { metadata, spec, status: state };
 }
@@ -87,7 +87,10 @@ function decodeToken(text: string): Token | undefined {
 
 const badRequest = (message: string): unknown => status(400, 'BadRequest', message);
 
-/** With the token that the real server offers too: to go on at a newer moment, which mixes two. */
+/**
+ * Returns a 410 with the same token that the real server offers: the list continues at a newer
+ * revision, so it mixes two moments.
+ */
 function expired({ start, page: number }: Token): unknown {
   const message =
     'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.';
@@ -107,7 +110,9 @@ function parseSelector(text: string | null): Selector | 'unsupported' {
 
 const BOOKMARK_MS = 1000;
 
-/** One JSON object a line, until the client goes or `timeoutSeconds` pass. */
+/**
+ * Writes one JSON object per line until the client closes the connection or `timeoutSeconds` pass.
+ */
 export function answerWatch(res: ServerResponse, { query }: RequestInfo, listed: Listed): Promise<void> {
   const { collection, clock, namespace, kind } = listed;
   res.writeHead(200, { 'content-type': 'application/json' });

@@ -1,11 +1,12 @@
 /**
- * The test API server as a process, for demos:
+ * Runs the test API server as a process, for demos:
  *
  *     node --import tsx test/support/kube-api-main.ts --port 0 --kubeconfig FILE [--pods N]
  *
- * prints its URL as the first line of stdout, and serves until SIGTERM or SIGINT. Change its pods from outside:
+ * The process prints its URL as the first line of stdout and serves until SIGTERM or SIGINT. Change
+ * its pods from outside:
  *
- *     curl -X PUT    URL/_test/pods/default/web-1 -d '{"uid":"…","node":"node-1","ip":"10.20.0.17"}'
+ *     curl -X PUT URL/_test/pods/default/web-1 -d '{"uid":"…","node":"node-1","ip":"10.20.0.17"}'
  *     curl -X DELETE URL/_test/pods/default/web-1
  */
 import { parseArgs } from 'node:util';

@@ -1,4 +1,7 @@
-/** Objects as a Kubernetes API server writes them (core/v1), as far as anything of ours looks at them. */
+/**
+ * Makes objects as a Kubernetes API server writes them (core/v1), with the fields that cellnet
+ * reads.
+ */
 import { randomUUID } from 'node:crypto';
 
 export interface ObjectMeta {
@@ -25,7 +28,7 @@ export interface PodOptions {
   readonly namespace?: string;
   readonly name: string;
   readonly uid?: string;
-  /** Absent: not scheduled yet. */
+  /** Absent when the pod is not scheduled yet. */
   readonly node?: string;
   readonly ip?: string;
   /** All addresses of a dual-stack pod; the first is `status.podIP`. */
@@ -34,7 +37,7 @@ export interface PodOptions {
   readonly hostNetwork?: boolean;
   readonly createdAt?: string;
   readonly deletionTimestamp?: string;
-  /** Makes it the mirror of a static pod with this UID. */
+  /** Makes the pod the mirror of a static pod with this UID. */
   readonly configHash?: string;
   readonly labels?: Record<string, string>;
 }
@@ -75,14 +78,17 @@ const mirrorAnnotations = (hash: string): Record<string, string> => ({
   'kubernetes.io/config.source': 'file',
 });
 
-/** The mirror of a static pod: its name ends in the node's, and CNI knew it by `configHash`. */
+/**
+ * Makes the mirror of a static pod. Its name ends in the node's name, and CNI received `configHash`
+ * as its UID.
+ */
 export function staticPod(
   options: PodOptions & { readonly node: string; readonly configHash: string },
 ): KubeObject {
   return pod({ namespace: 'kube-system', ...options, name: `${options.name}-${options.node}` });
 }
 
-/** A pod in the node's own network: its address is the node's. */
+/** Makes a pod in the node's own network: its address is the node's. */
 export function hostNetworkPod(options: PodOptions & { readonly node: string }): KubeObject {
   return pod({ ...options, hostNetwork: true });
 }
@@ -117,7 +123,7 @@ export function namespace(name: string, uid: string = randomUUID()): KubeObject 
   };
 }
 
-/** meta/v1 Status. */
+/** Makes a meta/v1 Status. */
 export function status(
   code: number,
   reason: string,

@@ -1,15 +1,15 @@
 import type { KubeObject } from './kube-api-objects.ts';
 
-/** Many objects of which none is kept: each is made when it is asked for, the same every time. */
+/** Many objects that are not kept in memory: `make` builds one on request, the same every time. */
 export interface Bulk {
   readonly count: number;
-  /** The i-th object, from 0. */
+  /** Makes the i-th object, from 0. */
   readonly make: (i: number) => KubeObject;
 }
 
 interface Version {
   readonly revision: number;
-  /** A number is the index of a bulk object; undefined: deleted. */
+  /** A number is the index of a bulk object. Undefined marks a deletion. */
   readonly object: KubeObject | number | undefined;
 }
 
@@ -19,10 +19,10 @@ export interface WatchEvent {
   readonly object: KubeObject;
 }
 
-/** The cluster's clock of changes, one for all collections, as etcd's revision. */
+/** The cluster's revision counter, one for all collections, like etcd's revision. */
 export class Clock {
   revision = 1000;
-  /** History before this is forgotten. */
+  /** The server no longer serves history before this revision. */
   compacted = 0;
 
   next(): number {
@@ -32,12 +32,12 @@ export class Clock {
 
 export const keyOf = ({ metadata }: KubeObject): string => `${metadata.namespace ?? ''}/${metadata.name}`;
 
-/** All objects of one resource, with their history: any past revision can be read, as from etcd. */
+/** All objects of one resource with their history. Any past revision can be read, as from etcd. */
 export class Collection {
   readonly #clock: Clock;
   readonly #bulk: Bulk | undefined;
   readonly #bulkRevision: number;
-  /** Every key that ever was, in order. */
+  /** Every key that ever existed, in order. */
   readonly #keys: string[] = [];
   readonly #history = new Map<string, Version[] | number>();
   readonly #snapshots = new Map<number, readonly string[]>();
@@ -81,7 +81,9 @@ export class Collection {
     return typeof found === 'number' ? this.#generate(found) : found;
   }
 
-  /** The keys that lived at a revision, in order; kept for the pages to come. */
+  /**
+   * Returns the keys that existed at a revision, in order. Caches the list for the following pages.
+   */
   keysAt(revision: number): readonly string[] {
     const known = this.#snapshots.get(revision);
     if (known !== undefined) return known;
@@ -96,7 +98,7 @@ export class Collection {
     return this.#events.filter((event) => event.revision > revision);
   }
 
-  /** @returns what ends it */
+  /** Returns a function that ends the watch. */
   watch(onEvent: (event: WatchEvent) => void): () => void {
     this.#watchers.add(onEvent);
     return () => void this.#watchers.delete(onEvent);
@@ -131,7 +133,7 @@ export class Collection {
   }
 }
 
-/** Index of the first key that is not before `key`. */
+/** Returns the index of the first key that is not before `key`. */
 export function lowerBound(keys: readonly string[], key: string): number {
   let low = 0;
   let high = keys.length;

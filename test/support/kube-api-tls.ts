@@ -2,13 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Files, all PEM. */
+/** Paths of PEM files. */
 export interface Certificates {
   readonly caFile: string;
-  /** For 127.0.0.1, ::1 and localhost. */
+  /** Valid for 127.0.0.1, ::1 and localhost. */
   readonly serverCertFile: string;
   readonly serverKeyFile: string;
-  /** Of the user `tester`. */
+  /** Identifies the user `tester`. */
   readonly clientCertFile: string;
   readonly clientKeyFile: string;
 }
@@ -16,7 +16,10 @@ export interface Certificates {
 const openssl = (...args: string[]): void =>
   void execFileSync('openssl', args, { stdio: 'pipe', timeout: 30_000 });
 
-/** Makes a certificate authority, a server and a client in a directory, with openssl. */
+/**
+ * Makes a certificate authority, a server certificate and a client certificate in `dir` with
+ * openssl.
+ */
 export function makeCertificates(dir: string): Certificates {
   mkdirSync(dir, { recursive: true });
   const file = (name: string): string => join(dir, name);

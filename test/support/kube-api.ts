@@ -1,6 +1,7 @@
 /**
- * A Kubernetes API server, as far as reading pods, nodes and namespaces goes: lists in pages that all show the moment
- * of the first, Status objects, bearer tokens and client certificates, watches with bookmarks. And it fails and lies on demand.
+ * A Kubernetes API server that serves reads of pods, nodes and namespaces: lists whose pages all
+ * show the moment of the first page, Status objects, bearer tokens and client certificates, and
+ * watches with bookmarks. Tests can make it fail or give false answers.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
@@ -20,34 +21,49 @@ export { hostNetworkPod, namespace, node, pod, staticPod, type KubeObject } from
 export { makeCertificates, type Certificates } from './kube-api-tls.ts';
 
 export interface KubeApiOptions {
-  /** 0: any. */
+  /** 0 selects any free port. */
   readonly port?: number;
-  /** Pods that are there from the start, made when asked for; their order is by namespace and name. */
+  /**
+   * Pods that exist from the start. The server makes each one on request. Their order is by
+   * namespace and name.
+   */
   readonly bulk?: Bulk;
-  /** Serves HTTPS; a client certificate of the same authority is the user of its CN. */
+  /** Serves HTTPS. A client certificate of the same authority authenticates the user of its CN. */
   readonly tls?: Certificates;
-  /** User names by bearer token. When given, whoever shows neither token nor certificate is told 401. */
+  /**
+   * User names by bearer token. When given, the server answers 401 to a request with neither a
+   * valid token nor a certificate.
+   */
   readonly tokens?: Readonly<Record<string, string>>;
   readonly forbid?: (user: string, verb: string, resource: string) => boolean;
-  /** Serves PUT and DELETE of /_test/pods/NAMESPACE/NAME and /_test/nodes/NAME, to change the cluster from outside. */
+  /**
+   * Serves PUT and DELETE of /_test/pods/NAMESPACE/NAME and /_test/nodes/NAME, so that another
+   * process can change the cluster.
+   */
   readonly admin?: boolean;
 }
 
 export interface KubeApiServer extends Changes {
   readonly url: string;
   readonly faults: Faults;
-  /** Every request so far. */
+  /** All requests so far. */
   readonly requests: RequestInfo[];
-  /** How many connections were made so far. */
+  /** Returns the number of connections accepted so far. */
   readonly connections: () => number;
-  /** Users by token, which tests may change. */
+  /** User names by bearer token. Tests may change them. */
   readonly tokens: Map<string, string>;
   readonly pods: Collection;
   readonly nodes: Collection;
   readonly namespaces: Collection;
-  /** Forgets all history, as etcd's compaction: tokens of earlier lists are answered with 410. */
+  /**
+   * Forgets all history, as etcd's compaction does. The server then answers 410 to tokens of
+   * earlier lists.
+   */
   readonly compact: () => void;
-  /** Writes one for the first token, or for the client certificate, or for nobody; or for the user entry given. */
+  /**
+   * Writes a kubeconfig for `user`. Default: the first token, else the client certificate, else no
+   * credentials.
+   */
   readonly writeKubeconfig: (path: string, user?: UserEntry) => void;
   readonly close: () => Promise<void>;
 }
@@ -114,7 +130,7 @@ const tlsOptions = (tls: Certificates): https.ServerOptions => ({
   key: readFileSync(tls.serverKeyFile),
   ca: readFileSync(tls.caFile),
   requestCert: true,
-  // As the API server: who shows none may still have a token.
+  // As the API server does: a client without a certificate may still have a token.
   rejectUnauthorized: false,
 });
 
@@ -151,7 +167,7 @@ function describe(req: http.IncomingMessage, number: number): RequestInfo {
   };
 }
 
-/** Our tokens carry the number of their page, so that faults can be aimed at it. */
+/** Returns the page number that a token carries, so that a fault can target one page. */
 function pageOf(token: string | null): number {
   if (token === null) return 1;
   try {
@@ -208,12 +224,15 @@ async function serve(
   return answer(404, status(404, 'NotFound', `${target.resource} "${target.name}" not found`, { details }));
 }
 
-/** Tokens first, then certificates; where no tokens are set, anybody may read. */
+/**
+ * Returns the user of the bearer token, else the user of the client certificate. Where no tokens
+ * are set, anonymous clients may read.
+ */
 function authenticate(req: http.IncomingMessage, tokens: ReadonlyMap<string, string>): string | undefined {
   const token = /^Bearer (.*)$/.exec(req.headers.authorization ?? '')?.[1];
   if (token !== undefined && tokens.has(token)) return tokens.get(token);
   const socket = req.socket as Partial<TLSSocket>;
-  // Present only over TLS; empty without a certificate.
+  // getPeerCertificate exists only over TLS. Its subject is empty without a certificate.
   const name: unknown = socket.authorized === true ? socket.getPeerCertificate?.().subject.CN : undefined;
   if (typeof name === 'string') return name;
   return tokens.size === 0 ? 'system:anonymous' : undefined;

@@ -1,13 +1,17 @@
 /**
- * What a test run may leave on the machine: namespaces, links, processes, mounts, directories. Taken before and after,
- * the difference is what the run left.
+ * Lists what a test run may leave on the machine: namespaces, links, processes, mounts and
+ * directories. The runner takes one inventory before the run and one after; the difference is what
+ * the run left.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { ETCD_FOLDER } from './etcd.ts';
 import { join } from 'node:path';
+import { ETCD_FOLDER } from './etcd.ts';
 
-/** Set in the environment of a run; its children inherit it, and so can be told from other people's processes. */
+/**
+ * The runner sets this variable for a run. Child processes inherit it, which tells them from
+ * processes of other users and runs.
+ */
 export const RUN_MARK = 'CELLNET_TEST_RUN';
 
 const SERVERS = new Set([
@@ -34,7 +38,7 @@ const read = (file: string): string => {
   try {
     return readFileSync(file, 'utf8');
   } catch {
-    return ''; // The process has ended since, or the file never was.
+    return ''; // The process has ended, or the file never existed.
   }
 };
 
@@ -64,7 +68,10 @@ const directories = (): string[] =>
       .map((name) => `directory ${join(folder, name)}`),
   );
 
-/** Marked by this run, or a server's without the mark of another run. Zombies have no environment, and do not count. */
+/**
+ * Returns the processes that carry this run's mark, and servers that carry no mark at all. Zombies
+ * have no command line and do not count.
+ */
 const processes = (mark: string): string[] =>
   list('/proc').flatMap((pid) => {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return [];
@@ -76,6 +83,6 @@ const processes = (mark: string): string[] =>
     return counts ? [`process ${pid}: ${command.slice(0, 160)}`] : [];
   });
 
-/** Names everything there is now; `mark` is the value of RUN_MARK. */
+/** Names everything that exists now. `mark` is the value of RUN_MARK. */
 export const inventory = (mark: string): Set<string> =>
   new Set([...namespaces(), ...links(), ...mounts(), ...directories(), ...processes(mark)]);

@@ -2,15 +2,19 @@ import type { Entry, Guard, Write } from '../../ipam/records/transaction.ts';
 import type { ScanOptions, Store } from '../../ipam/store/store.ts';
 
 /**
- * The store in memory, with etcd's semantics: one revision for each commit, a mod revision for each key, absent keys
- * compare as revision 0. For pure logic only; the real one is tested on real etcd against the same expectations.
+ * A store in memory with etcd's semantics: one revision per commit, a mod revision per key, and
+ * absent keys compare as revision 0. Only tests of pure logic use it. The etcd store's tests check
+ * the same expectations on a real etcd.
  */
 export class MemoryStore implements Store {
   readonly entries = new Map<string, Entry>();
   revision = 1n;
-  /** Awaited before each request is served: a test orders concurrent callers with it, or makes a request fail. */
+  /**
+   * The store awaits this before it serves a request: a test can order concurrent callers or make a
+   * request fail.
+   */
   before: (request: 'get' | 'scan' | 'count' | 'commit') => Promise<void> = () => Promise.resolve();
-  /** Called after each commit that was carried out. */
+  /** The store calls this after each successful commit. */
   after: () => void = () => undefined;
 
   async get(keys: readonly string[]): Promise<(Entry | undefined)[]> {

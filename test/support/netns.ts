@@ -1,11 +1,11 @@
 /**
- * Network namespaces and veths for tests. Set-up returns its tear-down; a Scope undoes what was set up, last first,
- * also when the test failed.
+ * Network namespaces and veths for tests. Each set-up function returns its tear-down. A Scope runs
+ * the tear-downs in reverse order, also when the test failed.
  *
- * Every name carries the process id of the test (cn-PID-…), so test files run side by side and a later run can tell
- * which namespaces were left by a test that was killed.
+ * Every name carries the process ID of the test (cn-PID-…). Test files can therefore run side by
+ * side, and a later run recognises the namespaces of a killed test.
  */
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,14 +13,17 @@ import { must, run, type RunOptions, type RunResult } from './proc.ts';
 
 export type Undo = () => void | Promise<void>;
 
-/** Where tear-downs are registered the moment their step succeeded. */
+/** Collects tear-downs. The caller registers each one as soon as its set-up succeeds. */
 export interface Scope {
   defer(undo: Undo): void;
-  /** Registers the tear-down of what set-up made, and returns it. */
+  /** Registers the thing's `stop` as a tear-down and returns the thing. */
   use<Thing extends { stop(): Promise<unknown> }>(thing: Thing): Thing;
-  /** A directory of its own, removed at the end. */
+  /** Makes a temporary directory that `close` removes. */
   tempDir(below?: string): Promise<string>;
-  /** Undoes everything, last first, and goes on past errors; throws the errors at the end. Again: does nothing. */
+  /**
+   * Runs all tear-downs in reverse order and continues after errors. Throws an AggregateError of
+   * them at the end. A repeated call does nothing.
+   */
   close(): Promise<void>;
 }
 
@@ -30,7 +33,10 @@ interface HasAfter {
 
 const PING_WITHIN_MS = 15_000;
 
-/** A Scope that closes when the test `t` ends; without `t` (in `before` hooks, the demo, the bench) close it yourself. */
+/**
+ * Returns a Scope that closes when the test `t` ends. Without `t` (in `before` hooks, the demo and
+ * the benchmarks) the caller closes it.
+ */
 export const newScope = (t?: HasAfter): Scope => {
   const undos: Undo[] = [];
   const scope: Scope = {
@@ -65,37 +71,62 @@ export const newScope = (t?: HasAfter): Scope => {
 
 let counter = 0;
 
-/** A name no other test uses: cn-PID-N-label. */
+/** Returns a name that no other test uses: cn-PID-N-label. */
 export const uniqueName = (label: string): string => `cn-${process.pid}-${++counter}-${label}`;
 
-/** A link name no other test uses, at most 15 bytes (IFNAMSIZ - 1). `label` has at most 3 letters. */
+/**
+ * Returns a link name that no other test uses, at most 15 bytes (IFNAMSIZ - 1). It uses the first 3
+ * letters of `label`.
+ */
 export const uniqueLink = (label: string): string =>
   `${label.slice(0, 3)}${process.pid.toString(36)}x${(++counter).toString(36)}`;
 
 export interface Namespace {
   readonly name: string;
-  /** For CNI_NETNS. */
+  /** The value of CNI_NETNS. */
   readonly path: string;
-  /** Runs a program inside; rejects when its status is not 0. Equivalent to: ip netns exec NAME COMMAND ARGS… */
+  /**
+   * Runs a program in the namespace. Rejects when its status is not 0.
+   * Equivalent to: ip netns exec NAME COMMAND ARGS…
+   */
   exec(command: string, ...args: string[]): Promise<string>;
-  /** Sends one echo request a second until one is answered: 15 s at most. Rejects with ping's own words. */
+  /**
+   * Sends one echo request a second until one is answered, for 15 s at most. Rejects with ping's
+   * output.
+   */
   pings(ip: string, ...options: string[]): Promise<void>;
-  /** As exec, but returns the result whatever the status. */
+  /** Does as `exec`, but returns the result whatever the status. */
   run(command: string, args: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Removes it with all its links; one that is gone already is fine. */
+  /** Removes the namespace with all its links. A missing namespace is no error. */
   stop(): Promise<void>;
 }
 
-const namespaceExists = (name: string): boolean => readdirSync('/run/netns').includes(name);
+const namespaceExists = (name: string): boolean => existsSync(`/run/netns/${name}`);
 
-/** `path` below /proc/sys. Equivalent to: ip netns exec NETNS sysctl -w KEY=VALUE (a fresh Debian has no sysctl). */
+/**
+ * `path` is below /proc/sys. A fresh Debian has no sysctl program, so this function writes the
+ * file.
+ * Equivalent to: ip netns exec NETNS sysctl -w KEY=VALUE
+ */
 export const setSysctl = async (netns: string, path: string, value: number): Promise<void> => {
   await must('tee', [`/proc/sys/${path}`], { netns, input: `${value}\n` });
 };
 
-/** Equivalent to: ip netns add NAME; ip -n NAME link set lo up. IPv6 noise of its links is off unless `ipv6`. */
+/**
+ * One shell runs all steps, because starting a process from Node costs more than the steps
+ * themselves and tests make thousands of namespaces.
+ */
+const MAKE_NAMESPACE = `
+ip netns add "$1"
+ip -n "$1" link set lo up
+[ "$2" = true ] || nsenter --net="/run/netns/$1" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'`;
+
+/**
+ * Makes a namespace. Unless `ipv6` is set, IPv6 is disabled on its links, which avoids router
+ * solicitations and neighbour discovery.
+ * Equivalent to: ip netns add NAME; ip -n NAME link set lo up
+ */
 export const makeNamespace = async (name: string, { ipv6 = false } = {}): Promise<Namespace> => {
-  await must('ip', ['netns', 'add', name]);
   const namespace: Namespace = {
     name,
     path: `/run/netns/${name}`,
@@ -103,7 +134,8 @@ export const makeNamespace = async (name: string, { ipv6 = false } = {}): Promis
     run: (command, args, options) => run(command, args, { ...options, netns: name }),
     pings: async (ip, ...options) => {
       const deadline = Date.now() + PING_WITHIN_MS;
-      // By itself ping ends at the first error, such as a neighbour that a loaded machine was slow to resolve.
+      // A single ping call ends at the first error, such as a neighbour that a loaded machine
+      // resolves slowly.
       for (;;) {
         const args = ['-c1', '-W1', ...options, ip];
         if (Date.now() > deadline) {
@@ -118,8 +150,7 @@ export const makeNamespace = async (name: string, { ipv6 = false } = {}): Promis
     },
   };
   try {
-    await must('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
-    if (!ipv6) await setSysctl(name, 'net/ipv6/conf/default/disable_ipv6', 1);
+    await must('sh', ['-ec', MAKE_NAMESPACE, 'sh', name, String(ipv6)]);
   } catch (error) {
     await namespace.stop();
     throw error;
@@ -127,7 +158,7 @@ export const makeNamespace = async (name: string, { ipv6 = false } = {}): Promis
   return namespace;
 };
 
-/** A Namespace that lives as long as the scope. */
+/** Returns a Namespace that the scope removes. */
 export const scopedNamespace = async (
   scope: Scope,
   label: string,
@@ -137,12 +168,13 @@ export const scopedNamespace = async (
 export interface VethEnd {
   readonly ns: string;
   readonly name: string;
-  /** With prefix length, as 172.30.0.1/24. */
+  /** With prefix length, such as 172.30.0.1/24. */
   readonly address?: string;
 }
 
 /**
- * Joins two namespaces; both ends up. The veth goes away with either namespace.
+ * Joins two namespaces with a veth and sets both ends up. The kernel removes the veth with either
+ * namespace.
  * Equivalent to: ip -n A link add NAME type veth peer name PEER netns B
  */
 export const joinNamespaces = async (a: VethEnd, b: VethEnd): Promise<void> => {
@@ -176,13 +208,13 @@ const isAlive = (pid: number): boolean => {
   }
 };
 
-/** Namespaces of tests (`cn-…`) whose test process has died. */
+/** Returns the test namespaces (`cn-…`) whose test process has died. */
 export const staleNamespaces = (): string[] => {
   let names: string[];
   try {
     names = readdirSync('/run/netns');
   } catch {
-    return []; // No namespace was ever made on this machine.
+    return []; // /run/netns is absent until the first `ip netns add` on this machine.
   }
   return names.filter((name) => {
     const pid = /^cn-(?:[a-z]+-)?(\d+)(?:-|$)/.exec(name)?.[1];
@@ -190,7 +222,10 @@ export const staleNamespaces = (): string[] => {
   });
 };
 
-/** Removes them: what a killed run left must not fail this one. Returns their names. */
+/**
+ * Removes stale namespaces, so that the remains of a killed run do not fail this one. Returns their
+ * names.
+ */
 export const sweepStaleNamespaces = async (): Promise<string[]> => {
   const names = staleNamespaces();
   for (const name of names) await run('ip', ['netns', 'del', name]);

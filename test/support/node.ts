@@ -1,10 +1,12 @@
 /**
- * One simulated node: a network namespace with an Open vSwitch of its own, bridge br-cell (userspace datapath), an
- * uplink to the fabric's switch, and a leg on the management network where etcd is.
+ * One simulated node: a network namespace with its own Open vSwitch, the bridge br-cell (userspace
+ * datapath), an uplink to the fabric's switch, and an interface on the management network, where
+ * etcd listens.
  *
- * Plugins run as on a node: in the node's namespace, by `ip netns exec`. That gives them a mount namespace with the
- * node's /sys; entries of /run/netns stay visible, so the pods' namespaces are found by their paths. What a node has
- * for itself on a real machine comes by environment: CELLNET_NODE, CELLNET_STATE_DIR, CELLNET_CONFIG, CELLNET_OVSDB.
+ * Plugins run in the node's namespace through `ip netns exec`. That gives them a mount namespace
+ * with the node's /sys. Entries of /run/netns stay visible, so plugins find the pods' namespaces by
+ * their paths. Environment variables replace the files that a real node has to itself:
+ * CELLNET_NODE, CELLNET_STATE_DIR, CELLNET_CONFIG, CELLNET_OVSDB.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -24,7 +26,7 @@ export interface Pod {
 
 export interface AddedPod extends Pod {
   readonly result: CniReply;
-  /** First address, without prefix length. */
+  /** The first address, without its prefix length. */
   readonly ip: string;
   readonly mac: string;
   /** Wall time of the ADD process. */
@@ -42,32 +44,41 @@ export interface SimulatedNode extends Legs {
   readonly ns: Namespace;
   readonly ovs: Ovs;
   readonly stateDir: string;
-  /** What every cellnet program on this node gets. */
+  /** The environment of every cellnet program on this node. */
   readonly env: Readonly<Record<string, string>>;
-  /** The plugin's configuration on this node, everything inline; `changes` replace top-level keys. */
+  /**
+   * Returns the plugin's configuration on this node, everything inline. `changes` replaces
+   * top-level keys.
+   */
   networkConfig(changes?: Readonly<Record<string, unknown>>): Record<string, unknown>;
-  /** A pod's namespace, nothing attached yet. It goes away with the node. */
+  /** Makes a pod's namespace with nothing attached. The node's tear-down removes it. */
   makePod(name: string, options?: PodOptions): Promise<Pod>;
-  /** Calls a plugin (default: cellnet) for a pod; whatever the outcome. */
+  /** Calls a plugin (default: cellnet) for a pod. Resolves whatever the outcome. */
   call(verb: Verb, pod: Pod, call?: CniCall & { readonly plugin?: string }): Promise<CniOutcome>;
-  /** makePod and ADD. Rejects with what the plugin said when it fails; the pod's namespace is then gone. */
+  /**
+   * Runs makePod and ADD. When ADD fails, removes the pod's namespace and rejects with the plugin's
+   * output.
+   */
   addPod(
     name: string,
     options?: PodOptions & { readonly config?: Record<string, unknown> },
   ): Promise<AddedPod>;
-  /** DEL, then removes the namespace. Rejects when DEL fails. */
+  /** Runs DEL, then removes the namespace. Rejects when DEL fails. */
   delPod(pod: Pod, call?: CniCall): Promise<void>;
-  /** Power cut: Open vSwitch and all namespaces are gone, DEL is never called, etcd keeps what it had. */
+  /**
+   * Simulates a power cut: Open vSwitch and all namespaces disappear, no DEL runs, and etcd keeps
+   * its records.
+   */
   crash(): Promise<void>;
   stop(): Promise<void>;
 }
 
 const BRIDGE = 'br-cell';
 
-/** A 64-digit container ID, as containerd's. */
+/** Returns a container ID of 64 hex digits, like containerd's. */
 export const newContainerId = (): string => randomBytes(32).toString('hex');
 
-/** Starts a node on the fabric, in about half a second. On failure nothing is left. */
+/** Starts a node on the fabric in about half a second. Leaves nothing behind on failure. */
 export const startNode = async (fabric: Fabric, name: string): Promise<SimulatedNode> => {
   const scope = newScope();
   try {
@@ -101,7 +112,7 @@ export const startNode = async (fabric: Fabric, name: string): Promise<Simulated
       CELLNET_STATE_DIR: stateDir,
       CELLNET_CONFIG: configFile,
       CELLNET_OVSDB: ovs.remote,
-      // Unless a test starts one: test/support/agent.ts.
+      // No agent runs unless a test starts one with test/support/agent.ts.
       CELLNET_AGENT: 'false',
     };
     return makeNode(

@@ -1,6 +1,7 @@
 /**
- * A private Open vSwitch: ovsdb-server and ovs-vswitchd with every file in one folder, in a network namespace of its own
- * or this one. Several run side by side. No kernel module is needed: bridges take datapath_type=netdev.
+ * A private Open vSwitch: ovsdb-server and ovs-vswitchd keep every file in one folder and run in a
+ * given network namespace or in the current one. Several instances can run side by side. No kernel
+ * module is needed, because bridges use datapath_type=netdev.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
@@ -12,12 +13,14 @@ export interface Ovs {
   /** `unix:SOCKET`. */
   readonly remote: string;
   vsctl(...args: string[]): Promise<string>;
-  /** Of the running ovs-vswitchd. Equivalent to: ovs-appctl ARGS… */
+  /** Calls the running ovs-vswitchd. Equivalent to: ovs-appctl ARGS… */
   appctl(...args: string[]): Promise<string>;
-  /** ovs-vswitchd stops answering, as under SIGSTOP. */
+  /** Stops ovs-vswitchd with SIGSTOP: it keeps its sockets and answers nothing. */
   pauseVswitchd(): void;
   resumeVswitchd(): void;
-  /** The database server is killed; `startDatabase` brings it back with what it had. */
+  /**
+   * Kills the database server with SIGKILL. `startDatabase` starts it again with its old content.
+   */
   killDatabase(): Promise<void>;
   startDatabase(): Promise<void>;
   restartVswitchd(): Promise<void>;
@@ -26,15 +29,15 @@ export interface Ovs {
 
 export interface OvsOptions {
   readonly netns?: string | undefined;
-  /** Made if absent; removed by `stop`. An absolute path. */
+  /** An absolute path. `startOvs` creates the folder if it is absent; `stop` removes it. */
   readonly dir: string;
-  /** Further remotes of the database, as `ptcp:6640:127.0.0.1`. */
+  /** Further remotes of the database, such as `ptcp:6640:127.0.0.1`. */
   readonly remotes?: readonly string[];
-  /** Further arguments of ovsdb-server, as for TLS. */
+  /** Further arguments of ovsdb-server, such as those for TLS. */
   readonly databaseArgs?: readonly string[];
 }
 
-/** The priority that Open vSwitch's own `ovs-ctl` gives its daemons. */
+/** The priority at which Open vSwitch's own `ovs-ctl` starts its daemons. */
 const AS_A_SERVICE = ['-n', '-10'];
 
 const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';

@@ -1,11 +1,14 @@
 /**
- * A real podman (4.3, network backend CNI), private to the test: own storage, own networks, own network namespace.
+ * A real podman (4.3, network backend CNI), private to the test: it has its own storage, networks
+ * and network namespace.
  *
- * Podman enters the namespace by nsenter and not by `ip netns exec`: the latter gives each call a mount namespace of
- * its own, in which the container's namespace under /run/netns would be mounted and lost again.
+ * The namespace is entered with nsenter and not with `ip netns exec`. The latter gives each call
+ * its own mount namespace: podman would mount the container's namespace under /run/netns there, and
+ * the mount would be lost when the call ends.
  *
- * Podman's library knows CNI up to 1.0.0. When a configuration does not pass its validation (a plugin whose VERSION lacks
- * the cniVersion, say) it warns and quietly uses a bridge of its own: startPodman refuses to go on in that case.
+ * Podman's CNI library supports versions up to 1.0.0. When a configuration fails its validation
+ * (for example because a plugin's VERSION lacks the cniVersion), podman only warns and uses a
+ * bridge of its own. startPodman throws in that case.
  */
 import { copyFile, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,28 +18,37 @@ import { must, run, type RunResult } from './proc.ts';
 export interface PodmanOptions {
   /** Name of the network namespace that plays the host. */
   readonly netns: string;
-  /** Where plugins are looked for, first match wins. */
+  /** The folders where podman looks for plugins. The first match wins. */
   readonly cniDirs: readonly string[];
-  /** `name` is the network's name; cniVersion 1.0.0 at most. */
+  /** `name` is the network's name. The cniVersion is 1.0.0 at most. */
   readonly conflist: { readonly name: string; readonly [key: string]: unknown };
-  /** Environment of podman, and so of the plugins: CELLNET_… of a simulated node. */
+  /** Environment of podman, which the plugins inherit: CELLNET_… of a simulated node. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface Podman {
-  /** Starts a container on the network, returns its ID. Equivalent to: podman run -d --name NAME IMAGE COMMAND… */
+  /**
+   * Starts a container on the network and returns its ID.
+   * Equivalent to: podman run -d --name NAME IMAGE COMMAND…
+   */
   start(name: string, ...command: string[]): Promise<string>;
-  /** As start, with options of `podman run`. */
+  /** Does as `start`, with further options of `podman run`. */
   startWith(options: readonly string[], name: string, ...command: string[]): Promise<string>;
-  /** Any podman command: `exec`, `ps`, … */
+  /** Runs any podman command: `exec`, `ps` and so on. */
   run(...args: string[]): Promise<RunResult>;
-  /** As run, rejects when its status is not 0; returns stdout. */
+  /** Does as `run` and returns stdout. Rejects when the status is not 0. */
   must(...args: string[]): Promise<string>;
-  /** Address, MAC and gateway that podman recorded for the container. */
+  /**
+   * Returns the address, MAC and gateway that podman recorded for the container, and its process
+   * ID.
+   */
   inspect(name: string): Promise<{ ip: string; mac: string; gateway: string; pid: number }>;
-  /** Equivalent to: podman rm -f -t 0 NAME. Gone already is fine. */
+  /**
+   * Removes the container; a missing container is no error. Equivalent to: podman rm -f -i -t 0
+   * NAME
+   */
   rm(name: string): Promise<void>;
-  /** Removes every container (each gets its DEL), then the storage. */
+  /** Removes every container (the plugin gets a DEL for each), then the storage. */
   stop(): Promise<void>;
 }
 
@@ -56,7 +68,10 @@ network_config_dir = "${dir}/networks"
 default_network = "${conflist.name}"
 `;
 
-/** A root file system with nothing but busybox, as a tar; the smallest thing that has sh, ip, ping and nc. */
+/**
+ * Returns the path of a tar of a root file system with only busybox: the smallest one that has sh,
+ * ip, ping and nc.
+ */
 export const busyboxImage = async (dir: string): Promise<string> => {
   const root = join(dir, 'rootfs');
   for (const folder of ['bin', 'etc', 'proc', 'sys', 'dev', 'tmp', 'run'])

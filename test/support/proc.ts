@@ -1,20 +1,26 @@
-/** Starts programs with a deadline each, so that no test can wait for ever, and none outlives the test process. */
+/**
+ * Starts programs, each with a deadline: no test can wait for ever, and no program outlives the
+ * test process.
+ */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 
 export interface RunOptions {
-  /** Default 20,000. The process group is killed at the deadline, and `run` rejects with ProcTimeoutError. */
+  /**
+   * Default: 20,000. At the deadline `run` kills the process group and rejects with ProcError
+   * PROC_TIMEOUT.
+   */
   readonly timeoutMs?: number;
-  /** Added to the test's own environment; undefined removes a variable. */
+  /** Extends the test's own environment. Undefined removes a variable. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly input?: string;
-  /** Network namespace by its name under /run/netns. Equivalent to: ip netns exec NAME … */
+  /** Name of a network namespace under /run/netns. Equivalent to: ip netns exec NAME … */
   readonly netns?: string;
   readonly cwd?: string;
 }
 
 export interface RunResult {
-  /** Exit status; 128 + signal number is not used: a killed process has null. */
+  /** Exit status, or null when a signal killed the process. */
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
@@ -34,7 +40,10 @@ export class ProcError extends Error {
   }
 }
 
-/** The environment of a child: ours without what node's test runner and npm put there, with `extra` and root's PATH. */
+/**
+ * Returns the environment of a child: the current one without the variables of Node's test runner
+ * and npm, plus `extra` and the sbin directories in PATH.
+ */
 export const childEnv = (extra: RunOptions['env'] = {}): NodeJS.ProcessEnv => {
   const PATH = `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/sbin:/sbin`;
   const own = Object.entries({ ...process.env, PATH, ...extra });
@@ -49,11 +58,11 @@ const killGroup = (child: ChildProcess, signal: NodeJS.Signals): void => {
   try {
     process.kill(-child.pid, signal);
   } catch {
-    // It has ended already.
+    // The process has ended already.
   }
 };
 
-/** Runs a program to its end and returns what it said, whatever its exit status. */
+/** Runs a program until it ends. Resolves with its output whatever the exit status. */
 export const run = (
   command: string,
   args: readonly string[] = [],
@@ -78,7 +87,7 @@ export const run = (
       expired = true;
       killGroup(child, 'SIGKILL');
     }, timeoutMs);
-    // A daemon that the program left behind may hold its output open: 'close' would then never come.
+    // A daemon that the program started may keep its output open. 'close' would then never come.
     let stragglers: NodeJS.Timeout | undefined;
     child.once('exit', (code, signal) => {
       stragglers = setTimeout(() => {
@@ -96,7 +105,10 @@ export const run = (
     child.stdin.end(input ?? '');
   });
 
-/** As `run`, and rejects with ProcError PROC_FAILED (its output in the message) when the exit status is not 0. */
+/**
+ * Does as `run` and returns stdout. Rejects with ProcError PROC_FAILED (the output in the message)
+ * when the exit status is not 0.
+ */
 export const must = async (
   command: string,
   args: readonly string[] = [],
@@ -110,21 +122,28 @@ export const must = async (
 
 export interface Daemon {
   readonly pid: number;
-  /** Everything it has written to stdout and stderr so far. */
+  /**
+   * Returns the program's output on stdout and stderr so far, at most the last 200,000 characters.
+   */
   output(): string;
   readonly running: boolean;
-  /** Resolves when the program has ended. */
+  /** Resolves with the exit status when the program has ended. */
   readonly ended: Promise<number | null>;
   signal(signal: NodeJS.Signals): void;
-  /** SIGSTOP; when it returns, every thread stands still. SIGCONT lets it go on. */
+  /** Sends SIGSTOP and returns once every thread has stopped. SIGCONT resumes the program. */
   pause(): void;
-  /** SIGTERM, then SIGKILL after `graceMs` (default 3,000); resolves when it is gone. Again: does nothing. */
+  /**
+   * Sends SIGTERM, then SIGKILL after `graceMs` (default 3,000). Resolves when the program has
+   * ended. A repeated call does nothing.
+   */
   stop(graceMs?: number): Promise<void>;
 }
 
 /**
- * Starts a program that stays. It dies with the test process even when that is killed. `ready` is asked every 20 ms
- * until it says true; rejects with ProcError when the program ends first or `timeoutMs` (default 15,000) pass.
+ * Starts a long-running program. The kernel kills it with the test process, even when that process
+ * is killed. Calls `ready` every 20 ms until it returns true. Rejects with ProcError
+ * PROC_EXITED_EARLY when the program ends first, or PROC_TIMEOUT when `timeoutMs` (default 15,000)
+ * pass.
  */
 export const startDaemon = async (
   command: string,
@@ -137,7 +156,8 @@ export const startDaemon = async (
     env: childEnv(env),
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
-    // A session of its own, as a service has: the scheduler shares the processor among sessions first (sched(7), autogroup).
+    // The program gets its own session, as a service has: the scheduler divides the processor among
+    // sessions first (sched(7), autogroup).
     detached: true,
   });
   let text = '';
@@ -166,7 +186,7 @@ export const startDaemon = async (
     stop: async (graceMs = 3_000) => {
       if (!state.running) return;
       child.kill('SIGTERM');
-      child.kill('SIGCONT'); // A paused program cannot obey.
+      child.kill('SIGCONT'); // A stopped process cannot handle SIGTERM.
       const impatient = setTimeout(() => child.kill('SIGKILL'), graceMs);
       await ended;
       clearTimeout(impatient);
@@ -186,7 +206,7 @@ export const startDaemon = async (
   return daemon;
 };
 
-/** State T (stopped) of every thread: proc_pid_stat(5). */
+/** Returns whether every thread is in state T (stopped), by proc_pid_stat(5). */
 const isStopped = (pid: number): boolean =>
   readdirSync(`/proc/${pid}/task`).every((task) =>
     /^\d+ \(.*\) T/s.test(readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8')),
@@ -194,7 +214,10 @@ const isStopped = (pid: number): boolean =>
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Asks `probe` every `everyMs` (default 20) until it gives a value; throws an Error naming `what` after `timeoutMs`. */
+/**
+ * Calls `probe` every `everyMs` (default 20) until it returns a value. Throws an Error that names
+ * `what` after `timeoutMs` (default 15,000).
+ */
 export const until = async <Value>(
   what: string,
   probe: () => Value | undefined | false | Promise<Value | undefined | false>,

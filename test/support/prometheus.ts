@@ -1,10 +1,13 @@
-/** A scraper: fetches, and reads the text format of Prometheus as far as tests need it (label values without quotes). */
+/**
+ * A scraper. It parses only the part of the Prometheus text format that tests need: label values
+ * must contain no quotes.
+ */
 import { request } from 'node:http';
 
-/** Where a server listens. */
+/** The address of an HTTP server. */
 export type HttpTarget = { readonly socketPath: string } | { readonly host: string; readonly port: number };
 
-/** GET of a path, on a connection of its own. Rejects where nobody answers within 5 s. */
+/** Sends GET on a new connection. Rejects when the server does not answer within 5 s. */
 export const httpGet = (target: HttpTarget, path: string): Promise<{ status: number; body: string }> =>
   new Promise((resolve, reject) => {
     const asking = request({ ...target, path, agent: false, timeout: 5_000 }, (response) => {
@@ -22,7 +25,7 @@ export interface Series {
   readonly value: number;
 }
 
-/** Every series of the metric. */
+/** Returns every series of the metric. */
 export const seriesOf = (text: string, name: string): Series[] =>
   text.split('\n').flatMap((line) => {
     const [, found, labels = '', value] = /^([a-zA-Z0-9_:]+)(?:\{(.*)\})? (\S+)$/.exec(line) ?? [];
@@ -36,7 +39,9 @@ export const seriesOf = (text: string, name: string): Series[] =>
     ];
   });
 
-/** The value of the one series that has just these labels; undefined where there is none. */
+/**
+ * Returns the value of the series that has exactly these labels, or undefined when there is none.
+ */
 export const sample = (
   text: string,
   name: string,

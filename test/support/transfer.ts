@@ -25,7 +25,10 @@ connect(50);
 setTimeout(() => process.exit(1), 20000);
 `;
 
-/** Sends bytes from one pod to another over TCP, and compares what arrived by its hash. */
+/**
+ * Sends `bytes` bytes over TCP from namespace `from` to `ip` in namespace `to`. Throws an Error
+ * when the SHA-256 of the received data differs.
+ */
 export async function tcpTransfer(from: Namespace, to: Namespace, ip: string, bytes: number): Promise<void> {
   const data = randomBytes(bytes).toString('base64').slice(0, bytes);
   const [received, sent] = await Promise.all([

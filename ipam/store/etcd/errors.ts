@@ -20,12 +20,12 @@ const DENIED = [
 const isOneOf = (error: unknown, classes: readonly (new (...args: never[]) => Error)[]): boolean =>
   classes.some((each) => error instanceof each);
 
-/** Whether another member of the cluster may answer what this one did not. */
+/** Returns whether another member of the cluster may answer instead. */
 export function isWorthAnotherEndpoint(error: unknown): boolean {
   return isOneOf(error, UNREACHABLE);
 }
 
-/** The cause alone, out of gRPC's account of how it was found: `connect ECONNREFUSED 127.0.0.1:2379`. */
+/** Extracts the cause from gRPC's error text: `connect ECONNREFUSED 127.0.0.1:2379`. */
 function reasonOf(error: unknown): string {
   const text = messageOf(error);
   const [, cause] = /Last error: (?:Error: )?(.+?)\.? *(?:Resolution note:.*)?$/s.exec(text) ?? [];
@@ -33,8 +33,8 @@ function reasonOf(error: unknown): string {
 }
 
 /**
- * The client's errors tell their kind by class only (their `name` is always `Error`).
- * @param writing a write was under way: unless etcd refused it, it may have been carried out
+ * Translates an error of the client, whose class alone tells the kind (`name` is always `Error`).
+ * @param writing true if a write was under way: unless etcd refused it, it may have applied
  */
 export function translateError(error: unknown, endpoints: string, writing: boolean): IpamError {
   if (error instanceof IpamError) return error;

@@ -18,26 +18,30 @@ export interface MemberStatus {
 }
 
 export interface ServerClock {
-  /** Of the answer's Date header, whole seconds; in milliseconds since 1970. Undefined without one. */
+  /** The Date header in milliseconds since 1970 (whole seconds); undefined without one. */
   readonly serverTime: number | undefined;
   readonly asked: number;
   readonly answered: number;
 }
 
-/** Questions about one etcd, or one member of it, that change nothing. Each rejects with IpamError `store-…`. */
+/** Read-only queries about one etcd or one member. Each rejects with IpamError `store-…`. */
 export interface EtcdInspector {
-  /** How long a linearizable read of nothing takes, in milliseconds: the shortest of a few, for this process is busy too. */
+  /**
+   * How long a linearizable read without a result takes, in milliseconds: the shortest of a few,
+   * because this process is busy too.
+   */
   latency(): Promise<number>;
   status(): Promise<MemberStatus>;
   /** `NOSPACE`, `CORRUPT`, each with its member. */
   alarms(): Promise<readonly string[]>;
   members(): Promise<number>;
   /**
-   * Whether keys below the group may be read and written: a transaction whose comparison never holds is carried out by nobody, but etcd
-   * asks for the permissions of all that it could do (server/etcdserver/apply_auth.go, checkTxnAuth).
+   * Returns whether the etcd user may read and write keys below the group. It sends a transaction
+   * whose comparison never holds: etcd never applies it, but checks the permissions of all
+   * its operations (server/etcdserver/apply_auth.go, checkTxnAuth).
    */
   mayWrite(group: string): Promise<boolean>;
-  /** By HTTP, for its answers carry the time. */
+  /** Asks by HTTP, because only those answers carry the time. */
   clock(): Promise<ServerClock>;
   close(): void;
 }
@@ -90,7 +94,7 @@ async function mayWrite(
   try {
     const { succeeded } = await ask(({ kv }) =>
       kv.txn({
-        // No key was ever made before revision 0.
+        // No key has a create revision below 0, so the comparison never holds.
         compare: [{ target: 'Create', result: 'Less', key, create_revision: 0 }],
         success: [{ request_put: { key, value: Buffer.alloc(0) } }, { request_range: { key } }],
       }),
@@ -103,7 +107,7 @@ async function mayWrite(
   }
 }
 
-/** GET /version of the first endpoint: no permission is needed, and nothing is kept of it. */
+/** Sends GET /version to the first endpoint: it needs no permission and leaves no trace. */
 function askClock(settings: EtcdSettings): Promise<ServerClock> {
   const { tls } = readEtcdCredentials(settings);
   const url = new URL('/version', settings.endpoints[0]);

@@ -6,7 +6,7 @@ import { DEFAULT_ENDPOINTS, DEFAULT_PREFIX, type PartialEtcd } from '../../setti
 export interface EtcdSettings {
   /** `http://HOST:PORT` or `https://HOST:PORT`, all of one scheme; tried in random order. */
   readonly endpoints: readonly string[];
-  /** The part of the keys before `/v1/`. */
+  /** The part of every key before `/v1/`. */
   readonly prefix: string;
   readonly caFile?: string | undefined;
   readonly certFile?: string | undefined;
@@ -15,7 +15,7 @@ export interface EtcdSettings {
   readonly passwordFile?: string | undefined;
 }
 
-/** The settings with their defaults: endpoint on this host, prefix `/cellnet`. */
+/** Returns the settings with defaults: an endpoint on this host, prefix `/cellnet`. */
 export function etcdSettings(partial: PartialEtcd | undefined): EtcdSettings {
   return {
     ...partial,
@@ -24,7 +24,7 @@ export function etcdSettings(partial: PartialEtcd | undefined): EtcdSettings {
   };
 }
 
-/** What etcd3 wants of the files that the settings name. */
+/** The contents of the files that the settings name, as etcd3 needs them. */
 export interface EtcdCredentials {
   readonly tls?: { rootCertificate: Buffer; certChain?: Buffer; privateKey?: Buffer };
   readonly auth?: { username: string; password: string };
@@ -71,7 +71,7 @@ function checkPairs(settings: EtcdSettings, secure: boolean): void {
     throw invalid('etcd.caFile is given, but the endpoints are http: expected https');
 }
 
-/** @throws IpamError `invalid` where a file cannot be read */
+/** @throws IpamError `invalid` if a file cannot be read */
 export function readEtcdCredentials(settings: EtcdSettings): EtcdCredentials {
   const read = (key: 'caFile' | 'certFile' | 'keyFile' | 'passwordFile', path: string): Buffer => {
     try {

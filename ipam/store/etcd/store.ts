@@ -8,18 +8,18 @@ import { checkEtcdSettings, type EtcdSettings } from './settings.ts';
 export interface EtcdStoreOptions {
   /** Longest wait for one request, in milliseconds. */
   readonly deadlineMs?: number;
-  /** When the whole work of this store must be over, in milliseconds since 1970: no request waits longer. */
+  /** When all work of the store must be over, in milliseconds since 1970. Caps each deadline. */
   readonly expiresAt?: number;
 }
 
 export const DEFAULT_DEADLINE_MS = 5_000;
-/** etcd refuses transactions of more operations by default (`--max-txn-ops`, 128). */
+/** Below etcd's default limit of operations in a transaction (`--max-txn-ops`, 128). */
 const MAX_OPERATIONS = 100;
 const PAGE_SIZE = 500;
 
 /**
- * The store on etcd, keys below `PREFIX/v1/`. Connects on the first request.
- * @throws IpamError `invalid` where the settings or their files are not usable
+ * Opens the store on etcd, with keys below `PREFIX/v1/`. It connects on its first request.
+ * @throws IpamError `invalid` if the settings or their files are not usable
  */
 export function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOptions = {}): Store {
   checkEtcdSettings(settings);
@@ -137,7 +137,7 @@ class EtcdStore implements Store {
     }
   }
 
-  /** A comparison of every key below the prefix; it holds where there is none (etcd: absent keys compare as 0). */
+  /** Compares every key below the prefix. It holds if there is none: absent keys compare as 0. */
   #below(prefix: string): { key: Buffer; range_end: Buffer } {
     const key = this.#key(prefix);
     return { key, range_end: prefixEnd(key) };
@@ -164,14 +164,15 @@ class EtcdStore implements Store {
 }
 
 /**
- * One endpoint gets the whole time; of several each gets a share, so that a dead first one leaves time for another.
+ * Returns the deadline of a request. One endpoint gets the whole time. Of several, each gets at
+ * least a third, so that a dead first one leaves time for another.
  */
 function deadlineOf(settings: EtcdSettings, options: EtcdStoreOptions): number {
   const share = (options.deadlineMs ?? DEFAULT_DEADLINE_MS) / Math.min(settings.endpoints.length, 3);
   return Math.min(Date.now() + share, options.expiresAt ?? Infinity);
 }
 
-/** First key after all that begin with the prefix: its last byte plus one. Our prefixes end with `/`. */
+/** Returns the first key after the prefix: its last byte plus one. Prefixes end with `/`. */
 function prefixEnd(prefix: Buffer): Buffer {
   const end = Buffer.from(prefix);
   end[end.length - 1] = (end.at(-1) ?? 0) + 1;

@@ -75,7 +75,7 @@ suite('metrics and health of the node agent', () => {
     assert.deepEqual([steps('DEL', 'release'), steps('DEL', 'forget')], [2, 2]);
     const whole = sample(text, 'cellnet_call_duration_seconds_sum', { verb: 'DEL', outcome: 'done' }) ?? 0;
     assert.ok(whole > 0 && whole < 60, `${whole} s`);
-    // The one that failed got an address, and gave it back.
+    // The failed ADD allocated an address and released it.
     assert.equal(sample(text, 'cellnet_allocations_total'), 6);
     assert.equal(sample(text, 'cellnet_releases_total'), 3);
     const used = sample(text, 'cellnet_addresses', { range: 'blue', state: 'used' });
@@ -119,7 +119,7 @@ suite('metrics and health of the node agent', () => {
     });
     const { status, report } = await health();
     assert.deepEqual([status, report.reasons], [200, []]);
-    // The agent, reconciling, may be about to remove the record of the last.
+    // The reconciling agent may be about to remove the record of the last release.
     await until('none to be pending', async () => sample(await scrape(), 'cellnet_pending_releases') === 0);
     await clean();
   });
@@ -154,11 +154,12 @@ suite('metrics and health of the node agent', () => {
         scrapes++;
       }
     })();
-    (await Promise.all(many.map((pod) => call('ADD', pod)))).forEach(succeeded);
-    (await Promise.all(many.map((pod) => call('DEL', pod)))).forEach(succeeded);
+    for (let round = 0; round < 2 || scrapes < 10; round++) {
+      (await Promise.all(many.map((pod) => call('ADD', pod)))).forEach(succeeded);
+      (await Promise.all(many.map((pod) => call('DEL', pod)))).forEach(succeeded);
+    }
     serving = false;
     await scraping;
-    assert.ok(scrapes > 10, `${scrapes} scrapes`);
     await clean();
   });
 

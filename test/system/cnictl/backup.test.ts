@@ -34,7 +34,7 @@ suite('backup and restore on real etcd', () => {
     await addRange(ipam, range('10.20.0.0/18', { name: 'blue' }));
     await addRange(ipam, range('fd00:20::/64', { name: 'six' }));
     await ipam.store.commit([], [put('history/10.20.0.1', 'kept as it is')]);
-    // More than a page of a scan, and many transactions.
+    // The keys exceed one page of a scan and need many transactions.
     for (let n = 0; n < NODES; n++)
       await allocate(ipam, { node: `node-${n}`, owner: owner(`c-${n}`), families: [4] });
   });
@@ -105,7 +105,7 @@ suite('backup and restore on real etcd', () => {
     await cnictl('backup', file('half'));
     const before = await content();
     await etcd.ctl('del', '--prefix', '/cellnet/');
-    // A half as an interruption leaves it: blocks, and no range yet.
+    // An interrupted restore leaves blocks and no range yet.
     const { records } = parseBackup(readFileSync(file('half'), 'utf8'), 'half');
     for (const record of records.slice(0, 300)) await ipam.store.commit([], [put(record.key, record.value)]);
     await assert.rejects(

@@ -57,7 +57,7 @@ suite('cnictl on real etcd', () => {
     api.putPod(
       pod({ namespace: 'shop', name: 'web-1', uid: uid(1), node: 'node-1', ip: ips.get('web-1') ?? '' }),
     );
-    // Made again under its name: the address of its former life is leaked.
+    // The pod was recreated under its name, so the address of its earlier UID is leaked.
     api.putPod(pod({ namespace: 'shop', name: 'db-0', uid: uid(33), node: 'node-2' }));
     api.putPod(
       staticPod({ namespace: 'shop', name: 'static', uid: uid(4), node: 'node-1', configHash: 'a1b2c3' }),

@@ -52,14 +52,14 @@ suite('doctor on a node', () => {
   test('a node that is well: only what a test machine lacks is told, and etcd is not changed', async () => {
     const agent = await startAgent(node);
     try {
-      // As ovs-ctl does it at its start.
+      // ovs-ctl sets this when it starts Open vSwitch.
       await node.ovs.vsctl('set', 'Open_vSwitch', '.', 'ovs_version=3.1.0');
       const pod = await node.addPod('p');
       const before = await revision();
       const ran = await json(agent.env);
       assert.equal(ran.code, 1, ran.stderr);
       assert.deepEqual(levels(ran, 'fail'), [], ran.stdout);
-      // How fast etcd answers is the machine's affair.
+      // The latency of etcd depends on the machine.
       const warned = levels(ran, 'warn').filter((check) => check !== 'etcd latency');
       assert.deepEqual(warned, ['etcd members', 'API server'], ran.stdout);
       const found = findings(ran);
@@ -81,7 +81,7 @@ suite('doctor on a node', () => {
     writeFileSync(join(node.stateDir, 'pending', 'x.json'), '{}');
     await must('ip', ['-n', node.ns.name, 'link', 'set', 'uplink0', 'down']);
     await node.ovs.vsctl('set', 'port', 'uplink0', 'trunks=120');
-    // Blocks are claimed at random places: not where the node has one.
+    // A node claims blocks at random places, so this picks a block that node-1 does not hold.
     const index = '/cellnet/v1/nodes/node-1/';
     const held = await cluster.fabric.etcd.ctl('get', '--prefix', '--keys-only', index);
     const stray = ['10.20.2.0/28', '10.20.3.0/28']

@@ -35,11 +35,11 @@ suite('installing the real dist below a root', () => {
   });
   after(() => scope.close());
 
-  /** By the built cnictl; or by the installed one. */
+  /** Runs the built cnictl, or the installed one as `program`. */
   const cnictl = (args: string[], program = join(OUR_PLUGINS, 'cnictl')): Promise<RunResult> =>
     run(program, ['node', ...args, '--root', root], { timeoutMs: 60_000 });
 
-  /** Without an agent, so that all files of the plugin are needed. */
+  /** Calls the plugin without an agent, so that the call needs all files of the plugin. */
   const askVersion = (): ReturnType<typeof cni> =>
     cni(join(root, 'opt/cni/bin/cellnet'), 'VERSION', {
       config: { cniVersion: '1.1.0' },

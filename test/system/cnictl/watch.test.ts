@@ -1,5 +1,7 @@
 import { directIpam } from '../../../ipam/node/ipam.ts';
-/** `cnictl check --watch` as the process that a Deployment runs, with etcd and the API server going away under it. */
+/**
+ * Runs `cnictl check --watch` as a Deployment does, while etcd and the API server go away under it.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

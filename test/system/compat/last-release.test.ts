@@ -1,6 +1,7 @@
 /**
- * The last release beside this one, on one etcd and one node: a cluster is upgraded node by node, and a node's records outlive
- * its programs. The last release runs from its own sources, out of git.
+ * Runs the last release beside this one, on one etcd and one node: operators upgrade a cluster node
+ * by node, and a node's records outlive its programs. The last release runs from its own sources,
+ * out of git.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
@@ -26,7 +27,9 @@ const LAST = 'd51ae74';
 const ROOT = join(import.meta.dirname, '../../..');
 const NODE = 'node-1';
 
-/** An agent's IPAM of the last release, which carries out a line of JSON at a time. */
+/**
+ * The last release's IPAM as its agent runs it. The driver carries out one line of JSON at a time.
+ */
 const DRIVER = `
 import { createInterface } from 'node:readline';
 import { allocate, release } from './ipam/allocator.ts';
@@ -64,7 +67,7 @@ interface Answer {
   readonly error?: string;
 }
 
-/** The last release as a process; `ask` rejects with what it throws. */
+/** Runs the last release as a process. `ask` rejects with the error that the process reports. */
 class LastRelease {
   readonly dir: string;
   readonly #child;
@@ -149,7 +152,7 @@ suite('the last release beside this one', { timeout: 120_000 }, () => {
   test('two agents on one node give 40 pods 40 addresses, at once', async () => {
     const given = await Promise.all(ids.map((id, n) => (n % 2 ? byThis(id) : byLast(id))));
     assert.equal(new Set(given.flat()).size, ids.length);
-    // Each knows what the other gave.
+    // Each release finds the addresses that the other allocated.
     for (const [n, id] of ids.entries())
       assert.deepEqual(await (n % 2 ? byLast(id) : byThis(id)), given[n], id);
   });
@@ -218,16 +221,17 @@ suite('the last release beside this one', { timeout: 120_000 }, () => {
 
   test('a field that a later release has added to a block survives what this one writes', async () => {
     await byThis('kept');
-    const [key = ''] = (
-      await etcd.ctl('get', '--prefix', '/cellnet/v1/blocks/', '--keys-only', '--limit', '1')
-    ).split('\n');
-    const value = JSON.parse(await etcd.ctl('get', key, '--print-value-only')) as object;
+    const lines = (await etcd.ctl('get', '--prefix', '/cellnet/v1/blocks/')).split('\n');
+    const at = lines.findIndex((line) => line.includes(`"${attachment('kept').containerId}"`));
+    const key = lines[at - 1] ?? assert.fail('no block has it');
+    const value = JSON.parse(lines[at] ?? '') as { sequence: number };
     await etcd.ctl('put', key, JSON.stringify({ ...value, colour: 'red' }));
     for (let n = 0; n < 20; n++) await byThis(`more-${n}`);
     for (let n = 0; n < 20; n++)
       await release(ipam, { node: NODE, attachment: attachment(`more-${n}`), cause: { why: 'del' } });
+    await release(ipam, { node: NODE, attachment: attachment('kept'), cause: { why: 'del' } });
     const now = JSON.parse(await etcd.ctl('get', key, '--print-value-only')) as Record<string, unknown>;
     assert.equal(now['colour'], 'red');
-    assert.ok(Number(now['sequence']) > (value as { sequence: number }).sequence);
+    assert.ok(Number(now['sequence']) > value.sequence);
   });
 });

@@ -31,7 +31,7 @@ suite('the store on etcd', () => {
     etcd = scope.use(await startEtcd());
   });
   after(() => scope.close());
-  /** A store of its own for each test. */
+  /** Opens a store with a prefix of its own. */
   const fresh = (options?: Parameters<typeof openEtcdStore>[1]): Store => {
     prefixes++;
     store = openEtcdStore(settings(), options);
@@ -55,7 +55,7 @@ suite('the store on etcd', () => {
     for await (const page of store.scan('blocks/r/')) {
       pages.push(page.length);
       seen.push(...page.map((entry) => entry.key));
-      // What is written meanwhile is not of this moment.
+      // The scan does not see what a later transaction writes.
       if (pages.length === 1)
         await commit([], [put('blocks/r/99999', 'late'), put('blocks/r/01000', 'changed')]);
     }

@@ -32,7 +32,7 @@ suite('history on etcd', () => {
     etcd = scope.use(await startEtcd());
   });
   after(() => scope.close());
-  /** IPAM on keys of its own. */
+  /** Returns IPAM on an etcd prefix of its own. */
   const fresh = async (cidr: string, blockSize = 16): Promise<Ipam> => {
     store = openEtcdStore({ endpoints: etcd.endpoints, prefix: `/test-${++prefixes}` });
     const opened = store;
@@ -78,7 +78,7 @@ suite('history on etcd', () => {
     assert.ok(Math.max(...sizes.values()) >= 60, [...sizes.values()].join());
   });
 
-  /** What a node that is drained does with an empty block. */
+  /** Deletes an empty block and its index key, as the drain of a node does. */
   const giveBack = (node: string): Promise<string | undefined> =>
     store.commit([], [del('blocks/blue/10.20.0.0/30'), del(`nodes/${node}/10.20.0.0/30`)]);
 

@@ -8,7 +8,7 @@ import { connectKube } from '../../../cni/kube/connect.ts';
 import { makeCertificates, startKubeApi } from '../../support/kube-api.ts';
 import { fill, isError, start, tempDir, type Started } from './setup.ts';
 
-/** HTTPS, one user by token (`tester` for `secret`) and one by certificate. */
+/** Starts an HTTPS server with one user by token (`tester` for `secret`) and one by certificate. */
 async function startSecure(
   t: TestContext,
   forbid?: (user: string, verb: string, resource: string) => boolean,
@@ -17,7 +17,7 @@ async function startSecure(
   return start(t, { tls, tokens: { secret: 'tester' }, ...(forbid === undefined ? {} : { forbid }) });
 }
 
-/** A credential plugin: a shell script, which counts its runs. */
+/** Writes a credential plugin: a shell script that counts its runs. */
 function plugin(dir: string, script: string): { exec: Record<string, unknown>; runs: () => number } {
   const command = join(dir, 'plugin');
   const log = join(dir, 'runs');

@@ -80,7 +80,7 @@ test('gives up when every snapshot is forgotten', async (t) => {
   assert.equal(api.requests.length, 6);
 });
 
-/** Each is told of a list of three pages: 500, 500, 200. */
+/** Each lie falsifies a list of three pages: 500, 500 and 200 items. */
 const untrue: readonly (readonly [what: string, lie: Fault, says: RegExp])[] = [
   [
     'the token of page 2 comes again',

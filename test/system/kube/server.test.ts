@@ -1,4 +1,4 @@
-/* The test server itself, against what the API documents: whoever tests with it must be able to rely on it. */
+/* Tests the test API server against the API's documentation, because other tests rely on it. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

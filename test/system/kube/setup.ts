@@ -15,7 +15,7 @@ export interface Started {
   readonly connect: (options?: Partial<ConnectOptions>, user?: Record<string, unknown>) => KubeApi;
 }
 
-/** A server of its own for one test, ended after it. */
+/** Starts a server for one test. The end of the test closes it. */
 export async function start(t: TestContext, options: KubeApiOptions = {}): Promise<Started> {
   const dir = tempDir(t);
   const api = await startKubeApi(options);
@@ -42,14 +42,14 @@ export function tempDir(t: TestContext): string {
   return dir;
 }
 
-/** For a server that is not ours. */
+/** Writes a kubeconfig for a server other than the test API server. */
 export function writeKubeconfig(t: TestContext, url: string): string {
   const file = join(tempDir(t), 'kubeconfig');
   writeFileSync(file, kubeconfig(url, undefined, {}));
   return file;
 }
 
-/** For assert.rejects: a KubeError with this code, whose message says this. */
+/** For assert.rejects: expects a KubeError with this code, a matching message and a remedy. */
 export const isError =
   (code: KubeErrorCode, pattern = /./) =>
   (error: unknown): boolean => {
@@ -60,7 +60,7 @@ export const isError =
     });
   };
 
-/** `count` running pods over three nodes, each with an address. */
+/** Adds `count` running pods across three nodes, each with an address. */
 export function fill(api: KubeApiServer, count: number): void {
   for (let i = 0; i < count; i++) {
     const name = `pod-${String(i).padStart(5, '0')}`;

@@ -5,7 +5,7 @@ import { announce } from '../../../cni/netlink/announce.ts';
 import { gratuitousArpFrame, unsolicitedNeighborAdvertisement } from '../../../cni/netlink/frames.ts';
 import { deletePodInterface } from '../../../cni/netlink/pod.ts';
 import { startCapture } from '../../support/capture.ts';
-import { sleep, until } from '../../support/proc.ts';
+import { until } from '../../support/proc.ts';
 import { configurePodInterface, makeConnectedPair, MAC, type Pair } from './pair.ts';
 
 const ARP = gratuitousArpFrame(MAC, '10.20.0.17');
@@ -32,7 +32,7 @@ const openSockets = (): number =>
     try {
       return readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:');
     } catch {
-      return false; // The descriptor of the listing itself.
+      return false; // The descriptor of the listing itself is closed already.
     }
   }).length;
 
@@ -80,7 +80,7 @@ test('it ends without an error when the pod’s interface is down, gone, or goes
   const { pod, podNamespace } = await makeSilentPod(t);
   const before = openSockets();
   const long = announce(podNamespace, 'eth0', [ARP], { count: 1_000, intervalMs: 10 });
-  await sleep(30);
+  await until('it announces', () => openSockets() > before);
   await pod.exec('ip', 'link', 'set', 'eth0', 'down');
   await long;
   await announce(podNamespace, 'eth0', [ARP], { count: 3, intervalMs: 10 });

@@ -1,6 +1,5 @@
-import { openNamespace, type NetworkNamespace } from '../../../cni/netlink/netns.ts';
-import { Rtnetlink } from '../../../cni/netlink/rtnetlink.ts';
 import { createVeth, markLink, type VethOptions } from '../../../cni/netlink/links.ts';
+import { openNamespace, type NetworkNamespace } from '../../../cni/netlink/netns.ts';
 import {
   announcePodInterface,
   bringUpPodInterface,
@@ -8,17 +7,18 @@ import {
   type PodInterfaceOptions,
 } from '../../../cni/netlink/pod.ts';
 import type { Route } from '../../../cni/netlink/route-messages.ts';
+import { Rtnetlink } from '../../../cni/netlink/rtnetlink.ts';
 import { newScope, scopedNamespace, uniqueLink, type Namespace, type Scope } from '../../support/netns.ts';
 
-/** Two namespaces with IPv6 on as the kernel has it: one stands for the host, one is the pod's. */
+/** Two namespaces with the kernel's default IPv6 (on): one for the host, one for the pod. */
 export interface Pair {
   readonly scope: Scope;
   readonly host: Namespace;
   readonly pod: Namespace;
   readonly podNamespace: NetworkNamespace;
-  /** In the host's namespace. */
+  /** Opened in the host's namespace. */
   readonly socket: Rtnetlink;
-  /** What createVeth takes for a pod's eth0. */
+  /** The options of createVeth for a pod's eth0. */
   readonly veth: VethOptions;
 }
 
@@ -31,7 +31,7 @@ export const openScoped = (scope: Scope, path: string): NetworkNamespace => {
   return namespace;
 };
 
-/** Lives as long as the test. */
+/** Returns a pair that lives as long as the test. */
 export const makePair = async (t: Parameters<typeof newScope>[0]): Promise<Pair> => {
   const scope = newScope(t);
   const host = await scopedNamespace(scope, 'host', { ipv6: true });
@@ -44,7 +44,7 @@ export const makePair = async (t: Parameters<typeof newScope>[0]): Promise<Pair>
   return { scope, host, pod, podNamespace, socket, veth };
 };
 
-/** As makePair, and the veth made. */
+/** Returns a pair with a created and marked veth. */
 export const makeConnectedPair = async (t: Parameters<typeof newScope>[0]): Promise<Pair> => {
   const pair = await makePair(t);
   const { index } = await createVeth(pair.socket, pair.veth);
@@ -52,7 +52,7 @@ export const makeConnectedPair = async (t: Parameters<typeof newScope>[0]): Prom
   return pair;
 };
 
-/** All of it, one after the other. */
+/** Prepares the pod's interface, brings it up and announces it, in turn. */
 export const configurePodInterface = async (
   namespace: NetworkNamespace,
   options: PodInterfaceOptions,

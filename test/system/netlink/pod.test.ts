@@ -148,7 +148,7 @@ test('transmit checksum offload is really off when asked, else untouched', async
 
 test('configured twice is configured once', async (t) => {
   const { podNamespace } = await makeConnectedPair(t);
-  /** The kernel's own link-local address is tentative for a moment. */
+  /** Reads the interface once the kernel's own link-local address is no longer tentative. */
   const settled = async (): Promise<PodInterface | undefined> => {
     for (let attempt = 0; ; attempt++) {
       const found = await readPodInterface(podNamespace, 'eth0');

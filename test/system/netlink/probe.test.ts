@@ -7,7 +7,7 @@ import { configurePodInterface, makeConnectedPair, MAC, type Pair } from './pair
 const OPTIONS = { count: 3, intervalMs: 60 };
 const STRANGER = '02:00:00:00:00:99';
 
-/** The host's end stands for a neighbour that uses the addresses. */
+/** Returns a pair with a neighbour at the host end: it has the addresses and this MAC. */
 const withNeighbour = async (t: Parameters<typeof makeConnectedPair>[0], mac: string): Promise<Pair> => {
   const pair = await makeConnectedPair(t);
   const { host, veth } = pair;

@@ -47,7 +47,7 @@ suite('the connection to Open vSwitch that lives on', () => {
     await until('vswitchd to see it', async () =>
       (await ovs.vsctl('get', 'Interface', 'up0', 'mtu')).startsWith('1300'),
     );
-    // Time for the look that nobody waits for.
+    // Leaves time for the look in the background, for which no call waits.
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     await ovs.killDatabase();
     await until('the loss', () => !warm.alive);

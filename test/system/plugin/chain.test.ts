@@ -30,7 +30,10 @@ suite('chains and several networks', () => {
     readonly type: string;
     readonly [key: string]: unknown;
   }
-  /** Calls the plugins of a list as libcni does: ADD and CHECK in order, DEL in reverse, the result handed on. */
+  /**
+   * Calls the plugins of a list as libcni does: ADD and CHECK in order, DEL in reverse. Each call
+   * gets the previous result.
+   */
   const callList = async (
     verb: Verb,
     pod: Pod,
@@ -131,7 +134,8 @@ suite('chains and several networks', () => {
       const config = { ...each.config, prevResult: results[i] };
       succeeded(await node.call('CHECK', pod, { ...each, config }));
     }
-    // GC of one network, which lists none of its attachments, leaves the other's of the very same container.
+    // This GC lists no attachment of its own network. It leaves the other network's attachment of
+    // the same container.
     const gc = { ...networks[1]?.config, 'cni.dev/valid-attachments': [] };
     succeeded(await node.call('GC', pod, { config: gc }));
     assert.deepEqual(await podLinks(pod), ['eth0']);

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { must, until } from '../../support/proc.ts';
 import type { AddedPod, SimulatedNode } from '../../support/node.ts';
+import { must, until } from '../../support/proc.ts';
 import {
   BLUE,
   given,
@@ -28,7 +28,10 @@ suite('DEL', () => {
     assert.equal((await given(cluster.fabric)).size, 0);
   };
   const pending = (): string[] => stateFiles(node).filter((file) => file.startsWith('pending/'));
-  /** The next call does it within a short time of its own; where the machine is too slow for that, a later one. */
+  /**
+   * Waits until a call carries out the deferred teardown. Each call tries for a short time only, so
+   * a slow machine needs several calls.
+   */
   const carriedOut = (): Promise<boolean> =>
     until('what was put off is done', async () => {
       if (pending().length > 0) succeeded(await node.call('DEL', await node.makePod('any')));

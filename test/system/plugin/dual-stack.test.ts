@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { startCapture } from '../../support/capture.ts';
 import type { AddedPod, SimulatedNode } from '../../support/node.ts';
-import { sleep } from '../../support/proc.ts';
 import { tcpTransfer } from '../../support/transfer.ts';
 import { BLUE, failed, given, podLinks, remains, startCluster, succeeded, type Cluster } from './world.ts';
 
@@ -52,12 +51,8 @@ suite('both families', () => {
     assert.match(here.mac, /^0a:59:/);
     assert.doesNotMatch(await here.ns.exec('ip', '-6', 'address', 'show', 'dev', 'eth0'), /tentative/);
     await here.ns.pings(ipsOf(there)[0] ?? '', '-6');
-    await sleep(200);
-    const lines = await capture.stop();
-    assert.ok(
-      lines.some((line) => /neighbor advertisement/i.test(line) && line.includes(ipsOf(here)[0] ?? '-')),
-      lines.join('\n'),
-    );
+    const address = ipsOf(here)[0] ?? '-';
+    await capture.waitFor(new RegExp(`neighbor advertisement.*${address}`, 'i'));
     await a.delPod(here);
     await b.delPod(there);
     assert.deepEqual(await remains(a), []);

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { chmod, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, beforeEach, suite, test } from 'node:test';
 import { STEPS, type SteppedVerb } from '../../../cni/platform/steps.ts';
 import { hostLinkName } from '../../../cni/protocol/identity.ts';
-import { REPOSITORY, type CniCall, type CniOutcome } from '../../support/cni.ts';
+import type { CniCall, CniOutcome } from '../../support/cni.ts';
+import { makeFaultyPlugin } from '../../support/faulty.ts';
 import type { Pod, SimulatedNode } from '../../support/node.ts';
 import { must, until } from '../../support/proc.ts';
 import { BLUE, failed, given, podLinks, remains, startCluster, succeeded, type Cluster } from './world.ts';
@@ -16,11 +15,7 @@ suite('faults', () => {
   before(async () => {
     cluster = await startCluster(1, BLUE);
     [node] = cluster.nodes as [SimulatedNode];
-    faulty = join(await cluster.scope.tempDir(), 'cellnet');
-    const program = join(REPOSITORY, 'test/support/faulty-plugin.ts');
-    const tsx = join(REPOSITORY, 'node_modules/tsx/dist/loader.mjs');
-    await writeFile(faulty, `#!/bin/sh\nexec '${process.execPath}' --import '${tsx}' '${program}'\n`);
-    await chmod(faulty, 0o755);
+    faulty = await makeFaultyPlugin(await cluster.scope.tempDir());
   });
   after(() => cluster.scope.close());
   let pod: Pod;
@@ -53,7 +48,7 @@ suite('faults', () => {
     await nothingLeft();
   };
 
-  // From the code's own list: a new step cannot be forgotten.
+  // The steps come from the code's own list, so that this test covers each new step.
   for (const step of STEPS.ADD) {
     for (const when of ['before', 'after'] as const) {
       test(`ADD that fails ${when} '${step}' leaves nothing, tells the cause, and works the next time`, async () => {
@@ -94,7 +89,8 @@ suite('faults', () => {
     });
   }
 
-  // The same points once more, with what a runtime does after a crash of its own: DEL, then GC.
+  // Kills at the same points again, then does what a runtime does after its own crash: DEL, then
+  // GC.
   const points = [
     ...STEPS.ADD.map((step) => ['ADD', step] as const),
     ...STEPS.DEL.map((step) => ['DEL', step] as const),

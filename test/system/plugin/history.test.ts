@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import type { CniOutcome } from '../../support/cni.ts';
 import { startAgent, type RunningAgent } from '../../support/agent.ts';
+import type { CniOutcome } from '../../support/cni.ts';
 import type { Pod, SimulatedNode } from '../../support/node.ts';
 import { until } from '../../support/proc.ts';
 import { BLUE, failed, startCluster, stateFiles, succeeded, type Cluster } from './world.ts';
@@ -37,12 +37,12 @@ suite('history of what the plugin does', () => {
     assert.equal(code, 0, stderr);
     return JSON.parse(stdout) as Told;
   };
-  /** The address of an ADD that succeeded. */
+  /** Returns the address of an ADD that succeeded. */
   const ipOf = (outcome: CniOutcome): string => {
     succeeded(outcome);
     return outcome.result?.ips?.[0]?.address.split('/')[0] ?? assert.fail(outcome.stdout);
   };
-  /** Why each address of the pod was taken back. */
+  /** Returns the cause of each release of the pod's addresses. */
   const whysOf = async ({ containerId, name }: Pod): Promise<string[]> => {
     const { code, stdout, stderr } = await cluster.fabric.cnictl(
       'pod',
@@ -79,7 +79,7 @@ suite('history of what the plugin does', () => {
       assert.deepEqual(newest.pod, { namespace: 'default', name: 'web-1', uid: pod.uid });
       assert.ok(Date.parse(newest.allocatedAt) >= started);
       assert.ok(Date.parse(newest.releasedAt) >= Date.parse(newest.allocatedAt));
-      // Asked twice, told once.
+      // The repeated DEL adds no history entry.
       succeeded(await node.call('DEL', pod, { env: { ...env() } }));
       assert.equal((await told(ip)).past.length, before + 1);
     });

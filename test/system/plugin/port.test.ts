@@ -55,7 +55,7 @@ suite('the port as configured', () => {
     await node.delPod(pod);
   });
 
-  test('has the wished address and MAC; another pod cannot wish for them, and nothing of it is left', async () => {
+  test('has the requested address and MAC; another pod cannot wish for them, and nothing of it is left', async () => {
     const wish = { runtimeConfig: { ips: ['10.20.2.77/22'], mac: 'c2:11:22:33:44:55' } };
     const capable = { capabilities: { ips: true, mac: true } };
     const pod = await node.addPod('wish', { config: { ...capable, ...wish } });
@@ -92,7 +92,8 @@ suite('the port as configured', () => {
   });
 
   test('probes for its address, where so configured: one in use is set aside and its MAC told', async () => {
-    // A pod whose address was taken from it: it answers still, and with the MAC that the next one would have.
+    // The operator releases the address of a running pod. The pod still answers for it, with the
+    // MAC that the next pod would get.
     const forgotten = await node.addPod('forgotten');
     assert.equal((await cluster.fabric.cnictl('release', forgotten.ip, '--yes', '--force')).code, 0);
     const config = { addressProbe: true };

@@ -20,14 +20,18 @@ suite('real container runtimes', () => {
     [node] = cluster.nodes as [SimulatedNode];
   });
   after(() => cluster.scope.close());
-  /** What every plugin of the node gets from the shared file and the environment; the list names only the network. */
+  /**
+   * The list names only the network. The plugins read the rest from the shared file and the
+   * environment.
+   */
   const conflist = (...plugins: object[]): { name: string } => ({
     ...{ cniVersion: '1.0.0', plugins },
     name: 'cell',
   });
   /**
-   * Our plugins with this node's environment written into them: podman's conmon removes a container that ends by itself in an
-   * environment of its own. A real node has /etc/cellnet/config.json.
+   * Returns a folder of our plugins, wrapped to set this node's environment. When a container ends
+   * on its own, podman's conmon removes it in an environment of conmon's own. A real node has
+   * /etc/cellnet/config.json.
    */
   const ourPlugins = async (scope: Scope): Promise<string> => {
     const dir = await scope.tempDir();
@@ -85,7 +89,7 @@ suite('real container runtimes', () => {
         ),
       }),
     );
-    // The node itself on the pods' network: a published port is reached by way of it.
+    // Puts the node itself on the pods' network, because it is the way to a published port.
     await node.ovs.vsctl(
       'add-port',
       'br-cell',

@@ -71,7 +71,8 @@ suite('STATUS', () => {
   });
 
   test("a delegate's own STATUS decides, in its words", async () => {
-    // Debian's host-local knows neither STATUS nor 1.1.0: it refuses, and that is passed on.
+    // Debian's host-local knows neither STATUS nor 1.1.0. It refuses, and the plugin passes that
+    // on.
     const outcome = await node.call('STATUS', pod, {
       config: node.networkConfig({ ipam: { type: 'host-local', subnet: '10.9.0.0/24' } }),
       path: STOCK_PLUGINS,

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { startCapture } from '../../support/capture.ts';
-import type { AddedPod, SimulatedNode } from '../../support/node.ts';
 import { newScope } from '../../support/netns.ts';
+import type { AddedPod, SimulatedNode } from '../../support/node.ts';
 import { must, run, sleep, startDaemon } from '../../support/proc.ts';
 import { tcpTransfer } from '../../support/transfer.ts';
 import { addRange, BLUE, startCluster, type Cluster } from './world.ts';
 
-/** Share of the datagrams that arrived, sent for a second at a rate that the userspace datapath carries easily. */
+/**
+ * Returns the share of datagrams that arrive. `from` sends for one second, at a rate that the
+ * userspace datapath carries easily.
+ */
 async function udpShare(
   from: AddedPod,
   to: AddedPod,
@@ -72,7 +75,8 @@ suite('traffic', () => {
     const green = await a.addPod('green', { config: { ipam: ipamOf(a, 'green') } });
     const greenFar = await b.addPod('green-far', { config: { ipam: ipamOf(b, 'green') } });
     await green.ns.pings(greenFar.ip);
-    // Even with the other's subnet on its interface and no router between, a blue pod reaches nobody on green.
+    // With green's subnet on its interface and no router between, a blue pod still reaches no green
+    // pod.
     await web.ns.exec('ip', 'address', 'add', '10.30.0.250/24', 'dev', 'eth0');
     const heard = [
       await startCapture(green.ns.name, 'eth0', 'arp'),
@@ -134,7 +138,7 @@ suite('traffic', () => {
       await web.ns.exec('ip', 'address', 'add', '10.40.0.14/28', 'dev', 'eth0');
       await web.ns.pings(here.ip);
       await a.delPod(here, { config: a.networkConfig(config(a)) });
-      // The one block goes to the other node: as after a drain.
+      // The range's only block goes to the other node, as after a drain.
       await cluster.fabric.etcd.ctl('del', '/cellnet/v1/blocks/tiny/10.40.0.0/28'.replace('/28', '/30'));
       await cluster.fabric.etcd.ctl('del', '/cellnet/v1/nodes/node-1/10.40.0.0/30');
       const there = await b.addPod('mover', { config: config(b) });

@@ -24,7 +24,7 @@ export const BLUE = [
   '0',
 ];
 
-/** Another range, on a VLAN of its own. */
+/** A second range, on its own VLAN. */
 export const GREEN = ['10.30.0.0/24', '--gateway', '10.30.0.1', '--vlan', '130', '--name', 'green'];
 
 export interface Cluster {
@@ -33,7 +33,7 @@ export interface Cluster {
   readonly nodes: readonly SimulatedNode[];
 }
 
-/** A fabric with nodes and ranges, for a file's tests. Close its scope. */
+/** Starts a fabric with nodes and ranges for the tests of a file. The caller closes its scope. */
 export async function startCluster(nodes: number, ...ranges: (readonly string[])[]): Promise<Cluster> {
   const scope = newScope();
   try {
@@ -53,7 +53,7 @@ export async function addRange(fabric: Fabric, ...args: string[]): Promise<void>
   assert.equal(code, 0, stderr);
 }
 
-/** What etcd holds, decoded and checked. */
+/** Reads, decodes and checks the blocks in etcd. */
 export async function readBlocks(fabric: Fabric): Promise<Block[]> {
   const lines = (await fabric.etcd.ctl('get', '--prefix', '/cellnet/v1/')).trim().split('\n');
   const entries = new Map<string, string>();
@@ -72,13 +72,13 @@ export async function readBlocks(fabric: Fabric): Promise<Block[]> {
   return blocks;
 }
 
-/** Addresses that are given out, with the container that has them. */
+/** Returns the allocated addresses, each with the ID of its container. */
 export async function given(fabric: Fabric): Promise<Map<string, string>> {
   const slots = (await readBlocks(fabric)).flatMap((block) => usedSlots(block));
   return new Map(slots.map(({ address, slot }) => [formatAddress(address), slot.owner.containerId]));
 }
 
-/** Everything of ours that is on the node: empty when nothing is left. */
+/** Lists all of our state on the node. The list is empty when nothing is left. */
 export async function remains(node: SimulatedNode): Promise<string[]> {
   const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '');
   const ports = lines(await node.ovs.vsctl('list-ports', 'br-cell')).filter((port) => port !== 'uplink0');
@@ -96,7 +96,7 @@ export async function remains(node: SimulatedNode): Promise<string[]> {
   ];
 }
 
-/** Files below the node's state folder, as `pending/ID,eth0.json`. */
+/** Lists the files below the node's state folder, as `pending/ID,eth0.json`. */
 export function stateFiles(node: SimulatedNode): string[] {
   const folders = readdirSync(node.stateDir).filter((folder) => folder !== 'locks');
   return folders.flatMap((folder) =>
@@ -104,7 +104,7 @@ export function stateFiles(node: SimulatedNode): string[] {
   );
 }
 
-/** Whether the pod's namespace has an interface beside lo. */
+/** Lists the interfaces in the pod's namespace except lo. */
 export async function podLinks(pod: Pod): Promise<string[]> {
   const text = await pod.ns.exec('ip', '-brief', 'link');
   return text
@@ -117,7 +117,7 @@ export function succeeded(outcome: CniOutcome): void {
   assert.equal(outcome.code, 0, `${outcome.stdout}\n${outcome.stderr}`);
 }
 
-/** A failure with that CNI code, whose message matches. */
+/** Asserts that the call failed with this CNI code and that its message matches. */
 export function failed(outcome: CniOutcome, code: number, message: RegExp): void {
   assert.equal(outcome.code, 1, outcome.stdout);
   assert.equal(outcome.result?.code, code, outcome.stdout);

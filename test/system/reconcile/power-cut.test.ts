@@ -35,18 +35,18 @@ suite('a node back from a power cut', () => {
     await node.ovs.vsctl('add-port', 'br-cell', 'nodevice0', '--', 'add-port', 'br-cell', 'nodevice1');
     await node.ovs.vsctl('set', 'port', 'nodevice1', 'external_ids:owner=somebody');
     const [first, second, third] = pods as [AddedPod, AddedPod, AddedPod];
-    // A DEL that found no etcd had put its release off.
+    // A DEL that does not reach etcd defers its release.
     await cluster.fabric.etcd.kill();
     succeeded(await node.call('DEL', third));
     await cluster.fabric.etcd.restart();
     loseRecord(node, first);
     loseRecord(node, second);
-    await vanish(...pods);
+    await vanish(node, ...pods);
     assert.equal((await given(cluster.fabric)).size, 20);
 
     agent = await startReconciling(node, {
       bootId: anotherBoot(),
-      // Of a grace nothing may have to be waited for.
+      // After a reboot the agent must not wait for the grace period.
       env: { CELLNET_RECONCILE_GRACE_MS: '600000', CELLNET_RECONCILE_INTERVAL_MS: '600000' },
     });
     const started = performance.now();
@@ -73,8 +73,9 @@ suite('a node back from a power cut', () => {
     const containerId = newContainerId();
     const pod = await node.addPod('again', { containerId });
     const gone = await node.addPod('gone');
-    await vanish(pod, gone);
-    // The plugin of the new boot is faster than the agent, which finds the address of the old one in use.
+    await vanish(node, pod, gone);
+    // The new boot's ADD comes before the agent reconciles. The agent then finds the earlier boot's
+    // address in use.
     const bootId = anotherBoot();
     const off = { CELLNET_RECONCILE_INTERVAL_MS: '0' };
     const idle = await startReconciling(node, { bootId, env: off });
@@ -96,7 +97,7 @@ suite('a node back from a power cut', () => {
 
   test('its address was released and given to another pod meanwhile: that one keeps it', async () => {
     const [dead] = (await addPods(node, 1)) as [AddedPod];
-    await vanish(dead);
+    await vanish(node, dead);
     const freed = await cluster.fabric.cnictl('release', dead.ip, '--force', '--yes');
     assert.equal(freed.code, 0, freed.stderr);
     const other = await node.addPod('other', { config: { args: { cni: { ips: [dead.ip] } } } });
@@ -110,7 +111,7 @@ suite('a node back from a power cut', () => {
     await nothingElse(node, other);
     assert.equal((await sequences(cluster)).get(dead.ip), before);
     await reaches(other);
-    // A DEL that comes late frees nothing of another's either.
+    // A late DEL does not free the other pod's address either.
     succeeded(await node.call('DEL', dead));
     await onlyLeft(cluster, other);
     await node.delPod(other);
@@ -118,7 +119,7 @@ suite('a node back from a power cut', () => {
 
   test('the agent is killed in the middle of it: the next one goes on', async () => {
     const pods = await addPods(node, 30);
-    await vanish(...pods);
+    await vanish(node, ...pods);
     const bootId = anotherBoot();
     const killed = await startReconciling(node, { bootId });
     await until('the first release', () => killed.daemon.output().includes('released what had leaked'));
@@ -134,7 +135,7 @@ suite('a node back from a power cut', () => {
   test('etcd is away at the start: ports wait for nobody, addresses are released when it is back', async () => {
     const pods = await addPods(node, 3);
     const [, , living] = pods as [AddedPod, AddedPod, AddedPod];
-    await vanish(...pods.slice(0, 2));
+    await vanish(node, ...pods.slice(0, 2));
     await cluster.fabric.etcd.kill();
     agent = await startReconciling(node);
     await until(
@@ -154,7 +155,7 @@ suite('a node back from a power cut', () => {
 
   test('Open vSwitch is away: no address is free before its port is gone', async () => {
     const [dead] = (await addPods(node, 1)) as [AddedPod];
-    await vanish(dead);
+    await vanish(node, dead);
     await node.ovs.killDatabase();
     agent = await startReconciling(node, { bootId: anotherBoot() });
     await until(
@@ -169,8 +170,8 @@ suite('a node back from a power cut', () => {
 
   test('another boot than this, but later: two machines of one name; nothing is freed', async () => {
     const [pod] = (await addPods(node, 1)) as [AddedPod];
-    await vanish(pod);
-    // This boot began long before the address was given.
+    await vanish(node, pod);
+    // This boot began long before IPAM allocated the address.
     agent = await startReconciling(node, { bootId: anotherBoot(), bootedSecondsAgo: 86_400 });
     await until('it to be told', () =>
       agent?.logged('an interface is not as it should be').some(({ reason }) => reason === 'other-boot'),

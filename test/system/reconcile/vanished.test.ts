@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { chmod, writeFile } from 'node:fs/promises';
+import { open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, suite, test } from 'node:test';
 import { tryLock } from '../../../cni/host/lock.ts';
 import { linkAlias } from '../../../cni/protocol/identity.ts';
 import type { RunningAgent } from '../../support/agent.ts';
-import { OUR_PLUGINS, REPOSITORY, STOCK_PLUGINS } from '../../support/cni.ts';
+import { OUR_PLUGINS, STOCK_PLUGINS } from '../../support/cni.ts';
+import { makeFaultyPlugin } from '../../support/faulty.ts';
 import type { AddedPod, Pod, SimulatedNode } from '../../support/node.ts';
 import { must, startDaemon, until } from '../../support/proc.ts';
 import { httpGet, sample } from '../../support/prometheus.ts';
@@ -32,11 +33,7 @@ suite('pods that vanish without a DEL', () => {
   before(async () => {
     cluster = await startCluster(1, BLUE);
     [node] = cluster.nodes as [SimulatedNode];
-    faulty = join(await cluster.scope.tempDir(), 'cellnet');
-    const program = join(REPOSITORY, 'test/support/faulty-plugin.ts');
-    const tsx = join(REPOSITORY, 'node_modules/tsx/dist/loader.mjs');
-    await writeFile(faulty, `#!/bin/sh\nexec '${process.execPath}' --import '${tsx}' '${program}'\n`);
-    await chmod(faulty, 0o755);
+    faulty = await makeFaultyPlugin(await cluster.scope.tempDir());
   });
   afterEach(async () => {
     await agent?.stop();
@@ -44,7 +41,7 @@ suite('pods that vanish without a DEL', () => {
   });
   after(() => cluster.scope.close());
 
-  /** An ADD that is killed there, as by a runtime that loses patience. */
+  /** Runs an ADD that is killed after `step`, as by a runtime that reaches its timeout. */
   const killedAdd = async (pod: Pod, step: string): Promise<void> => {
     const env = { FAULT_STEP: `ADD/${step}`, FAULT_WHEN: 'after', FAULT_KIND: 'kill' };
     assert.notEqual((await node.call('ADD', pod, { plugin: faulty, env })).code, 0);
@@ -55,7 +52,7 @@ suite('pods that vanish without a DEL', () => {
     await must('ip', ['-n', node.ns.name, 'link', 'add', 'cell0', 'type', 'veth', 'peer', 'name', 'cell1']);
     agent = await startReconciling(node);
     const before = (await sequences(cluster)).get(living.ip);
-    await vanish(dead);
+    await vanish(node, dead);
     await onlyLeft(cluster, living);
     await until('the node to be clean', async () => !(await remains(node)).join().includes(dead.containerId));
     await must('ip', ['-n', node.ns.name, 'link', 'del', 'cell0']);
@@ -81,7 +78,7 @@ suite('pods that vanish without a DEL', () => {
 
   test('cnictl node reconcile: looks twice; a dry run changes nothing; then clean, and nothing found', async () => {
     const [dead, living] = (await addPods(node, 2)) as [AddedPod, AddedPod];
-    await vanish(dead);
+    await vanish(node, dead);
     const before = await remains(node);
     const dry = await nodeReconcile(node, '--dry-run', '--grace', '200ms', '-o', 'json');
     ranWith(dry, 1);
@@ -121,7 +118,7 @@ suite('pods that vanish without a DEL', () => {
       const ran = await nodeReconcile(node, '--grace', '100ms');
       ranWith(ran, 0);
       assert.deepEqual(await given(cluster.fabric), held);
-      // The same ADD again finishes it.
+      // The same ADD, repeated, completes.
       succeeded(await node.call('ADD', pod));
       await reaches(pod);
       succeeded(await node.call('DEL', pod));
@@ -131,7 +128,7 @@ suite('pods that vanish without a DEL', () => {
 
   test('one whose call is under way is left to it', async () => {
     const [pod] = (await addPods(node, 1)) as [AddedPod];
-    await vanish(pod);
+    await vanish(node, pod);
     const unlock = tryLock(node.stateDir, pod);
     assert.ok(unlock);
     const busy = await nodeReconcile(node, '--grace', '100ms', '-o', 'json');
@@ -174,7 +171,8 @@ suite('pods that vanish without a DEL', () => {
   test('a link that an ADD never finished, without an address: swept; ports and links with others’ marks stay', async () => {
     const pod = await node.makePod('p');
     await killedAdd(pod, 'create-link');
-    // The link is made while etcd still writes: killed there, the ADD may have an address or not.
+    // The ADD creates the link while its write to etcd is under way, so the killed ADD may or may
+    // not hold an address.
     const [ip] = (await given(cluster.fabric)).keys();
     if (ip !== undefined)
       assert.equal((await cluster.fabric.cnictl('release', ip, '--force', '--yes')).code, 0);
@@ -212,17 +210,21 @@ suite('pods that vanish without a DEL', () => {
     });
     const plugin = `${STOCK_PLUGINS}/bridge`;
 
-    test('stay while a process lives in the namespace, though its path is gone; then they are freed', async () => {
+    test('stay while a process lives in the namespace, though its path is gone; then they are freed', async (t) => {
       const pod = await node.makePod('b');
       succeeded(await node.call('ADD', pod, { config: bridged(), plugin }));
       const [ip] = (await given(cluster.fabric)).keys();
       const inside = await startDaemon('sleep', ['600'], () => true, { netns: pod.ns.name });
-      // `ip netns exec` gives the process its namespace first, and its program then.
+      // `ip netns exec` enters the namespace before it starts the program.
       await until(
         'the process to be inside',
         async () => (await must('ip', ['netns', 'pids', pod.ns.name])).trim() !== '',
       );
-      await vanish(pod);
+      // The open descriptor keeps the kernel from reusing the namespace's inode number for
+      // namespaces of other tests.
+      const open = await openFile(pod.ns.path);
+      t.after(() => open.close());
+      await vanish(node, pod);
       const lives = await nodeReconcile(node, '--grace', '100ms', '-o', 'json');
       ranWith(lives, 0);
       assert.deepEqual(findingsOf(lives), []);
@@ -244,7 +246,7 @@ suite('pods that vanish without a DEL', () => {
       const call = { config, plugin: `${OUR_PLUGINS}/cellnet-ipam` };
       succeeded(await node.call('ADD', pod, call));
       await must('rm', ['-r', join(node.stateDir, 'attachments')]);
-      await vanish(pod);
+      await vanish(node, pod);
       const ran = await nodeReconcile(node, '--grace', '100ms', '-o', 'json');
       ranWith(ran, 0);
       assert.deepEqual(
@@ -262,7 +264,7 @@ suite('pods that vanish without a DEL', () => {
 
     for (const by of ['the plugin by itself', 'the agent'] as const) {
       test(`is freed at the next ADD by ${by}, if it is gone; one that lives is not`, async () => {
-        // It never reconciles: only the ADD frees anything.
+        // This agent never reconciles, so only the ADD frees addresses.
         agent = await startReconciling(node, { env: { CELLNET_RECONCILE_INTERVAL_MS: '0' } });
         const env = by === 'the agent' ? agent.env : {};
         const addNext = async (options: { ifname?: string } = {}): Promise<AddedPod> => {
@@ -276,7 +278,7 @@ suite('pods that vanish without a DEL', () => {
         const second = await addNext({ ifname: 'net1' });
         let last = await addNext();
         for (let i = 0; i < 5; i++) {
-          await vanish(last);
+          await vanish(node, last);
           last = await addNext();
         }
         assert.deepEqual(

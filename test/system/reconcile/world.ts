@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { hostLinkName } from '../../../cni/protocol/identity.ts';
 import { formatAddress } from '../../../ipam/model/address.ts';
 import { usedSlots } from '../../../ipam/model/block.ts';
 import { startAgent, type AgentOptions, type RunningAgent } from '../../support/agent.ts';
@@ -10,7 +11,10 @@ import type { AddedPod, Pod, PodOptions, SimulatedNode } from '../../support/nod
 import { run, until } from '../../support/proc.ts';
 import { given, readBlocks, remains, type Cluster } from '../plugin/world.ts';
 
-/** A grace short enough for tests; all that is proven by it is awaited, not timed. */
+/**
+ * An interval and a grace period short enough for tests. The tests await the outcome and do not
+ * time it.
+ */
 export const QUICK = { CELLNET_RECONCILE_INTERVAL_MS: '500', CELLNET_RECONCILE_GRACE_MS: '200' };
 
 export const startReconciling = (
@@ -18,7 +22,10 @@ export const startReconciling = (
   { env, ...options }: AgentOptions = {},
 ): Promise<RunningAgent> => startAgent(node, undefined, [], { ...options, env: { ...QUICK, ...env } });
 
-/** A boot after the one in which plugins of this machine give addresses. */
+/**
+ * Returns a boot ID that differs from the one under which this machine's plugins allocate
+ * addresses.
+ */
 export const anotherBoot = (): string => randomUUID();
 
 export const addPods = async (
@@ -31,15 +38,25 @@ export const addPods = async (
   return pods;
 };
 
-/** As at a power cut, or when a runtime dies badly: the namespace is gone, the link with it, and nobody calls DEL. */
-export const vanish = (...pods: readonly Pod[]): Promise<unknown> =>
-  Promise.all(pods.map((pod) => pod.ns.stop()));
+/**
+ * Removes the namespaces without a DEL, as a power cut or the death of a runtime does. `ip netns
+ * del` returns before the kernel's worker removes the links inside, so this waits until the node's
+ * ends are gone too.
+ */
+export const vanish = async (node: SimulatedNode, ...pods: readonly Pod[]): Promise<void> => {
+  await Promise.all(pods.map((pod) => pod.ns.stop()));
+  for (const link of pods.map(hostLinkName))
+    await until(`link ${link} to be gone`, async () => {
+      const { code } = await run('ip', ['-n', node.ns.name, 'link', 'show', 'dev', link]);
+      return code !== 0;
+    });
+};
 
-/** What the node knows of the attachment by itself: what was not yet on the disk is lost at a power cut. */
+/** Removes the node's own record of the attachment. A power cut loses what is not yet on disk. */
 export const loseRecord = (node: SimulatedNode, { containerId, ifname }: Pod): void =>
   rmSync(join(node.stateDir, 'attachments', `${containerId},${ifname}.json`));
 
-/** Waits until etcd has given out just these pods' addresses, each to its own. */
+/** Waits until etcd holds exactly these pods' addresses, each with its own pod. */
 export const onlyLeft = (cluster: Cluster, ...pods: readonly AddedPod[]): Promise<true> => {
   const expected = pods.map(({ ip, containerId }) => `${ip} ${containerId}`).sort();
   return until('only the living pods to have addresses', async () => {
@@ -48,7 +65,7 @@ export const onlyLeft = (cluster: Cluster, ...pods: readonly AddedPod[]): Promis
   });
 };
 
-/** Waits until nothing of ours is on the node, beside what belongs to these pods. */
+/** Waits until nothing of ours is on the node except what belongs to these pods. */
 export const nothingElse = (node: SimulatedNode, ...pods: readonly AddedPod[]): Promise<true> =>
   until('nothing to be left on the node', async () => {
     const left = await remains(node);
@@ -64,7 +81,9 @@ const fileOf = (containerId: string, ifname: string): string =>
 
 export const reaches = (pod: Pod): Promise<string> => pod.ns.exec('ping', '-c1', '-w10', '10.20.0.1');
 
-/** Sequences of the allocations by address: one that was given anew has another. */
+/**
+ * Returns the sequence of each allocation by address. A repeated allocation changes the sequence.
+ */
 export const sequences = async (cluster: Cluster): Promise<Map<string, number>> =>
   new Map(
     (await readBlocks(cluster.fabric))

@@ -1,6 +1,6 @@
 /**
- * Proves the containerd harness with the stock plugins alone: whatever fails here is the harness's or the machine's
- * fault, and no test of ours that uses containerd can be believed.
+ * Proves the containerd harness with only the stock plugins. A failure here is the fault of the
+ * harness or the machine, and no test of ours that uses containerd can be believed.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-/** What is installed on a node is a copy of dist/ and links to it: no node_modules, no sources. */
+/** An installation puts a copy of dist/ and links to it on a node: no node_modules, no sources. */
 import assert from 'node:assert/strict';
 import { cp, symlink } from 'node:fs/promises';
 import { join } from 'node:path';

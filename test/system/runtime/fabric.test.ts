@@ -1,6 +1,6 @@
 /**
- * Proves the simulated nodes with pods attached by hand: whatever fails here is the harness's or the machine's fault,
- * not the plugin's.
+ * Proves the simulated nodes with pods attached by hand. A failure here is the fault of the harness
+ * or the machine, not of the plugin.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -10,7 +10,7 @@ import { joinNamespaces, newScope, uniqueLink } from '../../support/netns.ts';
 import { startNode, type Pod, type SimulatedNode } from '../../support/node.ts';
 import { startDaemon } from '../../support/proc.ts';
 
-/** Equivalent to what the plugin does, by ip, ethtool and ovs-vsctl. */
+/** Attaches a pod as the plugin does, with ip, ethtool and ovs-vsctl. */
 const attachByHand = async (
   node: SimulatedNode,
   name: string,

@@ -18,23 +18,28 @@ import { dispatch } from '../../../cni/verbs/dispatch.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { range, World } from '../ipam/world.ts';
 
-/** Parts that record what is asked of them; IPAM is the real one, on a store in memory. */
+/** Records the calls that it receives. Its IPAM is the real one, on a store in memory. */
 export class FakePlatform {
   readonly calls: string[] = [];
   readonly world = new World();
-  /** Calls by name that reject with this. */
+  /** Errors by the name of the call that fails with them. */
   readonly failures = new Map<string, Error>();
-  /** Remotes of Open vSwitch that do not answer. */
+  /** Open vSwitch remotes that do not answer. */
   readonly unreachable = new Set<string>();
   readonly #dir: string;
   pod: PodInterface | undefined;
   crowded = false;
-  /** The host's end as it is found, and with it the port that was added last. */
+  /**
+   * The host's end that the kernel reports. findPorts reports the last added port only while it is
+   * set.
+   */
   link: HostLink | undefined;
   port: PortSpec | undefined;
-  /** Whether vswitchd has taken the link, of each that is made in turn; of further ones it has. */
+  /**
+   * Whether vswitchd has taken each created link, in order. vswitchd has taken all further links.
+   */
   readonly taken: boolean[] = [];
-  /** What a probe hears. */
+  /** The conflict that a probe reports. */
   conflict: { address: string; mac: string } | undefined;
 
   constructor(dir: string) {
@@ -138,7 +143,10 @@ export const ENV = {
 };
 export const CONFIG = { cniVersion: '1.1.0', name: 'cell', type: 'cellnet', ipam: { type: 'cellnet-ipam' } };
 
-/** One call of a plugin on recorded parts. @param more keys of the configuration, or all of stdin */
+/**
+ * Runs one call of a plugin on the fake platform.
+ * @param more further keys of the configuration, or all of stdin
+ */
 export function callWith(
   fake: FakePlatform,
   changes: Record<string, string | undefined> = {},
@@ -166,22 +174,25 @@ export interface Reply {
 export const reply = (output: Output): Reply => JSON.parse(output.stdout) as Reply;
 
 export interface FakeNode {
-  /** Its state folder. */
+  /** The node's state folder. */
   readonly dir: string;
   readonly fake: FakePlatform;
-  /** A plugin's call: see {@link callWith}. */
+  /** Calls a plugin: see {@link callWith}. */
   readonly call: (
     changes?: Record<string, string | undefined>,
     more?: object | string,
     plugin?: Plugin,
   ) => Promise<Output>;
-  /** The node's records. */
+  /** Lists the node's records. */
   readonly files: () => string[];
-  /** What was asked of kernel and Open vSwitch, but for looking. */
+  /**
+   * Lists the calls to kernel and Open vSwitch, except those that open them or look up the host's
+   * end.
+   */
   readonly work: () => string[];
 }
 
-/** A node of fakes with a range, new for each test of the suite that calls this. */
+/** Makes a fake node with a range, again for each test of the calling suite. */
 export function useFakeNode(): FakeNode {
   const dir = mkdtempSync(join(tmpdir(), 'cellnet-unit-'));
   let fake = new FakePlatform(dir);

@@ -14,7 +14,7 @@ suite('what the runtime wishes', () => {
   const addresses = ({ ips, msg }: Reply): string[] | string => ips?.map((ip) => ip.address) ?? msg ?? '';
   const ipam = (families?: string[]): object => ({ ipam: { ...CONFIG.ipam, ...(families && { families }) } });
 
-  suite('a wished address', () => {
+  suite('a requested address', () => {
     const places: [where: string, config: object, args: string][] = [
       ['runtimeConfig.ips', { runtimeConfig: { ips: ['10.20.1.7'] } }, ''],
       ['args.cni.ips', { args: { cni: { ips: ['10.20.1.7'] } } }, ''],
@@ -85,7 +85,7 @@ suite('what the runtime wishes', () => {
     });
   });
 
-  suite('a wished MAC', () => {
+  suite('a requested MAC', () => {
     const mac = ({ interfaces, msg }: Reply): string => interfaces?.[1]?.mac ?? msg ?? '';
     test('is the interface’s', async () =>
       assert.equal(mac(await ask({ runtimeConfig: { mac: 'C2:11:22:33:44:55' } })), 'c2:11:22:33:44:55'));

@@ -16,7 +16,7 @@ const reportOf = (stdout: string): Report => JSON.parse(stdout) as Report;
 const keysOf = (stdout: string): string[] =>
   reportOf(stdout).records.map(({ key, reason }) => `${key} ${reason}`);
 
-/** A world in which nothing is leaked or missing, with a block on each of two nodes. */
+/** Returns a world with nothing leaked or missing, and with a block on each of two nodes. */
 async function soundWorld(): Promise<CliWorld> {
   const world = await CliWorld.make();
   assert.equal((await world.run('check --grace 0 --release --yes')).status, 1);

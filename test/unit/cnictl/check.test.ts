@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { KubeError } from '../../../cni/kube/errors.ts';
-import { freeAddress } from '../../../cnictl/check/free.ts';
-import { allocate } from '../../../ipam/allocate/allocate.ts';
-import { parseAddress } from '../../../ipam/model/address.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { release } from '../../../ipam/release/release.ts';
 import { CliWorld, container } from '../../golden/world.ts';
-import { owner, range } from '../ipam/world.ts';
+import { range } from '../ipam/world.ts';
 
 interface Report {
   counts: Record<string, number>;
@@ -83,7 +80,7 @@ suite('check', () => {
     const world = await CliWorld.make();
     let asked = 0;
     world.kube = {
-      // The second look asks first, and the last look again.
+      // The second look makes the first request for the pod. The last look asks again.
       getPod: (_, name) =>
         Promise.resolve(name === 'job-1' && ++asked > 1 ? world.pod(3, 'job-1') : world.podNamed(name)),
     };
@@ -192,140 +189,5 @@ suite('check', () => {
     assert.equal(ran.status, 2);
     assert.match(ran.stderr, /--grace '30d': expected at most 24h/);
     assert.deepEqual(world.pauses, []);
-  });
-});
-
-suite('a saved report', () => {
-  const saved = async (): Promise<CliWorld> => {
-    const world = await CliWorld.make();
-    await world.run('check --grace 0 --save report.json');
-    return world;
-  };
-
-  test('is released later', async () => {
-    const world = await saved();
-    const ran = await world.run('release --from-report report.json --yes');
-    assert.equal(ran.status, 0, ran.stderr);
-    assert.equal(world.ipam.given().size, 4);
-  });
-
-  test('frees nothing that changed hands since', async () => {
-    const world = await saved();
-    await release(world.ipam.ipam, {
-      node: 'node-1',
-      attachment: { containerId: container(3), ifname: 'eth0' },
-      cause: { why: 'del' },
-    });
-    world.ipam.now += 60_000;
-    // The whole block is used up, so that the address has a new owner.
-    for (let i = 20; i < 32; i++)
-      await allocate(world.ipam.ipam, { node: 'node-1', owner: owner(`new-${i}`), families: [4] });
-    await allocate(world.ipam.ipam, { node: 'node-1', owner: owner('new'), families: [4] });
-    assert.equal(world.ipam.given().get('10.20.0.19'), 'new');
-    const ran = await world.run('release --from-report report.json --yes');
-    assert.match(ran.stdout, /10\.20\.0\.19 kept: it has another owner now/);
-    assert.equal(world.ipam.given().get('10.20.0.19'), 'new');
-  });
-
-  test('frees nothing whose pod lives again', async () => {
-    const world = await saved();
-    world.pods.push(world.pod(3, 'job-1'));
-    const ran = await world.run('release --from-report report.json --yes');
-    assert.equal(ran.status, 2);
-    assert.match(ran.stdout, /10\.20\.0\.19 kept: pod shop\/job-1 lives/);
-  });
-
-  test('of another cluster or prefix is refused', async () => {
-    const world = await saved();
-    world.kube = { clusterUid: () => Promise.resolve('cluster-2') };
-    const other = await world.run('release --from-report report.json --yes');
-    assert.equal(other.status, 2);
-    assert.match(other.stderr, /the report is of the cluster at/);
-    assert.match(other.stderr, /a new report: cnictl check --save FILE/);
-    const prefix = await world.run('--etcd-prefix /other release --from-report report.json --yes');
-    assert.match(prefix.stderr, /is about etcd prefix '\/cellnet': expected '\/other'/);
-    assert.equal(world.ipam.given().size, 7);
-  });
-
-  test('that is none is refused by field', async () => {
-    const world = await saved();
-    world.files.set('bad.json', '{"kind":"cellnet-check","version":2}');
-    assert.match(
-      (await world.run('release --from-report bad.json --yes')).stderr,
-      /bad\.json is no report of cnictl check: key 'version' is 2: expected 1/,
-    );
-    world.files.set('bad.json', 'x');
-    assert.match((await world.run('release --from-report bad.json --yes')).stderr, /bad\.json is not JSON/);
-  });
-});
-
-suite('release by hand', () => {
-  test('asks on a terminal, showing the owner, and takes no for an answer', async () => {
-    const world = await CliWorld.make();
-    world.isTerminal = true;
-    world.env['NO_COLOR'] = '1';
-    world.answers = ['n', 'y'];
-    const refused = await world.run('release 10.20.0.19');
-    assert.equal(refused.status, 2);
-    assert.match(
-      refused.stderr,
-      /10\.20\.0\.19 is given to shop\/job-1 .* on node-1 for 3h\n.*releases 1 address\. Go on\? \[y\/N\]/,
-    );
-    assert.equal(world.ipam.given().size, 7);
-    assert.equal((await world.run('release 10.20.0.19')).status, 0);
-    assert.equal(world.ipam.given().size, 6);
-  });
-
-  test('without a terminal needs --yes', async () => {
-    const world = await CliWorld.make();
-    const ran = await world.run('release 10.20.0.19');
-    assert.equal(ran.status, 2);
-    assert.match(ran.stderr, /This releases 1 address: nobody can be asked, .*\n.*Add --yes/);
-    assert.equal(world.ipam.given().size, 7);
-  });
-
-  test('keeps what names no pod, unless forced', async () => {
-    const world = await CliWorld.make();
-    assert.equal((await world.run('release 10.20.0.65 --yes')).status, 2);
-    assert.equal((await world.run('release 10.20.0.65 --yes --force')).status, 0);
-  });
-
-  test('without an API server releases nothing, by address, from a report or dry, unless forced', async () => {
-    const world = await CliWorld.make();
-    await world.run('check --grace 0 --save report.json');
-    world.env = {};
-    const { revision } = world.ipam.store;
-    for (const what of ['10.20.0.16', '10.20.0.16 --dry-run', '--from-report report.json']) {
-      const ran = await world.run(`release ${what} --yes`);
-      assert.equal(ran.status, 2, what);
-      assert.equal(ran.stdout, '');
-      assert.match(
-        ran.stderr,
-        /no API server is known.*: nothing was released\n.*--kubeconfig, or add --force/,
-      );
-    }
-    assert.equal(world.ipam.store.revision, revision);
-    assert.equal((await world.run('release 10.20.0.16 --dry-run --force')).status, 0);
-    assert.equal(world.ipam.store.revision, revision);
-    assert.equal((await world.run('release 10.20.0.16 --yes --force')).status, 0);
-    assert.equal(world.ipam.given().has('10.20.0.16'), false);
-  });
-
-  test('an address without an API server to ask counts as in use, whoever the caller is', async () => {
-    const world = await CliWorld.make();
-    const address = parseAddress('10.20.0.19');
-    const outcome = await freeAddress(world.ipam.ipam, undefined, address, {
-      dryRun: false,
-      force: false,
-      by: 'admin',
-    });
-    assert.deepEqual(outcome, { kind: 'unknown' });
-    assert.equal(world.ipam.given().size, 7);
-  });
-
-  test('one address that is not to be released stops all of them', async () => {
-    const world = await CliWorld.make();
-    assert.equal((await world.run('release 10.20.0.19 10.20.0.1 --yes')).status, 2);
-    assert.equal(world.ipam.given().size, 7);
   });
 });

@@ -5,7 +5,7 @@ import { run, type RunResult } from '../../support/proc.ts';
 
 const MAIN = join(import.meta.dirname, '../../../cnictl/main.ts');
 
-/** Runs `cnictl --help` as "$@" of a shell's line. */
+/** Runs a shell line in which "$@" is `cnictl --help`. */
 const inShell = (line: string): Promise<RunResult> =>
   run('bash', ['-c', line, 'bash', process.execPath, '--import', 'tsx', MAIN, '--help']);
 

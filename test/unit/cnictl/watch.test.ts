@@ -7,7 +7,10 @@ import { IpamError } from '../../../ipam/model/errors.ts';
 import { put } from '../../../ipam/records/transaction.ts';
 import { CliWorld } from '../../golden/world.ts';
 
-/** A world that is stopped after so many pauses of `check --watch`; what it does at each is up to the test. */
+/**
+ * Returns a world that stops `check --watch` at the given number of pauses. `at` runs at each
+ * pause.
+ */
 async function watched(
   pauses: number,
   at: (n: number, world: CliWorld) => void = () => undefined,
@@ -24,7 +27,7 @@ async function watched(
 
 suite('check --watch', () => {
   test('looks, releases and waits, again and again, until it is stopped: status 0', async () => {
-    // Each round pauses for the grace, where something is suspected, and for the interval.
+    // Each round pauses for the grace period when it suspects something, and then for the interval.
     const world = await watched(4);
     const ran = await world.run('check --watch 10s --grace 1s --release --yes --log log.jsonl');
     assert.equal(ran.status, 0, ran.stderr);

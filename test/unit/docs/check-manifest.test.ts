@@ -17,7 +17,10 @@ const documents = parseAllDocuments(readFileSync(join(examples, 'cellnet-check.y
   },
 );
 
-/** The part of the API's objects that we use, as for the DaemonSet: a key that is not here is misspelt. */
+/**
+ * The fields of the API's objects that the manifest uses, as for the DaemonSet. Any other key is
+ * misspelt.
+ */
 const NAME = 'cellnet-check';
 const name = v.literal(NAME);
 const labels = v.record(v.string(), v.string());

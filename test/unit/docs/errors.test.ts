@@ -8,7 +8,7 @@ import { IPAM_ERROR_CODES, IpamError } from '../../../ipam/model/errors.ts';
 
 const text = readFileSync(join(import.meta.dirname, '../../../docs/errors.md'), 'utf8');
 
-/** The rows of the table below a heading, as cells. */
+/** Returns the rows of the table below a heading, as cells. */
 function rowsBelow(heading: string): string[][] {
   const section = text.split(/^## /m).find((each) => each.startsWith(heading));
   assert.ok(section, `docs/errors.md has no section '${heading}'`);

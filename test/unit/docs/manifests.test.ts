@@ -12,7 +12,10 @@ const examples = join(import.meta.dirname, '../../../docs/examples');
 const text = readFileSync(join(examples, 'cellnet-daemonset.yaml'), 'utf8');
 const dockerfile = readFileSync(join(examples, 'Dockerfile'), 'utf8');
 
-/** The part of the API's objects that we use: a key that is not here is misspelt, or to be added with thought. */
+/**
+ * The fields of the API's objects that the manifest uses. Any other key is misspelt, or needs
+ * thought before its addition here.
+ */
 const name = v.pipe(v.string(), v.regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/));
 const labels = v.record(v.string(), v.string());
 const clusterMeta = v.strictObject({ name });
@@ -28,7 +31,7 @@ const probe = v.strictObject({
 });
 const container = v.strictObject({
   name,
-  /** A tag that stays what it is. */
+  /** A fixed tag, not `latest`. */
   image: v.pipe(v.string(), v.regex(/^[a-z0-9.-]+(\/[a-z0-9.-]+)+:(?!latest$)[A-Za-z0-9._-]+$/)),
   command: strings,
   resources: v.strictObject({

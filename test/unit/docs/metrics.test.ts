@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { Metrics } from '../../../cni/agent/metrics.ts';
 import { CheckMetrics } from '../../../cnictl/check/metrics.ts';
 
-/** Names, types and labels of the metrics in a text that Prometheus reads. */
+/** Returns the names, types and labels of the metrics in a text that Prometheus reads. */
 const served = (text: string): (string | undefined)[][] =>
   [...text.matchAll(/^# TYPE (cellnet_\S+) (\S+)\n[^{\n]+?(?:\{(.*)\})? /gm)].map(
     ([, name, type, labels = '']) => {
@@ -14,7 +14,9 @@ const served = (text: string): (string | undefined)[][] =>
     },
   );
 
-/** The same as docs/operations.md has it: those of `check --watch`, or those of the agent. */
+/**
+ * Returns the same from docs/operations.md: the metrics of `check --watch`, or those of the agent.
+ */
 function documented(ofCheck: boolean): (string | undefined)[][] {
   const docs = readFileSync(join(import.meta.dirname, '../../../docs/operations.md'), 'utf8');
   return [...docs.matchAll(/^\| `(cellnet_\w+)` \| (\w+)(.*?) \|/gm)]

@@ -265,7 +265,7 @@ suite('records that do not agree', () => {
       attachment: { containerId: 'a', ifname: 'eth0' },
       cause: { why: 'del' },
     });
-    // After each scan of the removal somebody takes an address, by what he had read before.
+    // Before the fourth scan of the removal, a node that read its block earlier takes an address.
     let scans = 0;
     world.store.before = async (request) => {
       if (request !== 'scan' || ++scans !== 4) return;

@@ -47,7 +47,10 @@ const withoutPod = (ip: string): AuditedAllocation => ({
   slot: { state: 'used', owner: owner('c'), allocatedAt: 0, sequence: 1 },
 });
 
-/** One look at allocations and pods, as `check` takes it: the census suspects, and the verdict on the same data says why. */
+/**
+ * Looks once at allocations and pods, as `check` does. The pod audit suspects, and the verdict on
+ * the same data gives the reason.
+ */
 const look = (
   allocations: readonly AuditedAllocation[],
   pods: readonly AuditedPod[],

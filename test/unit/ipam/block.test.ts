@@ -66,7 +66,7 @@ suite('blocks', () => {
     assert.deepEqual(tallyOf(b.block, again.block), { given: 1, released: 1 });
   });
 
-  /** A model that keeps what it believes in plain lists. */
+  /** Compares the block with a model that keeps its state in plain lists. */
   test('random takes, releases and passing time agree with a model; nothing is lost or doubled', () => {
     const step = fc.oneof(
       { weight: 4, arbitrary: fc.constant({ kind: 'take' as const }) },
@@ -94,7 +94,7 @@ suite('blocks', () => {
             const taken = take(block, `c${++id}`, now);
             assert.equal(taken?.ip === undefined, rested.length === 0);
             if (!taken) continue;
-            // FIFO: nobody who waits was released earlier.
+            // FIFO: no waiting address was released earlier.
             const turn = queue.find(({ ip }) => ip === taken.ip)?.at;
             assert.equal(turn, rested[0]?.at);
             block = taken.block;

@@ -75,7 +75,7 @@ suite('what etcd knows of a pod', () => {
     const total = MAX_PAST + 30;
     for (let n = 0; n < total; n++) {
       world.now += 1_000;
-      // Of several nodes: a block alone does not keep so many.
+      // The containers run on several nodes, because one block does not keep so many entries.
       await give(world, `n${n % 5}`, `c${n}`);
       await free(world, `n${n % 5}`, `c${n}`);
     }

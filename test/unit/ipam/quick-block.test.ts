@@ -45,7 +45,7 @@ const block: fc.Arbitrary<Block> = fc
   .record({ slots: fc.array(slot, { minLength: 16, maxLength: 16 }), claimedAt: at, sequence: fc.nat() })
   .map((fields) => ({ ...newBlock(BLUE, parseCidr('10.20.0.16/28'), 'node-1', 0), ...fields }));
 
-/** What decodeBlock makes of it; undefined where it refuses. */
+/** Returns what decodeBlock returns, or undefined when it throws. */
 function thorough(key: string, value: string): Block | undefined {
   try {
     return decodeBlock(key, value);
@@ -116,7 +116,7 @@ suite('the quick reading of a block', () => {
   });
 });
 
-/** Every object in a JSON value, itself included. */
+/** Returns every object in a JSON value, the value itself included. */
 function objectsIn(value: unknown): Record<string, unknown>[] {
   if (typeof value !== 'object' || value === null) return [];
   const inside = Object.values(value).flatMap(objectsIn);

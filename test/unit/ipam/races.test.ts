@@ -63,7 +63,7 @@ suite('races', () => {
     },
   );
 
-  /** Each attachment is one node's: a container ID is never on two. */
+  /** Carries out one step. Each attachment belongs to one node: a container ID is never on two. */
   const carryOut = async (
     each: Step,
     given: { id: string; addresses: string[] }[],
@@ -120,7 +120,7 @@ suite('races', () => {
           await addRange(world.ipam, range('10.1.0.0/27', { name: 'r1', blockSize: 8, cooldownMs: 0 }));
           await addRange(world.ipam, range('fd00::/124', { name: 'six', blockSize: 4, cooldownMs: 0 }));
           world.store.after = () => assert.deepEqual(world.problems(), []);
-          // Some are there before, so that releases have something to race for.
+          // Some attachments exist already, so that releases have something to race for.
           for (const each of ['n1', 'n2']) {
             for (const before of ['a', 'b', 'c']) {
               given.push({
@@ -130,23 +130,25 @@ suite('races', () => {
             }
           }
           world.store.before = (request) => scheduler.schedule(Promise.resolve(), request);
-          // Two agents, which remember and gather, and the plugin by itself, which does neither: all on the same nodes.
+          // Two agents, which cache and batch, and the plugin without the agent, which does
+          // neither, share the nodes.
           const processes = [world.ipam, world.agent(), world.agent()];
           const running = steps.map((each, i) =>
             carryOut(each, given, processes[callers[i] ?? 0] ?? world.ipam).catch((error: unknown) => {
-              // Full, draining, in use or gone ranges are answers; anything else is a fault.
+              // A full, draining, used or missing range is an expected answer. Any other error is a
+              // fault.
               const expected = ['exhausted', 'in-use', 'not-found', 'conflict'];
               if (!(error instanceof IpamError && expected.includes(error.code))) throw error;
             }),
           );
           await Promise.all([scheduler.waitIdle(), ...running]);
           world.store.before = () => Promise.resolve();
-          // What was given and never released is still its own: no other write took it away.
+          // An address that no step released still has its owner: no other write took it away.
           for (const { id: kept, addresses } of given) {
             if (steps.some((each) => each.kind === 'release' && `${each.node}-${each.id}` === kept)) continue;
             for (const ip of addresses) assert.equal(world.given().get(ip), kept);
           }
-          // Nothing is lost: released and added up, each usable address can be given out again.
+          // Nothing is lost: after all releases, IPAM can allocate each usable address again.
           for (const containerId of new Set(world.given().values())) {
             await release(world.ipam, {
               node: containerId.slice(0, 2),

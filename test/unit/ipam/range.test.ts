@@ -22,7 +22,7 @@ import {
 } from '../../../ipam/model/range.ts';
 import { range } from './world.ts';
 
-/** Small ranges of both families with exclusions anywhere, so that everything can be counted by hand. */
+/** Small ranges of both families with exclusions anywhere, so that a test can count everything. */
 const smallRange = fc
   .record({
     ipv6: fc.boolean(),
@@ -43,7 +43,7 @@ const smallRange = fc
         exclude: exclude.map(([first, more]) => ({ first: at(first), last: at(first + more) })),
       });
     } catch {
-      // Everything excluded: refused, and tested below.
+      // makeRange refuses a range with everything excluded. A test below covers that.
       return range('10.0.0.0/28');
     }
   });

@@ -49,7 +49,7 @@ suite('ranges', () => {
     world.now += 60_000;
     const [block] = world.blocks();
     assert.ok(block);
-    // Between the plan and the draining, the node gives out an address of the block that it holds.
+    // Between the plan and the draining, the node allocates an address from its block.
     let raced = false;
     world.store.before = async (request) => {
       if (request !== 'commit' || raced) return;
@@ -67,7 +67,7 @@ suite('ranges', () => {
     await addRange(world.ipam, range('10.20.0.0/22', { name: 'blue' }));
     const key = 'blocks/blue/10.20.0.0/28';
     world.store.before = (request) => {
-      // The second commit is the range's deletion: the first set it to draining.
+      // The second commit deletes the range. The first set it to draining.
       if (request === 'commit' && world.ranges()[0]?.state === 'draining' && !world.store.entries.has(key)) {
         const block = takeSlot(
           newBlock(range('10.20.0.0/22', { name: 'blue' }), parseCidr('10.20.0.0/28'), 'n', 0),

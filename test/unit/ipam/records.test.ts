@@ -161,7 +161,7 @@ suite('fields that a later release has added', () => {
     const own = { containerId: 'a', ifname: 'eth0', sequence: 1 };
     const freed = releaseSlot(read, parseAddress('10.20.0.19'), own, 1_700_000_003_000, DEL);
     assert.ok(freed.outcome === 'released');
-    // What is told of its owner goes to the history; the slot itself is a new one.
+    // The unknown fields of the owner move to the history. The freed slot is new and keeps none.
     assert.deepEqual(freed.lifetime.owner.unknownFields, { zone: 'z' });
     const rest = JSON.parse(encodeBlock(freed.block)) as typeof written;
     assert.deepEqual(rest['nested'], later.nested);

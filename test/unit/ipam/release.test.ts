@@ -54,8 +54,8 @@ suite('releasing just what was seen', () => {
     const world = await withRange();
     const seen = await give(world, 'a');
     await release(world.ipam, { node: NODE, attachment: { containerId: 'a', ifname: 'eth0' }, cause: CAUSE });
-    const wished = { node: NODE, owner: owner('b'), families: [4 as const], requested: [seen.address] };
-    await allocate(world.ipam, wished);
+    const request = { node: NODE, owner: owner('b'), families: [4 as const], requested: [seen.address] };
+    await allocate(world.ipam, request);
     assert.deepEqual(await release(world.ipam, { node: NODE, allocations: [seen], cause: CAUSE }), []);
     assert.equal((await held(world))[0]?.slot.owner.containerId, 'b');
   });

@@ -7,7 +7,7 @@ import { addRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
 import { release } from '../../../ipam/release/release.ts';
 import { ips, owner, range, World } from './world.ts';
 
-suite('a wished address', () => {
+suite('a requested address', () => {
   const wish = (world: World, node: string, id: string, ...ips: string[]): Promise<Allocation[]> =>
     allocate(world.ipam, {
       node,
@@ -87,12 +87,12 @@ suite('a wished address', () => {
       await addRange(world.ipam, range(`10.${vlan}.0.0/22`, { name: `${name}4`, vlan }));
       await addRange(world.ipam, range(`fd00:${vlan}::/64`, { name: `${name}6`, vlan }));
     }
-    const both = (id: string, ...wished: string[]): Promise<Allocation[]> =>
+    const both = (id: string, ...requested: string[]): Promise<Allocation[]> =>
       allocate(world.ipam, {
         node: 'n',
         owner: owner(id),
         families: [4, 6],
-        requested: wished.map((ip) => parseAddress(ip)),
+        requested: requested.map((ip) => parseAddress(ip)),
       });
     const [first, second] = await both('x', '10.200.0.9');
     assert.deepEqual([first?.range.name, second?.range.name], ['b4', 'b6']);
@@ -102,7 +102,7 @@ suite('a wished address', () => {
     assert.deepEqual(world.problems(), []);
   });
 
-  test('wished by many at once is given to one', async () => {
+  test('requested by many at once is given to one', async () => {
     const world = await blue();
     world.store.before = () => new Promise((resolve) => setImmediate(resolve));
     const results = await Promise.allSettled(

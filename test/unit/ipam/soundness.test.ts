@@ -30,7 +30,7 @@ const slot: fc.Arbitrary<Slot> = fc.oneof(
   }),
 );
 
-/** A new block, with some slots, fields or none changed. */
+/** Generates new blocks in which some slots or fields, or none, are changed. */
 const block = (of: typeof BLUE, cidrs: readonly string[]): fc.Arbitrary<Block> =>
   fc
     .record({

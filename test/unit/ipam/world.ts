@@ -20,7 +20,7 @@ import { isDrainKey } from '../../../ipam/records/node-record.ts';
 import { decodeRange } from '../../../ipam/records/range-record.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 
-/** IPAM on a store in memory, with a clock that a test turns. */
+/** IPAM on a store in memory, with a clock that the test sets. */
 export class World {
   readonly store = new MemoryStore();
   now = Date.parse('2026-01-01T00:00:00Z');
@@ -39,7 +39,7 @@ export class World {
     this.#state = seed;
   }
 
-  /** xorshift32: the same for the same seed. */
+  /** xorshift32: the same seed gives the same numbers. */
   #random(): number {
     this.#state ^= this.#state << 13;
     this.#state ^= this.#state >>> 17;
@@ -47,7 +47,7 @@ export class World {
     return (this.#state >>> 0) / 2 ** 32;
   }
 
-  /** IPAM of a process that lives on and serves many: what an agent has. */
+  /** Returns the IPAM of a long-lived process that serves many calls, such as the agent. */
   agent(observer: Observer = silentObserver): Ipam {
     const { store, effects } = this;
     return batchingIpam({ store, effects, observer, cache: new Map() }, 5_000);
@@ -61,7 +61,7 @@ export class World {
     return this.#values(RANGES).map(([key, value]) => decodeRange(key, value));
   }
 
-  /** Every address that is given out, with its owner's container. */
+  /** Returns every allocated address with the container ID of its owner. */
   given(): Map<string, string> {
     const given = new Map<string, string>();
     for (const block of this.blocks()) {
@@ -71,7 +71,7 @@ export class World {
     return given;
   }
 
-  /** Everything that is wrong with what the store holds. */
+  /** Returns every problem in the contents of the store. */
   problems(): string[] {
     const ranges = new Map(this.ranges().map((range) => [range.name, range]));
     const problems = this.blocks().flatMap((block) => {
@@ -134,7 +134,7 @@ export const range = (
 
 export const ips = (allocations: readonly Allocation[]): string[] =>
   allocations.map((each) => formatAddress(each.address));
-/** An address of each family for an attachment of that container ID. */
+/** Allocates an address of each family for an attachment of that container ID. */
 export const give = (
   world: World,
   node: string,

@@ -5,7 +5,7 @@ import { BurstBarrier } from '../../../../cni/agent/burst-barrier.ts';
 import { hostEffects } from '../../../../cni/host/effects.ts';
 import type { Effects } from '../../../../ipam/model/effects.ts';
 
-/** Of this process; its timers keep the test alive. */
+/** The effects of this process, but with timers that keep the test alive. */
 const effects: Effects = {
   ...hostEffects,
   schedule: (ms, work) => {
@@ -14,7 +14,7 @@ const effects: Effects = {
   },
 };
 
-/** Waits in the gathering; `gone` tells whether it has gone on. */
+/** Waits at the barrier. `gone` becomes true when the barrier lets the caller go on. */
 function waits(gathering: BurstBarrier): { gone: boolean } {
   const state = { gone: false };
   void gathering.all().then(() => (state.gone = true));

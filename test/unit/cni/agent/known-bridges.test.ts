@@ -6,7 +6,9 @@ import type { BridgeInfo } from '../../../../cni/platform/platform.ts';
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** An Open vSwitch that has the bridges of a map, counts the looks, and can be away. */
+/**
+ * Fakes an Open vSwitch with a map of bridges. It records each look, and fails while it is away.
+ */
 function world(t: TestContext): {
   readonly bridges: Map<string, BridgeInfo>;
   readonly known: KnownBridges;

@@ -18,7 +18,7 @@ suite('the metrics of the agent', () => {
       assert.ok(helped.get(name), name);
       if (!name.startsWith('cellnet_')) continue;
       assert.equal(name.endsWith('_total'), type === 'counter', name);
-      // A gauge in seconds tells of the last time.
+      // A `_last_` metric in seconds is a gauge: it describes the last reconcile.
       const unit = name.endsWith('_seconds') && !name.includes('_last_');
       assert.equal(unit, type === 'histogram', name);
     }

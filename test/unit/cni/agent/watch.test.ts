@@ -150,7 +150,7 @@ suite('what the node holds', () => {
       await text();
       times.push(performance.now() - started);
     }
-    // The fastest: what a scrape costs where nothing else wants the processor.
+    // The fastest scrape shows the cost when nothing else wants the processor.
     const fastest = Math.min(...times);
     assert.ok(fastest < 5, `${fastest} ms`);
   });

@@ -4,7 +4,7 @@ import { DecodeError, decodeNode, decodePod, interner } from '../../../../cni/ku
 import { hostNetworkPod, node, pod, staticPod } from '../../../support/kube-api-objects.ts';
 
 const decode = (value: unknown): ReturnType<typeof decodePod> => decodePod(value, interner());
-/** Sets one field of a pod, by its path; undefined removes it. */
+/** Returns a pod with the field at `path` set to `value`. Undefined removes the field. */
 function withField(path: string, value: unknown): unknown {
   const whole = structuredClone(
     pod({ namespace: 'shop', name: 'web-1', uid: 'u1', node: 'n1', ip: '10.0.0.1' }),

@@ -41,7 +41,7 @@ for (const [what, value, path] of [
   test(`refuses ${what}`, () => assert.throws(() => decodePage(value, 'Pod'), refuses(path)));
 }
 
-/** The pages of an honest server. */
+/** Returns the pages of an honest server. */
 function pagesOf(total: number, size: number, announce: boolean): Page[] {
   const count = Math.max(1, Math.ceil(total / size));
   return Array.from({ length: count }, (_, i) => {

@@ -13,7 +13,7 @@ const request = (operation: string, size = 4): Request<number> => ({
 
 const SOON = 2_000;
 
-/** A message as the kernel sends it: struct nlmsghdr, then the rest. */
+/** Builds a message as the kernel sends it: struct nlmsghdr, then the rest. */
 const fromKernel = (type: number, seq: number, rest: Buffer, flags = 0): Buffer => {
   const header = Buffer.alloc(16);
   header.writeUInt32LE(16 + rest.length, 0);

@@ -35,7 +35,7 @@ test('a neighbour advertisement goes to all nodes with hop limit 255 and the ove
   assert.match(frame.slice(108), new RegExp(`^8800....20000000${address}02010a580a140011$`));
 });
 
-/** RFC 1071 section 1, item 3: with its checksum in place, a message sums to zero. */
+/** Returns zero for a message with a correct checksum (RFC 1071 section 1, item 3). */
 const verify = (frame: Buffer): number => {
   const ipv6 = frame.subarray(14);
   const pseudoHeader = Buffer.concat([ipv6.subarray(8, 40), Buffer.from([0, 0, 0, 32, 0, 0, 0, 58])]);

@@ -58,7 +58,7 @@ test('a route is the same when destination, gateway, link, table and priority ar
     protocol: 3,
   };
   assert.equal(isServedBy(eth0, wanted, installed), true);
-  // Another interface leads there already: the first wins, whatever its gateway.
+  // Another interface already leads there. The first route wins, whatever its gateway.
   assert.equal(isServedBy(eth0, wanted, { ...installed, linkIndex: 8 }), true);
   assert.equal(isServedBy(eth0, wanted, { ...installed, linkIndex: 8, gateway: '10.30.0.1' }), true);
   assert.equal(isServedBy(eth0, wanted, { ...installed, linkIndex: 8, dst: '10.0.0.0/8' }), false);

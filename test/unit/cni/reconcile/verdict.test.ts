@@ -12,7 +12,7 @@ const LIVING: Facts = {
   allocationsKnown: true,
   link: 'carrier',
   port: 'present',
-  record: { bootId: 'this', ourIpam: true, ourWire: true },
+  record: { bootId: 'this', ourIpam: true, ourInterface: true },
   namespace: 'lives',
 };
 const GONE: Facts = { ...LIVING, link: 'absent', namespace: 'gone' };
@@ -20,13 +20,13 @@ const BARE: Facts = { ...GONE, allocations: [] };
 const REBOOTED: Facts = {
   ...GONE,
   allocations: [{ bootId: 'before', allocatedAt: 900 }],
-  record: { bootId: 'before', ourIpam: true, ourWire: true },
+  record: { bootId: 'before', ourIpam: true, ourInterface: true },
 };
 const BRIDGED: Facts = {
   ...LIVING,
   link: 'absent',
   port: 'absent',
-  record: { bootId: 'this', ourIpam: true, ourWire: false },
+  record: { bootId: 'this', ourIpam: true, ourInterface: false },
 };
 
 const text = (verdict: Verdict): string =>
@@ -82,12 +82,12 @@ suite('what one observation says of an attachment', () => {
     ['the same, but it was started again under its ID', { ...REBOOTED, link: 'carrier' }, 'lives'],
     [
       'the same by another main plugin',
-      { ...REBOOTED, record: { bootId: 'this', ourIpam: true, ourWire: false }, namespace: 'lives' },
+      { ...REBOOTED, record: { bootId: 'this', ourIpam: true, ourInterface: false }, namespace: 'lives' },
       'lives',
     ],
     [
       'that one ended again in this boot',
-      { ...REBOOTED, record: { bootId: 'this', ourIpam: true, ourWire: false } },
+      { ...REBOOTED, record: { bootId: 'this', ourIpam: true, ourInterface: false } },
       'remains node-rebooted at once',
     ],
     [
@@ -118,7 +118,12 @@ suite('what one observation says of an attachment', () => {
     ],
     [
       'the same of another IPAM plugin',
-      { ...LIVING, link: 'idle', allocations: [], record: { bootId: 'this', ourIpam: false, ourWire: true } },
+      {
+        ...LIVING,
+        link: 'idle',
+        allocations: [],
+        record: { bootId: 'this', ourIpam: false, ourInterface: true },
+      },
       'lives',
     ],
     ['only a port is left', BARE, 'remains port-without-device'],
@@ -147,7 +152,7 @@ suite('what one observation says of an attachment', () => {
     ['only a record is left, and Open vSwitch does not answer', { ...BARE, port: 'unknown' }, 'lives'],
     [
       'only a record is left, of another IPAM plugin',
-      { ...BARE, port: 'absent', record: { bootId: 'this', ourIpam: false, ourWire: true } },
+      { ...BARE, port: 'absent', record: { bootId: 'this', ourIpam: false, ourInterface: true } },
       'lives',
     ],
   ];
@@ -170,7 +175,7 @@ const facts: fc.Arbitrary<Facts> = fc.record({
     fc.record({
       bootId: fc.constantFrom('this', 'before', undefined),
       ourIpam: fc.boolean(),
-      ourWire: fc.boolean(),
+      ourInterface: fc.boolean(),
     }),
     { nil: undefined },
   ),

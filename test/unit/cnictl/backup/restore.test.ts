@@ -14,14 +14,17 @@ import { owner, range } from '../../ipam/world.ts';
 const content = ({ entries }: MemoryStore): Map<string, string> =>
   new Map([...entries.values()].map(({ key, value }) => [key, value]));
 const empty = ({ entries }: MemoryStore): void => entries.clear();
-/** Of the pods that the world begins with, and of others. */
+/** Returns the container ID of a pod that the world begins with (n < 7), or of another pod. */
 const idOf = (n: number): string => (n < 7 ? container(n) : `c${n}`);
 const attachment = (n: number): { containerId: string; ifname: string } => ({
   containerId: idOf(n),
   ifname: 'eth0',
 });
 
-/** A world with a backup in /b, pods that all have their address, and a key of a kind that this version does not know. */
+/**
+ * Returns a world with a backup in /b. Every pod has its address, and the store holds a key of a
+ * kind that this version does not know.
+ */
 const backedUp = async (): Promise<CliWorld> => {
   const world = await CliWorld.make();
   world.pods = world.pods.filter(({ name }) => name !== 'lost');
@@ -150,7 +153,7 @@ suite('restore where something is', () => {
       }),
     );
     await addRange(ipam, range('10.30.0.0/24', { name: 'grey' }));
-    // api-1 came up again on its node while there was no backup: it has another address now.
+    // api-1 started again on its node without the backup, so it has another address now.
     await allocate(ipam, { node: 'node-2', owner: owner(container(4)), families: [4] });
     await setNodeDraining(ipam, 'node-9', true);
     const before = content(store);

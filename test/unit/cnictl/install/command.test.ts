@@ -26,7 +26,7 @@ let folder: string;
 let root: string;
 let world: CliWorld;
 
-/** Each test of the suite that calls this has a root, programs and a world of its own. */
+/** Gives each test of the calling suite its own root, programs and world. */
 const anew = (): void => {
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'cellnet-install-'));

@@ -25,11 +25,11 @@ const layout = { binDir: DEFAULT_BIN_DIR, libDir: DEFAULT_LIB_DIR, conf: DEFAULT
 const STOPPED: Service = { enabled: false, active: false };
 const RUNNING: Service = { enabled: true, active: true };
 
-/** A node where systemd runs, as far as an installation can tell. */
+/** A node that an installation takes for one where systemd runs. */
 class Node {
   readonly folder = mkdtempSync(join(tmpdir(), 'cellnet-service-'));
   readonly tree = new Tree(join(this.folder, 'root'), realFiles);
-  /** What was run, and what was written between, in order. */
+  /** The commands that ran and the paths that changed, in order. */
   readonly done: string[] = [];
   fails = false;
 

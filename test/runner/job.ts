@@ -1,0 +1,114 @@
+/**
+ * Runs test files in one process, in a network namespace made for them. Two Open vSwitches with the
+ * userspace datapath cannot share a namespace, because both create the device `ovs-netdev`. The
+ * namespace also shows which links remain when the files have ended.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { childEnv, must, run } from '../support/proc.ts';
+import type { Ended } from './reporter.ts';
+
+export interface Job {
+  /** Shown in the output: the path of the job's file, or the common name of its files. */
+  readonly name: string;
+  /** Absolute paths. */
+  readonly files: readonly string[];
+}
+
+export interface JobResult {
+  /** The output of the spec reporter and of the process itself. */
+  readonly text: string;
+  readonly ended: readonly Ended[];
+  /** Failures other than those of tests: no test ran, the process failed, or a link remains. */
+  readonly faults: readonly string[];
+  readonly seconds: number;
+}
+
+const JOB_TIMEOUT_MS = 10 * 60_000;
+const REPORTER = join(import.meta.dirname, 'reporter.ts');
+
+let counter = 0;
+
+/** Throws ProcError when the namespace cannot be made or inspected. */
+export const runJob = async (job: Job): Promise<JobResult> => {
+  const started = performance.now();
+  const netns = `cn-${process.pid}-run-${++counter}`;
+  // The prefix differs from every name that the search for leftovers matches.
+  const dir = await mkdtemp(join(tmpdir(), 'cn-run-'));
+  try {
+    await must('ip', ['netns', 'add', netns]);
+    await must('ip', ['-n', netns, 'link', 'set', 'lo', 'up']);
+    const events = join(dir, 'events');
+    const { text, fault } = await runProcess(job, netns, events);
+    const ended = parseEvents(await readFile(events, 'utf8').catch(() => ''));
+    const faults = [
+      ...(fault !== undefined && (fault.always || !ended.some(isFailed)) ? [fault.what] : []),
+      ...(ended.length === 0 ? ['no test ran'] : []),
+      ...(await linksLeft(netns)).map((link) => `left behind: link ${link}`),
+    ];
+    return { text, ended, faults, seconds: (performance.now() - started) / 1000 };
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+    await run('ip', ['netns', 'del', netns]);
+  }
+};
+
+const isFailed = ({ outcome }: Ended): boolean => outcome === 'failed';
+
+const parseEvents = (text: string): Ended[] =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Ended);
+
+/** Returns the links that no test removed. `lo` belongs to the kernel. */
+const linksLeft = async (netns: string): Promise<string[]> => {
+  const links = JSON.parse(await must('ip', ['-n', netns, '-j', 'link'])) as { ifname: string }[];
+  return links.map(({ ifname }) => ifname).filter((name) => name !== 'lo');
+};
+
+interface Ran {
+  readonly text: string;
+  /** `always`: counts even when a failed test explains the exit status. */
+  readonly fault: { readonly what: string; readonly always: boolean } | undefined;
+}
+
+/**
+ * Runs all files in one process, because starting a process costs more than most unit files take.
+ * The kernel kills that process with this one (setpriv(1)).
+ * Equivalent to: nsenter --net=/run/netns/NETNS node --import tsx --eval 'import FILE; …'
+ */
+const runProcess = ({ files }: Job, netns: string, events: string): Promise<Ran> =>
+  new Promise((resolve, reject) => {
+    const imports = files.map((file) => `import './${relative(process.cwd(), file)}';`).join('');
+    const node = [
+      ...['--import', 'tsx', '--test-reporter=spec', '--test-reporter-destination=stdout'],
+      ...[`--test-reporter=${REPORTER}`, `--test-reporter-destination=${events}`],
+      ...['--input-type=module', '--eval', imports],
+    ];
+    const args = ['--pdeathsig', 'KILL', 'nsenter', `--net=/run/netns/${netns}`, process.execPath, ...node];
+    const child = spawn('setpriv', args, {
+      env: childEnv(),
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let text = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (part: string) => (text += part));
+    let expired = false;
+    const deadline = setTimeout(() => {
+      expired = true;
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+    }, JOB_TIMEOUT_MS);
+    child.once('error', reject);
+    child.once('close', (code, signal) => {
+      clearTimeout(deadline);
+      const how = signal === null ? `ended with status ${code ?? '?'}` : `was ended by ${signal}`;
+      if (expired)
+        resolve({ text, fault: { what: `did not end in ${JOB_TIMEOUT_MS / 1000} s`, always: true } });
+      else if (signal !== null) resolve({ text, fault: { what: how, always: true } });
+      else resolve({ text, fault: code === 0 ? undefined : { what: how, always: false } });
+    });
+  });

@@ -1,0 +1,3 @@
+import { ownConformance } from './own.ts';
+
+ownConformance('cellnet', 'main');

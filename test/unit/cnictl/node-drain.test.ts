@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { drainKey } from '../../../ipam/records/node-record.ts';
+import { release } from '../../../ipam/release/release.ts';
+import { CliWorld, container } from '../../golden/world.ts';
+
+suite('node drain', () => {
+  test('returns empty blocks, names what stays; a pod gets no address until undrain', async () => {
+    const world = await CliWorld.make();
+    const before = world.ipam.store.revision;
+    const dry = await world.run('node drain node-1 --dry-run');
+    assert.deepEqual([dry.status, world.ipam.store.revision], [0, before]);
+    const ran = JSON.parse((await world.run('node drain node-1 -o json')).stdout) as {
+      returned: string[];
+      addresses: { pod: { name: string } }[];
+    };
+    assert.deepEqual(ran.addresses.map(({ pod }) => pod.name).sort(), ['db-0', 'job-1', 'web-1', 'web-2']);
+    await assert.rejects(world.give('node-1', 50, 'new'), /node 'node-1' is draining/);
+    assert.ok(world.ipam.store.entries.has(drainKey('node-1')));
+    assert.equal((await world.run('node undrain node-1')).status, 0);
+    await world.give('node-1', 50, 'new');
+    assert.match((await world.run('node undrain node-1')).stdout, /was not draining/);
+  });
+
+  test('a name that no block is of is doubted, and said which are', async () => {
+    const world = await CliWorld.make();
+    const ran = await world.run('node drain nod-1');
+    assert.equal(ran.status, 0);
+    assert.match(
+      ran.stderr,
+      /node 'nod-1' holds no block; nodes that do: node-1, .*cnictl node undrain nod-1/,
+    );
+    assert.match((await world.run('node remove nod-2 --dry-run')).stdout, /nodes that do: node-1, /);
+    assert.doesNotMatch((await world.run('node remove nod-2 --dry-run')).stdout, /do: .*nod-1/);
+    assert.match(
+      (await world.run('block return --node nod-1')).stdout,
+      /'nod-1' holds no block; nodes that do/,
+    );
+  });
+
+  test('list, show and status go on with a draining node', async () => {
+    const world = await CliWorld.make();
+    await world.run('node drain node-2');
+    for (const command of [
+      'node list',
+      'node show node-2',
+      'status',
+      'check --grace 0',
+      'block list',
+      'range list',
+    ])
+      assert.notEqual((await world.run(command)).status, 2, command);
+    assert.match((await world.run('node show node-2')).stdout, /State: +draining/);
+  });
+});
+
+suite('block return', () => {
+  /**
+   * Returns a world where node-1 has two blocks. One of them is empty and has rested for an hour.
+   */
+  const hoarding = async (): Promise<CliWorld> => {
+    const world = await CliWorld.make();
+    for (let n = 100; n < 120; n++) await world.give('node-1', n, undefined);
+    for (let n = 100; n < 120; n++)
+      await release(world.ipam.ipam, {
+        node: 'node-1',
+        attachment: { containerId: container(n), ifname: 'eth0' },
+        cause: { why: 'del' },
+      });
+    world.ipam.now += 3600_000;
+    return world;
+  };
+  const cidrs = (stdout: string): string[] =>
+    (JSON.parse(stdout) as { cidr: string }[]).map(({ cidr }) => cidr);
+
+  test('takes what nodes can do without, and only that', async () => {
+    const world = await hoarding();
+    const before = world.ipam.given();
+    const dry = await world.run('block return --dry-run -o json');
+    assert.equal(cidrs(dry.stdout).length, 1);
+    const ran = await world.run('block return --yes -o json');
+    assert.deepEqual(cidrs(ran.stdout), cidrs(dry.stdout));
+    assert.deepEqual(world.ipam.given(), before);
+    assert.deepEqual(world.ipam.problems(), []);
+    assert.match((await world.run('block return --yes')).stdout, /No block has been idle for 5m/);
+  });
+
+  test('by node, by range, by time', async () => {
+    const world = await hoarding();
+    for (const none of ['--node node-2', '--range six', '--idle 2h'])
+      assert.deepEqual(cidrs((await world.run(`block return ${none} --dry-run -o json`)).stdout), [], none);
+    assert.equal((await world.run('block return --range red')).status, 2);
+    assert.equal((await world.run('block return')).status, 2, 'nobody can be asked');
+    assert.equal(
+      cidrs((await world.run('block return --node node-1 --range blue --yes -o json')).stdout).length,
+      1,
+    );
+  });
+
+  test('keeps one idle block, but with --all', async () => {
+    const world = await CliWorld.make();
+    for (const n of [0, 1, 2, 3])
+      await release(world.ipam.ipam, {
+        node: 'node-1',
+        attachment: { containerId: container(n), ifname: 'eth0' },
+        cause: { why: 'del' },
+      });
+    world.ipam.now += 3600_000;
+    assert.deepEqual(cidrs((await world.run('block return --node node-1 --dry-run -o json')).stdout), []);
+    const all = cidrs((await world.run('block return --node node-1 --all --dry-run -o json')).stdout);
+    assert.equal(all.length, 1);
+  });
+});
+
+test('range drain returns empty blocks and tells what is left', async () => {
+  const world = await CliWorld.make();
+  for (const n of [0, 1, 2, 3])
+    await release(world.ipam.ipam, {
+      node: 'node-1',
+      attachment: { containerId: container(n), ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
+  const resting = await world.run('range drain blue');
+  assert.match(
+    resting.stdout,
+    /0 empty blocks returned\nleft: 2 blocks with 2 addresses given out and 5 cooling, on 2 nodes\n1 block with/,
+  );
+  world.ipam.now += 30_001;
+  const before = world.ipam.store.revision;
+  assert.match((await world.run('range drain blue --dry-run')).stdout, /1 empty block would be returned/);
+  assert.equal(world.ipam.store.revision, before);
+  assert.match((await world.run('range drain blue')).stdout, /1 empty block returned/);
+  assert.deepEqual(world.ipam.problems(), []);
+});
