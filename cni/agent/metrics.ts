@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Tally } from '../../ipam/model/block.ts';
+import type { Tally } from '../../ipam/model/block-counts.ts';
 import type { Cleared, SweptKind } from '../platform/platform.ts';
 import type { StepHook } from '../platform/steps.ts';
 import { VERBS } from '../protocol/request.ts';

@@ -1,4 +1,4 @@
-import { countSlots } from '../../ipam/model/block.ts';
+import { countSlots } from '../../ipam/model/block-counts.ts';
 import type { HeldBlock } from '../../ipam/node/node-blocks.ts';
 
 /** A node's use of one range: the node's blocks and the addresses in them. */

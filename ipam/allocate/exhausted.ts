@@ -1,5 +1,5 @@
 import { familyName, formatCidr } from '../model/address.ts';
-import { nextRestedMs } from '../model/block.ts';
+import { nextRestedMs } from '../model/block-counts.ts';
 import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
 import { rangesOfFamily, type Range } from '../model/range.ts';

@@ -1,4 +1,4 @@
-import type { Tally } from '../model/block.ts';
+import type { Tally } from '../model/block-counts.ts';
 import type { Demand } from '../model/demand.ts';
 import type { HeldBlock } from './node-blocks.ts';
 

@@ -1,4 +1,5 @@
-import { tallyOf, type Block, type Tally } from '../model/block.ts';
+import { tallyOf, type Tally } from '../model/block-counts.ts';
+import type { Block } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
 import { encodeBlock } from '../records/block-record.ts';
 import { historyThatFits } from '../records/history-record.ts';

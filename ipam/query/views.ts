@@ -7,15 +7,8 @@ import {
   type Address,
   type Cidr,
 } from '../model/address.ts';
-import {
-  countSlots,
-  isCooling,
-  slotAddress,
-  slotIndex,
-  type Block,
-  type Slot,
-  type SlotCounts,
-} from '../model/block.ts';
+import { countSlots, type SlotCounts } from '../model/block-counts.ts';
+import { isCooling, slotAddress, slotIndex, type Block, type Slot } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
 import { blockAt, rangeCapacity, usableBlockTotal, type Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';

@@ -7,7 +7,8 @@ import {
   parseAddress,
   type Cidr,
 } from '../model/address.ts';
-import { releaseCount, type Block } from '../model/block.ts';
+import { releaseCount } from '../model/block-counts.ts';
+import type { Block } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
 import { RELEASE_REASONS, type Lifetime, type ReleaseCause } from '../model/lifetime.ts';
 import { blockAt, type Range } from '../model/range.ts';

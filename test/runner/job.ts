@@ -7,7 +7,8 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { childEnv, must, run } from '../support/proc.ts';
+import { makeNamespace, uniqueName } from '../support/netns.ts';
+import { childEnv, must } from '../support/proc.ts';
 import type { Ended } from './reporter.ts';
 
 export interface Job {
@@ -29,17 +30,14 @@ export interface JobResult {
 const JOB_TIMEOUT_MS = 10 * 60_000;
 const REPORTER = join(import.meta.dirname, 'reporter.ts');
 
-let counter = 0;
-
 /** Throws ProcError when the namespace cannot be made or inspected. */
 export const runJob = async (job: Job): Promise<JobResult> => {
   const started = performance.now();
-  const netns = `cn-${process.pid}-run-${++counter}`;
   // The prefix differs from every name that the search for leftovers matches.
   const dir = await mkdtemp(join(tmpdir(), 'cn-run-'));
+  const namespace = await makeNamespace(uniqueName('run'), { ipv6: true });
+  const netns = namespace.name;
   try {
-    await must('ip', ['netns', 'add', netns]);
-    await must('ip', ['-n', netns, 'link', 'set', 'lo', 'up']);
     const events = join(dir, 'events');
     const { text, fault } = await runProcess(job, netns, events);
     const ended = parseEvents(await readFile(events, 'utf8').catch(() => ''));
@@ -51,7 +49,7 @@ export const runJob = async (job: Job): Promise<JobResult> => {
     return { text, ended, faults, seconds: (performance.now() - started) / 1000 };
   } finally {
     await rm(dir, { recursive: true, force: true });
-    await run('ip', ['netns', 'del', netns]);
+    await namespace.stop();
   }
 };
 

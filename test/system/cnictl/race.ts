@@ -1,21 +1,20 @@
-import { directIpam } from '../../../ipam/node/ipam.ts';
 import { join } from 'node:path';
 import { after, before, type TestContext } from 'node:test';
 import type { KubeApi } from '../../../cni/kube/api.ts';
 import { connectKube } from '../../../cni/kube/connect.ts';
-import { formatAddress } from '../../../ipam/model/address.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { formatAddress } from '../../../ipam/model/address.ts';
 import { usedSlots } from '../../../ipam/model/block.ts';
-import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
+import { directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
 import { listBlocks } from '../../../ipam/query/views.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
+import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
 import { CliWorld, type Ran } from '../../golden/world.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { HookedStore } from '../../support/hooked-store.ts';
 import { node, startKubeApi, type KubeApiServer } from '../../support/kube-api.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { owner, range } from '../../unit/ipam/world.ts';
-import type { Ipam } from '../../../ipam/node/ipam.ts';
 
 export const uid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 

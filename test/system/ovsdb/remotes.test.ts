@@ -7,28 +7,14 @@ import { OvsdbClient } from '../../../cni/ovsdb/client.ts';
 import { newScope } from '../../support/netns.ts';
 import { startOvs } from '../../support/ovs.ts';
 import { must } from '../../support/proc.ts';
+import { makeSelfSigned } from './world.ts';
 
 suite('remotes over the network', () => {
   test('tcp, and ssl with certificates of both ends', async (t) => {
     const scope = newScope(t);
     const dir = await scope.tempDir();
     const file = (name: string): string => join(dir, name);
-    const ca = [
-      'req',
-      '-x509',
-      '-newkey',
-      'rsa:2048',
-      '-nodes',
-      '-days',
-      '1',
-      '-subj',
-      '/CN=test-ca',
-      '-keyout',
-      file('ca.key'),
-      '-out',
-      file('ca.pem'),
-    ];
-    await must('openssl', ca);
+    await makeSelfSigned('test-ca', file('ca.key'), file('ca.pem'));
     for (const name of ['server', 'client']) {
       await must('openssl', [
         'req',

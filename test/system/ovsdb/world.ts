@@ -16,6 +16,12 @@ export const idsOf = (n: number | string): Record<string, string> => ({
   ip: '10.20.0.17',
 });
 
+/** Makes a key and a certificate that it signs itself: RSA 2048, valid for a day. */
+export const makeSelfSigned = async (name: string, keyFile: string, certFile: string): Promise<void> => {
+  const kind = ['-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1'];
+  await must('openssl', ['req', ...kind, '-subj', `/CN=${name}`, '-keyout', keyFile, '-out', certFile]);
+};
+
 /** A real Open vSwitch with bridge br-t, the veths v0 to v59, and a client of its database. */
 export interface OvsWorld {
   scope: Scope;
@@ -48,21 +54,7 @@ export const useOvs = (): OvsWorld => {
     world.scope = scope;
     const dir = await scope.tempDir();
     const ns = scope.use(await makeNamespace(uniqueName('ovsdb')));
-    await must('openssl', [
-      'req',
-      '-x509',
-      '-newkey',
-      'rsa:2048',
-      '-nodes',
-      '-days',
-      '1',
-      '-subj',
-      '/CN=test',
-      '-keyout',
-      join(dir, 'key.pem'),
-      '-out',
-      join(dir, 'cert.pem'),
-    ]);
+    await makeSelfSigned('test', join(dir, 'key.pem'), join(dir, 'cert.pem'));
     const tls = [
       `--private-key=${dir}/key.pem`,
       `--certificate=${dir}/cert.pem`,

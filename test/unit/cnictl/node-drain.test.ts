@@ -4,6 +4,16 @@ import { drainKey } from '../../../ipam/records/node-record.ts';
 import { release } from '../../../ipam/release/release.ts';
 import { CliWorld, container } from '../../golden/world.ts';
 
+/** Leaves node-1 without the addresses that its first four containers have. */
+const releaseFirstFour = async (world: CliWorld): Promise<void> => {
+  for (const n of [0, 1, 2, 3])
+    await release(world.ipam.ipam, {
+      node: 'node-1',
+      attachment: { containerId: container(n), ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
+};
+
 suite('node drain', () => {
   test('returns empty blocks, names what stays; a pod gets no address until undrain', async () => {
     const world = await CliWorld.make();
@@ -99,12 +109,7 @@ suite('block return', () => {
 
   test('keeps one idle block, but with --all', async () => {
     const world = await CliWorld.make();
-    for (const n of [0, 1, 2, 3])
-      await release(world.ipam.ipam, {
-        node: 'node-1',
-        attachment: { containerId: container(n), ifname: 'eth0' },
-        cause: { why: 'del' },
-      });
+    await releaseFirstFour(world);
     world.ipam.now += 3600_000;
     assert.deepEqual(cidrs((await world.run('block return --node node-1 --dry-run -o json')).stdout), []);
     const all = cidrs((await world.run('block return --node node-1 --all --dry-run -o json')).stdout);
@@ -114,12 +119,7 @@ suite('block return', () => {
 
 test('range drain returns empty blocks and tells what is left', async () => {
   const world = await CliWorld.make();
-  for (const n of [0, 1, 2, 3])
-    await release(world.ipam.ipam, {
-      node: 'node-1',
-      attachment: { containerId: container(n), ifname: 'eth0' },
-      cause: { why: 'del' },
-    });
+  await releaseFirstFour(world);
   const resting = await world.run('range drain blue');
   assert.match(
     resting.stdout,

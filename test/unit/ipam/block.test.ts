@@ -2,15 +2,13 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { formatAddress, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
+import { countSlots, nextRestedMs, tallyOf } from '../../../ipam/model/block-counts.ts';
 import {
-  countSlots,
   newBlock,
   nextCandidate,
-  nextRestedMs,
   releaseSlot,
   slotAddress,
   takeSlot,
-  tallyOf,
   usedSlots,
   validateBlock,
   type Block,

@@ -8,8 +8,8 @@ import { historyKeys, historyThatFits, lifetimesKept } from '../../../ipam/recor
 import { put } from '../../../ipam/records/transaction.ts';
 import { releaseAddress } from '../../../ipam/release/release-in-block.ts';
 import { release } from '../../../ipam/release/release.ts';
-import { DEL, owner, range, World } from './world.ts';
 import { BLUE, attachment, historyOf, live, blueWorld } from './history-world.ts';
+import { DEL, owner, range, World } from './world.ts';
 
 suite('history and the change that it tells of', () => {
   test('a stray key in the ring of a block spoils neither its claim nor its addresses', async () => {

@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { returnIdle } from '../../../ipam/allocate/warm-blocks.ts';
 import { formatAddress, formatCidr, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
-import { newBlock, releaseCount, releaseSlot, takeSlot } from '../../../ipam/model/block.ts';
+import { releaseCount } from '../../../ipam/model/block-counts.ts';
+import { newBlock, releaseSlot, takeSlot } from '../../../ipam/model/block.ts';
 import { blockAt } from '../../../ipam/model/range.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import {
@@ -14,8 +15,8 @@ import {
   KEPT_PER_ADDRESS,
 } from '../../../ipam/records/history-record.ts';
 import { release } from '../../../ipam/release/release.ts';
-import { DEL, owner, range, World } from './world.ts';
 import { BLUE, attachment, historyOf } from './history-world.ts';
+import { DEL, owner, range, World } from './world.ts';
 
 suite('the ring of a block', () => {
   test('its place follows from the number of releases, however takes and releases mix', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { formatAddress } from '../../../ipam/model/address.ts';
-import { type ReleaseCause } from '../../../ipam/model/lifetime.ts';
+import type { ReleaseCause } from '../../../ipam/model/lifetime.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { HISTORY } from '../../../ipam/records/keys.ts';
 import { release } from '../../../ipam/release/release.ts';

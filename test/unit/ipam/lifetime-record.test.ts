@@ -12,8 +12,8 @@ import {
   lifetimesKept,
   recordLifetime,
 } from '../../../ipam/records/history-record.ts';
-import { DEL, owner, range, World } from './world.ts';
 import { BLUE } from './history-world.ts';
+import { DEL, owner, range, World } from './world.ts';
 
 suite('the record of a lifetime', () => {
   const causes: fc.Arbitrary<ReleaseCause> = fc.oneof(

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { batches } from '../../../../cnictl/backup/carry.ts';
 import { allocate } from '../../../../ipam/allocate/allocate.ts';
 import { setNodeDraining } from '../../../../ipam/node/drain.ts';
 import { addRange } from '../../../../ipam/ranges/ranges.ts';
@@ -281,22 +280,4 @@ suite('refusals', () => {
     empty(world.ipam.store);
     await fails('restore /b', /nobody can be asked/);
   });
-});
-
-test('a transaction never has more than etcd takes', () => {
-  const unit = fc.record({
-    records: fc.array(fc.record({ key: fc.uuid(), value: fc.string({ maxLength: 2000 }) }), {
-      minLength: 1,
-      maxLength: 2,
-    }),
-    guards: fc.constant([]),
-  });
-  fc.assert(
-    fc.property(fc.array(unit, { maxLength: 400 }), (units) => {
-      const made = [...batches(units)];
-      assert.deepEqual(made.flat(), units);
-      for (const batch of made) assert.ok(batch.flatMap(({ records }) => records).length <= 100);
-    }),
-    { numRuns: 20 },
-  );
 });
