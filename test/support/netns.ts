@@ -49,7 +49,8 @@ export const newScope = (t?: HasAfter): Scope => {
     },
     tempDir: async (below = tmpdir()) => {
       const dir = await mkdtemp(join(below, 'cellnet-'));
-      undos.push(() => rm(dir, { recursive: true, force: true }));
+      // A runtime's helper, such as conmon, may still write there for a moment after its container.
+      undos.push(() => rm(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }));
       return dir;
     },
     close: async () => {
