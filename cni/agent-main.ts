@@ -22,7 +22,7 @@ import { raisePriority } from './host/priority.ts';
 import { readShared } from './host/shared-config.ts';
 import type { Log } from './platform/platform.ts';
 import { stateDirOf } from './protocol/settings.ts';
-import type { IpamPlace } from './reconcile/places.ts';
+import type { OwnPlace } from './reconcile/places.ts';
 import { reconcileSettings } from './reconcile/settings.ts';
 
 const USAGE = `usage: cellnetd [--socket PATH] [--config FILE] [--metrics ADDRESS]
@@ -82,7 +82,7 @@ async function main(): Promise<void> {
   const reconciler = new Reconciler(
     () => {
       const settings = reconcileSettings(env, readShared(env), hostname());
-      lookAfter(platform, settings.own.ipam);
+      lookAfter(platform, settings.own);
       return settings;
     },
     // A reconcile runs several steps of the same name at once, and one hook cannot time them. They
@@ -127,9 +127,9 @@ function beQuick(log: Log): void {
  * Returns idle blocks of the place's node from now on. Ignores invalid etcd settings, for example
  * an unreadable file: the reconcile reports them and continues with the rest.
  */
-function lookAfter(platform: WarmPlatform, place: IpamPlace | undefined): void {
+function lookAfter(platform: WarmPlatform, { ipam, stateDir }: OwnPlace): void {
   try {
-    if (place) platform.lookAfter(place);
+    if (ipam) platform.lookAfter(ipam, stateDir);
   } catch {
     // The reconcile reports the error.
   }

@@ -1,6 +1,6 @@
 import { allocate, lookup } from '../../ipam/allocate/allocate.ts';
 import type { Allocation } from '../../ipam/allocate/allocation.ts';
-import { sameAddress, type Address } from '../../ipam/model/address.ts';
+import { parseAddressInSubnet, sameAddress, type Address } from '../../ipam/model/address.ts';
 import type { Attachment, Owner } from '../../ipam/model/attachment.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import { findSuperseded, type SeenAllocation } from '../../ipam/node/allocations.ts';
@@ -155,10 +155,12 @@ export function releaseOwn(
   allocatedUntil = Infinity,
 ): Promise<readonly string[]> {
   const { containerId, ifname } = call.request;
+  const known = platform.openState(call.settings.stateDir).readAttachment(call.request)?.allocations;
   return withIpam(call, platform, (ipam) =>
     release(ipam, {
       node: call.settings.node,
       attachment: { containerId, ifname },
+      ...(known && { addresses: known.map((each) => parseAddressInSubnet(each.address).address) }),
       allocatedUntil,
       cause: { why: 'del' },
     }),

@@ -9,13 +9,16 @@ import { readBoot } from '../host/boot.ts';
 import { runDelegate } from '../host/delegate.ts';
 import { hostEffects } from '../host/effects.ts';
 import { sharedKernel } from '../host/kernel.ts';
+import { openLocalNode } from '../host/local-node.ts';
 import { lock, tryLock } from '../host/lock.ts';
+import { machineOf } from '../host/machine.ts';
 import { hostNamespaces } from '../host/namespaces.ts';
 import { NodeState } from '../host/node-state.ts';
 import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
+import { logWriteBack } from '../platform/log-write-back.ts';
 import type { Kernel, LaterAnnouncement, Log, Platform, Switch } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
-import type { SwitchAddress } from '../protocol/settings.ts';
+import { stateDirOf, type SwitchAddress } from '../protocol/settings.ts';
 import type { IpamPlace } from '../reconcile/places.ts';
 import { BurstBarrier } from './burst-barrier.ts';
 import { observed, observedStore, observedSwitch } from './observed.ts';
@@ -68,7 +71,10 @@ export class WarmPlatform {
       yieldTurn: hostEffects.yieldTurn,
       hostname: hostname(),
       ...this.#boot,
-      openIpam: (settings) => Promise.resolve({ ...this.ipam(settings), close: () => undefined }),
+      machine: () => machineOf(env, stateDirOf(env)),
+      // A relative state folder must reject and not throw.
+      openIpam: async (settings) =>
+        Promise.resolve({ ...this.ipam(settings, stateDirOf(env)), close: () => undefined }),
       openSwitch: (at, deadlineMs) => this.#openSwitch(at, deadlineMs),
       openKernel: () => Promise.resolve(this.#kernel),
       namespaces: hostNamespaces,
@@ -86,23 +92,52 @@ export class WarmPlatform {
   }
 
   /** Returns an Ipam that caches the node blocks. Throws IpamError `invalid`. */
-  ipam(settings: EtcdSettings): Ipam {
-    return this.#warm(settings).ipam;
+  ipam(settings: EtcdSettings, stateDir: string): Ipam {
+    return this.#warm(settings, stateDir).ipam;
   }
 
   /**
    * Returns idle blocks of the node from now on, even if this process never allocates an address on
    * it, for example while the node is drained.
    */
-  lookAfter({ etcd, node }: IpamPlace): void {
-    this.#warm(etcd).keeper.lookAfter(node);
+  lookAfter({ etcd, node }: IpamPlace, stateDir: string): void {
+    this.#warm(etcd, stateDir).keeper.lookAfter(node);
   }
 
-  #warm(settings: EtcdSettings): WarmIpam {
-    const key = JSON.stringify(settings);
-    const warm = this.#ipams.get(key) ?? openIpam(settings, key, this.#watch, this.#log);
+  #warm(settings: EtcdSettings, stateDir: string): WarmIpam {
+    const key = JSON.stringify([settings, stateDir]);
+    const warm = this.#ipams.get(key) ?? this.#openIpam(settings, stateDir, key);
     this.#ipams.set(key, warm);
     return warm;
+  }
+
+  #openIpam(settings: EtcdSettings, stateDir: string, key: string): WarmIpam {
+    const watch = this.#watch;
+    const endpoints = settings.endpoints.join(',');
+    const store = observedStore(openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS }), (error) =>
+      watch.usedEtcd(endpoints, error),
+    );
+    const cache: NodeBlocksCache = new Map();
+    const observer: Observer = {
+      ...watch.observer(key),
+      allocated: (demand) => keeper.noted(demand),
+      wroteBack: (_, result) => {
+        logWriteBack(this.#log, result);
+        watch.metrics.countWriteBack(result);
+      },
+    };
+    const local = openLocalNode(this.forCall({ CELLNET_STATE_DIR: stateDir }), stateDir, settings);
+    const context = { store, effects: hostEffects, observer, cache, local };
+    const ipam = batchingIpam(context, ETCD_DEADLINE_MS);
+    const keeper = new WarmBlocksKeeper(ipam, cache, this.#log);
+    return {
+      ipam,
+      keeper,
+      close: () => {
+        keeper.stop();
+        store.close();
+      },
+    };
   }
 
   /** Closes every connection. The next call opens its own with the current files and settings. */
@@ -161,23 +196,4 @@ function closeWhenOpen(opening: Promise<WarmSwitch>): void {
     (warm) => warm.close(),
     () => undefined,
   );
-}
-
-function openIpam(settings: EtcdSettings, key: string, watch: Watch, log: Log): WarmIpam {
-  const endpoints = settings.endpoints.join(',');
-  const store = observedStore(openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS }), (error) =>
-    watch.usedEtcd(endpoints, error),
-  );
-  const cache: NodeBlocksCache = new Map();
-  const observer: Observer = { ...watch.observer(key), allocated: (demand) => keeper.noted(demand) };
-  const ipam = batchingIpam({ store, effects: hostEffects, observer, cache }, ETCD_DEADLINE_MS);
-  const keeper = new WarmBlocksKeeper(ipam, cache, log);
-  return {
-    ipam,
-    keeper,
-    close: () => {
-      keeper.stop();
-      store.close();
-    },
-  };
 }

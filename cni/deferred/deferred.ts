@@ -36,6 +36,8 @@ async function finish(
       node: entry.node,
       attachment: { containerId, ifname },
       allocatedUntil: entry.until,
+      // The ADD's or DEL's own transaction may still be on its way.
+      fencing: true,
       cause: { why: 'put-off' },
     } as const;
     const work = (ipam: Ipam): Promise<string[]> => release(ipam, request);

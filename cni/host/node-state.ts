@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   openSync,
   readdirSync,
@@ -11,9 +12,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type * as v from 'valibot';
+import * as v from 'valibot';
 import type { Attachment } from '../../ipam/model/attachment.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
+import type { Fence } from '../../ipam/node/fence.ts';
 import { decodeValue } from '../../ipam/records/decode.ts';
 import {
   attachmentRecord,
@@ -23,11 +25,27 @@ import {
   type PendingTeardown,
 } from '../platform/node-records.ts';
 import { CniError } from '../protocol/errors.ts';
+import { CarriedAddresses } from './carried.ts';
 import { withFolder } from './folder.ts';
 
 /** Matches the temporary files of writeRecord. */
 const UNFINISHED = /\.\d+\.tmp$/;
 const UNFINISHED_AFTER_MS = 60_000;
+/** The form of `/proc/sys/kernel/random/boot_id`. */
+const BOOT_ID = /^[0-9a-f-]{1,64}$/;
+/** More than any node boots while an allocation of an early boot is still to be cleared. */
+const BOOTS_KEPT = 100;
+
+const fenceRecord = v.looseObject({
+  v: v.literal(1),
+  clusterId: digits(),
+  revision: digits(),
+  generation: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+});
+
+function digits(): v.GenericSchema<string> {
+  return v.pipe(v.string(), v.regex(/^\d+$/));
+}
 
 /**
  * The node's own records, below `/var/lib/cellnet/`: one small JSON file for each attachment and
@@ -36,6 +54,9 @@ const UNFINISHED_AFTER_MS = 60_000;
 export class NodeState implements NodeRecords {
   readonly #attachments: string;
   readonly #pending: string;
+  readonly #carried: CarriedAddresses;
+  readonly #fences: string;
+  readonly #boots: string;
   readonly #complain: (what: string) => void;
 
   /**
@@ -46,6 +67,9 @@ export class NodeState implements NodeRecords {
     this.#complain = complain;
     this.#attachments = join(dir, 'attachments');
     this.#pending = join(dir, 'pending');
+    this.#carried = new CarriedAddresses(join(dir, 'addresses'), this.#attachments);
+    this.#fences = join(dir, 'fences');
+    this.#boots = join(dir, 'boots');
   }
 
   saveAttachment(record: AttachmentRecord): void {
@@ -74,10 +98,74 @@ export class NodeState implements NodeRecords {
   removeAttachment(attachment: Attachment): void {
     const path = join(this.#attachments, fileOf(attachment));
     try {
+      this.uncarry(attachment);
       rmSync(path, { force: true });
     } catch (error) {
       this.#complain(`${path}: ${messageOf(error)}`);
     }
+  }
+
+  carry(record: AttachmentRecord): void {
+    const file = fileOf(record);
+    for (const { address } of record.allocations ?? []) {
+      const ip = withoutPrefix(address);
+      const other = attemptIo(`cannot enter ${ip} as used`, () => this.#carried.enter(ip, file));
+      if (other === undefined) continue;
+      throw new CniError(
+        'try-again-later',
+        `address ${ip} is in use by another pod of this node: ${join(this.#attachments, other)}`,
+        'The next ADD gets another address. `cnictl check` shows why etcd called it free.',
+      );
+    }
+  }
+
+  uncarry(attachment: Attachment): void {
+    const file = fileOf(attachment);
+    for (const { address } of this.readAttachment(attachment)?.allocations ?? [])
+      this.#carried.leave(withoutPrefix(address), file);
+  }
+
+  carriedAddresses(): string[] {
+    return attemptIo('cannot list the addresses in use', () => this.#carried.list());
+  }
+
+  carrierOf(address: string): AttachmentRecord | undefined {
+    const file = this.#carried.recordOf(address);
+    return file === undefined ? undefined : this.#read(attachmentRecord, join(this.#attachments, file));
+  }
+
+  isCarriedByOther(address: string, attachment: Attachment): boolean {
+    const file = attemptIo(`cannot look up ${address}`, () => this.#carried.recordOf(address));
+    return file !== undefined && file !== fileOf(attachment);
+  }
+
+  readFence(place: string): Fence | undefined {
+    return this.#read(fenceRecord, join(this.#fences, fenceFileOf(place)));
+  }
+
+  /** A fence that cannot be written is reported, and does not stop the call. */
+  saveFence(place: string, fence: Fence): void {
+    try {
+      writeRecord(this.#fences, fenceFileOf(place), { v: 1, place, ...fence }, false);
+    } catch (error) {
+      this.#complain(messageOf(error));
+    }
+  }
+
+  noteBoot(bootId: string): void {
+    if (this.knowsBoot(bootId)) return;
+    const known = entriesOf(this.#boots)
+      .map((file) => ({
+        file,
+        at: statSync(join(this.#boots, file), { throwIfNoEntry: false })?.mtimeMs ?? 0,
+      }))
+      .sort((a, b) => b.at - a.at);
+    writeRecord(this.#boots, bootId, { v: 1, bootId }, true);
+    for (const { file } of known.slice(BOOTS_KEPT)) rmSync(join(this.#boots, file), { force: true });
+  }
+
+  knowsBoot(bootId: string): boolean {
+    return BOOT_ID.test(bootId) && existsSync(join(this.#boots, bootId));
   }
 
   /** Syncs file and folder before it returns, so the record is durable. Throws CniError 5. */
@@ -144,6 +232,12 @@ function fileOf({ containerId, ifname }: Attachment): string {
   return `${name.length <= 200 ? name : createHash('sha256').update(name).digest('hex')}.json`;
 }
 
+/** A place has any text, so that its hash names the file. */
+const fenceFileOf = (place: string): string =>
+  `${createHash('sha256').update(place).digest('hex').slice(0, 16)}.json`;
+
+const withoutPrefix = (address: string): string => address.split('/')[0] ?? address;
+
 const filesOf = (folder: string): string[] => entriesOf(folder).filter((file) => file.endsWith('.json'));
 
 function entriesOf(folder: string): string[] {
@@ -152,6 +246,15 @@ function entriesOf(folder: string): string[] {
   } catch (error) {
     if (isAbsent(error)) return [];
     throw ioFailure(`cannot list ${folder}`, error);
+  }
+}
+
+/** Runs the work. Throws CniError 5. */
+function attemptIo<T>(what: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw ioFailure(what, error);
   }
 }
 

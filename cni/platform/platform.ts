@@ -1,5 +1,6 @@
 import type { Attachment } from '../../ipam/model/attachment.ts';
 import type { Effects } from '../../ipam/model/effects.ts';
+import type { Machine } from '../../ipam/model/machine.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { AddressProbe, Announcement } from '../protocol/config-schema.ts';
@@ -18,6 +19,8 @@ export interface Platform extends Pick<Effects, 'now' | 'yieldTurn'> {
   readonly bootId: string;
   /** Returns when this boot began, by the current clock, in milliseconds since 1970. */
   readonly bootedAt: () => number;
+  /** Returns what tells this machine from a clone of it; undefined when nothing does. */
+  readonly machine: () => Machine | undefined;
   readonly openIpam: (settings: EtcdSettings, expiresAt: number) => Promise<OpenIpam>;
   readonly openSwitch: (at: SwitchAddress, deadlineMs: number) => Promise<Switch>;
   readonly openKernel: () => Promise<Kernel>;

@@ -189,23 +189,20 @@ async function readPlaces(
   const reads = places.map((place) =>
     failures.attempt(`allocations of node '${place.node}'`, () =>
       withIpamAt(platform, place.etcd, async ({ store, observer }) => {
-        const { blocks, strays } = await readNodeBlocks(store, place.node);
+        const { blocks, unreadable } = await readNodeBlocks(store, place.node);
         observer.holds(place.node, blocks);
-        return { strays, held: allocationsOf(blocks).map((seen) => ({ ...seen, place })) };
+        return { unreadable, held: allocationsOf(blocks).map((seen) => ({ ...seen, place })) };
       }),
     ),
   );
   const found = await Promise.all(reads);
-  for (const stray of found.flatMap((each) => each?.strays ?? [])) {
-    const error = new IpamError(
-      'corrupt-record',
-      `etcd key '${stray}' is of a range that etcd does not hold`,
-    );
+  for (const { reason } of found.flatMap((each) => each?.unreadable ?? [])) {
+    const error = new IpamError('corrupt-record', reason);
     await failures.attempt('allocations', () => Promise.reject(error));
   }
   return {
     held: found.flatMap((each) => each?.held ?? []),
-    whole: found.every((each) => each?.strays.length === 0),
+    whole: found.every((each) => each?.unreadable.length === 0),
   };
 }
 

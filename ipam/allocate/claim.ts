@@ -1,11 +1,9 @@
-import { formatCidr, type Cidr } from '../model/address.ts';
-import { newBlock, type Block } from '../model/block.ts';
+import { formatCidr } from '../model/address.ts';
 import type { Source } from '../model/demand.ts';
-import { pickBlock, usableBlockTotal, type Range } from '../model/range.ts';
-import type { Ipam } from '../node/ipam.ts';
+import { pickBlock, usableBlockTotal } from '../model/range.ts';
+import { blankBlock } from '../node/blank-block.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import type { Claim } from '../node/transaction.ts';
-import { firstSequence, historyOfBlock } from '../records/history-record.ts';
 import { blocksOfRange, cidrTextOfBlockKey } from '../records/keys.ts';
 import { readRanges } from '../store/ranges.ts';
 import { scanAll } from '../store/store.ts';
@@ -44,10 +42,4 @@ export async function claimBlock(
   if (!cidr) return undefined;
   const block = await blankBlock(context.ipam, range, cidr, context.request.node);
   return { range, block, rangeEntry: chosen.entry };
-}
-
-/** Makes an unclaimed block. Its history continues where that of its former holders ended. */
-export async function blankBlock(ipam: Ipam, range: Range, cidr: Cidr, node: string): Promise<Block> {
-  const history = await scanAll(ipam.store, historyOfBlock(range, cidr), { keysOnly: true });
-  return newBlock(range, cidr, node, ipam.effects.now(), firstSequence(range, history));
 }

@@ -1,4 +1,4 @@
-import { formatCidr } from '../model/address.ts';
+import type { Address } from '../model/address.ts';
 import { nextCandidate } from '../model/block.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import { claimBlock } from './claim.ts';
@@ -17,13 +17,16 @@ export async function pick(context: PickContext): Promise<Assignment | undefined
   return pickFromHeldBlocks(context) ?? (await pickFromNewBlock(context));
 }
 
-/** Picks the next address to assign among all blocks of the node. */
+/**
+ * Picks the next address to assign among all blocks of the node. An address that another pod of the
+ * node uses is not free, whatever etcd says (rule 10).
+ */
 function pickFromHeldBlocks(context: PickContext): Assignment | undefined {
   const now = context.ipam.effects.now();
   let best: { held: HeldBlock; index: number; turn: number } | undefined;
   for (const held of context.blocks) {
     if (!isEligible(held.range, context)) continue;
-    const candidate = nextCandidate(held.block, now, held.range.cooldownMs);
+    const candidate = nextCandidate(held.block, now, held.range.cooldownMs, barredFor(context));
     if (candidate && (!best || candidate.turn < best.turn)) best = { held, ...candidate };
   }
   return best && assign(context, best.held, best.index);
@@ -36,7 +39,14 @@ function pickFromHeldBlocks(context: PickContext): Assignment | undefined {
 async function pickFromNewBlock(context: PickContext): Promise<Assignment | undefined> {
   const claim = await claimBlock(context);
   if (!claim) return undefined;
-  const candidate = nextCandidate(claim.block, context.ipam.effects.now(), claim.range.cooldownMs);
-  if (!candidate) throw new Error(`block ${formatCidr(claim.block.cidr)} was chosen, but has no address`);
+  const now = context.ipam.effects.now();
+  const candidate = nextCandidate(claim.block, now, claim.range.cooldownMs, barredFor(context));
+  // Pods of this node use all of its addresses: the next attempt claims another block.
+  if (!candidate) return undefined;
   return assign(context, claim, candidate.index, claim.rangeEntry);
 }
+
+const barredFor =
+  ({ ipam, request }: PickContext) =>
+  (address: Address): boolean =>
+    ipam.local.isCarriedByOther(address, request.owner);

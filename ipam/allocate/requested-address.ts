@@ -2,12 +2,12 @@ import { cidrContains, formatAddress, formatCidr, sameAddress, type Address } fr
 import { isCooling, restMs, slotIndex, type Block } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
 import { blockAt, isReserved } from '../model/range.ts';
+import { blankBlock } from '../node/blank-block.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import { decodeBlock } from '../records/block-record.ts';
 import { blockKey } from '../records/keys.ts';
 import { readRanges, type RangeEntry } from '../store/ranges.ts';
 import type { Allocation, AllocationRequest, RequestedAddress } from './allocation.ts';
-import { blankBlock } from './claim.ts';
 import { isEligible, vlanText } from './eligible.ts';
 import { assign, type PickContext, type Assignment } from './pick-context.ts';
 
@@ -17,6 +17,10 @@ export async function pickRequested(context: PickContext, requested: RequestedAd
   const known = await readRanges(ipam.store);
   const found = known.find(({ range }) => cidrContains(range.cidr, requested));
   const { range, entry } = checkRequested(context, requested, known, found);
+  if (ipam.local.isCarriedByOther(requested, request.owner)) {
+    const ip = formatAddress(requested);
+    throw new IpamError('taken', `the requested address ${ip} is in use by another pod of this node`);
+  }
   const held = context.blocks.find(({ block }) => cidrContains(block.cidr, requested));
   if (held) {
     checkFree(context, requested, held);

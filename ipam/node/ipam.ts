@@ -1,6 +1,7 @@
 import type { Effects } from '../model/effects.ts';
 import type { Store } from '../store/store.ts';
 import { Batcher } from './batcher.ts';
+import { noLocalNode, type LocalNode } from './local-node.ts';
 import { silentObserver, type Observer } from './observer.ts';
 import { DirectRunner, noCache, type RunContext, type Runner } from './runner.ts';
 
@@ -11,12 +12,18 @@ export interface Ipam {
   /** Runs the changes of a node's blocks. */
   readonly runner: Runner;
   readonly observer: Observer;
+  readonly local: LocalNode;
 }
 
 /** For a process with one caller: each request reads for itself and runs in its own transaction. */
-export function directIpam(store: Store, effects: Effects): Ipam {
-  const context = { store, effects, observer: silentObserver, cache: noCache };
-  return { store, effects, observer: silentObserver, runner: new DirectRunner(context) };
+export function directIpam(
+  store: Store,
+  effects: Effects,
+  local: LocalNode = noLocalNode,
+  observer: Observer = silentObserver,
+): Ipam {
+  const context = { store, effects, observer, cache: noCache, local };
+  return { store, effects, observer, local, runner: new DirectRunner(context) };
 }
 
 /**
@@ -24,6 +31,6 @@ export function directIpam(store: Store, effects: Effects): Ipam {
  * into shared transactions.
  */
 export function batchingIpam(context: RunContext, patienceMs: number): Ipam {
-  const { store, effects, observer } = context;
-  return { store, effects, observer, runner: new Batcher(context, patienceMs) };
+  const { store, effects, observer, local } = context;
+  return { store, effects, observer, local, runner: new Batcher(context, patienceMs) };
 }

@@ -1,4 +1,4 @@
-import { formatCidr, type Cidr } from '../model/address.ts';
+import { formatCidr, parseCidr, type Cidr } from '../model/address.ts';
 
 /** Keys in etcd, below the configured prefix and `v1/`; docs/etcd-records.md describes them. */
 export const RANGES = 'ranges/';
@@ -14,3 +14,12 @@ export const nodeKey = (node: string, cidr: Cidr): string => `${nodePrefix(node)
 
 /** Returns the subnet text of a block's key, `10.20.0.16/28`. */
 export const cidrTextOfBlockKey = (key: string): string => key.split('/').slice(2).join('/');
+
+/** Returns the subnet that a key of a block or of a node's index names; undefined for other keys. */
+export function cidrOfKey(key: string): Cidr | undefined {
+  try {
+    return parseCidr(cidrTextOfBlockKey(key));
+  } catch {
+    return undefined;
+  }
+}

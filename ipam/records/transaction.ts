@@ -11,6 +11,12 @@ export interface Entry extends Version {
 
 /** A condition on what was read (rule 1). Guards are part of the transaction and take no lock. */
 export type Guard =
+  /**
+   * The key has this very value. A revision names a change only within one history of etcd: after
+   * etcd was set back to a snapshot it counts up to the same numbers again. Values that contain a
+   * count or a mark of their own do not repeat, so this guard holds across histories.
+   */
+  | { readonly kind: 'same'; readonly key: string; readonly value: string }
   | { readonly kind: 'unchanged'; readonly key: string; readonly revision: string }
   | { readonly kind: 'absent'; readonly key: string }
   /** No key exists below the prefix. */
@@ -32,6 +38,7 @@ export interface Change {
   readonly writes: readonly Write[];
 }
 
+export const same = ({ key, value }: Pick<Entry, 'key' | 'value'>): Guard => ({ kind: 'same', key, value });
 export const unchanged = ({ key, revision }: Version): Guard => ({ kind: 'unchanged', key, revision });
 export const absent = (key: string): Guard => ({ kind: 'absent', key });
 export const put = (key: string, value: string): Put => ({ kind: 'put', key, value });

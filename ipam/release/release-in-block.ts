@@ -6,7 +6,7 @@ import type { Ipam } from '../node/ipam.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
 import { decodeBlock, encodeBlock } from '../records/block-record.ts';
 import { blockKey } from '../records/keys.ts';
-import { put, unchanged } from '../records/transaction.ts';
+import { put, same } from '../records/transaction.ts';
 import { rangeOf } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import { takeBack, type BelievedAllocation, type ReleaseOutcome } from './take-back.ts';
@@ -25,7 +25,7 @@ export async function releaseInBlock(
   const { entry } = read;
   const { block, outcomes, history } = takeBack(read, allocations, effects.now());
   if (block === read.block) return outcomes;
-  const done = await store.commit([unchanged(entry)], [put(entry.key, encodeBlock(block)), ...history]);
+  const done = await store.commit([same(entry)], [put(entry.key, encodeBlock(block)), ...history]);
   return done === undefined ? undefined : outcomes;
 }
 

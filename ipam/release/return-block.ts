@@ -5,12 +5,12 @@ import type { Ipam } from '../node/ipam.ts';
 import { isIdle, type BlockUse } from '../node/surplus.ts';
 import { decodeBlock } from '../records/block-record.ts';
 import { blockKey, nodeKey } from '../records/keys.ts';
-import { del, unchanged, type Change, type Version } from '../records/transaction.ts';
+import { del, same, type Change, type Entry } from '../records/transaction.ts';
 
 /** Makes the change that returns a block. It fails if an address was allocated since the read. */
-export function returnBlock(block: Block, entry: Version): Change {
+export function returnBlock(block: Block, entry: Entry): Change {
   return {
-    guards: [unchanged(entry)],
+    guards: [same(entry)],
     writes: [del(entry.key), del(nodeKey(block.node, block.cidr))],
   };
 }

@@ -1,6 +1,6 @@
 import type { Etcd3, ICompare, IKeyValue, IRequestOp, ITxnRequest, ITxnResponse } from 'etcd3';
 import type { Entry, Guard, Write } from '../../records/transaction.ts';
-import type { ScanOptions, Store } from '../store.ts';
+import type { ReadOptions, ScanOptions, Store } from '../store.ts';
 import { openClient } from './client.ts';
 import { translateError } from './errors.ts';
 import { checkEtcdSettings, type EtcdSettings } from './settings.ts';
@@ -37,7 +37,7 @@ class EtcdStore implements Store {
     this.#client = openClient(settings, () => deadlineOf(settings, options));
   }
 
-  async get(keys: readonly string[]): Promise<(Entry | undefined)[]> {
+  async get(keys: readonly string[], options: ReadOptions = {}): Promise<(Entry | undefined)[]> {
     const entries: (Entry | undefined)[] = [];
     let revision: string | undefined;
     for (const some of chunks(keys, MAX_OPERATIONS)) {
@@ -47,7 +47,11 @@ class EtcdStore implements Store {
           request_range: { key: this.#key(key), ...(pinned && { revision: pinned }) },
         })),
       });
-      revision = response.header.revision;
+      if (revision === undefined) {
+        const { cluster_id: clusterId, revision: first } = response.header;
+        revision = first;
+        options.onState?.({ clusterId, revision });
+      }
       for (const { response_range: range } of response.responses) {
         const [kv] = range.kvs;
         entries.push(kv && this.#entry(kv));
@@ -121,6 +125,13 @@ class EtcdStore implements Store {
 
   #compare(guard: Guard): ICompare {
     switch (guard.kind) {
+      case 'same':
+        return {
+          target: 'Value',
+          result: 'Equal',
+          key: this.#key(guard.key),
+          value: Buffer.from(guard.value),
+        };
       case 'unchanged':
         return { target: 'Mod', result: 'Equal', key: this.#key(guard.key), mod_revision: guard.revision };
       case 'absent':

@@ -66,6 +66,7 @@ export class FakePlatform {
       hostname: 'node-1',
       bootId: 'boot-1',
       bootedAt: () => 0,
+      machine: () => undefined,
       namespaces: { identify: (path) => `id of ${path}`, stateOf: () => 'lives' },
       openIpam: () => this.#call('ipam', { ...world.ipam, close: () => undefined }),
       openSwitch: ({ ovsdb }) =>

@@ -1,0 +1,33 @@
+/**
+ * What tells one machine from another. A node's name does not: a cloned image and a copied
+ * configuration bring it along. Neither does `/etc/machine-id` alone, which a clone shares.
+ */
+export interface Machine {
+  /** Short name for messages and for `cnictl node adopt`: a hash of the other fields. */
+  readonly id: string;
+  /** `/sys/class/dmi/id/product_uuid` in lower case; absent where the firmware has none. */
+  readonly productUuid?: string;
+  /** Permanent MACs of the network cards, sorted. Empty in a container that serves as a node. */
+  readonly macs: readonly string[];
+  /** `/etc/machine-id`; absent where there is none. */
+  readonly machineId?: string;
+}
+
+/**
+ * Returns whether both describe one machine. A shared MAC proves it, and of machines with network
+ * cards nothing else does: clones share the machine ID, and firmwares of one series may share a
+ * product UUID. Without cards to compare, product UUID and machine ID must not contradict.
+ */
+export function isSameMachine(a: Machine, b: Machine): boolean {
+  if (a.macs.length > 0 && b.macs.length > 0) return a.macs.some((mac) => b.macs.includes(mac));
+  return agree(a.productUuid, b.productUuid) && agree(a.machineId, b.machineId);
+}
+
+const agree = (a: string | undefined, b: string | undefined): boolean =>
+  a === undefined || b === undefined || a === b;
+
+/** Returns the machine for a message: `machine 3f2a9c41 (52:54:00:12:34:56)`. */
+export function describeMachine({ id, macs, machineId }: Machine): string {
+  const evidence = macs.length > 0 ? macs.join(', ') : (machineId ?? 'no network card');
+  return `machine ${id} (${evidence})`;
+}
