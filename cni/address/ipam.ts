@@ -3,7 +3,7 @@ import type { Allocation } from '../../ipam/allocate/allocation.ts';
 import { parseAddressInSubnet, sameAddress, type Address } from '../../ipam/model/address.ts';
 import type { Attachment, Owner } from '../../ipam/model/attachment.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
-import { findSuperseded, type SeenAllocation } from '../../ipam/node/allocations.ts';
+import { findSuperseded, type SupersededAllocation } from '../../ipam/node/allocations.ts';
 import { release } from '../../ipam/release/release.ts';
 import type { UndoStack } from '../attach/undo.ts';
 import { deferTeardown } from '../deferred/defer.ts';
@@ -83,7 +83,7 @@ export async function grantOwn(
 ): Promise<Grant> {
   const requested = requestedAddresses(call);
   const families = familiesFor(call, requested);
-  let older: readonly SeenAllocation[] = [];
+  let older: readonly SupersededAllocation[] = [];
   return await withIpam(call, platform, async (ipam) => {
     try {
       const request = {

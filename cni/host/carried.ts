@@ -59,6 +59,12 @@ export class CarriedAddresses {
     }
   }
 
+  /** Removes the entries whose record is gone. */
+  sweep(): void {
+    for (const address of this.list())
+      if (this.recordOf(address) === undefined) rmSync(join(this.#folder, address), { force: true });
+  }
+
   #target(address: string): string | undefined {
     const path = join(this.#folder, address);
     try {

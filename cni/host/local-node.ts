@@ -4,7 +4,7 @@ import { isNewer, type Fence } from '../../ipam/node/fence.ts';
 import type { LocalNode } from '../../ipam/node/local-node.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Platform } from '../platform/platform.ts';
-import { livingCarriers } from '../reconcile/living.ts';
+import { isUsedByOther, livingCarriers } from '../reconcile/living.ts';
 
 type Pieces = Pick<Platform, 'openState' | 'openKernel' | 'namespaces' | 'tryLock' | 'machine' | 'bootId'>;
 
@@ -29,7 +29,7 @@ export function openLocalNode(platform: Pieces, stateDir: string, etcd: EtcdSett
       return machine();
     },
     bootId: platform.bootId,
-    isCarriedByOther: (address, owner) => state().isCarriedByOther(formatAddress(address), owner),
+    isUsedByOther: (address, owner) => isUsedByOther(platform, stateDir, formatAddress(address), owner),
     carriedAddresses: () => state().carriedAddresses(),
     livingCarriers: (addresses, holders) => livingCarriers(platform, stateDir, etcd, addresses, holders),
     readFence: (node) => fences.get(node) ?? state().readFence(placeOf(node)),

@@ -190,11 +190,13 @@ export class NodeState implements NodeRecords {
   }
 
   /**
-   * Removes temporary files that killed writers left beside the records. A write takes
-   * milliseconds, so a temporary file that is a minute old is abandoned.
+   * Removes temporary files that killed writers left beside the records, and entries of addresses
+   * whose record is gone. A write takes milliseconds, so a temporary file that is a minute old is
+   * abandoned.
    * @param now milliseconds since 1970
    */
   sweepUnfinished(now: number): void {
+    this.#carried.sweep();
     for (const folder of [this.#attachments, this.#pending]) {
       for (const path of entriesOf(folder).flatMap((file) =>
         UNFINISHED.test(file) ? join(folder, file) : [],

@@ -125,7 +125,8 @@ export interface NodeRecords {
   countPending(): number;
   removePending(attachment: Attachment): void;
   /**
-   * Removes unfinished files that killed writes left beside the records.
+   * Removes unfinished files that killed writes left beside the records, and entries of addresses
+   * whose record is gone.
    * @param now milliseconds since 1970
    */
   sweepUnfinished(now: number): void;

@@ -42,6 +42,30 @@ export async function livingCarriers(
   return { carriers, unlock: () => unlocks.forEach((unlock) => unlock()) };
 }
 
+/**
+ * Returns whether an attachment other than the owner uses the address, by the node's records. One
+ * whose link or namespace is gone does not, and its entry goes too.
+ */
+export async function isUsedByOther(
+  platform: Pieces,
+  stateDir: string,
+  address: string,
+  owner: Attachment,
+): Promise<boolean> {
+  const state = platform.openState(stateDir);
+  if (!state.isCarriedByOther(address, owner)) return false;
+  const record = state.carrierOf(address);
+  // A record that cannot be read proves nothing.
+  if (!record) return true;
+  if (isOurInterface(record)) {
+    const link = await (await platform.openKernel()).hostLink(hostLinkName(record));
+    // An ADD that has not marked its link yet uses the address too.
+    if (link && (link.alias === '' || link.alias === linkAlias(record))) return true;
+  } else if (isNamespaceAlive(platform, record)) return true;
+  state.uncarry(record);
+  return false;
+}
+
 const idOf = ({ containerId, ifname }: Attachment): string => `${containerId}/${ifname}`;
 
 /** Another endpoint of the same cluster may have been configured since the ADD. */
@@ -69,10 +93,12 @@ async function linksOf(
 
 function isAlive(platform: Pieces, record: AttachmentRecord, link: HostLink | undefined): boolean {
   if (isOurInterface(record)) return link?.alias === linkAlias(record) && link.carrier;
-  return (
-    record.netns !== undefined &&
-    platform.namespaces.stateOf(record.netns.path, record.netns.id, true) === 'lives'
-  );
+  return record.netns !== undefined && isNamespaceAlive(platform, record);
+}
+
+/** A record without a namespace proves nothing, so the namespace counts as alive. */
+function isNamespaceAlive(platform: Pieces, { netns }: AttachmentRecord): boolean {
+  return netns === undefined || platform.namespaces.stateOf(netns.path, netns.id, true) === 'lives';
 }
 
 function carriedOf(record: AttachmentRecord): CarriedAddress[] {

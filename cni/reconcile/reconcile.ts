@@ -6,6 +6,7 @@ import type { Platform, SweptKind } from '../platform/platform.ts';
 import { clear, type Clearing } from './clear.ts';
 import { weigh, type Suspect, type Suspected } from './observations.ts';
 import type { OwnPlace } from './places.ts';
+import { rememberCarried } from './remember.ts';
 import { survey, type Known } from './survey.ts';
 import { judge, type OddReason, type RemainsReason } from './verdict.ts';
 
@@ -82,9 +83,11 @@ export async function reconcile(
     await failures.attempt('records half written', () => {
       platform.openState(own.stateDir).sweepUnfinished(platform.now());
     });
-  const known = await failures.attempt('this node', () => survey(platform, own, failures));
+  const known = await failures.attempt('this node', () => survey(platform, own, failures, options.dryRun));
   const boot = { id: platform.bootId, startedAt: platform.bootedAt() };
   const judged = (known ?? []).flatMap((each) => judgedOf(each, judge(each, boot)));
+  if (!options.dryRun)
+    await failures.attempt('addresses in use', () => rememberCarried(platform, own, known ?? []));
   const weighed = weigh(judged, options.suspected, options.at, options.graceMs);
   const findings = await settle(platform, own, weighed.proven, options.dryRun);
   return {

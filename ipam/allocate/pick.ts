@@ -1,5 +1,4 @@
-import type { Address } from '../model/address.ts';
-import { nextCandidate } from '../model/block.ts';
+import { candidates, slotAddress } from '../model/block.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import { claimBlock } from './claim.ts';
 import { isEligible } from './eligible.ts';
@@ -14,39 +13,41 @@ import { pickRequested } from './requested-address.ts';
 export async function pick(context: PickContext): Promise<Assignment | undefined> {
   const requested = context.request.requested?.find((address) => address.family === context.family);
   if (requested) return await pickRequested(context, requested);
-  return pickFromHeldBlocks(context) ?? (await pickFromNewBlock(context));
+  return (await pickFromHeldBlocks(context)) ?? (await pickFromNewBlock(context));
 }
 
-/**
- * Picks the next address to assign among all blocks of the node. An address that another pod of the
- * node uses is not free, whatever etcd says (rule 10).
- */
-function pickFromHeldBlocks(context: PickContext): Assignment | undefined {
-  const now = context.ipam.effects.now();
-  let best: { held: HeldBlock; index: number; turn: number } | undefined;
-  for (const held of context.blocks) {
-    if (!isEligible(held.range, context)) continue;
-    const candidate = nextCandidate(held.block, now, held.range.cooldownMs, barredFor(context));
-    if (candidate && (!best || candidate.turn < best.turn)) best = { held, ...candidate };
-  }
-  return best && assign(context, best.held, best.index);
+/** Picks the next address to assign among all blocks of the node. */
+async function pickFromHeldBlocks(context: PickContext): Promise<Assignment | undefined> {
+  const held = context.blocks.filter(({ range }) => isEligible(range, context));
+  const found = await firstUnused(context, held);
+  return found && assign(context, found.held, found.index);
 }
 
 /**
  * Claims a block and assigns its first address in the same transaction. Returns undefined if other
- * writers filled the range meanwhile.
+ * writers filled the range meanwhile, or if pods of this node use all of its addresses.
  */
 async function pickFromNewBlock(context: PickContext): Promise<Assignment | undefined> {
   const claim = await claimBlock(context);
-  if (!claim) return undefined;
-  const now = context.ipam.effects.now();
-  const candidate = nextCandidate(claim.block, now, claim.range.cooldownMs, barredFor(context));
-  // Pods of this node use all of its addresses: the next attempt claims another block.
-  if (!candidate) return undefined;
-  return assign(context, claim, candidate.index, claim.rangeEntry);
+  const found = claim && (await firstUnused(context, [claim]));
+  return found && assign(context, claim, found.index, claim.rangeEntry);
 }
 
-const barredFor =
-  ({ ipam, request }: PickContext) =>
-  (address: Address): boolean =>
-    ipam.local.isCarriedByOther(address, request.owner);
+/**
+ * Returns the next address in turn. An address that another pod of the node uses is not free,
+ * whatever etcd says (rule 10).
+ */
+async function firstUnused(
+  { ipam, request }: PickContext,
+  blocks: readonly HeldBlock[],
+): Promise<{ readonly held: HeldBlock; readonly index: number } | undefined> {
+  const now = ipam.effects.now();
+  const inTurn = blocks
+    .flatMap((held) => candidates(held.block, now, held.range.cooldownMs).map((each) => ({ ...each, held })))
+    .sort((a, b) => a.turn - b.turn);
+  for (const each of inTurn) {
+    const address = slotAddress(each.held.block, each.index);
+    if (!(await ipam.local.isUsedByOther(address, request.owner))) return each;
+  }
+  return undefined;
+}

@@ -17,7 +17,7 @@ export async function pickRequested(context: PickContext, requested: RequestedAd
   const known = await readRanges(ipam.store);
   const found = known.find(({ range }) => cidrContains(range.cidr, requested));
   const { range, entry } = checkRequested(context, requested, known, found);
-  if (ipam.local.isCarriedByOther(requested, request.owner)) {
+  if (await ipam.local.isUsedByOther(requested, request.owner)) {
     const ip = formatAddress(requested);
     throw new IpamError('taken', `the requested address ${ip} is in use by another pod of this node`);
   }

@@ -123,27 +123,23 @@ export interface Candidate {
   readonly turn: number;
 }
 
-/**
- * Returns the next slot to assign, or undefined if all are used, reserved, cooling or barred.
- * @param isBarred tells addresses that must not be assigned although the block calls them free
- */
-export function nextCandidate(
-  block: Block,
-  now: number,
-  cooldownMs: number,
-  isBarred: (address: Address) => boolean = () => false,
-): Candidate | undefined {
-  const candidates = block.slots.flatMap((slot, index) => {
+/** Returns every slot that can be assigned now, in the order in which they go. */
+export function candidates(block: Block, now: number, cooldownMs: number): Candidate[] {
+  const found = block.slots.flatMap((slot, index) => {
     if (slot.state === 'used' || slot.state === 'reserved' || isCooling(slot, now, cooldownMs)) return [];
     return [{ index, turn: slot.state === 'free' ? 0 : slot.releasedAt }];
   });
   // The sort is stable: of equal turns the lowest index stays first.
-  candidates.sort((a, b) => a.turn - b.turn);
-  return candidates.find(({ index }) => !isBarred(slotAddress(block, index)));
+  return found.sort((a, b) => a.turn - b.turn);
+}
+
+/** Returns the next slot to assign, or undefined if all are used, reserved or cooling. */
+export function nextCandidate(block: Block, now: number, cooldownMs: number): Candidate | undefined {
+  return candidates(block, now, cooldownMs)[0];
 }
 
 /**
- * Assigns the slot to the owner. The caller chose the slot with {@link nextCandidate} from the same
+ * Assigns the slot to the owner. The caller chose the slot with {@link candidates} of the same
  * block value.
  * @throws Error if the slot is used, reserved or outside the block
  */

@@ -32,8 +32,11 @@ export interface LocalNode {
   /** Undefined for a process that speaks for no machine. */
   readonly machine: Machine | undefined;
   readonly bootId: string | undefined;
-  /** Returns whether an attachment other than the owner uses the address. Cheap: no list. */
-  isCarriedByOther(address: Address, owner: Attachment): boolean;
+  /**
+   * Returns whether an attachment other than the owner uses the address: it is not gone, by all that
+   * the node can see. Cheap where the node's records name none.
+   */
+  isUsedByOther(address: Address, owner: Attachment): Promise<boolean>;
   /** Returns every address that the node's records name, as text. Cheap: reads no record. */
   carriedAddresses(): readonly string[];
   /**
@@ -56,7 +59,7 @@ export interface LocalNode {
 export const noLocalNode: LocalNode = {
   machine: undefined,
   bootId: undefined,
-  isCarriedByOther: () => false,
+  isUsedByOther: () => Promise.resolve(false),
   carriedAddresses: () => [],
   livingCarriers: () => Promise.resolve({ carriers: [], unlock: () => undefined }),
   readFence: () => undefined,

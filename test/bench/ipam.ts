@@ -30,7 +30,10 @@ interface BenchPod extends BenchNode {
 
 /** Returns an Ipam as a node's agent uses it. */
 const agentIpam = (store: Store): Ipam =>
-  batchingIpam({ store, effects: hostEffects, observer: silentObserver, cache: new Map(), local: noLocalNode }, 5_000);
+  batchingIpam(
+    { store, effects: hostEffects, observer: silentObserver, cache: new Map(), local: noLocalNode },
+    5_000,
+  );
 
 /** The rate of one measurement and its cost. */
 interface Figure {

@@ -133,7 +133,10 @@ suite('the last release beside this one', { timeout: 120_000 }, () => {
     scope.defer(() => running.close());
     const store = openEtcdStore({ endpoints: etcd.endpoints, prefix: '/cellnet' });
     scope.defer(() => store.close());
-    ipam = batchingIpam({ store, effects: hostEffects, observer: silentObserver, cache: new Map(), local: noLocalNode }, 10_000);
+    ipam = batchingIpam(
+      { store, effects: hostEffects, observer: silentObserver, cache: new Map(), local: noLocalNode },
+      10_000,
+    );
     dir = await scope.tempDir();
     await addRange(ipam, range('10.20.0.0/24', { name: 'blue', gateway: '10.20.0.1', cooldownMs: 0 }));
   });

@@ -80,7 +80,8 @@ suite('a draining node', () => {
     const reads: string[] = [];
     it.store.before = (kind) => Promise.resolve(void reads.push(kind));
     await allocate(it.ipam, request('two'));
-    assert.deepEqual(reads, ['scan', 'get', 'commit']);
+    // Index and machine record at once, then the blocks.
+    assert.deepEqual(reads, ['scan', 'get', 'get', 'commit']);
   });
 
   test('keeps no idle block', async () => {
