@@ -164,9 +164,10 @@ async function readSafely(
   const blocks = await readNodeBlocks(store, node);
   checkMachine(node, blocks, local.machine);
   const reason = setBackReason(fence, fenceOf(blocks));
-  if (await writeBack(context, writerOf(context), { node, blocks, reason, holders })) return undefined;
-  local.saveFence(node, fenceOf(blocks), reason !== undefined);
-  return blocks;
+  const outcome = await writeBack(context, writerOf(context), { node, blocks, reason, holders });
+  // From here on, the history that etcd has now is the one to hold it to.
+  if (outcome !== 'lost') local.saveFence(node, fenceOf(blocks), reason !== undefined);
+  return outcome === 'nothing' ? blocks : undefined;
 }
 
 const fenceOf = ({ state, machine }: NodeBlocks): Fence => ({

@@ -47,14 +47,14 @@ interface Finding {
  * Writes back what lives on this node and etcd has forgotten (rule 10), and tells the cluster, so
  * that every node proves new addresses free on the wire for a while. What another owner has by now
  * stays as it is: that is a conflict, and `observer` tells it.
- * @returns whether etcd changed, or may have: the caller must read again
+ * @returns `written`, or `lost` to another writer: the caller must read again; `nothing` to write
  * @throws IpamError `store-…`
  */
 export async function writeBack(
   context: WriteBackContext,
   writer: Writer,
   finding: Finding,
-): Promise<boolean> {
+): Promise<'written' | 'lost' | 'nothing'> {
   const missing = missingOf(context.local, finding.blocks);
   if (missing.length === 0) return await write(context, writer, finding, []);
   const { carriers, unlock } = await context.local.livingCarriers(missing, finding.holders);
@@ -81,19 +81,21 @@ async function write(
   writer: Writer,
   { node, blocks, reason }: Finding,
   living: readonly CarriedAddress[],
-): Promise<boolean> {
+): Promise<'written' | 'lost' | 'nothing'> {
   const { effects, observer, store } = context;
-  if (living.length === 0 && reason === undefined) return false;
+  if (living.length === 0 && reason === undefined) return 'nothing';
   const transaction = new NodeTransaction(node, blocks, false);
   const placed = await place(context, transaction, node, blocks, living);
   if (!isFresh(blocks.setBack?.record, effects.now())) {
     const why = reason ?? `etcd has no allocation of ${living.length} addresses that pods of this node use`;
     transaction.tellSetBack({ at: effects.now(), node, reason: why });
   }
-  const { guards, writes } = transaction.change(writer);
-  const isWritten = !transaction.isEmpty && (await store.commit(guards, writes)) !== undefined;
-  if (transaction.isEmpty || isWritten) observer.wroteBack(node, { reason, ...placed });
-  return !transaction.isEmpty;
+  if (!transaction.isEmpty) {
+    const { guards, writes } = transaction.change(writer);
+    if ((await store.commit(guards, writes)) === undefined) return 'lost';
+  }
+  observer.wroteBack(node, { reason, ...placed });
+  return transaction.isEmpty ? 'nothing' : 'written';
 }
 
 type Placed = Pick<WriteBackResult, 'restored' | 'setAside' | 'conflicts' | 'outside'>;
