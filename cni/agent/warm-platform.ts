@@ -15,7 +15,7 @@ import { machineOf } from '../host/machine.ts';
 import { hostNamespaces } from '../host/namespaces.ts';
 import { NodeState } from '../host/node-state.ts';
 import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
-import { logWriteBack } from '../platform/log-write-back.ts';
+import { WriteBackLog } from '../platform/log-write-back.ts';
 import type { Kernel, LaterAnnouncement, Log, Platform, Switch } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
 import { stateDirOf, type SwitchAddress } from '../protocol/settings.ts';
@@ -118,11 +118,12 @@ export class WarmPlatform {
       watch.usedEtcd(endpoints, error),
     );
     const cache: NodeBlocksCache = new Map();
+    const told = new WriteBackLog(this.#log);
     const observer: Observer = {
       ...watch.observer(key),
       allocated: (demand) => keeper.noted(demand),
       wroteBack: (_, result) => {
-        logWriteBack(this.#log, result);
+        told.tell(result);
         watch.metrics.countWriteBack(result);
       },
     };

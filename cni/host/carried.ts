@@ -3,9 +3,9 @@ import { basename, join } from 'node:path';
 import { withFolder } from './folder.ts';
 
 /**
- * Which attachment uses which address, as symbolic links: `addresses/10.20.0.17` leads to the record
- * of the attachment. The kernel makes a link only where there is none, so of two processes one wins.
- * A link whose record is gone counts for nothing.
+ * Which attachment uses which address, as symbolic links: `addresses/10.20.0.17` leads to the
+ * record of the attachment. The kernel makes a link only where there is none, so of two processes
+ * one wins. A link whose record is gone counts for nothing.
  */
 export class CarriedAddresses {
   readonly #folder: string;

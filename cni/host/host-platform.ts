@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { directIpam } from '../../ipam/node/ipam.ts';
 import { silentObserver, type Observer } from '../../ipam/node/observer.ts';
-import { logWriteBack } from '../platform/log-write-back.ts';
+import { WriteBackLog } from '../platform/log-write-back.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
 import { stateDirOf } from '../protocol/settings.ts';
@@ -40,7 +40,8 @@ export function hostPlatform(env: Environment, plugin: string): Platform & { rea
       const { openEtcdStore } = await import('../../ipam/store/etcd/store.ts');
       const store = openEtcdStore(settings, { expiresAt });
       const node = openLocalNode(local, stateDirOf(env), settings);
-      const observer: Observer = { ...silentObserver, wroteBack: (_, result) => logWriteBack(log, result) };
+      const told = new WriteBackLog(log);
+      const observer: Observer = { ...silentObserver, wroteBack: (_, result) => told.tell(result) };
       return { ...directIpam(store, hostEffects, node, observer), close: () => store.close() };
     },
     openSwitch: async (at, deadlineMs) => {

@@ -15,8 +15,8 @@ type Pieces = Pick<Platform, 'openState' | 'openKernel' | 'namespaces' | 'tryLoc
 const REVISIONS_BEHIND = 1_000n;
 
 /**
- * What this machine knows by itself, for the IPAM of one etcd cluster. A process keeps the fences in
- * memory too, so that it notices a set-back even when the disk refuses a write.
+ * What this machine knows by itself, for the IPAM of one etcd cluster. A process keeps the fences
+ * in memory too, so that it notices a set-back even when the disk refuses a write.
  */
 export function openLocalNode(platform: Pieces, stateDir: string, etcd: EtcdSettings): LocalNode {
   const fences = new Map<string, Fence>();

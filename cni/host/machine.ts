@@ -23,8 +23,8 @@ const machines = new Map<string, Machine>();
 
 /**
  * Returns this machine. Reading the network cards of a node with hundreds of links takes
- * milliseconds, so the first process of a boot keeps the result in the state folder. A clone runs in
- * another boot and reads its own.
+ * milliseconds, so the first process of a boot keeps the result in the state folder. A clone runs
+ * in another boot and reads its own.
  */
 export function machineOf(env: Environment, stateDir: string): Machine {
   const id = env['CELLNET_MACHINE_ID'];
@@ -85,8 +85,8 @@ export function readMachine(id: string | undefined): Machine {
 }
 
 /**
- * Returns the MACs of the network cards, sorted. Only a card has a device; a bond, bridge or veth has
- * none. A card in a bond has the bond's MAC, and its own as `perm_hwaddr`.
+ * Returns the MACs of the network cards, sorted. Only a card has a device; a bond, bridge or veth
+ * has none. A card in a bond has the bond's MAC, and its own as `perm_hwaddr`.
  */
 function networkCards(): string[] {
   const names = existsSync(NETWORK_CARDS) ? readdirSync(NETWORK_CARDS) : [];

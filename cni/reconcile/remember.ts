@@ -4,8 +4,8 @@ import type { OwnPlace } from './places.ts';
 import type { Known } from './survey.ts';
 
 /**
- * Completes the records of attachments that an earlier version made: it did not keep which addresses
- * an attachment uses. From then on the node knows them without etcd.
+ * Completes the records of attachments that an earlier version made: it did not keep which
+ * addresses an attachment uses. From then on the node knows them without etcd.
  * @throws CniError 5
  */
 export function rememberCarried(platform: Platform, { stateDir }: OwnPlace, known: readonly Known[]): void {

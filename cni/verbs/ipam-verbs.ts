@@ -30,7 +30,10 @@ export async function ipamAdd(call: Call, platform: Platform): Promise<CniResult
     const record = recordOfAdd(call, platform, grant.allocations);
     state.noteBoot(platform.bootId);
     state.saveAttachment(record);
-    undo.push('record', () => Promise.resolve(state.removeAttachment(call.request)));
+    undo.push('record', () => {
+      state.removeAttachment(call.request);
+      return Promise.resolve();
+    });
     state.carry(record);
     if (grant.allocations.some(({ unproven }) => unproven)) warnUnproven(call, platform, grant);
     return ipamResult(grant);

@@ -25,16 +25,16 @@ export interface LivingCarriers {
 }
 
 /**
- * What this machine knows by itself (rule 10). Whatever etcd says, IPAM gives out no address that an
- * attachment of the node uses, and writes such addresses back into an etcd that forgot them.
+ * What this machine knows by itself (rule 10). Whatever etcd says, IPAM gives out no address that
+ * an attachment of the node uses, and writes such addresses back into an etcd that forgot them.
  */
 export interface LocalNode {
   /** Undefined for a process that speaks for no machine. */
   readonly machine: Machine | undefined;
   readonly bootId: string | undefined;
   /**
-   * Returns whether an attachment other than the owner uses the address: it is not gone, by all that
-   * the node can see. Cheap where the node's records name none.
+   * Returns whether an attachment other than the owner uses the address: it is not gone, by all
+   * that the node can see. Cheap where the node's records name none.
    */
   isUsedByOther(address: Address, owner: Attachment): Promise<boolean>;
   /** Returns every address that the node's records name, as text. Cheap: reads no record. */

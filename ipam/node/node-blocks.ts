@@ -50,8 +50,8 @@ export interface NodeBlocks {
 /**
  * Reads the node's blocks and their ranges in two round trips. It reads no record of another node
  * (docs/architecture.md). A block that is not where the index says is left out: its claim or return
- * is under way, or `cnictl doctor` finds it. The machine record is read before the blocks, so that a
- * change between the two reads fails the comparison of the record.
+ * is under way, or `cnictl doctor` finds it. The machine record is read before the blocks, so that
+ * a change between the two reads fails the comparison of the record.
  * @throws IpamError `corrupt-record` for the machine record, without which the node cannot write;
  *   `store-…`
  */
@@ -115,7 +115,9 @@ async function readBlocks(
   return { blocks, rangeEntries, unreadable };
 }
 
-/** Returns a reader that collects what it cannot read, so that one record does not stop the rest. */
+/**
+ * Returns a reader that collects what it cannot read, so that one record does not stop the rest.
+ */
 function readableIn(
   unreadable: UnreadableRecord[],
 ): <T>(entry: Entry, read: (entry: Entry) => T | undefined) => T[] {

@@ -57,12 +57,12 @@ export async function writeBack(
 ): Promise<'written' | 'lost' | 'nothing'> {
   const missing = missingOf(context.local, finding.blocks);
   if (missing.length === 0) return await write(context, writer, finding, []);
-  const { carriers, unlock } = await context.local.livingCarriers(missing, finding.holders);
+  const living = await context.local.livingCarriers(missing, finding.holders);
   try {
     const isMissing = ({ address }: CarriedAddress): boolean => missing.includes(formatAddress(address));
-    return await write(context, writer, finding, carriers.filter(isMissing));
+    return await write(context, writer, finding, living.carriers.filter(isMissing));
   } finally {
-    unlock();
+    living.unlock();
   }
 }
 
@@ -94,7 +94,8 @@ async function write(
     const { guards, writes } = transaction.change(writer);
     if ((await store.commit(guards, writes)) === undefined) return 'lost';
   }
-  observer.wroteBack(node, { reason, ...placed });
+  const isNews = reason !== undefined || Object.values(placed).some(({ length }) => length > 0);
+  if (isNews) observer.wroteBack(node, { reason, ...placed });
   return transaction.isEmpty ? 'nothing' : 'written';
 }
 

@@ -15,7 +15,9 @@ export const nodeKey = (node: string, cidr: Cidr): string => `${nodePrefix(node)
 /** Returns the subnet text of a block's key, `10.20.0.16/28`. */
 export const cidrTextOfBlockKey = (key: string): string => key.split('/').slice(2).join('/');
 
-/** Returns the subnet that a key of a block or of a node's index names; undefined for other keys. */
+/**
+ * Returns the subnet that a key of a block or of a node's index names; undefined for other keys.
+ */
 export function cidrOfKey(key: string): Cidr | undefined {
   try {
     return parseCidr(cidrTextOfBlockKey(key));

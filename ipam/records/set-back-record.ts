@@ -5,8 +5,9 @@ import { decode, isoTime, schemaVersion, SCHEMA_VERSION, text, time } from './co
 export const SET_BACK = 'cluster/set-back';
 
 /**
- * How long after a set-back IPAM distrusts what etcd calls free, in milliseconds. Every agent writes
- * back what lives on its node within a minute or two; this leaves time for nodes that are down.
+ * How long after a set-back IPAM distrusts what etcd calls free, in milliseconds. Every agent
+ * writes back what lives on its node within a minute or two; this leaves time for nodes that are
+ * down.
  */
 export const DISTRUST_MS = 3_600_000;
 

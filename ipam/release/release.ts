@@ -62,7 +62,9 @@ export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> 
   });
 }
 
-/** @throws IpamError `corrupt-record` if a record that cannot be read may hold one of the addresses */
+/**
+ * @throws IpamError `corrupt-record` if a record that cannot be read may hold one of the addresses
+ */
 function checkReadable({ unreadable }: NodeTransaction, addresses: readonly Address[] | undefined): void {
   const hidden = unreadable.find(({ key }) => {
     const cidr = cidrOfKey(key);

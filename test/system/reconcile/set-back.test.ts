@@ -1,6 +1,6 @@
 /**
- * etcd is set back to a snapshot or emptied while pods live. Whatever etcd says then, no address may
- * get a second owner, and what lives is in etcd again.
+ * etcd is set back to a snapshot or emptied while pods live. Whatever etcd says then, no address
+ * may get a second owner, and what lives is in etcd again.
  */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, suite, test } from 'node:test';
