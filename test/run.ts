@@ -41,6 +41,7 @@ const LONGEST = [
   'reconcile/vanished',
   'reconcile/power-cut',
   'plugin/attach',
+  'cnictl/bad-records',
   'plugin/crowd',
   'cnictl/backup',
 ];

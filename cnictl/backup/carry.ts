@@ -1,8 +1,8 @@
 import { RANGES } from '../../ipam/records/keys.ts';
 import { absent, newestRevision, put, type Guard, type Write } from '../../ipam/records/transaction.ts';
 import { scanAll, type Store } from '../../ipam/store/store.ts';
+import type { Collision, Unit } from './collision.ts';
 import type { BackupRecord } from './format.ts';
-import type { Collision, Unit } from './plan.ts';
 
 /**
  * etcd limits a transaction to 128 operations (`--max-txn-ops`) and a request to 1.5 MB

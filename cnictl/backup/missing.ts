@@ -10,13 +10,17 @@ export interface Missing {
 
 /**
  * Returns what running pods would lack if etcd held only these blocks.
+ * @param hidden subnets of blocks that cannot be read; every address in them counts as held
  * @throws IpamError `invalid` for a malformed address
  */
 export function missingOf(
   blocks: readonly Block[],
   pods: readonly AuditedPod[],
   ranges: readonly Cidr[],
+  hidden: readonly Cidr[] = [],
 ): Missing[] {
+  const isIn = (cidrs: readonly Cidr[], ip: string): boolean =>
+    cidrs.some((cidr) => cidrContains(cidr, parseAddress(ip)));
   const holders = new Map(
     blocks
       .flatMap((block) => usedSlots(block))
@@ -27,7 +31,7 @@ export function missingOf(
     .map(canonicalPod)
     .flatMap((pod) =>
       pod.podIPs
-        .filter((ip) => ranges.some((cidr) => cidrContains(cidr, parseAddress(ip))))
+        .filter((ip) => isIn(ranges, ip) && !isIn(hidden, ip))
         .filter((ip) => {
           const holder = holders.get(ip);
           return !holder || !isHolder(holder, pod);

@@ -3,15 +3,16 @@ import { KubeError } from '../../cni/kube/errors.ts';
 import { IndexComparison } from '../../ipam/audit/index-audit.ts';
 import { PodAudit } from '../../ipam/audit/pod-audit.ts';
 import {
-  readRecord,
   auditRanges,
+  findingOf,
   type RecordAudit,
   type RecordFinding,
 } from '../../ipam/audit/record-audit.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { BLOCKS, NODES } from '../../ipam/records/keys.ts';
-import { decodeNodeEntry, isDrainKey } from '../../ipam/records/node-record.ts';
+import { decodeNodeRecord } from '../../ipam/records/node-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';
+import { readRecord } from '../../ipam/records/unreadable.ts';
 import type { Store } from '../../ipam/store/store.ts';
 import type { StrandedBlock } from './findings.ts';
 import type { Looking, Progress } from './progress.ts';
@@ -84,10 +85,9 @@ async function readIndex(
   const opaque = new Set(known.map(({ key }) => key));
   const findings: RecordFinding[] = [];
   for await (const entry of scanned(store, NODES, 'index keys', looking)) {
-    if (isDrainKey(entry.key)) continue;
-    const read = readRecord(entry, decodeNodeEntry);
-    if ('finding' in read) findings.push(read.finding);
-    else index.add(entry.key, read.value, opaque);
+    const read = readRecord(entry, decodeNodeRecord);
+    if ('unreadable' in read) findings.push(findingOf(read.unreadable));
+    else if (read.value) index.add(entry.key, read.value, opaque);
   }
   index.finish();
   return findings;

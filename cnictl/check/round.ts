@@ -168,7 +168,7 @@ class RoundAt {
       by: operatorOf(this.#context.world),
       looking: this.#looking,
       onOutcome: ({ address, reason }, outcome, allocation) => {
-        if (outcome.kind !== 'unknown') left -= 1;
+        if (outcome.kind !== 'unknown' && outcome.kind !== 'unreadable') left -= 1;
         told.outcome?.(outcome, reason);
         this.#line.clear();
         this.#context.world.stderr(`${outcomeText(address, outcome)}\n`);

@@ -99,7 +99,7 @@ function configurationCheck({ configFile, world }: Context): Check {
 }
 
 async function vlansOf(context: Context): Promise<number[]> {
-  const ranges = await context.withIpam(({ store }) => readRanges(store));
+  const { ranges } = await context.withIpam(({ store }) => readRanges(store));
   const vlans = ranges.flatMap(({ range }) => (range.vlan === undefined ? [] : [range.vlan]));
   return [...new Set(vlans)].sort((a, b) => a - b);
 }

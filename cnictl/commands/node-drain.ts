@@ -47,12 +47,13 @@ export async function nodeDrain(
 ): Promise<number> {
   checkNodeName(name);
   const dryRun = options.dryRun ?? false;
-  const { returned, left, others } = await context.withIpam(async (ipam) => {
+  const { returned, left, unreadable, others } = await context.withIpam(async (ipam) => {
     if (!dryRun) await setNodeDraining(ipam, name, true);
     // This read follows the mark, so it sees every earlier allocation, and no later one can follow.
-    const { blocks } = await viewNode(ipam, name);
-    const { nodes: others = [] } = blocks.length > 0 ? {} : await listOfNode(ipam, { node: name });
-    return { ...(await giveBackIdle(ipam, blocks, dryRun)), others };
+    const { blocks, unreadable } = await viewNode(ipam, name);
+    const isKnown = blocks.length + unreadable.length > 0;
+    const { nodes: others = [] } = isKnown ? {} : await listOfNode(ipam, { node: name });
+    return { ...(await giveBackIdle(ipam, blocks, dryRun)), unreadable, others };
   });
   // The operator may drain a node without blocks, but more often the name is wrong.
   if (others.length > 0)
@@ -69,9 +70,11 @@ export async function nodeDrain(
       returned: returned.map(cidrOf),
       left: left.map(cidrOf),
       addresses: used.map(addressJson),
+      unreadable,
     },
-    () => drainText(context, { name, dryRun, returned, left, used }),
+    () => drainText(context, { name, dryRun, returned, left, used, hides: unreadable.length > 0 }),
   );
+  context.warnUnreadable(unreadable);
   return 0;
 }
 
@@ -81,15 +84,18 @@ interface Drained {
   readonly returned: readonly BlockView[];
   readonly left: readonly BlockView[];
   readonly used: readonly AddressView[];
+  /** Whether records of the node cannot be read. */
+  readonly hides: boolean;
 }
 
-function drainText(context: Context, { name, dryRun, returned, left, used }: Drained): string {
+function drainText(context: Context, { name, dryRun, returned, left, used, hides }: Drained): string {
   const would = dryRun ? 'would be ' : '';
   const lines = [
     `node ${printable(name)} ${dryRun ? 'would be' : 'is'} draining: nothing new is given out on it\n`,
     ...returned.map((view) => `block ${cidrOf(view)} of range ${view.block.range} ${would}returned\n`),
   ];
-  if (left.length === 0) return [...lines, `no block ${dryRun ? 'would be' : 'is'} left\n`].join('');
+  const what = hides ? 'no block that can be read' : 'no block';
+  if (left.length === 0) return [...lines, `${what} ${dryRun ? 'would be' : 'is'} left\n`].join('');
   lines.push(`left: ${leftText(left)}\n`);
   if (used.length > 0) lines.push(`\n${addressTable(context, used, context.world.now())}`);
   return lines.join('');

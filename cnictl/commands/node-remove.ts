@@ -2,6 +2,7 @@ import type { KubeApi } from '../../cni/kube/api.ts';
 import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
 import { setNodeDraining } from '../../ipam/node/drain.ts';
 import { indexedNodes, sweepIndex, viewNode, type NodeView } from '../../ipam/query/node-view.ts';
+import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { formatDuration, parseDuration } from '../context/durations.ts';
@@ -79,7 +80,8 @@ async function remove(removal: Removal): Promise<number> {
   const first = await look(removal);
   if (isNothing(first.view)) {
     const { nodes = [] } = await listOfNode(ipam, { node: name });
-    context.print(resultJson(removal, [], [], []), () => noBlockText({ node: name }, nodes));
+    const nothing = { freed: [], returned: [], left: [], unreadable: [] };
+    context.print(resultJson(removal, nothing), () => noBlockText({ node: name }, nodes));
     return 0;
   }
   const count = plural(first.targets.length, 'address', 'addresses');
@@ -95,24 +97,25 @@ async function remove(removal: Removal): Promise<number> {
   });
   if (dryRun) return printPlan(removal, first.view, freed);
   await waitForRest(removal);
-  const { returned, left } = await returnBlocks(ipam, name, isBack);
-  const isClean = left.length === 0 && !(await isBack());
+  const { returned, left, unreadable } = await returnBlocks(ipam, name, isBack);
+  const isClean = left.length + unreadable.length === 0 && !(await isBack());
   if (isClean) {
     await sweepIndex(ipam, name);
     await setNodeDraining(ipam, name, false);
   }
-  context.print(resultJson(removal, freed, returned.map(cidrOf), left), () =>
+  context.print(resultJson(removal, { freed, returned: returned.map(cidrOf), left, unreadable }), () =>
     [
       ...freed.map(freedText),
       ...returned.map((view) => `block ${cidrOf(view)} returned\n`),
       ...left.map(leftLine),
     ].join(''),
   );
+  context.warnUnreadable(unreadable);
   return isClean ? 0 : 2;
 }
 
-const isNothing = ({ blocks, disagreements, drainingSince }: NodeView): boolean =>
-  blocks.length === 0 && disagreements.length === 0 && drainingSince === undefined;
+const isNothing = ({ blocks, disagreements, unreadable, draining }: NodeView): boolean =>
+  blocks.length + disagreements.length + unreadable.length === 0 && !draining;
 
 /**
  * Reads allocations first and the cluster second (rule 6).
@@ -165,23 +168,26 @@ async function waitForRest({ context, ipam, name, waitMs }: Removal): Promise<vo
   await context.world.pause(pauseMs);
 }
 
-function resultJson(
-  { name, dryRun }: Removal,
-  freed: readonly Freed[],
-  returned: readonly string[],
-  left: readonly LeftBlock[],
-): object {
+interface Result {
+  readonly freed: readonly Freed[];
+  readonly returned: readonly string[];
+  readonly left: readonly LeftBlock[];
+  readonly unreadable: readonly UnreadableRecord[];
+}
+
+function resultJson({ name, dryRun }: Removal, { freed, returned, left, unreadable }: Result): object {
   return {
     name,
     dryRun,
     addresses: freed.map(({ view, outcome, pod }) => ({ ...addressJson(view), outcome, livingPod: pod })),
     returned,
     left: left.map(({ view, reason }) => ({ cidr: cidrOf(view), range: view.block.range, reason })),
+    unreadable,
   };
 }
 
 /** Prints what would be done. Exit status 2 when something would stay. */
-function printPlan(removal: Removal, { blocks }: NodeView, freed: readonly Freed[]): number {
+function printPlan(removal: Removal, { blocks, unreadable }: NodeView, freed: readonly Freed[]): number {
   const kept = freed.filter(({ outcome }) => outcome !== 'would-release');
   const stays = (cidr: string): boolean =>
     kept.some(({ view }) => view.block !== undefined && formatCidr(view.block) === cidr);
@@ -189,14 +195,15 @@ function printPlan(removal: Removal, { blocks }: NodeView, freed: readonly Freed
   const left = blocks
     .filter((view) => stays(cidrOf(view)))
     .map((view): LeftBlock => ({ view, reason: 'in-use' }));
-  removal.context.print(resultJson(removal, freed, returned, left), () =>
+  removal.context.print(resultJson(removal, { freed, returned, left, unreadable }), () =>
     [
       ...freed.map(freedText),
       ...returned.map((cidr) => `block ${cidr} would be returned\n`),
       ...left.map(leftLine),
     ].join(''),
   );
-  return kept.length > 0 ? 2 : 0;
+  removal.context.warnUnreadable(unreadable);
+  return kept.length + unreadable.length > 0 ? 2 : 0;
 }
 
 function freedText({ view, outcome, pod }: Freed): string {
@@ -222,6 +229,7 @@ const REASONS: Readonly<Record<LeftBlock['reason'], string>> = {
   cooling: 'addresses of it rest; do this again later, or with a longer --wait',
   'range-gone': 'its range does not exist: cnictl doctor',
   changed: 'it changed meanwhile; do this again',
+  unreadable: 'its record or index entry cannot be read: cnictl node show',
   'node-is-back': 'the node is in the cluster again',
 };
 

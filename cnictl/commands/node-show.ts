@@ -42,6 +42,7 @@ export async function nodeShow(context: Context, name: string): Promise<number> 
       disagreements: view.disagreements,
       blocks: view.blocks.map(blockJson),
       addresses: given.map(addressJson),
+      unreadable: view.unreadable,
     },
     () => {
       const sections = [renderFields(fieldsOf(context, view, kube), context.paint)];
@@ -50,11 +51,12 @@ export async function nodeShow(context: Context, name: string): Promise<number> 
       return sections.join('\n');
     },
   );
+  context.warnUnreadable(view.unreadable);
   return kube.problem === null ? 0 : 2;
 }
 
-const stateJson = ({ drainingSince }: NodeView): object => ({
-  state: drainingSince === undefined ? 'active' : 'draining',
+const stateJson = ({ drainingSince, draining }: NodeView): object => ({
+  state: draining ? 'draining' : 'active',
   drainingSince: drainingSince === undefined ? null : new Date(drainingSince).toISOString(),
 });
 
@@ -77,16 +79,19 @@ function totalsOf(blocks: readonly BlockView[]): {
 function fieldsOf(context: Context, view: NodeView, kube: NodeInCluster): [string, string][] {
   const { paint, world } = context;
   const { capacity, allocated, cooling } = totalsOf(view.blocks);
-  const since = view.drainingSince;
   return [
     ['Node', printable(view.node)],
-    ['State', since === undefined ? 'active' : paint.yellow(`draining (${formatAge(world.now() - since)})`)],
+    ['State', view.draining ? paint.yellow(drainingText(view, world.now())) : 'active'],
     ['Kubernetes', kube.known === true ? clusterText(kube) : paint.yellow(clusterText(kube))],
     ['Blocks', `${view.blocks.length}`],
     ['Addresses', `${allocated} of ${capacity} used, ${cooling} cooling`],
     ['Utilisation', renderBar(allocated, capacity, paint)],
     ...view.disagreements.map((each): [string, string] => ['Amiss', paint.red(disagreementText(each))]),
   ];
+}
+
+function drainingText({ drainingSince }: NodeView, now: number): string {
+  return drainingSince === undefined ? 'draining' : `draining (${formatAge(now - drainingSince)})`;
 }
 
 export function disagreementText({ key, problem }: Disagreement): string {

@@ -1,6 +1,6 @@
 import { ensureBridge } from '../../cni/ovsdb/bridges.ts';
 import { drainingNodes } from '../../ipam/node/drain.ts';
-import { listBlocks } from '../../ipam/query/views.ts';
+import { listBlocks, type BlockView } from '../../ipam/query/views.ts';
 import { DEFAULT_BRIDGE, DEFAULT_OVSDB } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
@@ -18,7 +18,7 @@ export interface NodeUsage {
 }
 
 /** Returns the nodes that hold blocks, by name. */
-export function gatherNodes(blocks: Awaited<ReturnType<typeof listBlocks>>): NodeUsage[] {
+export function gatherNodes(blocks: readonly BlockView[]): NodeUsage[] {
   const nodes = new Map<string, NodeUsage>();
   for (const { block, counts } of blocks) {
     const before = nodes.get(block.node);
@@ -46,16 +46,19 @@ const withoutBlocks = (name: string): NodeUsage => ({
 /** `node list` */
 export async function nodeList(context: Context): Promise<number> {
   const { paint } = context;
-  const nodes = await context.withIpam(async (ipam) => {
+  const { nodes, unreadable } = await context.withIpam(async (ipam) => {
     const draining = await drainingNodes(ipam);
-    const usages = gatherNodes(await listBlocks(ipam));
+    const { blocks, unreadable } = await listBlocks(ipam);
+    const usages = gatherNodes(blocks);
     const known = new Set(usages.map(({ name }) => name));
     const bare = [...draining].filter((name) => !known.has(name)).map(withoutBlocks);
-    return [...usages, ...bare]
+    const nodes = [...usages, ...bare]
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       .map((usage) => ({ ...usage, state: draining.has(usage.name) ? 'draining' : 'active' }));
+    return { nodes, unreadable };
   });
   context.print(nodes, () => {
+    if (nodes.length === 0 && unreadable.length > 0) return 'No block can be read.\n';
     if (nodes.length === 0) return 'No node holds a block yet.\n';
     return renderTable<NodeUsage & { state: string }>(
       [
@@ -74,6 +77,7 @@ export async function nodeList(context: Context): Promise<number> {
       paint,
     );
   });
+  context.warnUnreadable(unreadable);
   return 0;
 }
 

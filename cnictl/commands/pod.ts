@@ -1,10 +1,11 @@
 import { KubeError } from '../../cni/kube/errors.ts';
 import { canonicalPod, type AuditedPod } from '../../ipam/audit/judge.ts';
-import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
+import { cidrContains, formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
 import { messageOf, IpamError } from '../../ipam/model/errors.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { tracePod, type PodName, type PodTrace } from '../../ipam/query/pod-trace.ts';
 import { showAddress } from '../../ipam/query/views.ts';
+import { hiddenBy } from '../../ipam/records/unreadable.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
 import { podText } from '../render/pod.ts';
@@ -21,9 +22,9 @@ export async function podShow(context: Context, text: string): Promise<number> {
   const name = parsePodName(text);
   return await context.withIpam(async (ipam) => {
     const trace = await tracePod(ipam, name, (records) => progress(context, records));
-    for (const reason of trace.unreadable) context.warn(`left out of the history: ${reason}`);
     const answer = await ask(context, name);
     if (answer.kind === 'none' && trace.held.length + trace.past.length === 0) {
+      context.warnUnreadable(trace.unreadable);
       throw new CommandError(
         `pod '${text}' is not known: the API server has none of that name, and etcd holds no address of one, nor a past one`,
         'Look for its name with `kubectl get pods -A`, or for an address with `cnictl ip history ADDRESS`.',
@@ -36,6 +37,7 @@ export async function podShow(context: Context, text: string): Promise<number> {
       : [];
     const report = { name, trace, answer, mismatches };
     context.print(podReport(report), () => renderPod(report, context.world.now(), context.paint));
+    context.warnUnreadable(trace.unreadable);
     return 0;
   });
 }
@@ -63,14 +65,20 @@ async function ask(context: Context, { namespace, name }: PodName): Promise<Answ
   }
 }
 
-/** Returns the addresses of our ranges that the pod reports and etcd does not hold for it. */
-async function notHeld(ipam: Ipam, pod: AuditedPod, { held }: PodTrace): Promise<NotHeld[]> {
+/**
+ * Returns the addresses of our ranges that the pod reports and etcd does not hold for it. One in a
+ * block that cannot be read counts as the pod's.
+ */
+async function notHeld(ipam: Ipam, pod: AuditedPod, { held, unreadable }: PodTrace): Promise<NotHeld[]> {
   if (pod.hostNetwork || pod.phase !== 'Running') return [];
   const ours = new Set(held.map(({ address }) => formatAddress(address)));
+  const hidden = hiddenBy(unreadable);
   const found: NotHeld[] = [];
   for (const ip of pod.podIPs.filter((each) => !ours.has(each))) {
+    const address = parseAddress(ip);
+    if (hidden.some((cidr) => cidrContains(cidr, address))) continue;
     try {
-      const view = await showAddress(ipam, parseAddress(ip));
+      const view = await showAddress(ipam, address);
       const owner = ownerOf(view);
       const holder = owner && `given to ${owner.podName === undefined ? owner.containerId : podText(owner)}`;
       const block = view.block ? ` (block ${formatCidr(view.block)} of ${view.node ?? '?'})` : '';

@@ -1,8 +1,11 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import { formatAddress, parseAddress } from '../../ipam/model/address.ts';
-import { showAddress, type AddressView } from '../../ipam/query/views.ts';
+import { readAddress, type AddressView } from '../../ipam/query/views.ts';
+import { rangeKey } from '../../ipam/records/keys.ts';
+import { valuesOf } from '../../ipam/records/unreadable.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
-import { freeAll, type Target } from '../check/free-all.ts';
+import { readRanges } from '../../ipam/store/ranges.ts';
+import { freeAll, type SeenTarget, type Target } from '../check/free-all.ts';
 import { outcomeText, type FreeOutcome } from '../check/free.ts';
 import { refuseWithoutPods, stillHasPods } from '../check/pods.ts';
 import { intersect, parseReport, type SavedReport } from '../check/report.ts';
@@ -29,7 +32,7 @@ export interface ReleaseOptions {
 /**
  * `release`: frees named addresses, or those that all of the saved reports name. An address whose
  * pod lives stays, unless forced. Exit status 2 when an address stays because its pod lives or is
- * unknown.
+ * unknown, or because the record of its block or range cannot be read.
  * @throws CommandError when no API server is configured or it has no pod at all, unless forced;
  *   nothing is then released or printed
  */
@@ -56,12 +59,12 @@ export async function release(
     );
   }
   return await context.withIpam(async (ipam) => {
-    const views = await lookAtAll(ipam, targets);
-    if (!context.knowsKube) return await releaseAll(context, ipam, undefined, targets, views, options);
+    const seen = await lookAtAll(ipam, targets);
+    if (!context.knowsKube) return await releaseAll(context, ipam, undefined, seen, options);
     return await context.withKube(async (kube) => {
       for (const report of reports) await checkCluster(report, kube);
-      if (!options.force) await doubtNoPods(kube, views, options);
-      return await releaseAll(context, ipam, kube, targets, views, options);
+      if (!options.force) await doubtNoPods(kube, viewsOf(seen), options);
+      return await releaseAll(context, ipam, kube, seen, options);
     });
   });
 }
@@ -131,38 +134,44 @@ function targetsOf(addresses: readonly string[], reports: readonly SavedReport[]
  * Looks up every address before any is released.
  * @throws IpamError `not-found`; CommandError for a reserved address
  */
-async function lookAtAll(ipam: OpenIpam, targets: readonly Target[]): Promise<AddressView[]> {
-  const views: AddressView[] = [];
-  for (const { address } of targets) {
-    const view = await showAddress(ipam, address);
-    if (view.state === 'reserved') {
+async function lookAtAll(ipam: OpenIpam, targets: readonly Target[]): Promise<SeenTarget[]> {
+  const seen: SeenTarget[] = [];
+  const { unreadable } = await readRanges(ipam.store);
+  for (const target of targets) {
+    const { address, leak } = target;
+    const broken = leak && unreadable.find(({ key }) => key === rangeKey(leak.range));
+    const read = broken ? { unreadable: broken } : await readAddress(ipam, address);
+    if ('value' in read && read.value.state === 'reserved') {
+      const view = read.value;
       throw new CommandError(
         `${formatAddress(address)} is reserved${view.reservedAs === undefined ? '' : ` (${view.reservedAs})`}: it is never given out`,
       );
     }
-    views.push(view);
+    seen.push({ ...target, seen: read });
   }
-  return views;
+  return seen;
 }
+
+const viewsOf = (targets: readonly SeenTarget[]): AddressView[] => valuesOf(targets.map(({ seen }) => seen));
 
 async function releaseAll(
   context: Context,
   ipam: OpenIpam,
   kube: KubeApi | undefined,
-  targets: readonly Target[],
-  views: readonly AddressView[],
+  targets: readonly SeenTarget[],
   options: ReleaseOptions,
 ): Promise<number> {
   const dryRun = options.dryRun ?? false;
+  const views = viewsOf(targets);
   if (!dryRun && views.some((view) => view.state === 'used')) {
     if (!options.yes)
       for (const view of views) context.world.stderr(`  ${describe(view, context.world.now())}\n`);
     await context.confirm(
-      `This releases ${plural(targets.length, 'address', 'addresses')}`,
+      `This releases ${plural(views.length, 'address', 'addresses')}`,
       options.yes ?? false,
     );
   }
-  const results = await freeAll(context, ipam, kube, targets, views, options);
+  const results = await freeAll(context, ipam, kube, targets, options);
   context.print(
     results.map(({ address, outcome }) => ({
       ip: formatAddress(address),
@@ -171,11 +180,15 @@ async function releaseAll(
     })),
     () => results.map(({ address, outcome }) => `${outcomeText(address, outcome)}\n`).join(''),
   );
-  return results.some(({ outcome }) => outcome.kind === 'in-use' || outcome.kind === 'unknown') ? 2 : 0;
+  return results.some(({ outcome }) => KEPT.has(outcome.kind)) ? 2 : 0;
 }
+
+/** Outcomes of an address that stays although it was to be freed. */
+const KEPT: ReadonlySet<FreeOutcome['kind']> = new Set(['in-use', 'unknown', 'unreadable']);
 
 function detailsOf(outcome: FreeOutcome): object {
   if (outcome.kind === 'in-use') return { pod: outcome.pod };
+  if (outcome.kind === 'unreadable') return { reason: outcome.reason };
   if (outcome.kind === 'released' || outcome.kind === 'would-release')
     return { reason: outcome.reason ?? null };
   return {};

@@ -1,5 +1,6 @@
 import { familyName, type Family } from '../../ipam/model/address.ts';
-import { listBlocks, listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
+import { listRangeUsage, type RangeUsage, type RangeUsages } from '../../ipam/query/range-usage.ts';
+import { listBlocks } from '../../ipam/query/views.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Context } from '../context/context.ts';
@@ -19,7 +20,7 @@ interface KubeStatus {
 /** `status`: shows whether etcd and the API server answer, and how full the ranges are. */
 export async function status(context: Context): Promise<number> {
   const { endpoints, prefix } = etcdSettings(context.settings.etcd);
-  const { latencyMs, ranges, nodes } = await gather(context);
+  const { latencyMs, usages: ranges, unreadable, nodes } = await gather(context);
   const kube = await gatherKube(context);
   const data = {
     etcd: { endpoints, prefix, latencyMs },
@@ -27,6 +28,7 @@ export async function status(context: Context): Promise<number> {
     totals: { ipv4: totalOf(ranges, 4), ipv6: totalOf(ranges, 6) },
     nodes: nodes.length,
     ranges: ranges.map(rangeJson),
+    unreadable,
   };
   context.print(data, () => {
     const { paint } = context;
@@ -44,10 +46,10 @@ export async function status(context: Context): Promise<number> {
       ],
       paint,
     );
-    return ranges.length === 0
-      ? `${fields}\nNo ranges yet: cnictl range add\n`
-      : `${fields}\n${rangeTable(context, ranges)}`;
+    if (ranges.length > 0) return `${fields}\n${rangeTable(context, ranges)}`;
+    return `${fields}\n${unreadable.length > 0 ? 'No range can be read' : 'No ranges yet: cnictl range add'}\n`;
   });
+  context.warnUnreadable(unreadable);
   return kube.problem === null ? 0 : 2;
 }
 
@@ -80,14 +82,15 @@ function nodesText(nodes: readonly NodeUsage[]): string {
   return `${nodes.length} ${nodes.length === 1 ? 'holds' : 'hold'} ${plural(blocks, 'block')}`;
 }
 
-function gather(context: Context): Promise<{ latencyMs: number; ranges: RangeUsage[]; nodes: NodeUsage[] }> {
+function gather(context: Context): Promise<RangeUsages & { latencyMs: number; nodes: NodeUsage[] }> {
   return context.withIpam(async (ipam) => {
     // The first request connects. The second measures how long an answer takes.
     await ipam.store.count([RANGES]);
     const before = context.world.now();
     await ipam.store.count([RANGES]);
     const latencyMs = context.world.now() - before;
-    return { latencyMs, ranges: await listRangeUsage(ipam), nodes: gatherNodes(await listBlocks(ipam)) };
+    const usages = await listRangeUsage(ipam);
+    return { latencyMs, ...usages, nodes: gatherNodes((await listBlocks(ipam)).blocks) };
   });
 }
 

@@ -6,6 +6,7 @@ import type { Ipam } from '../../ipam/node/ipam.ts';
 import { isIdle } from '../../ipam/node/surplus.ts';
 import { viewNode, type NodeView } from '../../ipam/query/node-view.ts';
 import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/views.ts';
+import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { releaseAddress } from '../../ipam/release/release-in-block.ts';
 import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 
@@ -148,7 +149,15 @@ export function restOf(blocks: readonly BlockView[], now: number): number {
 
 export interface LeftBlock {
   readonly view: BlockView;
-  readonly reason: 'in-use' | 'cooling' | 'range-gone' | 'changed' | 'node-is-back';
+  readonly reason: 'in-use' | 'cooling' | 'range-gone' | 'changed' | 'unreadable' | 'node-is-back';
+}
+
+/** What the removal of a node did with its blocks. */
+export interface ReturnedBlocks {
+  readonly returned: readonly BlockView[];
+  readonly left: readonly LeftBlock[];
+  /** The node's records that cannot be read. They stay. */
+  readonly unreadable: readonly UnreadableRecord[];
 }
 
 /** Returns the blocks that are idle now, one by one, while the node is not back. */
@@ -156,17 +165,18 @@ export async function returnBlocks(
   ipam: Ipam,
   node: string,
   isBack: () => Promise<boolean>,
-): Promise<{ readonly returned: readonly BlockView[]; readonly left: readonly LeftBlock[] }> {
+): Promise<ReturnedBlocks> {
   const returned: BlockView[] = [];
   const left: LeftBlock[] = [];
   let back = false;
-  for (const view of (await viewNode(ipam, node)).blocks) {
+  const { blocks, unreadable } = await viewNode(ipam, node);
+  for (const view of blocks) {
     back ||= await isBack();
     const reason = back ? 'node-is-back' : await giveBack(ipam, view);
     if (reason === undefined) returned.push(view);
     else left.push({ view, reason });
   }
-  return { returned, left };
+  return { returned, left, unreadable };
 }
 
 async function giveBack(ipam: Ipam, view: BlockView): Promise<LeftBlock['reason'] | undefined> {
@@ -174,5 +184,6 @@ async function giveBack(ipam: Ipam, view: BlockView): Promise<LeftBlock['reason'
   if (!range) return 'range-gone';
   if (counts.used > 0) return 'in-use';
   if (!isIdle({ block, range }, ipam.effects.now())) return 'cooling';
-  return (await returnIdleBlock(ipam, range, block)) === 'returned' ? undefined : 'changed';
+  const outcome = await returnIdleBlock(ipam, range, block);
+  return outcome === 'returned' ? undefined : outcome;
 }

@@ -107,8 +107,7 @@ async function vlansFor(
   const [first] = kept;
   if (first) return [{ vlan: first.range.vlan }];
   if (missing.length === 1) return [undefined];
-  const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
-  return commonVlans(request, missing, ranges);
+  return commonVlans(request, missing, await readRanges(ipam.store));
 }
 
 /** @throws IpamError `exhausted` for the last VLAN if none has room */

@@ -6,6 +6,7 @@ import { drainingError } from '../node/drain.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { readNodeBlocks } from '../node/node-blocks.ts';
 import { blocksOfRange } from '../records/keys.ts';
+import { notCounted, remedyFor } from '../records/unreadable.ts';
 import { readRanges } from '../store/ranges.ts';
 import { isEligible, commonVlans } from './eligible.ts';
 
@@ -24,9 +25,10 @@ export interface RoomRequest {
 export async function roomFor(ipam: Ipam, request: RoomRequest): Promise<void> {
   const { blocks, draining } = await readNodeBlocks(ipam.store, request.node);
   if (draining) throw drainingError(request.node);
-  const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
+  const known = await readRanges(ipam.store);
+  const ranges = known.ranges.map(({ range }) => range);
   const { families } = request;
-  const vlans = families.length === 1 ? [undefined] : commonVlans(request, families, ranges);
+  const vlans = families.length === 1 ? [undefined] : commonVlans(request, families, known);
   const claimed = await ipam.store.count(ranges.map((range) => blocksOfRange(range.name)));
   const now = ipam.effects.now();
   const lacks = vlans.map((fixed) =>
@@ -49,5 +51,9 @@ export async function roomFor(ipam: Ipam, request: RoomRequest): Promise<void> {
     .map((range) => `${range.name} ${formatCidr(range.cidr)}`);
   const which =
     full.length > 0 ? `full: ${full.join(', ')}` : `etcd holds no active ${names} range for this network`;
-  throw new IpamError('exhausted', `node '${request.node}' has no free ${names} address (${which})`);
+  throw new IpamError(
+    'exhausted',
+    `node '${request.node}' has no free ${names} address (${which})${notCounted(known.unreadable)}`,
+    remedyFor(known.unreadable),
+  );
 }

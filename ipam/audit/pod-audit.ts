@@ -1,8 +1,15 @@
-import { parseAddress } from '../model/address.ts';
+import { cidrSpan, parseAddress, spanContains, type Span } from '../model/address.ts';
 import { usedSlots, type Block } from '../model/block.ts';
-import { blockAt, type Range } from '../model/range.ts';
-import { blockKey as keyOfBlock } from '../records/keys.ts';
-import { blockBase, canonicalIp, parsePodIp, RangeFinder, type AddressKey } from './address-key.ts';
+import { blockAt, blockPrefixLength, type Range } from '../model/range.ts';
+import { blockKey as keyOfBlock, cidrOfBlockKey } from '../records/keys.ts';
+import {
+  addressKeyOf,
+  blockBase,
+  canonicalIp,
+  parsePodIp,
+  RangeFinder,
+  type AddressKey,
+} from './address-key.ts';
 import { AllocationTable, type Mark } from './allocation-table.ts';
 import {
   canonicalPod,
@@ -55,6 +62,8 @@ export class PodAudit {
   readonly #ranges: RangeFinder;
   /** Blocks that are unreadable or not sound. */
   readonly #opaque = new Set<string>();
+  /** Addresses of those that are not of their range's block size. */
+  readonly #opaqueSpans: Span[] = [];
   readonly unknown: AuditedAllocation[] = [];
   #opaqueAllocations = 0;
   #pods = 0;
@@ -93,6 +102,7 @@ export class PodAudit {
   /** Adds an unreliable block. Its allocations, and pods' addresses in it, count as in use. */
   addOpaque(key: string, block?: Block): void {
     this.#opaque.add(key);
+    this.#coverAddresses(key);
     this.#opaqueAllocations += block ? usedSlots(block).length : 0;
   }
 
@@ -145,14 +155,26 @@ export class PodAudit {
     return disputes;
   }
 
+  /** The key may name another range, size or boundary than those of the blocks there. */
+  #coverAddresses(key: string): void {
+    const cidr = cidrOfBlockKey(key);
+    if (!cidr) return;
+    const range = this.#ranges.find(addressKeyOf(cidr.base));
+    if (range && blockPrefixLength(range) === cidr.prefixLength)
+      this.#opaque.add(keyOfBlock(range.name, cidr));
+    else this.#opaqueSpans.push(cidrSpan(cidr));
+  }
+
   #claim(ip: string, pod: AuditedPod, own: readonly number[]): void {
     const place = parsePodIp(ip);
     const range = this.#ranges.find(place);
     if (!range) return;
     const row = this.#table.rowAt(blockBase(place, range.blockSize), place);
     if (row === undefined) {
-      const key = keyOfBlock(range.name, blockAt(range, parseAddress(ip)));
-      if (!this.#opaque.has(key)) this.#claims.push({ ...kept(ip, pod), blockKey: key });
+      const address = parseAddress(ip);
+      const key = keyOfBlock(range.name, blockAt(range, address));
+      const isOpaque = this.#opaque.has(key) || this.#opaqueSpans.some((span) => spanContains(span, address));
+      if (!isOpaque) this.#claims.push({ ...kept(ip, pod), blockKey: key });
     } else if (own.includes(row)) this.#set(row, CLAIMED);
     else if (this.#table.isAnonymous(row)) {
       const { ip: text, pod: claimant } = kept(ip, pod);

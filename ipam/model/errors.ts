@@ -48,7 +48,8 @@ const REMEDIES: Readonly<Record<IpamErrorCode, string>> = {
   'store-unreachable': 'Check etcd with `etcdctl endpoint health`, and the endpoints in the configuration.',
   'store-denied': 'Check the user, password, certificates and the role of the etcd user.',
   'store-failed': 'Look at the message and at the logs of etcd (`etcdctl alarm list`).',
-  'corrupt-record': 'Look at the key with `etcdctl get`; docs/etcd-records.md says what it should hold.',
+  'corrupt-record':
+    'Look at the key with `etcdctl get`, and mend it: docs/operations.md, "A record that cannot be read".',
 };
 
 export class IpamError extends Error {
@@ -65,7 +66,7 @@ export class IpamError extends Error {
   }
 }
 
-/** Returns the documented default remedy of a code, for docs/errors.md and its test. */
+/** Returns the default remedy of a code. */
 export function remedyOf(code: IpamErrorCode): string {
   return REMEDIES[code];
 }

@@ -1,5 +1,5 @@
 import type { Block } from '../model/block.ts';
-import { messageOf } from '../model/errors.ts';
+import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
 import { checkBlock, decodeBlock } from '../records/block-record.ts';
 import { blockKey, nodePrefix, rangeKey } from '../records/keys.ts';
@@ -8,6 +8,7 @@ import { decodeNodeEntry, isDrainKey, type NodeEntry } from '../records/node-rec
 import { decodeRange } from '../records/range-record.ts';
 import { decodeSetBack, SET_BACK, type SetBack } from '../records/set-back-record.ts';
 import { newestRevision, type Entry } from '../records/transaction.ts';
+import { readRecord, unreadableOf, valuesOf, type UnreadableRecord } from '../records/unreadable.ts';
 import { scanAll, type Store, type StoreState } from '../store/store.ts';
 
 /** A block that a node holds, with its range. */
@@ -19,13 +20,6 @@ export interface HeldBlock {
 /** A block with the entry that a write of it must compare. */
 export interface ReadBlock extends HeldBlock {
   readonly entry: Entry;
-}
-
-/** A record that this version cannot interpret. It stays as it is, and so does what it covers. */
-export interface UnreadableRecord {
-  readonly key: string;
-  /** Names the key, and says what is wrong. */
-  readonly reason: string;
 }
 
 /** All blocks of a node, and what guards a change of them. */
@@ -61,26 +55,23 @@ export async function readNodeBlocks(store: Store, node: string): Promise<NodeBl
     scanAll(store, nodePrefix(node)),
     store.get([machineKey(node), SET_BACK], { onState: (seen) => (state = seen) }),
   ]);
-  const unreadable: UnreadableRecord[] = [];
-  const readable = readableIn(unreadable);
   const entries = index.filter(({ key }) => !isDrainKey(key));
-  const located = entries.flatMap((entry) =>
-    readable(entry, ({ key, value }) => decodeNodeEntry(key, value)),
-  );
-  const found = await readBlocks(store, node, located);
-  // An unreadable record tells of a set-back at an unknown time, so it counts as the latest.
-  const unknown: SetBack = { at: Infinity, node: '', reason: 'unreadable' };
-  const [record = unknown] = setBack ? readable(setBack, ({ key, value }) => decodeSetBack(key, value)) : [];
+  const located = entries.map((entry) => readRecord(entry, decodeNodeEntry));
+  const found = await readBlocks(store, node, valuesOf(located));
+  const told = setBack && readRecord(setBack, decodeSetBack);
   return {
     ...found,
-    unreadable: [...unreadable, ...found.unreadable],
+    unreadable: [...unreadableOf(located), ...found.unreadable],
     indexRevision: newestRevision(index),
     draining: entries.length < index.length,
     machine: machine && { entry: machine, record: decodeMachineRecord(machine.key, machine.value) },
-    setBack: setBack && { entry: setBack, record },
+    setBack: setBack && { entry: setBack, record: told && 'value' in told ? told.value : UNKNOWN_SET_BACK },
     state,
   };
 }
+
+/** A record that cannot be read tells of a set-back at an unknown time: it counts as the latest. */
+const UNKNOWN_SET_BACK: SetBack = { at: Infinity, node: '', reason: 'unreadable' };
 
 async function readBlocks(
   store: Store,
@@ -93,41 +84,31 @@ async function readBlocks(
     ...names.map(rangeKey),
     ...index.map((each) => blockKey(each.range, each.cidr)),
   ]);
-  const unreadable: UnreadableRecord[] = [];
-  const readable = readableIn(unreadable);
   const rangeEntries = entries.slice(0, names.length).filter((entry) => entry !== undefined);
   const ranges = new Map(
-    rangeEntries
-      .flatMap((entry) => readable(entry, ({ key, value }) => decodeRange(key, value)))
-      .map((range) => [range.name, range]),
+    valuesOf(rangeEntries.map((entry) => readRecord(entry, decodeRange))).map((range) => [range.name, range]),
   );
-  const blocks = entries.slice(names.length).flatMap((entry) => {
-    if (!entry) return [];
-    return readable(entry, ({ key, value }) => {
-      const block = decodeBlock(key, value);
-      if (block.node !== node) return undefined;
-      const range = ranges.get(block.range);
-      if (!range) throw new Error(`etcd key '${key}' is of a range that etcd does not hold soundly`);
-      checkBlock(key, block, range);
-      return { block, range, entry };
-    });
-  });
-  return { blocks, rangeEntries, unreadable };
+  const reads = entries
+    .slice(names.length)
+    .filter((entry) => entry !== undefined)
+    .map((entry) => readRecord(entry, (key, value) => readHeld({ ...entry, key, value }, ranges)));
+  return {
+    blocks: valuesOf(reads).filter(({ block }) => block.node === node),
+    rangeEntries,
+    unreadable: unreadableOf(reads),
+  };
 }
 
-/**
- * Returns a reader that collects what it cannot read, so that one record does not stop the rest.
- */
-function readableIn(
-  unreadable: UnreadableRecord[],
-): <T>(entry: Entry, read: (entry: Entry) => T | undefined) => T[] {
-  return (entry, read) => {
-    try {
-      const value = read(entry);
-      return value === undefined ? [] : [value];
-    } catch (error) {
-      unreadable.push({ key: entry.key, reason: messageOf(error) });
-      return [];
-    }
-  };
+/** @throws IpamError `corrupt-record`, also where the range of the block cannot be used */
+function readHeld(entry: Entry, ranges: ReadonlyMap<string, Range>): ReadBlock {
+  const block = decodeBlock(entry.key, entry.value);
+  const range = ranges.get(block.range);
+  if (!range) {
+    throw new IpamError(
+      'corrupt-record',
+      `etcd key '${entry.key}' is of a range that etcd does not hold, or whose record cannot be read`,
+    );
+  }
+  checkBlock(entry.key, block, range);
+  return { block, range, entry };
 }

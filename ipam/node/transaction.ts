@@ -17,7 +17,8 @@ import {
   type Guard,
   type Put,
 } from '../records/transaction.ts';
-import type { HeldBlock, NodeBlocks, UnreadableRecord } from './node-blocks.ts';
+import type { UnreadableRecord } from '../records/unreadable.ts';
+import type { HeldBlock, NodeBlocks } from './node-blocks.ts';
 
 /** A block to claim, with its range as it was read: not draining and not removed. */
 export interface Claim extends HeldBlock {

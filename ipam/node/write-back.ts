@@ -1,4 +1,4 @@
-import { cidrContains, formatAddress, formatCidr, type Cidr } from '../model/address.ts';
+import { cidrContains, formatAddress, formatCidr, parseAddress, type Cidr } from '../model/address.ts';
 import {
   isCooling,
   restoreSlot,
@@ -12,9 +12,10 @@ import type { Attachment } from '../model/attachment.ts';
 import type { Effects } from '../model/effects.ts';
 import { blockAt, type Range } from '../model/range.ts';
 import { decodeBlock } from '../records/block-record.ts';
-import { blockKey } from '../records/keys.ts';
+import { blockKey, cidrOfBlockKey } from '../records/keys.ts';
 import { isFresh } from '../records/set-back-record.ts';
 import type { Entry } from '../records/transaction.ts';
+import { readRecord } from '../records/unreadable.ts';
 import { readRanges, type RangeEntry } from '../store/ranges.ts';
 import type { Store } from '../store/store.ts';
 import { blankBlock } from './blank-block.ts';
@@ -66,14 +67,22 @@ export async function writeBack(
   }
 }
 
-/** Returns the addresses that the node's own records call used, and the blocks do not. */
-function missingOf(local: LocalNode, { blocks }: NodeBlocks): string[] {
+/**
+ * Returns the addresses that the node's own records call used, and the blocks do not. A record that
+ * cannot be read may hold those that it covers.
+ */
+function missingOf(local: LocalNode, { blocks, unreadable }: NodeBlocks): string[] {
   const carried = local.carriedAddresses();
   if (carried.length === 0) return [];
   const used = new Set(
     blocks.flatMap(({ block }) => usedSlots(block).map(({ address }) => formatAddress(address))),
   );
-  return carried.filter((address) => !used.has(address));
+  const hidden = unreadable.flatMap(({ key }) => cidrOfBlockKey(key) ?? []);
+  const isHidden = (text: string): boolean => {
+    const address = parseAddress(text);
+    return hidden.some((cidr) => cidrContains(cidr, address));
+  };
+  return carried.filter((address) => !used.has(address) && !(hidden.length > 0 && isHidden(address)));
 }
 
 async function write(
@@ -109,7 +118,7 @@ async function place(
   blocks: NodeBlocks,
   living: readonly CarriedAddress[],
 ): Promise<Placed> {
-  const ranges = living.length > 0 ? await readRanges(context.store) : [];
+  const { ranges } = living.length > 0 ? await readRanges(context.store) : { ranges: [] };
   const groups = new Map<string, { at: RangeEntry; cidr: Cidr; carried: CarriedAddress[] }>();
   const outside: CarriedAddress[] = [];
   for (const each of living) {
@@ -130,7 +139,10 @@ async function place(
   for (const [key, { at, cidr, carried }] of [...groups].slice(0, MAX_BLOCKS)) {
     const own = blocks.blocks.find(({ entry }) => entry.key === key);
     const entry = own ? own.entry : (await context.store.get([key]))[0];
-    const found = own?.block ?? (entry && decodeBlock(entry.key, entry.value));
+    const read = entry && readRecord(entry, decodeBlock);
+    // Nobody gives an address out of a block that cannot be read.
+    if (read && 'unreadable' in read) continue;
+    const found = read?.value;
     const isOurs = !found || found.node === node || isIdle(found, at.range, carried, context.effects.now());
     if (!isOurs && entry) {
       setAside(transaction, entry, found, carried, context.effects.now(), placed);

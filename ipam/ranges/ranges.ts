@@ -3,38 +3,51 @@ import { IpamError } from '../model/errors.ts';
 import { checkNoOverlap } from '../model/new-range.ts';
 import type { Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
-import { decodeBlock } from '../records/block-record.ts';
+import { decodeBlockOf } from '../records/block-record.ts';
 import { historyOfRange } from '../records/history-record.ts';
-import { blocksOfRange, RANGES, rangeKey } from '../records/keys.ts';
+import { blocksOfRange, nodeKey, RANGES, rangeKey } from '../records/keys.ts';
 import { encodeRange } from '../records/range-record.ts';
 import { absent, del, newestRevision, put, unchanged } from '../records/transaction.ts';
 import { returnBlock } from '../release/return-block.ts';
-import { findRange, readRanges } from '../store/ranges.ts';
+import { findRange, readRanges, type RangeEntry } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import { scanAll } from '../store/store.ts';
 
 /**
  * Adds the range unless it overlaps with another. Of two overlapping ranges added concurrently, one
  * is refused: the write compares that no range was added or changed since the read.
- * @throws IpamError `conflict`, `contention`, `store-…`
+ * @throws IpamError `conflict`, `corrupt-record`, `contention`, `store-…`
  */
 export function addRange(ipam: Ipam, range: Range): Promise<Range> {
   return retryLostRaces(`adding range '${range.name}'`, ipam.effects, async () => {
-    const known = await readRanges(ipam.store);
-    checkNoOverlap(
-      range,
-      known.map((each) => each.range),
-    );
+    const entries = (await checkAddition(ipam, range)).map(({ entry }) => entry);
     const key = rangeKey(range.name);
     const done = await ipam.store.commit(
-      [
-        absent(key),
-        { kind: 'nothing-newer', prefix: RANGES, revision: newestRevision(known.map((each) => each.entry)) },
-      ],
+      [absent(key), { kind: 'nothing-newer', prefix: RANGES, revision: newestRevision(entries) }],
       [put(key, encodeRange(range))],
     );
     return done ? range : undefined;
   });
+}
+
+/**
+ * Checks that the range can be added now.
+ * @returns the ranges that it was compared with
+ * @throws IpamError `conflict`; `corrupt-record` for a record below `ranges/` that cannot be read,
+ *   because the new range may overlap with it
+ */
+export async function checkAddition(ipam: Ipam, range: Range): Promise<readonly RangeEntry[]> {
+  const { ranges, unreadable } = await readRanges(ipam.store);
+  checkNoOverlap(
+    range,
+    ranges.map((each) => each.range),
+  );
+  const [broken] = unreadable;
+  if (!broken) return ranges;
+  throw new IpamError(
+    'corrupt-record',
+    `range '${range.name}' cannot be added: it may overlap with one that cannot be read: ${broken.reason}`,
+  );
 }
 
 /** What the removal of a range also removes. */
@@ -46,12 +59,14 @@ export interface RemovalPlan {
 
 /**
  * Checks that the range can be removed: none of its addresses is allocated.
- * @throws IpamError `not-found`, `in-use` with the number of allocations and their nodes
+ * @throws IpamError `not-found`, `in-use` with the number of allocations and their nodes;
+ *   `corrupt-record` for its record or one of its blocks
  */
 export async function planRangeRemoval(ipam: Ipam, name: string): Promise<RemovalPlan> {
   const { range } = await findRange(ipam, name);
   const entries = await scanAll(ipam.store, blocksOfRange(name));
-  const blocks = entries.map((entry) => decodeBlock(entry.key, entry.value));
+  const decode = decodeBlockOf(range);
+  const blocks = entries.map((entry) => decode(entry.key, entry.value));
   const busy = blocks.filter((block) => usedSlots(block).length > 0);
   if (busy.length > 0) {
     const used = busy.reduce((sum, block) => sum + usedSlots(block).length, 0);
@@ -74,7 +89,7 @@ export async function planRangeRemoval(ipam: Ipam, name: string): Promise<Remova
  * because an address was allocated meanwhile, it restores the state of the range; blocks removed
  * so far stay removed.
  * @param onReturned receives the number of returned blocks after each one
- * @throws IpamError `not-found`, `in-use`, `contention`, `store-…`
+ * @throws IpamError `not-found`, `in-use`, `corrupt-record`, `contention`, `store-…`
  */
 export async function removeRange(
   ipam: Ipam,
@@ -97,12 +112,14 @@ export async function removeRange(
 
 async function removeDrained(ipam: Ipam, name: string, onReturned: () => void): Promise<true | undefined> {
   await planRangeRemoval(ipam, name);
-  const { entry } = await findRange(ipam, name);
+  const { range, entry } = await findRange(ipam, name);
+  const decode = decodeBlockOf(range);
   for (const blockEntry of await scanAll(ipam.store, blocksOfRange(name))) {
-    const block = decodeBlock(blockEntry.key, blockEntry.value);
+    const block = decode(blockEntry.key, blockEntry.value);
     // Allocated since the plan: the next attempt reports the nodes.
     if (usedSlots(block).length > 0) return undefined;
-    const { guards, writes } = returnBlock(block, blockEntry);
+    const [index] = await ipam.store.get([nodeKey(block.node, block.cidr)]);
+    const { guards, writes } = returnBlock(block, blockEntry, index);
     if ((await ipam.store.commit(guards, writes)) === undefined) return undefined;
     onReturned();
   }

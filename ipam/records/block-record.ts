@@ -151,7 +151,18 @@ function decodeOwner(owner: v.InferOutput<typeof ownerRecord>): Owner {
  */
 export function checkBlock(key: string, block: Block, range: Range): void {
   const problems = validateBlock(block, range);
-  if (problems.length > 0) {
-    throw new IpamError('corrupt-record', `etcd key '${key}' is not sound: ${problems.join('; ')}`);
-  }
+  if (problems.length > 0) throw new IpamError('corrupt-record', unsoundText(key, problems));
 }
+
+/** Returns what is wrong with a block that does not fit its range. */
+export const unsoundText = (key: string, problems: readonly string[]): string =>
+  `etcd key '${key}' is not sound: ${problems.join('; ')}`;
+
+/** Returns a decoder of blocks of the range. @throws IpamError `corrupt-record` */
+export const decodeBlockOf =
+  (range: Range) =>
+  (key: string, value: string): Block => {
+    const block = decodeBlock(key, value);
+    checkBlock(key, block, range);
+    return block;
+  };

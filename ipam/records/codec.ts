@@ -43,9 +43,21 @@ export function decode<T extends v.GenericSchema>(schema: T, key: string, value:
   } catch (cause) {
     throw new IpamError('corrupt-record', `etcd key '${key}' holds no JSON: ${excerpt(value)}`, { cause });
   }
+  refuseNewer(key, json);
   const result = decodeValue(schema, json);
   if (result.ok) return result.value;
   throw new IpamError('corrupt-record', `etcd key '${key}': ${result.problem.message}`);
+}
+
+/** Refuses a record of a later release before its fields, which may mean something else there. */
+function refuseNewer(key: string, json: unknown): void {
+  if (typeof json !== 'object' || json === null || !('v' in json)) return;
+  if (typeof json.v !== 'number' || !(json.v > SCHEMA_VERSION)) return;
+  throw new IpamError(
+    'corrupt-record',
+    `etcd key '${key}' was written by a newer cellnet: its version is ${json.v}, and this one reads ${SCHEMA_VERSION}`,
+    { remedy: 'Upgrade the cellnet that tells this; it changes nothing in the record.' },
+  );
 }
 
 /** @throws IpamError `corrupt-record`, naming the key */

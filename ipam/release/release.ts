@@ -7,7 +7,7 @@ import type { SeenAllocation } from '../node/allocations.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import type { NodeTransaction } from '../node/transaction.ts';
-import { cidrOfKey } from '../records/keys.ts';
+import { cidrOfBlockKey } from '../records/keys.ts';
 import { takeBack, type BelievedAllocation } from './take-back.ts';
 
 /** What to release from the node's own blocks. */
@@ -67,7 +67,7 @@ export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> 
  */
 function checkReadable({ unreadable }: NodeTransaction, addresses: readonly Address[] | undefined): void {
   const hidden = unreadable.find(({ key }) => {
-    const cidr = cidrOfKey(key);
+    const cidr = cidrOfBlockKey(key);
     return !cidr || !addresses || addresses.some((address) => cidrContains(cidr, address));
   });
   if (hidden) throw new IpamError('corrupt-record', hidden.reason);

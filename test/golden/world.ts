@@ -5,9 +5,10 @@ import type { Operation, OperationResult } from '../../cni/ovsdb/protocol.ts';
 import type { Platform } from '../../cni/platform/platform.ts';
 import { CommandError } from '../../cnictl/context/errors.ts';
 import { realFiles } from '../../cnictl/context/host-files.ts';
-import type { World, AgentAnswer } from '../../cnictl/context/world.ts';
+import type { AgentAnswer, OpenIpam, World } from '../../cnictl/context/world.ts';
 import { run } from '../../cnictl/program/program.ts';
 import { allocate } from '../../ipam/allocate/allocate.ts';
+import { directIpam } from '../../ipam/node/ipam.ts';
 import { addRange, setRangeState } from '../../ipam/ranges/ranges.ts';
 import { release } from '../../ipam/release/release.ts';
 import { VERSION } from '../../ipam/settings/version.ts';
@@ -195,22 +196,22 @@ export class CliWorld {
       openEtcd: () => Promise.resolve({ ...this.#etcd(), ...this.etcd }),
       probeAgent: () => Promise.resolve(this.agent),
       dist: this.dist,
-      openIpam: () =>
-        Promise.resolve({
-          ...this.ipam.ipam,
-          ...(this.store && { store: this.store }),
-          close: () => undefined,
-        }),
+      openIpam: () => Promise.resolve(this.#openIpam()),
       openKube: () => Promise.resolve(this.#kube()),
       openPlatform: (log) =>
         Promise.resolve({
           ...this.platform(),
           now: () => this.ipam.now,
-          openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
+          openIpam: () => Promise.resolve(this.#openIpam()),
           log,
         }),
       openOvsdb: () => Promise.resolve(this.ovsdb as unknown as OvsdbClient),
     };
+  }
+
+  #openIpam(): OpenIpam {
+    const { ipam, effects } = this.ipam;
+    return { ...(this.store ? directIpam(this.store, effects) : ipam), close: () => undefined };
   }
 
   #etcd(): EtcdInspector {

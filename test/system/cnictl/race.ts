@@ -59,7 +59,7 @@ export class Race {
 
   /** Returns the container ID of each used address in etcd. */
   async given(): Promise<Record<string, string>> {
-    const views = await listBlocks(this.ipam);
+    const { blocks: views } = await listBlocks(this.ipam);
     return Object.fromEntries(
       views.flatMap(({ block }) =>
         usedSlots(block).map(({ address, slot }) => [formatAddress(address), slot.owner.containerId]),

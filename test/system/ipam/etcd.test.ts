@@ -124,7 +124,7 @@ suite('the store on etcd', () => {
       calls.map(({ node, id }) => allocate(ipam, { node, owner: owner(id), families: [4] })),
     );
     assert.equal(new Set(given.flatMap((each) => each.map(({ address }) => address.value))).size, 40);
-    const blocks = await listBlocks(ipam);
+    const { blocks } = await listBlocks(ipam);
     assert.equal(blocks.filter(({ block }) => block.node === 'n0').length, 2);
     assert.equal(new Set(blocks.map(({ block }) => block.cidr.base.value)).size, blocks.length);
   });

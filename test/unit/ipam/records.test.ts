@@ -4,7 +4,7 @@ import { parseAddress, parseCidr } from '../../../ipam/model/address.ts';
 import { newBlock, releaseSlot, takeSlot } from '../../../ipam/model/block.ts';
 import { makeRange } from '../../../ipam/model/new-range.ts';
 import { decodeBlock, encodeBlock } from '../../../ipam/records/block-record.ts';
-import { blockKey, cidrTextOfBlockKey, nodeKey, rangeKey } from '../../../ipam/records/keys.ts';
+import { blockKey, cidrTextOf, nodeKey, rangeKey } from '../../../ipam/records/keys.ts';
 import { decodeNodeEntry, encodeNodeEntry } from '../../../ipam/records/node-record.ts';
 import { decodeRange, encodeRange } from '../../../ipam/records/range-record.ts';
 import { DEL, owner, range } from './world.ts';
@@ -78,7 +78,7 @@ suite('records', () => {
   test('keys hold the subnet as it is', () => {
     const key = blockKey('blue', parseCidr('fd00::10/124'));
     assert.equal(key, 'blocks/blue/fd00::10/124');
-    assert.equal(cidrTextOfBlockKey(key), 'fd00::10/124');
+    assert.equal(cidrTextOf(key), 'fd00::10/124');
     assert.equal(nodeKey('n1', parseCidr('10.20.0.16/28')), 'nodes/n1/10.20.0.16/28');
     assert.deepEqual(
       decodeNodeEntry('nodes/n1/10.20.0.16/28', encodeNodeEntry({ range: 'blue', claimedAt: 5 })),
@@ -92,7 +92,7 @@ suite('records', () => {
     [
       'a later schema',
       JSON.stringify({ ...good, v: 2 }),
-      /etcd key 'ranges\/blue': key 'v' is 2: expected 1/,
+      /etcd key 'ranges\/blue' was written by a newer cellnet: its version is 2, and this one reads 1/,
     ],
     ['a missing field', JSON.stringify({ ...good, cidr: undefined }), /key 'cidr' is missing/],
     ['a wrong type', JSON.stringify({ ...good, vlan: 'x' }), /key 'vlan' is "x"/],
@@ -174,7 +174,8 @@ suite('fields that a later release has added', () => {
       ['nodes/n1/10.20.0.16/28', decodeNodeEntry, encodeNodeEntry({ range: 'blue', claimedAt: 5 })],
     ] as const) {
       const text = JSON.stringify({ ...(JSON.parse(value) as Json), v: 2, colour: 'red' });
-      assert.throws(() => decode(key, text), { code: 'corrupt-record', message: /key 'v' is 2: expected 1/ });
+      const message = /was written by a newer cellnet: its version is 2/;
+      assert.throws(() => decode(key, text), { code: 'corrupt-record', message });
     }
   });
 });
