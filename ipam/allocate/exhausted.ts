@@ -7,6 +7,7 @@ import { rangeKey } from '../records/keys.ts';
 import { notCounted, remedyFor } from '../records/unreadable.ts';
 import type { RangeRecords } from '../store/ranges.ts';
 import { isEligible } from './eligible.ts';
+import { lostRange } from './lost-range.ts';
 import type { PickContext } from './pick-context.ts';
 
 export function exhausted(
@@ -15,10 +16,15 @@ export function exhausted(
 ): IpamError {
   const { ipam, request, family, blocks } = context;
   const name = familyName(family);
+  const lost = lostRange(ipam.local, known);
   if (known.ranges.length + known.unreadable.length === 0) {
-    return new IpamError('exhausted', `no ${name} address for the pod: etcd holds no range`, {
-      remedy: 'Add a range: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1',
-    });
+    return new IpamError(
+      'exhausted',
+      `no ${name} address for the pod: etcd holds no range${lost?.text ?? ''}`,
+      {
+        remedy: lost?.remedy ?? 'Add a range: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1',
+      },
+    );
   }
   const ranges = rangesOfFamily(
     known.ranges.map(({ range }) => range),
@@ -35,8 +41,8 @@ export function exhausted(
   const which = reasons.length > 0 ? reasons.join(', ') : `there is no ${name} range`;
   return new IpamError(
     'exhausted',
-    `no ${name} address left for node '${request.node}': ${which}${rest}${notCounted(known.unreadable)}`,
-    remedyFor(known.unreadable),
+    `no ${name} address left for node '${request.node}': ${which}${rest}${notCounted(known.unreadable)}${lost?.text ?? ''}`,
+    lost ? { remedy: lost.remedy } : remedyFor(known.unreadable),
   );
 }
 

@@ -9,6 +9,7 @@ import { blocksOfRange } from '../records/keys.ts';
 import { notCounted, remedyFor } from '../records/unreadable.ts';
 import { readRanges } from '../store/ranges.ts';
 import { isEligible, commonVlans } from './eligible.ts';
+import { lostRange } from './lost-range.ts';
 
 export interface RoomRequest {
   readonly node: string;
@@ -51,9 +52,10 @@ export async function roomFor(ipam: Ipam, request: RoomRequest): Promise<void> {
     .map((range) => `${range.name} ${formatCidr(range.cidr)}`);
   const which =
     full.length > 0 ? `full: ${full.join(', ')}` : `etcd holds no active ${names} range for this network`;
+  const lost = lostRange(ipam.local, known);
   throw new IpamError(
     'exhausted',
-    `node '${request.node}' has no free ${names} address (${which})${notCounted(known.unreadable)}`,
-    remedyFor(known.unreadable),
+    `node '${request.node}' has no free ${names} address (${which})${notCounted(known.unreadable)}${lost?.text ?? ''}`,
+    lost ? { remedy: lost.remedy } : remedyFor(known.unreadable),
   );
 }

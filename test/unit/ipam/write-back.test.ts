@@ -224,6 +224,11 @@ suite('an etcd that has forgotten', () => {
       a.told.at(-1)?.outside.map(({ address }) => formatAddress(address)),
       [ip],
     );
+    await assert.rejects(a.start('too early'), {
+      code: 'exhausted',
+      message: new RegExp(`etcd holds no range; pods of this node use ${ip}, of no range in etcd`),
+      remedy: /cnictl restore FILE/,
+    });
     await addRange(world.ipam, range('10.20.0.0/28', { name: 'again', cooldownMs: 0 }));
     await a.start('next');
     allKnown(world, a);
