@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { directIpam } from '../../ipam/node/ipam.ts';
+import { Deadlines } from '../platform/deadlines.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
 import { announceLater } from './announcer.ts';
@@ -19,6 +20,8 @@ export function hostPlatform(env: Environment, plugin: string): Platform & { rea
   const log = openLog(env, plugin);
   return {
     now: hostEffects.now,
+    monotonic: hostEffects.monotonic,
+    deadlines: new Deadlines(hostEffects.monotonic),
     yieldTurn: hostEffects.yieldTurn,
     hostname: hostname(),
     ...readBoot(),
@@ -27,9 +30,9 @@ export function hostPlatform(env: Environment, plugin: string): Platform & { rea
       const store = openEtcdStore(settings, { expiresAt });
       return { ...directIpam(store, hostEffects), close: () => store.close() };
     },
-    openSwitch: async (at, deadlineMs) => {
+    openSwitch: async (at, expiresAt) => {
       const { openSwitch } = await import('./switch.ts');
-      return openSwitch(at, deadlineMs);
+      return openSwitch(at, expiresAt);
     },
     openKernel: async () => (await import('./kernel.ts')).hostKernel,
     namespaces: hostNamespaces,

@@ -59,6 +59,7 @@ const OF_IPAM: Readonly<Record<IpamErrorCode, CniErrorKind>> = {
   exhausted: 'try-again-later',
   taken: 'try-again-later',
   contention: 'try-again-later',
+  busy: 'try-again-later',
   'store-unreachable': 'try-again-later',
   'store-denied': 'etcd-denied',
   'store-failed': 'etcd-failed',
@@ -76,6 +77,7 @@ const OF_OVSDB: Readonly<Record<string, CniErrorKind>> = {
   unreachable: 'try-again-later',
   'connection-lost': 'try-again-later',
   timeout: 'try-again-later',
+  busy: 'try-again-later',
   'port-timeout': 'try-again-later',
   'bridge-missing': 'bridge-missing',
 };

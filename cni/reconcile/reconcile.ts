@@ -51,8 +51,11 @@ export interface ReconcileReport {
   readonly nextInMs: number | undefined;
 }
 
-/** Longest time that one reconcile spends on deferred teardowns, in milliseconds. */
-const PENDING_BUDGET_MS = 5_000;
+/**
+ * Longest time that one reconcile spends on deferred teardowns, in milliseconds: longer than a
+ * server's own deadline, so that the rest of the reconcile does not wait again for a silent one.
+ */
+const PENDING_BUDGET_MS = 10_000;
 
 /**
  * Number of attachments that `settle` clears concurrently. Their changes share transactions, and

@@ -10,6 +10,7 @@ import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
 import { ipamResult } from '../protocol/grant.ts';
 import type { CniResult } from '../protocol/result.ts';
+import { UNDO_WITHIN_MS } from './add.ts';
 import { prevResultOf, throwProblems } from './check.ts';
 
 /**
@@ -29,6 +30,7 @@ export async function ipamAdd(call: Call, platform: Platform): Promise<CniResult
     platform.openState(call.settings.stateDir).saveAttachment(recordOfAdd(call, platform));
     return ipamResult(grant);
   } catch (error) {
+    platform.deadlines.extend(UNDO_WITHIN_MS);
     await undo.revert();
     throw error;
   }
