@@ -119,7 +119,7 @@ function judgedOf(known: Known, verdict: ReturnType<typeof judge>): Judged[] {
     : [{ id, atOnce: verdict.atOnce, known, reason, remains: verdict.reason }];
 }
 
-/** Clears proven remains concurrently. Retries busy ones once, because two may share a lock. */
+/** Clears proven remains concurrently. */
 async function settle(
   platform: Platform,
   own: OwnPlace,
@@ -135,7 +135,6 @@ async function settle(
     for (let each = queue.shift(); each; each = queue.shift()) await settleOne(each);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  for (const each of proven) if (settled.get(each)?.outcome === 'busy') await settleOne(each);
   return proven.flatMap((each) => settled.get(each) ?? []);
 }
 
