@@ -67,16 +67,32 @@ export class ChangeQueue {
   async #commitTogether(changes: readonly Change[]): Promise<void> {
     const due = changes.filter((change) => this.#isDue(change));
     if (due.length === 0) return;
+    const error = await this.#send(due);
+    if (error === undefined || due.length === 1 || !isRefusal(error)) settle(due, error);
+    else await this.#commitOneByOne(due);
+  }
+
+  /**
+   * One bad change makes the database refuse all. Separate transactions show which one it is. When
+   * one is not answered, the rest is not sent.
+   */
+  async #commitOneByOne(changes: readonly Change[]): Promise<void> {
+    let silence: unknown;
+    for (const change of changes) {
+      if (!this.#isDue(change)) continue;
+      const error = silence ?? (await this.#send([change]));
+      if (error !== undefined && !isRefusal(error)) silence = error;
+      settle([change], error);
+    }
+  }
+
+  /** Returns the error, or undefined when the changes are committed. */
+  async #send(changes: readonly Change[]): Promise<unknown> {
     try {
-      await this.#transact(due.flatMap(({ operations }, i) => operations(`${i}`)));
-      for (const { resolve } of due) resolve();
+      await this.#transact(changes.flatMap(({ operations }, i) => operations(`${i}`)));
+      return undefined;
     } catch (error) {
-      if (due.length === 1 || !isRefusal(error)) {
-        for (const { reject } of due) reject(error);
-        return;
-      }
-      // One bad change makes the database refuse all. Separate transactions show which one it is.
-      for (const change of due) await this.#commitTogether([change]);
+      return error;
     }
   }
 
@@ -85,6 +101,14 @@ export class ChangeQueue {
     if (this.#monotonic() < expiresAt) return true;
     reject(new OvsdbError('timeout', `the deadline passed before Open vSwitch's database could be asked`));
     return false;
+  }
+}
+
+/** @param error undefined for changes that are committed */
+function settle(changes: readonly Change[], error: unknown): void {
+  for (const { resolve, reject } of changes) {
+    if (error === undefined) resolve();
+    else reject(error);
   }
 }
 

@@ -28,6 +28,7 @@ const OVSDB_CODES = [
   'unreachable',
   'connection-lost',
   'timeout',
+  'busy',
   'protocol',
   'bridge-missing',
   'port-exists',

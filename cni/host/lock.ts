@@ -26,8 +26,8 @@ function placeOf({ containerId, ifname }: Attachment): bigint {
 }
 
 /**
- * Takes the lock with fcntl(2), or returns undefined when another call holds it. The kernel releases
- * the lock when the process ends, however it ends.
+ * Takes the lock with fcntl(2), or returns undefined when another call holds it. The kernel
+ * releases the lock when the process ends, however it ends.
  * @throws CniError 5 when the file of locks cannot be opened
  */
 export function tryLock(dir: string, attachment: Attachment): Unlock | undefined {

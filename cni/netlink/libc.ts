@@ -169,8 +169,9 @@ const F_OFD_SETLK = 37;
 const F_WRLCK = 1;
 
 /**
- * Builds a struct flock of linux/fcntl.h for one byte of a file: type (2 bytes), whence (2), padding
- * (4), start (8), length (8), pid (4), padding (4). A whence of 0 counts from the file's beginning.
+ * Builds a struct flock of linux/fcntl.h for one byte of a file: type (2 bytes), whence (2),
+ * padding (4), start (8), length (8), pid (4), padding (4). A whence of 0 counts from the file's
+ * beginning.
  */
 const oneByte = (offset: bigint): Buffer => {
   const lock = Buffer.alloc(32);
