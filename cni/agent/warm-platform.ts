@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { orLate } from '../../ipam/model/deadline.ts';
-import { batchingIpam, type Ipam, type SharedIpam } from '../../ipam/node/ipam.ts';
+import { batchingIpam, type SharedIpam } from '../../ipam/node/ipam.ts';
 import type { Observer } from '../../ipam/node/observer.ts';
 import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
@@ -89,11 +89,6 @@ export class WarmPlatform {
       onStep: this.#watch.metrics.stepTimer(),
       onCleared: (cleared) => this.#watch.metrics.countCleared(cleared),
     };
-  }
-
-  /** Returns an Ipam that caches the node blocks. Throws IpamError `invalid`. */
-  ipam(settings: EtcdSettings): Ipam {
-    return this.#warm(settings).ipam;
   }
 
   /**

@@ -9,10 +9,11 @@ import { CniError } from '../protocol/errors.ts';
 import { withFolder } from './folder.ts';
 
 /**
- * Longest wait for another call of the same attachment, in milliseconds: below the runtime's four
- * minutes.
+ * Longest wait for another call of the same attachment, in milliseconds. Together with the call
+ * itself it is below the time that a plugin waits for the agent. Only a call with another plugin
+ * may take longer; the runtime then repeats this one.
  */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 30_000;
 const LOOK_EVERY_MS = 10;
 
 /**

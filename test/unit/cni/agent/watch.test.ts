@@ -60,7 +60,7 @@ suite('the health of the agent', () => {
     watch.usedSwitch(OVSDB, new OvsdbError('timeout', 'did not answer'));
     watch.usedSwitch(OVSDB, new OvsdbError('busy', 'too many'));
     assert.equal(watch.health().ok, false);
-    assert.equal(sample(await watch.metrics.text(), 'cellnet_ovsdb_errors_total{code="busy"}'), 1);
+    assert.equal(sample(await watch.metrics.text(), 'cellnet_ovsdb_errors_total', { code: 'busy' }), 1);
   });
 
   test('what the database refuses is an error, but it has answered; vswitchd that does not act is told apart', async () => {
