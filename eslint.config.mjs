@@ -33,6 +33,7 @@ const LAYERS = {
   ipam: ['model', 'records', 'settings', 'store', 'node', 'release', 'allocate', 'query', 'audit', 'ranges'],
   cni: [
     'protocol',
+    'subprocess',
     'netlink',
     'ovsdb',
     'kube',
@@ -48,7 +49,7 @@ const LAYERS = {
   cnictl: ['render', 'context', 'install', 'doctor', 'backup', 'check', 'node', 'commands', 'program'],
 };
 /** Folders of I/O: named for a technology, or this host's part of the platform. */
-const IO = ['ipam/store/etcd', 'cni/netlink', 'cni/ovsdb', 'cni/kube', 'cni/host'];
+const IO = ['ipam/store/etcd', 'cni/subprocess', 'cni/netlink', 'cni/ovsdb', 'cni/kube', 'cni/host'];
 
 const arrow = (regex, message) => ({ regex, message });
 const NOT_TEST = arrow('(^|/)test/', 'Sources never import tests.');

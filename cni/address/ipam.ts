@@ -183,7 +183,11 @@ export async function delegateDel(
   type: string,
   attachment: Attachment,
 ): Promise<void> {
-  await platform.runDelegate({ type, path: call.request.path, verb: 'DEL', stdin: call.stdin, attachment });
+  const { path } = call.request;
+  const { deadlines } = platform;
+  await deadlines.exclude(() =>
+    platform.runDelegate({ type, path, verb: 'DEL', stdin: call.stdin, attachment }),
+  );
 }
 
 /**
@@ -191,5 +195,6 @@ export async function delegateDel(
  * @throws CniError with the delegate's own code
  */
 export function delegate(call: Call, platform: Platform, type: string, verb: string): Promise<string> {
-  return platform.runDelegate({ type, path: call.request.path, verb, stdin: call.stdin });
+  const { path } = call.request;
+  return platform.deadlines.exclude(() => platform.runDelegate({ type, path, verb, stdin: call.stdin }));
 }

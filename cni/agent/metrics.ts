@@ -29,6 +29,7 @@ const OVSDB_CODES = [
   'unreachable',
   'connection-lost',
   'timeout',
+  'busy',
   'protocol',
   'bridge-missing',
   'port-exists',

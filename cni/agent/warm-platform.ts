@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
-import { batchingIpam, type Ipam } from '../../ipam/node/ipam.ts';
+import { orLate } from '../../ipam/model/deadline.ts';
+import { batchingIpam, type SharedIpam } from '../../ipam/node/ipam.ts';
 import type { Observer } from '../../ipam/node/observer.ts';
 import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
@@ -14,7 +15,9 @@ import { lock, tryLock } from '../host/lock.ts';
 import { machineOf } from '../host/machine.ts';
 import { hostNamespaces } from '../host/namespaces.ts';
 import { NodeState } from '../host/node-state.ts';
+import { DEFAULT_DEADLINE_MS } from '../ovsdb/client.ts';
 import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
+import { Deadlines } from '../platform/deadlines.ts';
 import { WriteBackLog } from '../platform/log-write-back.ts';
 import type { Kernel, LaterAnnouncement, Log, Platform, Switch } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
@@ -23,11 +26,11 @@ import type { IpamPlace } from '../reconcile/places.ts';
 import { BurstBarrier } from './burst-barrier.ts';
 import { observed, observedStore, observedSwitch } from './observed.ts';
 import { WarmBlocksKeeper } from './warm-blocks-keeper.ts';
-import { WarmSwitch } from './warm-switch.ts';
+import { lateAnswer, WarmSwitch } from './warm-switch.ts';
 import type { Watch } from './watch.ts';
 
 interface WarmIpam {
-  readonly ipam: Ipam;
+  readonly ipam: SharedIpam;
   readonly keeper: WarmBlocksKeeper;
   close(): void;
 }
@@ -68,14 +71,18 @@ export class WarmPlatform {
   forCall(env: Environment): Platform {
     return {
       now: hostEffects.now,
+      monotonic: hostEffects.monotonic,
+      deadlines: new Deadlines(hostEffects.monotonic),
       yieldTurn: hostEffects.yieldTurn,
       hostname: hostname(),
       ...this.#boot,
       machine: () => machineOf(env, stateDirOf(env)),
       // A relative state folder must reject and not throw.
-      openIpam: async (settings) =>
-        Promise.resolve({ ...this.ipam(settings, stateDirOf(env)), close: () => undefined }),
-      openSwitch: (at, deadlineMs) => this.#openSwitch(at, deadlineMs),
+      openIpam: async (settings, expiresAt) => {
+        const { ipam } = this.#warm(settings, stateDirOf(env));
+        return Promise.resolve({ ...ipam.until(expiresAt), close: () => undefined });
+      },
+      openSwitch: (at, expiresAt) => this.#openSwitch(at, expiresAt),
       openKernel: () => Promise.resolve(this.#kernel),
       namespaces: hostNamespaces,
       openState: (dir) =>
@@ -89,11 +96,6 @@ export class WarmPlatform {
       onStep: this.#watch.metrics.stepTimer(),
       onCleared: (cleared) => this.#watch.metrics.countCleared(cleared),
     };
-  }
-
-  /** Returns an Ipam that caches the node blocks. Throws IpamError `invalid`. */
-  ipam(settings: EtcdSettings, stateDir: string): Ipam {
-    return this.#warm(settings, stateDir).ipam;
   }
 
   /**
@@ -150,18 +152,17 @@ export class WarmPlatform {
     this.#switches.clear();
   }
 
-  async #openSwitch(at: SwitchAddress, deadlineMs: number): Promise<Switch> {
+  async #openSwitch(at: SwitchAddress, expiresAt: number): Promise<Switch> {
     const told = (error: unknown): void => this.#watch.usedSwitch(at.ovsdb, error);
+    const opening = orLate(this.#switch(at), expiresAt, hostEffects, () => lateAnswer(at.ovsdb));
     // An open connection proves nothing about the server's health; the requests on it do.
-    const warm = await observed(this.#switch(at, deadlineMs), (error) => {
+    const warm = await observed(opening, (error) => {
       if (error !== undefined) told(error);
     });
-    return observedSwitch(warm.asSwitch(deadlineMs), told, (does) =>
-      this.#watch.usedVswitchd(at.ovsdb, does),
-    );
+    return observedSwitch(warm.asSwitch(expiresAt), told, (does) => this.#watch.usedVswitchd(at.ovsdb, does));
   }
 
-  async #switch(at: SwitchAddress, deadlineMs: number): Promise<WarmSwitch> {
+  async #switch(at: SwitchAddress): Promise<WarmSwitch> {
     const key = JSON.stringify(at);
     const known = this.#switches.get(key);
     if (known && (await isAlive(known))) return await known;
@@ -169,7 +170,9 @@ export class WarmPlatform {
     // Another call may have started to connect during the await above.
     const now = this.#switches.get(key);
     const opening =
-      now && now !== known ? now : WarmSwitch.connect(at, deadlineMs, this.#burstBarrier, hostEffects);
+      now && now !== known
+        ? now
+        : WarmSwitch.connect(at, DEFAULT_DEADLINE_MS, this.#burstBarrier, hostEffects);
     this.#switches.set(key, opening);
     return await opening;
   }

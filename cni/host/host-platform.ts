@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { directIpam } from '../../ipam/node/ipam.ts';
 import { silentObserver, type Observer } from '../../ipam/node/observer.ts';
+import { Deadlines } from '../platform/deadlines.ts';
 import { WriteBackLog } from '../platform/log-write-back.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
@@ -34,6 +35,8 @@ export function hostPlatform(env: Environment, plugin: string): Platform & { rea
   return {
     ...local,
     now: hostEffects.now,
+    monotonic: hostEffects.monotonic,
+    deadlines: new Deadlines(hostEffects.monotonic),
     yieldTurn: hostEffects.yieldTurn,
     hostname: hostname(),
     openIpam: async (settings, expiresAt) => {
@@ -44,9 +47,9 @@ export function hostPlatform(env: Environment, plugin: string): Platform & { rea
       const observer: Observer = { ...silentObserver, wroteBack: (_, result) => told.tell(result) };
       return { ...directIpam(store, hostEffects, node, observer), close: () => store.close() };
     },
-    openSwitch: async (at, deadlineMs) => {
+    openSwitch: async (at, expiresAt) => {
       const { openSwitch } = await import('./switch.ts');
-      return openSwitch(at, deadlineMs);
+      return openSwitch(at, expiresAt);
     },
     lock,
     runDelegate: (call) => runDelegate(call, env),

@@ -61,6 +61,7 @@ const OF_IPAM: Readonly<Record<IpamErrorCode, CniErrorKind>> = {
   taken: 'try-again-later',
   'other-machine': 'other-machine',
   contention: 'try-again-later',
+  busy: 'try-again-later',
   'store-unreachable': 'try-again-later',
   'store-denied': 'etcd-denied',
   'store-failed': 'etcd-failed',
@@ -78,6 +79,7 @@ const OF_OVSDB: Readonly<Record<string, CniErrorKind>> = {
   unreachable: 'try-again-later',
   'connection-lost': 'try-again-later',
   timeout: 'try-again-later',
+  busy: 'try-again-later',
   'port-timeout': 'try-again-later',
   'bridge-missing': 'bridge-missing',
 };

@@ -52,8 +52,11 @@ export interface ReconcileReport {
   readonly nextInMs: number | undefined;
 }
 
-/** Longest time that one reconcile spends on deferred teardowns, in milliseconds. */
-const PENDING_BUDGET_MS = 5_000;
+/**
+ * Longest time that one reconcile spends on deferred teardowns, in milliseconds: longer than a
+ * server's own deadline, so that the rest of the reconcile does not wait again for a silent one.
+ */
+const PENDING_BUDGET_MS = 10_000;
 
 /**
  * Number of attachments that `settle` clears concurrently. Their changes share transactions, and
@@ -119,7 +122,7 @@ function judgedOf(known: Known, verdict: ReturnType<typeof judge>): Judged[] {
     : [{ id, atOnce: verdict.atOnce, known, reason, remains: verdict.reason }];
 }
 
-/** Clears proven remains concurrently. Retries busy ones once, because two may share a lock. */
+/** Clears proven remains concurrently. */
 async function settle(
   platform: Platform,
   own: OwnPlace,
@@ -135,7 +138,6 @@ async function settle(
     for (let each = queue.shift(); each; each = queue.shift()) await settleOne(each);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  for (const each of proven) if (settled.get(each)?.outcome === 'busy') await settleOne(each);
   return proven.flatMap((each) => settled.get(each) ?? []);
 }
 

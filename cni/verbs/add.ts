@@ -25,6 +25,9 @@ import type { Grant } from '../protocol/grant.ts';
 import { refuseBandwidth, requestedMac } from '../protocol/requested.ts';
 import { extendResult, type CniResult } from '../protocol/result.ts';
 
+/** Time that a failed ADD has for its undo whatever is left of its own, in milliseconds. */
+export const UNDO_WITHIN_MS = 5_000;
+
 /**
  * ADD (CNI SPEC section 4): allocates the addresses, then sets up record, link, port and the pod's
  * end. When a step fails, ADD undoes every step before it (rule 2). A repeated ADD gets the same
@@ -39,6 +42,7 @@ export async function add(call: Call, platform: Platform): Promise<CniResult> {
   try {
     return await attach(call, platform, kernel, namespace, undo);
   } catch (error) {
+    platform.deadlines.extend(UNDO_WITHIN_MS);
     if (!(await undo.revert())) leaveForLater(call, platform);
     throw error;
   } finally {

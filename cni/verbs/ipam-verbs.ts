@@ -10,6 +10,7 @@ import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
 import { ipamResult, type Grant } from '../protocol/grant.ts';
 import type { CniResult } from '../protocol/result.ts';
+import { UNDO_WITHIN_MS } from './add.ts';
 import { prevResultOf, throwProblems } from './check.ts';
 
 /**
@@ -38,6 +39,7 @@ export async function ipamAdd(call: Call, platform: Platform): Promise<CniResult
     if (grant.allocations.some(({ unproven }) => unproven)) warnUnproven(call, platform, grant);
     return ipamResult(grant);
   } catch (error) {
+    platform.deadlines.extend(UNDO_WITHIN_MS);
     await undo.revert();
     throw error;
   }

@@ -19,6 +19,8 @@ export type IpamErrorCode =
   | 'other-machine'
   /** Other writers won every bounded attempt. */
   | 'contention'
+  /** Too many requests of this process wait for etcd already. Nothing was sent. */
+  | 'busy'
   /** etcd did not answer in time, or not at all. */
   | 'store-unreachable'
   /** etcd refused the credentials or the permission. */
@@ -45,6 +47,7 @@ const REMEDIES: Readonly<Record<IpamErrorCode, string>> = {
   'other-machine':
     'Give this machine a node name of its own; if it replaces the other one: `cnictl node adopt`.',
   contention: 'Try again; if it lasts, look for a writer in a loop in the logs of etcd.',
+  busy: 'Try again; if it lasts, look at what delays etcd: `etcdctl endpoint status`.',
   'store-unreachable': 'Check etcd with `etcdctl endpoint health`, and the endpoints in the configuration.',
   'store-denied': 'Check the user, password, certificates and the role of the etcd user.',
   'store-failed': 'Look at the message and at the logs of etcd (`etcdctl alarm list`).',

@@ -1,4 +1,5 @@
 import type { Effects } from '../model/effects.ts';
+import { storeUntil } from '../store/store-until.ts';
 import type { Store } from '../store/store.ts';
 import { Batcher } from './batcher.ts';
 import { noLocalNode, type LocalNode } from './local-node.ts';
@@ -26,11 +27,34 @@ export function directIpam(
   return { store, effects, observer, local, runner: new DirectRunner(context) };
 }
 
+/** The IPAM of a process with several concurrent callers. */
+export interface SharedIpam extends Ipam {
+  /**
+   * Returns the IPAM for one caller, all of whose requests end by the deadline.
+   * @param expiresAt milliseconds of the monotonic clock
+   */
+  until(expiresAt: number): Ipam;
+}
+
 /**
  * For a process with several concurrent callers: it caches the node blocks and batches requests
  * into shared transactions.
  */
-export function batchingIpam(context: RunContext, patienceMs: number): Ipam {
+export function batchingIpam(context: RunContext, patienceMs: number): SharedIpam {
   const { store, effects, observer, local } = context;
-  return { store, effects, observer, local, runner: new Batcher(context, patienceMs) };
+  const batcher = new Batcher(context, patienceMs);
+  return {
+    store,
+    effects,
+    observer,
+    local,
+    runner: batcher,
+    until: (expiresAt) => ({
+      store: storeUntil(store, expiresAt, effects),
+      effects,
+      observer,
+      local,
+      runner: { run: (node, request) => batcher.run(node, request, expiresAt) },
+    }),
+  };
 }

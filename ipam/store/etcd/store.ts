@@ -8,7 +8,10 @@ import { checkEtcdSettings, type EtcdSettings } from './settings.ts';
 export interface EtcdStoreOptions {
   /** Longest wait for one request, in milliseconds. */
   readonly deadlineMs?: number;
-  /** When all work of the store must be over, in milliseconds since 1970. Caps each deadline. */
+  /**
+   * When all work of the store must be over, in milliseconds of the monotonic clock
+   * (`performance.now()`). Caps each deadline.
+   */
   readonly expiresAt?: number;
 }
 
@@ -34,7 +37,7 @@ class EtcdStore implements Store {
   constructor(settings: EtcdSettings, options: EtcdStoreOptions) {
     this.#prefix = `${settings.prefix}/v1/`;
     this.#endpoints = settings.endpoints.join(',');
-    this.#client = openClient(settings, () => deadlineOf(settings, options));
+    this.#client = openClient(settings, () => patienceOf(settings, options));
   }
 
   async get(keys: readonly string[], options: ReadOptions = {}): Promise<(Entry | undefined)[]> {
@@ -175,12 +178,12 @@ class EtcdStore implements Store {
 }
 
 /**
- * Returns the deadline of a request. One endpoint gets the whole time. Of several, each gets at
- * least a third, so that a dead first one leaves time for another.
+ * Returns how long to wait for a request, in milliseconds. One endpoint gets the whole time. Of
+ * several, each gets at least a third, so that a dead first one leaves time for another.
  */
-function deadlineOf(settings: EtcdSettings, options: EtcdStoreOptions): number {
+function patienceOf(settings: EtcdSettings, options: EtcdStoreOptions): number {
   const share = (options.deadlineMs ?? DEFAULT_DEADLINE_MS) / Math.min(settings.endpoints.length, 3);
-  return Math.min(Date.now() + share, options.expiresAt ?? Infinity);
+  return Math.min(share, (options.expiresAt ?? Infinity) - performance.now());
 }
 
 /** Returns the first key after the prefix: its last byte plus one. Prefixes end with `/`. */

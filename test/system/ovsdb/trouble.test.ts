@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { inspectBridge } from '../../../cni/ovsdb/bridges.ts';
 import { OvsdbClient } from '../../../cni/ovsdb/client.ts';
-import { removePort } from '../../../cni/ovsdb/ports.ts';
+import { findPorts, removePort } from '../../../cni/ovsdb/ports.ts';
 import { DEADLINE, useOvs } from './world.ts';
 
 suite('trouble with Open vSwitch', () => {
@@ -19,6 +19,21 @@ suite('trouble with Open vSwitch', () => {
     assert.ok(performance.now() - started < DEADLINE + 1_000);
     world.ovs.resumeVswitchd();
     await removePort(world.client, 'cv3', 'eth0');
+  });
+
+  test('a server that hangs: what was sent may be carried out when it goes on, and is found then', async () => {
+    const other = await OvsdbClient.connect(world.ovs.remote, { deadlineMs: 300 });
+    world.ovs.pauseDatabase();
+    try {
+      await assert.rejects(world.add('v4', { via: other }), { code: 'timeout', refused: false });
+      assert.equal(other.lost?.code, 'timeout');
+    } finally {
+      world.ovs.resumeDatabase();
+    }
+    // Whether the server has carried it out or not, the repeated attach makes it one port.
+    assert.ok((await world.add('v4')) > 0);
+    assert.equal((await findPorts(world.client, 'cv4', 'eth0')).length, 1);
+    assert.equal(await removePort(world.client, 'cv4', 'eth0'), 'removed');
   });
 
   test('a server that is not there', () =>
