@@ -121,8 +121,9 @@ export class NodeState implements NodeRecords {
 
   uncarry(attachment: Attachment): void {
     const file = fileOf(attachment);
-    for (const { address } of this.readAttachment(attachment)?.allocations ?? [])
-      this.#carried.leave(withoutPrefix(address), file);
+    const named = this.readAttachment(attachment)?.allocations?.map(({ address }) => withoutPrefix(address));
+    // Without its record only the entries themselves tell what the attachment used.
+    for (const address of named ?? this.#carried.list()) this.#carried.leave(address, file);
   }
 
   carriedAddresses(): string[] {
