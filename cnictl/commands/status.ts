@@ -84,9 +84,9 @@ function gather(context: Context): Promise<{ latencyMs: number; ranges: RangeUsa
   return context.withIpam(async (ipam) => {
     // The first request connects. The second measures how long an answer takes.
     await ipam.store.count([RANGES]);
-    const before = context.world.now();
+    const before = context.world.monotonic();
     await ipam.store.count([RANGES]);
-    const latencyMs = context.world.now() - before;
+    const latencyMs = Math.round(context.world.monotonic() - before);
     return { latencyMs, ranges: await listRangeUsage(ipam), nodes: gatherNodes(await listBlocks(ipam)) };
   });
 }

@@ -172,6 +172,7 @@ export class CliWorld {
         return Promise.resolve(this.answers.shift() ?? '');
       },
       now: () => this.ipam.now,
+      monotonic: () => this.ipam.now,
       pause: async (ms) => {
         this.pauses.push(ms);
         await this.meanwhile();
@@ -206,6 +207,7 @@ export class CliWorld {
         Promise.resolve({
           ...this.platform(),
           now: () => this.ipam.now,
+          monotonic: () => this.ipam.now,
           openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
           log,
         }),
