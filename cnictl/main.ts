@@ -53,6 +53,7 @@ const world: World = {
     }
   },
   now: hostEffects.now,
+  monotonic: hostEffects.monotonic,
   pause,
   untilStopped: () => {
     const controller = new AbortController();

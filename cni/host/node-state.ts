@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import type { Attachment } from '../../ipam/model/attachment.ts';
+import { isAttachment, type Attachment } from '../../ipam/model/attachment.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import type { Fence } from '../../ipam/node/fence.ts';
 import { decodeValue } from '../../ipam/records/decode.ts';
@@ -86,9 +86,7 @@ export class NodeState implements NodeRecords {
 
   /** Returns every readable record. */
   listAttachments(): AttachmentRecord[] {
-    return filesOf(this.#attachments).flatMap(
-      (file) => this.#read(attachmentRecord, join(this.#attachments, file)) ?? [],
-    );
+    return this.#list(attachmentRecord, this.#attachments);
   }
 
   /**
@@ -180,9 +178,7 @@ export class NodeState implements NodeRecords {
 
   /** Returns the deferred teardowns, oldest first. Throws CniError 5. */
   listPending(): PendingTeardown[] {
-    return filesOf(this.#pending)
-      .flatMap((file) => this.#read(pendingRecord, join(this.#pending, file)) ?? [])
-      .sort((a, b) => a.until - b.until);
+    return this.#list(pendingRecord, this.#pending).sort((a, b) => a.until - b.until);
   }
 
   /** Returns the number of deferred teardowns, readable or not. Throws CniError 5. */
@@ -208,6 +204,16 @@ export class NodeState implements NodeRecords {
     }
   }
 
+  /** Returns every readable record of the folder that lies where its attachment's record lies. */
+  #list<T extends v.GenericSchema<unknown, Attachment>>(schema: T, folder: string): v.InferOutput<T>[] {
+    return filesOf(folder).flatMap((file) => {
+      const record = this.#read(schema, join(folder, file));
+      if (record === undefined || file === fileOf(record)) return record ?? [];
+      this.#complain(`${join(folder, file)}: holds the record of ${record.containerId}/${record.ifname}`);
+      return [];
+    });
+  }
+
   #read<T extends v.GenericSchema>(schema: T, path: string): v.InferOutput<T> | undefined {
     try {
       // The record is mostly absent, and an exception costs more than this stat.
@@ -228,11 +234,16 @@ export class NodeState implements NodeRecords {
 
 /**
  * Returns the file name of the attachment. Neither part contains a comma, so no two attachments
- * share a file. A hash replaces a name that is too long for the file system.
+ * share a file. A hash replaces a name that is too long for the file system, or whose parts could
+ * lead out of the folder: they may come from etcd or Open vSwitch.
  */
-function fileOf({ containerId, ifname }: Attachment): string {
-  const name = `${containerId},${encodeURIComponent(ifname)}`;
-  return `${name.length <= 200 ? name : createHash('sha256').update(name).digest('hex')}.json`;
+function fileOf(attachment: Attachment): string {
+  const { containerId, ifname } = attachment;
+  const name = isAttachment(attachment) ? `${containerId},${encodeURIComponent(ifname)}` : '';
+  if (name !== '' && name.length <= 200) return `${name}.json`;
+  return `${createHash('sha256')
+    .update(name || `${containerId}/${ifname}`)
+    .digest('hex')}.json`;
 }
 
 /** A place has any text, so that its hash names the file. */

@@ -22,6 +22,10 @@ export interface BridgeDetails {
  */
 const DEVICE_TYPES = ['', 'system', 'dpdk', 'afxdp', 'afxdp-nonpmd'];
 
+/** Whether a device can have the MTU, in bytes: from RFC 791's smallest to the largest packet. */
+const isMtu = (mtu: number | undefined): mtu is number =>
+  mtu !== undefined && Number.isInteger(mtu) && mtu >= 68 && mtu <= 65_535;
+
 /** Returns the bridge, or undefined when it does not exist. Takes one round trip. */
 export async function inspectBridge(
   session: OvsdbSession,
@@ -50,7 +54,7 @@ export async function inspectBridge(
     const mtu = asNumber(row['mtu']);
     const isUplink =
       devices.has(asUuids(row['_uuid'])[0] ?? '') && DEVICE_TYPES.includes(asString(row['type']) ?? '');
-    return isUplink && mtu !== undefined ? [mtu] : [];
+    return isUplink && isMtu(mtu) ? [mtu] : [];
   });
   return {
     datapathType: asString(found['datapath_type']) === 'netdev' ? 'netdev' : 'system',

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import type { Attachment } from '../../ipam/model/attachment.ts';
 import type { Fence } from '../../ipam/node/fence.ts';
+import { containerId, count, ifname, milliseconds } from '../../ipam/records/codec.ts';
 import { etcdSchema, ovsdbTlsSchema } from '../../ipam/settings/settings.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
@@ -10,8 +11,8 @@ const text = v.pipe(v.string(), v.nonEmpty());
 const commonRecord = v.looseObject({
   v: v.literal(1),
   network: v.string(),
-  containerId: text,
-  ifname: text,
+  containerId,
+  ifname,
   /** Type of the IPAM plugin that assigned the addresses. */
   ipamType: v.optional(text),
   etcd: etcdSchema,
@@ -20,9 +21,9 @@ const commonRecord = v.looseObject({
   ovsdb: text,
   ovsdbTls: v.optional(ovsdbTlsSchema),
   /** MTU of the link in bytes. Absent when another main plugin created the link. */
-  mtu: v.optional(v.number()),
+  mtu: v.optional(count),
   /** Milliseconds since 1970. */
-  createdAt: v.number(),
+  createdAt: milliseconds,
 });
 
 export const attachmentRecord = v.looseObject({
@@ -57,7 +58,7 @@ export const attachmentRecord = v.looseObject({
 export const pendingRecord = v.looseObject({
   ...commonRecord.entries,
   /** The teardown covers what was assigned at or before this time, in milliseconds since 1970. */
-  until: v.number(),
+  until: milliseconds,
   /** False when another main plugin created the interface, so that only the address is ours. */
   wire: v.boolean(),
 });

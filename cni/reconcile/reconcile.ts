@@ -2,6 +2,7 @@ import { formatAddress } from '../../ipam/model/address.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import { Failures } from '../attach/failures.ts';
 import { finishDeferred, type DeferredOutcome } from '../deferred/deferred.ts';
+import { Deadlines } from '../platform/deadlines.ts';
 import type { Platform, SweptKind } from '../platform/platform.ts';
 import { clear, type Clearing } from './clear.ts';
 import { weigh, type Suspect, type Suspected } from './observations.ts';
@@ -76,10 +77,12 @@ interface Judged extends Suspect {
  * the others and reports the failure; the next run tries again.
  */
 export async function reconcile(
-  platform: Platform,
+  outside: Platform,
   own: OwnPlace,
   options: ReconcileOptions,
 ): Promise<ReconcileReport> {
+  // A server that does not answer now may answer the next reconcile of the same caller.
+  const platform = { ...outside, deadlines: new Deadlines(outside.monotonic) };
   const failures = new Failures();
   const pending = await failures.attempt('teardowns put off', () => pendingOf(platform, own, options.dryRun));
   if (!options.dryRun)

@@ -1,4 +1,4 @@
-import type { Attachment } from '../../ipam/model/attachment.ts';
+import { isAttachment, type Attachment } from '../../ipam/model/attachment.ts';
 import { usedSlots } from '../../ipam/model/block.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import type { Range } from '../../ipam/model/range.ts';
@@ -240,8 +240,17 @@ async function readSwitches(
     }),
   );
   const found = await Promise.all(reads);
-  const ports = found.flatMap((each) => each ?? []).filter(({ containerId }) => containerId !== '');
-  return { ports, complete: !found.includes(undefined) };
+  const ports = found.flatMap((each) => each ?? []);
+  for (const port of ports.filter((each) => !isAttachment(each)))
+    await failures.attempt(`ports at ${port.at.ovsdb}`, () => Promise.reject(notOfAnAdd(port)));
+  return { ports: ports.filter(isAttachment), complete: !found.includes(undefined) };
+}
+
+/** Returns the error for a port that carries cellnet's mark, and nothing that an ADD writes. */
+function notOfAnAdd({ info, containerId, ifname }: OurPort): Error {
+  return new Error(
+    `port '${info.name}' has external_ids container-id=${JSON.stringify(containerId)}, ifname=${JSON.stringify(ifname)}: expected those of an attachment; it is left alone`,
+  );
 }
 
 function attachmentOf({ externalIds }: PortInfo): Attachment {

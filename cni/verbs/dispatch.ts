@@ -55,7 +55,7 @@ const VERBS_OF: Readonly<
  * GC's work grows with the node's attachments; only its single uses have a deadline.
  */
 const WITHIN_MS: Readonly<Record<Exclude<Call['request']['verb'], 'VERSION'>, number>> = {
-  ADD: 15_000,
+  ADD: 20_000,
   DEL: 10_000,
   CHECK: 10_000,
   STATUS: 10_000,

@@ -3,6 +3,7 @@ import type { AuditedAllocation, Leak, LeakReason } from '../../ipam/audit/judge
 import { parseAddress } from '../../ipam/model/address.ts';
 import { expectedOf } from '../../ipam/model/block.ts';
 import { blockAt, type Range } from '../../ipam/model/range.ts';
+import { sequence } from '../../ipam/records/codec.ts';
 import { decodeValue } from '../../ipam/records/decode.ts';
 import { blockKey } from '../../ipam/records/keys.ts';
 import { CommandError } from '../context/errors.ts';
@@ -18,7 +19,7 @@ const whichSchema = v.object({
   range: text,
   containerId: text,
   ifname: text,
-  sequence: v.number(),
+  sequence,
 });
 const leakSchema = v.object({
   ...whichSchema.entries,

@@ -86,9 +86,9 @@ function gather(context: Context): Promise<RangeUsages & { latencyMs: number; no
   return context.withIpam(async (ipam) => {
     // The first request connects. The second measures how long an answer takes.
     await ipam.store.count([RANGES]);
-    const before = context.world.now();
+    const before = context.world.monotonic();
     await ipam.store.count([RANGES]);
-    const latencyMs = context.world.now() - before;
+    const latencyMs = Math.round(context.world.monotonic() - before);
     const usages = await listRangeUsage(ipam);
     return { latencyMs, ...usages, nodes: gatherNodes((await listBlocks(ipam)).blocks) };
   });

@@ -24,7 +24,10 @@ export interface World {
   readonly showsProgress: boolean;
   /** Asks the operator and returns one line. */
   readonly ask: (question: string) => Promise<string>;
+  /** Returns milliseconds since 1970 by the wall clock, which may jump. */
   readonly now: () => number;
+  /** Returns milliseconds by a clock that never jumps, for durations. */
+  readonly monotonic: () => number;
   /** @param signal ends the pause early, without an error */
   readonly pause: (ms: number, signal?: AbortSignal) => Promise<void>;
   /** From this call on, SIGTERM and SIGINT abort the signal instead of ending the program. */

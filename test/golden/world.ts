@@ -173,6 +173,7 @@ export class CliWorld {
         return Promise.resolve(this.answers.shift() ?? '');
       },
       now: () => this.ipam.now,
+      monotonic: () => this.ipam.now,
       pause: async (ms) => {
         this.pauses.push(ms);
         await this.meanwhile();
@@ -202,6 +203,7 @@ export class CliWorld {
         Promise.resolve({
           ...this.platform(),
           now: () => this.ipam.now,
+          monotonic: () => this.ipam.now,
           openIpam: () => Promise.resolve(this.#openIpam()),
           log,
         }),
