@@ -1,10 +1,7 @@
 import type { AuditedPod } from '../../ipam/audit/judge.ts';
 
 /** A pod as the API server reports it. Times are RFC 3339 strings as the server writes them. */
-export interface Pod extends AuditedPod {
-  /** The time of the deletion request. The pod may still run. Absent without a request. */
-  readonly deletionTimestamp?: string;
-}
+export type Pod = AuditedPod;
 
 export interface Node {
   readonly name: string;

@@ -88,6 +88,23 @@ function decodePodIPs(status: Json): readonly string[] {
   return [first, ...ips];
 }
 
+const CONTAINER_STATUSES = [
+  'containerStatuses',
+  'initContainerStatuses',
+  'ephemeralContainerStatuses',
+] as const;
+
+/** Tells whether one of these container statuses has `state.running`, as opposed to an end. */
+function reportsRunning(statuses: unknown, path: string): boolean {
+  if (statuses === undefined || statuses === null) return false;
+  return asArray(statuses, path).some((entry, i) => {
+    const { state } = asObject(entry, `${path}[${i}]`);
+    if (state === undefined || state === null) return false;
+    const { running } = asObject(state, `${path}[${i}].state`);
+    return running !== undefined && running !== null;
+  });
+}
+
 /**
  * Decodes the fields of one pod (core/v1) that cellnet keeps. Spec, status and the fields that
  * every stored pod has are required: a default for a missing field could make a running pod look
@@ -109,6 +126,7 @@ export function decodePod(value: unknown, intern: Intern): Pod {
     ...(configHash === undefined ? {} : { configHash }),
     ...(nodeName === undefined ? {} : { nodeName: intern(nodeName) }),
     phase: intern(asText(status['phase'], 'status.phase')),
+    hasRunningContainer: CONTAINER_STATUSES.some((field) => reportsRunning(status[field], `status.${field}`)),
     hostNetwork: asOptionalBoolean(spec['hostNetwork'], 'spec.hostNetwork'),
     ...(deleted === undefined || deleted === null
       ? {}

@@ -1,5 +1,5 @@
 import { KubeError } from '../../cni/kube/errors.ts';
-import { canonicalPod, type AuditedPod } from '../../ipam/audit/judge.ts';
+import { canonicalPod, claimsAddresses, type AuditedPod } from '../../ipam/audit/judge.ts';
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
 import { messageOf, IpamError } from '../../ipam/model/errors.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
@@ -65,7 +65,7 @@ async function ask(context: Context, { namespace, name }: PodName): Promise<Answ
 
 /** Returns the addresses of our ranges that the pod reports and etcd does not hold for it. */
 async function notHeld(ipam: Ipam, pod: AuditedPod, { held }: PodTrace): Promise<NotHeld[]> {
-  if (pod.hostNetwork || pod.phase !== 'Running') return [];
+  if (!claimsAddresses(pod)) return [];
   const ours = new Set(held.map(({ address }) => formatAddress(address)));
   const found: NotHeld[] = [];
   for (const ip of pod.podIPs.filter((each) => !ours.has(each))) {

@@ -141,6 +141,7 @@ export class CliWorld {
       uid: uid(n),
       nodeName: 'node-1',
       phase: 'Running',
+      hasRunningContainer: (more.phase ?? 'Running') === 'Running',
       hostNetwork: false,
       podIPs: [],
       createdAt: '2026-01-01T00:00:00Z',

@@ -48,6 +48,17 @@ suite('pod show', () => {
     assert.deepEqual(kinds(await show(world, 'shop/web-1')), []);
   });
 
+  test('a phase that came before the end of the containers, or a deletion, is told and no end', async () => {
+    const world = await CliWorld.make();
+    const ending = { phase: 'Failed', hasRunningContainer: true, deletionTimestamp: '2026-01-01T00:10:00Z' };
+    world.pods = [world.pod(1, 'web-2', ending)];
+    assert.deepEqual(kinds(await show(world, 'shop/web-2')), []);
+    const { stdout } = await world.run('pod show shop/web-2');
+    assert.match(stdout, /Phase: +Failed, a container runs, Terminating since 2026-01-01T00:10:00Z\n/);
+    world.pods = [world.pod(1, 'web-2', { ...ending, podIPs: ['10.20.0.17', '10.20.0.40'] })];
+    assert.deepEqual(kinds(await show(world, 'shop/web-2')), [], 'it may be after its DEL');
+  });
+
   test('works without an API server, and with one that does not answer, and says so', async () => {
     const world = await CliWorld.make();
     world.kube = {

@@ -104,6 +104,22 @@ suite('restore into an empty prefix', () => {
     assert.equal(world.ipam.store.entries.size, 0);
     assert.equal((await world.run('restore /b --yes --force')).status, 0);
   });
+
+  test('is refused for a pod whose end is only announced, not for one that has ended', async () => {
+    const ip = { podIPs: ['10.20.3.99'], deletionTimestamp: '2026-01-01T00:10:00Z' };
+    for (const [hasRunningContainer, phase, status] of [
+      [true, 'Running', 2],
+      [true, 'Failed', 2],
+      [false, 'Running', 0],
+      [false, 'Failed', 0],
+    ] as const) {
+      const world = await backedUp();
+      empty(world.ipam.store);
+      world.pods.push(world.pod(70, 'ending', { ...ip, phase, hasRunningContainer }));
+      const ran = await world.run('restore /b --yes');
+      assert.equal(ran.status, status, `${phase} ${hasRunningContainer}: ${ran.stderr}`);
+    }
+  });
 });
 
 suite('restore where something is', () => {
