@@ -66,7 +66,10 @@ export interface KubeApi {
   /** Resolves to undefined only when the server reports that this very pod does not exist. */
   readonly getPod: (namespace: string, name: string) => Promise<Pod | undefined>;
   readonly listNodes: (options?: ListOptions) => Promise<readonly Node[]>;
-  /** Resolves to undefined only when the server reports that this very node does not exist. */
+  /**
+   * Resolves to undefined only when the server reports that this very node does not exist. Capitals
+   * in the name do not count.
+   */
   readonly getNode: (name: string) => Promise<Node | undefined>;
   /**
    * Requests one item of the list. This shows whether the client may list the resource, how long

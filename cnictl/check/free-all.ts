@@ -51,16 +51,28 @@ export async function freeAll(
   const results: Result[] = [];
   const leaks = targets.flatMap(({ leak }) => leak ?? []);
   if (leaks.length > 0 && kube && !force) {
+    for (const { address, leak } of targets) {
+      if (leak?.withheld === undefined) continue;
+      results.push({ address, outcome: { kind: 'withheld', node: leak.node } });
+    }
     const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
-    await releaseLeaks(ipam, kube, condemnedOf(leaks, ranges), {
-      dryRun,
-      by,
-      looking: { progress: (...at) => line.update(...at), warn: (text) => context.warn(text) },
-      onOutcome: ({ address, reason }, outcome, allocation) => {
-        results.push({ address, outcome });
-        write({ address, outcome, reason, allocation });
+    await releaseLeaks(
+      ipam,
+      kube,
+      condemnedOf(
+        leaks.filter(({ withheld }) => withheld === undefined),
+        ranges,
+      ),
+      {
+        dryRun,
+        by,
+        looking: { progress: (...at) => line.update(...at), warn: (text) => context.warn(text) },
+        onOutcome: ({ address, reason }, outcome, allocation) => {
+          results.push({ address, outcome });
+          write({ address, outcome, reason, allocation });
+        },
       },
-    });
+    );
     line.clear();
     return results;
   }

@@ -16,7 +16,7 @@ const LEAK_REASONS: Readonly<Record<LeakReason, true>> = {
   'host-network': true,
   superseded: true,
 };
-type AmissReason = RecordReason | IndexReason | 'node-gone';
+type AmissReason = RecordReason | IndexReason | 'node-gone' | 'two-names';
 const RECORD_REASONS: Readonly<Record<AmissReason, true>> = {
   unreadable: true,
   unsound: true,
@@ -25,6 +25,7 @@ const RECORD_REASONS: Readonly<Record<AmissReason, true>> = {
   'no-block': true,
   'wrong-node': true,
   'node-gone': true,
+  'two-names': true,
 };
 const SOURCES = ['etcd', 'kubernetes', 'other'] as const;
 
@@ -95,6 +96,7 @@ export class CheckMetrics implements MetricsSource {
       ...found.records,
       ...found.index,
       ...found.stranded.map(() => ({ reason: 'node-gone' })),
+      ...found.aliases.map(() => ({ reason: 'two-names' })),
     ]);
   }
 

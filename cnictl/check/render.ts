@@ -6,7 +6,7 @@ import { plural } from '../render/plural.ts';
 import { podText } from '../render/pod.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable, type Column } from '../render/table.ts';
-import { othersFound, type Findings } from './findings.ts';
+import { othersFound, recordsFound, type Findings } from './findings.ts';
 import { conflictSince, recordsJson, type RecordRow } from './report-json.ts';
 
 /**
@@ -87,7 +87,7 @@ const RECORD_COLUMNS: Column<RecordRow>[] = [
 /** Returns one line: how much was examined, and what was found. */
 export function summary(found: Findings, paint: Paint): string {
   const { allocated, pods, leaked, missing, conflicts, unknown } = found;
-  const records = found.index.length + found.records.length + found.stranded.length;
+  const records = recordsFound(found);
   const more = [
     ...(conflicts.length > 0 ? [plural(conflicts.length, 'conflict')] : []),
     ...(records > 0 ? [`${plural(records, 'record')} amiss`] : []),

@@ -1,8 +1,10 @@
 import type { IndexFinding } from '../../ipam/audit/index-audit.ts';
+import { nodePrefix } from '../../ipam/records/keys.ts';
+import type { NodeAlias } from '../../ipam/audit/node-alias.ts';
 import type { AuditedAllocation, AuditedPod, Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
 import { formatAddress } from '../../ipam/model/address.ts';
 import { podJson } from '../render/pod.ts';
-import type { Findings } from './findings.ts';
+import { doubtedNodes, type Findings } from './findings.ts';
 import type { LeakRecord, ReportSource, SavedReport, Which } from './report.ts';
 
 /**
@@ -11,6 +13,7 @@ import type { LeakRecord, ReportSource, SavedReport, Which } from './report.ts';
  */
 export function reportJson(found: Findings, source: ReportSource, now: number): SavedReport & object {
   const records = recordsJson(found, now);
+  const doubted = doubtedNodes(found);
   return {
     kind: 'cellnet-check',
     version: 1,
@@ -27,7 +30,7 @@ export function reportJson(found: Findings, source: ReportSource, now: number): 
         records: records.length,
       },
     },
-    leaked: found.leaked.map((leak) => leakJson(leak, now)),
+    leaked: found.leaked.map((leak) => leakJson(leak, doubted.has(leak.allocation.node), now)),
     ...{
       missing: found.missing.map((missing) => missingJson(missing, now)),
       conflicts: found.conflicts.map((conflict) => conflictJson(conflict, now)),
@@ -47,11 +50,12 @@ const aged = <T extends object>(what: T, since: number, now: number): T & { ageS
   ageSeconds: ageSeconds(since, now),
 });
 
-function leakJson({ allocation, reason, supersededBy }: Leak, now: number): LeakRecord {
+function leakJson({ allocation, reason, supersededBy }: Leak, withheld: boolean, now: number): LeakRecord {
   const { allocatedAt } = allocation.slot;
   return {
     ...aged({ ...allocationJson(allocation), reason }, allocatedAt, now),
     ...(supersededBy && { supersededBy: whichJson(supersededBy) }),
+    ...(withheld && { withheld: 'two-names' }),
   };
 }
 
@@ -60,7 +64,9 @@ function whichJson({ address, range, slot }: AuditedAllocation): Which {
   return { ip: formatAddress(address), range, containerId, ifname, sequence: slot.sequence };
 }
 
-function allocationJson(allocation: AuditedAllocation): Omit<LeakRecord, 'reason' | 'supersededBy'> {
+function allocationJson(
+  allocation: AuditedAllocation,
+): Omit<LeakRecord, 'reason' | 'supersededBy' | 'withheld'> {
   const { address, node, range, slot } = allocation;
   return {
     ip: formatAddress(address),
@@ -121,8 +127,12 @@ export interface RecordRow {
   readonly ageSeconds: number | null;
 }
 
-/** Returns keys that disagree, unreliable records, and blocks of removed nodes, in one list. */
-export function recordsJson({ index, records, stranded }: Findings, now: number): RecordRow[] {
+/**
+ * Returns keys that disagree, unreliable records, blocks of removed nodes, and nodes with two
+ * names, in one list.
+ */
+export function recordsJson(found: Findings, now: number): RecordRow[] {
+  const { index, records, stranded, aliases } = found;
   const row = (
     key: string,
     reason: string,
@@ -143,8 +153,12 @@ export function recordsJson({ index, records, stranded }: Findings, now: number)
     ...stranded.map((each) =>
       row(each.key, 'node-gone', each.node, `the API server knows no node '${each.node}'`, each.since),
     ),
+    ...aliases.map((each) => row(nodePrefix(each.node), 'two-names', each.node, aliasText(each))),
   ];
 }
+
+const aliasText = ({ clusterNode, pod }: NodeAlias): string =>
+  `in the cluster its machine is node '${clusterNode}', where pod ${pod} runs with an address of it`;
 
 const keyOf = ({ reason, indexKey, blockKey: key }: IndexFinding): string =>
   reason === 'no-index' ? key : indexKey;

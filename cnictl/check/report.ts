@@ -29,6 +29,8 @@ const leakSchema = v.object({
   reason: text,
   /** The newer sandbox's allocation, when the reason is `superseded`. */
   supersededBy: v.optional(whichSchema),
+  /** Why it is not released though it leaked: its node has another name in the cluster. */
+  withheld: v.optional(v.literal('two-names')),
 });
 const reportSchema = v.object({
   kind: v.literal('cellnet-check'),

@@ -8,7 +8,7 @@ import { operatorOf } from '../context/operator.ts';
 import type { OpenIpam } from '../context/world.ts';
 import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
-import { othersFound, type Findings } from './findings.ts';
+import { doubtedNodes, othersFound, type Findings } from './findings.ts';
 import { firstLook, type FirstLook } from './first-look.ts';
 import { outcomeText, type FreeOutcome } from './free.ts';
 import { noPodsText, refuseWithoutPods, stillHasPods } from './pods.ts';
@@ -154,15 +154,22 @@ class RoundAt {
   }
 
   /** @returns the number of leaks that remain */
-  async #release(first: FirstLook, { leaked }: Findings, told: RoundTold): Promise<number> {
-    if (leaked.length === 0) return 0;
+  async #release(first: FirstLook, found: Findings, told: RoundTold): Promise<number> {
+    const doubted = doubtedNodes(found);
+    const leaked = found.leaked.filter(({ allocation }) => !doubted.has(allocation.node));
+    const withheld = found.leaked.length - leaked.length;
+    if (withheld > 0)
+      this.#looking.warn(
+        `${plural(withheld, 'leaked address stays', 'leaked addresses stay')} on ${[...doubted].sort().join(', ')}: each has another name in the cluster`,
+      );
+    if (leaked.length === 0) return withheld;
     const { yes, log, evenIfNoPods } = this.#options;
     const text = plural(leaked.length, 'leaked address', 'leaked addresses');
     await this.#context.confirm(`This releases ${text}`, yes);
     const write = releaseLog(this.#context, log);
     if (!(await stillHasPods(this.#kube, first.moment)))
       refuseWithoutPods(this.#kube, { allocated: first.podAudit.allocated, evenIfNoPods });
-    let left = leaked.length;
+    let left = found.leaked.length;
     await releaseLeaks(this.#ipam, this.#kube, leaked.map(condemnedOfLeak), {
       dryRun: false,
       by: operatorOf(this.#context.world),

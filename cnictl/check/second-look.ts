@@ -13,7 +13,8 @@ import {
 import type { Claim, Dispute, Suspicion } from '../../ipam/audit/pod-audit.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { Findings } from './findings.ts';
-import { nodeNames, type FirstLook, type NodeNames } from './first-look.ts';
+import { compareNodes, type FirstLook } from './first-look.ts';
+import { listNodes, type ClusterNodes } from './nodes.ts';
 import { lookUpPods } from './pods.ts';
 import type { Looking } from './progress.ts';
 import { blocksAgain, pairsAgain, recordsAgain } from './records-again.ts';
@@ -45,6 +46,7 @@ export const nothingFound = ({ podAudit }: FirstLook): Findings => ({
   index: [],
   records: [],
   stranded: [],
+  aliases: podAudit.aliases,
 });
 
 /**
@@ -69,7 +71,7 @@ export async function secondLook(
   const index = await pairsAgain(ipam.store, first.index.suspected);
   const records = await recordsAgain(ipam.store, first.records);
   const stranded = await blocksAgain(ipam.store, first.stranded);
-  const nodes = first.nodes && (await nodeNames(kube, podAudit, { ...looking, warn: () => undefined }));
+  const nodes = compareNodes(await listNodes(kube, { ...looking, warn: () => undefined }), podAudit);
   const pods = await lookUpPods(kube, wantedPods(suspected, held), looking);
   return {
     allocated: podAudit.allocated,
@@ -80,16 +82,17 @@ export async function secondLook(
     conflicts: suspected.disputes.flatMap((dispute) => conflictOf(dispute, held, pods)),
     index,
     records,
-    stranded: nodes ? stranded.filter(({ node }) => !nodes.has(node)) : [],
+    stranded: stranded.filter(({ node }) => nodes.isGone(node)),
+    aliases: podAudit.aliases,
   };
 }
 
-function leakOf(suspicion: Suspicion, held: Held, pods: PodIndex, nodes: NodeNames): Leak[] {
+function leakOf(suspicion: Suspicion, held: Held, pods: PodIndex, nodes: ClusterNodes): Leak[] {
   const allocation = held.get(suspicion.mark);
   if (!allocation) return [];
   const verdict = judge(allocation, pods);
   if (verdict.kind === 'leaked') {
-    const isNodeGone = verdict.reason === 'pod-gone' && nodes?.has(allocation.node) === false;
+    const isNodeGone = verdict.reason === 'pod-gone' && nodes.isGone(allocation.node);
     return [{ allocation, reason: isNodeGone ? 'node-gone' : verdict.reason }];
   }
   const supersededBy = suspicion.supersededBy && held.get(suspicion.supersededBy);

@@ -67,8 +67,16 @@ function roundOptions(options: CheckOptions): RoundOptions {
 
 const NODES_NAMED = 3;
 
-/** `check` does not free blocks of removed nodes, so this hint names the command that does. */
-function goneNodesHint({ stranded }: Findings): string[] {
+/**
+ * `check` does not free blocks of removed nodes, so this hint names the command that does. Where
+ * one node has another name in the cluster, others may have too, and are not gone.
+ */
+function goneNodesHint({ stranded, aliases }: Findings): string[] {
+  if (aliases.length > 0) {
+    return [
+      'One machine, two names: cnictl doctor on it. Nothing of it is released, and no node counts as gone\n',
+    ];
+  }
   const nodes = [...new Set(stranded.map(({ node }) => node))].sort();
   if (nodes.length === 0) return [];
   const commands = nodes.slice(0, NODES_NAMED).map((node) => `cnictl node remove ${printable(node)}`);

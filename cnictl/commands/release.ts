@@ -171,11 +171,15 @@ async function releaseAll(
     })),
     () => results.map(({ address, outcome }) => `${outcomeText(address, outcome)}\n`).join(''),
   );
-  return results.some(({ outcome }) => outcome.kind === 'in-use' || outcome.kind === 'unknown') ? 2 : 0;
+  return results.some(({ outcome }) => KEPT.has(outcome.kind)) ? 2 : 0;
 }
+
+/** Outcomes of an address that the operator named and that stays. */
+const KEPT: ReadonlySet<FreeOutcome['kind']> = new Set(['in-use', 'unknown', 'withheld']);
 
 function detailsOf(outcome: FreeOutcome): object {
   if (outcome.kind === 'in-use') return { pod: outcome.pod };
+  if (outcome.kind === 'withheld') return { node: outcome.node };
   if (outcome.kind === 'released' || outcome.kind === 'would-release')
     return { reason: outcome.reason ?? null };
   return {};

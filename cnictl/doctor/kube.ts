@@ -1,4 +1,5 @@
 import type { KubeApi, Probe } from '../../cni/kube/api.ts';
+import { findClusterNode, type ClusterNode } from '../context/cluster-node.ts';
 import type { Context } from '../context/context.ts';
 import { judgeClock } from './clock.ts';
 import { ok, warn, type Check, type Finding } from './finding.ts';
@@ -28,21 +29,33 @@ export function kubeChecks(context: Context, node: string | undefined): Check[] 
     check('API server clock', async (kube) => judgeClock('API server clock', await kube.probe('nodes'))),
     ...(node === undefined
       ? []
-      : [check('node name', async (kube) => judgeNode(node, await kube.getNode(node)))]),
+      : [check('node name', async (kube) => judgeNode(node, await findClusterNode(kube, node)))]),
   ];
 }
 
 const tookMs = ({ asked, answered }: Probe): number => answered - asked;
 
-export function judgeNode(name: string, found: { readonly ready: boolean } | undefined): Finding {
+/** Pods keep the addresses that they have by the old name, so they end first. */
+const renameText = (old: string): string =>
+  `kubectl drain it, cnictl node drain ${old}, then set "node" in the configuration to that name.`;
+
+export function judgeNode(name: string, found: ClusterNode | undefined): Finding {
   const check = 'node name';
   if (!found) {
     return warn(
       check,
       `the cluster has no node '${name}'`,
-      'Set "node" in the configuration to the node\'s name in the cluster: kubectl get nodes',
+      `kubectl get nodes tells its name there. ${renameText(name)}`,
     );
   }
-  if (found.ready) return ok(check, `${name} is Ready in the cluster`);
-  return warn(check, `${name} is not Ready`, `kubectl describe node ${name}`);
+  const { node, certain } = found;
+  if (!certain) {
+    return warn(
+      check,
+      `the cluster has no node '${name}'; '${node.name}' may be this machine`,
+      `If it is: ${renameText(name)}`,
+    );
+  }
+  if (node.ready) return ok(check, `${node.name} is Ready in the cluster`);
+  return warn(check, `${node.name} is not Ready`, `kubectl describe node ${node.name}`);
 }

@@ -14,6 +14,7 @@ import {
   type AuditedPod,
   type SandboxFacts,
 } from './judge.ts';
+import { NodeAliases, type NodeAlias } from './node-alias.ts';
 
 /** An allocation for which no living pod accounts, or whose pod has a newer sandbox. */
 export interface Suspicion {
@@ -63,6 +64,7 @@ export class PodAudit {
   /** Addresses whose allocations name no pod, with the pods that report them. */
   #anonymousClaims = new Map<number, Dispute>();
   #superseded = new Map<number, number>();
+  #aliases = new NodeAliases();
 
   constructor(ranges: readonly Range[]) {
     this.#ranges = new RangeFinder(ranges);
@@ -103,6 +105,7 @@ export class PodAudit {
     this.#claims = [];
     this.#anonymousClaims = new Map();
     this.#superseded = new Map();
+    this.#aliases = new NodeAliases();
   }
 
   /** @throws IpamError `invalid` if the API server names something that is no IP address */
@@ -112,9 +115,15 @@ export class PodAudit {
     const uids = pod.configHash === undefined ? [pod.uid] : [pod.uid, pod.configHash];
     const rows = [...this.#table.rowsOf(uids, podNameOf(pod))];
     for (const row of rows) this.#set(row, LIVES);
-    if (!claimsAddresses(pod)) return;
-    for (const ip of pod.podIPs) this.#claim(ip, pod, rows);
-    if (rows.length > 1) this.#lookForSuperseded(rows);
+    if (claimsAddresses(pod)) {
+      for (const ip of pod.podIPs) this.#claim(ip, pod, rows);
+      if (rows.length > 1) this.#lookForSuperseded(rows);
+    }
+    // An allocation that names no UID may be of an earlier pod of the name, unless the pod reports
+    // its address.
+    for (const row of rows)
+      if (this.#table.namesUid(row) || this.#has(row, CLAIMED))
+        this.#aliases.add(this.#table.blockOf(row).node, pod);
   }
 
   /** Yields suspected leaks, block by block. The caller calls it after the complete pod list. */
@@ -129,6 +138,10 @@ export class PodAudit {
 
   get claims(): readonly Claim[] {
     return this.#claims;
+  }
+
+  get aliases(): readonly NodeAlias[] {
+    return this.#aliases.all;
   }
 
   disputes(): Dispute[] {

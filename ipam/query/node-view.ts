@@ -1,5 +1,6 @@
 import { formatCidr } from '../model/address.ts';
 import type { Block } from '../model/block.ts';
+import { NodeDirectory } from '../model/node-name.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeBlock } from '../records/block-record.ts';
 import { blockKey, nodeKey, NODES, nodePrefix } from '../records/keys.ts';
@@ -80,6 +81,15 @@ export async function indexedNodes({ store }: Ipam): Promise<string[]> {
   for await (const page of store.scan(NODES, { keysOnly: true }))
     for (const { key } of page) names.add(key.split('/')[1] ?? '');
   return [...names].sort();
+}
+
+/**
+ * Returns the node's name as etcd spells it. Capitals do not count, because the cluster's name of
+ * the node has none. Returns the given name when etcd has no such node.
+ */
+export async function nodeInEtcd(ipam: Ipam, name: string): Promise<string> {
+  const names = await indexedNodes(ipam);
+  return names.includes(name) ? name : (new NodeDirectory(names).same(name) ?? name);
 }
 
 /**

@@ -40,6 +40,18 @@ suite('pod show', () => {
     assert.match(mismatches[1]?.message ?? '', /given to shop\/web-2 \(block 10\.20\.0\.16\/28 of node-1\)/);
   });
 
+  test('a pod on another node than its address is told; a domain or capitals make no other node', async () => {
+    const world = await CliWorld.make();
+    for (const [nodeName, expected] of [
+      ['worker-7', ['other-node 10.20.0.16']],
+      ['node-1.example.com', []],
+      ['NODE-1', []],
+    ] as const) {
+      world.pods = [world.pod(0, 'web-1', { nodeName })];
+      assert.deepEqual(kinds(await show(world, 'shop/web-1')), expected, nodeName);
+    }
+  });
+
   test('knows a static pod by the hash, and doubts nothing of a pod whose addresses are not told yet', async () => {
     const world = await CliWorld.make();
     const [pod] = world.pods;

@@ -39,6 +39,7 @@ test('every metric of check --watch is documented with its type and labels, and 
     index: [],
     records: [],
     stranded: [],
+    aliases: [],
   });
   assert.deepEqual(documented(true).sort(), served(await metrics.text()).sort());
 });

@@ -204,6 +204,38 @@ suite('one look', () => {
   });
 });
 
+suite('one machine with two names', () => {
+  const aliasesOf = (given: AuditedAllocation, each: AuditedPod): string[] => {
+    const audit = new PodAudit([BLUE]);
+    const block = newBlock(BLUE, parseCidr('10.20.0.16/28'), 'node-1', 0);
+    audit.addBlock(KEY, { ...block, slots: block.slots.with(1, given.slot) });
+    audit.restartPods();
+    audit.addPod(each);
+    return audit.aliases.map(({ node, clusterNode, pod: name }) => `${node} ${clusterNode} ${name}`);
+  };
+  const given = allocation('10.20.0.17');
+  const byName = { podNamespace: 'default', podName: 'web-1' };
+  const named = { ...given, slot: { ...given.slot, owner: owner('c', byName) } };
+
+  test('is proven by a living pod that has an address of its block', () => {
+    const there = pod({ nodeName: 'worker-7' });
+    assert.deepEqual(aliasesOf(given, there), ['node-1 worker-7 default/web-1']);
+    assert.deepEqual(aliasesOf(given, { ...there, podIPs: [] }), ['node-1 worker-7 default/web-1']);
+    assert.deepEqual(aliasesOf(named, there), ['node-1 worker-7 default/web-1']);
+  });
+
+  test('is not proven by capitals, a domain, an ended or another pod, or one not scheduled yet', () => {
+    for (const nodeName of ['node-1', 'NODE-1', 'node-1.example.com'])
+      assert.deepEqual(aliasesOf(given, pod({ nodeName })), [], nodeName);
+    const there = pod({ nodeName: 'worker-7' });
+    assert.deepEqual(aliasesOf(given, { ...there, phase: 'Failed', hasRunningContainer: false }), []);
+    assert.deepEqual(aliasesOf(given, { ...there, uid: 'uid-2' }), []);
+    assert.deepEqual(aliasesOf(named, { ...there, podIPs: [] }), [], 'it may be made again there');
+    const { nodeName: _, ...unscheduled } = there;
+    assert.deepEqual(aliasesOf(given, unscheduled), []);
+  });
+});
+
 suite('a superseded sandbox', () => {
   const sandbox = (ip: string, n: number, more: Partial<Owner> = {}): AuditedAllocation => {
     const each = allocation(ip, { containerId: `c${n}`, ...more }, n);
