@@ -18,6 +18,8 @@ import type { Looking, Progress } from './progress.ts';
 
 /** Holds what one pass over everything suspects. */
 export interface FirstLook {
+  /** Number of ranges, readable or not. */
+  readonly ranges: number;
   readonly podAudit: PodAudit;
   readonly index: IndexComparison;
   readonly records: readonly RecordFinding[];
@@ -36,7 +38,7 @@ export interface FirstLook {
 export async function firstLook(ipam: Ipam, kube: KubeApi, looking: Looking): Promise<FirstLook> {
   const { store } = ipam;
   const survey = await auditRanges(store);
-  if (survey.ranges.length === 0 && survey.findings.length === 0)
+  if (survey.ranges.length + survey.findings.length === 0)
     looking.warn(
       'etcd holds no range below this prefix, so nothing of it can be leaked: is --etcd-prefix right?',
     );
@@ -52,7 +54,8 @@ export async function firstLook(ipam: Ipam, kube: KubeApi, looking: Looking): Pr
   );
   const nodes = compareNodes(listed, podAudit);
   if (nodes.standing === 'none-known') looking.warn(`${noneKnownText(kube)} Nothing is said of nodes`);
-  return { podAudit, index, records, nodes, stranded: strandedBlocks(podAudit, nodes), moment };
+  const ranges = survey.ranges.length + survey.findings.length;
+  return { ranges, podAudit, index, records, nodes, stranded: strandedBlocks(podAudit, nodes), moment };
 }
 
 async function readBlocks(

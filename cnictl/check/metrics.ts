@@ -5,6 +5,7 @@ import type { IndexReason } from '../../ipam/audit/index-audit.ts';
 import type { LeakReason } from '../../ipam/audit/judge.ts';
 import type { RecordReason } from '../../ipam/audit/record-audit.ts';
 import { IpamError, messageOf } from '../../ipam/model/errors.ts';
+import { ClusterError } from '../context/cluster.ts';
 import type { Findings } from './findings.ts';
 import type { FreeOutcome } from './free.ts';
 
@@ -27,7 +28,7 @@ const RECORD_REASONS: Readonly<Record<AmissReason, true>> = {
   'node-gone': true,
   'two-names': true,
 };
-const SOURCES = ['etcd', 'kubernetes', 'other'] as const;
+const SOURCES = ['etcd', 'kubernetes', 'cluster', 'other'] as const;
 
 /**
  * Counts what `check --watch` finds and does, for Prometheus. No label names a pod, a node or an
@@ -118,8 +119,7 @@ export class CheckMetrics implements MetricsSource {
 
   failed(error: unknown): void {
     this.#failure = messageOf(error);
-    const source = error instanceof IpamError ? 'etcd' : error instanceof KubeError ? 'kubernetes' : 'other';
-    this.#errors.inc({ source });
+    this.#errors.inc({ source: sourceOf(error) });
   }
 
   get contentType(): string {
@@ -134,6 +134,12 @@ export class CheckMetrics implements MetricsSource {
     const reasons = this.#failure === undefined ? [] : [this.#failure];
     return { ok: reasons.length === 0, reasons, servers: [] };
   }
+}
+
+function sourceOf(error: unknown): (typeof SOURCES)[number] {
+  if (error instanceof IpamError) return 'etcd';
+  if (error instanceof KubeError) return 'kubernetes';
+  return error instanceof ClusterError ? 'cluster' : 'other';
 }
 
 function count(

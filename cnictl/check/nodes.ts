@@ -65,5 +65,5 @@ export async function listNodes(
   }
 }
 
-export const noneKnownText = (kube: KubeApi): string =>
+export const noneKnownText = (kube: Pick<KubeApi, 'server'>): string =>
   `none of the nodes that hold blocks is a node of ${kube.server}: is it the right cluster, or do they have other names there?`;

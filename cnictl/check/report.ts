@@ -42,6 +42,8 @@ const reportSchema = v.object({
    */
   cluster: v.nullable(text),
   server: text,
+  /** Why the API server may be another cluster's; null when it is not. */
+  clusterProblem: v.optional(v.nullable(text)),
   checkedAt: text,
   leaked: v.array(leakSchema),
 });
@@ -53,6 +55,7 @@ export interface ReportSource {
   readonly etcdPrefix: string;
   readonly cluster: string | null;
   readonly server: string;
+  readonly clusterProblem: string | null;
 }
 
 /** @throws CommandError that names the field when the file is not a report of `cnictl check` */

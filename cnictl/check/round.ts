@@ -1,18 +1,20 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
-import { KubeError } from '../../cni/kube/errors.ts';
 import type { LeakReason } from '../../ipam/audit/judge.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
+import { toldUid } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { formatDuration } from '../context/durations.ts';
 import { operatorOf } from '../context/operator.ts';
 import type { OpenIpam } from '../context/world.ts';
 import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
+import { ClusterGuard, type GuardOptions } from './cluster-guard.ts';
 import { doubtedNodes, othersFound, type Findings } from './findings.ts';
 import { firstLook, type FirstLook } from './first-look.ts';
 import { outcomeText, type FreeOutcome } from './free.ts';
 import { noPodsText, refuseWithoutPods, stillHasPods } from './pods.ts';
 import type { Looking } from './progress.ts';
+import type { Proof } from './proof.ts';
 import { releaseLeaks } from './release-leaks.ts';
 import { releaseLog } from './release-log.ts';
 import { repairIndex } from './repair.ts';
@@ -20,9 +22,8 @@ import { reportJson } from './report-json.ts';
 import { condemnedOfLeak, type ReportSource, type SavedReport } from './report.ts';
 import { countSuspected, nothingFound, secondLook } from './second-look.ts';
 
-export interface RoundOptions {
+export interface RoundOptions extends GuardOptions {
   readonly graceMs: number;
-  readonly release: boolean;
   readonly repair: boolean;
   /** Skips the confirmation. */
   readonly yes: boolean;
@@ -38,6 +39,8 @@ export interface Round {
   readonly found: Findings;
   /** How many things are still wrong. */
   readonly left: number;
+  /** True when they mean nothing, because the API server is another cluster's. */
+  readonly isMeaningless: boolean;
 }
 
 /**
@@ -102,16 +105,28 @@ class RoundAt {
   async run(told: RoundTold): Promise<Round> {
     const { world } = this.#context;
     const { save } = this.#options;
+    const guard = await ClusterGuard.open(this.#ipam, this.#kube, this.#options, this.#looking.warn);
     const first = await firstLook(this.#ipam, this.#kube, this.#looking);
     this.#line.clear();
+    const proof = await guard.prove(first);
     const found = await this.#lookAgain(first);
-    const report = reportJson(found, await sourceOf(this.#context, this.#kube), world.now());
+    const report = reportJson(found, this.#sourceOf(guard, proof), world.now());
     this.#line.clear();
     if (save !== undefined) world.writeFile(save, `${JSON.stringify(report, null, 2)}\n`);
     told.found(found, report);
     const repaired = this.#options.repair ? await this.#repair(found, told) : 0;
     const leaks = this.#options.release ? await this.#release(first, found, told) : found.leaked.length;
-    return { found, left: leaks + othersFound(found) - repaired };
+    const { isMeaningless } = proof;
+    return { found, left: leaks + othersFound(found) - repaired, isMeaningless };
+  }
+
+  #sourceOf({ identity }: ClusterGuard, { doubt }: Proof): ReportSource {
+    return {
+      etcdPrefix: this.#context.settings.etcd?.prefix ?? DEFAULT_PREFIX,
+      server: this.#kube.server,
+      cluster: toldUid(identity),
+      clusterProblem: doubt?.message ?? null,
+    };
   }
 
   async #lookAgain(first: FirstLook): Promise<Findings> {
@@ -195,22 +210,4 @@ function suspectsText({ podAudit, index, records, stranded }: FirstLook, leaks: 
     ...(conflicts > 0 ? [plural(conflicts, 'conflict')] : []),
     ...(amiss > 0 ? [`${plural(amiss, 'record')} amiss`] : []),
   ].join(', ');
-}
-
-/**
- * Identifies the cluster. An operator without access to the namespace still gets a report, by the
- * server's address.
- */
-async function sourceOf(context: Context, kube: KubeApi): Promise<ReportSource> {
-  const etcdPrefix = context.settings.etcd?.prefix ?? DEFAULT_PREFIX;
-  return { etcdPrefix, server: kube.server, cluster: await clusterOf(kube) };
-}
-
-export async function clusterOf(kube: KubeApi): Promise<string | null> {
-  try {
-    return await kube.clusterUid();
-  } catch (error) {
-    if (error instanceof KubeError && (error.code === 'forbidden' || error.code === 'refused')) return null;
-    throw error;
-  }
 }

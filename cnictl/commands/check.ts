@@ -16,6 +16,8 @@ export interface CheckOptions {
   readonly yes?: boolean;
   /** Releases even when the API server has no pod at all. */
   readonly evenIfNoPods?: boolean;
+  /** UID of the cluster that replaces the one that etcd belonged to. */
+  readonly trustCluster?: string;
   /** Repeats the check until it is stopped. True: at the default interval. */
   readonly watch?: boolean | string;
   readonly metricsListen?: string;
@@ -24,8 +26,9 @@ export interface CheckOptions {
 /**
  * `check`: compares allocations with pods in both directions, and the records of etcd with one
  * another. After the grace, it looks again at what the first observation suspects, and reports only
- * what both found. Exit status 1 when a finding is not corrected.
- * @throws CommandError for an invalid option, or when a release is requested and there is no pod
+ * what both found. Exit status 1 when a finding is not corrected, 2 when the findings mean nothing.
+ * @throws CommandError for an invalid option, or when a release is requested and there is no pod;
+ *   ClusterError when one is requested and the API server may be another cluster's
  */
 export async function check(context: Context, options: CheckOptions): Promise<number> {
   const round = roundOptions(options);
@@ -43,14 +46,14 @@ export async function check(context: Context, options: CheckOptions): Promise<nu
   if (options.watch) return await watch(context, round, options);
   if (options.metricsListen !== undefined)
     throw new CommandError('--metrics-listen is for a service: expected --watch with it');
-  const { left } = await checkRound(context, round, {
+  const { left, isMeaningless } = await checkRound(context, round, {
     found: (found, report) =>
       context.print(
         report,
         () => renderFindings(found, context.paint, context.world.now()) + hint(context, found, round),
       ),
   });
-  return left > 0 ? 1 : 0;
+  return isMeaningless ? 2 : left > 0 ? 1 : 0;
 }
 
 function roundOptions(options: CheckOptions): RoundOptions {
@@ -60,6 +63,8 @@ function roundOptions(options: CheckOptions): RoundOptions {
     repair: options.repair ?? false,
     yes: options.yes ?? false,
     evenIfNoPods: options.evenIfNoPods ?? false,
+    trustCluster: options.trustCluster,
+    refuseOther: options.watch !== undefined && options.watch !== false,
     save: options.save,
     log: options.log,
   };

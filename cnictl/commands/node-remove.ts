@@ -3,6 +3,7 @@ import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
 import { setNodeDraining } from '../../ipam/node/drain.ts';
 import { indexedNodes, nodeInEtcd, sweepIndex, viewNode, type NodeView } from '../../ipam/query/node-view.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
+import { identifyOwn } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { formatDuration, parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
@@ -50,7 +51,8 @@ interface Removal {
 /**
  * `node remove`: frees all addresses and blocks of a node that is gone for good. Exit status 2 when
  * anything is left.
- * @throws CommandError when the API server still has the node, or nothing proves that it does not
+ * @throws CommandError when the API server still has the node, nothing proves that it does not, or
+ *   it is another cluster's
  */
 export async function nodeRemove(
   context: Context,
@@ -71,7 +73,10 @@ export async function nodeRemove(
     const name = await nodeInEtcd(ipam, given);
     const removal = { context, ipam, name, graceMs, waitMs, dryRun, yes, force };
     if (!context.knowsKube) return await remove({ ...removal, kube: undefined });
-    return await context.withKube((kube) => remove({ ...removal, kube }));
+    return await context.withKube(async (kube) => {
+      await identifyOwn(ipam.store, kube);
+      return await remove({ ...removal, kube });
+    });
   });
 }
 

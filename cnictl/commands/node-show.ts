@@ -2,6 +2,7 @@ import { formatCidr } from '../../ipam/model/address.ts';
 import { nodeInEtcd, viewNode, type Disagreement, type NodeView } from '../../ipam/query/node-view.ts';
 import { addressesOf, type BlockView } from '../../ipam/query/views.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
+import { identifyOwn } from '../context/cluster.ts';
 import { findClusterNode } from '../context/cluster-node.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
@@ -120,6 +121,7 @@ export async function askCluster(context: Context, name: string): Promise<NodeIn
   try {
     return await context.withKube(async (kube) => {
       const { server } = kube;
+      await context.withIpam(({ store }) => identifyOwn(store, kube));
       const found = await findClusterNode(kube, name);
       if (!found) return { ...NOTHING_KNOWN, server, known: false, problem: null };
       const { node, certain } = found;

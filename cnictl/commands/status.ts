@@ -2,6 +2,7 @@ import { familyName, type Family } from '../../ipam/model/address.ts';
 import { listBlocks, listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
+import { identifyOwn, toldUid } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { describeError } from '../context/errors.ts';
 import { renderCount } from '../render/bar.ts';
@@ -13,6 +14,8 @@ import { rangeJson, rangeTable } from './range.ts';
 interface KubeStatus {
   readonly server: string | null;
   readonly nodes: number | null;
+  /** UID of the namespace kube-system; null where it may not be read. */
+  readonly cluster: string | null;
   readonly problem: string | null;
 }
 
@@ -91,21 +94,20 @@ function gather(context: Context): Promise<{ latencyMs: number; ranges: RangeUsa
   });
 }
 
+const NOTHING_KNOWN = { server: null, nodes: null, cluster: null } as const;
+
 async function gatherKube(context: Context): Promise<KubeStatus> {
-  if (!context.knowsKube) return { server: null, nodes: null, problem: null };
+  if (!context.knowsKube) return { ...NOTHING_KNOWN, problem: null };
   try {
     return await context.withKube(async (kube) => {
+      const identity = await context.withIpam(({ store }) => identifyOwn(store, kube));
       const nodes = await kube.listNodes();
-      return { server: kube.server, nodes: nodes.length, problem: null };
+      return { server: kube.server, nodes: nodes.length, cluster: toldUid(identity), problem: null };
     });
   } catch (error) {
-    return {
-      server: null,
-      nodes: null,
-      problem:
-        describeError(error)
-          .replace(/^cnictl: /, '')
-          .split('\n')[0] ?? '',
-    };
+    const [problem = ''] = describeError(error)
+      .replace(/^cnictl: /, '')
+      .split('\n');
+    return { ...NOTHING_KNOWN, problem };
   }
 }

@@ -1,10 +1,15 @@
 import type { KubeApi, Probe } from '../../cni/kube/api.ts';
+import type { Identity } from '../../ipam/audit/cluster.ts';
 import { findClusterNode, type ClusterNode } from '../context/cluster-node.ts';
+import { identify, refuseCluster } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { judgeClock } from './clock.ts';
-import { ok, warn, type Check, type Finding } from './finding.ts';
+import { fail, ok, warn, type Check, type Finding } from './finding.ts';
 
-/** Returns checks of the API server: answer, permissions, clock, and whether it knows this node. */
+/**
+ * Returns checks of the API server: answer, permissions, clock, whether it is the one of etcd's
+ * cluster, and whether it knows this node.
+ */
 export function kubeChecks(context: Context, node: string | undefined): Check[] {
   if (!context.knowsKube) {
     const line = warn(
@@ -26,6 +31,9 @@ export function kubeChecks(context: Context, node: string | undefined): Check[] 
   return [
     may('pods'),
     may('nodes'),
+    check('cluster', async (kube) =>
+      judgeCluster(await context.withIpam(({ store }) => identify(store, kube)), kube),
+    ),
     check('API server clock', async (kube) => judgeClock('API server clock', await kube.probe('nodes'))),
     ...(node === undefined
       ? []
@@ -58,4 +66,20 @@ export function judgeNode(name: string, found: ClusterNode | undefined): Finding
   }
   if (node.ready) return ok(check, `${node.name} is Ready in the cluster`);
   return warn(check, `${node.name} is not Ready`, `kubectl describe node ${node.name}`);
+}
+
+export function judgeCluster(identity: Identity, kube: Pick<KubeApi, 'server'>): Finding {
+  const check = 'cluster';
+  const other = refuseCluster(identity, kube);
+  if (other) return fail(check, other.message, other.remedy);
+  if (identity.kind === 'untold') {
+    return warn(
+      check,
+      `${kube.server} does not let this user get the namespace kube-system, which tells clusters apart`,
+      'Grant it: docs/operations.md, "An account for it".',
+    );
+  }
+  if (identity.kind === 'unrecorded')
+    return ok(check, `UID ${identity.uid}; the first cnictl check writes it into etcd`);
+  return ok(check, 'it is the one whose pods have the addresses in etcd');
 }

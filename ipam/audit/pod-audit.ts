@@ -59,6 +59,7 @@ export class PodAudit {
   readonly unknown: AuditedAllocation[] = [];
   #opaqueAllocations = 0;
   #pods = 0;
+  #knowsPods = false;
   #states = new Uint8Array(0);
   #claims: Claim[] = [];
   /** Addresses whose allocations name no pod, with the pods that report them. */
@@ -77,6 +78,16 @@ export class PodAudit {
 
   get pods(): number {
     return this.#pods;
+  }
+
+  /** Number of reliable allocations that name a pod. */
+  get named(): number {
+    return this.#table.size - this.unknown.length;
+  }
+
+  /** Whether the API server has one of the pods that allocations name, in whatever state. */
+  get knowsPods(): boolean {
+    return this.#knowsPods;
   }
 
   get blocks(): AllocationTable['blocks'] {
@@ -101,6 +112,7 @@ export class PodAudit {
   /** Starts the list of pods, for the first time or again. */
   restartPods(): void {
     this.#pods = 0;
+    this.#knowsPods = false;
     this.#states = new Uint8Array(this.#table.size);
     this.#claims = [];
     this.#anonymousClaims = new Map();
@@ -111,9 +123,12 @@ export class PodAudit {
   /** @throws IpamError `invalid` if the API server names something that is no IP address */
   addPod(pod: AuditedPod): void {
     this.#pods += 1;
-    if (stateOf(pod) !== 'alive') return;
+    const isAlive = stateOf(pod) === 'alive';
+    if (!isAlive && this.#knowsPods) return;
     const uids = pod.configHash === undefined ? [pod.uid] : [pod.uid, pod.configHash];
     const rows = [...this.#table.rowsOf(uids, podNameOf(pod))];
+    this.#knowsPods ||= rows.length > 0;
+    if (!isAlive) return;
     for (const row of rows) this.#set(row, LIVES);
     if (claimsAddresses(pod)) {
       for (const ip of pod.podIPs) this.#claim(ip, pod, rows);
