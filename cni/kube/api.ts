@@ -8,6 +8,11 @@ export interface Node {
   readonly uid: string;
   /** Whether the node's condition Ready is True. */
   readonly ready: boolean;
+  /**
+   * `spec.podCIDRs`: the subnets from which host-local gives addresses to the node's pods. Absent
+   * where Kubernetes assigns none.
+   */
+  readonly podCIDRs?: readonly string[];
 }
 
 export interface PodList {

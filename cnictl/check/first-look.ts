@@ -7,6 +7,9 @@ import {
   type RecordAudit,
   type RecordFinding,
 } from '../../ipam/audit/record-audit.ts';
+import { stillLost } from '../../ipam/audit/lost.ts';
+import { OtherNetworks } from '../../ipam/audit/other-networks.ts';
+import { readLost, type Lost } from '../../ipam/records/lost-record.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { BLOCKS, NODES } from '../../ipam/records/keys.ts';
 import { decodeNodeEntry, isDrainKey } from '../../ipam/records/node-record.ts';
@@ -25,6 +28,7 @@ export interface FirstLook {
   readonly records: readonly RecordFinding[];
   readonly stranded: readonly StrandedBlock[];
   readonly nodes: ClusterNodes;
+  readonly lost: Lost;
   /** Time of the pod list. */
   readonly moment: Moment;
 }
@@ -47,6 +51,9 @@ export async function firstLook(ipam: Ipam, kube: KubeApi, looking: Looking): Pr
   const index = new IndexComparison(podAudit.blocks);
   records.push(...(await readIndex(store, index, records, looking)));
   const listed = await listNodes(kube, looking);
+  // An address of a range that cannot be read would count as one of no range.
+  if (survey.findings.length === 0)
+    podAudit.collectStrays(new OtherNetworks(looking.otherSubnets ?? [], listed ?? []));
   const { signal, progress } = looking;
   const moment = await kube.walkPods(
     { restart: () => podAudit.restartPods(), add: (pods) => pods.forEach((pod) => podAudit.addPod(pod)) },
@@ -55,7 +62,8 @@ export async function firstLook(ipam: Ipam, kube: KubeApi, looking: Looking): Pr
   const nodes = compareNodes(listed, podAudit);
   if (nodes.standing === 'none-known') looking.warn(`${noneKnownText(kube)} Nothing is said of nodes`);
   const ranges = survey.ranges.length + survey.findings.length;
-  return { ranges, podAudit, index, records, nodes, stranded: strandedBlocks(podAudit, nodes), moment };
+  const lost = stillLost(await readLost(store), survey.ranges);
+  return { lost, ranges, podAudit, index, records, nodes, stranded: strandedBlocks(podAudit, nodes), moment };
 }
 
 async function readBlocks(

@@ -58,9 +58,14 @@ const missingColumns = (now: number): Column<Missing>[] => [
   { title: 'ADDRESS', value: ({ ip }) => ip },
   { title: 'POD', value: ({ pod }) => `${pod.namespace}/${pod.name}` },
   { title: 'NODE', value: ({ pod }) => pod.nodeName ?? '-' },
-  { title: 'HELD BY', value: ({ heldBy }) => (heldBy ? podText(heldBy.slot.owner) : 'nobody') },
+  { title: 'HELD BY', value: holderText },
   { title: 'AGE', value: ({ pod }) => formatAge(now - Date.parse(pod.createdAt)), right: true },
 ];
+
+const holderText = ({ reason, heldBy }: Missing): string => {
+  if (reason === 'no-range') return 'no range has it';
+  return heldBy ? podText(heldBy.slot.owner) : 'nobody';
+};
 
 const conflictColumns = (now: number): Column<Conflict>[] => [
   { title: 'ADDRESS', value: ({ ip }) => ip },

@@ -1,4 +1,6 @@
 import type { IndexFinding } from '../../ipam/audit/index-audit.ts';
+import { lostText, lostTotals } from '../../ipam/audit/lost.ts';
+import { lostKey, type LostNode } from '../../ipam/records/lost-record.ts';
 import { nodePrefix } from '../../ipam/records/keys.ts';
 import type { NodeAlias } from '../../ipam/audit/node-alias.ts';
 import type { AuditedAllocation, AuditedPod, Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
@@ -26,6 +28,7 @@ export function reportJson(found: Findings, source: ReportSource, now: number): 
         leaked: found.leaked.length,
         unknown: found.unknown.length,
         missing: found.missing.length,
+        noRange: found.missing.filter(({ reason }) => reason === 'no-range').length,
         conflicts: found.conflicts.length,
         records: records.length,
       },
@@ -81,14 +84,14 @@ function allocationJson(
   };
 }
 
-function missingJson({ ip, pod, heldBy }: Missing, now: number): object {
+function missingJson({ ip, pod, reason, heldBy }: Missing, now: number): object {
   const { namespace, name, uid, nodeName, createdAt } = pod;
   return {
     ip,
     node: nodeName ?? null,
     pod: { namespace, name, uid },
     heldBy: heldBy ? allocationJson(heldBy) : null,
-    reason: heldBy ? 'held-by-another' : 'not-held',
+    reason,
     since: createdAt,
     ageSeconds: ageSeconds(Date.parse(createdAt), now),
   };
@@ -132,7 +135,7 @@ export interface RecordRow {
  * names, in one list.
  */
 export function recordsJson(found: Findings, now: number): RecordRow[] {
-  const { index, records, stranded, aliases } = found;
+  const { index, records, stranded, aliases, lost } = found;
   const row = (
     key: string,
     reason: string,
@@ -153,9 +156,16 @@ export function recordsJson(found: Findings, now: number): RecordRow[] {
     ...stranded.map((each) =>
       row(each.key, 'node-gone', each.node, `the API server knows no node '${each.node}'`, each.since),
     ),
+    ...lost.nodes.map((each) => row(lostKey(each.node), 'lost', each.node, lostNodeText(each), each.at)),
+    ...lost.unreadable.map(({ key, reason }) => row(key, 'unreadable', undefined, reason)),
     ...aliases.map((each) => row(nodePrefix(each.node), 'two-names', each.node, aliasText(each))),
   ];
 }
+
+const lostNodeText = (node: LostNode): string =>
+  `${lostTotals({ nodes: [node] })
+    .map(lostText)
+    .join('; ')}, which is in no range of etcd`;
 
 const aliasText = ({ clusterNode, pod }: NodeAlias): string =>
   `in the cluster its machine is node '${clusterNode}', where pod ${pod} runs with an address of it`;

@@ -1,4 +1,5 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
+import type { Cidr } from '../../ipam/model/address.ts';
 import type { LeakReason } from '../../ipam/audit/judge.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
 import { toldUid } from '../context/cluster.ts';
@@ -31,6 +32,8 @@ export interface RoundOptions extends GuardOptions {
   readonly evenIfNoPods: boolean;
   readonly save: string | undefined;
   readonly log: string | undefined;
+  /** Subnets from which another network gives addresses to pods. */
+  readonly otherSubnets: readonly Cidr[];
   readonly signal?: AbortSignal;
 }
 
@@ -62,6 +65,7 @@ export async function checkRound(context: Context, options: RoundOptions, told: 
   const line = new ProgressLine(context.world, context.paint);
   const looking: Looking = {
     signal: options.signal,
+    otherSubnets: options.otherSubnets,
     progress: (what, done, total) => line.update(what, done, total),
     warn: (text) => {
       line.clear();
@@ -206,7 +210,7 @@ function suspectsText({ podAudit, index, records, stranded }: FirstLook, leaks: 
   const amiss = index.suspected.length + records.length + stranded.length;
   return [
     plural(leaks, 'suspected leak'),
-    `${podAudit.claims.length} missing`,
+    `${podAudit.claims.length + podAudit.strays.length} missing`,
     ...(conflicts > 0 ? [plural(conflicts, 'conflict')] : []),
     ...(amiss > 0 ? [`${plural(amiss, 'record')} amiss`] : []),
   ].join(', ');

@@ -5,6 +5,7 @@ import { watch } from '../check/watch.ts';
 import type { Context } from '../context/context.ts';
 import { parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
+import { parseCidr } from '../../ipam/model/address.ts';
 import { printable } from '../render/printable.ts';
 
 export interface CheckOptions {
@@ -18,6 +19,8 @@ export interface CheckOptions {
   readonly evenIfNoPods?: boolean;
   /** UID of the cluster that replaces the one that etcd belonged to. */
   readonly trustCluster?: string;
+  /** Subnets from which another network gives addresses to pods, in CIDR notation. */
+  readonly otherSubnet?: readonly string[];
   /** Repeats the check until it is stopped. True: at the default interval. */
   readonly watch?: boolean | string;
   readonly metricsListen?: string;
@@ -67,10 +70,21 @@ function roundOptions(options: CheckOptions): RoundOptions {
     refuseOther: options.watch !== undefined && options.watch !== false,
     save: options.save,
     log: options.log,
+    otherSubnets: (options.otherSubnet ?? []).map((text) => parseCidr(text, '--other-subnet')),
   };
 }
 
 const NODES_NAMED = 3;
+
+/** An address of no range belongs to a range that etcd forgot, or to another network. */
+function forgottenHint({ missing, lost }: Findings): string[] {
+  const isForgotten = lost.nodes.length > 0 || missing.some(({ reason }) => reason === 'no-range');
+  if (!isForgotten) return [];
+  return [
+    'Addresses of no range: etcd may have forgotten it. Put it back: cnictl restore FILE; do not end these pods.\n',
+    'Where another network gave them: cnictl check --other-subnet CIDR\n',
+  ];
+}
 
 /**
  * `check` does not free blocks of removed nodes, so this hint names the command that does. Where
@@ -95,6 +109,7 @@ function hint({ paint }: Context, found: Findings, options: RoundOptions): strin
       ? ['Free them: cnictl check --release, or cnictl release ADDRESS…\n']
       : []),
     ...(found.index.length > 0 && !options.repair ? ['Put index keys right: cnictl check --repair\n'] : []),
+    ...forgottenHint(found),
     ...goneNodesHint(found),
   ];
   return hints.map((text) => paint.dim(text)).join('');

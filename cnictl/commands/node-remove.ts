@@ -1,7 +1,15 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
 import { setNodeDraining } from '../../ipam/node/drain.ts';
-import { indexedNodes, nodeInEtcd, sweepIndex, viewNode, type NodeView } from '../../ipam/query/node-view.ts';
+import { lostKey } from '../../ipam/records/lost-record.ts';
+import {
+  indexedNodes,
+  nodeInEtcd,
+  sweepIndex,
+  sweepLost,
+  viewNode,
+  type NodeView,
+} from '../../ipam/query/node-view.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
 import { identifyOwn } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
@@ -83,7 +91,8 @@ export async function nodeRemove(
 async function remove(removal: Removal): Promise<number> {
   const { context, ipam, name, dryRun } = removal;
   const first = await look(removal);
-  if (isNothing(first.view)) {
+  const [lost] = await ipam.store.get([lostKey(name)]);
+  if (isNothing(first.view) && !lost) {
     const { nodes = [] } = await listOfNode(ipam, { node: name });
     context.print(resultJson(removal, [], [], []), () => noBlockText({ node: name }, nodes));
     return 0;
@@ -105,6 +114,7 @@ async function remove(removal: Removal): Promise<number> {
   const isClean = left.length === 0 && !(await isBack());
   if (isClean) {
     await sweepIndex(ipam, name);
+    await sweepLost(ipam, name);
     await setNodeDraining(ipam, name, false);
   }
   context.print(resultJson(removal, freed, returned.map(cidrOf), left), () =>

@@ -1,10 +1,13 @@
-import { familyName, type Family } from '../../ipam/model/address.ts';
+import { lostText, lostTotals, stillLost } from '../../ipam/audit/lost.ts';
+import { familyName, formatCidr, type Family } from '../../ipam/model/address.ts';
 import { listBlocks, listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
+import { readLost, type Lost, type LostNode } from '../../ipam/records/lost-record.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { identifyOwn, toldUid } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { describeError } from '../context/errors.ts';
+import { FORGOTTEN } from '../doctor/records.ts';
 import { renderCount } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields } from '../render/table.ts';
@@ -22,7 +25,8 @@ interface KubeStatus {
 /** `status`: shows whether etcd and the API server answer, and how full the ranges are. */
 export async function status(context: Context): Promise<number> {
   const { endpoints, prefix } = etcdSettings(context.settings.etcd);
-  const { latencyMs, ranges, nodes } = await gather(context);
+  const { latencyMs, ranges, nodes, lost } = await gather(context);
+  for (const { reason } of lost.unreadable) context.warn(reason);
   const kube = await gatherKube(context);
   const data = {
     etcd: { endpoints, prefix, latencyMs },
@@ -30,6 +34,7 @@ export async function status(context: Context): Promise<number> {
     totals: { ipv4: totalOf(ranges, 4), ipv6: totalOf(ranges, 6) },
     nodes: nodes.length,
     ranges: ranges.map(rangeJson),
+    lost: lost.nodes.map(lostJson),
   };
   context.print(data, () => {
     const { paint } = context;
@@ -44,15 +49,28 @@ export async function status(context: Context): Promise<number> {
         ['Kubernetes', kube.problem === null ? api : paint.red(api)],
         ['Nodes', nodesText(nodes)],
         ...familiesOf(ranges).map((family) => addressField(family, totalOf(ranges, family))),
+        ...lostTotals(lost).map((total): [string, string] => ['Forgotten', paint.red(lostText(total))]),
       ],
       paint,
     );
-    return ranges.length === 0
-      ? `${fields}\nNo ranges yet: cnictl range add\n`
-      : `${fields}\n${rangeTable(context, ranges)}`;
+    const isForgotten = lost.nodes.length > 0;
+    const hint = isForgotten ? `${FORGOTTEN}\n` : ranges.length === 0 ? `${NO_RANGE}\n` : '';
+    return [
+      fields,
+      ...(hint === '' ? [] : [hint]),
+      ...(ranges.length > 0 ? [rangeTable(context, ranges)] : []),
+    ].join('\n');
   });
   return kube.problem === null ? 0 : 2;
 }
+
+const NO_RANGE = 'No ranges yet: cnictl range add; in a cluster that had ranges: cnictl restore FILE';
+
+const lostJson = ({ node, at, subnets }: LostNode): object => ({
+  node,
+  at: new Date(at).toISOString(),
+  subnets: subnets.map(({ cidr, attachments }) => ({ cidr: formatCidr(cidr), attachments })),
+});
 
 interface Total {
   readonly capacity: number;
@@ -83,14 +101,25 @@ function nodesText(nodes: readonly NodeUsage[]): string {
   return `${nodes.length} ${nodes.length === 1 ? 'holds' : 'hold'} ${plural(blocks, 'block')}`;
 }
 
-function gather(context: Context): Promise<{ latencyMs: number; ranges: RangeUsage[]; nodes: NodeUsage[] }> {
+interface Gathered {
+  readonly latencyMs: number;
+  readonly ranges: RangeUsage[];
+  readonly nodes: NodeUsage[];
+  /** What nodes lost and no range has. */
+  readonly lost: Lost;
+}
+
+function gather(context: Context): Promise<Gathered> {
   return context.withIpam(async (ipam) => {
     // The first request connects. The second measures how long an answer takes.
     await ipam.store.count([RANGES]);
     const before = context.world.now();
     await ipam.store.count([RANGES]);
     const latencyMs = context.world.now() - before;
-    return { latencyMs, ranges: await listRangeUsage(ipam), nodes: gatherNodes(await listBlocks(ipam)) };
+    const lost = await readLost(ipam.store);
+    const ranges = await listRangeUsage(ipam);
+    const known = ranges.map(({ range }) => range);
+    return { latencyMs, ranges, nodes: gatherNodes(await listBlocks(ipam)), lost: stillLost(lost, known) };
   });
 }
 

@@ -16,6 +16,11 @@ export function addLeakCommands(program: Command, act: Act): void {
     .option('--yes', 'do not ask before a release or repair')
     .option('--even-if-no-pods', 'release also where the API server has no pod at all')
     .option(
+      '--other-subnet <subnet>',
+      'from which another network gives addresses to pods: they are in no range of ours; may be repeated',
+      collect,
+    )
+    .option(
       '--trust-cluster <uid>',
       'etcd belongs to this cluster from now on: UID of its namespace kube-system',
     )

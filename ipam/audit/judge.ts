@@ -61,10 +61,18 @@ export interface Leak {
   readonly supersededBy?: AuditedAllocation;
 }
 
-/** A running pod that reports an address of a range that etcd does not hold for it. */
+export type MissingReason =
+  /** A range has the address, and etcd holds it for nobody. */
+  | 'not-held'
+  | 'held-by-another'
+  /** No range of etcd has the address: etcd may have forgotten the range. */
+  | 'no-range';
+
+/** A running pod that reports an address that etcd does not hold for it. */
 export interface Missing {
   readonly ip: string;
   readonly pod: AuditedPod;
+  readonly reason: MissingReason;
   /** The allocation that holds the address in etcd, if another owner has it. */
   readonly heldBy?: AuditedAllocation;
 }

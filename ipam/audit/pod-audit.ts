@@ -1,8 +1,16 @@
-import { parseAddress } from '../model/address.ts';
+import { parseAddress, parseCidr, type Cidr } from '../model/address.ts';
 import { usedSlots, type Block } from '../model/block.ts';
+import { IpamError } from '../model/errors.ts';
 import { blockAt, type Range } from '../model/range.ts';
-import { blockKey as keyOfBlock } from '../records/keys.ts';
-import { blockBase, canonicalIp, parsePodIp, RangeFinder, type AddressKey } from './address-key.ts';
+import { blockKey as keyOfBlock, cidrTextOfBlockKey } from '../records/keys.ts';
+import {
+  blockBase,
+  canonicalIp,
+  parsePodIp,
+  RangeFinder,
+  SubnetSet,
+  type AddressKey,
+} from './address-key.ts';
 import { AllocationTable, type Mark } from './allocation-table.ts';
 import {
   canonicalPod,
@@ -15,6 +23,7 @@ import {
   type SandboxFacts,
 } from './judge.ts';
 import { NodeAliases, type NodeAlias } from './node-alias.ts';
+import type { OtherNetworks } from './other-networks.ts';
 
 /** An allocation for which no living pod accounts, or whose pod has a newer sandbox. */
 export interface Suspicion {
@@ -29,6 +38,12 @@ export interface Claim {
   readonly pod: AuditedPod;
   /** Key of the block that would contain the address. */
   readonly blockKey: string;
+}
+
+/** A running pod that reports an address of no range. */
+export interface Stray {
+  readonly ip: string;
+  readonly pod: AuditedPod;
 }
 
 /** One address that several running pods report. */
@@ -62,6 +77,9 @@ export class PodAudit {
   #knowsPods = false;
   #states = new Uint8Array(0);
   #claims: Claim[] = [];
+  #strays: Stray[] = [];
+  #others: OtherNetworks | undefined;
+  #opaqueSubnets = new SubnetSet([]);
   /** Addresses whose allocations name no pod, with the pods that report them. */
   #anonymousClaims = new Map<number, Dispute>();
   #superseded = new Map<number, number>();
@@ -109,12 +127,22 @@ export class PodAudit {
     this.#opaqueAllocations += block ? usedSlots(block).length : 0;
   }
 
+  /**
+   * Lets the audit collect pods whose addresses are in no range, although another network did not
+   * give them. The caller calls it after the blocks, and before the pods.
+   */
+  collectStrays(others: OtherNetworks): void {
+    this.#others = others;
+    this.#opaqueSubnets = new SubnetSet([...this.#opaque].flatMap(subnetOfBlockKey));
+  }
+
   /** Starts the list of pods, for the first time or again. */
   restartPods(): void {
     this.#pods = 0;
     this.#knowsPods = false;
     this.#states = new Uint8Array(this.#table.size);
     this.#claims = [];
+    this.#strays = [];
     this.#anonymousClaims = new Map();
     this.#superseded = new Map();
     this.#aliases = new NodeAliases();
@@ -155,13 +183,18 @@ export class PodAudit {
     return this.#claims;
   }
 
+  get strays(): readonly Stray[] {
+    return this.#strays;
+  }
+
   get aliases(): readonly NodeAlias[] {
     return this.#aliases.all;
   }
 
   disputes(): Dispute[] {
-    const byIp = new Map<string, Claim[]>();
-    for (const claim of this.#claims) byIp.set(claim.ip, [...(byIp.get(claim.ip) ?? []), claim]);
+    const byIp = new Map<string, Stray[]>();
+    for (const claim of [...this.#claims, ...this.#strays])
+      byIp.set(claim.ip, [...(byIp.get(claim.ip) ?? []), claim]);
     const disputes: Dispute[] = [...this.#anonymousClaims.values()].filter(({ pods }) => pods.length > 1);
     for (const [ip, claims] of byIp) {
       const row = this.#rowAt(parsePodIp(ip));
@@ -176,7 +209,11 @@ export class PodAudit {
   #claim(ip: string, pod: AuditedPod, own: readonly number[]): void {
     const place = parsePodIp(ip);
     const range = this.#ranges.find(place);
-    if (!range) return;
+    if (!range) {
+      if (this.#others?.gave(place, pod.nodeName) === false && !this.#opaqueSubnets.has(place))
+        this.#strays.push(kept(ip, pod));
+      return;
+    }
     const row = this.#table.rowAt(blockBase(place, range.blockSize), place);
     if (row === undefined) {
       const key = keyOfBlock(range.name, blockAt(range, parseAddress(ip)));
@@ -225,4 +262,14 @@ export class PodAudit {
 /** Returns what is kept of a pod: its addresses in canonical text. */
 function kept(ip: string, pod: AuditedPod): { ip: string; pod: AuditedPod } {
   return { ip: canonicalIp(ip), pod: canonicalPod(pod) };
+}
+
+/** Returns none for a key that no block has. */
+function subnetOfBlockKey(key: string): Cidr[] {
+  try {
+    return [parseCidr(cidrTextOfBlockKey(key))];
+  } catch (error) {
+    if (error instanceof IpamError) return [];
+    throw error;
+  }
 }

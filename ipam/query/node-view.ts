@@ -4,6 +4,7 @@ import { NodeDirectory } from '../model/node-name.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeBlock } from '../records/block-record.ts';
 import { blockKey, nodeKey, NODES, nodePrefix } from '../records/keys.ts';
+import { lostKey } from '../records/lost-record.ts';
 import { decodeNodeEntry, decodeDrainMark, isDrainKey } from '../records/node-record.ts';
 import { absent, del, unchanged, type Entry, type Guard } from '../records/transaction.ts';
 import { scanAll } from '../store/store.ts';
@@ -109,4 +110,14 @@ export async function sweepIndex(ipam: Ipam, node: string): Promise<string[]> {
     if (done !== undefined) swept.push(entry.key);
   }
   return swept;
+}
+
+/**
+ * Deletes what the node's agent said that the node lost, unless the agent says it again meanwhile:
+ * for a node that is removed.
+ * @returns whether it is gone
+ */
+export async function sweepLost({ store }: Ipam, node: string): Promise<boolean> {
+  const [entry] = await store.get([lostKey(node)]);
+  return !entry || (await store.commit([unchanged(entry)], [del(entry.key)])) !== undefined;
 }

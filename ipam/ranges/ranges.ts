@@ -7,35 +7,72 @@ import { decodeBlock } from '../records/block-record.ts';
 import { historyOfRange } from '../records/history-record.ts';
 import { blocksOfRange, RANGES, rangeKey } from '../records/keys.ts';
 import { encodeRange } from '../records/range-record.ts';
-import { absent, del, newestRevision, put, unchanged } from '../records/transaction.ts';
+import { lostOf, LOST } from '../records/lost-record.ts';
+import {
+  absent,
+  del,
+  newestRevision,
+  put,
+  unchanged,
+  type Entry,
+  type Guard,
+} from '../records/transaction.ts';
 import { returnBlock } from '../release/return-block.ts';
 import { findRange, readRanges } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import { scanAll } from '../store/store.ts';
+import { checkNotLost } from './lost-addresses.ts';
+
+export interface AddOptions {
+  /** Adds the range although attachments live whose addresses are in it, and etcd forgot them. */
+  readonly recover?: boolean;
+}
 
 /**
- * Adds the range unless it overlaps with another. Of two overlapping ranges added concurrently, one
- * is refused: the write compares that no range was added or changed since the read.
- * @throws IpamError `conflict`, `contention`, `store-…`
+ * Adds the range unless it overlaps with another, or attachments live in it. Of two overlapping
+ * ranges added concurrently, one is refused: the write compares that no range was added or changed
+ * since the read, and that no node lost addresses since.
+ * @throws IpamError `conflict`, `in-use`, `contention`, `store-…`
  */
-export function addRange(ipam: Ipam, range: Range): Promise<Range> {
+export function addRange(ipam: Ipam, range: Range, options: AddOptions = {}): Promise<Range> {
   return retryLostRaces(`adding range '${range.name}'`, ipam.effects, async () => {
-    const known = await readRanges(ipam.store);
-    checkNoOverlap(
-      range,
-      known.map((each) => each.range),
-    );
+    const seen = await planRange(ipam, range, options);
     const key = rangeKey(range.name);
-    const done = await ipam.store.commit(
-      [
-        absent(key),
-        { kind: 'nothing-newer', prefix: RANGES, revision: newestRevision(known.map((each) => each.entry)) },
-      ],
-      [put(key, encodeRange(range))],
-    );
+    const done = await ipam.store.commit([absent(key), ...seen], [put(key, encodeRange(range))]);
     return done ? range : undefined;
   });
 }
+
+/**
+ * Checks that the range can be added.
+ * @returns guards that this still holds
+ * @throws IpamError `conflict`, `in-use`, `store-…`
+ */
+export async function planRange(
+  { store }: Ipam,
+  range: Range,
+  { recover }: AddOptions = {},
+): Promise<Guard[]> {
+  const known = await readRanges(store);
+  checkNoOverlap(
+    range,
+    known.map((each) => each.range),
+  );
+  const added = nothingNewer(
+    RANGES,
+    known.map((each) => each.entry),
+  );
+  if (recover) return [added];
+  const notes = await scanAll(store, LOST);
+  checkNotLost(range, lostOf(notes));
+  return [added, nothingNewer(LOST, notes)];
+}
+
+const nothingNewer = (prefix: string, entries: readonly Entry[]): Guard => ({
+  kind: 'nothing-newer',
+  prefix,
+  revision: newestRevision(entries),
+});
 
 /** What the removal of a range also removes. */
 export interface RemovalPlan {

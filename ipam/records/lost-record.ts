@@ -70,6 +70,20 @@ export interface Lost {
   readonly unreadable: readonly { readonly key: string; readonly reason: string }[];
 }
 
+/** @param entries those below {@link LOST} */
+export function lostOf(entries: readonly Entry[]): Lost {
+  const nodes: LostNode[] = [];
+  const unreadable: { key: string; reason: string }[] = [];
+  for (const { key, value } of entries) {
+    try {
+      nodes.push(decodeLost(key, value));
+    } catch (error) {
+      unreadable.push({ key, reason: messageOf(error) });
+    }
+  }
+  return { nodes, unreadable };
+}
+
 /**
  * @param store what this needs of a Store, which is a layer above the records
  * @throws IpamError `store-…`
@@ -77,16 +91,7 @@ export interface Lost {
 export async function readLost(store: {
   scan(prefix: string): AsyncIterable<readonly Entry[]>;
 }): Promise<Lost> {
-  const nodes: LostNode[] = [];
-  const unreadable: { key: string; reason: string }[] = [];
-  for await (const page of store.scan(LOST)) {
-    for (const { key, value } of page) {
-      try {
-        nodes.push(decodeLost(key, value));
-      } catch (error) {
-        unreadable.push({ key, reason: messageOf(error) });
-      }
-    }
-  }
-  return { nodes, unreadable };
+  const entries: Entry[] = [];
+  for await (const page of store.scan(LOST)) entries.push(...page);
+  return lostOf(entries);
 }

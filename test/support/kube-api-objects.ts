@@ -127,13 +127,15 @@ export function node(options: {
   readonly name: string;
   readonly uid?: string;
   readonly ready?: boolean;
+  readonly podCIDRs?: readonly string[];
 }): KubeObject {
-  const { name, uid = randomUUID(), ready = true } = options;
+  const { name, uid = randomUUID(), ready = true, podCIDRs } = options;
   return {
     kind: 'Node',
     apiVersion: 'v1',
     metadata: { name, uid, creationTimestamp: CREATED },
-    spec: {},
+    // As kube-controller-manager assigns them with --allocate-node-cidrs: both fields, or neither.
+    spec: podCIDRs === undefined ? {} : { podCIDR: podCIDRs[0], podCIDRs },
     status: {
       conditions: [
         { type: 'MemoryPressure', status: 'False' },

@@ -26,7 +26,7 @@ async function known(): Promise<CliWorld> {
 /** Lets the kubeconfig lead to another cluster, with nodes of the same names and its own pods. */
 function leadElsewhere(world: CliWorld): void {
   world.kube = { clusterUid: () => Promise.resolve('cluster-2') };
-  world.pods = [world.pod(70, 'web-1', { podIPs: ['10.99.0.1'] }), world.pod(71, 'web-9')];
+  world.pods = [world.pod(70, 'web-1'), world.pod(71, 'web-9')];
 }
 
 const BOTH =

@@ -32,6 +32,7 @@ suite('check', () => {
       leaked: 3,
       unknown: 1,
       missing: 1,
+      noRange: 0,
       conflicts: 0,
       records: 0,
     });

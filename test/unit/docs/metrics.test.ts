@@ -40,6 +40,7 @@ test('every metric of check --watch is documented with its type and labels, and 
     records: [],
     stranded: [],
     aliases: [],
+    lost: { nodes: [], unreadable: [] },
   });
   assert.deepEqual(documented(true).sort(), served(await metrics.text()).sort());
 });

@@ -132,3 +132,26 @@ test('a node is ready only when its condition says True', () => {
   assert.equal(decodeNode(node({ name: 'n1', ready: false })).ready, false);
   assert.throws(() => decodeNode({ metadata: { name: 'n1' }, status: {} }), DecodeError);
 });
+
+test("a node's subnets for its pods", () => {
+  const podCIDRs = ['10.244.1.0/24', 'fd00:244::/64'];
+  assert.deepEqual(decodeNode(node({ name: 'n1', podCIDRs })).podCIDRs, podCIDRs);
+  const bare = node({ name: 'n1' });
+  assert.deepEqual(decodeNode({ ...bare, spec: { podCIDR: '10.244.1.0/24' } }).podCIDRs, ['10.244.1.0/24']);
+  for (const spec of [
+    undefined,
+    null,
+    {},
+    { podCIDR: '' },
+    { podCIDRs: [] },
+    { podCIDRs: null, podCIDR: null },
+  ])
+    assert.equal('podCIDRs' in decodeNode({ ...bare, spec }), false);
+  for (const spec of [
+    { podCIDR: '10.244.1.0' },
+    { podCIDRs: ['10.244.1.0/33'] },
+    { podCIDRs: ['x/24'] },
+    { podCIDR: 7 },
+  ])
+    assert.throws(() => decodeNode({ ...bare, spec }), DecodeError);
+});
