@@ -69,7 +69,9 @@ export class ClusterGuard {
     const { doubt, isMeaningless } = proof;
     const { release, refuseOther } = this.#options;
     if (doubt && (release || (refuseOther && isMeaningless))) throw doubt;
-    if (doubt) this.#warn(isMeaningless ? `${doubt.message}; what follows means nothing` : doubt.message);
+    if (doubt && isMeaningless) this.#warn(`${doubt.message}; what follows means nothing`);
+    // The first look told already that it knows none of the nodes.
+    else if (doubt && nodes.standing !== 'none-known') this.#warn(doubt.message);
     return proof;
   }
 }
