@@ -182,7 +182,7 @@ function blockCollision(record: BackupRecord, block: Block, state: MergeState): 
 }
 
 /** Judges index keys, marks, and keys that this version does not know. */
-function otherCollision(key: string, there: ReadonlyMap<string, Entry>): Collision | undefined {
+export function otherCollision(key: string, there: ReadonlyMap<string, Entry>): Collision | undefined {
   if (there.has(key)) return { key, reason: 'differs', detail: 'it is there with another value' };
   if (isDrainKey(key)) return { key, reason: 'node-state', detail: 'drain the node again if it is to be' };
   if (key.startsWith(NODES))

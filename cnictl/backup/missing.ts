@@ -1,8 +1,8 @@
-import { canonicalPod, claimsAddresses, isHolder, type AuditedPod } from '../../ipam/audit/judge.ts';
+import { canonicalPod, isHolder, usesAddresses, type AuditedPod } from '../../ipam/audit/judge.ts';
 import { cidrContains, formatAddress, parseAddress, type Cidr } from '../../ipam/model/address.ts';
 import { usedSlots, type Block } from '../../ipam/model/block.ts';
 
-/** A running pod that reports an address of the ranges, which these blocks do not hold for it. */
+/** A pod that uses an address of the ranges, which these blocks do not hold for it. */
 export interface Missing {
   readonly ip: string;
   readonly pod: AuditedPod;
@@ -27,7 +27,7 @@ export function missingOf(
       .map(({ address, slot }) => [formatAddress(address), { slot }] as const),
   );
   return pods
-    .filter(claimsAddresses)
+    .filter(usesAddresses)
     .map(canonicalPod)
     .flatMap((pod) =>
       pod.podIPs

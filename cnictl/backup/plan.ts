@@ -1,8 +1,11 @@
+import { IpamError } from '../../ipam/model/errors.ts';
+import { CLUSTER, decodeCluster, KUBERNETES_KEY } from '../../ipam/records/cluster-record.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
+import { LOST } from '../../ipam/records/lost-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';
 import type { Collision, Unit } from './collision.ts';
 import type { BackupRecord } from './format.ts';
-import { planMerge } from './merge.ts';
+import { otherCollision, planMerge } from './merge.ts';
 import { unreadableIn } from './records.ts';
 
 export interface RestorePlan {
@@ -22,30 +25,55 @@ export interface RestorePlan {
 }
 
 /**
+ * Keys that programs write by themselves into an etcd that forgot: what nodes lost, and the cluster
+ * of the first check. They are in the way of no restore.
+ */
+const isNote = (key: string): boolean => key.startsWith(LOST) || key.startsWith(CLUSTER);
+
+/**
  * Returns existing keys that the backup lacks or has with another value. Empty: a whole restore.
  */
 export function strangers(records: readonly BackupRecord[], present: readonly Entry[]): string[] {
   const values = new Map(records.map(({ key, value }) => [key, value]));
-  return present.filter(({ key, value }) => values.get(key) !== value).map(({ key }) => key);
+  return present.filter(({ key, value }) => values.get(key) !== value && !isNote(key)).map(({ key }) => key);
 }
 
-/** Returns what to write, given what exists. Pure: the writes guard that it still holds. */
-export function planRestore(records: readonly BackupRecord[], present: readonly Entry[]): RestorePlan {
+/**
+ * Returns what to write, given what exists. Pure: the writes guard that it still holds. Leaves out
+ * what nodes had lost when the backup was taken, because they tell themselves what they lost now.
+ */
+export function planRestore(saved: readonly BackupRecord[], present: readonly Entry[]): RestorePlan {
+  const records = saved.filter(({ key }) => !key.startsWith(LOST));
   const there = new Map(present.map((entry) => [entry.key, entry]));
-  const isThere = ({ key, value }: BackupRecord): boolean => there.get(key)?.value === value;
+  const isThere = (record: BackupRecord): boolean => {
+    const entry = there.get(record.key);
+    return entry !== undefined && (entry.value === record.value || isSameCluster(record, entry));
+  };
   const missing = records.filter((record) => !isThere(record));
   const already = records.filter(isThere).map(({ key }) => key);
   const foreign = strangers(records, present);
   if (foreign.length > 0)
     return { whole: false, ...planMerge(records, missing, there, new Set(foreign)), already, unreadable: [] };
+  const collisions = missing.flatMap(({ key }) => (isNote(key) ? (otherCollision(key, there) ?? []) : []));
   return {
     whole: true,
     units: missing
-      .filter(({ key }) => !key.startsWith(RANGES))
+      .filter(({ key }) => !key.startsWith(RANGES) && !there.has(key))
       .map((record) => ({ records: [record], guards: [] })),
     ranges: missing.filter(({ key }) => key.startsWith(RANGES)),
     already,
-    collisions: [],
+    collisions,
     unreadable: unreadableIn(records).map(({ key }) => key),
   };
+}
+
+/** Tells whether both say that etcd belongs to one cluster, since whenever. */
+function isSameCluster(a: BackupRecord, b: Entry): boolean {
+  if (a.key !== KUBERNETES_KEY) return false;
+  try {
+    return decodeCluster(a.key, a.value).uid === decodeCluster(b.key, b.value).uid;
+  } catch (error) {
+    if (error instanceof IpamError) return false;
+    throw error;
+  }
 }

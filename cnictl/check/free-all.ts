@@ -70,8 +70,12 @@ export async function freeAll(
   });
   const leaks = readable.flatMap(({ leak }) => leak ?? []);
   if (leaks.length > 0 && kube && !force) {
+    for (const { address, leak } of readable)
+      if (leak?.withheld !== undefined)
+        end({ address, outcome: { kind: 'withheld', node: leak.node } }, leak.reason);
     const ranges = (await readRanges(ipam.store)).ranges.map(({ range }) => range);
-    await releaseLeaks(ipam, kube, condemnedOf(leaks, ranges), {
+    const free = leaks.filter(({ withheld }) => withheld === undefined);
+    await releaseLeaks(ipam, kube, condemnedOf(free, ranges), {
       dryRun,
       by,
       looking: { progress: (...at) => line.update(...at), warn: (text) => context.warn(text) },

@@ -16,6 +16,8 @@ export type FreeOutcome =
   | { readonly kind: 'changed' }
   /** Its pod lives. */
   | { readonly kind: 'in-use'; readonly pod: string }
+  /** Its node has another name in the cluster, so `check` withheld it. */
+  | { readonly kind: 'withheld'; readonly node: string }
   /** The record names no pod, or no API server can be asked. The address counts as in use. */
   | { readonly kind: 'unknown' }
   /** The record of its block or range cannot be read. The address counts as in use. */
@@ -90,6 +92,8 @@ export function outcomeText(address: Address, outcome: FreeOutcome): string {
       return `${ip} kept: it has another owner now`;
     case 'in-use':
       return `${ip} kept: pod ${outcome.pod} lives`;
+    case 'withheld':
+      return `${ip} kept: node ${outcome.node} has another name in the cluster (--force releases it)`;
     case 'unknown':
       return `${ip} kept: its record names no pod, so nothing proves it leaked (--force releases it)`;
     case 'unreadable':

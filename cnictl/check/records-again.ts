@@ -1,7 +1,9 @@
 import { judgePair, type IndexFinding, type IndexPair } from '../../ipam/audit/index-audit.ts';
+import { stillLost } from '../../ipam/audit/lost.ts';
 import { auditRanges, findingOf, type RecordFinding } from '../../ipam/audit/record-audit.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import { decodeBlock } from '../../ipam/records/block-record.ts';
+import { readLost, type Lost } from '../../ipam/records/lost-record.ts';
 import { BLOCKS, RANGES } from '../../ipam/records/keys.ts';
 import { decodeNodeRecord } from '../../ipam/records/node-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';
@@ -70,4 +72,15 @@ export async function blocksAgain(
     const read = entry && readRecord(entry, decodeBlock);
     return read !== undefined && 'value' in read && read.value.node === node;
   });
+}
+
+/**
+ * Reads again what nodes lost, and returns those of the nodes that still lack a range.
+ * @throws IpamError `store-…`
+ */
+export async function lostAgain(store: Store, first: Lost): Promise<Lost> {
+  const { ranges } = await auditRanges(store);
+  const now = stillLost(await readLost(store), ranges);
+  const before = new Set(first.nodes.map(({ node }) => node));
+  return { ...now, nodes: now.nodes.filter(({ node }) => before.has(node)) };
 }

@@ -30,6 +30,8 @@ const leakSchema = v.object({
   reason: text,
   /** The newer sandbox's allocation, when the reason is `superseded`. */
   supersededBy: v.optional(whichSchema),
+  /** Why it is not released though it leaked: its node has another name in the cluster. */
+  withheld: v.optional(v.literal('two-names')),
 });
 const reportSchema = v.object({
   kind: v.literal('cellnet-check'),
@@ -41,6 +43,8 @@ const reportSchema = v.object({
    */
   cluster: v.nullable(text),
   server: text,
+  /** Why the API server may be another cluster's; null when it is not. */
+  clusterProblem: v.optional(v.nullable(text)),
   checkedAt: text,
   leaked: v.array(leakSchema),
 });
@@ -52,6 +56,7 @@ export interface ReportSource {
   readonly etcdPrefix: string;
   readonly cluster: string | null;
   readonly server: string;
+  readonly clusterProblem: string | null;
 }
 
 /** @throws CommandError that names the field when the file is not a report of `cnictl check` */

@@ -4,7 +4,7 @@ import { VERSION } from '../../ipam/settings/version.ts';
 import { scanAll } from '../../ipam/store/store.ts';
 import { formatBackup } from '../backup/format.ts';
 import { unreadableIn } from '../backup/records.ts';
-import { clusterOf } from '../check/round.ts';
+import { clusterOf } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
 import { plural } from '../render/plural.ts';

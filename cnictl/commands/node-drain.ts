@@ -2,7 +2,7 @@ import type { Range } from '../../ipam/model/range.ts';
 import { setNodeDraining } from '../../ipam/node/drain.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { isIdle, type BlockUse } from '../../ipam/node/surplus.ts';
-import { viewNode } from '../../ipam/query/node-view.ts';
+import { nodeInEtcd, viewNode } from '../../ipam/query/node-view.ts';
 import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/views.ts';
 import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
@@ -42,18 +42,19 @@ export async function giveBackIdle(
  */
 export async function nodeDrain(
   context: Context,
-  name: string,
+  given: string,
   options: { readonly dryRun?: boolean },
 ): Promise<number> {
-  checkNodeName(name);
+  checkNodeName(given);
   const dryRun = options.dryRun ?? false;
-  const { returned, left, unreadable, others } = await context.withIpam(async (ipam) => {
+  const { name, returned, left, unreadable, others } = await context.withIpam(async (ipam) => {
+    const name = await nodeInEtcd(ipam, given);
     if (!dryRun) await setNodeDraining(ipam, name, true);
     // This read follows the mark, so it sees every earlier allocation, and no later one can follow.
     const { blocks, unreadable } = await viewNode(ipam, name);
     const isKnown = blocks.length + unreadable.length > 0;
     const { nodes: others = [] } = isKnown ? {} : await listOfNode(ipam, { node: name });
-    return { ...(await giveBackIdle(ipam, blocks, dryRun)), unreadable, others };
+    return { name, ...(await giveBackIdle(ipam, blocks, dryRun)), unreadable, others };
   });
   // The operator may drain a node without blocks, but more often the name is wrong.
   if (others.length > 0)
@@ -102,9 +103,12 @@ function drainText(context: Context, { name, dryRun, returned, left, used, hides
 }
 
 /** `node undrain` */
-export async function nodeUndrain(context: Context, name: string): Promise<number> {
-  checkNodeName(name);
-  const changed = await context.withIpam((ipam) => setNodeDraining(ipam, name, false));
+export async function nodeUndrain(context: Context, given: string): Promise<number> {
+  checkNodeName(given);
+  const { name, changed } = await context.withIpam(async (ipam) => {
+    const name = await nodeInEtcd(ipam, given);
+    return { name, changed: await setNodeDraining(ipam, name, false) };
+  });
   context.print({ name, state: 'active', changed }, () =>
     changed
       ? `node ${printable(name)} is active: addresses are given out on it\n`

@@ -1,18 +1,27 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
 import { setNodeDraining } from '../../ipam/node/drain.ts';
-import { indexedNodes, sweepIndex, viewNode, type NodeView } from '../../ipam/query/node-view.ts';
+import { lostKey } from '../../ipam/records/lost-record.ts';
+import {
+  indexedNodes,
+  nodeInEtcd,
+  sweepIndex,
+  sweepLost,
+  viewNode,
+  type NodeView,
+} from '../../ipam/query/node-view.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
+import { identifyOwn } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { formatDuration, parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
 import { operatorOf } from '../context/operator.ts';
 import type { OpenIpam } from '../context/world.ts';
+import { presenceOf, refuseRemoval } from '../node/presence.ts';
 import {
   confirmTargets,
   freeTargets,
-  presenceOf,
   restOf,
   returnBlocks,
   targetsOf,
@@ -51,34 +60,40 @@ interface Removal {
 /**
  * `node remove`: frees all addresses and blocks of a node that is gone for good. Exit status 2 when
  * anything is left.
- * @throws CommandError when the API server still has the node, or nothing proves that it does not
+ * @throws CommandError when the API server still has the node, nothing proves that it does not, or
+ *   it is another cluster's
  */
 export async function nodeRemove(
   context: Context,
-  name: string,
+  given: string,
   options: NodeRemoveOptions,
 ): Promise<number> {
-  checkNodeName(name);
+  checkNodeName(given);
   const { dryRun = false, yes = false, force = false } = options;
   const graceMs = parseDuration(options.grace, '--grace');
   const waitMs = parseDuration(options.wait, '--wait');
   if (!context.knowsKube && !force) {
     throw new CommandError(
-      `no API server is known, so nothing tells whether node '${name}' is gone: nothing was changed`,
+      `no API server is known, so nothing tells whether node '${given}' is gone: nothing was changed`,
       'Name a kubeconfig with --kubeconfig, or add --force when you know that the machine is gone.',
     );
   }
   return await context.withIpam(async (ipam) => {
+    const name = await nodeInEtcd(ipam, given);
     const removal = { context, ipam, name, graceMs, waitMs, dryRun, yes, force };
     if (!context.knowsKube) return await remove({ ...removal, kube: undefined });
-    return await context.withKube((kube) => remove({ ...removal, kube }));
+    return await context.withKube(async (kube) => {
+      await identifyOwn(ipam.store, kube);
+      return await remove({ ...removal, kube });
+    });
   });
 }
 
 async function remove(removal: Removal): Promise<number> {
   const { context, ipam, name, dryRun } = removal;
   const first = await look(removal);
-  if (isNothing(first.view)) {
+  const [lost] = await ipam.store.get([lostKey(name)]);
+  if (isNothing(first.view) && !lost) {
     const { nodes = [] } = await listOfNode(ipam, { node: name });
     const nothing = { freed: [], returned: [], left: [], unreadable: [] };
     context.print(resultJson(removal, nothing), () => noBlockText({ node: name }, nodes));
@@ -101,6 +116,7 @@ async function remove(removal: Removal): Promise<number> {
   const isClean = left.length + unreadable.length === 0 && !(await isBack());
   if (isClean) {
     await sweepIndex(ipam, name);
+    await sweepLost(ipam, name);
     await setNodeDraining(ipam, name, false);
   }
   context.print(resultJson(removal, { freed, returned: returned.map(cidrOf), left, unreadable }), () =>
@@ -124,20 +140,12 @@ const isNothing = ({ blocks, disagreements, unreadable, draining }: NodeView): b
 async function look({ ipam, kube, name, force }: Removal): Promise<{ view: NodeView; targets: Target[] }> {
   const view = await viewNode(ipam, name);
   if (!kube) return { view, targets: await targetsOf(ipam, view, undefined) };
-  const presence = presenceOf(name, await indexedNodes(ipam), await kube.listNodes());
-  if (presence.kind === 'present') {
-    throw new CommandError(
-      `node '${name}' is in the cluster at ${kube.server} (${presence.ready ? 'Ready' : 'not Ready'}): its blocks stay`,
-      `Empty it with \`cnictl node drain ${name}\`; when the machine is gone for good, \`kubectl delete node ${name}\` first.`,
-    );
-  }
-  if (presence.kind === 'unproven' && !force) {
-    throw new CommandError(
-      `${kube.server} has none of the nodes that hold blocks, so it may be another cluster's: nothing was changed`,
-      'Name the kubeconfig of this cluster; --force is for a cluster that really has none of them left.',
-    );
-  }
-  return { view, targets: await targetsOf(ipam, view, kube) };
+  const targets = await targetsOf(ipam, view, kube);
+  const runsOn = targets.flatMap((target) => target.runsOn ?? []);
+  const presence = presenceOf(name, await indexedNodes(ipam), await kube.listNodes(), runsOn);
+  const refusal = refuseRemoval(name, presence, kube.server, force);
+  if (refusal) throw refusal;
+  return { view, targets };
 }
 
 /**

@@ -1,7 +1,9 @@
 import { formatCidr } from '../../ipam/model/address.ts';
-import { viewNode, type Disagreement, type NodeView } from '../../ipam/query/node-view.ts';
+import { nodeInEtcd, viewNode, type Disagreement, type NodeView } from '../../ipam/query/node-view.ts';
 import { addressesOf, type BlockView } from '../../ipam/query/views.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
+import { identifyOwn } from '../context/cluster.ts';
+import { findClusterNode } from '../context/cluster-node.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
 import { describeError } from '../context/errors.ts';
@@ -18,6 +20,10 @@ import { addressJson, addressTable } from './ip.ts';
 export interface NodeInCluster {
   readonly server: string | null;
   readonly known: boolean | null;
+  /** The node's name in the cluster. */
+  readonly name: string | null;
+  /** False when only the domain tells the two names apart: it may be another machine. */
+  readonly certain: boolean | null;
   readonly ready: boolean | null;
   readonly problem: string | null;
 }
@@ -26,9 +32,10 @@ export interface NodeInCluster {
  * `node show`: shows the node's blocks, its addresses with their owners, and its state in the
  * cluster.
  */
-export async function nodeShow(context: Context, name: string): Promise<number> {
-  checkNodeName(name);
-  const view = await context.withIpam((ipam) => viewNode(ipam, name));
+export async function nodeShow(context: Context, named: string): Promise<number> {
+  checkNodeName(named);
+  const view = await context.withIpam(async (ipam) => viewNode(ipam, await nodeInEtcd(ipam, named)));
+  const name = view.node;
   const kube = await askCluster(context, name);
   const now = context.world.now();
   const addresses = view.blocks.flatMap((block) => addressesOf(block, now));
@@ -103,26 +110,33 @@ export function disagreementText({ key, problem }: Disagreement): string {
   return `key ${printable(key)}: ${meaning}`;
 }
 
-function clusterText({ server, known, ready, problem }: NodeInCluster): string {
+function clusterText({ server, known, name, certain, ready, problem }: NodeInCluster): string {
   if (problem !== null) return printable(problem);
   if (server === null) return 'not configured';
   if (known !== true) return `${server} has no such node`;
-  return `${server}: ${ready === true ? 'Ready' : 'not Ready'}`;
+  const state = `${server}: ${ready === true ? 'Ready' : 'not Ready'}`;
+  return certain === true ? state : `${state}, if it is the node that is ${printable(name ?? '')} there`;
 }
+
+const NOTHING_KNOWN = { server: null, known: null, name: null, certain: null, ready: null } as const;
 
 /** Never throws. Returns an error in `problem`. */
 export async function askCluster(context: Context, name: string): Promise<NodeInCluster> {
-  if (!context.knowsKube) return { server: null, known: null, ready: null, problem: null };
+  if (!context.knowsKube) return { ...NOTHING_KNOWN, problem: null };
   try {
     return await context.withKube(async (kube) => {
-      const node = await kube.getNode(name);
-      return { server: kube.server, known: node !== undefined, ready: node?.ready ?? null, problem: null };
+      const { server } = kube;
+      await context.withIpam(({ store }) => identifyOwn(store, kube));
+      const found = await findClusterNode(kube, name);
+      if (!found) return { ...NOTHING_KNOWN, server, known: false, problem: null };
+      const { node, certain } = found;
+      return { server, known: true, name: node.name, certain, ready: node.ready, problem: null };
     });
   } catch (error) {
     const [first = ''] = describeError(error)
       .replace(/^cnictl: /, '')
       .split('\n');
-    return { server: null, known: null, ready: null, problem: first };
+    return { ...NOTHING_KNOWN, problem: first };
   }
 }
 

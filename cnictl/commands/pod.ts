@@ -1,11 +1,12 @@
 import { KubeError } from '../../cni/kube/errors.ts';
-import { canonicalPod, type AuditedPod } from '../../ipam/audit/judge.ts';
+import { canonicalPod, claimsAddresses, type AuditedPod } from '../../ipam/audit/judge.ts';
 import { cidrContains, formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
 import { messageOf, IpamError } from '../../ipam/model/errors.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { tracePod, type PodName, type PodTrace } from '../../ipam/query/pod-trace.ts';
 import { showAddress } from '../../ipam/query/views.ts';
 import { hiddenBy } from '../../ipam/records/unreadable.ts';
+import { ClusterError, identifyOwn } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
 import { podText } from '../render/pod.ts';
@@ -22,7 +23,7 @@ export async function podShow(context: Context, text: string): Promise<number> {
   const name = parsePodName(text);
   return await context.withIpam(async (ipam) => {
     const trace = await tracePod(ipam, name, (records) => progress(context, records));
-    const answer = await ask(context, name);
+    const answer = await ask(context, ipam, name);
     if (answer.kind === 'none' && trace.held.length + trace.past.length === 0) {
       context.warnUnreadable(trace.unreadable);
       throw new CommandError(
@@ -53,13 +54,16 @@ function progress({ world }: Context, records: number): void {
   if (world.isTerminal) world.stderr(`\r${records} records read\r`);
 }
 
-async function ask(context: Context, { namespace, name }: PodName): Promise<Answer> {
+async function ask(context: Context, { store }: Ipam, { namespace, name }: PodName): Promise<Answer> {
   if (!context.knowsKube) return { kind: 'no-server' };
   try {
-    const pod = await context.withKube((kube) => kube.getPod(namespace, name));
+    const pod = await context.withKube(async (kube) => {
+      await identifyOwn(store, kube);
+      return await kube.getPod(namespace, name);
+    });
     return pod ? { kind: 'pod', pod: canonicalPod(pod) } : { kind: 'none' };
   } catch (error) {
-    if (!(error instanceof KubeError)) throw error;
+    if (!(error instanceof KubeError || error instanceof ClusterError)) throw error;
     context.warn(`the API server could not be asked: ${messageOf(error)}`);
     return { kind: 'failed', reason: messageOf(error) };
   }
@@ -70,7 +74,7 @@ async function ask(context: Context, { namespace, name }: PodName): Promise<Answ
  * block that cannot be read counts as the pod's.
  */
 async function notHeld(ipam: Ipam, pod: AuditedPod, { held, unreadable }: PodTrace): Promise<NotHeld[]> {
-  if (pod.hostNetwork || pod.phase !== 'Running') return [];
+  if (!claimsAddresses(pod)) return [];
   const ours = new Set(held.map(({ address }) => formatAddress(address)));
   const hidden = hiddenBy(unreadable);
   const found: NotHeld[] = [];

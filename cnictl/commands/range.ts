@@ -14,13 +14,14 @@ import {
   unusedRange,
   type RangeUsage,
 } from '../../ipam/query/range-usage.ts';
-import { addRange, checkAddition, planRangeRemoval, removeRange } from '../../ipam/ranges/ranges.ts';
+import { addRange, planRange, planRangeRemoval, removeRange } from '../../ipam/ranges/ranges.ts';
 import type { Context } from '../context/context.ts';
 import { formatDuration, parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
 import { renderBar, renderCount } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields, renderTable } from '../render/table.ts';
+import { refuseLivingPods } from './range-add-pods.ts';
 
 export interface RangeAddOptions {
   readonly gateway?: string;
@@ -30,15 +31,19 @@ export interface RangeAddOptions {
   readonly route?: readonly string[];
   readonly cooldown?: string;
   readonly blockSize?: string;
+  /** Adds the range although pods live in it that etcd forgot. */
+  readonly recover?: boolean;
   readonly dryRun?: boolean;
 }
 
 /** `range add`: checks everything before it writes anything. */
 export async function rangeAdd(context: Context, cidr: string, options: RangeAddOptions): Promise<number> {
   const range = rangeFrom(cidr, options);
+  const recover = options.recover ?? false;
   await context.withIpam(async (ipam) => {
-    if (options.dryRun) await checkAddition(ipam, range);
-    else await addRange(ipam, range);
+    await planRange(ipam, range, { recover });
+    if (!recover) await refuseLivingPods(context, ipam.store, range);
+    if (!options.dryRun) await addRange(ipam, range, { recover });
   });
   if (!hasDefaultRoute(range)) {
     context.warn(
@@ -107,7 +112,7 @@ export async function rangeList(context: Context): Promise<number> {
   context.print(usages.map(rangeJson), () => {
     if (usages.length === 0 && unreadable.length > 0) return 'No range can be read.\n';
     if (usages.length === 0)
-      return 'No ranges yet. Add one: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1\n';
+      return 'No ranges yet. Add one: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1\nIn a cluster that had ranges, etcd forgot them: cnictl restore FILE\n';
     return rangeTable(context, usages);
   });
   context.warnUnreadable(unreadable);

@@ -9,7 +9,7 @@ import { freeAll, type SeenTarget, type Target } from '../check/free-all.ts';
 import { outcomeText, type FreeOutcome } from '../check/free.ts';
 import { refuseWithoutPods, stillHasPods } from '../check/pods.ts';
 import { intersect, parseReport, type SavedReport } from '../check/report.ts';
-import { clusterOf } from '../check/round.ts';
+import { requireCluster, requireOwnReport } from '../check/require-cluster.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
@@ -33,8 +33,8 @@ export interface ReleaseOptions {
  * `release`: frees named addresses, or those that all of the saved reports name. An address whose
  * pod lives stays, unless forced. Exit status 2 when an address stays because its pod lives or is
  * unknown, or because the record of its block or range cannot be read.
- * @throws CommandError when no API server is configured or it has no pod at all, unless forced;
- *   nothing is then released or printed
+ * @throws CommandError when no API server is configured, it may be another cluster's, or it has no
+ *   pod at all, unless forced; nothing is then released or printed
  */
 export async function release(
   context: Context,
@@ -60,12 +60,15 @@ export async function release(
   }
   return await context.withIpam(async (ipam) => {
     const seen = await lookAtAll(ipam, targets);
-    if (!context.knowsKube) return await releaseAll(context, ipam, undefined, seen, options);
-    return await context.withKube(async (kube) => {
-      for (const report of reports) await checkCluster(report, kube);
-      if (!options.force) await doubtNoPods(kube, viewsOf(seen), options);
+    const releaseWith = async (kube: KubeApi | undefined): Promise<number> => {
+      for (const report of reports) await requireOwnReport(report, ipam, kube);
+      if (kube && !options.force) {
+        await requireCluster(ipam, kube);
+        await doubtNoPods(kube, viewsOf(seen), options);
+      }
       return await releaseAll(context, ipam, kube, seen, options);
-    });
+    };
+    return context.knowsKube ? await context.withKube(releaseWith) : await releaseWith(undefined);
   });
 }
 
@@ -93,21 +96,6 @@ function readReport(context: Context, file: string): SavedReport {
     throw new CommandError(`${file} is about etcd prefix '${report.etcdPrefix}': expected '${prefix}'`);
   }
   return report;
-}
-
-/** @throws CommandError when the report is of another cluster */
-async function checkCluster(report: SavedReport, kube: KubeApi): Promise<void> {
-  const cluster = await clusterOf(kube);
-  const differs =
-    report.cluster !== null && cluster !== null ? report.cluster !== cluster : report.server !== kube.server;
-  if (differs) {
-    const of = (server: string, uid: string | null): string =>
-      uid === null ? server : `${server} (kube-system has UID ${uid})`;
-    throw new CommandError(
-      `the report is of the cluster at ${of(report.server, report.cluster)}: expected that at ${of(kube.server, cluster)}`,
-      'Name the kubeconfig of the cluster that the report is of, or make a new report: cnictl check --save FILE',
-    );
-  }
 }
 
 function targetsOf(addresses: readonly string[], reports: readonly SavedReport[]): Target[] {
@@ -183,12 +171,13 @@ async function releaseAll(
   return results.some(({ outcome }) => KEPT.has(outcome.kind)) ? 2 : 0;
 }
 
-/** Outcomes of an address that stays although it was to be freed. */
-const KEPT: ReadonlySet<FreeOutcome['kind']> = new Set(['in-use', 'unknown', 'unreadable']);
+/** Outcomes of an address that the operator named and that stays. */
+const KEPT: ReadonlySet<FreeOutcome['kind']> = new Set(['in-use', 'unknown', 'unreadable', 'withheld']);
 
 function detailsOf(outcome: FreeOutcome): object {
   if (outcome.kind === 'in-use') return { pod: outcome.pod };
   if (outcome.kind === 'unreadable') return { reason: outcome.reason };
+  if (outcome.kind === 'withheld') return { node: outcome.node };
   if (outcome.kind === 'released' || outcome.kind === 'would-release')
     return { reason: outcome.reason ?? null };
   return {};

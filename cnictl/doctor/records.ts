@@ -1,9 +1,11 @@
+import { lostText, lostTotals, stillLost } from '../../ipam/audit/lost.ts';
 import { formatCidr } from '../../ipam/model/address.ts';
 import { remedyOf } from '../../ipam/model/errors.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { viewNode, type NodeView } from '../../ipam/query/node-view.ts';
 import { listRangeUsage, type RangeUsages } from '../../ipam/query/range-usage.ts';
 import { NODES } from '../../ipam/records/keys.ts';
+import { readLost, type Lost } from '../../ipam/records/lost-record.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { plural } from '../render/plural.ts';
 import { fail, ok, warn, type Check, type Finding } from './finding.ts';
@@ -14,7 +16,11 @@ export function recordChecks(
   node: string | undefined,
 ): Check[] {
   return [
-    { name: 'ranges', look: async () => judgeRanges(await withIpam(listRangeUsage)) },
+    {
+      name: 'ranges',
+      look: () =>
+        withIpam(async (ipam) => judgeRanges(await listRangeUsage(ipam), await readLost(ipam.store))),
+    },
     ...(node === undefined
       ? []
       : [
@@ -35,15 +41,37 @@ function unreadableLines(unreadable: readonly UnreadableRecord[]): Finding[] {
   ];
 }
 
-export function judgeRanges(found: RangeUsages): Finding[] {
-  return [...judgeUsages(found), ...unreadableLines(found.unreadable)];
+/** The way back for ranges that etcd forgot. */
+export const FORGOTTEN =
+  'Put the ranges back: cnictl restore FILE; nodes write back what lives. Without a backup: cnictl range add … --recover.';
+
+/**
+ * @param lost what nodes say of attachments whose addresses are in no range: pods live there, so a
+ *   range that is merely added gives out their addresses again
+ */
+export function judgeRanges(found: RangeUsages, lost: Lost): Finding[] {
+  const ranges = found.usages.map(({ range }) => range);
+  const forgotten = stillLost(lost, ranges);
+  return [
+    ...lostTotals(forgotten).map((total) =>
+      fail('ranges', `etcd forgot a range: ${lostText(total)}`, FORGOTTEN),
+    ),
+    ...forgotten.unreadable.map(({ reason }) =>
+      fail('ranges', reason, 'docs/etcd-records.md says what it should hold; its agent writes it again.'),
+    ),
+    ...judgeUsages(found, forgotten.nodes.length > 0),
+    ...unreadableLines(found.unreadable),
+  ];
 }
 
-function judgeUsages({ usages, unreadable }: RangeUsages): Finding[] {
+function judgeUsages({ usages, unreadable }: RangeUsages, isForgotten: boolean): Finding[] {
   if (usages.length === 0 && unreadable.length > 0)
     return [fail('ranges', 'none can be read', 'Mend the records that the lines below name.')];
   if (usages.length === 0) {
-    return [fail('ranges', 'etcd holds none', 'cnictl range add 10.20.0.0/22 --gateway 10.20.0.1')];
+    const remedy = isForgotten
+      ? FORGOTTEN
+      : 'A new cluster: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1. One that had ranges: cnictl restore FILE, before anything is added.';
+    return [fail('ranges', 'etcd holds none', remedy)];
   }
   const active = usages.filter(({ range }) => range.state === 'active');
   if (active.length === 0)

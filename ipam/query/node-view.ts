@@ -1,7 +1,9 @@
 import { formatCidr } from '../model/address.ts';
+import { NodeDirectory } from '../model/node-name.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeBlock } from '../records/block-record.ts';
 import { blockKey, BLOCKS, cidrTextOf, nodeKey, NODES, nodePrefix } from '../records/keys.ts';
+import { lostKey } from '../records/lost-record.ts';
 import { decodeNodeEntry, decodeDrainMark, isDrainKey } from '../records/node-record.ts';
 import { absent, del, unchanged, type Entry, type Guard } from '../records/transaction.ts';
 import { readRecord, unreadableOf, valuesOf, type UnreadableRecord } from '../records/unreadable.ts';
@@ -101,6 +103,15 @@ export async function indexedNodes({ store }: Ipam): Promise<string[]> {
 }
 
 /**
+ * Returns the node's name as etcd spells it. Capitals do not count, because the cluster's name of
+ * the node has none. Returns the given name when etcd has no such node.
+ */
+export async function nodeInEtcd(ipam: Ipam, name: string): Promise<string> {
+  const names = await indexedNodes(ipam);
+  return names.includes(name) ? name : (new NodeDirectory(names).same(name) ?? name);
+}
+
+/**
  * Deletes the node's index keys that lead to no block of it: for a node that is removed. It leaves
  * a key whose value, or whose block, cannot be read.
  * @returns the deleted keys
@@ -120,4 +131,14 @@ export async function sweepIndex(ipam: Ipam, node: string): Promise<string[]> {
     if (done !== undefined) swept.push(entry.key);
   }
   return swept;
+}
+
+/**
+ * Deletes what the node's agent said that the node lost, unless the agent says it again meanwhile:
+ * for a node that is removed.
+ * @returns whether it is gone
+ */
+export async function sweepLost({ store }: Ipam, node: string): Promise<boolean> {
+  const [entry] = await store.get([lostKey(node)]);
+  return !entry || (await store.commit([unchanged(entry)], [del(entry.key)])) !== undefined;
 }

@@ -7,48 +7,81 @@ import { decodeBlockOf } from '../records/block-record.ts';
 import { historyOfRange } from '../records/history-record.ts';
 import { blocksOfRange, nodeKey, RANGES, rangeKey } from '../records/keys.ts';
 import { encodeRange } from '../records/range-record.ts';
-import { absent, del, newestRevision, put, unchanged } from '../records/transaction.ts';
+import { lostOf, LOST } from '../records/lost-record.ts';
+import {
+  absent,
+  del,
+  newestRevision,
+  put,
+  unchanged,
+  type Entry,
+  type Guard,
+} from '../records/transaction.ts';
 import { returnBlock } from '../release/return-block.ts';
-import { findRange, readRanges, type RangeEntry } from '../store/ranges.ts';
+import { findRange, readRanges } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import { scanAll } from '../store/store.ts';
+import { checkNotLost } from './lost-addresses.ts';
+
+export interface AddOptions {
+  /** Adds the range although attachments live whose addresses are in it, and etcd forgot them. */
+  readonly recover?: boolean;
+}
 
 /**
- * Adds the range unless it overlaps with another. Of two overlapping ranges added concurrently, one
- * is refused: the write compares that no range was added or changed since the read.
- * @throws IpamError `conflict`, `corrupt-record`, `contention`, `store-…`
+ * Adds the range unless it overlaps with another, or attachments live in it. Of two overlapping
+ * ranges added concurrently, one is refused: the write compares that no range was added or changed
+ * since the read, and that no node lost addresses since.
+ * @throws IpamError `conflict`, `in-use`, `corrupt-record`, `contention`, `store-…`
  */
-export function addRange(ipam: Ipam, range: Range): Promise<Range> {
+export function addRange(ipam: Ipam, range: Range, options: AddOptions = {}): Promise<Range> {
   return retryLostRaces(`adding range '${range.name}'`, ipam.effects, async () => {
-    const entries = (await checkAddition(ipam, range)).map(({ entry }) => entry);
+    const seen = await planRange(ipam, range, options);
     const key = rangeKey(range.name);
-    const done = await ipam.store.commit(
-      [absent(key), { kind: 'nothing-newer', prefix: RANGES, revision: newestRevision(entries) }],
-      [put(key, encodeRange(range))],
-    );
+    const done = await ipam.store.commit([absent(key), ...seen], [put(key, encodeRange(range))]);
     return done ? range : undefined;
   });
 }
 
 /**
- * Checks that the range can be added now.
- * @returns the ranges that it was compared with
- * @throws IpamError `conflict`; `corrupt-record` for a record below `ranges/` that cannot be read,
- *   because the new range may overlap with it
+/**
+ * Checks that the range can be added.
+ * @returns guards that this still holds
+ * @throws IpamError `conflict`, `in-use`, `store-…`; `corrupt-record` for a record below `ranges/`
+ *   that cannot be read, because the new range may overlap with it
  */
-export async function checkAddition(ipam: Ipam, range: Range): Promise<readonly RangeEntry[]> {
-  const { ranges, unreadable } = await readRanges(ipam.store);
+export async function planRange(
+  { store }: Ipam,
+  range: Range,
+  { recover }: AddOptions = {},
+): Promise<Guard[]> {
+  const { ranges, unreadable } = await readRanges(store);
   checkNoOverlap(
     range,
     ranges.map((each) => each.range),
   );
   const [broken] = unreadable;
-  if (!broken) return ranges;
-  throw new IpamError(
-    'corrupt-record',
-    `range '${range.name}' cannot be added: it may overlap with one that cannot be read: ${broken.reason}`,
+  if (broken) {
+    throw new IpamError(
+      'corrupt-record',
+      `range '${range.name}' cannot be added: it may overlap with one that cannot be read: ${broken.reason}`,
+    );
+  }
+  const added = nothingNewer(
+    RANGES,
+    ranges.map((each) => each.entry),
   );
+  if (recover) return [added];
+  const notes = await scanAll(store, LOST);
+  checkNotLost(range, lostOf(notes));
+  return [added, nothingNewer(LOST, notes)];
 }
+
+const nothingNewer = (prefix: string, entries: readonly Entry[]): Guard => ({
+  kind: 'nothing-newer',
+  prefix,
+  revision: newestRevision(entries),
+});
 
 /** What the removal of a range also removes. */
 export interface RemovalPlan {

@@ -118,7 +118,7 @@ export class CliWorld {
       world.pod(0, 'web-1'),
       world.pod(1, 'web-2', { phase: 'Succeeded' }),
       world.pod(22, 'db-0'),
-      world.pod(4, 'api-1'),
+      world.pod(4, 'api-1', { nodeName: 'node-2' }),
       world.pod(9, 'lost', { podIPs: ['10.20.3.77'] }),
       world.pod(10, 'kube-proxy', { hostNetwork: true, podIPs: ['192.168.0.5'] }),
     ];
@@ -142,6 +142,7 @@ export class CliWorld {
       uid: uid(n),
       nodeName: 'node-1',
       phase: 'Running',
+      hasRunningContainer: (more.phase ?? 'Running') === 'Running',
       hostNetwork: false,
       podIPs: [],
       createdAt: '2026-01-01T00:00:00Z',
@@ -236,7 +237,7 @@ export class CliWorld {
       getPod: (namespace, name) =>
         Promise.resolve(this.pods.find((pod) => pod.namespace === namespace && pod.name === name)),
       listNodes: () => Promise.resolve(this.nodes),
-      getNode: (name) => Promise.resolve(this.nodes.find((node) => node.name === name)),
+      getNode: (name) => Promise.resolve(this.nodes.find((node) => node.name === name.toLowerCase())),
       probe: () =>
         Promise.resolve({ serverTime: this.ipam.now, asked: this.ipam.now, answered: this.ipam.now }),
       clusterUid: () => Promise.resolve('cluster-1'),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { KubeError } from '../../../cni/kube/errors.ts';
-import { presenceOf } from '../../../cnictl/node/removal.ts';
+import { presenceOf } from '../../../cnictl/node/presence.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { formatAddress } from '../../../ipam/model/address.ts';
 import { setNodeDraining } from '../../../ipam/node/drain.ts';
@@ -105,6 +105,43 @@ suite('node remove', () => {
     assert.equal(ran.status, 2);
     assert.equal(world.ipam.given().get(ip), container(4));
     assert.match(ran.stdout, /left: addresses of it are given out/);
+    assert.equal((await world.run(`${REMOVE} --force`)).status, 0);
+    assert.deepEqual(held(world, 'node-2'), []);
+  });
+
+  test('is refused where the cluster has the machine by another name', async () => {
+    const world = await gone();
+    const before = world.ipam.store.revision;
+    const ready = { uid: 'n2', ready: true };
+    for (const [as, expected] of [
+      ['node-2', /node 'node-2' is in the cluster .*its blocks stay/],
+      ['node-2.example.com', /has a node 'node-2\.example\.com', which may be node 'node-2': nothing/],
+    ] as const) {
+      world.nodes = [
+        { name: 'node-1', uid: 'n1', ready: true },
+        { ...ready, name: as },
+      ];
+      for (const name of ['node-2', 'NODE-2']) {
+        const ran = await world.run(REMOVE.replace('node-2', name));
+        assert.deepEqual([ran.status, world.ipam.store.revision], [2, before]);
+        assert.match(ran.stderr, expected);
+      }
+    }
+    world.nodes = [
+      { name: 'node-1', uid: 'n1', ready: true },
+      { ...ready, name: 'worker-7' },
+    ];
+    world.pods.push(world.pod(4, 'api-1', { nodeName: 'worker-7' }));
+    for (const more of ['', ' --force']) {
+      const ran = await world.run(`${REMOVE}${more}`);
+      assert.deepEqual([ran.status, world.ipam.store.revision], [2, before]);
+      assert.match(ran.stderr, /by the name 'worker-7' \(Ready\), where a pod runs .*: its blocks stay/);
+    }
+  });
+
+  test('--force removes a node whose name only resembles that of another machine', async () => {
+    const world = await gone();
+    world.nodes = [...world.nodes, { name: 'node-2.example.com', uid: 'n', ready: true }];
     assert.equal((await world.run(`${REMOVE} --force`)).status, 0);
     assert.deepEqual(held(world, 'node-2'), []);
   });
@@ -216,9 +253,32 @@ suite('node remove', () => {
 
 test('presence: absence counts only where the server knows others of ours', () => {
   const node = (name: string): { name: string; ready: boolean } => ({ name, ready: false });
-  assert.deepEqual(presenceOf('a', ['a', 'b'], [node('a')]), { kind: 'present', ready: false });
+  assert.deepEqual(presenceOf('a', ['a', 'b'], [node('a')]), {
+    kind: 'present',
+    as: 'a',
+    ready: false,
+  });
   assert.deepEqual(presenceOf('a', ['a', 'b'], [node('b')]), { kind: 'gone' });
   assert.deepEqual(presenceOf('a', ['a', 'b'], [node('c')]), { kind: 'unproven', others: 1 });
   assert.deepEqual(presenceOf('a', ['a'], [node('c')]), { kind: 'gone' });
   assert.deepEqual(presenceOf('a', ['a'], []), { kind: 'unproven', others: 0 });
+});
+
+test('presence: capitals do not count, a domain may, and a living pod proves another name', () => {
+  const node = (name: string): { name: string; ready: boolean } => ({ name, ready: true });
+  const b = node('b');
+  assert.deepEqual(presenceOf('A', ['A', 'b'], [node('a'), b]), { kind: 'present', as: 'a', ready: true });
+  assert.deepEqual(presenceOf('a', ['a', 'b'], [node('a.example.com'), b]), {
+    kind: 'similar',
+    as: 'a.example.com',
+  });
+  assert.deepEqual(presenceOf('a.example.com', ['a.example.com'], [node('a')]), { kind: 'similar', as: 'a' });
+  const worker = { name: 'worker-7', ready: false };
+  assert.deepEqual(presenceOf('a', ['a', 'b'], [b, worker], ['worker-7']), {
+    kind: 'present',
+    as: 'worker-7',
+    ready: false,
+  });
+  assert.deepEqual(presenceOf('a', ['a', 'b'], [b], ['worker-7']), { kind: 'gone' }, 'that node is gone too');
+  assert.deepEqual(presenceOf('a', ['a', 'B'], [b]), { kind: 'gone' }, 'the server knows B');
 });
