@@ -72,7 +72,7 @@ suite('the cluster that etcd belongs to', () => {
   test("another cluster's API server releases nothing, and both UIDs are told", async () => {
     const world = await known();
     leadElsewhere(world);
-    world.meanwhile = () => Promise.reject(new Error('it looked again'));
+    world.kube = { ...world.kube, listPods: () => Promise.reject(new Error('it read the pods')) };
     const ran = await world.run('check --release --yes --save /report');
     assert.deepEqual([ran.status, ran.stdout], [2, '']);
     assert.match(ran.stderr, BOTH);
