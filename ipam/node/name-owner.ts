@@ -2,7 +2,7 @@ import { IpamError } from '../model/errors.ts';
 import { describeMachine, type Machine } from '../model/machine.ts';
 import { ownsName, type MachineRecord } from '../records/machine-record.ts';
 
-/** @throws IpamError `other-machine` naming both machines, unless the machine has the node's name */
+/** @throws IpamError `other-machine` naming both, unless the machine has the node's name */
 export function checkOwnsName(
   node: string,
   record: MachineRecord | undefined,

@@ -90,8 +90,8 @@ const SETTLE_WITHIN_MS = 3_000;
 /**
  * Runs requests of one node in one transaction: it writes all whose change does not throw, or none.
  * @returns the outcome of each request
- * @throws IpamError `other-machine`, `contention`, `store-…` for all requests; with `uncertain` set,
- *   etcd may have written them
+ * @throws IpamError `other-machine`, `contention`, `store-…` for all requests; with `uncertain`
+ *   set, etcd may have written them
  */
 export async function runRequests<T>(
   context: RunContext,
@@ -194,8 +194,8 @@ function isWritten({ writes }: Change, { machine }: NodeBlocks): boolean {
 }
 
 /**
- * Commits the change. If etcd does not answer, finds out whether it carried the change out: its mark
- * stands in the machine record, or another write of the record keeps the change from ever taking
+ * Commits the change. If etcd does not answer, finds out whether it carried the change out: its
+ * mark stands in the machine record, or another write of the record keeps the change from ever taking
  * place.
  * @returns the revision of the change; undefined if it did not take place, and never will
  * @throws IpamError `store-…`; with `uncertain` set, the change may have been or be carried out

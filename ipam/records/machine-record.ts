@@ -63,8 +63,8 @@ export function encodeMachineRecord(record: MachineRecord): string {
 }
 
 /**
- * Returns whether the machine may write under the node's name. From an adoption on only the adopting
- * machine may, even before its first write.
+ * Returns whether the machine may write under the node's name. From an adoption on only the
+ * adopting machine may, even before its first write.
  * @param record undefined before the first write under the name
  * @param own undefined for a process that speaks for no machine; the others' records guard it
  */
