@@ -15,10 +15,10 @@ export interface Machine {
 
 /**
  * Returns whether both describe one machine. Of machines with network cards only a shared MAC
- * proves it: clones share the machine ID, and firmwares of one series may share a product UUID. Where only
- * some of the MACs are shared, the product UUIDs must not contradict: virtual machines of one image
- * may have an interface of the same MAC each, on a private network. Without cards to compare,
- * product UUID and machine ID must not contradict.
+ * proves it: clones share the machine ID, and firmwares of one series may share a product UUID.
+ * Where only some of the MACs are shared, the product UUIDs must not contradict: virtual machines
+ * of one image may have an interface of the same MAC each, on a private network. Without cards to
+ * compare, product UUID and machine ID must not contradict.
  */
 export function isSameMachine(a: Machine, b: Machine): boolean {
   if (a.macs.length > 0 && b.macs.length > 0) {

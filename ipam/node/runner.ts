@@ -195,8 +195,8 @@ function isWritten({ writes }: Change, { machine }: NodeBlocks): boolean {
 
 /**
  * Commits the change. If etcd does not answer, finds out whether it carried the change out: its
- * mark stands in the machine record, or another write of the record keeps the change from ever taking
- * place.
+ * mark stands in the machine record, or another write of the record keeps the change from ever
+ * taking place.
  * @returns the revision of the change; undefined if it did not take place, and never will
  * @throws IpamError `store-…`; with `uncertain` set, the change may have been or be carried out
  */

@@ -154,8 +154,8 @@ export class NodeTransaction {
   /**
    * Returns what the transaction compares and writes. It compares the machine record, which every
    * change of the node's blocks replaces, the index, and what it changes with its ranges: as much
-   * for a node of 1,000 blocks as for one of 1. The record keeps two calls for one attachment from both
-   * finding room; the index keeps programs out that do not know the record; the ranges keep an
+   * for a node of 1,000 blocks as for one of 1. The record keeps two calls for one attachment from
+   * both finding room; the index keeps programs out that do not know the record; the ranges keep an
    * address from a range that an operator has just set to draining.
    */
   change(writer: Writer): Change {
