@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import type { Machine } from '../../ipam/model/machine.ts';
+import { isMachineId, MACHINE_ID_FORM, type Machine } from '../../ipam/model/machine.ts';
+import { CniError } from '../protocol/errors.ts';
 import type { Environment } from '../protocol/request.ts';
 import { readBoot } from './boot.ts';
 import { withFolder } from './folder.ts';
@@ -23,12 +24,13 @@ const machines = new Map<string, Machine>();
 
 /**
  * Returns this machine. Reading the network cards of a node with hundreds of links takes
- * milliseconds, so the first process of a boot keeps the result in the state folder. A clone runs in
- * another boot and reads its own.
+ * milliseconds, so the first process of a boot keeps the result in the state folder. A clone runs
+ * in another boot and reads its own.
+ * @throws CniError 4 for a CELLNET_MACHINE_ID of another form
  */
 export function machineOf(env: Environment, stateDir: string): Machine {
   const id = env['CELLNET_MACHINE_ID'];
-  if (id) return readMachine(id);
+  if (id) return readMachine(checkId(id));
   const known = machines.get(stateDir);
   if (known) return known;
   const file = join(stateDir, 'machine.json');
@@ -45,6 +47,11 @@ export function machineOf(env: Environment, stateDir: string): Machine {
     // The next process reads the network cards again.
   }
   return machine;
+}
+
+function checkId(id: string): string {
+  if (isMachineId(id)) return id;
+  throw new CniError('invalid-environment', `CELLNET_MACHINE_ID '${id}': expected ${MACHINE_ID_FORM}`);
 }
 
 function readKept(file: string, bootId: string): Machine | undefined {
@@ -85,8 +92,8 @@ export function readMachine(id: string | undefined): Machine {
 }
 
 /**
- * Returns the MACs of the network cards, sorted. Only a card has a device; a bond, bridge or veth has
- * none. A card in a bond has the bond's MAC, and its own as `perm_hwaddr`.
+ * Returns the MACs of the network cards, sorted. Only a card has a device; a bond, bridge or veth
+ * has none. A card in a bond has the bond's MAC, and its own as `perm_hwaddr`.
  */
 function networkCards(): string[] {
   const names = existsSync(NETWORK_CARDS) ? readdirSync(NETWORK_CARDS) : [];

@@ -32,6 +32,12 @@ export function isSameMachine(a: Machine, b: Machine): boolean {
 const agree = (a: string | undefined, b: string | undefined): boolean =>
   a === undefined || b === undefined || a === b;
 
+/** What an ID may be, for a message. */
+export const MACHINE_ID_FORM =
+  "1 to 64 letters, digits, '_', '.' and '-', beginning with a letter or a digit";
+
+export const isMachineId = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(text);
+
 /** Returns the machine for a message: `machine 3f2a9c41 (52:54:00:12:34:56)`. */
 export function describeMachine({ id, macs, machineId }: Machine): string {
   const evidence = macs.length > 0 ? macs.join(', ') : (machineId ?? 'no network card');
