@@ -4,6 +4,8 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { hostEffects } from '../cni/host/effects.ts';
+import { machineOf } from '../cni/host/machine.ts';
+import { stateDirOf } from '../cni/protocol/settings.ts';
 import { directIpam } from '../ipam/node/ipam.ts';
 import { appendToFile, checkTarget, readIfThere, replaceFile } from './context/files.ts';
 import { realFiles } from './context/host-files.ts';
@@ -85,6 +87,7 @@ const world: World = {
     const tls = tlsFiles(files);
     return OvsdbClient.connect(remote, { ...(tls && { tls }) });
   },
+  machine: () => machineOf(process.env, stateDirOf(process.env)),
   openPlatform: async (log) => {
     const { hostPlatform } = await import('../cni/host/host-platform.ts');
     return { ...hostPlatform(process.env, 'cnictl'), log };

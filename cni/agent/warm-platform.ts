@@ -8,7 +8,7 @@ import { hostEffects } from '../host/effects.ts';
 import { sharedKernel } from '../host/kernel.ts';
 import { openLocalNode } from '../host/local-node.ts';
 import { lock, tryLock } from '../host/lock.ts';
-import { machineOf } from '../host/machine.ts';
+import { keepMachineOf } from '../host/machine.ts';
 import { hostNamespaces } from '../host/namespaces.ts';
 import { NodeState } from '../host/node-state.ts';
 import type { Kernel, LaterAnnouncement, Log, Platform, Switch } from '../platform/platform.ts';
@@ -64,7 +64,7 @@ export class WarmPlatform {
       yieldTurn: hostEffects.yieldTurn,
       hostname: hostname(),
       ...this.#boot,
-      machine: () => machineOf(this.#env, stateDirOf(env)),
+      machine: () => keepMachineOf(this.#env, stateDirOf(env)),
       // A relative state folder must reject and not throw.
       openIpam: async (settings) =>
         Promise.resolve({ ...this.ipam(settings, stateDirOf(env)), close: () => undefined }),

@@ -8,6 +8,7 @@ import { isDrainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
 import { unchanged, type Entry, type Guard } from '../../ipam/records/transaction.ts';
 import type { BackupRecord } from './format.ts';
+import { isKept, isOfLivingNodes } from './living.ts';
 
 /** Why a key of the backup is not written. Restore never overwrites a key. */
 export type CollisionReason =
@@ -50,7 +51,7 @@ export interface RestorePlan {
    */
   readonly units: readonly Unit[];
   readonly ranges: readonly BackupRecord[];
-  /** Keys that exist with the backup's value. */
+  /** Keys that exist with the backup's value, or that a living node has written since. */
   readonly already: readonly string[];
   readonly collisions: readonly Collision[];
   /** Records that this version cannot read. They are restored unchanged. */
@@ -58,17 +59,22 @@ export interface RestorePlan {
 }
 
 /**
- * Returns existing keys that the backup lacks or has with another value. Empty: a whole restore.
+ * Returns existing keys that the backup lacks or has with another value, except those that living
+ * nodes write by themselves. Empty: a whole restore.
  */
 export function strangers(records: readonly BackupRecord[], present: readonly Entry[]): string[] {
   const values = new Map(records.map(({ key, value }) => [key, value]));
-  return present.filter(({ key, value }) => values.get(key) !== value).map(({ key }) => key);
+  return present
+    .filter(({ key, value }) => values.get(key) !== value && !isOfLivingNodes(key))
+    .map(({ key }) => key);
 }
 
 /** Returns what to write, given what exists. Pure: the writes guard that it still holds. */
-export function planRestore(records: readonly BackupRecord[], present: readonly Entry[]): RestorePlan {
+export function planRestore(saved: readonly BackupRecord[], present: readonly Entry[]): RestorePlan {
+  const records = saved.filter(({ key }) => isKept(key));
   const there = new Map(present.map((entry) => [entry.key, entry]));
-  const isThere = ({ key, value }: BackupRecord): boolean => there.get(key)?.value === value;
+  const isThere = ({ key, value }: BackupRecord): boolean =>
+    there.get(key)?.value === value || (there.has(key) && isOfLivingNodes(key));
   const missing = records.filter((record) => !isThere(record));
   const already = records.filter(isThere).map(({ key }) => key);
   if (strangers(records, present).length > 0)

@@ -1,4 +1,5 @@
 import { formatCidr } from '../../ipam/model/address.ts';
+import { viewName, type NameView } from '../../ipam/node/name-records.ts';
 import { viewNode, type Disagreement, type NodeView } from '../../ipam/query/node-view.ts';
 import { addressesOf, type BlockView } from '../../ipam/query/views.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
@@ -11,6 +12,7 @@ import { printable } from '../render/printable.ts';
 import { renderFields } from '../render/table.ts';
 import { blockJson, blockTable } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
+import { nameFields, nameJson } from './node-name.ts';
 
 /**
  * What the API server reports of a node. `known` is null when no server is configured or answers.
@@ -28,7 +30,10 @@ export interface NodeInCluster {
  */
 export async function nodeShow(context: Context, name: string): Promise<number> {
   checkNodeName(name);
-  const view = await context.withIpam((ipam) => viewNode(ipam, name));
+  const { view, names } = await context.withIpam(async (ipam) => ({
+    view: await viewNode(ipam, name),
+    names: await viewName(ipam.store, name),
+  }));
   const kube = await askCluster(context, name);
   const now = context.world.now();
   const addresses = view.blocks.flatMap((block) => addressesOf(block, now));
@@ -37,6 +42,7 @@ export async function nodeShow(context: Context, name: string): Promise<number> 
     {
       name,
       ...stateJson(view),
+      ...nameJson(names),
       kubernetes: kube,
       ...totalsOf(view.blocks),
       disagreements: view.disagreements,
@@ -44,7 +50,7 @@ export async function nodeShow(context: Context, name: string): Promise<number> 
       addresses: given.map(addressJson),
     },
     () => {
-      const sections = [renderFields(fieldsOf(context, view, kube), context.paint)];
+      const sections = [renderFields(fieldsOf(context, view, names, kube), context.paint)];
       if (view.blocks.length > 0) sections.push(blockTable(context, view.blocks));
       if (given.length > 0) sections.push(addressTable(context, given, now));
       return sections.join('\n');
@@ -74,7 +80,12 @@ function totalsOf(blocks: readonly BlockView[]): {
   };
 }
 
-function fieldsOf(context: Context, view: NodeView, kube: NodeInCluster): [string, string][] {
+function fieldsOf(
+  context: Context,
+  view: NodeView,
+  names: NameView,
+  kube: NodeInCluster,
+): [string, string][] {
   const { paint, world } = context;
   const { capacity, allocated, cooling } = totalsOf(view.blocks);
   const since = view.drainingSince;
@@ -82,6 +93,7 @@ function fieldsOf(context: Context, view: NodeView, kube: NodeInCluster): [strin
     ['Node', printable(view.node)],
     ['State', since === undefined ? 'active' : paint.yellow(`draining (${formatAge(world.now() - since)})`)],
     ['Kubernetes', kube.known === true ? clusterText(kube) : paint.yellow(clusterText(kube))],
+    ...nameFields(names, world.now()),
     ['Blocks', `${view.blocks.length}`],
     ['Addresses', `${allocated} of ${capacity} used, ${cooling} cooling`],
     ['Utilisation', renderBar(allocated, capacity, paint)],
