@@ -3,6 +3,8 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { hostEffects } from '../cni/host/effects.ts';
+import { machineOf } from '../cni/host/machine.ts';
+import { stateDirOf } from '../cni/protocol/settings.ts';
 import { runProgram } from '../cni/subprocess/run.ts';
 import { messageOf } from '../ipam/model/errors.ts';
 import { directIpam } from '../ipam/node/ipam.ts';
@@ -97,6 +99,7 @@ const world: World = {
     const tls = tlsFiles(files);
     return OvsdbClient.connect(remote, { ...(tls && { tls }) });
   },
+  machine: () => machineOf(process.env, stateDirOf(process.env)),
   openPlatform: async (log) => {
     const { hostPlatform } = await import('../cni/host/host-platform.ts');
     return { ...hostPlatform(process.env, 'cnictl'), log };

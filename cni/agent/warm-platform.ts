@@ -1,10 +1,6 @@
 import { hostname } from 'node:os';
 import { orLate } from '../../ipam/model/deadline.ts';
-import { batchingIpam, type SharedIpam } from '../../ipam/node/ipam.ts';
-import type { Observer } from '../../ipam/node/observer.ts';
-import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
-import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
 import { sendAnnouncements } from '../host/announcement.ts';
 import { readBoot } from '../host/boot.ts';
 import { runDelegate } from '../host/delegate.ts';
@@ -12,28 +8,20 @@ import { hostEffects } from '../host/effects.ts';
 import { sharedKernel } from '../host/kernel.ts';
 import { openLocalNode } from '../host/local-node.ts';
 import { lock, tryLock } from '../host/lock.ts';
-import { machineOf } from '../host/machine.ts';
+import { keepMachineOf } from '../host/machine.ts';
 import { hostNamespaces } from '../host/namespaces.ts';
 import { NodeState } from '../host/node-state.ts';
 import { DEFAULT_DEADLINE_MS } from '../ovsdb/client.ts';
-import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
 import { Deadlines } from '../platform/deadlines.ts';
-import { WriteBackLog } from '../platform/log-write-back.ts';
 import type { Kernel, LaterAnnouncement, Log, Platform, Switch } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
 import { stateDirOf, type SwitchAddress } from '../protocol/settings.ts';
 import type { IpamPlace } from '../reconcile/places.ts';
 import { BurstBarrier } from './burst-barrier.ts';
-import { observed, observedStore, observedSwitch } from './observed.ts';
-import { WarmBlocksKeeper } from './warm-blocks-keeper.ts';
+import { observed, observedSwitch } from './observed.ts';
+import { openWarmIpam, type WarmIpam, type WarmIpamPieces } from './warm-ipam.ts';
 import { lateAnswer, WarmSwitch } from './warm-switch.ts';
 import type { Watch } from './watch.ts';
-
-interface WarmIpam {
-  readonly ipam: SharedIpam;
-  readonly keeper: WarmBlocksKeeper;
-  close(): void;
-}
 
 /**
  * A platform that keeps its connections from call to call: one for each etcd cluster and each
@@ -42,6 +30,9 @@ interface WarmIpam {
 export class WarmPlatform {
   readonly #watch: Watch;
   readonly #log: Log;
+  /** The agent's own environment: it names the machine, whatever the environment of a call. */
+  readonly #env: Environment;
+  readonly #startedAt = hostEffects.now();
   readonly #ipams = new Map<string, WarmIpam>();
   readonly #switches = new Map<string, Promise<WarmSwitch>>();
   readonly #boot = readBoot();
@@ -62,9 +53,10 @@ export class WarmPlatform {
     },
   };
 
-  constructor(watch: Watch, log: Log) {
+  constructor(watch: Watch, log: Log, env: Environment) {
     this.#watch = watch;
     this.#log = log;
+    this.#env = env;
   }
 
   /** Returns the platform for one call with this environment. */
@@ -76,7 +68,7 @@ export class WarmPlatform {
       yieldTurn: hostEffects.yieldTurn,
       hostname: hostname(),
       ...this.#boot,
-      machine: () => machineOf(env, stateDirOf(env)),
+      machine: () => keepMachineOf(this.#env, stateDirOf(env)),
       // A relative state folder must reject and not throw.
       openIpam: async (settings, expiresAt) => {
         const { ipam } = this.#warm(settings, stateDirOf(env));
@@ -99,48 +91,30 @@ export class WarmPlatform {
   }
 
   /**
-   * Returns idle blocks of the node from now on, even if this process never allocates an address on
-   * it, for example while the node is drained.
+   * From now on returns idle blocks of the node and tells that this agent is alive, even if this
+   * process never allocates an address on it, for example while the node is drained.
    */
   lookAfter({ etcd, node }: IpamPlace, stateDir: string): void {
-    this.#warm(etcd, stateDir).keeper.lookAfter(node);
+    const { keeper, presence } = this.#warm(etcd, stateDir);
+    keeper.lookAfter(node);
+    presence.announce(node);
+  }
+
+  /** Tells that this agent ends. Never rejects. */
+  async withdraw(): Promise<void> {
+    await Promise.all([...this.#ipams.values()].map(({ presence }) => presence.withdraw()));
   }
 
   #warm(settings: EtcdSettings, stateDir: string): WarmIpam {
     const key = JSON.stringify([settings, stateDir]);
-    const warm = this.#ipams.get(key) ?? this.#openIpam(settings, stateDir, key);
+    const warm = this.#ipams.get(key) ?? openWarmIpam(settings, key, this.#piecesOf(settings, stateDir));
     this.#ipams.set(key, warm);
     return warm;
   }
 
-  #openIpam(settings: EtcdSettings, stateDir: string, key: string): WarmIpam {
-    const watch = this.#watch;
-    const endpoints = settings.endpoints.join(',');
-    const store = observedStore(openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS }), (error) =>
-      watch.usedEtcd(endpoints, error),
-    );
-    const cache: NodeBlocksCache = new Map();
-    const told = new WriteBackLog(this.#log);
-    const observer: Observer = {
-      ...watch.observer(key),
-      allocated: (demand) => keeper.noted(demand),
-      wroteBack: (_, result) => {
-        told.tell(result);
-        watch.metrics.countWriteBack(result);
-      },
-    };
+  #piecesOf(settings: EtcdSettings, stateDir: string): WarmIpamPieces {
     const local = openLocalNode(this.forCall({ CELLNET_STATE_DIR: stateDir }), stateDir, settings);
-    const context = { store, effects: hostEffects, observer, cache, local };
-    const ipam = batchingIpam(context, ETCD_DEADLINE_MS);
-    const keeper = new WarmBlocksKeeper(ipam, cache, this.#log);
-    return {
-      ipam,
-      keeper,
-      close: () => {
-        keeper.stop();
-        store.close();
-      },
-    };
+    return { local, watch: this.#watch, log: this.#log, since: this.#startedAt };
   }
 
   /** Closes every connection. The next call opens its own with the current files and settings. */

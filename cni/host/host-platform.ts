@@ -13,7 +13,7 @@ import { hostEffects } from './effects.ts';
 import { openLocalNode } from './local-node.ts';
 import { lock, tryLock } from './lock.ts';
 import { openLog, type FlushableLog } from './log.ts';
-import { machineOf } from './machine.ts';
+import { keepMachineOf } from './machine.ts';
 import { hostNamespaces } from './namespaces.ts';
 import { NodeState } from './node-state.ts';
 
@@ -25,7 +25,7 @@ export function hostPlatform(env: Environment, plugin: string): Platform & { rea
   const log = openLog(env, plugin);
   const local = {
     ...readBoot(),
-    machine: () => machineOf(env, stateDirOf(env)),
+    machine: () => keepMachineOf(env, stateDirOf(env)),
     openKernel: async () => (await import('./kernel.ts')).hostKernel,
     namespaces: hostNamespaces,
     openState: (dir: string) =>

@@ -1,10 +1,11 @@
 import { IpamError } from '../../ipam/model/errors.ts';
-import { CLUSTER, decodeCluster, KUBERNETES_KEY } from '../../ipam/records/cluster-record.ts';
+import { decodeCluster, KUBERNETES_KEY } from '../../ipam/records/cluster-record.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
 import { LOST } from '../../ipam/records/lost-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';
 import type { Collision, Unit } from './collision.ts';
 import type { BackupRecord } from './format.ts';
+import { isKept, isOfLivingNodes } from './living.ts';
 import { otherCollision, planMerge } from './merge.ts';
 import { unreadableIn } from './records.ts';
 
@@ -17,7 +18,7 @@ export interface RestorePlan {
    */
   readonly units: readonly Unit[];
   readonly ranges: readonly BackupRecord[];
-  /** Keys that exist with the backup's value. */
+  /** Keys that exist with the backup's value, or that a living node has written since. */
   readonly already: readonly string[];
   readonly collisions: readonly Collision[];
   /** Keys of records that this version cannot read. They are restored unchanged. */
@@ -28,14 +29,17 @@ export interface RestorePlan {
  * Keys that programs write by themselves into an etcd that forgot: what nodes lost, and the cluster
  * of the first check. They are in the way of no restore.
  */
-const isNote = (key: string): boolean => key.startsWith(LOST) || key.startsWith(CLUSTER);
+const isNote = (key: string): boolean => key.startsWith(LOST) || key === KUBERNETES_KEY;
 
 /**
- * Returns existing keys that the backup lacks or has with another value. Empty: a whole restore.
+ * Returns existing keys that the backup lacks or has with another value, except those that programs
+ * write by themselves into an etcd that forgot. Empty: a whole restore.
  */
 export function strangers(records: readonly BackupRecord[], present: readonly Entry[]): string[] {
   const values = new Map(records.map(({ key, value }) => [key, value]));
-  return present.filter(({ key, value }) => values.get(key) !== value && !isNote(key)).map(({ key }) => key);
+  return present
+    .filter(({ key, value }) => values.get(key) !== value && !isNote(key) && !isOfLivingNodes(key))
+    .map(({ key }) => key);
 }
 
 /**
@@ -43,11 +47,12 @@ export function strangers(records: readonly BackupRecord[], present: readonly En
  * what nodes had lost when the backup was taken, because they tell themselves what they lost now.
  */
 export function planRestore(saved: readonly BackupRecord[], present: readonly Entry[]): RestorePlan {
-  const records = saved.filter(({ key }) => !key.startsWith(LOST));
+  const records = saved.filter(({ key }) => isKept(key) && !key.startsWith(LOST));
   const there = new Map(present.map((entry) => [entry.key, entry]));
   const isThere = (record: BackupRecord): boolean => {
     const entry = there.get(record.key);
-    return entry !== undefined && (entry.value === record.value || isSameCluster(record, entry));
+    if (!entry) return false;
+    return entry.value === record.value || isSameCluster(record, entry) || isOfLivingNodes(record.key);
   };
   const missing = records.filter((record) => !isThere(record));
   const already = records.filter(isThere).map(({ key }) => key);

@@ -1,6 +1,7 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
 import { setNodeDraining } from '../../ipam/node/drain.ts';
+import { freeName, viewName, type NameView } from '../../ipam/node/name-records.ts';
 import { lostKey } from '../../ipam/records/lost-record.ts';
 import {
   indexedNodes,
@@ -58,8 +59,8 @@ interface Removal {
 }
 
 /**
- * `node remove`: frees all addresses and blocks of a node that is gone for good. Exit status 2 when
- * anything is left.
+ * `node remove`: frees all addresses, all blocks and the name of a node that is gone for good. Exit
+ * status 2 when anything is left.
  * @throws CommandError when the API server still has the node, nothing proves that it does not, or
  *   it is another cluster's
  */
@@ -93,12 +94,14 @@ async function remove(removal: Removal): Promise<number> {
   const { context, ipam, name, dryRun } = removal;
   const first = await look(removal);
   const [lost] = await ipam.store.get([lostKey(name)]);
-  if (isNothing(first.view) && !lost) {
+  const names = await viewName(ipam.store, name);
+  if (isNothing(first.view) && !lost && !names.owner) {
     const { nodes = [] } = await listOfNode(ipam, { node: name });
     const nothing = { freed: [], returned: [], left: [], unreadable: [] };
     context.print(resultJson(removal, nothing), () => noBlockText({ node: name }, nodes));
     return 0;
   }
+  warnIfAlive(context, names);
   const count = plural(first.targets.length, 'address', 'addresses');
   const what = `${plural(first.view.blocks.length, 'block')} and ${count} of node '${printable(name)}'`;
   if (!dryRun) await context.confirm(`This frees ${what}`, removal.yes);
@@ -113,21 +116,39 @@ async function remove(removal: Removal): Promise<number> {
   if (dryRun) return printPlan(removal, first.view, freed);
   await waitForRest(removal);
   const { returned, left, unreadable } = await returnBlocks(ipam, name, isBack);
-  const isClean = left.length + unreadable.length === 0 && !(await isBack());
-  if (isClean) {
-    await sweepIndex(ipam, name);
-    await sweepLost(ipam, name);
-    await setNodeDraining(ipam, name, false);
-  }
+  const isEmpty = left.length + unreadable.length === 0;
+  const isClean = isEmpty && !(await isBack()) && (await freeAll(ipam, name));
   context.print(resultJson(removal, { freed, returned: returned.map(cidrOf), left, unreadable }), () =>
     [
       ...freed.map(freedText),
       ...returned.map((view) => `block ${cidrOf(view)} returned\n`),
       ...left.map(leftLine),
+      ...(isClean || left.length > 0 ? [] : ['the name is in use again: do this again later\n']),
     ].join(''),
   );
   context.warnUnreadable(unreadable);
   return isClean ? 0 : 2;
+}
+
+/**
+ * Removes what is left of a node without blocks: index, drain mark and machine record.
+ * @returns false if a program has written under the name meanwhile
+ */
+async function freeAll(ipam: OpenIpam, name: string): Promise<boolean> {
+  await sweepIndex(ipam, name);
+  await sweepLost(ipam, name);
+  await setNodeDraining(ipam, name, false);
+  const { owner } = await viewName(ipam.store, name);
+  return !owner || (await freeName(ipam.store, name, owner.entry));
+}
+
+/** The agent's key proves nothing about the addresses, so that it refuses nothing either. */
+function warnIfAlive(context: Context, { node, alive }: NameView): void {
+  if (!alive) return;
+  const { machine, since } = alive.record;
+  context.warn(
+    `an agent on machine ${machine} is alive under node name '${node}' since ${new Date(since).toISOString()}: stop it for good first, or it claims blocks again`,
+  );
 }
 
 const isNothing = ({ blocks, disagreements, unreadable, draining }: NodeView): boolean =>

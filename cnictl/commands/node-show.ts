@@ -1,4 +1,5 @@
 import { formatCidr } from '../../ipam/model/address.ts';
+import { viewName, type NameView } from '../../ipam/node/name-records.ts';
 import { nodeInEtcd, viewNode, type Disagreement, type NodeView } from '../../ipam/query/node-view.ts';
 import { addressesOf, type BlockView } from '../../ipam/query/views.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
@@ -13,6 +14,7 @@ import { printable } from '../render/printable.ts';
 import { renderFields } from '../render/table.ts';
 import { blockJson, blockTable } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
+import { nameFields, nameJson } from './node-name.ts';
 
 /**
  * What the API server reports of a node. `known` is null when no server is configured or answers.
@@ -34,7 +36,10 @@ export interface NodeInCluster {
  */
 export async function nodeShow(context: Context, named: string): Promise<number> {
   checkNodeName(named);
-  const view = await context.withIpam(async (ipam) => viewNode(ipam, await nodeInEtcd(ipam, named)));
+  const { view, names } = await context.withIpam(async (ipam) => {
+    const view = await viewNode(ipam, await nodeInEtcd(ipam, named));
+    return { view, names: await viewName(ipam.store, view.node) };
+  });
   const name = view.node;
   const kube = await askCluster(context, name);
   const now = context.world.now();
@@ -44,6 +49,7 @@ export async function nodeShow(context: Context, named: string): Promise<number>
     {
       name,
       ...stateJson(view),
+      ...nameJson(names),
       kubernetes: kube,
       ...totalsOf(view.blocks),
       disagreements: view.disagreements,
@@ -52,7 +58,7 @@ export async function nodeShow(context: Context, named: string): Promise<number>
       unreadable: view.unreadable,
     },
     () => {
-      const sections = [renderFields(fieldsOf(context, view, kube), context.paint)];
+      const sections = [renderFields(fieldsOf(context, view, names, kube), context.paint)];
       if (view.blocks.length > 0) sections.push(blockTable(context, view.blocks));
       if (given.length > 0) sections.push(addressTable(context, given, now));
       return sections.join('\n');
@@ -83,13 +89,19 @@ function totalsOf(blocks: readonly BlockView[]): {
   };
 }
 
-function fieldsOf(context: Context, view: NodeView, kube: NodeInCluster): [string, string][] {
+function fieldsOf(
+  context: Context,
+  view: NodeView,
+  names: NameView,
+  kube: NodeInCluster,
+): [string, string][] {
   const { paint, world } = context;
   const { capacity, allocated, cooling } = totalsOf(view.blocks);
   return [
     ['Node', printable(view.node)],
     ['State', view.draining ? paint.yellow(drainingText(view, world.now())) : 'active'],
     ['Kubernetes', kube.known === true ? clusterText(kube) : paint.yellow(clusterText(kube))],
+    ...nameFields(names, world.now()),
     ['Blocks', `${view.blocks.length}`],
     ['Addresses', `${allocated} of ${capacity} used, ${cooling} cooling`],
     ['Utilisation', renderBar(allocated, capacity, paint)],

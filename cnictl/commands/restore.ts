@@ -7,6 +7,7 @@ import { scanAll } from '../../ipam/store/store.ts';
 import { carryRanges, carryUnits, rangesRevision, verify } from '../backup/carry.ts';
 import type { Collision } from '../backup/collision.ts';
 import { countGroups, parseBackup, type Backup, type BackupRecord } from '../backup/format.ts';
+import { isOfLivingNodes } from '../backup/living.ts';
 import { missingOf, type Missing } from '../backup/missing.ts';
 import { planRestore, strangers, type RestorePlan } from '../backup/plan.ts';
 import { readRecords } from '../backup/records.ts';
@@ -184,7 +185,8 @@ async function write(
   const raced = new Set(carried.collisions.map(({ key }) => key));
   const placed: BackupRecord[] = plan.units
     .flatMap(({ records }) => records)
-    .filter(({ key }) => !raced.has(key));
+    // A living node may have written its own keys again by now.
+    .filter(({ key }) => !raced.has(key) && !isOfLivingNodes(key));
   // In a prefix in use, nodes may use restored keys at once, so only the transactions' results
   // prove the write.
   const absent = plan.whole ? await verify(store, placed) : [];

@@ -4,6 +4,7 @@ import { IpamError } from '../model/errors.ts';
 import { usableBlockTotal, type Range } from '../model/range.ts';
 import { drainingError } from '../node/drain.ts';
 import type { Ipam } from '../node/ipam.ts';
+import { checkOwnsName } from '../node/name-owner.ts';
 import { readNodeBlocks } from '../node/node-blocks.ts';
 import { blocksOfRange } from '../records/keys.ts';
 import { notCounted, remedyFor } from '../records/unreadable.ts';
@@ -21,10 +22,11 @@ export interface RoomRequest {
 /**
  * Checks, without a change, whether the node could allocate an address of each family now: a free
  * one in a block that it holds, or one of a range with an unclaimed block.
- * @throws IpamError `exhausted` naming the family and the full ranges, `store-…`
+ * @throws IpamError `exhausted` naming the family and the full ranges, `other-machine`, `store-…`
  */
 export async function roomFor(ipam: Ipam, request: RoomRequest): Promise<void> {
-  const { blocks, draining } = await readNodeBlocks(ipam.store, request.node);
+  const { blocks, draining, machine } = await readNodeBlocks(ipam.store, request.node);
+  checkOwnsName(request.node, machine?.record, ipam.local.machine);
   if (draining) throw drainingError(request.node);
   const known = await readRanges(ipam.store);
   const ranges = known.ranges.map(({ range }) => range);

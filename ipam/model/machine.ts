@@ -14,17 +14,29 @@ export interface Machine {
 }
 
 /**
- * Returns whether both describe one machine. A shared MAC proves it, and of machines with network
- * cards nothing else does: clones share the machine ID, and firmwares of one series may share a
- * product UUID. Without cards to compare, product UUID and machine ID must not contradict.
+ * Returns whether both describe one machine. Of machines with network cards only a shared MAC
+ * proves it: clones share the machine ID, and firmwares of one series may share a product UUID.
+ * Where only some of the MACs are shared, the product UUIDs must not contradict: virtual machines
+ * of one image may have an interface of the same MAC each, on a private network. Without cards to
+ * compare, product UUID and machine ID must not contradict.
  */
 export function isSameMachine(a: Machine, b: Machine): boolean {
-  if (a.macs.length > 0 && b.macs.length > 0) return a.macs.some((mac) => b.macs.includes(mac));
+  if (a.macs.length > 0 && b.macs.length > 0) {
+    const shared = a.macs.filter((mac) => b.macs.includes(mac)).length;
+    if (shared === 0) return false;
+    return (shared === a.macs.length && shared === b.macs.length) || agree(a.productUuid, b.productUuid);
+  }
   return agree(a.productUuid, b.productUuid) && agree(a.machineId, b.machineId);
 }
 
 const agree = (a: string | undefined, b: string | undefined): boolean =>
   a === undefined || b === undefined || a === b;
+
+/** What an ID may be, for a message. */
+export const MACHINE_ID_FORM =
+  "1 to 64 letters, digits, '_', '.' and '-', beginning with a letter or a digit";
+
+export const isMachineId = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(text);
 
 /** Returns the machine for a message: `machine 3f2a9c41 (52:54:00:12:34:56)`. */
 export function describeMachine({ id, macs, machineId }: Machine): string {

@@ -1,13 +1,13 @@
 import type { Attachment } from '../model/attachment.ts';
 import type { Effects } from '../model/effects.ts';
 import { IpamError } from '../model/errors.ts';
-import { describeMachine, isSameMachine, type Machine } from '../model/machine.ts';
 import { machineKey } from '../records/machine-record.ts';
 import { absent, put, same, type Change } from '../records/transaction.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import type { Store } from '../store/store.ts';
 import { setBackReason, type Fence } from './fence.ts';
 import type { LocalNode } from './local-node.ts';
+import { checkOwnsName } from './name-owner.ts';
 import { readNodeBlocks, type NodeBlocks } from './node-blocks.ts';
 import type { Observer } from './observer.ts';
 import { NodeTransaction, type Writer } from './transaction.ts';
@@ -91,8 +91,7 @@ const SETTLE_WITHIN_MS = 3_000;
  * Runs requests of one node in one transaction: it writes all whose change does not throw, or none.
  * @returns the outcome of each request
  * @throws IpamError `other-machine`, `contention`, `store-…` for all requests; with `uncertain`
- * set,
- *   etcd may have written them
+ *   set, etcd may have written them
  */
 export async function runRequests<T>(
   context: RunContext,
@@ -140,7 +139,7 @@ export async function runRequests<T>(
     });
     // Callers start their I/O first: the kernel works on it while this process prepares the write.
     if (requests.some((request) => 'chosen' in request)) await effects.yieldTurn();
-    const attempt = { transaction, change: transaction.change(writerOf(context)), results };
+    const attempt = { transaction, change: transaction.change(writerOf(context, node)), results };
     sent.push(attempt);
     const revision = await commitOrSettle(context, node, attempt.change, before, startedAt);
     if (revision !== undefined) return done(attempt, revision);
@@ -163,9 +162,9 @@ async function readSafely(
   const { store, local } = context;
   const fence = local.readFence(node);
   const blocks = await readNodeBlocks(store, node);
-  checkMachine(node, blocks, local.machine);
+  checkOwnsName(node, blocks.machine?.record, local.machine);
   const reason = setBackReason(fence, fenceOf(blocks));
-  const outcome = await writeBack(context, writerOf(context), { node, blocks, reason, holders });
+  const outcome = await writeBack(context, writerOf(context, node), { node, blocks, reason, holders });
   // From here on, the history that etcd has now is the one to hold it to.
   if (outcome !== 'lost') local.saveFence(node, fenceOf(blocks), reason !== undefined);
   return outcome === 'nothing' ? blocks : undefined;
@@ -176,26 +175,12 @@ const fenceOf = ({ state, machine }: NodeBlocks): Fence => ({
   generation: machine?.record.generation ?? 0,
 });
 
-/** @throws IpamError `other-machine` naming both machines */
-function checkMachine(node: string, { machine }: NodeBlocks, own: Machine | undefined): void {
-  const { machine: other, adoptedBy } = machine?.record ?? {};
-  if (!other || !own || isSameMachine(other, own) || adoptedBy === own.id) return;
-  throw new IpamError(
-    'other-machine',
-    `node name '${node}' belongs to ${describeMachine(other)}; this is ${describeMachine(own)}`,
-    {
-      remedy:
-        `Give this machine a node name of its own. If it replaces the other one for good: ` +
-        `cnictl node adopt ${node} --machine ${own.id}`,
-    },
-  );
-}
-
-function writerOf({ effects, local }: RunContext): Writer {
+function writerOf({ effects, local }: RunContext, node: string): Writer {
   const mark = Math.floor(effects.random() * 2 ** 52)
     .toString(16)
     .padStart(13, '0');
-  return { machine: local.machine, bootId: local.bootId, mark };
+  const generation = local.readFence(node)?.generation ?? 0;
+  return { machine: local.machine, bootId: local.bootId, mark, at: effects.now(), generation };
 }
 
 /** Returns whether the node's machine record is the one that the change wrote. */
@@ -247,7 +232,7 @@ async function settle(
   const own = writes.find((each) => each.kind === 'put' && each.key === key);
   const fencing = new NodeTransaction(node, before, true);
   fencing.touch();
-  const [blocker] = fencing.change(writerOf(context)).writes;
+  const [blocker] = fencing.change(writerOf(context, node)).writes;
   const guard = before.machine ? same(before.machine.entry) : absent(key);
   if (blocker?.kind === 'put' && (await store.commit([guard], [put(key, blocker.value)])) !== undefined)
     return undefined;

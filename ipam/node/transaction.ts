@@ -4,7 +4,12 @@ import type { Machine } from '../model/machine.ts';
 import { encodeBlock } from '../records/block-record.ts';
 import { historyThatFits } from '../records/history-record.ts';
 import { blockKey, nodeKey, nodePrefix, rangeKey } from '../records/keys.ts';
-import { decodeMachineRecord, encodeMachineRecord, machineKey } from '../records/machine-record.ts';
+import {
+  decodeMachineRecord,
+  encodeMachineRecord,
+  machineKey,
+  type MachineRecord,
+} from '../records/machine-record.ts';
 import { encodeNodeEntry } from '../records/node-record.ts';
 import { encodeSetBack, SET_BACK, type SetBack } from '../records/set-back-record.ts';
 import {
@@ -33,6 +38,13 @@ export interface Writer {
   readonly bootId: string | undefined;
   /** Random, and used for this transaction only. */
   readonly mark: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /**
+   * The newest generation that the machine has seen. Where etcd has no record, because the node was
+   * removed, the count goes on from here: a count that began again would look like a set-back.
+   */
+  readonly generation: number;
 }
 
 /** Changes of node blocks, applied in memory one by one and written in one transaction. */
@@ -185,14 +197,15 @@ export class NodeTransaction {
   }
 
   /** The machine record after the transaction. */
-  #nextMachine({ machine, bootId, mark }: Writer): string {
-    const before = this.#before.machine?.record;
-    const { adoptedBy: _, ...kept } = before ?? { generation: 0 };
+  #nextMachine({ machine, bootId, mark, at, generation }: Writer): string {
+    const { adoptedBy, ...kept } = this.#before.machine?.record ?? ({} as Partial<MachineRecord>);
     return encodeMachineRecord({
       ...kept,
-      generation: kept.generation + 1,
+      generation: (kept.generation ?? generation) + 1,
       mark,
-      ...(machine && { machine }),
+      at,
+      // The machine's own entry ends the adoption. A process that speaks for none does not.
+      ...(machine ? { machine } : adoptedBy !== undefined && { adoptedBy }),
       ...(bootId !== undefined && { bootId }),
     });
   }

@@ -28,6 +28,8 @@ export interface Put {
   readonly kind: 'put';
   readonly key: string;
   readonly value: string;
+  /** ID of the lease with which the key ends; absent: it stays. */
+  readonly lease?: string;
 }
 
 export type Write = Put | { readonly kind: 'delete'; readonly key: string };
@@ -41,7 +43,12 @@ export interface Change {
 export const same = ({ key, value }: Pick<Entry, 'key' | 'value'>): Guard => ({ kind: 'same', key, value });
 export const unchanged = ({ key, revision }: Version): Guard => ({ kind: 'unchanged', key, revision });
 export const absent = (key: string): Guard => ({ kind: 'absent', key });
-export const put = (key: string, value: string): Put => ({ kind: 'put', key, value });
+export const put = (key: string, value: string, lease?: string): Put => ({
+  kind: 'put',
+  key,
+  value,
+  ...(lease !== undefined && { lease }),
+});
 export const del = (key: string): Write => ({ kind: 'delete', key });
 
 /** Returns the newest revision of the entries; `0` if there are none. */

@@ -9,7 +9,11 @@ import type { AgentAnswer, OpenIpam, World } from '../../cnictl/context/world.ts
 import { run } from '../../cnictl/program/program.ts';
 import { allocate } from '../../ipam/allocate/allocate.ts';
 import { directIpam } from '../../ipam/node/ipam.ts';
+import type { Machine } from '../../ipam/model/machine.ts';
 import { addRange, setRangeState } from '../../ipam/ranges/ranges.ts';
+import { aliveKey, encodeAliveRecord } from '../../ipam/records/alive-record.ts';
+import { decodeMachineRecord, encodeMachineRecord, machineKey } from '../../ipam/records/machine-record.ts';
+import { put } from '../../ipam/records/transaction.ts';
 import { release } from '../../ipam/release/release.ts';
 import { VERSION } from '../../ipam/settings/version.ts';
 import type { EtcdInspector } from '../../ipam/store/etcd/inspect.ts';
@@ -79,6 +83,8 @@ export class CliWorld {
   /** Replaces the store in memory. */
   store: Store | undefined;
   devices = ['bond1'];
+  /** This machine, which is node-1. */
+  machine: Machine = { id: '3f2a9c41d0b7', macs: ['52:54:00:12:34:56'] };
   /** The folder that `node install` copies from. */
   dist = '/none';
   ovsdb = new EmptyOvsdb();
@@ -114,6 +120,7 @@ export class CliWorld {
       cause: { why: 'del' },
     });
     world.ipam.now += 10_000;
+    await world.#tellMachines();
     world.pods = [
       world.pod(0, 'web-1'),
       world.pod(1, 'web-2', { phase: 'Succeeded' }),
@@ -123,6 +130,24 @@ export class CliWorld {
       world.pod(10, 'kube-proxy', { hostNetwork: true, podIPs: ['192.168.0.5'] }),
     ];
     return world;
+  }
+
+  /** Enters the machines of both nodes. The agent of node-1 is alive. */
+  async #tellMachines(): Promise<void> {
+    const { store, now } = this.ipam;
+    const machines: [string, Machine][] = [
+      ['node-1', this.machine],
+      ['node-2', { id: '77d1e0c3a915', macs: ['52:54:00:ab:cd:ef'] }],
+    ];
+    for (const [node, machine] of machines) {
+      const entry = store.entries.get(machineKey(node));
+      if (!entry) throw new Error(`no record of the machine of ${node}`);
+      const record = decodeMachineRecord(entry.key, entry.value);
+      const value = encodeMachineRecord({ ...record, machine, bootId: `boot-of-${node}` });
+      await store.commit([], [put(entry.key, value)]);
+    }
+    const alive = { machine: this.machine.id, bootId: 'boot-of-node-1', since: now - 3_600_000 };
+    await store.commit([], [put(aliveKey('node-1'), encodeAliveRecord(alive))]);
   }
 
   async give(
@@ -198,6 +223,7 @@ export class CliWorld {
       openEtcd: () => Promise.resolve({ ...this.#etcd(), ...this.etcd }),
       probeAgent: () => Promise.resolve(this.agent),
       dist: this.dist,
+      machine: () => this.machine,
       openIpam: () => Promise.resolve(this.#openIpam()),
       openKube: () => Promise.resolve(this.#kube()),
       openPlatform: (log) =>

@@ -1,8 +1,10 @@
 import type { Etcd3, ICompare, IKeyValue, IRequestOp, ITxnRequest, ITxnResponse } from 'etcd3';
 import type { Entry, Guard, Write } from '../../records/transaction.ts';
-import type { ReadOptions, ScanOptions, Store } from '../store.ts';
+import type { LeasedStore, Leases } from '../leases.ts';
+import type { ReadOptions, ScanOptions } from '../store.ts';
 import { openClient } from './client.ts';
 import { translateError } from './errors.ts';
+import { leasesOn } from './leases.ts';
 import { checkEtcdSettings, type EtcdSettings } from './settings.ts';
 
 export interface EtcdStoreOptions {
@@ -24,12 +26,13 @@ const PAGE_SIZE = 500;
  * Opens the store on etcd, with keys below `PREFIX/v1/`. It connects on its first request.
  * @throws IpamError `invalid` if the settings or their files are not usable
  */
-export function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOptions = {}): Store {
+export function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOptions = {}): LeasedStore {
   checkEtcdSettings(settings);
   return new EtcdStore(settings, options);
 }
 
-class EtcdStore implements Store {
+class EtcdStore implements LeasedStore {
+  readonly leases: Leases;
   readonly #client: Etcd3;
   readonly #prefix: string;
   readonly #endpoints: string;
@@ -38,6 +41,7 @@ class EtcdStore implements Store {
     this.#prefix = `${settings.prefix}/v1/`;
     this.#endpoints = settings.endpoints.join(',');
     this.#client = openClient(settings, () => patienceOf(settings, options));
+    this.leases = leasesOn(this.#client, (kind, request) => this.#call(kind, request));
   }
 
   async get(keys: readonly string[], options: ReadOptions = {}): Promise<(Entry | undefined)[]> {
@@ -159,9 +163,9 @@ class EtcdStore implements Store {
 
   #operation(write: Write): IRequestOp {
     const key = this.#key(write.key);
-    return write.kind === 'put'
-      ? { request_put: { key, value: Buffer.from(write.value) } }
-      : { request_delete_range: { key } };
+    if (write.kind === 'delete') return { request_delete_range: { key } };
+    const { value, lease } = write;
+    return { request_put: { key, value: Buffer.from(value), ...(lease !== undefined && { lease }) } };
   }
 
   #txn(kind: 'read' | 'write', request: ITxnRequest): Promise<ITxnResponse> {
