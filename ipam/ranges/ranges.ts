@@ -6,6 +6,7 @@ import type { Ipam } from '../node/ipam.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { historyOfRange } from '../records/history-record.ts';
 import { blocksOfRange, nodeKey, RANGES, rangeKey } from '../records/keys.ts';
+import { encodeSetBack, SET_BACK } from '../records/set-back-record.ts';
 import { encodeRange } from '../records/range-record.ts';
 import { lostOf, LOST } from '../records/lost-record.ts';
 import {
@@ -16,6 +17,7 @@ import {
   unchanged,
   type Entry,
   type Guard,
+  type Put,
 } from '../records/transaction.ts';
 import { returnBlock } from '../release/return-block.ts';
 import { findRange, readRanges } from '../store/ranges.ts';
@@ -38,7 +40,8 @@ export function addRange(ipam: Ipam, range: Range, options: AddOptions = {}): Pr
   return retryLostRaces(`adding range '${range.name}'`, ipam.effects, async () => {
     const seen = await planRange(ipam, range, options);
     const key = rangeKey(range.name);
-    const done = await ipam.store.commit([absent(key), ...seen], [put(key, encodeRange(range))]);
+    const writes = [put(key, encodeRange(range)), ...(options.recover ? [recovery(ipam, range)] : [])];
+    const done = await ipam.store.commit([absent(key), ...seen], writes);
     return done ? range : undefined;
   });
 }
@@ -76,6 +79,12 @@ export async function planRange(
   checkNotLost(range, lostOf(notes));
   return [added, nothingNewer(LOST, notes)];
 }
+
+/** Makes every node prove new addresses free on the wire, until all have written back what lives. */
+const recovery = ({ effects }: Ipam, { name }: Range): Put => {
+  const reason = `range '${name}' was added again while pods live in it`;
+  return put(SET_BACK, encodeSetBack({ at: effects.now(), node: 'operator', reason }));
+};
 
 const nothingNewer = (prefix: string, entries: readonly Entry[]): Guard => ({
   kind: 'nothing-newer',

@@ -10,6 +10,7 @@ import { run } from '../../cnictl/program/program.ts';
 import { allocate } from '../../ipam/allocate/allocate.ts';
 import { directIpam } from '../../ipam/node/ipam.ts';
 import type { Machine } from '../../ipam/model/machine.ts';
+import { parseAddress } from '../../ipam/model/address.ts';
 import { addRange, setRangeState } from '../../ipam/ranges/ranges.ts';
 import { aliveKey, encodeAliveRecord } from '../../ipam/records/alive-record.ts';
 import { decodeMachineRecord, encodeMachineRecord, machineKey } from '../../ipam/records/machine-record.ts';
@@ -109,11 +110,11 @@ export class CliWorld {
     await addRange(ipam, range('fd00:20::/64', { name: 'six', gateway: 'fd00:20::1', vlan: 120 }));
     await setRangeState(ipam, 'green', 'draining');
     for (const [n, name] of ['web-1', 'web-2', 'db-0', 'job-1'].entries())
-      await world.give('node-1', n, name);
+      await world.give('node-1', n, name, [`10.20.0.${16 + n}`]);
     world.ipam.now += 3 * 3600_000;
-    await world.give('node-2', 4, 'api-1', [4, 6]);
-    await world.give('node-2', 5, undefined);
-    await world.give('node-2', 6, 'api-2');
+    await world.give('node-2', 4, 'api-1', ['10.20.0.64', 'fd00:20::2c6f:5bd0:0:0']);
+    await world.give('node-2', 5, undefined, ['10.20.0.65']);
+    await world.give('node-2', 6, 'api-2', ['10.20.0.66']);
     await release(ipam, {
       node: 'node-2',
       attachment: { containerId: container(6), ifname: 'eth0' },
@@ -150,14 +151,17 @@ export class CliWorld {
     await store.commit([], [put(aliveKey('node-1'), encodeAliveRecord(alive))]);
   }
 
+  /** @param ips the addresses to assign, so that no random choice shows; default: one of IPv4 */
   async give(
     node: string,
     n: number,
     podName: string | undefined,
-    families: readonly (4 | 6)[] = [4],
+    ips: readonly string[] = [],
   ): Promise<void> {
     const pod = podName === undefined ? {} : { podNamespace: 'shop', podName, podUid: uid(n) };
-    await allocate(this.ipam.ipam, { node, owner: owner(container(n), pod), families });
+    const requested = ips.map((ip) => parseAddress(ip));
+    const families = requested.length > 0 ? requested.map(({ family }) => family) : [4 as const];
+    await allocate(this.ipam.ipam, { node, owner: owner(container(n), pod), families, requested });
   }
 
   pod(n: number, name: string, more: Partial<Pod> = {}): Pod {
