@@ -1,7 +1,6 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
 import { setNodeDraining } from '../../ipam/node/drain.ts';
-import { lostKey } from '../../ipam/records/lost-record.ts';
 import {
   indexedNodes,
   nodeInEtcd,
@@ -10,6 +9,7 @@ import {
   viewNode,
   type NodeView,
 } from '../../ipam/query/node-view.ts';
+import { lostKey } from '../../ipam/records/lost-record.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
 import { identifyOwn } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';

@@ -6,8 +6,8 @@ import type { Ipam } from '../node/ipam.ts';
 import { decodeBlock } from '../records/block-record.ts';
 import { historyOfRange } from '../records/history-record.ts';
 import { blocksOfRange, RANGES, rangeKey } from '../records/keys.ts';
-import { encodeRange } from '../records/range-record.ts';
 import { lostOf, LOST } from '../records/lost-record.ts';
+import { encodeRange } from '../records/range-record.ts';
 import {
   absent,
   del,
