@@ -1,8 +1,8 @@
 import type { IndexFinding } from '../../ipam/audit/index-audit.ts';
 import type { AuditedAllocation, Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
 import type { NodeAlias } from '../../ipam/audit/node-alias.ts';
-import type { Lost } from '../../ipam/records/lost-record.ts';
 import type { RecordFinding } from '../../ipam/audit/record-audit.ts';
+import type { Lost } from '../../ipam/records/lost-record.ts';
 
 /** A block of a node that the API server does not know. */
 export interface StrandedBlock {

@@ -1,5 +1,7 @@
 import type { KubeApi, Moment, Node } from '../../cni/kube/api.ts';
 import { IndexComparison } from '../../ipam/audit/index-audit.ts';
+import { stillLost } from '../../ipam/audit/lost.ts';
+import { OtherNetworks } from '../../ipam/audit/other-networks.ts';
 import { PodAudit } from '../../ipam/audit/pod-audit.ts';
 import {
   auditRanges,
@@ -7,9 +9,6 @@ import {
   type RecordAudit,
   type RecordFinding,
 } from '../../ipam/audit/record-audit.ts';
-import { stillLost } from '../../ipam/audit/lost.ts';
-import { OtherNetworks } from '../../ipam/audit/other-networks.ts';
-import { readLost, type Lost } from '../../ipam/records/lost-record.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { BLOCKS, NODES } from '../../ipam/records/keys.ts';
 import { decodeNodeRecord } from '../../ipam/records/node-record.ts';

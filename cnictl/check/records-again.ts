@@ -3,7 +3,6 @@ import { stillLost } from '../../ipam/audit/lost.ts';
 import { auditRanges, findingOf, type RecordFinding } from '../../ipam/audit/record-audit.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import { decodeBlock } from '../../ipam/records/block-record.ts';
-import { readLost, type Lost } from '../../ipam/records/lost-record.ts';
 import { BLOCKS, RANGES } from '../../ipam/records/keys.ts';
 import { decodeNodeRecord } from '../../ipam/records/node-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';

@@ -1,10 +1,10 @@
 import type { IndexFinding } from '../../ipam/audit/index-audit.ts';
-import { lostText, lostTotals } from '../../ipam/audit/lost.ts';
-import { lostKey, type LostNode } from '../../ipam/records/lost-record.ts';
-import { nodePrefix } from '../../ipam/records/keys.ts';
-import type { NodeAlias } from '../../ipam/audit/node-alias.ts';
 import type { AuditedAllocation, AuditedPod, Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
+import { lostText, lostTotals } from '../../ipam/audit/lost.ts';
+import type { NodeAlias } from '../../ipam/audit/node-alias.ts';
 import { formatAddress } from '../../ipam/model/address.ts';
+import { nodePrefix } from '../../ipam/records/keys.ts';
+import { lostKey, type LostNode } from '../../ipam/records/lost-record.ts';
 import { podJson } from '../render/pod.ts';
 import { doubtedNodes, type Findings } from './findings.ts';
 import type { LeakRecord, ReportSource, SavedReport, Which } from './report.ts';

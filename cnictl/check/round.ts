@@ -1,6 +1,6 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
-import type { Cidr } from '../../ipam/model/address.ts';
 import type { LeakReason } from '../../ipam/audit/judge.ts';
+import type { Cidr } from '../../ipam/model/address.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
 import { toldUid } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';

@@ -1,3 +1,4 @@
+import { parseCidr } from '../../ipam/model/address.ts';
 import type { Findings } from '../check/findings.ts';
 import { renderFindings } from '../check/render.ts';
 import { checkRound, type RoundOptions } from '../check/round.ts';
@@ -5,7 +6,6 @@ import { watch } from '../check/watch.ts';
 import type { Context } from '../context/context.ts';
 import { parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
-import { parseCidr } from '../../ipam/model/address.ts';
 import { printable } from '../render/printable.ts';
 
 export interface CheckOptions {

@@ -9,6 +9,7 @@ import { blocksOfRange, nodeKey, RANGES, rangeKey } from '../records/keys.ts';
 import { encodeSetBack, SET_BACK } from '../records/set-back-record.ts';
 import { encodeRange } from '../records/range-record.ts';
 import { lostOf, LOST } from '../records/lost-record.ts';
+import { encodeRange } from '../records/range-record.ts';
 import {
   absent,
   del,

@@ -3,9 +3,9 @@ import { suite, test } from 'node:test';
 import { KubeError } from '../../../cni/kube/errors.ts';
 import { prove, type Evidence } from '../../../cnictl/check/proof.ts';
 import { IpamError } from '../../../ipam/model/errors.ts';
+import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { decodeCluster, encodeCluster, KUBERNETES_KEY } from '../../../ipam/records/cluster-record.ts';
 import { put } from '../../../ipam/records/transaction.ts';
-import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { CliWorld } from '../../golden/world.ts';
 import { range } from '../ipam/world.ts';
 

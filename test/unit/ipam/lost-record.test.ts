@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { lostText, lostTotals, stillLost } from '../../../ipam/audit/lost.ts';
 import { formatCidr, parseCidr } from '../../../ipam/model/address.ts';
+import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { decodeCluster, encodeCluster, KUBERNETES_KEY } from '../../../ipam/records/cluster-record.ts';
 import { decodeLost, encodeLost, lostKey, readLost, type Lost } from '../../../ipam/records/lost-record.ts';
 import { put } from '../../../ipam/records/transaction.ts';
-import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 import { range, World } from './world.ts';
 
