@@ -38,6 +38,7 @@ const LONGEST = [
   'soak',
   'unit',
   'agent/agent',
+  'agent/silent-ovsdb',
   'reconcile/vanished',
   'reconcile/power-cut',
   'plugin/attach',
