@@ -18,19 +18,20 @@ export interface Machine {
  * proves it: clones share the machine ID, and firmwares of one series may share a product UUID.
  * Where only some of the MACs are shared, the product UUIDs must not contradict: virtual machines
  * of one image may have an interface of the same MAC each, on a private network. Without cards to
- * compare, product UUID and machine ID must not contradict.
+ * compare, product UUID and machine ID must agree, as far as both are known.
  */
 export function isSameMachine(a: Machine, b: Machine): boolean {
+  const isKnown = (pair: readonly (string | undefined)[]): boolean => !pair.includes(undefined);
+  const uuids = [a.productUuid, b.productUuid];
   if (a.macs.length > 0 && b.macs.length > 0) {
     const shared = a.macs.filter((mac) => b.macs.includes(mac)).length;
     if (shared === 0) return false;
-    return (shared === a.macs.length && shared === b.macs.length) || agree(a.productUuid, b.productUuid);
+    const all = shared === a.macs.length && shared === b.macs.length;
+    return all || !isKnown(uuids) || a.productUuid === b.productUuid;
   }
-  return agree(a.productUuid, b.productUuid) && agree(a.machineId, b.machineId);
+  const comparable = [uuids, [a.machineId, b.machineId]].filter(isKnown);
+  return comparable.length > 0 ? comparable.every(([one, other]) => one === other) : a.id === b.id;
 }
-
-const agree = (a: string | undefined, b: string | undefined): boolean =>
-  a === undefined || b === undefined || a === b;
 
 /** What an ID may be, for a message. */
 export const MACHINE_ID_FORM =

@@ -5,8 +5,13 @@ import { presenceOf } from '../../../cnictl/node/presence.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { formatAddress } from '../../../ipam/model/address.ts';
 import { setNodeDraining } from '../../../ipam/node/drain.ts';
+import { listBlocks } from '../../../ipam/query/views.ts';
+import { encodeAliveRecord } from '../../../ipam/records/alive-record.ts';
+import { put } from '../../../ipam/records/transaction.ts';
 import { release } from '../../../ipam/release/release.ts';
+import { returnIdleBlock } from '../../../ipam/release/return-block.ts';
 import { CliWorld, container } from '../../golden/world.ts';
+import { ipamOf, localNode, machine, recordOf } from '../ipam/machines.ts';
 import { owner } from '../ipam/world.ts';
 
 const REMOVE = 'node remove node-2 --yes --grace 60s';
@@ -228,6 +233,47 @@ suite('node remove', () => {
     world.ipam.now += 30_001;
     assert.equal((await world.run('node remove node-2 --yes --wait 0')).status, 0);
     assert.deepEqual(held(world, 'node-2'), []);
+  });
+
+  test('frees the name too, so that another machine can have it; the key of an agent is left to its lease', async () => {
+    const world = await gone();
+    const { store } = world.ipam;
+    const value = encodeAliveRecord({ machine: '77d1e0c3a915', bootId: 'b', since: world.ipam.now });
+    await store.commit([], [put('alive/node-2', value)]);
+    const ran = await world.run(REMOVE);
+    assert.equal(ran.status, 0, ran.stderr);
+    assert.match(ran.stderr, /an agent on machine 77d1e0c3a915 is alive under node name 'node-2'/);
+    assert.deepEqual(
+      [store.entries.has('machines/node-2'), store.entries.has('alive/node-2')],
+      [false, true],
+    );
+    const other = ipamOf(world.ipam, localNode(machine('new')));
+    await allocate(other, { node: 'node-2', owner: owner('p'), families: [4] });
+    assert.equal(recordOf(world.ipam, 'node-2')?.machine?.id, 'new');
+  });
+
+  test('a name without a block is freed, unless the node writes under it meanwhile', async () => {
+    const world = await gone();
+    const { ipam, store } = world.ipam;
+    assert.equal((await world.run(REMOVE)).status, 0);
+    const node = ipamOf(world.ipam, localNode(machine('new')));
+    const [one] = await allocate(node, { node: 'node-2', owner: owner('p'), families: [4] });
+    await release(ipam, { node: 'node-2', attachment: owner('p'), cause: { why: 'del' } });
+    assert.ok(one);
+    world.ipam.now += 3_600_000;
+    for (const view of (await listBlocks(ipam)).filter(({ block }) => block.node === 'node-2'))
+      if (view.range) await returnIdleBlock(ipam, view.range, view.block);
+    assert.deepEqual(held(world, 'node-2'), []);
+    store.before = async (kind) => {
+      if (kind !== 'commit') return;
+      store.before = () => Promise.resolve();
+      await allocate(node, { node: 'node-2', owner: owner('q'), families: [4] });
+    };
+    const raced = await world.run(REMOVE);
+    assert.equal(raced.status, 2, raced.stdout);
+    assert.match(raced.stdout, /the name is in use again/);
+    assert.ok([...world.ipam.given().values()].includes('q'));
+    assert.ok(store.entries.has('machines/node-2'));
   });
 
   test('index keys that lead nowhere go with the node', async () => {

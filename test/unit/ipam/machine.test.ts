@@ -63,6 +63,7 @@ suite('which descriptions are of one machine', () => {
       { productUuid: UUID, machineId: 'm' },
       true,
     ],
+    ['nothing to compare', { macs: [CARD] }, { machineId: 'm' }, false],
     ['names given by an operator', { machineId: 'a' }, { machineId: 'b' }, false],
   ];
   for (const [what, a, b, expected] of cases)

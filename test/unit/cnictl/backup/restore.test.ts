@@ -13,8 +13,13 @@ import { CliWorld, container } from '../../../golden/world.ts';
 import type { MemoryStore } from '../../../support/memory-store.ts';
 import { owner, range } from '../../ipam/world.ts';
 
+/** Returns every key except those of living agents, which no backup has. */
 const content = ({ entries }: MemoryStore): Map<string, string> =>
-  new Map([...entries.values()].map(({ key, value }) => [key, value]));
+  new Map(
+    [...entries.values()]
+      .filter(({ key }) => !key.startsWith('alive/'))
+      .map(({ key, value }) => [key, value]),
+  );
 const empty = ({ entries }: MemoryStore): void => entries.clear();
 /** Returns the container ID of a pod that the world begins with (n < 7), or of another pod. */
 const idOf = (n: number): string => (n < 7 ? container(n) : `c${n}`);
