@@ -154,6 +154,8 @@ suite('two machines with one node name', () => {
         succeeded(await pair.second.call('DEL', { ns, containerId, ifname, uid, name: podName }));
       const deferred = stateFiles(pair.second).filter((file) => file.startsWith('pending/'));
       assert.equal(deferred.length, isCopy ? 4 : 0, 'without a trace of a pod there is nothing to release');
+      // The ADD of a container with a deferred teardown is told the reason, too.
+      failed(await pair.second.call('ADD', pair.pods[0] as Pod), 109, REFUSED(name));
       const config = pair.second.networkConfig({ 'cni.dev/valid-attachments': [] });
       failed(await pair.second.call('GC', pair.pods[4] as Pod, { config }), 5, REFUSED(name));
       await unharmed(pair);
