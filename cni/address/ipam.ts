@@ -4,6 +4,7 @@ import { parseAddressInSubnet, sameAddress, type Address } from '../../ipam/mode
 import type { Attachment, Owner } from '../../ipam/model/attachment.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import { findSuperseded, type SupersededAllocation } from '../../ipam/node/allocations.ts';
+import { isOtherMachine } from '../../ipam/node/name-owner.ts';
 import { release } from '../../ipam/release/release.ts';
 import type { UndoStack } from '../attach/undo.ts';
 import { deferTeardown } from '../deferred/defer.ts';
@@ -146,25 +147,33 @@ export function setAside(call: Call, platform: Platform, address: Address, mac: 
 }
 
 /**
- * Releases the attachment's addresses in our IPAM.
+ * Releases the attachment's addresses in our IPAM. Where the node's name belongs to another machine
+ * and this one has no trace of the attachment, its ADD was refused and there is nothing to release.
  * @throws IpamError
  */
-export function releaseOwn(
+export async function releaseOwn(
   call: Call,
   platform: Platform,
   allocatedUntil = Infinity,
 ): Promise<readonly string[]> {
   const { containerId, ifname } = call.request;
-  const known = platform.openState(call.settings.stateDir).readAttachment(call.request)?.allocations;
-  return withIpam(call, platform, (ipam) =>
-    release(ipam, {
-      node: call.settings.node,
-      attachment: { containerId, ifname },
-      ...(known && { addresses: known.map((each) => parseAddressInSubnet(each.address).address) }),
-      allocatedUntil,
-      cause: { why: 'del' },
-    }),
-  );
+  const state = platform.openState(call.settings.stateDir);
+  const record = state.readAttachment(call.request);
+  const known = record?.allocations;
+  try {
+    return await withIpam(call, platform, (ipam) =>
+      release(ipam, {
+        node: call.settings.node,
+        attachment: { containerId, ifname },
+        ...(known && { addresses: known.map((each) => parseAddressInSubnet(each.address).address) }),
+        allocatedUntil,
+        cause: { why: 'del' },
+      }),
+    );
+  } catch (error) {
+    if (isOtherMachine(error) && !record && !state.readPending(call.request)) return [];
+    throw error;
+  }
 }
 
 /** Returns the attachment's addresses as a grant, or undefined when it has none. */

@@ -123,9 +123,9 @@ export class Reconciler {
       open: open.map(({ reason }) => reason),
       settled: isSettled(report),
     });
-    this.#tell(platform, failures);
+    const isNews = this.#tell(platform, failures);
     const count = (of: string): number => findings.filter(({ outcome }) => outcome === of).length;
-    if (findings.length > 0 || pending.done > 0 || failures.length > 0) {
+    if (findings.length > 0 || pending.done > 0 || isNews) {
       platform.log.info('reconciled', {
         cleared: count('cleared'),
         waiting: count('waiting'),
@@ -139,13 +139,17 @@ export class Reconciler {
     }
   }
 
-  /** Logs the same failures once, and logs once when they are over. */
-  #tell(platform: Platform, failures: readonly string[]): void {
+  /**
+   * Logs the same failures once, and logs once when they are over.
+   * @returns whether it has logged something
+   */
+  #tell(platform: Platform, failures: readonly string[]): boolean {
     const text = failures.join('; ');
-    if (text === this.#toldFailures) return;
+    if (text === this.#toldFailures) return false;
     this.#toldFailures = text;
     if (text !== '')
       platform.log.warn('not everything could be reconciled: tried again', { reasons: failures });
     else platform.log.info('everything can be reconciled again');
+    return true;
   }
 }

@@ -3,6 +3,7 @@ import type { Family } from '../../ipam/model/address.ts';
 import type { Demand } from '../../ipam/model/demand.ts';
 import { every, type Timer } from '../../ipam/model/effects.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
+import { isOtherMachine } from '../../ipam/node/name-owner.ts';
 import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
 import type { Log } from '../platform/platform.ts';
 
@@ -68,7 +69,9 @@ export class WarmBlocksKeeper {
         this.#idle.set(node, idle);
         if (returned.length > 0) this.#log.info('gave idle blocks back', { node, blocks: returned });
       } catch (error) {
-        this.#log.warn('idle blocks could not be looked at', { node, reason: String(error) });
+        // Presence tells of a name that belongs to another machine.
+        if (!isOtherMachine(error))
+          this.#log.warn('idle blocks could not be looked at', { node, reason: String(error) });
       }
     }
   }

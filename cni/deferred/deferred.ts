@@ -1,5 +1,6 @@
 import { messageOf } from '../../ipam/model/errors.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
+import { isOtherMachine } from '../../ipam/node/name-owner.ts';
 import { release } from '../../ipam/release/release.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { deleteLink, detachPort } from '../attach/interface-teardown.ts';
@@ -86,7 +87,10 @@ export async function finishDeferred(
       failed.add(serversOf(listed));
       const { containerId, ifname } = listed;
       const reason = messageOf(error);
-      platform.log.warn('a teardown stays put off', { containerId, ifname, reason });
+      // Reconcile and presence tell of a name that belongs to another machine; a line for each
+      // teardown and minute would hide all else.
+      if (!isOtherMachine(error))
+        platform.log.warn('a teardown stays put off', { containerId, ifname, reason });
     } finally {
       unlock?.();
     }
@@ -97,7 +101,7 @@ export async function finishDeferred(
 /**
  * Finishes the deferred teardown of the ADD's own attachment. Without that, the ADD would get the
  * attachment's old addresses back, and the teardown would release them later.
- * @throws CniError 11 when the teardown fails
+ * @throws CniError 11 when the teardown fails; IpamError `other-machine`
  */
 export async function finishOwnDeferred(call: Call, platform: Platform): Promise<void> {
   const state = platform.openState(call.settings.stateDir);
@@ -106,6 +110,7 @@ export async function finishOwnDeferred(call: Call, platform: Platform): Promise
   try {
     await finish(entry, platform, state);
   } catch (cause) {
+    if (isOtherMachine(cause)) throw cause;
     const reason = messageOf(cause);
     throw new CniError(
       'try-again-later',

@@ -4,14 +4,15 @@ import { IpamError } from '../../ipam/model/errors.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import type { SeenAllocation } from '../../ipam/node/allocations.ts';
 import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
-import { readOwnBlocks } from '../../ipam/node/own-blocks.ts';
+import { checkOwnsName, isOtherMachine } from '../../ipam/node/name-owner.ts';
+import { readOwnBlocks, type OwnBlocks } from '../../ipam/node/own-blocks.ts';
 import type { Failures } from '../attach/failures.ts';
 import { withIpamAt, withSwitch } from '../platform/connections.ts';
 import { isOurIpam, isOurInterface, switchOf, type AttachmentRecord } from '../platform/node-records.ts';
-import type { HostLink, Platform, PortInfo } from '../platform/platform.ts';
+import type { HostLink, OpenIpam, Platform, PortInfo } from '../platform/platform.ts';
 import { hostLinkName, linkAlias } from '../protocol/identity.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
-import { ipamPlaces, switches, type IpamPlace, type OwnPlace } from './places.ts';
+import { ipamPlaceOf, ipamPlaces, switches, type IpamPlace, type OwnPlace } from './places.ts';
 import type { Facts } from './verdict.ts';
 
 /** An address that etcd has allocated, with its range and the place that holds the allocation. */
@@ -48,7 +49,8 @@ export async function survey(
   dryRun = false,
 ): Promise<Known[]> {
   const records = platform.openState(own.stateDir).listAttachments();
-  const { held, whole } = await readPlaces(platform, ipamPlaces(own, records), failures, dryRun);
+  const places = ipamPlaces(own, records);
+  const { held, whole, refused } = await readPlaces(platform, places, failures, dryRun);
   const links = await (await platform.openKernel()).hostLinks();
   const { ports, complete } = await readSwitches(platform, switches(own, records), failures);
 
@@ -66,6 +68,7 @@ export async function survey(
     return assemble(platform, own, attachment, {
       held: heldOf.get(id) ?? [],
       whole,
+      refused,
       link: linkOf.get(hostLinkName(attachment)),
       ports: ofIt,
       isInSight: bridgesOf(ofIt).every((bridge) => linkOf.has(bridge)),
@@ -92,6 +95,8 @@ export async function lookAgain(platform: Platform, own: OwnPlace, target: Targe
   return assemble(platform, own, target, {
     held: target.held,
     whole: target.allocationsKnown,
+    // A target's name was this machine's, and the release finds out whether it still is.
+    refused: [],
     link,
     ports: found,
     isInSight: !bridges.includes(undefined),
@@ -111,6 +116,8 @@ interface OurPort extends Attachment {
 interface Pieces {
   readonly held: readonly Held[];
   readonly whole: boolean;
+  /** Node names that belong to another machine, with their etcd. */
+  readonly refused: readonly IpamPlace[];
   readonly link: HostLink | undefined;
   readonly ports: readonly OurPort[];
   /**
@@ -138,6 +145,7 @@ function assemble(platform: Platform, own: OwnPlace, attachment: Attachment, pie
       isTraced: owner.bootId === record?.bootId || state.knowsBoot(owner.bootId),
     })),
     allocationsKnown: whole,
+    ownsName: !isRefused(pieces.refused, record),
     link,
     port: portStateOf(attachment, ports, { isInSight: pieces.isInSight, complete }),
     record: record && {
@@ -152,6 +160,13 @@ function assemble(platform: Platform, own: OwnPlace, attachment: Attachment, pie
     ovs: ports[0]?.at ?? switchAt(record, own),
     pod: podOf(held, ports),
   };
+}
+
+/** Without a record, the attachment may be of any of the names. */
+function isRefused(refused: readonly IpamPlace[], record: AttachmentRecord | undefined): boolean {
+  if (!record) return refused.length > 0;
+  const own = JSON.stringify(ipamPlaceOf(record));
+  return isOurIpam(record) && refused.some((place) => JSON.stringify(place) === own);
 }
 
 /** Returns undefined when cellnet made no port for the attachment. */
@@ -203,13 +218,15 @@ async function readPlaces(
   places: readonly IpamPlace[],
   failures: Failures,
   dryRun: boolean,
-): Promise<{ held: Held[]; whole: boolean }> {
+): Promise<{ held: Held[]; whole: boolean; refused: readonly IpamPlace[] }> {
+  const refused: IpamPlace[] = [];
   const reads = places.map((place) =>
     failures.attempt(`allocations of node '${place.node}'`, () =>
       withIpamAt(platform, place.etcd, async (ipam) => {
-        const { blocks, unreadable } = await (dryRun
-          ? readNodeBlocks(ipam.store, place.node)
-          : readOwnBlocks(ipam, place.node));
+        const { blocks, unreadable } = await readBlocks(ipam, place.node, dryRun).catch((error: unknown) => {
+          if (isOtherMachine(error)) refused.push(place);
+          throw error;
+        });
         const held = blocks.flatMap(({ block, range }) =>
           usedSlots(block).map((seen) => ({ ...seen, range, place })),
         );
@@ -225,7 +242,15 @@ async function readPlaces(
   return {
     held: found.flatMap((each) => each?.held ?? []),
     whole: found.every((each) => each?.unreadable.length === 0),
+    refused,
   };
+}
+
+async function readBlocks(ipam: OpenIpam, node: string, dryRun: boolean): Promise<OwnBlocks> {
+  if (!dryRun) return await readOwnBlocks(ipam, node);
+  const blocks = await readNodeBlocks(ipam.store, node);
+  checkOwnsName(node, blocks.machine?.record, ipam.local.machine);
+  return blocks;
 }
 
 async function readSwitches(

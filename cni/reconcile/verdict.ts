@@ -17,6 +17,11 @@ export interface Facts extends Attachment {
    * an allocation proves nothing.
    */
   readonly allocationsKnown: boolean;
+  /**
+   * False when its node name belongs to another machine. This disk may then be a copy of that
+   * machine's, and record and port the other's.
+   */
+  readonly ownsName: boolean;
   /** The veth's host end. `idle`: one of the ends is not up, so no ADD has finished it. */
   readonly link: 'absent' | 'idle' | 'carrier';
   /**
@@ -88,8 +93,12 @@ const LIVES: Verdict = { kind: 'lives' };
 const odd = (reason: OddReason): Verdict => ({ kind: 'odd', reason });
 const remains = (reason: RemainsReason, atOnce = false): Verdict => ({ kind: 'remains', reason, atOnce });
 
-/** Judges one observation. An attachment lives unless something proves it gone (rule 6). */
+/**
+ * Judges one observation. An attachment lives unless something proves it gone (rule 6). What may be
+ * a copy of another machine's proves nothing.
+ */
 export function judge(facts: Facts, boot: Boot): Verdict {
+  if (!facts.ownsName) return LIVES;
   if (facts.link !== 'absent') return judgeLinked(facts);
   return facts.allocations.length > 0 ? judgeAllocated(facts, boot) : judgeBare(facts, boot);
 }

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { isAttachment, type Attachment } from '../../ipam/model/attachment.ts';
 import { allocationsOf, type SeenAllocation } from '../../ipam/node/allocations.ts';
+import { checkOwnsName } from '../../ipam/node/name-owner.ts';
 import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
 import { decodeValue } from '../../ipam/records/decode.ts';
 import { release } from '../../ipam/release/release.ts';
@@ -95,9 +96,12 @@ async function gather(
   }
   if (ipamType === undefined || ipamType === OUR_IPAM) {
     await failures.attempt('allocations', async () => {
-      const { blocks } = await withIpam(call, platform, ({ store }) =>
-        readNodeBlocks(store, call.settings.node),
-      );
+      const { node } = call.settings;
+      const { blocks } = await withIpam(call, platform, async ({ store, local }) => {
+        const read = await readNodeBlocks(store, node);
+        checkOwnsName(node, read.machine?.record, local.machine);
+        return read;
+      });
       for (const seen of allocationsOf(blocks)) {
         const { owner } = seen.slot;
         if (owner.network === name) note(owner).allocations.push(seen);

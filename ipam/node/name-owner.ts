@@ -11,6 +11,10 @@ export function checkOwnsName(
   if (record && own && !ownsName(record, own)) throw otherMachine(node, record, own);
 }
 
+/** Returns whether the call failed because another machine has the node's name. */
+export const isOtherMachine = (error: unknown): boolean =>
+  error instanceof IpamError && error.code === 'other-machine';
+
 /** Returns the error that names both machines and the way out. */
 export function otherMachine(
   node: string,

@@ -6,7 +6,7 @@
  * Plugins run in the node's namespace through `ip netns exec`. That gives them a mount namespace
  * with the node's /sys. Entries of /run/netns stay visible, so plugins find the pods' namespaces by
  * their paths. Environment variables replace the files that a real node has to itself:
- * CELLNET_NODE, CELLNET_STATE_DIR, CELLNET_CONFIG, CELLNET_OVSDB.
+ * CELLNET_NODE, CELLNET_MACHINE_ID, CELLNET_STATE_DIR, CELLNET_CONFIG, CELLNET_OVSDB.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -41,6 +41,7 @@ export interface PodOptions {
 
 export interface SimulatedNode extends Legs {
   readonly name: string;
+  readonly nodeName: string;
   readonly ns: Namespace;
   readonly ovs: Ovs;
   readonly stateDir: string;
@@ -78,8 +79,19 @@ const BRIDGE = 'br-cell';
 /** Returns a container ID of 64 hex digits, like containerd's. */
 export const newContainerId = (): string => randomBytes(32).toString('hex');
 
+export interface NodeOptions {
+  /** The node's name for cellnet. Default: the name of the simulated node, which is unique. */
+  readonly nodeName?: string;
+  /** What tells this machine from the others of the host. Default: nothing does. */
+  readonly machineId?: string;
+}
+
 /** Starts a node on the fabric in about half a second. Leaves nothing behind on failure. */
-export const startNode = async (fabric: Fabric, name: string): Promise<SimulatedNode> => {
+export const startNode = async (
+  fabric: Fabric,
+  name: string,
+  { nodeName = name, machineId }: NodeOptions = {},
+): Promise<SimulatedNode> => {
   const scope = newScope();
   try {
     const dir = await scope.tempDir();
@@ -106,9 +118,10 @@ export const startNode = async (fabric: Fabric, name: string): Promise<Simulated
 
     const etcd = etcdSettings(fabric);
     const configFile = join(dir, 'config.json');
-    await writeFile(configFile, JSON.stringify({ etcd, node: name, bridge: BRIDGE, ovsdb: ovs.remote }));
+    await writeFile(configFile, JSON.stringify({ etcd, node: nodeName, bridge: BRIDGE, ovsdb: ovs.remote }));
     const env = {
-      CELLNET_NODE: name,
+      CELLNET_NODE: nodeName,
+      ...(machineId !== undefined && { CELLNET_MACHINE_ID: machineId }),
       CELLNET_STATE_DIR: stateDir,
       CELLNET_CONFIG: configFile,
       CELLNET_OVSDB: ovs.remote,
@@ -116,7 +129,7 @@ export const startNode = async (fabric: Fabric, name: string): Promise<Simulated
       CELLNET_AGENT: 'false',
     };
     return makeNode(
-      { name, ns, ovs, stateDir, env, ...legs },
+      { name, nodeName, ns, ovs, stateDir, env, ...legs },
       etcd,
       () => scope.close(),
       (undo) => scope.defer(undo),
@@ -132,7 +145,7 @@ const etcdSettings = ({ etcd }: Fabric): Record<string, unknown> => ({
   ...(etcd.caFile !== undefined && { caFile: etcd.caFile, certFile: etcd.certFile, keyFile: etcd.keyFile }),
 });
 
-type NodeParts = Pick<SimulatedNode, 'name' | 'ns' | 'ovs' | 'stateDir' | 'env' | keyof Legs>;
+type NodeParts = Pick<SimulatedNode, 'name' | 'nodeName' | 'ns' | 'ovs' | 'stateDir' | 'env' | keyof Legs>;
 
 const makeNode = (
   parts: NodeParts,
@@ -148,7 +161,7 @@ const makeNode = (
       type: 'cellnet',
       bridge: BRIDGE,
       ovsdb: parts.ovs.remote,
-      ipam: { type: 'cellnet-ipam', etcd, node: parts.name },
+      ipam: { type: 'cellnet-ipam', etcd, node: parts.nodeName },
       ...changes,
     }),
     makePod: async (name, { ifname = 'eth0', uid = randomUUID(), containerId = newContainerId() } = {}) => {

@@ -40,7 +40,7 @@ import { realSurroundings } from './ipam/retry.ts';
 import { openEtcdStore } from './ipam/etcd/store.ts';
 import { NodeState } from './cni/state/node-state.ts';
 const store = openEtcdStore({ endpoints: [process.env.ENDPOINT], prefix: '/cellnet' });
-const known = { store, around: realSurroundings, cache: new Map(), local: noLocalNode };
+const known = { store, around: realSurroundings, cache: new Map() };
 const ipam = { ...known, queue: new OrderQueue(known, 10_000) };
 const state = (dir) => new NodeState(dir, (what) => { throw new Error(what); });
 const ops = {

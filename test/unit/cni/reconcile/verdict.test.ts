@@ -10,6 +10,7 @@ const LIVING: Facts = {
   ifname: 'eth0',
   allocations: [{ bootId: 'this', allocatedAt: 2_000, isTraced: true }],
   allocationsKnown: true,
+  ownsName: true,
   link: 'carrier',
   port: 'present',
   record: { bootId: 'this', ourIpam: true, ourInterface: true, namesAddresses: true },
@@ -186,6 +187,7 @@ const facts: fc.Arbitrary<Facts> = fc.record({
     { maxLength: 2 },
   ),
   allocationsKnown: fc.boolean(),
+  ownsName: fc.boolean(),
   link: fc.constantFrom('absent', 'idle', 'carrier'),
   port: fc.constantFrom('absent', 'present', 'elsewhere', 'unknown'),
   record: fc.option(
@@ -207,6 +209,9 @@ const holds = (property: (facts: Facts, verdict: Verdict) => boolean): void =>
   );
 
 suite('whatever the node shows', () => {
+  test('on a machine that does not have the node name everything lives', () =>
+    holds(({ ownsName }, { kind }) => ownsName || kind === 'lives'));
+
   test('what has a link and an address lives', () =>
     holds(
       ({ link, allocations }, { kind }) => link === 'absent' || allocations.length === 0 || kind === 'lives',
