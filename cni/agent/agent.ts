@@ -1,23 +1,29 @@
 import type { Effects } from '../../ipam/model/effects.ts';
-import { readShared } from '../host/shared-config.ts';
-import type { Log } from '../platform/platform.ts';
-import type { Output } from '../protocol/invocation.ts';
+import type { Log, Platform } from '../platform/platform.ts';
+import type { Input, Output } from '../protocol/invocation.ts';
 import { podOf, type Environment } from '../protocol/request.ts';
 import { dispatch, failure } from '../verbs/dispatch.ts';
 import type { Metrics } from './metrics.ts';
 import type { AgentRequest } from './protocol.ts';
-import type { WarmPlatform } from './warm-platform.ts';
+
+/** What the agent's calls work with. */
+export interface AgentPlatform {
+  /** Returns the platform for one call with this environment. */
+  forCall(env: Environment): Platform;
+  /** Reads the shared configuration file. @throws Error when it cannot be read */
+  readShared(env: Environment): Input['sharedConfig'];
+}
 
 /** Serves calls like the plugins, on warm connections. Runs the calls of one attachment in turn. */
 export class Agent {
-  readonly #platform: WarmPlatform;
-  readonly #metrics: Metrics;
+  readonly #platform: AgentPlatform;
+  readonly #metrics: Pick<Metrics, 'beginCall'>;
   readonly #log: Log;
   readonly #effects: Effects;
   /** The latest call under way or queued, by attachment. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  constructor(platform: WarmPlatform, metrics: Metrics, log: Log, effects: Effects) {
+  constructor(platform: AgentPlatform, metrics: Pick<Metrics, 'beginCall'>, log: Log, effects: Effects) {
     this.#effects = effects;
     this.#platform = platform;
     this.#metrics = metrics;
@@ -45,7 +51,7 @@ export class Agent {
 
   async #dispatch({ plugin, env, stdin }: AgentRequest): Promise<Output> {
     try {
-      const input = { env, stdin, sharedConfig: readShared(env) };
+      const input = { env, stdin, sharedConfig: this.#platform.readShared(env) };
       return await dispatch(plugin, input, () => Promise.resolve(this.#platform.forCall(env)));
     } catch (error) {
       return failure(stdin, error);

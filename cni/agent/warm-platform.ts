@@ -1,7 +1,5 @@
 import { hostname } from 'node:os';
-import { batchingIpam, type Ipam } from '../../ipam/node/ipam.ts';
-import type { Observer } from '../../ipam/node/observer.ts';
-import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
 import { sendAnnouncements } from '../host/announcement.ts';
@@ -12,28 +10,25 @@ import { sharedKernel } from '../host/kernel.ts';
 import { lock, tryLock } from '../host/lock.ts';
 import { hostNamespaces } from '../host/namespaces.ts';
 import { NodeState } from '../host/node-state.ts';
+import { readShared } from '../host/shared-config.ts';
 import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
 import type { Kernel, LaterAnnouncement, Log, Platform, Switch } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import type { IpamPlace } from '../reconcile/places.ts';
+import type { AgentPlatform } from './agent.ts';
 import { BurstBarrier } from './burst-barrier.ts';
 import { observed, observedStore, observedSwitch } from './observed.ts';
-import { WarmBlocksKeeper } from './warm-blocks-keeper.ts';
+import { warmIpam, type WarmIpam } from './warm-ipam.ts';
 import { WarmSwitch } from './warm-switch.ts';
 import type { Watch } from './watch.ts';
-
-interface WarmIpam {
-  readonly ipam: Ipam;
-  readonly keeper: WarmBlocksKeeper;
-  close(): void;
-}
 
 /**
  * A platform that keeps its connections from call to call: one for each etcd cluster and each
  * Open vSwitch that calls name.
  */
-export class WarmPlatform {
+export class WarmPlatform implements AgentPlatform {
+  readonly readShared = readShared;
   readonly #watch: Watch;
   readonly #log: Log;
   readonly #ipams = new Map<string, WarmIpam>();
@@ -168,16 +163,5 @@ function openIpam(settings: EtcdSettings, key: string, watch: Watch, log: Log): 
   const store = observedStore(openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS }), (error) =>
     watch.usedEtcd(endpoints, error),
   );
-  const cache: NodeBlocksCache = new Map();
-  const observer: Observer = { ...watch.observer(key), allocated: (demand) => keeper.noted(demand) };
-  const ipam = batchingIpam({ store, effects: hostEffects, observer, cache }, ETCD_DEADLINE_MS);
-  const keeper = new WarmBlocksKeeper(ipam, cache, log);
-  return {
-    ipam,
-    keeper,
-    close: () => {
-      keeper.stop();
-      store.close();
-    },
-  };
+  return warmIpam(store, hostEffects, watch.observer(key), log);
 }
