@@ -51,31 +51,32 @@ export class EtcdNetwork {
   call<T>(process: Process, writing: boolean, deadlineMs: number, apply: () => T): Promise<T> {
     const { scheduler } = process.sim;
     const { epoch } = this.etcd;
-    return process.ask<T>((resolve, reject) => {
-      const fail = (
-        message: string,
-        code: 'store-unreachable' | 'store-failed' = 'store-unreachable',
-      ): void => reject(new IpamError(code, `etcd at ${ENDPOINTS} ${message}`, { uncertain: writing }));
+    const failure = (
+      message: string,
+      code: 'store-unreachable' | 'store-failed' = 'store-unreachable',
+    ): IpamError => new IpamError(code, `etcd at ${ENDPOINTS} ${message}`, { uncertain: writing });
+    const late = (): IpamError => failure('did not answer in time');
+    return process.ask<T>(deadlineMs, late, (resolve, reject) => {
       const trouble = this.#troubleOf(process);
       if (trouble === 'refused') {
-        scheduler.after(0, () => fail('is unreachable: connect ECONNREFUSED'));
+        scheduler.after(0, () => reject(failure('is unreachable: connect ECONNREFUSED')));
         return;
       }
-      scheduler.after(Math.max(0, deadlineMs), () => fail('did not answer in time'));
       if (trouble === 'lost') return;
-      const late = trouble === 'late' ? process.random.between(LATE_MS.least, LATE_MS.most) : 0;
+      const delay = trouble === 'late' ? process.random.between(LATE_MS.least, LATE_MS.most) : 0;
       const back = process.latency(LATENCY_MS);
-      scheduler.after(late + process.latency(LATENCY_MS), () => {
+      scheduler.after(delay + process.latency(LATENCY_MS), () => {
         // Another server has taken over since: the connection is gone, and the request with it.
         if (this.etcd.epoch !== epoch) {
-          fail('is unreachable: read ECONNRESET');
+          reject(failure('is unreachable: read ECONNRESET'));
           return;
         }
         const answer = attempt(apply);
         if (trouble === 'unanswered') return;
         scheduler.after(trouble === 'broken' ? 0 : back, () => {
-          if (trouble === 'broken') fail('is unreachable: read ECONNRESET');
-          else if (answer instanceof EtcdRefusal) fail(`failed: ${answer.message}`, 'store-failed');
+          if (trouble === 'broken') reject(failure('is unreachable: read ECONNRESET'));
+          else if (answer instanceof EtcdRefusal)
+            reject(failure(`failed: ${answer.message}`, 'store-failed'));
           else resolve(answer.value);
         });
       });

@@ -116,16 +116,26 @@ export class Process {
 
   /**
    * Sends something outside that takes effect also when the program is killed meanwhile.
-   * @param send makes the request with the functions that pass the answer on; they do nothing
-   *   once the program is dead
+   * @param deadlineMs how long the program waits for the answer
+   * @param late makes the error when no answer has come by then
+   * @param send makes the request with the functions that pass the answer on; they do nothing once
+   *   the program is dead or has given up
    */
-  ask<T>(send: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> {
+  ask<T>(
+    deadlineMs: number,
+    late: () => Error,
+    send: (resolve: (value: T) => void, reject: (error: Error) => void) => void,
+  ): Promise<T> {
     if (!this.steps()) return NEVER;
     return new Promise((resolve, reject) => {
-      send(
-        (value) => this.#alive && resolve(value),
-        (error) => this.#alive && reject(error),
-      );
+      const once =
+        <V>(pass: (value: V) => void) =>
+        (value: V): void => {
+          timer.cancel();
+          if (this.#alive) pass(value);
+        };
+      const timer = this.sim.scheduler.after(deadlineMs, () => once(reject)(late()));
+      send(once(resolve), once(reject));
     });
   }
 

@@ -1,0 +1,114 @@
+import { ETCD_TROUBLES, type EtcdCondition } from './etcd-network.ts';
+import type { Ending } from './kubelet.ts';
+
+/**
+ * What happens in a story: the acts of runtimes and operators, and the faults. Each is a value, so
+ * that a story can be printed, cut down and told again.
+ */
+export type Act =
+  /** `lives`: the first ADD is killed after so many steps. `ending`: what follows a failed ADD. */
+  | { do: 'start'; machine: string; pod: string; lives?: number; ending?: Ending }
+  /** `lives`: the first DEL is killed after so many steps. */
+  | { do: 'stop'; pod: string; ending: Ending; lives?: number }
+  /** The pod's sandbox ends, and the pod gets another one. */
+  | { do: 'renew'; pod: string; ending: Ending }
+  /** The runtime repeats ADD, or calls CHECK. */
+  | { do: 'again'; pod: string; verb: 'ADD' | 'CHECK' }
+  /** The runtime calls GC with the attachments that it knows. */
+  | { do: 'gc'; machine: string }
+  /** The API server forgets the pod, which still runs (`kubectl delete --force`). */
+  | { do: 'forget-pod'; pod: string }
+  | { do: 'kill-agent'; machine: string; forMs: number }
+  /** The agent looks for idle blocks to return. */
+  | { do: 'give-back'; machine: string }
+  | { do: 'power-cut'; machine: string; forMs: number }
+  /** Another machine starts with an image of the disk and the same host name. */
+  | { do: 'clone'; machine: string; as: string }
+  /** The wall clock jumps. */
+  | { do: 'clock'; machine: string; byMs: number }
+  | ({ do: 'etcd-trouble'; forMs: number } & EtcdCondition)
+  /** etcd is set back to what it had so long ago. */
+  | { do: 'etcd-set-back'; agoMs: number }
+  /** etcd starts with an empty data folder, or somebody deletes all keys. */
+  | { do: 'etcd-empty'; how: 'new-data' | 'keys-deleted' }
+  | { do: 'etcd-compact' }
+  | { do: 'ovs'; machine: string; how: 'hang' | 'away'; forMs: number }
+  | { do: 'kube-away'; forMs: number }
+  | { do: 'kube-stale'; byMs: number; forMs: number }
+  /** The operator adds the ranges, where they are missing. */
+  | { do: 'add-ranges' }
+  /** An operator's command; `lives`: it is killed after so many steps. */
+  | { do: 'cnictl'; argv: string; lives?: number };
+
+/** An act with its time. */
+export interface Scene {
+  /** Its number in the plan of its seed. */
+  readonly id: number;
+  /** Milliseconds since the start. */
+  readonly at: number;
+  readonly act: Act;
+}
+
+/** Classes of faults, which can be turned on one by one. */
+export const FAULTS = [
+  /** etcd is away for some seconds. */
+  'away',
+  /** Writes whose outcome the client does not learn, or learns late. */
+  'uncertain',
+  /** Programs are killed at any step. */
+  'kill',
+  /** Machines lose power. */
+  'power',
+  /** DEL comes late, twice or never. */
+  'del',
+  'ovs',
+  'kube',
+  /** Wall clocks jump. */
+  'clock',
+  'compact',
+  /** The API server forgets pods that still run. */
+  'forget',
+  'set-back',
+  'empty',
+  'clone',
+] as const;
+export type Fault = (typeof FAULTS)[number];
+
+/** Returns the class of a fault; undefined for what happens on any day. */
+export function faultOf(act: Act): Fault | undefined {
+  switch (act.do) {
+    case 'etcd-trouble':
+      return act.how === ETCD_TROUBLES[0] || act.how === 'lost' ? 'away' : 'uncertain';
+    case 'etcd-set-back':
+      return 'set-back';
+    case 'etcd-empty':
+      return 'empty';
+    case 'etcd-compact':
+      return 'compact';
+    case 'kill-agent':
+      return 'kill';
+    case 'power-cut':
+      return 'power';
+    case 'kube-away':
+    case 'kube-stale':
+      return 'kube';
+    case 'forget-pod':
+      return 'forget';
+    case 'clone':
+    case 'clock':
+    case 'ovs':
+      return act.do;
+    case 'start':
+    case 'cnictl':
+      return act.lives === undefined ? undefined : 'kill';
+    case 'stop':
+    case 'renew':
+      if (act.ending !== 'del') return 'del';
+      return 'lives' in act && act.lives !== undefined ? 'kill' : undefined;
+    case 'again':
+    case 'gc':
+    case 'give-back':
+    case 'add-ranges':
+      return undefined;
+  }
+}

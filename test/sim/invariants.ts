@@ -1,0 +1,141 @@
+import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
+import { usedSlots, validateBlock, type Block } from '../../ipam/model/block.ts';
+import type { Range } from '../../ipam/model/range.ts';
+import { BLOCKS, nodeKey, NODES, rangeKey } from '../../ipam/records/keys.ts';
+import { isDrainKey } from '../../ipam/records/node-record.ts';
+import { decodeRange } from '../../ipam/records/range-record.ts';
+import { changesOf, type BlockReader, type Changes } from './changes.ts';
+import type { Commit, Keys } from './etcd.ts';
+import type { Living } from './living.ts';
+
+/** What must hold, and how it is called when it does not. */
+export const VIOLATIONS = [
+  /** An address has two living owners. */
+  'double',
+  /** A program released an address that a living attachment carries. */
+  'freed-living',
+  /** Index and blocks disagree after a transaction. */
+  'index',
+  /** A program wrote a block that contradicts itself or its range. */
+  'unsound',
+  /** One attachment has two addresses of a family. */
+  'two-addresses',
+  /** A call took longer than its deadline. */
+  'deadline',
+  /** A program failed in a way that it does not explain: an internal error, or an unhandled one. */
+  'internal',
+  /** Something is left of pods that are gone, when all faults are over. */
+  'left-over',
+  /** A pod cannot run although all faults are over. */
+  'stuck',
+] as const;
+export type ViolationKind = (typeof VIOLATIONS)[number];
+
+export interface Violation {
+  readonly kind: ViolationKind;
+  readonly text: string;
+  /** The addresses, pods and containers concerned. */
+  readonly about: readonly string[];
+}
+
+/** Judges each transaction of a program at the moment when etcd carries it out. */
+export class CommitCheck {
+  readonly #reader: BlockReader;
+  readonly #living: Living;
+  readonly #ranges = new Map<string, Range>();
+
+  constructor(reader: BlockReader, living: Living) {
+    this.#reader = reader;
+    this.#living = living;
+  }
+
+  check(commit: Commit): Violation | undefined {
+    const changes = changesOf(commit, this.#reader);
+    return (
+      this.#freedLiving(changes) ??
+      this.#unsound(commit) ??
+      this.#disagreement(commit) ??
+      this.#twoAddresses(commit.after, changes)
+    );
+  }
+
+  #freedLiving({ freed }: Changes): Violation | undefined {
+    for (const { address, slot } of freed) {
+      const { containerId, ifname } = slot.owner;
+      const lives = this.#living
+        .carriersOf(address)
+        .find((each) => each.containerId === containerId && each.ifname === ifname);
+      if (!lives) continue;
+      return {
+        kind: 'freed-living',
+        text: `${address} was released, and container ${containerId} on ${lives.machine} still has it`,
+        about: [address, containerId],
+      };
+    }
+    return undefined;
+  }
+
+  #unsound({ after, writes }: Commit): Violation | undefined {
+    for (const { key } of writes) {
+      const block = key.startsWith(BLOCKS) ? this.#reader.read(after, key) : undefined;
+      const range = block && this.#rangeOf(after, block);
+      const [problem] = block && range ? validateBlock(block, range) : [];
+      if (problem !== undefined) return { kind: 'unsound', text: problem, about: addressesIn(block) };
+    }
+    return undefined;
+  }
+
+  #rangeOf(keys: Keys, { range }: Block): Range | undefined {
+    const entry = keys.get(rangeKey(range));
+    if (!entry) return undefined;
+    const known = this.#ranges.get(entry.value) ?? decodeRange(entry.key, entry.value);
+    this.#ranges.set(entry.value, known);
+    return known;
+  }
+
+  #disagreement({ after }: Commit): Violation | undefined {
+    const blocks = this.#reader.all(after);
+    const named = new Set([...after.keys()].filter((key) => key.startsWith(NODES) && !isDrainKey(key)));
+    for (const block of blocks) {
+      if (!named.delete(nodeKey(block.node, block.cidr)))
+        return disagreement(
+          `block ${formatCidr(block.cidr)} is of ${block.node}, whose index lacks it`,
+          block,
+        );
+    }
+    const [stray] = named;
+    return stray === undefined
+      ? undefined
+      : disagreement(`${stray} is in the index of a node without the block`);
+  }
+
+  #twoAddresses(keys: Keys, { given }: Changes): Violation | undefined {
+    if (given.length === 0) return undefined;
+    const blocks = this.#reader.all(keys);
+    for (const { address, slot } of given) {
+      const { containerId, ifname } = slot.owner;
+      const all = blocks
+        .flatMap((block) =>
+          usedSlots(block, ({ owner }) => owner.containerId === containerId && owner.ifname === ifname),
+        )
+        .map((each) => formatAddress(each.address));
+      const two = all.filter((each) => each.includes(':') === address.includes(':'));
+      if (two.length < 2) continue;
+      return {
+        kind: 'two-addresses',
+        text: `container ${containerId} has ${two.join(' and ')}`,
+        about: [containerId, ...two],
+      };
+    }
+    return undefined;
+  }
+}
+
+const disagreement = (text: string, block?: Block): Violation => ({
+  kind: 'index',
+  text,
+  about: addressesIn(block),
+});
+
+const addressesIn = (block: Block | undefined): string[] =>
+  block ? [formatCidr(block.cidr), ...usedSlots(block).map(({ address }) => formatAddress(address))] : [];

@@ -1,0 +1,254 @@
+import { FAULTS, type Act, type Fault, type Scene } from './acts.ts';
+import { ETCD_TROUBLES } from './etcd-network.ts';
+import { ENDINGS, type Ending } from './kubelet.ts';
+import { Random } from './random.ts';
+import type { Setup } from './setup.ts';
+
+/** A story: a cluster, and what happens to it. */
+export interface Plan {
+  readonly seed: number;
+  readonly setup: Setup;
+  /** In the order of their times. */
+  readonly scenes: readonly Scene[];
+}
+
+/** Acts of a story, and its length in milliseconds. */
+const ACTS = { least: 25, most: 80 };
+const LENGTH_MS = { least: 60_000, most: 300_000 };
+/** The share of the allowed faults that a story has: few at a time show more than all at once. */
+const SHARE_OF_FAULTS = 0.5;
+/** Steps after which a program is killed. An ADD makes some twenty. */
+const LIVES = { least: 1, most: 30 };
+
+type Kind =
+  | 'start'
+  | 'stop'
+  | 'renew'
+  | 'again'
+  | 'gc'
+  | 'give-back'
+  | 'check'
+  | 'drain-range'
+  | 'drain-node'
+  | 'return-blocks'
+  | Exclude<Fault, 'del'>;
+
+/** How often each kind of act happens, in proportion. */
+const WEIGHTS: Readonly<Record<Kind, number>> = {
+  start: 40,
+  stop: 22,
+  renew: 6,
+  again: 3,
+  gc: 1,
+  'give-back': 3,
+  check: 2,
+  'drain-range': 1,
+  'drain-node': 1,
+  'return-blocks': 1,
+  away: 3,
+  uncertain: 5,
+  kill: 5,
+  power: 2,
+  ovs: 2,
+  kube: 2,
+  clock: 2,
+  compact: 1,
+  forget: 1,
+  'set-back': 1,
+  empty: 0.5,
+  clone: 0.7,
+};
+
+/** Expands a seed into a story with some of the allowed faults. */
+export function makePlan(seed: number, allowed: readonly Fault[]): Plan {
+  const random = new Random(seed).fork('plan');
+  const setup = makeSetup(random.fork('setup'));
+  const chosen = random.fork('faults');
+  const faults = FAULTS.filter((fault) => allowed.includes(fault) && chosen.chance(SHARE_OF_FAULTS));
+  const writer = new Writer(random.fork('acts'), setup, faults);
+  return { seed, setup, scenes: writer.write() };
+}
+
+function makeSetup(random: Random): Setup {
+  const blockSize = random.pick([4, 4, 8]);
+  const cooldown = random.pick(['0s', '2s', '10s', '30s']);
+  const range = (cidr: string, name: string): string =>
+    `${cidr} --name ${name} --block-size ${blockSize} --cooldown ${cooldown}`;
+  const dual = random.chance(0.2);
+  return {
+    machines: ['n1', 'n2', 'n3'].slice(0, 2 + random.below(2)),
+    ranges: [
+      range('10.1.0.0/27', 'blue'),
+      ...(random.chance(0.3) ? [range('10.2.0.0/28', 'red')] : []),
+      ...(dual ? [range('fd00::/122', 'six')] : []),
+    ],
+    families: dual ? ['ipv4', 'ipv6'] : ['ipv4'],
+    probe: random.chance(0.15),
+    endpoints: random.pick([1, 1, 3]),
+    pageSize: random.pick([2, 5, 500]),
+  };
+}
+
+/** Writes the acts of one story. */
+class Writer {
+  readonly #random: Random;
+  readonly #machines: string[];
+  readonly #faults: readonly Fault[];
+  readonly #pods: string[] = [];
+  #podsMade = 0;
+  readonly #scenes: Scene[] = [];
+
+  constructor(random: Random, { machines }: Setup, faults: readonly Fault[]) {
+    this.#random = random;
+    this.#machines = [...machines];
+    this.#faults = faults;
+  }
+
+  write(): Scene[] {
+    const random = this.#random;
+    const count = ACTS.least + random.below(ACTS.most - ACTS.least);
+    const lengthMs = random.between(LENGTH_MS.least, LENGTH_MS.most);
+    let at = 1_000;
+    while (this.#scenes.length < count) {
+      // Acts come in bursts: most follow at once, a few after a long pause.
+      at += random.chance(0.7) ? random.between(0, 300) : random.between(0, (2 * lengthMs) / count / 0.3);
+      this.#add(at);
+    }
+    return this.#scenes.sort((a, b) => a.at - b.at);
+  }
+
+  #put(at: number, act: Act): void {
+    this.#scenes.push({ id: this.#scenes.length + 1, at: Math.round(at), act });
+  }
+
+  #has(fault: Fault): boolean {
+    return this.#faults.includes(fault);
+  }
+
+  #add(at: number): void {
+    const random = this.#random;
+    const kinds = Object.entries(WEIGHTS).filter(
+      ([kind]) => !(FAULTS as readonly string[]).includes(kind) || this.#has(kind as Fault),
+    );
+    const kind = random.weighted<Kind>(Object.fromEntries(kinds) as Partial<Record<Kind, number>>);
+    const machine = random.pick(this.#machines);
+    switch (kind) {
+      case 'start': {
+        const pod = `p${++this.#podsMade}`;
+        this.#pods.push(pod);
+        this.#put(at, { do: 'start', machine, pod, ...this.#lives(0.15), ending: this.#ending() });
+        return;
+      }
+      case 'stop': {
+        const pod = this.#pods.splice(random.below(this.#pods.length), 1)[0];
+        if (pod !== undefined)
+          this.#put(at, { do: 'stop', pod, ending: this.#ending(), ...this.#lives(0.1) });
+        return;
+      }
+      case 'renew':
+        this.#withPod((pod) => this.#put(at, { do: 'renew', pod, ending: this.#ending() }));
+        return;
+      case 'again':
+        this.#withPod((pod) => this.#put(at, { do: 'again', pod, verb: random.pick(['ADD', 'CHECK']) }));
+        return;
+      case 'gc':
+      case 'give-back':
+        this.#put(at, { do: kind, machine });
+        return;
+      case 'check':
+        this.#put(at, { do: 'cnictl', argv: 'check --release --repair --yes', ...this.#lives(0.1) });
+        return;
+      case 'drain-range':
+        this.#putPair(at, 'range drain blue', 'range undrain blue');
+        return;
+      case 'drain-node':
+        this.#putPair(at, `node drain ${machine}`, `node undrain ${machine}`);
+        return;
+      case 'return-blocks':
+        this.#put(at, { do: 'cnictl', argv: 'block return --idle 0s --all --yes' });
+        return;
+      default:
+        this.#addFault(at, kind, machine);
+    }
+  }
+
+  #addFault(at: number, fault: Exclude<Fault, 'del'>, machine: string): void {
+    const random = this.#random;
+    const forMs = Math.round(random.between(500, 20_000));
+    const place = random.chance(0.5) ? { place: machine } : {};
+    const share = random.pick([0.2, 0.5, 1]);
+    switch (fault) {
+      case 'away':
+        this.#put(at, { do: 'etcd-trouble', how: random.pick(['refused', 'lost']), share, forMs, ...place });
+        return;
+      case 'uncertain': {
+        const how = random.pick(ETCD_TROUBLES.slice(2));
+        this.#put(at, { do: 'etcd-trouble', how, share, forMs, ...place });
+        return;
+      }
+      case 'kill':
+        this.#put(at, { do: 'kill-agent', machine, forMs });
+        return;
+      case 'power':
+        this.#put(at, { do: 'power-cut', machine, forMs });
+        return;
+      case 'ovs':
+        this.#put(at, { do: 'ovs', machine, how: random.pick(['hang', 'away']), forMs });
+        return;
+      case 'kube':
+        this.#put(
+          at,
+          random.chance(0.3)
+            ? { do: 'kube-away', forMs: forMs * 3 }
+            : // Less than the grace of a check: older answers prove nothing to it.
+              { do: 'kube-stale', byMs: Math.round(random.between(0, 30_000)), forMs: forMs * 10 },
+        );
+        return;
+      case 'clock':
+        this.#put(at, {
+          do: 'clock',
+          machine,
+          byMs: random.pick([-3_600_000, -60_000, -5_000, 5_000, 60_000, 3_600_000]),
+        });
+        return;
+      case 'compact':
+        this.#put(at, { do: 'etcd-compact' });
+        return;
+      case 'forget':
+        this.#withPod((pod) => this.#put(at, { do: 'forget-pod', pod }));
+        return;
+      case 'set-back':
+        this.#put(at, { do: 'etcd-set-back', agoMs: Math.round(random.between(1_000, 120_000)) });
+        return;
+      case 'empty':
+        this.#put(at, { do: 'etcd-empty', how: random.pick(['new-data', 'keys-deleted']) });
+        this.#put(at + random.between(0, 60_000), { do: 'add-ranges' });
+        return;
+      case 'clone': {
+        const as = `${machine}c`;
+        if (this.#machines.includes(as)) return;
+        this.#machines.push(as);
+        this.#put(at, { do: 'clone', machine, as });
+        return;
+      }
+    }
+  }
+
+  #withPod(use: (pod: string) => void): void {
+    if (this.#pods.length > 0) use(this.#random.pick(this.#pods));
+  }
+
+  #putPair(at: number, first: string, second: string): void {
+    this.#put(at, { do: 'cnictl', argv: first });
+    this.#put(at + this.#random.between(1_000, 60_000), { do: 'cnictl', argv: second });
+  }
+
+  #ending(): Ending {
+    return this.#has('del') && this.#random.chance(0.4) ? this.#random.pick(ENDINGS) : 'del';
+  }
+
+  #lives(probability: number): { lives?: number } {
+    if (!this.#has('kill') || !this.#random.chance(probability)) return {};
+    return { lives: Math.round(this.#random.between(LIVES.least, LIVES.most)) };
+  }
+}

@@ -1,0 +1,54 @@
+import type { Log, LogFields, OpenIpam, Platform } from '../../cni/platform/platform.ts';
+import { CniError } from '../../cni/protocol/errors.ts';
+import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
+import type { Machine } from './machine.ts';
+import type { Process } from './process.ts';
+
+/** The environment of cellnet's programs on every machine. */
+export const ENVIRONMENT = {
+  CELLNET_ETCD_ENDPOINTS: 'http://etcd:2379',
+  CELLNET_OVSDB: 'unix:/run/ovs/db.sock',
+  CELLNET_STATE_DIR: '/var/lib/cellnet',
+} as const;
+
+/** The platform of one program on a machine. */
+export function platformOf(
+  machine: Machine,
+  process: Process,
+  openIpam: (settings: EtcdSettings, expiresAt: number) => OpenIpam,
+): Platform {
+  return {
+    now: process.effects.now,
+    yieldTurn: process.effects.yieldTurn,
+    hostname: machine.node,
+    bootId: machine.bootId,
+    bootedAt: machine.bootedAt,
+    openIpam: (settings, expiresAt) => Promise.resolve(openIpam(settings, expiresAt)),
+    openSwitch: (_, deadlineMs) => Promise.resolve(machine.ovs.for(process, deadlineMs)),
+    openKernel: () => Promise.resolve(machine.kernel.for(process)),
+    namespaces: machine.kernel.namespacesFor(process),
+    openState: () => machine.disk.for(process),
+    lock: (_, attachment) => machine.locks.lock(process, attachment),
+    tryLock: (_, attachment) => machine.locks.tryLock(process, attachment),
+    runDelegate: ({ type }) => Promise.reject(new CniError('invalid-config', `no plugin '${type}' here`)),
+    inBurst: () => false,
+    announceLater: () => undefined,
+    log: logOf(process),
+    onStep: () => undefined,
+  };
+}
+
+/** The log goes into the story. */
+export function logOf({ sim, name }: Process): Log {
+  const log = (message: string, fields: LogFields = {}): void =>
+    sim.trace.tell(name, () => {
+      const { containerId, ifname: _, ...rest } = fields;
+      const words = Object.entries(rest).map(([key, value]) => `${key}=${String(value)}`);
+      const about = Object.values(fields).flatMap((value) =>
+        typeof value === 'object' ? value : [`${value}`],
+      );
+      const whose = containerId === undefined ? [] : [`of ${String(containerId)}`];
+      return { text: ['log:', message, ...whose, ...words].join(' '), about };
+    });
+  return { info: log, warn: log, error: log };
+}

@@ -1,0 +1,377 @@
+import { directIpam } from '../../ipam/node/ipam.ts';
+import type { OpenIpam } from '../../cni/platform/platform.ts';
+import type { Verb } from '../../cni/protocol/request.ts';
+import type { Act } from './acts.ts';
+import { SimAgent } from './agent.ts';
+import { callPlugin, type CalledSandbox, type CallOutcome } from './calls.ts';
+import { BlockReader } from './changes.ts';
+import { EtcdNetwork, type EtcdCondition } from './etcd-network.ts';
+import { SimEtcd } from './etcd.ts';
+import { CommitCheck, type Violation } from './invariants.ts';
+import { Kubelet } from './kubelet.ts';
+import { SimKube } from './kube.ts';
+import { Living } from './living.ts';
+import { Machine } from './machine.ts';
+import { runCnictl } from './operator.ts';
+import type { Process, Sim } from './process.ts';
+import type { Setup } from './setup.ts';
+import { SimStore } from './store.ts';
+import { tellCommit } from './tell-commit.ts';
+
+/** A machine of the cluster with what runs on it. */
+export interface Host {
+  readonly machine: Machine;
+  readonly kubelet: Kubelet;
+  agent: SimAgent | undefined;
+}
+
+/** The longest that a call may take, in milliseconds of simulated time. */
+const CALL_DEADLINE_MS: Readonly<Partial<Record<Verb, number>>> = { ADD: 60_000, DEL: 60_000 };
+
+/** The simulated cluster, and the acts that change it. */
+export class World {
+  readonly sim: Sim;
+  readonly setup: Setup;
+  readonly etcd = new SimEtcd();
+  readonly network = new EtcdNetwork(this.etcd);
+  readonly kube: SimKube;
+  readonly hosts = new Map<string, Host>();
+  readonly reader = new BlockReader();
+  readonly living: Living;
+  /** The operator's own machine. */
+  readonly #admin: Machine;
+  readonly #files = new Map<string, string>();
+  readonly #check: CommitCheck;
+  /** etcd's revision by time, for setting it back. */
+  readonly #revisions: { readonly time: number; readonly revision: string }[] = [];
+  violation: Violation | undefined;
+
+  constructor(sim: Sim, setup: Setup) {
+    this.sim = sim;
+    this.setup = setup;
+    this.kube = new SimKube(() => sim.scheduler.time);
+    this.living = new Living((address, carriers) => {
+      const who = carriers.map(({ containerId, machine }) => `${containerId} on ${machine}`);
+      this.violate({
+        kind: 'double',
+        text: `${address} has two living owners: ${who.join(' and ')}`,
+        about: [address, ...carriers.map(({ containerId }) => containerId)],
+      });
+    });
+    this.#check = new CommitCheck(this.reader, this.living);
+    this.#admin = new Machine(sim, { name: 'admin', node: 'admin', living: this.living });
+    this.#admin.boot();
+    for (const name of setup.machines)
+      this.addHost(new Machine(sim, { name, node: name, living: this.living }));
+  }
+
+  /** Notes the first violation and ends the run. */
+  violate(violation: Violation): void {
+    this.violation ??= violation;
+    this.sim.scheduler.stop();
+  }
+
+  addHost(machine: Machine): void {
+    machine.boot();
+    const kubelet = new Kubelet(machine, this.kube, (caller, verb, sandbox, options) =>
+      this.#call(machine, caller, verb, sandbox, options),
+    );
+    const host: Host = { machine, kubelet, agent: undefined };
+    this.hosts.set(machine.name, host);
+    this.kube.setNode({ name: machine.node, uid: machine.node, ready: true });
+    this.startAgent(host);
+  }
+
+  startAgent(host: Host): void {
+    const { machine } = host;
+    if (!machine.up || host.agent?.alive) return;
+    const process = machine.spawn('agent');
+    host.agent = new SimAgent(machine, process, this.#storeOf(process));
+    this.sim.trace.tell(machine.name, () => ({ text: 'the agent starts' }));
+  }
+
+  /** Runs a command of the operator. Resolves to its exit status; undefined when it was killed. */
+  async cnictl(argv: string, lives?: number): Promise<number | undefined> {
+    const process = this.#admin.spawn(`cnictl ${argv}`, lives);
+    const tools = {
+      machine: this.#admin,
+      process,
+      store: this.#storeOf(process),
+      kube: this.kube,
+      files: this.#files,
+    };
+    this.sim.trace.tell(process.name, () => ({ text: 'starts', always: true }));
+    const status = await runCnictl(argv, tools);
+    this.sim.trace.tell(process.name, () => ({ text: `ends with ${status ?? 'a signal'}`, always: true }));
+    return status;
+  }
+
+  async addRanges(): Promise<void> {
+    for (const range of this.setup.ranges) await this.cnictl(`range add ${range}`);
+  }
+
+  perform(act: Act): void {
+    switch (act.do) {
+      case 'start':
+        this.#hostOf(act.machine)?.kubelet.start(act.pod, act);
+        return;
+      case 'stop':
+        this.#kubeletWith(act.pod)?.stop(act.pod, act.ending, act.lives);
+        return;
+      case 'renew':
+        this.#kubeletWith(act.pod)?.renew(act.pod, act.ending);
+        return;
+      case 'again':
+        this.#kubeletWith(act.pod)?.again(act.pod, act.verb);
+        return;
+      case 'gc':
+        this.#hostOf(act.machine)?.kubelet.collectGarbage();
+        return;
+      case 'forget-pod':
+        this.#forgetPod(act.pod);
+        return;
+      case 'kill-agent':
+        this.#killAgent(act.machine, act.forMs);
+        return;
+      case 'give-back':
+        void this.#hostOf(act.machine)?.agent?.giveBack();
+        return;
+      case 'power-cut':
+        this.#cutPower(act.machine, act.forMs);
+        return;
+      case 'clone':
+        this.#clone(act.machine, act.as);
+        return;
+      case 'clock':
+        this.#jump(act.machine, act.byMs);
+        return;
+      case 'etcd-trouble':
+        this.#trouble(act, act.forMs);
+        return;
+      case 'etcd-set-back':
+        this.#setBack(act.agoMs);
+        return;
+      case 'etcd-empty':
+        this.#empty(act.how);
+        return;
+      case 'etcd-compact':
+        this.etcd.compact();
+        return;
+      case 'ovs':
+        this.#ovsTrouble(act.machine, act.how, act.forMs);
+        return;
+      case 'kube-away':
+        this.#during(act.forMs, 'the API server is away', 'the API server answers again', (on) => {
+          this.kube.away = on;
+        });
+        return;
+      case 'kube-stale':
+        this.#during(
+          act.forMs,
+          `the API server is ${act.byMs} ms behind`,
+          'the API server is up to date',
+          (on) => {
+            this.kube.staleMs = on ? act.byMs : 0;
+          },
+        );
+        return;
+      case 'add-ranges':
+        void this.addRanges();
+        return;
+      case 'cnictl':
+        void this.cnictl(act.argv, act.lives);
+        return;
+    }
+  }
+
+  /** Ends every fault: machines have power, agents run, servers answer. */
+  endFaults(): void {
+    this.sim.trace.tell('fault', () => ({ text: 'all faults end', always: true }));
+    this.network.conditions.clear();
+    Object.assign(this.kube, { away: false, staleMs: 0 });
+    for (const host of this.hosts.values()) {
+      host.machine.ovs.serve();
+      this.powerOn(host);
+      this.startAgent(host);
+    }
+    void this.addRanges();
+    for (const range of this.setup.ranges) void this.cnictl(`range undrain ${range.split(' ')[2] ?? ''}`);
+    for (const { machine } of this.hosts.values()) void this.cnictl(`node undrain ${machine.node}`);
+  }
+
+  /** Ends every pod as it should. */
+  endPods(): void {
+    this.sim.trace.tell('runtime', () => ({ text: 'every pod ends', always: true }));
+    for (const { kubelet } of this.hosts.values()) kubelet.stopAll();
+  }
+
+  #hostOf(name: string): Host | undefined {
+    return this.hosts.get(name);
+  }
+
+  #kubeletWith(pod: string): Kubelet | undefined {
+    return [...this.hosts.values()].find(({ kubelet }) => kubelet.has(pod))?.kubelet;
+  }
+
+  #storeOf(process: Process, expiresAt?: number): SimStore {
+    const { endpoints, pageSize } = this.setup;
+    return new SimStore(this.network, process, {
+      expiresAt,
+      pageSize,
+      tries: endpoints,
+      onCommit: (commit) => {
+        this.#revisions.push({ time: this.sim.scheduler.time, revision: this.etcd.revision });
+        tellCommit(this.sim.trace, process.name, commit, this.reader);
+        const violation = this.#check.check(commit);
+        if (violation) this.violate(violation);
+      },
+    });
+  }
+
+  async #call(
+    machine: Machine,
+    caller: Process,
+    verb: Verb,
+    sandbox: CalledSandbox | undefined,
+    { lives, config: more }: { readonly lives?: number | undefined; readonly config?: object } = {},
+  ): Promise<CallOutcome> {
+    const { families, probe } = this.setup;
+    const config = { ipam: { type: 'cellnet-ipam', families }, addressProbe: probe, ...more };
+    const name = sandbox ? `${verb} ${sandbox.containerId}` : verb;
+    const plugin = machine.spawn(name, lives);
+    const about = sandbox ? [sandbox.containerId, sandbox.pod.name] : [];
+    const { scheduler, trace } = this.sim;
+    const began = scheduler.time;
+    const { agent } = this.#hostOf(machine.name) ?? {};
+    trace.tell(plugin.name, () => ({
+      text: agent?.alive ? 'begins, by the agent' : 'begins, without agent',
+      about,
+    }));
+    const openIpam = (expiresAt: number): OpenIpam => ({
+      ...directIpam(this.#storeOf(plugin, expiresAt), plugin.effects),
+      close: () => undefined,
+    });
+    const outcome = await callPlugin(
+      machine,
+      plugin,
+      agent,
+      { verb, config, ...(sandbox && { sandbox }) },
+      openIpam,
+    );
+    trace.tell(plugin.name, () => ({ text: outcomeText(outcome), about }));
+    if (!caller.alive) return outcome;
+    const took = scheduler.time - began;
+    const limit = CALL_DEADLINE_MS[verb] ?? Infinity;
+    if (took > limit)
+      this.violate({
+        kind: 'deadline',
+        text: `${plugin.name} took ${Math.round(took)} ms: expected ${limit} at most`,
+        about,
+      });
+    if (outcome.kind === 'failed' && outcome.code === 999)
+      this.violate({ kind: 'internal', text: `${plugin.name}: ${outcome.message}`, about });
+    return outcome;
+  }
+
+  #forgetPod(name: string): void {
+    const pod = [...this.kube.pods.values()].find((each) => each.name === name);
+    if (!pod) return;
+    this.sim.trace.tell('kube', () => ({ text: `forgets pod ${name}, which still runs`, always: true }));
+    this.kube.removePod(pod);
+  }
+
+  #killAgent(name: string, forMs: number): void {
+    const host = this.#hostOf(name);
+    if (!host?.agent?.alive) return;
+    this.sim.trace.tell(name, () => ({ text: 'the agent is killed', always: true }));
+    host.agent.kill();
+    this.sim.scheduler.after(forMs, () => this.startAgent(host));
+  }
+
+  #cutPower(name: string, forMs: number): void {
+    const host = this.#hostOf(name);
+    if (!host?.machine.up) return;
+    host.machine.losePower();
+    this.sim.scheduler.after(forMs, () => this.powerOn(host));
+  }
+
+  powerOn(host: Host): void {
+    if (host.machine.up) return;
+    host.machine.boot();
+    this.startAgent(host);
+    host.kubelet.boot();
+  }
+
+  #clone(name: string, as: string): void {
+    const original = this.#hostOf(name)?.machine;
+    if (!original || this.hosts.has(as)) return;
+    this.sim.trace.tell(as, () => ({ text: `is a clone of ${name}, with the same node name`, always: true }));
+    this.addHost(
+      new Machine(this.sim, { name: as, node: original.node, living: this.living, imageOf: original }),
+    );
+  }
+
+  #jump(name: string, byMs: number): void {
+    const machine = this.#hostOf(name)?.machine;
+    if (!machine) return;
+    this.sim.trace.tell(name, () => ({ text: `the wall clock jumps by ${byMs} ms`, always: true }));
+    machine.clockOffsetMs += byMs;
+  }
+
+  #trouble({ how, share, place }: EtcdCondition, forMs: number): void {
+    const condition = { how, share, ...(place !== undefined && { place }) };
+    const what = `requests ${place === undefined ? '' : `of ${place} `}to etcd`;
+    this.#during(forMs, `${what} are ${how} (${Math.round(share * 100)} %)`, `${what} pass again`, (on) => {
+      if (on) this.network.conditions.add(condition);
+      else this.network.conditions.delete(condition);
+    });
+  }
+
+  #setBack(agoMs: number): void {
+    const until = this.sim.scheduler.time - agoMs;
+    const snapshot = this.#revisions.findLast(({ time }) => time <= until);
+    if (!snapshot) return;
+    this.sim.trace.tell('etcd', () => ({ text: `is set back to what it had ${agoMs} ms ago`, always: true }));
+    this.#revisions.length = this.#revisions.indexOf(snapshot) + 1;
+    this.etcd.restore(snapshot.revision);
+  }
+
+  #empty(how: 'new-data' | 'keys-deleted'): void {
+    this.sim.trace.tell('etcd', () => ({ text: `is empty: ${how}`, always: true }));
+    this.#revisions.length = 0;
+    if (how === 'new-data') this.etcd.wipe();
+    else for (const key of this.etcd.keys.keys()) this.etcd.txn([], [{ kind: 'delete', key }]);
+  }
+
+  #ovsTrouble(name: string, how: 'hang' | 'away', forMs: number): void {
+    const ovs = this.#hostOf(name)?.machine.ovs;
+    if (!ovs) return;
+    this.#during(forMs, `Open vSwitch on ${name}: ${how}`, `Open vSwitch on ${name} serves`, (on) => {
+      if (!on) ovs.serve();
+      else if (how === 'hang') ovs.hang();
+      else ovs.goAway();
+    });
+  }
+
+  /** Turns something on, and off again after that time. */
+  #during(forMs: number, begin: string, end: string, turn: (on: boolean) => void): void {
+    const { scheduler, trace } = this.sim;
+    trace.tell('fault', () => ({ text: begin, always: true }));
+    turn(true);
+    scheduler.after(forMs, () => {
+      trace.tell('fault', () => ({ text: end, always: true }));
+      turn(false);
+    });
+  }
+}
+
+function outcomeText(outcome: CallOutcome): string {
+  switch (outcome.kind) {
+    case 'done':
+      return ['done', ...(outcome.result.ips ?? []).map(({ address }) => address)].join(' ');
+    case 'failed':
+      return `fails with code ${outcome.code}: ${outcome.message}`;
+    case 'killed':
+      return 'was killed';
+  }
+}
