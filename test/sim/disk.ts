@@ -70,27 +70,27 @@ export class SimDisk {
       process.mustStep();
       folder.write(name, record && JSON.stringify(record), now());
     };
-    const read = <T>(folder: Folder, name: string): T | undefined => {
+    const read = (folder: Folder, name: string): unknown => {
       process.mustStep();
       const content = folder.files.get(name);
-      return content === undefined ? undefined : (JSON.parse(content) as T);
+      return content === undefined ? undefined : JSON.parse(content);
     };
-    const readAll = <T>(folder: Folder): T[] => {
+    const readAll = (folder: Folder): unknown[] => {
       process.mustStep();
-      return [...folder.files.values()].map((content) => JSON.parse(content) as T);
+      return [...folder.files.values()].map((content): unknown => JSON.parse(content));
     };
     const [attachments, pending] = [this.#attachments, this.#pending];
     return {
       saveAttachment: (record) => write(attachments, nameOf(record), record),
-      readAttachment: (attachment) => read<AttachmentRecord>(attachments, nameOf(attachment)),
-      listAttachments: () => readAll<AttachmentRecord>(attachments),
+      readAttachment: (attachment) => read(attachments, nameOf(attachment)) as AttachmentRecord | undefined,
+      listAttachments: () => readAll(attachments) as AttachmentRecord[],
       removeAttachment: (attachment) => write(attachments, nameOf(attachment), undefined),
       savePending: (record) => {
         write(pending, nameOf(record), record);
         pending.sync();
       },
-      readPending: (attachment) => read<PendingTeardown>(pending, nameOf(attachment)),
-      listPending: () => readAll<PendingTeardown>(pending).sort((a, b) => a.until - b.until),
+      readPending: (attachment) => read(pending, nameOf(attachment)) as PendingTeardown | undefined,
+      listPending: () => (readAll(pending) as PendingTeardown[]).sort((a, b) => a.until - b.until),
       countPending: () => pending.files.size,
       removePending: (attachment) => write(pending, nameOf(attachment), undefined),
       sweepUnfinished: () => undefined,

@@ -3,19 +3,17 @@ import { EtcdRefusal, type SimEtcd } from './etcd.ts';
 import type { Process } from './process.ts';
 
 /** What can happen to a request. */
-export const ETCD_TROUBLES = [
+export type EtcdTrouble =
   /** Nobody listens: the connection is refused at once. */
-  'refused',
+  | 'refused'
   /** The request is lost on its way: nothing is done, and no answer comes. */
-  'lost',
+  | 'lost'
   /** The request is carried out, and its answer is lost. */
-  'unanswered',
+  | 'unanswered'
   /** The request takes seconds: it may be carried out after the client gave up. */
-  'late',
+  | 'late'
   /** The request is carried out, and the connection breaks at once. */
-  'broken',
-] as const;
-export type EtcdTrouble = (typeof ETCD_TROUBLES)[number];
+  | 'broken';
 
 /** A trouble between some machines and etcd, while it lasts. */
 export interface EtcdCondition {

@@ -41,8 +41,8 @@ export interface Commit {
 /**
  * etcd's data model (etcd.io, "data model" and "KV API guarantees"): one revision for each
  * transaction that writes, a modification and a creation revision for each key, reads of earlier
- * revisions until these are compacted. Operators' acts are there too: restoring a snapshot, an empty
- * data folder. test/support/store-cases.ts holds it against a real etcd.
+ * revisions until these are compacted. Operators' acts are there too: restoring a snapshot, an
+ * empty data folder. test/support/store-cases.ts holds it against a real etcd.
  */
 export class SimEtcd {
   /** Changes when a server with other data takes over: connections end then. */
@@ -109,8 +109,8 @@ export class SimEtcd {
   }
 
   /**
-   * Goes back to an earlier revision, as a restored snapshot does: revisions count on from there, so
-   * numbers come again with other contents.
+   * Goes back to an earlier revision, as a restored snapshot does: revisions count on from there,
+   * so numbers come again with other contents.
    */
   restore(revision: string): void {
     const keys = this.#keysAt(revision);

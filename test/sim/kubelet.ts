@@ -107,8 +107,8 @@ export class Kubelet {
   }
 
   /**
-   * Ends a pod. The API server still has it until its sandbox has ended. Without power nothing of it
-   * is left to end.
+   * Ends a pod. The API server still has it until its sandbox has ended. Without power nothing of
+   * it is left to end.
    */
   stop(name: string, ending: Ending, lives?: number): void {
     const wanted = this.#wanted.get(name);

@@ -62,7 +62,7 @@ export class Machine implements Clocks {
     this.kernel = new SimKernel(this.name, BRIDGE, this.#living);
     this.locks = new SimLocks();
     this.ovs.boot();
-    this.#sim.trace.tell(this.name, () => ({ text: `boots as ${this.bootId}`, always: true }));
+    this.#sim.trace.tell(this.name, () => ({ text: `boots as ${this.bootId}`, always: this.#boots > 1 }));
   }
 
   /** Ends everything that runs, and the pods with it. The disk keeps what had reached it. */

@@ -1,5 +1,4 @@
-import { FAULTS, type Act, type Fault, type Scene } from './acts.ts';
-import { ETCD_TROUBLES } from './etcd-network.ts';
+import { AWAY, FAULTS, UNCERTAIN, type Act, type Fault, type Scene } from './acts.ts';
 import { ENDINGS, type Ending } from './kubelet.ts';
 import { Random } from './random.ts';
 import type { Setup } from './setup.ts';
@@ -20,21 +19,8 @@ const SHARE_OF_FAULTS = 0.5;
 /** Steps after which a program is killed. An ADD makes some twenty. */
 const LIVES = { least: 1, most: 30 };
 
-type Kind =
-  | 'start'
-  | 'stop'
-  | 'renew'
-  | 'again'
-  | 'gc'
-  | 'give-back'
-  | 'check'
-  | 'drain-range'
-  | 'drain-node'
-  | 'return-blocks'
-  | Exclude<Fault, 'del'>;
-
-/** How often each kind of act happens, in proportion. */
-const WEIGHTS: Readonly<Record<Kind, number>> = {
+/** How often each act of any day happens, in proportion. */
+const USUAL = {
   start: 40,
   stop: 22,
   renew: 6,
@@ -45,6 +31,14 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
   'drain-range': 1,
   'drain-node': 1,
   'return-blocks': 1,
+} as const;
+type UsualKind = keyof typeof USUAL;
+
+/** A class of faults that is an act of its own; the others change what the usual acts do. */
+type FaultKind = Exclude<Fault, 'del'>;
+
+/** How often each fault happens, in proportion, where it is chosen. */
+const UNUSUAL: Readonly<Record<FaultKind, number>> = {
   away: 3,
   uncertain: 5,
   kill: 5,
@@ -64,7 +58,9 @@ export function makePlan(seed: number, allowed: readonly Fault[]): Plan {
   const random = new Random(seed).fork('plan');
   const setup = makeSetup(random.fork('setup'));
   const chosen = random.fork('faults');
-  const faults = FAULTS.filter((fault) => allowed.includes(fault) && chosen.chance(SHARE_OF_FAULTS));
+  const faults = FAULTS.filter(
+    (fault) => allowed.includes(fault) && chosen.fork(fault).chance(SHARE_OF_FAULTS),
+  );
   const writer = new Writer(random.fork('acts'), setup, faults);
   return { seed, setup, scenes: writer.write() };
 }
@@ -127,11 +123,16 @@ class Writer {
 
   #add(at: number): void {
     const random = this.#random;
-    const kinds = Object.entries(WEIGHTS).filter(
-      ([kind]) => !(FAULTS as readonly string[]).includes(kind) || this.#has(kind as Fault),
-    );
-    const kind = random.weighted<Kind>(Object.fromEntries(kinds) as Partial<Record<Kind, number>>);
     const machine = random.pick(this.#machines);
+    const faults: Partial<Record<FaultKind, number>> = {};
+    for (const fault of this.#faults) if (fault !== 'del') faults[fault] = UNUSUAL[fault];
+    const kind = random.weighted<UsualKind | FaultKind>({ ...USUAL, ...faults });
+    if (kind in USUAL) this.#addUsual(at, kind as UsualKind, machine);
+    else this.#addFault(at, kind as FaultKind, machine);
+  }
+
+  #addUsual(at: number, kind: UsualKind, machine: string): void {
+    const random = this.#random;
     switch (kind) {
       case 'start': {
         const pod = `p${++this.#podsMade}`;
@@ -167,22 +168,20 @@ class Writer {
       case 'return-blocks':
         this.#put(at, { do: 'cnictl', argv: 'block return --idle 0s --all --yes' });
         return;
-      default:
-        this.#addFault(at, kind, machine);
     }
   }
 
-  #addFault(at: number, fault: Exclude<Fault, 'del'>, machine: string): void {
+  #addFault(at: number, fault: FaultKind, machine: string): void {
     const random = this.#random;
     const forMs = Math.round(random.between(500, 20_000));
     const place = random.chance(0.5) ? { place: machine } : {};
     const share = random.pick([0.2, 0.5, 1]);
     switch (fault) {
       case 'away':
-        this.#put(at, { do: 'etcd-trouble', how: random.pick(['refused', 'lost']), share, forMs, ...place });
+        this.#put(at, { do: 'etcd-trouble', how: random.pick(AWAY), share, forMs, ...place });
         return;
       case 'uncertain': {
-        const how = random.pick(ETCD_TROUBLES.slice(2));
+        const how = random.pick(UNCERTAIN);
         this.#put(at, { do: 'etcd-trouble', how, share, forMs, ...place });
         return;
       }

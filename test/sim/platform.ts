@@ -42,13 +42,11 @@ export function platformOf(
 export function logOf({ sim, name }: Process): Log {
   const log = (message: string, fields: LogFields = {}): void =>
     sim.trace.tell(name, () => {
-      const { containerId, ifname: _, ...rest } = fields;
+      const { containerId, ifname: _, network: __, plugin: ___, pod: ____, ...rest } = fields;
       const words = Object.entries(rest).map(([key, value]) => `${key}=${String(value)}`);
-      const about = Object.values(fields).flatMap((value) =>
-        typeof value === 'object' ? value : [`${value}`],
-      );
-      const whose = containerId === undefined ? [] : [`of ${String(containerId)}`];
-      return { text: ['log:', message, ...whose, ...words].join(' '), about };
+      const whose = containerId === undefined ? [] : [String(containerId)];
+      const lists = Object.values(fields).flatMap((value) => (typeof value === 'object' ? value : []));
+      return { text: ['log:', message, ...whose, ...words].join(' '), about: [...whose, ...lists] };
     });
   return { info: log, warn: log, error: log };
 }

@@ -1,4 +1,4 @@
-import { faultOf } from './acts.ts';
+import { faultOf, type Act } from './acts.ts';
 import { findLeftOvers } from './left-overs.ts';
 import type { Violation } from './invariants.ts';
 import { Killed, type Sim } from './process.ts';
@@ -64,19 +64,27 @@ async function tell(plan: Plan, world: World): Promise<void> {
     scheduler.after(at, () => {
       trace.tell(`act ${id}`, () => {
         const about = 'pod' in act ? [act.pod] : [];
-        return { text: JSON.stringify(act), about, always: faultOf(act) !== undefined };
+        return { text: actText(act), about, always: faultOf(act) !== undefined || act.do === 'cnictl' };
       });
       world.perform(act);
     });
   const last = plan.scenes.at(-1)?.at ?? 0;
-  await scheduler.run(last + CALM_AFTER_MS);
-  world.endFaults();
-  await scheduler.run(scheduler.time + SETTLED_AFTER_MS);
-  world.endPods();
-  await scheduler.run(scheduler.time + GONE_AFTER_MS);
-  void world.cnictl('check --release --repair --yes');
-  await scheduler.run(scheduler.time + GONE_AFTER_MS);
-  if (world.violation) return;
+  const phases: readonly [begin: () => void, forMs: number][] = [
+    [() => undefined, last + CALM_AFTER_MS],
+    [() => world.endFaults(), SETTLED_AFTER_MS],
+    [() => world.endPods(), GONE_AFTER_MS],
+    [() => void world.cnictl('check --release --repair --yes --even-if-no-pods'), GONE_AFTER_MS],
+  ];
+  for (const [begin, forMs] of phases) {
+    begin();
+    await scheduler.run(scheduler.time + forMs);
+    if (world.violation) return;
+  }
   const violation = findLeftOvers(world);
   if (violation) world.violate(violation);
+}
+
+function actText({ do: name, ...rest }: Act): string {
+  const words = Object.entries(rest).map(([key, value]) => `${key}=${value}`);
+  return [name, ...words].join(' ');
 }

@@ -41,6 +41,8 @@ export class Scheduler {
    * @param afterEach called when all computations of an event have ended
    */
   async run(until: number, afterEach: () => void = () => undefined): Promise<void> {
+    // What was begun outside an event goes on first.
+    await settled();
     for (let next = this.#queue[0]; next && next.time <= until && !this.#stopped; next = this.#queue[0]) {
       this.#pop();
       if (!next.work) continue;

@@ -84,7 +84,7 @@ export class SimStore implements Store {
     // Its requests have ended by then, and nothing stays open.
   }
 
-  /** Sends the request again while no answer comes, in equal shares of the time (cockatiel's retry). */
+  /** Sends the request again while no answer comes, each in its share of the time (cockatiel). */
   async #call<T>(writing: boolean, apply: () => T): Promise<T> {
     const { tries, expiresAt = Infinity } = this.#options;
     const shareMs = DEFAULT_DEADLINE_MS / Math.min(tries, 3);

@@ -100,9 +100,9 @@ export class World {
       kube: this.kube,
       files: this.#files,
     };
-    this.sim.trace.tell(process.name, () => ({ text: 'starts', always: true }));
+    this.sim.trace.tell(process.name, () => ({ text: 'starts' }));
     const status = await runCnictl(argv, tools);
-    this.sim.trace.tell(process.name, () => ({ text: `ends with ${status ?? 'a signal'}`, always: true }));
+    this.sim.trace.tell(process.name, () => ({ text: `ends with ${status ?? 'a signal'}` }));
     return status;
   }
 
