@@ -38,9 +38,7 @@ export class BlockReader {
   }
 
   all(keys: Keys): Block[] {
-    return [...keys.keys()]
-      .filter((key) => key.startsWith(BLOCKS))
-      .flatMap((key) => this.read(keys, key) ?? []);
+    return keys.below(BLOCKS).flatMap(({ key }) => this.read(keys, key) ?? []);
   }
 }
 

@@ -8,8 +8,63 @@ interface Stored extends Entry {
   readonly create: string;
 }
 
-/** Everything that etcd has at one revision. A write makes a new one, so each is a snapshot. */
-export type Keys = ReadonlyMap<string, Stored>;
+/** Everything that etcd has at one revision. A write makes a new value, so each is a snapshot. */
+export class Keys {
+  /** Sorted by key. */
+  readonly entries: readonly Stored[];
+
+  constructor(entries: readonly Stored[] = []) {
+    this.entries = entries;
+  }
+
+  get(key: string): Stored | undefined {
+    const found = this.entries[this.#placeOf(key)];
+    return found?.key === key ? found : undefined;
+  }
+
+  has(key: string): boolean {
+    return this.get(key) !== undefined;
+  }
+
+  /** Returns the entries below the prefix, sorted. @param from the first key to return */
+  below(prefix: string, from = prefix): readonly Stored[] {
+    let end = this.#placeOf(from);
+    const start = end;
+    while (this.entries[end]?.key.startsWith(prefix)) end++;
+    return this.entries.slice(start, end);
+  }
+
+  /** Returns what is there after the writes. */
+  with(writes: readonly Write[], revision: string): Keys {
+    const entries = [...this.entries];
+    for (const write of writes) {
+      const at = placeOf(entries, write.key);
+      const before = entries[at]?.key === write.key ? entries[at] : undefined;
+      const after =
+        write.kind === 'put'
+          ? [{ key: write.key, value: write.value, revision, create: before?.create ?? revision }]
+          : [];
+      entries.splice(at, before ? 1 : 0, ...after);
+    }
+    return new Keys(entries);
+  }
+
+  #placeOf(key: string): number {
+    return placeOf(this.entries, key);
+  }
+}
+
+/** Returns the place of the first entry that is not before the key. */
+function placeOf(entries: readonly Entry[], key: string): number {
+  let low = 0;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((entries[middle]?.key ?? '') < key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
 
 /** An answer of etcd that refuses the request, in etcd's own words. */
 export class EtcdRefusal extends Error {
@@ -49,7 +104,7 @@ export class SimEtcd {
   epoch = 0;
   #revision = 1;
   #compacted = 0;
-  #at = new Map<number, Keys>([[1, new Map()]]);
+  #at = new Map<number, Keys>([[1, new Keys()]]);
 
   get revision(): string {
     return String(this.#revision);
@@ -64,9 +119,7 @@ export class SimEtcd {
    * @throws EtcdRefusal for a revision that is compacted or does not exist yet
    */
   range(prefix: string, { revision, from = prefix, limit = Infinity }: RangeOptions = {}): RangeReply {
-    const entries = below(this.#keysAt(revision), prefix)
-      .filter(({ key }) => key >= from)
-      .sort((a, b) => (a.key < b.key ? -1 : 1));
+    const entries = this.#keysAt(revision).below(prefix, from);
     return { entries: entries.slice(0, limit), more: entries.length > limit, revision: this.revision };
   }
 
@@ -90,14 +143,7 @@ export class SimEtcd {
     // Deleting what does not exist changes nothing, and makes no revision.
     if (changes.length === 0) return { before, after: before, writes };
     const revision = String(++this.#revision);
-    const after = new Map(before);
-    for (const write of writes) {
-      if (write.kind === 'delete') after.delete(write.key);
-      else {
-        const create = after.get(write.key)?.create ?? revision;
-        after.set(write.key, { key: write.key, value: write.value, revision, create });
-      }
-    }
+    const after = before.with(writes, revision);
     this.#at.set(this.#revision, after);
     return { before, after, writes };
   }
@@ -124,7 +170,7 @@ export class SimEtcd {
   wipe(): void {
     this.#revision = 1;
     this.#compacted = 0;
-    this.#at = new Map([[1, new Map()]]);
+    this.#at = new Map([[1, new Keys()]]);
     this.epoch++;
   }
 
@@ -140,9 +186,6 @@ export class SimEtcd {
   }
 }
 
-const below = (keys: Keys, prefix: string): Stored[] =>
-  [...keys.values()].filter(({ key }) => key.startsWith(prefix));
-
 function holds(keys: Keys, guard: Guard): boolean {
   switch (guard.kind) {
     case 'unchanged':
@@ -150,9 +193,9 @@ function holds(keys: Keys, guard: Guard): boolean {
     case 'absent':
       return !keys.has(guard.key);
     case 'none':
-      return below(keys, guard.prefix).length === 0;
+      return keys.below(guard.prefix).length === 0;
     case 'nothing-newer':
-      return below(keys, guard.prefix).every(({ revision }) => Number(revision) <= Number(guard.revision));
+      return keys.below(guard.prefix).every(({ revision }) => Number(revision) <= Number(guard.revision));
   }
 }
 

@@ -95,7 +95,12 @@ export class CommitCheck {
 
   #disagreement({ after }: Commit): Violation | undefined {
     const blocks = this.#reader.all(after);
-    const named = new Set([...after.keys()].filter((key) => key.startsWith(NODES) && !isDrainKey(key)));
+    const named = new Set(
+      after
+        .below(NODES)
+        .map(({ key }) => key)
+        .filter((key) => !isDrainKey(key)),
+    );
     for (const block of blocks) {
       if (!named.delete(nodeKey(block.node, block.cidr)))
         return disagreement(

@@ -1,7 +1,7 @@
 import { AWAY, FAULTS, UNCERTAIN, type Act, type Fault, type Scene } from './acts.ts';
 import { ENDINGS, type Ending } from './kubelet.ts';
 import { Random } from './random.ts';
-import type { Setup } from './setup.ts';
+import type { RangeSetup, Setup } from './setup.ts';
 
 /** A story: a cluster, and what happens to it. */
 export interface Plan {
@@ -12,8 +12,8 @@ export interface Plan {
 }
 
 /** Acts of a story, and its length in milliseconds. */
-const ACTS = { least: 25, most: 80 };
-const LENGTH_MS = { least: 60_000, most: 300_000 };
+const ACTS = { least: 15, most: 60 };
+const LENGTH_MS = { least: 30_000, most: 240_000 };
 /** The share of the allowed faults that a story has: few at a time show more than all at once. */
 const SHARE_OF_FAULTS = 0.5;
 /** Steps after which a program is killed. An ADD makes some twenty. */
@@ -67,9 +67,8 @@ export function makePlan(seed: number, allowed: readonly Fault[]): Plan {
 
 function makeSetup(random: Random): Setup {
   const blockSize = random.pick([4, 4, 8]);
-  const cooldown = random.pick(['0s', '2s', '10s', '30s']);
-  const range = (cidr: string, name: string): string =>
-    `${cidr} --name ${name} --block-size ${blockSize} --cooldown ${cooldown}`;
+  const cooldownSeconds = random.pick([0, 2, 10, 30]);
+  const range = (cidr: string, name: string): RangeSetup => ({ name, cidr, blockSize, cooldownSeconds });
   const dual = random.chance(0.2);
   return {
     machines: ['n1', 'n2', 'n3'].slice(0, 2 + random.below(2)),

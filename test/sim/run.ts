@@ -29,8 +29,8 @@ export interface RunResult {
  * and until nothing of the pods may be left once these have ended.
  */
 const CALM_AFTER_MS = 20_000;
-const SETTLED_AFTER_MS = 240_000;
-const GONE_AFTER_MS = 240_000;
+const SETTLED_AFTER_MS = 150_000;
+const GONE_AFTER_MS = 150_000;
 
 /** Tells the story of a plan from start to end, with all invariants checked at every step. */
 export async function runPlan(
@@ -59,7 +59,6 @@ export async function runPlan(
 
 async function tell(plan: Plan, world: World): Promise<void> {
   const { scheduler, trace } = world.sim;
-  void world.addRanges();
   for (const { id, at, act } of plan.scenes)
     scheduler.after(at, () => {
       trace.tell(`act ${id}`, () => {

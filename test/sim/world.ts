@@ -1,3 +1,6 @@
+import { NODES, RANGES, rangeKey } from '../../ipam/records/keys.ts';
+import { isDrainKey } from '../../ipam/records/node-record.ts';
+import { decodeRange } from '../../ipam/records/range-record.ts';
 import { directIpam } from '../../ipam/node/ipam.ts';
 import type { OpenIpam } from '../../cni/platform/platform.ts';
 import type { Verb } from '../../cni/protocol/request.ts';
@@ -14,7 +17,7 @@ import { Living } from './living.ts';
 import { Machine } from './machine.ts';
 import { runCnictl } from './operator.ts';
 import type { Process, Sim } from './process.ts';
-import type { Setup } from './setup.ts';
+import { rangeAdd, rangeRecord, type Setup } from './setup.ts';
 import { SimStore } from './store.ts';
 import { tellCommit } from './tell-commit.ts';
 
@@ -61,6 +64,7 @@ export class World {
     this.#check = new CommitCheck(this.reader, this.living);
     this.#admin = new Machine(sim, { name: 'admin', node: 'admin', living: this.living });
     this.#admin.boot();
+    this.etcd.txn([], setup.ranges.map(rangeRecord));
     for (const name of setup.machines)
       this.addHost(new Machine(sim, { name, node: name, living: this.living }));
   }
@@ -106,8 +110,12 @@ export class World {
     return status;
   }
 
+  /** The operator adds the ranges that are missing. */
   async addRanges(): Promise<void> {
-    for (const range of this.setup.ranges) await this.cnictl(`range add ${range}`);
+    for (const range of this.setup.ranges) {
+      const known = this.etcd.keys.has(rangeKey(range.name));
+      if (!known) await this.cnictl(rangeAdd(range));
+    }
   }
 
   perform(act: Act): void {
@@ -195,8 +203,11 @@ export class World {
       this.startAgent(host);
     }
     void this.addRanges();
-    for (const range of this.setup.ranges) void this.cnictl(`range undrain ${range.split(' ')[2] ?? ''}`);
-    for (const { machine } of this.hosts.values()) void this.cnictl(`node undrain ${machine.node}`);
+    for (const { key, value } of this.etcd.keys.below(RANGES))
+      if (decodeRange(key, value).state === 'draining')
+        void this.cnictl(`range undrain ${key.slice(RANGES.length)}`);
+    for (const { key } of this.etcd.keys.below(NODES))
+      if (isDrainKey(key)) void this.cnictl(`node undrain ${key.split('/')[1] ?? ''}`);
   }
 
   /** Ends every pod as it should. */
@@ -340,7 +351,7 @@ export class World {
     this.sim.trace.tell('etcd', () => ({ text: `is empty: ${how}`, always: true }));
     this.#revisions.length = 0;
     if (how === 'new-data') this.etcd.wipe();
-    else for (const key of this.etcd.keys.keys()) this.etcd.txn([], [{ kind: 'delete', key }]);
+    else for (const { key } of this.etcd.keys.entries) this.etcd.txn([], [{ kind: 'delete', key }]);
   }
 
   #ovsTrouble(name: string, how: 'hang' | 'away', forMs: number): void {
