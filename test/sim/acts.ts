@@ -10,8 +10,8 @@ export type Act =
   | { do: 'start'; machine: string; pod: string; lives?: number; ending?: Ending }
   /** `lives`: the first DEL is killed after so many steps. */
   | { do: 'stop'; pod: string; ending: Ending; lives?: number }
-  /** The pod's sandbox ends, and the pod gets another one. */
-  | { do: 'renew'; pod: string; ending: Ending }
+  /** The pod's sandbox ends, and the pod gets another one; `same`: under the same container ID. */
+  | { do: 'renew'; pod: string; ending: Ending; same: boolean }
   /** The runtime repeats ADD, or calls CHECK. */
   | { do: 'again'; pod: string; verb: 'ADD' | 'CHECK' }
   /** The runtime calls GC with the attachments that it knows. */

@@ -25,8 +25,6 @@ export interface EtcdCondition {
 }
 
 const ENDPOINTS = 'http://etcd:2379';
-/** Usual time from a client to etcd, and back, in milliseconds. */
-const LATENCY_MS = 1;
 /** How late a `late` request arrives, in milliseconds. */
 const LATE_MS = { least: 500, most: 15_000 };
 
@@ -34,9 +32,12 @@ const LATE_MS = { least: 500, most: 15_000 };
 export class EtcdNetwork {
   readonly etcd: SimEtcd;
   readonly conditions = new Set<EtcdCondition>();
+  readonly #latencyMs: number;
 
-  constructor(etcd: SimEtcd) {
+  /** @param latencyMs usual time from a client to etcd, and back, in milliseconds */
+  constructor(etcd: SimEtcd, latencyMs: number) {
     this.etcd = etcd;
+    this.#latencyMs = latencyMs;
   }
 
   /**
@@ -62,8 +63,8 @@ export class EtcdNetwork {
       }
       if (trouble === 'lost') return;
       const delay = trouble === 'late' ? process.random.between(LATE_MS.least, LATE_MS.most) : 0;
-      const back = process.latency(LATENCY_MS);
-      scheduler.after(delay + process.latency(LATENCY_MS), () => {
+      const back = process.latency(this.#latencyMs);
+      scheduler.after(delay + process.latency(this.#latencyMs), () => {
         // Another server has taken over since: the connection is gone, and the request with it.
         if (this.etcd.epoch !== epoch) {
           reject(failure('is unreachable: read ECONNRESET'));

@@ -1,8 +1,8 @@
-import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
-import { usedSlots, validateBlock, type Block } from '../../ipam/model/block.ts';
+import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
+import { isCooling, slotIndex, usedSlots, validateBlock, type Block } from '../../ipam/model/block.ts';
 import type { Range } from '../../ipam/model/range.ts';
-import { BLOCKS, nodeKey, NODES, rangeKey } from '../../ipam/records/keys.ts';
-import { isDrainKey } from '../../ipam/records/node-record.ts';
+import { BLOCKS, blockKey, nodeKey, NODES, rangeKey } from '../../ipam/records/keys.ts';
+import { drainKey, isDrainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
 import { changesOf, type BlockReader, type Changes } from './changes.ts';
 import type { Commit, Keys } from './etcd.ts';
@@ -20,6 +20,10 @@ export const VIOLATIONS = [
   'unsound',
   /** One attachment has two addresses of a family. */
   'two-addresses',
+  /** A node or a range that is draining gave out an address. */
+  'drained',
+  /** An address was given out again before it had rested. */
+  'unrested',
   /** A call took longer than its deadline. */
   'deadline',
   /** A program failed in a way that it does not explain: an internal error, or an unhandled one. */
@@ -42,17 +46,22 @@ export interface Violation {
 export class CommitCheck {
   readonly #reader: BlockReader;
   readonly #living: Living;
+  readonly #now: () => number | undefined;
   readonly #ranges = new Map<string, Range>();
 
-  constructor(reader: BlockReader, living: Living) {
+  /** @param now the time by all wall clocks; undefined when they do not agree */
+  constructor(reader: BlockReader, living: Living, now: () => number | undefined) {
     this.#reader = reader;
     this.#living = living;
+    this.#now = now;
   }
 
   check(commit: Commit): Violation | undefined {
     const changes = changesOf(commit, this.#reader);
     return (
       this.#freedLiving(changes) ??
+      this.#drained(commit.before, changes) ??
+      this.#unrested(commit.before, changes) ??
       this.#unsound(commit) ??
       this.#disagreement(commit) ??
       this.#twoAddresses(commit.after, changes)
@@ -69,6 +78,40 @@ export class CommitCheck {
       return {
         kind: 'freed-living',
         text: `${address} was released, and container ${containerId} on ${lives.machine} still has it`,
+        about: [address, containerId],
+      };
+    }
+    return undefined;
+  }
+
+  #drained(before: Keys, { given }: Changes): Violation | undefined {
+    for (const { address, slot, block } of given) {
+      const drains = before.has(drainKey(block.node))
+        ? `node ${block.node}`
+        : this.#rangeOf(before, block)?.state === 'draining' && `range ${block.range}`;
+      if (!drains) continue;
+      const { containerId } = slot.owner;
+      return {
+        kind: 'drained',
+        text: `${address} was given to ${containerId}, although ${drains} is draining`,
+        about: [address, containerId],
+      };
+    }
+    return undefined;
+  }
+
+  #unrested(before: Keys, { given }: Changes): Violation | undefined {
+    const now = this.#now();
+    if (now === undefined) return undefined;
+    for (const { address, slot, block } of given) {
+      const was = this.#reader.read(before, blockKey(block.range, block.cidr));
+      const range = this.#rangeOf(before, block);
+      const released = was?.slots[slotIndex(was, parseAddress(address))];
+      if (!range || !released || !isCooling(released, now, range.cooldownMs)) continue;
+      const { containerId } = slot.owner;
+      return {
+        kind: 'unrested',
+        text: `${address} was given to ${containerId} before it had rested`,
         about: [address, containerId],
       };
     }

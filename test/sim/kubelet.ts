@@ -132,14 +132,18 @@ export class Kubelet {
     for (const name of [...this.#wanted.keys()]) this.stop(name, 'del');
   }
 
-  /** Ends the pod's sandbox, as after a crash, and makes another one. */
-  renew(name: string, ending: Ending): void {
+  /**
+   * Ends the pod's sandbox, as after a crash, and makes another one.
+   * @param same makes it under the same container ID, as podman restarts a container
+   */
+  renew(name: string, ending: Ending, same: boolean): void {
     const wanted = this.#wanted.get(name);
     if (!wanted || !this.#machine.up) return;
     this.#next(wanted, async () => {
       const { sandbox } = wanted;
       wanted.sandbox = undefined;
       if (sandbox) await this.#end(sandbox, ending);
+      if (same) wanted.sandboxes--;
       await this.#make(wanted, {});
     });
   }

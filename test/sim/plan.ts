@@ -14,6 +14,8 @@ export interface Plan {
 /** Acts of a story, and its length in milliseconds. */
 const ACTS = { least: 15, most: 60 };
 const LENGTH_MS = { least: 30_000, most: 240_000 };
+/** Most acts follow at once, so that they meet; a share of them after a long pause. */
+const PAUSES = { share: 0.3, shortMs: [5, 50, 500] };
 /** The share of the allowed faults that a story has: few at a time show more than all at once. */
 const SHARE_OF_FAULTS = 0.5;
 /** Steps after which a program is killed. An ADD makes some twenty. */
@@ -28,6 +30,7 @@ const USUAL = {
   gc: 1,
   'give-back': 3,
   check: 2,
+  report: 1,
   'drain-range': 1,
   'drain-node': 1,
   'return-blocks': 1,
@@ -81,6 +84,8 @@ function makeSetup(random: Random): Setup {
     probe: random.chance(0.15),
     endpoints: random.pick([1, 1, 3]),
     pageSize: random.pick([2, 5, 500]),
+    etcdLatencyMs: random.pick([1, 1, 10, 50]),
+    agentShare: random.pick([1, 1, 0.8, 0.5, 0]),
   };
 }
 
@@ -105,8 +110,9 @@ class Writer {
     const lengthMs = random.between(LENGTH_MS.least, LENGTH_MS.most);
     let at = 1_000;
     while (this.#scenes.length < count) {
-      // Acts come in bursts: most follow at once, a few after a long pause.
-      at += random.chance(0.7) ? random.between(0, 300) : random.between(0, (2 * lengthMs) / count / 0.3);
+      at += random.chance(PAUSES.share)
+        ? random.between(0, (2 * lengthMs) / count / PAUSES.share)
+        : random.between(0, random.pick(PAUSES.shortMs));
       this.#add(at);
     }
     return this.#scenes.sort((a, b) => a.at - b.at);
@@ -145,9 +151,11 @@ class Writer {
           this.#put(at, { do: 'stop', pod, ending: this.#ending(), ...this.#lives(0.1) });
         return;
       }
-      case 'renew':
-        this.#withPod((pod) => this.#put(at, { do: 'renew', pod, ending: this.#ending() }));
+      case 'renew': {
+        const same = random.chance(0.3);
+        this.#withPod((pod) => this.#put(at, { do: 'renew', pod, ending: this.#ending(), same }));
         return;
+      }
       case 'again':
         this.#withPod((pod) => this.#put(at, { do: 'again', pod, verb: random.pick(['ADD', 'CHECK']) }));
         return;
@@ -157,6 +165,14 @@ class Writer {
         return;
       case 'check':
         this.#put(at, { do: 'cnictl', argv: 'check --release --repair --yes', ...this.#lives(0.1) });
+        return;
+      case 'report':
+        this.#putPair(
+          at,
+          'check --save report.json',
+          'release --from-report report.json --yes --even-if-no-pods',
+          90_000,
+        );
         return;
       case 'drain-range':
         this.#putPair(at, 'range drain blue', 'range undrain blue');
@@ -236,9 +252,10 @@ class Writer {
     if (this.#pods.length > 0) use(this.#random.pick(this.#pods));
   }
 
-  #putPair(at: number, first: string, second: string): void {
+  /** @param leastMs the shortest time between the two, in milliseconds */
+  #putPair(at: number, first: string, second: string, leastMs = 1_000): void {
     this.#put(at, { do: 'cnictl', argv: first });
-    this.#put(at + this.#random.between(1_000, 60_000), { do: 'cnictl', argv: second });
+    this.#put(at + this.#random.between(leastMs, leastMs + 60_000), { do: 'cnictl', argv: second });
   }
 
   #ending(): Ending {

@@ -23,6 +23,10 @@ export interface Setup {
   readonly endpoints: number;
   /** Keys in one page of a scan. */
   readonly pageSize: number;
+  /** Usual time of a message between a machine and etcd, in milliseconds. */
+  readonly etcdLatencyMs: number;
+  /** The share of the calls that reach the agent while it runs, 0 to 1. */
+  readonly agentShare: number;
 }
 
 /** Returns the write that `cnictl range add` makes. */

@@ -36,7 +36,7 @@ export class World {
   readonly sim: Sim;
   readonly setup: Setup;
   readonly etcd = new SimEtcd();
-  readonly network = new EtcdNetwork(this.etcd);
+  readonly network: EtcdNetwork;
   readonly kube: SimKube;
   readonly hosts = new Map<string, Host>();
   readonly reader = new BlockReader();
@@ -52,6 +52,7 @@ export class World {
   constructor(sim: Sim, setup: Setup) {
     this.sim = sim;
     this.setup = setup;
+    this.network = new EtcdNetwork(this.etcd, setup.etcdLatencyMs);
     this.kube = new SimKube(() => sim.scheduler.time);
     this.living = new Living((address, carriers) => {
       const who = carriers.map(({ containerId, machine }) => `${containerId} on ${machine}`);
@@ -61,7 +62,11 @@ export class World {
         about: [address, ...carriers.map(({ containerId }) => containerId)],
       });
     });
-    this.#check = new CommitCheck(this.reader, this.living);
+    this.#check = new CommitCheck(this.reader, this.living, () =>
+      [...this.hosts.values()].some(({ machine }) => machine.clockOffsetMs !== 0)
+        ? undefined
+        : this.#admin.now(),
+    );
     this.#admin = new Machine(sim, { name: 'admin', node: 'admin', living: this.living });
     this.#admin.boot();
     this.etcd.txn([], setup.ranges.map(rangeRecord));
@@ -127,7 +132,7 @@ export class World {
         this.#kubeletWith(act.pod)?.stop(act.pod, act.ending, act.lives);
         return;
       case 'renew':
-        this.#kubeletWith(act.pod)?.renew(act.pod, act.ending);
+        this.#kubeletWith(act.pod)?.renew(act.pod, act.ending, act.same);
         return;
       case 'again':
         this.#kubeletWith(act.pod)?.again(act.pod, act.verb);
@@ -246,14 +251,14 @@ export class World {
     sandbox: CalledSandbox | undefined,
     { lives, config: more }: { readonly lives?: number | undefined; readonly config?: object } = {},
   ): Promise<CallOutcome> {
-    const { families, probe } = this.setup;
+    const { families, probe, agentShare } = this.setup;
     const config = { ipam: { type: 'cellnet-ipam', families }, addressProbe: probe, ...more };
     const name = sandbox ? `${verb} ${sandbox.containerId}` : verb;
     const plugin = machine.spawn(name, lives);
     const about = sandbox ? [sandbox.containerId, sandbox.pod.name] : [];
     const { scheduler, trace } = this.sim;
     const began = scheduler.time;
-    const { agent } = this.#hostOf(machine.name) ?? {};
+    const agent = plugin.random.chance(agentShare) ? this.#hostOf(machine.name)?.agent : undefined;
     trace.tell(plugin.name, () => ({
       text: agent?.alive ? 'begins, by the agent' : 'begins, without agent',
       about,

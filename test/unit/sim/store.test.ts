@@ -21,7 +21,7 @@ const simulation = (): Sim => {
 class Bench {
   readonly sim = simulation();
   readonly etcd = new SimEtcd();
-  readonly network = new EtcdNetwork(this.etcd);
+  readonly network = new EtcdNetwork(this.etcd, 1);
   readonly process: Process;
   readonly store: SimStore;
 
