@@ -1,5 +1,5 @@
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
-import { isCooling, slotIndex, usedSlots, validateBlock, type Block } from '../../ipam/model/block.ts';
+import { slotIndex, usedSlots, validateBlock, type Block } from '../../ipam/model/block.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import { BLOCKS, blockKey, nodeKey, NODES, rangeKey } from '../../ipam/records/keys.ts';
 import { drainKey, isDrainKey } from '../../ipam/records/node-record.ts';
@@ -14,6 +14,8 @@ export const VIOLATIONS = [
   'double',
   /** A program released an address that a living attachment carries. */
   'freed-living',
+  /** A program took away the link of a pod that runs. */
+  'cut-off',
   /** Index and blocks disagree after a transaction. */
   'index',
   /** A program wrote a block that contradicts itself or its range. */
@@ -48,6 +50,8 @@ export class CommitCheck {
   readonly #living: Living;
   readonly #now: () => number | undefined;
   readonly #ranges = new Map<string, Range>();
+  /** When each address was last released, by the clock of the program that did it. */
+  readonly #releasedAt = new Map<string, number>();
 
   /** @param now the time by all wall clocks; undefined when they do not agree */
   constructor(reader: BlockReader, living: Living, now: () => number | undefined) {
@@ -61,7 +65,7 @@ export class CommitCheck {
     return (
       this.#freedLiving(changes) ??
       this.#drained(commit.before, changes) ??
-      this.#unrested(commit.before, changes) ??
+      this.#unrested(commit, changes) ??
       this.#unsound(commit) ??
       this.#disagreement(commit) ??
       this.#twoAddresses(commit.after, changes)
@@ -100,22 +104,31 @@ export class CommitCheck {
     return undefined;
   }
 
-  #unrested(before: Keys, { given }: Changes): Violation | undefined {
+  #unrested({ before, after }: Commit, { given, freed }: Changes): Violation | undefined {
     const now = this.#now();
-    if (now === undefined) return undefined;
-    for (const { address, slot, block } of given) {
-      const was = this.#reader.read(before, blockKey(block.range, block.cidr));
-      const range = this.#rangeOf(before, block);
-      const released = was?.slots[slotIndex(was, parseAddress(address))];
-      if (!range || !released || !isCooling(released, now, range.cooldownMs)) continue;
-      const { containerId } = slot.owner;
-      return {
-        kind: 'unrested',
-        text: `${address} was given to ${containerId} before it had rested`,
-        about: [address, containerId],
-      };
+    const early = given.find(({ address, block }) => {
+      const releasedAt = this.#releasedAt.get(address) ?? -Infinity;
+      const { cooldownMs = 0 } = this.#rangeOf(before, block) ?? {};
+      return now !== undefined && now - releasedAt < cooldownMs;
+    });
+    for (const { address, block } of freed) {
+      const is = this.#reader.read(after, blockKey(block.range, block.cidr));
+      const slot = is?.slots[slotIndex(is, parseAddress(address))];
+      if (slot?.state === 'released') this.#releasedAt.set(address, slot.releasedAt);
     }
-    return undefined;
+    if (!early) return undefined;
+    const { address, slot } = early;
+    const { containerId } = slot.owner;
+    return {
+      kind: 'unrested',
+      text: `${address} was given to ${containerId} before it had rested`,
+      about: [address, containerId],
+    };
+  }
+
+  /** etcd has other data than before: what was released, and when, is not known to it any more. */
+  restart(): void {
+    this.#releasedAt.clear();
   }
 
   #unsound({ after, writes }: Commit): Violation | undefined {

@@ -53,11 +53,14 @@ export class SimKernel {
   readonly #machine: string;
   readonly #bridge: string;
   readonly #living: Living;
+  readonly #onDeleted: (carrier: Carrier) => void;
 
-  constructor(machine: string, bridge: string, living: Living) {
+  /** @param onDeleted called when a program deletes a link */
+  constructor(machine: string, bridge: string, living: Living, onDeleted: (carrier: Carrier) => void) {
     this.#machine = machine;
     this.#bridge = bridge;
     this.#living = living;
+    this.#onDeleted = onDeleted;
   }
 
   /** The kernel gives a new namespace the lowest inode number that is free (ida_alloc). */
@@ -119,6 +122,7 @@ export class SimKernel {
           if (!link) return 'absent';
           if (link.alias !== '' && link.alias !== alias) return 'not-ours';
           this.#remove(link);
+          this.#onDeleted(link.end.carrier);
           return 'deleted';
         }),
       prepare: (namespace, spec) => {

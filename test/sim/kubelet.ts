@@ -85,6 +85,11 @@ export class Kubelet {
     return [...this.#wanted.values()].flatMap(({ sandbox }) => sandbox ?? []);
   }
 
+  /** Whether the container's ADD has succeeded and its end has not begun. */
+  runs(containerId: string): boolean {
+    return this.running.some((sandbox) => sandbox.containerId === containerId);
+  }
+
   has(pod: string): boolean {
     return this.#wanted.has(pod);
   }
@@ -154,7 +159,8 @@ export class Kubelet {
     if (!wanted || !this.#machine.up) return;
     this.#next(wanted, async () => {
       const { sandbox } = wanted;
-      if (sandbox) await this.#call(this.#process, verb, { ...sandbox, netns: sandbox.namespace.path });
+      if (!sandbox) return;
+      await this.#call(this.#process, verb, { ...sandbox, netns: sandbox.namespace.path });
     });
   }
 
@@ -175,7 +181,7 @@ export class Kubelet {
 
   /**
    * Starts after a boot: every namespace is gone. The runtime may have forgotten its old sandboxes,
-   * or calls DEL for them first, without a namespace.
+   * or calls DEL for them first, without a namespace; or it starts a container again under its ID.
    */
   boot(): void {
     this.#process = this.#machine.spawn('kubelet');
@@ -185,9 +191,10 @@ export class Kubelet {
       const old = wanted.sandbox;
       wanted.sandbox = undefined;
       wanted.work = Promise.resolve();
-      const ending = this.#process.random.pick(['none', 'first', 'meanwhile'] as const);
+      const ending = this.#process.random.pick(['none', 'first', 'meanwhile', 'same'] as const);
+      if (ending === 'same') wanted.sandboxes = Math.max(0, wanted.sandboxes - 1);
       const end = async (): Promise<void> => {
-        if (old && ending !== 'none') await this.#delete(old, '');
+        if (old && ending !== 'none' && ending !== 'same') await this.#delete(old, '');
       };
       if (ending === 'meanwhile') void end();
       this.#next(wanted, async () => {

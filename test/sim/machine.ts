@@ -1,6 +1,6 @@
 import { SimDisk } from './disk.ts';
 import { SimKernel } from './kernel.ts';
-import type { Living } from './living.ts';
+import type { Carrier, Living } from './living.ts';
 import { SimLocks } from './locks.ts';
 import { Process, type Clocks, type Sim } from './process.ts';
 import { SimSwitch } from './switch.ts';
@@ -14,6 +14,8 @@ export interface MachineOptions {
   /** The name of the node: its host name. Clones share it. */
   readonly node: string;
   readonly living: Living;
+  /** Called when a program deletes a link of a pod. */
+  readonly onDeleted?: (carrier: Carrier) => void;
   /** The machine whose disk this one has a copy of. */
   readonly imageOf?: Machine;
 }
@@ -31,19 +33,20 @@ export class Machine implements Clocks {
   /** How far its wall clock is ahead, in milliseconds. */
   clockOffsetMs = 0;
   readonly #sim: Sim;
-  readonly #living: Living;
+  readonly #newKernel: () => SimKernel;
   readonly #processes = new Set<Process>();
   readonly #spawned = new Map<string, number>();
   #boots = 0;
   #bootedAt = 0;
 
-  constructor(sim: Sim, { name, node, living, imageOf }: MachineOptions) {
+  constructor(sim: Sim, options: MachineOptions) {
+    const { name, node, living, onDeleted = () => undefined, imageOf } = options;
     this.#sim = sim;
-    this.#living = living;
+    this.#newKernel = () => new SimKernel(name, BRIDGE, living, onDeleted);
     this.name = name;
     this.node = node;
     this.disk = imageOf?.disk.copy() ?? new SimDisk();
-    this.kernel = new SimKernel(name, BRIDGE, living);
+    this.kernel = this.#newKernel();
     this.ovs = imageOf?.ovs.copyTo(() => this.kernel) ?? new SimSwitch(BRIDGE, () => this.kernel);
   }
 
@@ -59,7 +62,7 @@ export class Machine implements Clocks {
     this.up = true;
     this.#boots++;
     this.#bootedAt = this.#sim.scheduler.time;
-    this.kernel = new SimKernel(this.name, BRIDGE, this.#living);
+    this.kernel = this.#newKernel();
     this.locks = new SimLocks();
     this.ovs.boot();
     this.#sim.trace.tell(this.name, () => ({ text: `boots as ${this.bootId}`, always: this.#boots > 1 }));

@@ -16,6 +16,8 @@ const ACTS = { least: 15, most: 60 };
 const LENGTH_MS = { least: 30_000, most: 240_000 };
 /** Most acts follow at once, so that they meet; a share of them after a long pause. */
 const PAUSES = { share: 0.3, shortMs: [5, 50, 500] };
+/** By how much an act may be more or less frequent in one story than in another. */
+const EMPHASES = [0.3, 1, 1, 4];
 /** The share of the allowed faults that a story has: few at a time show more than all at once. */
 const SHARE_OF_FAULTS = 0.5;
 /** Steps after which a program is killed. An ADD makes some twenty. */
@@ -64,7 +66,7 @@ export function makePlan(seed: number, allowed: readonly Fault[]): Plan {
   const faults = FAULTS.filter(
     (fault) => allowed.includes(fault) && chosen.fork(fault).chance(SHARE_OF_FAULTS),
   );
-  const writer = new Writer(random.fork('acts'), setup, faults);
+  const writer = new Writer(random.fork('acts'), setup, faults, usualWeights(random.fork('weights')));
   return { seed, setup, scenes: writer.write() };
 }
 
@@ -85,8 +87,15 @@ function makeSetup(random: Random): Setup {
     endpoints: random.pick([1, 1, 3]),
     pageSize: random.pick([2, 5, 500]),
     etcdLatencyMs: random.pick([1, 1, 10, 50]),
+    agents: random.chance(0.8),
     agentShare: random.pick([1, 1, 0.8, 0.5, 0]),
   };
+}
+
+/** Returns how often each usual act happens in one story: stories differ in what they are full of. */
+function usualWeights(random: Random): Record<UsualKind, number> {
+  const weights = Object.entries(USUAL).map(([kind, weight]) => [kind, weight * random.pick(EMPHASES)]);
+  return Object.fromEntries(weights) as Record<UsualKind, number>;
 }
 
 /** Writes the acts of one story. */
@@ -94,12 +103,19 @@ class Writer {
   readonly #random: Random;
   readonly #machines: string[];
   readonly #faults: readonly Fault[];
+  readonly #usual: Readonly<Record<UsualKind, number>>;
   readonly #pods: string[] = [];
   #podsMade = 0;
   readonly #scenes: Scene[] = [];
 
-  constructor(random: Random, { machines }: Setup, faults: readonly Fault[]) {
+  constructor(
+    random: Random,
+    { machines }: Setup,
+    faults: readonly Fault[],
+    usual: Readonly<Record<UsualKind, number>>,
+  ) {
     this.#random = random;
+    this.#usual = usual;
     this.#machines = [...machines];
     this.#faults = faults;
   }
@@ -131,7 +147,7 @@ class Writer {
     const machine = random.pick(this.#machines);
     const faults: Partial<Record<FaultKind, number>> = {};
     for (const fault of this.#faults) if (fault !== 'del') faults[fault] = UNUSUAL[fault];
-    const kind = random.weighted<UsualKind | FaultKind>({ ...USUAL, ...faults });
+    const kind = random.weighted<UsualKind | FaultKind>({ ...this.#usual, ...faults });
     if (kind in USUAL) this.#addUsual(at, kind as UsualKind, machine);
     else this.#addFault(at, kind as FaultKind, machine);
   }
@@ -152,8 +168,10 @@ class Writer {
         return;
       }
       case 'renew': {
-        const same = random.chance(0.3);
-        this.#withPod((pod) => this.#put(at, { do: 'renew', pod, ending: this.#ending(), same }));
+        const ending = this.#ending();
+        // A runtime calls no DEL for a container that it has started again.
+        const same = random.chance(0.3) && ending !== 'twice' && ending !== 'late';
+        this.#withPod((pod) => this.#put(at, { do: 'renew', pod, ending, same }));
         return;
       }
       case 'again':

@@ -26,7 +26,8 @@ export class Killed extends Error {
   override readonly name = 'Killed';
 }
 
-const NEVER = new Promise<never>(() => undefined);
+/** What a killed program waits for. */
+export const NEVER = new Promise<never>(() => undefined);
 
 /** How often a step of a program takes much longer than usual, and how many times as long. */
 const SLOW = { probability: 0.03, least: 5, most: 40 };

@@ -25,6 +25,8 @@ export interface Setup {
   readonly pageSize: number;
   /** Usual time of a message between a machine and etcd, in milliseconds. */
   readonly etcdLatencyMs: number;
+  /** Whether machines run the agent before the end of the story. */
+  readonly agents: boolean;
   /** The share of the calls that reach the agent while it runs, 0 to 1. */
   readonly agentShare: number;
 }

@@ -14,9 +14,9 @@ import { CommitCheck, type Violation } from './invariants.ts';
 import { Kubelet } from './kubelet.ts';
 import { SimKube } from './kube.ts';
 import { Living } from './living.ts';
-import { Machine } from './machine.ts';
+import { Machine, type MachineOptions } from './machine.ts';
 import { runCnictl } from './operator.ts';
-import type { Process, Sim } from './process.ts';
+import { NEVER, type Process, type Sim } from './process.ts';
 import { rangeAdd, rangeRecord, type Setup } from './setup.ts';
 import { SimStore } from './store.ts';
 import { tellCommit } from './tell-commit.ts';
@@ -70,8 +70,7 @@ export class World {
     this.#admin = new Machine(sim, { name: 'admin', node: 'admin', living: this.living });
     this.#admin.boot();
     this.etcd.txn([], setup.ranges.map(rangeRecord));
-    for (const name of setup.machines)
-      this.addHost(new Machine(sim, { name, node: name, living: this.living }));
+    for (const name of setup.machines) this.#addHost({ name, node: name });
   }
 
   /** Notes the first violation and ends the run. */
@@ -80,7 +79,16 @@ export class World {
     this.sim.scheduler.stop();
   }
 
-  addHost(machine: Machine): void {
+  #addHost(options: Pick<MachineOptions, 'name' | 'node' | 'imageOf'>): void {
+    const machine = new Machine(this.sim, {
+      ...options,
+      living: this.living,
+      onDeleted: ({ containerId }) => {
+        if (!this.hosts.get(options.name)?.kubelet.runs(containerId)) return;
+        const text = `container ${containerId} on ${options.name} runs, and a program took its link away`;
+        this.violate({ kind: 'cut-off', text, about: [containerId] });
+      },
+    });
     machine.boot();
     const kubelet = new Kubelet(machine, this.kube, (caller, verb, sandbox, options) =>
       this.#call(machine, caller, verb, sandbox, options),
@@ -88,7 +96,7 @@ export class World {
     const host: Host = { machine, kubelet, agent: undefined };
     this.hosts.set(machine.name, host);
     this.kube.setNode({ name: machine.node, uid: machine.node, ready: true });
-    this.startAgent(host);
+    if (this.setup.agents) this.startAgent(host);
   }
 
   startAgent(host: Host): void {
@@ -275,7 +283,7 @@ export class World {
       openIpam,
     );
     trace.tell(plugin.name, () => ({ text: outcomeText(outcome), about }));
-    if (!caller.alive) return outcome;
+    if (!caller.alive) return await NEVER;
     const took = scheduler.time - began;
     const limit = CALL_DEADLINE_MS[verb] ?? Infinity;
     if (took > limit)
@@ -314,7 +322,7 @@ export class World {
   powerOn(host: Host): void {
     if (host.machine.up) return;
     host.machine.boot();
-    this.startAgent(host);
+    if (this.setup.agents) this.startAgent(host);
     host.kubelet.boot();
   }
 
@@ -322,9 +330,7 @@ export class World {
     const original = this.#hostOf(name)?.machine;
     if (!original || this.hosts.has(as)) return;
     this.sim.trace.tell(as, () => ({ text: `is a clone of ${name}, with the same node name`, always: true }));
-    this.addHost(
-      new Machine(this.sim, { name: as, node: original.node, living: this.living, imageOf: original }),
-    );
+    this.#addHost({ name: as, node: original.node, imageOf: original });
   }
 
   #jump(name: string, byMs: number): void {
@@ -350,11 +356,13 @@ export class World {
     this.sim.trace.tell('etcd', () => ({ text: `is set back to what it had ${agoMs} ms ago`, always: true }));
     this.#revisions.length = this.#revisions.indexOf(snapshot) + 1;
     this.etcd.restore(snapshot.revision);
+    this.#check.restart();
   }
 
   #empty(how: 'new-data' | 'keys-deleted'): void {
     this.sim.trace.tell('etcd', () => ({ text: `is empty: ${how}`, always: true }));
     this.#revisions.length = 0;
+    this.#check.restart();
     if (how === 'new-data') this.etcd.wipe();
     else for (const { key } of this.etcd.keys.entries) this.etcd.txn([], [{ kind: 'delete', key }]);
   }
