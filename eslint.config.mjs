@@ -33,6 +33,7 @@ const LAYERS = {
   ipam: ['model', 'records', 'settings', 'store', 'node', 'release', 'allocate', 'query', 'audit', 'ranges'],
   cni: [
     'protocol',
+    'subprocess',
     'netlink',
     'ovsdb',
     'kube',
@@ -48,7 +49,7 @@ const LAYERS = {
   cnictl: ['render', 'context', 'install', 'doctor', 'backup', 'check', 'node', 'commands', 'program'],
 };
 /** Folders of I/O: named for a technology, or this host's part of the platform. */
-const IO = ['ipam/store/etcd', 'cni/netlink', 'cni/ovsdb', 'cni/kube', 'cni/host'];
+const IO = ['ipam/store/etcd', 'cni/subprocess', 'cni/netlink', 'cni/ovsdb', 'cni/kube', 'cni/host'];
 
 const arrow = (regex, message) => ({ regex, message });
 const NOT_TEST = arrow('(^|/)test/', 'Sources never import tests.');
@@ -116,6 +117,29 @@ const EFFECTS = {
 };
 
 /**
+ * A duration or deadline by the wall clock is wrong when the clock is set. So only the edges read
+ * it: those that store a time, compare it with another machine's, or need a date for a library.
+ */
+const WALL_CLOCK = {
+  files: ['{ipam,cni,cnictl}/**/*.ts'],
+  ignores: [
+    'cni/host/{effects,boot}.ts',
+    'cni/kube/{client,connect}.ts',
+    'ipam/store/etcd/{client,inspect}.ts',
+  ],
+  rules: {
+    'no-restricted-properties': [
+      'error',
+      {
+        object: 'Date',
+        property: 'now',
+        message: 'Deadlines and durations go by performance.now(), or Effects.monotonic.',
+      },
+    ],
+  },
+};
+
+/**
  * Holds comments to test/prose.json: lines of at most 100 columns, and no words that hide the
  * actor. test/unit/docs/prose.test.ts holds the documents to it.
  */
@@ -170,6 +194,7 @@ export default tseslint.config(
   imports('cnictl'),
   ...Object.entries(LAYERS).flatMap(([module, layers]) => layers.map((name) => layer(module, name))),
   layer('ipam', 'store', 'ipam/store/etcd', true),
+  WALL_CLOCK,
   EFFECTS,
   { plugins: { cellnet: { rules: { prose } } }, rules: { 'cellnet/prose': 'error' } },
   {

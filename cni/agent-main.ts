@@ -22,8 +22,8 @@ import { raisePriority } from './host/priority.ts';
 import { readShared } from './host/shared-config.ts';
 import type { Log } from './platform/platform.ts';
 import { stateDirOf } from './protocol/settings.ts';
-import type { IpamPlace } from './reconcile/places.ts';
-import { reconcileSettings } from './reconcile/settings.ts';
+import type { OwnPlace } from './reconcile/places.ts';
+import { reconcileSettings, type ReconcileSettings } from './reconcile/settings.ts';
 
 const USAGE = `usage: cellnetd [--socket PATH] [--config FILE] [--metrics ADDRESS]
 
@@ -70,7 +70,7 @@ async function main(): Promise<void> {
     log.warn('trouble with a record of the node', { what }),
   );
   const watch = new Watch(VERSION, hostEffects, () => state.countPending());
-  const platform = new WarmPlatform(watch, log);
+  const platform = new WarmPlatform(watch, log, env);
   const agent = new Agent(platform, watch.metrics, log, hostEffects);
   const server = await AgentServer.listen(socket, (request) => agent.serve(request), log);
   const metricsServer = await serveMetrics(metricsAddress, sourceOf(watch, server), log);
@@ -79,12 +79,13 @@ async function main(): Promise<void> {
     metrics: metricsServer ? formatMetricsAddress(metricsServer.address) : 'off',
   });
 
+  const readSettings = (): ReconcileSettings => {
+    const settings = reconcileSettings(env, readShared(env), hostname());
+    lookAfter(platform, settings.own);
+    return settings;
+  };
   const reconciler = new Reconciler(
-    () => {
-      const settings = reconcileSettings(env, readShared(env), hostname());
-      lookAfter(platform, settings.own.ipam);
-      return settings;
-    },
+    readSettings,
     // A reconcile runs several steps of the same name at once, and one hook cannot time them. They
     // last as long as the steps of a call.
     () => ({ ...platform.forCall(env), onStep: () => undefined }),
@@ -95,6 +96,12 @@ async function main(): Promise<void> {
 
   process.on('SIGHUP', () => {
     platform.forget();
+    try {
+      // The key that tells of this agent would end before the next reconcile.
+      readSettings();
+    } catch {
+      // The reconcile reports the error.
+    }
     log.info('reloaded');
   });
   const stop = (): void => {
@@ -104,6 +111,7 @@ async function main(): Promise<void> {
     const late = setTimeout(() => void log.flush().finally(() => process.exit(1)), DRAIN_MS);
     void server
       .drain()
+      .then(() => platform.withdraw())
       .then(() => log.flush())
       .then(() => {
         clearTimeout(late);
@@ -124,12 +132,13 @@ function beQuick(log: Log): void {
 }
 
 /**
- * Returns idle blocks of the place's node from now on. Ignores invalid etcd settings, for example
- * an unreadable file: the reconcile reports them and continues with the rest.
+ * Returns idle blocks of the place's node from now on, and tells that the agent is alive. Ignores
+ * invalid etcd settings, for example an unreadable file: the reconcile reports them and continues
+ * with the rest.
  */
-function lookAfter(platform: WarmPlatform, place: IpamPlace | undefined): void {
+function lookAfter(platform: WarmPlatform, { ipam, stateDir }: OwnPlace): void {
   try {
-    if (place) platform.lookAfter(place);
+    if (ipam) platform.lookAfter(ipam, stateDir);
   } catch {
     // The reconcile reports the error.
   }

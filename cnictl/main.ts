@@ -1,9 +1,12 @@
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { hostEffects } from '../cni/host/effects.ts';
+import { machineOf } from '../cni/host/machine.ts';
+import { stateDirOf } from '../cni/protocol/settings.ts';
+import { runProgram } from '../cni/subprocess/run.ts';
+import { messageOf } from '../ipam/model/errors.ts';
 import { directIpam } from '../ipam/node/ipam.ts';
 import { appendToFile, checkTarget, readIfThere, replaceFile } from './context/files.ts';
 import { realFiles } from './context/host-files.ts';
@@ -19,6 +22,22 @@ const KUBE_DEADLINE_MS = 300_000;
  * Longest time for a program of the host, in milliseconds. It exceeds the agent's own stop time.
  */
 const EXEC_DEADLINE_MS = 90_000;
+
+/** Longest output of such a program, in characters. */
+const EXEC_OUTPUT = 1 << 20;
+
+const execOnHost: World['exec'] = async ([file = '', ...args]) => {
+  const signal = AbortSignal.timeout(EXEC_DEADLINE_MS);
+  const { env } = process;
+  try {
+    const ended = await runProgram({ file, args, env, maxOutput: EXEC_OUTPUT, signal });
+    const { status = null, stdout, stderr, killedFor } = ended;
+    const late = killedFor === 'signal' ? `${file} did not end within ${EXEC_DEADLINE_MS / 1000} s\n` : '';
+    return { status, output: `${stdout}${stderr}${late}` };
+  } catch (error) {
+    return { status: null, output: messageOf(error) };
+  }
+};
 
 const world: World = {
   env: process.env,
@@ -36,6 +55,7 @@ const world: World = {
     }
   },
   now: hostEffects.now,
+  monotonic: hostEffects.monotonic,
   pause,
   untilStopped: () => {
     const controller = new AbortController();
@@ -49,13 +69,7 @@ const world: World = {
   appendFile: appendToFile,
   hasDevice: (name) => existsSync(`/sys/class/net/${name}`),
   files: realFiles,
-  exec: ([program = '', ...args]) =>
-    new Promise((resolve) => {
-      const child = execFile(program, args, { timeout: EXEC_DEADLINE_MS }, (error, stdout, stderr) => {
-        const said = `${stdout}${stderr}`;
-        resolve({ status: child.exitCode, output: said.trim() === '' ? (error?.message ?? '') : said });
-      });
-    }),
+  exec: execOnHost,
   dist: join(import.meta.dirname, '..'), // The bundle is dist/lib/cnictl.js.
   openIpam: async (settings) => {
     const { openEtcdStore } = await import('../ipam/store/etcd/store.ts');
@@ -85,6 +99,7 @@ const world: World = {
     const tls = tlsFiles(files);
     return OvsdbClient.connect(remote, { ...(tls && { tls }) });
   },
+  machine: () => machineOf(process.env, stateDirOf(process.env)),
   openPlatform: async (log) => {
     const { hostPlatform } = await import('../cni/host/host-platform.ts');
     return { ...hostPlatform(process.env, 'cnictl'), log };

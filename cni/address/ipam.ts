@@ -1,9 +1,9 @@
 import { allocate, lookup } from '../../ipam/allocate/allocate.ts';
 import type { Allocation } from '../../ipam/allocate/allocation.ts';
-import { sameAddress, type Address } from '../../ipam/model/address.ts';
+import { parseAddressInSubnet, sameAddress, type Address } from '../../ipam/model/address.ts';
 import type { Attachment, Owner } from '../../ipam/model/attachment.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
-import { findSuperseded, type SeenAllocation } from '../../ipam/node/allocations.ts';
+import { findSuperseded, type SupersededAllocation } from '../../ipam/node/allocations.ts';
 import { release } from '../../ipam/release/release.ts';
 import type { UndoStack } from '../attach/undo.ts';
 import { deferTeardown } from '../deferred/defer.ts';
@@ -83,7 +83,7 @@ export async function grantOwn(
 ): Promise<Grant> {
   const requested = requestedAddresses(call);
   const families = familiesFor(call, requested);
-  let older: readonly SeenAllocation[] = [];
+  let older: readonly SupersededAllocation[] = [];
   return await withIpam(call, platform, async (ipam) => {
     try {
       const request = {
@@ -155,10 +155,12 @@ export function releaseOwn(
   allocatedUntil = Infinity,
 ): Promise<readonly string[]> {
   const { containerId, ifname } = call.request;
+  const known = platform.openState(call.settings.stateDir).readAttachment(call.request)?.allocations;
   return withIpam(call, platform, (ipam) =>
     release(ipam, {
       node: call.settings.node,
       attachment: { containerId, ifname },
+      ...(known && { addresses: known.map((each) => parseAddressInSubnet(each.address).address) }),
       allocatedUntil,
       cause: { why: 'del' },
     }),
@@ -181,7 +183,11 @@ export async function delegateDel(
   type: string,
   attachment: Attachment,
 ): Promise<void> {
-  await platform.runDelegate({ type, path: call.request.path, verb: 'DEL', stdin: call.stdin, attachment });
+  const { path } = call.request;
+  const { deadlines } = platform;
+  await deadlines.exclude(() =>
+    platform.runDelegate({ type, path, verb: 'DEL', stdin: call.stdin, attachment }),
+  );
 }
 
 /**
@@ -189,5 +195,6 @@ export async function delegateDel(
  * @throws CniError with the delegate's own code
  */
 export function delegate(call: Call, platform: Platform, type: string, verb: string): Promise<string> {
-  return platform.runDelegate({ type, path: call.request.path, verb, stdin: call.stdin });
+  const { path } = call.request;
+  return platform.deadlines.exclude(() => platform.runDelegate({ type, path, verb, stdin: call.stdin }));
 }

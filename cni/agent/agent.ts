@@ -1,5 +1,7 @@
 import type { Effects } from '../../ipam/model/effects.ts';
+import { Turns } from '../host/turns.ts';
 import type { Log, Platform } from '../platform/platform.ts';
+import { CniError } from '../protocol/errors.ts';
 import type { Input, Output } from '../protocol/invocation.ts';
 import { podOf, type Environment } from '../protocol/request.ts';
 import { dispatch, failure } from '../verbs/dispatch.ts';
@@ -14,14 +16,23 @@ export interface AgentPlatform {
   readShared(env: Environment): Input['sharedConfig'];
 }
 
+/** Most calls under way at once: four for each of the 250 pods that a node is planned for. */
+const MAX_CALLS = 1_000;
+/**
+ * Limits of the calls of one attachment that wait for each other. The wait is below the time that
+ * the plugin waits for the agent, and a runtime sends one call at a time.
+ */
+const TURN_LIMITS = { waitMs: 30_000, most: 10 };
+
 /** Serves calls like the plugins, on warm connections. Runs the calls of one attachment in turn. */
 export class Agent {
   readonly #platform: AgentPlatform;
   readonly #metrics: Pick<Metrics, 'beginCall'>;
   readonly #log: Log;
   readonly #effects: Effects;
-  /** The latest call under way or queued, by attachment. */
-  readonly #turns = new Map<string, Promise<unknown>>();
+  /** The calls under way and waiting, by attachment. */
+  readonly #turns = new Map<string, Turns>();
+  #underWay = 0;
 
   constructor(platform: AgentPlatform, metrics: Pick<Metrics, 'beginCall'>, log: Log, effects: Effects) {
     this.#effects = effects;
@@ -33,7 +44,7 @@ export class Agent {
   async serve({ plugin, env, stdin }: AgentRequest): Promise<Output> {
     const started = this.#effects.monotonic();
     const end = this.#metrics.beginCall(env['CNI_COMMAND'] ?? '');
-    const output = await this.#inTurn(attachmentOf(env), () => this.#dispatch({ plugin, env, stdin }));
+    const output = await this.#admit({ plugin, env, stdin });
     const failed = output.exitCode !== 0;
     end(failed);
     const pod = podOf(env);
@@ -49,27 +60,42 @@ export class Agent {
     return output;
   }
 
-  async #dispatch({ plugin, env, stdin }: AgentRequest): Promise<Output> {
+  /** Refuses a call, with the reply for that, when too many are under way or wait. */
+  async #admit(request: AgentRequest): Promise<Output> {
+    if (this.#underWay >= MAX_CALLS)
+      return failure(request.stdin, tryLater(`the agent is busy: ${MAX_CALLS} calls are under way already`));
+    this.#underWay++;
     try {
-      const input = { env, stdin, sharedConfig: this.#platform.readShared(env) };
-      return await dispatch(plugin, input, () => Promise.resolve(this.#platform.forCall(env)));
+      return await this.#inTurn(attachmentOf(request.env), () => this.#dispatch(request));
     } catch (error) {
-      return failure(stdin, error);
+      return failure(request.stdin, error);
+    } finally {
+      this.#underWay--;
     }
+  }
+
+  async #dispatch({ plugin, env, stdin }: AgentRequest): Promise<Output> {
+    const input = { env, stdin, sharedConfig: this.#platform.readShared(env) };
+    return await dispatch(plugin, input, () => Promise.resolve(this.#platform.forCall(env)));
   }
 
   async #inTurn<T>(attachment: string | undefined, work: () => Promise<T>): Promise<T> {
     if (attachment === undefined) return await work();
-    const before = this.#turns.get(attachment) ?? Promise.resolve();
-    const turn = before.then(work, work);
-    this.#turns.set(attachment, turn);
+    const turns =
+      this.#turns.get(attachment) ??
+      new Turns(TURN_LIMITS, this.#effects, (why) =>
+        tryLater(`other calls for ${attachment} are under way, and this one got no turn: ${why}`),
+      );
+    this.#turns.set(attachment, turns);
     try {
-      return await turn;
+      return await turns.run(work);
     } finally {
-      if (this.#turns.get(attachment) === turn) this.#turns.delete(attachment);
+      if (turns.idle) this.#turns.delete(attachment);
     }
   }
 }
+
+const tryLater = (why: string): CniError => new CniError('try-again-later', why);
 
 function attachmentOf(env: Environment): string | undefined {
   const { CNI_CONTAINERID: containerId, CNI_IFNAME: ifname } = env;

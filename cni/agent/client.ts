@@ -4,8 +4,8 @@ import type { Output } from '../protocol/invocation.ts';
 import { decodeReply, encodeRequest, type AgentRequest } from './protocol.ts';
 
 /**
- * Longest wait for a reply, in milliseconds. It is longer than every deadline inside the agent and
- * shorter than the runtime's.
+ * Longest wait for a reply, in milliseconds. It is shorter than the runtime's, and longer than a
+ * call lasts in the agent with its wait for its turn, except one whose other IPAM plugin hangs.
  */
 const DEADLINE_MS = 90_000;
 

@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Tally } from '../../ipam/model/block-counts.ts';
+import type { WriteBackResult } from '../../ipam/node/observer.ts';
 import type { Cleared, SweptKind } from '../platform/platform.ts';
 import type { StepHook } from '../platform/steps.ts';
 import { VERBS } from '../protocol/request.ts';
@@ -28,6 +29,7 @@ const OVSDB_CODES = [
   'unreachable',
   'connection-lost',
   'timeout',
+  'busy',
   'protocol',
   'bridge-missing',
   'port-exists',
@@ -52,6 +54,9 @@ export interface ReconcileNote {
 
 type LeftReason = RemainsReason | OddReason;
 
+/** What becomes of an address that etcd had forgotten. */
+const WRITE_BACKS = ['restored', 'set-aside', 'conflict', 'no-range'] as const;
+
 const SWEPT: readonly SweptKind[] = ['port', 'link', 'record'];
 
 /**
@@ -75,6 +80,8 @@ export class Metrics {
   readonly #open: Gauge<'reason'>;
   readonly #freed: Counter<'reason'>;
   readonly #swept: Counter<'kind'>;
+  readonly #setBacks: Counter;
+  readonly #wroteBack: Counter<'outcome'>;
   readonly #reconciles: Counter<'outcome'>;
   readonly #reconciledAt: Gauge;
   readonly #reconcileSeconds: Gauge;
@@ -150,6 +157,18 @@ export class Metrics {
       labelNames: ['kind'],
       registers,
     });
+    this.#setBacks = new Counter({
+      name: 'cellnet_etcd_set_backs_total',
+      help: 'How often this node found that etcd was set back to an earlier state, or replaced',
+      registers,
+    });
+    this.#wroteBack = new Counter({
+      name: 'cellnet_write_backs_total',
+      help: 'Addresses that pods of this node use and etcd had forgotten, by outcome',
+      labelNames: ['outcome'],
+      registers,
+    });
+    for (const outcome of WRITE_BACKS) this.#wroteBack.inc({ outcome }, 0);
     this.#reconciles = new Counter({
       name: 'cellnet_reconciles_total',
       help: 'How often the node was reconciled, by outcome (done, incomplete)',
@@ -213,6 +232,14 @@ export class Metrics {
   countCleared({ reason, released, swept }: Cleared): void {
     this.#freed.inc({ reason }, released.length);
     for (const kind of swept) this.#swept.inc({ kind });
+  }
+
+  countWriteBack({ reason, restored, setAside, conflicts, outside }: WriteBackResult): void {
+    if (reason !== undefined) this.#setBacks.inc();
+    this.#wroteBack.inc({ outcome: 'restored' }, restored.length);
+    this.#wroteBack.inc({ outcome: 'set-aside' }, setAside.length);
+    this.#wroteBack.inc({ outcome: 'conflict' }, conflicts.length);
+    this.#wroteBack.inc({ outcome: 'no-range' }, outside.length);
   }
 
   noteReconcile({ seconds, found, open, settled }: ReconcileNote): void {

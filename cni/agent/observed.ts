@@ -19,7 +19,7 @@ export async function observed<T>(work: Promise<T>, told: Told): Promise<T> {
 /** Wraps the store so that it reports the outcome of each request to `told`. */
 export function observedStore(store: Store, told: Told): Store {
   return {
-    get: (keys) => observed(store.get(keys), told),
+    get: (keys, options) => observed(store.get(keys, options), told),
     scan: (prefix, options) => observedPages(store.scan(prefix, options), told),
     count: (prefixes) => observed(store.count(prefixes), told),
     commit: (guards, writes) => observed(store.commit(guards, writes), told),

@@ -15,6 +15,7 @@ const MAGIC = Buffer.from('cellnet1', 'latin1');
 export const HEADER_BYTES = 16;
 export const MAX_ENVIRONMENT_BYTES = 1 << 20;
 export const MAX_INPUT_BYTES = 4 << 20;
+export const MAX_OUTPUT_BYTES = 4 << 20;
 
 export interface AgentRequest {
   readonly plugin: Plugin;
@@ -88,12 +89,14 @@ export function encodeReply({ stdout, exitCode }: Output): Buffer {
 
 /**
  * Returns the reply, or undefined while it is incomplete.
- * @throws ProtocolError for a foreign frame
+ * @throws ProtocolError for a foreign frame or an over-long reply
  */
 export function decodeReply(bytes: Buffer): Output | undefined {
   const numbers = readHeader(bytes);
   if (!numbers) return undefined;
   const [exitCode, outputBytes] = numbers;
+  if (outputBytes > MAX_OUTPUT_BYTES)
+    throw new ProtocolError(`a reply of ${outputBytes} bytes: expected at most ${MAX_OUTPUT_BYTES}`);
   if (bytes.length < HEADER_BYTES + outputBytes) return undefined;
   return {
     stdout: bytes.toString('utf8', HEADER_BYTES, HEADER_BYTES + outputBytes),

@@ -1,40 +1,66 @@
 import type { Effects } from '../../ipam/model/effects.ts';
-import { batchingIpam, type Ipam } from '../../ipam/node/ipam.ts';
+import { batchingIpam, type SharedIpam } from '../../ipam/node/ipam.ts';
+import type { LocalNode } from '../../ipam/node/local-node.ts';
 import type { Observer } from '../../ipam/node/observer.ts';
 import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
+import type { LeasedStore } from '../../ipam/store/leases.ts';
 import type { Store } from '../../ipam/store/store.ts';
 import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
+import { WriteBackLog } from '../platform/log-write-back.ts';
 import type { Log } from '../platform/platform.ts';
+import { Presence } from './presence.ts';
 import { WarmBlocksKeeper } from './warm-blocks-keeper.ts';
 
-/** IPAM of one etcd cluster, for a process that serves many calls. */
+/** The IPAM of one etcd cluster, with what the agent does there between calls. */
 export interface WarmIpam {
-  readonly ipam: Ipam;
+  readonly ipam: SharedIpam;
   readonly keeper: WarmBlocksKeeper;
+  readonly presence: Presence;
   /** Also closes the store. */
   close(): void;
 }
 
+export interface WarmIpamPieces {
+  readonly etcd: LeasedStore;
+  /** The same store, observed: health and metrics tell of the calls. */
+  readonly store: Store;
+  readonly effects: Effects;
+  readonly local: LocalNode;
+  readonly observer: Omit<Observer, 'allocated'>;
+  readonly log: Log;
+  /** When the agent began, in milliseconds since 1970. */
+  readonly since: number;
+}
+
 /**
- * Makes an IPAM that caches the node blocks, batches the requests of concurrent calls, and keeps
- * blocks warm.
- * @param observer learns of everything except the demand of allocations, which the keeper notes
+ * Makes an Ipam that caches the node blocks, batches the requests of concurrent calls, keeps blocks
+ * warm, and tells that this agent is alive.
  */
-export function warmIpam(
-  store: Store,
-  effects: Effects,
-  observer: Omit<Observer, 'allocated'>,
-  log: Log,
-): WarmIpam {
+export function warmIpam(pieces: WarmIpamPieces): WarmIpam {
+  const { etcd, store, effects, local, log, since } = pieces;
   const cache: NodeBlocksCache = new Map();
-  const observed: Observer = { ...observer, allocated: (demand) => keeper.noted(demand) };
-  const ipam = batchingIpam({ store, effects, observer: observed, cache }, ETCD_DEADLINE_MS);
+  const told = new WriteBackLog(log);
+  const observer: Observer = {
+    ...pieces.observer,
+    allocated: (demand) => {
+      keeper.noted(demand);
+      presence.announce(demand.node);
+    },
+    wroteBack: (node, result) => {
+      told.tell(result);
+      pieces.observer.wroteBack(node, result);
+    },
+  };
+  const ipam = batchingIpam({ store, effects, observer, cache, local }, ETCD_DEADLINE_MS);
   const keeper = new WarmBlocksKeeper(ipam, cache, log);
+  const presence = new Presence({ store: etcd, effects, local, log, since });
   return {
     ipam,
     keeper,
+    presence,
     close: () => {
       keeper.stop();
+      presence.stop();
       store.close();
     },
   };

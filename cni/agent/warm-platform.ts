@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import type { Ipam } from '../../ipam/node/ipam.ts';
+import { orLate } from '../../ipam/model/deadline.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
 import { sendAnnouncements } from '../host/announcement.ts';
@@ -7,20 +7,24 @@ import { readBoot } from '../host/boot.ts';
 import { runDelegate } from '../host/delegate.ts';
 import { hostEffects } from '../host/effects.ts';
 import { sharedKernel } from '../host/kernel.ts';
+import { openLocalNode } from '../host/local-node.ts';
 import { lock, tryLock } from '../host/lock.ts';
+import { keepMachineOf } from '../host/machine.ts';
 import { hostNamespaces } from '../host/namespaces.ts';
 import { NodeState } from '../host/node-state.ts';
 import { readShared } from '../host/shared-config.ts';
+import { DEFAULT_DEADLINE_MS } from '../ovsdb/client.ts';
 import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
+import { Deadlines } from '../platform/deadlines.ts';
 import type { Kernel, LaterAnnouncement, Log, Platform, Switch } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
-import type { SwitchAddress } from '../protocol/settings.ts';
+import { stateDirOf, type SwitchAddress } from '../protocol/settings.ts';
 import type { IpamPlace } from '../reconcile/places.ts';
 import type { AgentPlatform } from './agent.ts';
 import { BurstBarrier } from './burst-barrier.ts';
 import { observed, observedStore, observedSwitch } from './observed.ts';
 import { warmIpam, type WarmIpam } from './warm-ipam.ts';
-import { WarmSwitch } from './warm-switch.ts';
+import { lateAnswer, WarmSwitch } from './warm-switch.ts';
 import type { Watch } from './watch.ts';
 
 /**
@@ -31,6 +35,9 @@ export class WarmPlatform implements AgentPlatform {
   readonly readShared = readShared;
   readonly #watch: Watch;
   readonly #log: Log;
+  /** The agent's own environment: it names the machine, whatever the environment of a call. */
+  readonly #env: Environment;
+  readonly #startedAt = hostEffects.now();
   readonly #ipams = new Map<string, WarmIpam>();
   readonly #switches = new Map<string, Promise<WarmSwitch>>();
   readonly #boot = readBoot();
@@ -51,20 +58,28 @@ export class WarmPlatform implements AgentPlatform {
     },
   };
 
-  constructor(watch: Watch, log: Log) {
+  constructor(watch: Watch, log: Log, env: Environment) {
     this.#watch = watch;
     this.#log = log;
+    this.#env = env;
   }
 
   /** Returns the platform for one call with this environment. */
   forCall(env: Environment): Platform {
     return {
       now: hostEffects.now,
+      monotonic: hostEffects.monotonic,
+      deadlines: new Deadlines(hostEffects.monotonic),
       yieldTurn: hostEffects.yieldTurn,
       hostname: hostname(),
       ...this.#boot,
-      openIpam: (settings) => Promise.resolve({ ...this.ipam(settings), close: () => undefined }),
-      openSwitch: (at, deadlineMs) => this.#openSwitch(at, deadlineMs),
+      machine: () => keepMachineOf(this.#env, stateDirOf(env)),
+      // A relative state folder must reject and not throw.
+      openIpam: async (settings, expiresAt) => {
+        const { ipam } = this.#warm(settings, stateDirOf(env));
+        return Promise.resolve({ ...ipam.until(expiresAt), close: () => undefined });
+      },
+      openSwitch: (at, expiresAt) => this.#openSwitch(at, expiresAt),
       openKernel: () => Promise.resolve(this.#kernel),
       namespaces: hostNamespaces,
       openState: (dir) =>
@@ -80,24 +95,41 @@ export class WarmPlatform implements AgentPlatform {
     };
   }
 
-  /** Returns an Ipam that caches the node blocks. Throws IpamError `invalid`. */
-  ipam(settings: EtcdSettings): Ipam {
-    return this.#warm(settings).ipam;
-  }
-
   /**
-   * Returns idle blocks of the node from now on, even if this process never allocates an address on
-   * it, for example while the node is drained.
+   * From now on returns idle blocks of the node and tells that this agent is alive, even if this
+   * process never allocates an address on it, for example while the node is drained.
    */
-  lookAfter({ etcd, node }: IpamPlace): void {
-    this.#warm(etcd).keeper.lookAfter(node);
+  lookAfter({ etcd, node }: IpamPlace, stateDir: string): void {
+    const { keeper, presence } = this.#warm(etcd, stateDir);
+    keeper.lookAfter(node);
+    presence.announce(node);
   }
 
-  #warm(settings: EtcdSettings): WarmIpam {
-    const key = JSON.stringify(settings);
-    const warm = this.#ipams.get(key) ?? openIpam(settings, key, this.#watch, this.#log);
+  /** Tells that this agent ends. Never rejects. */
+  async withdraw(): Promise<void> {
+    await Promise.all([...this.#ipams.values()].map(({ presence }) => presence.withdraw()));
+  }
+
+  #warm(settings: EtcdSettings, stateDir: string): WarmIpam {
+    const key = JSON.stringify([settings, stateDir]);
+    const warm = this.#ipams.get(key) ?? this.#openIpam(settings, stateDir, key);
     this.#ipams.set(key, warm);
     return warm;
+  }
+
+  /** @param cluster any text that is unique to the cluster */
+  #openIpam(settings: EtcdSettings, stateDir: string, cluster: string): WarmIpam {
+    const endpoints = settings.endpoints.join(',');
+    const etcd = openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS });
+    return warmIpam({
+      etcd,
+      store: observedStore(etcd, (error) => this.#watch.usedEtcd(endpoints, error)),
+      effects: hostEffects,
+      local: openLocalNode(this.forCall({ CELLNET_STATE_DIR: stateDir }), stateDir, settings),
+      observer: this.#watch.observer(cluster),
+      log: this.#log,
+      since: this.#startedAt,
+    });
   }
 
   /** Closes every connection. The next call opens its own with the current files and settings. */
@@ -109,18 +141,17 @@ export class WarmPlatform implements AgentPlatform {
     this.#switches.clear();
   }
 
-  async #openSwitch(at: SwitchAddress, deadlineMs: number): Promise<Switch> {
+  async #openSwitch(at: SwitchAddress, expiresAt: number): Promise<Switch> {
     const told = (error: unknown): void => this.#watch.usedSwitch(at.ovsdb, error);
+    const opening = orLate(this.#switch(at), expiresAt, hostEffects, () => lateAnswer(at.ovsdb));
     // An open connection proves nothing about the server's health; the requests on it do.
-    const warm = await observed(this.#switch(at, deadlineMs), (error) => {
+    const warm = await observed(opening, (error) => {
       if (error !== undefined) told(error);
     });
-    return observedSwitch(warm.asSwitch(deadlineMs), told, (does) =>
-      this.#watch.usedVswitchd(at.ovsdb, does),
-    );
+    return observedSwitch(warm.asSwitch(expiresAt), told, (does) => this.#watch.usedVswitchd(at.ovsdb, does));
   }
 
-  async #switch(at: SwitchAddress, deadlineMs: number): Promise<WarmSwitch> {
+  async #switch(at: SwitchAddress): Promise<WarmSwitch> {
     const key = JSON.stringify(at);
     const known = this.#switches.get(key);
     if (known && (await isAlive(known))) return await known;
@@ -128,7 +159,9 @@ export class WarmPlatform implements AgentPlatform {
     // Another call may have started to connect during the await above.
     const now = this.#switches.get(key);
     const opening =
-      now && now !== known ? now : WarmSwitch.connect(at, deadlineMs, this.#burstBarrier, hostEffects);
+      now && now !== known
+        ? now
+        : WarmSwitch.connect(at, DEFAULT_DEADLINE_MS, this.#burstBarrier, hostEffects);
     this.#switches.set(key, opening);
     return await opening;
   }
@@ -156,12 +189,4 @@ function closeWhenOpen(opening: Promise<WarmSwitch>): void {
     (warm) => warm.close(),
     () => undefined,
   );
-}
-
-function openIpam(settings: EtcdSettings, key: string, watch: Watch, log: Log): WarmIpam {
-  const endpoints = settings.endpoints.join(',');
-  const store = observedStore(openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS }), (error) =>
-    watch.usedEtcd(endpoints, error),
-  );
-  return warmIpam(store, hostEffects, watch.observer(key), log);
 }

@@ -1,15 +1,18 @@
+import { orLate } from '../../ipam/model/deadline.ts';
 import type { Effects } from '../../ipam/model/effects.ts';
-import { SERVED_WITHIN_MS } from '../host/switch.ts';
-import { ensureBridge, inspectBridge } from '../ovsdb/bridges.ts';
+import { switchOn } from '../host/switch.ts';
+import { inspectBridge } from '../ovsdb/bridges.ts';
 import { OvsdbClient } from '../ovsdb/client.ts';
 import { OvsdbError } from '../ovsdb/errors.ts';
-import { isServed } from '../ovsdb/liveness.ts';
-import { attachPort, detachPorts, explain, findPorts, OWNER, removePort } from '../ovsdb/ports.ts';
-import { asNumber, asRecord, asString, map, type Operation, type RawRow } from '../ovsdb/protocol.ts';
+import { portFailed, portTimeout } from '../ovsdb/interface-wait.ts';
+import { attachPort, detachPorts, OWNER, removePort, unlessThere } from '../ovsdb/ports.ts';
+import { asNumber, asRecord, asString, map, type RawRow } from '../ovsdb/protocol.ts';
 import { tlsFiles } from '../ovsdb/remote.ts';
+import type { OvsdbSession } from '../ovsdb/session.ts';
 import type { BridgeInfo, PortSpec, Switch } from '../platform/platform.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import type { BurstBarrier } from './burst-barrier.ts';
+import { ChangeQueue } from './change-queue.ts';
 import { KnownBridges } from './known-bridges.ts';
 
 /** What vswitchd reports about one of our interfaces. */
@@ -24,17 +27,10 @@ interface OurPort {
   readonly ifname: string;
 }
 
-/** One queued change: a few operations that belong together. */
-interface Change {
-  readonly operations: (label: string) => readonly Operation[];
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
 /**
  * A connection to Open vSwitch that stays open between calls. One monitor follows our interfaces
- * and one our ports, so that calls need no queries for them. Changes of concurrent callers share
- * one transaction: vswitchd's work for each transaction grows with the ports of the bridge.
+ * and one our ports, so that calls need no queries for them. It ends when the server leaves a
+ * request unanswered; the calls on it fail then, and the next call connects again.
  */
 export class WarmSwitch {
   readonly #client: OvsdbClient;
@@ -44,29 +40,30 @@ export class WarmSwitch {
   readonly #ports = new Map<string, OurPort>();
   readonly #bridges: KnownBridges;
   readonly #effects: Effects;
-  readonly #changes: Change[] = [];
-  #committing = false;
+  readonly #changes: ChangeQueue;
   readonly #burstBarrier: BurstBarrier;
 
   private constructor(client: OvsdbClient, barrier: BurstBarrier, effects: Effects) {
     this.#client = client;
     this.#effects = effects;
     this.#bridges = new KnownBridges((bridge) => this.#lookAt(bridge), effects);
+    this.#changes = new ChangeQueue((operations) => client.transact(operations), effects);
     this.#burstBarrier = barrier;
   }
 
   /**
+   * @param silentAfterMs how long the server may leave a request unanswered
    * @param barrier holds the ADDs that are about to add a port
-   * @throws OvsdbError `unreachable`
+   * @throws OvsdbError `unreachable`, `timeout`
    */
   static async connect(
     { ovsdb, ovsdbTls }: SwitchAddress,
-    deadlineMs: number,
+    silentAfterMs: number,
     barrier: BurstBarrier,
     effects: Effects,
   ): Promise<WarmSwitch> {
     const tls = tlsFiles(ovsdbTls);
-    const client = await OvsdbClient.connect(ovsdb, { deadlineMs, ...(tls && { tls }) });
+    const client = await OvsdbClient.connect(ovsdb, { deadlineMs: silentAfterMs, ...(tls && { tls }) });
     const warm = new WarmSwitch(client, barrier, effects);
     const ours = [['external_ids', 'includes', map({ owner: OWNER })]] as const;
     const others = [['external_ids', 'excludes', map({ owner: OWNER })]] as const;
@@ -98,18 +95,20 @@ export class WarmSwitch {
     this.#client.close();
   }
 
-  /** Returns a Switch for one call. Closing it leaves the connection open. */
-  asSwitch(deadlineMs: number): Switch {
-    const client = this.#client;
+  /**
+   * Returns a Switch for one call. Closing it leaves the connection open.
+   * @param expiresAt when all its work must be over, in milliseconds of the monotonic clock
+   */
+  asSwitch(expiresAt: number): Switch {
+    const session = this.#client.until(expiresAt);
+    const inTime = <T>(work: Promise<T>): Promise<T> =>
+      orLate(work, expiresAt, this.#effects, () => lateAnswer(this.#client.remote));
+    const use = { session, expiresAt, inTime };
     return {
-      inspectBridge: (bridge) => this.#bridges.get(bridge),
-      isServed: () => isServed(client, SERVED_WITHIN_MS),
-      createBridge: async (bridge, datapathType) => {
-        await ensureBridge(client, { bridge, failMode: 'standalone', datapathType, deadlineMs });
-      },
-      addPort: (port) => this.#addPort(port, deadlineMs),
-      removePort: (containerId, ifname) => this.#removePort(containerId, ifname),
-      findPorts: (containerId, ifname) => findPorts(client, containerId, ifname),
+      ...switchOn(session),
+      inspectBridge: (bridge) => inTime(this.#bridges.get(bridge)),
+      addPort: (port) => this.#addPort(port, use),
+      removePort: (containerId, ifname) => this.#removePort(containerId, ifname, use),
       close: () => undefined,
     };
   }
@@ -119,26 +118,32 @@ export class WarmSwitch {
     return found && { userspace: found.datapathType === 'netdev', uplinkMtu: found.uplinkMtu };
   }
 
-  async #addPort(port: PortSpec, deadlineMs: number): Promise<void> {
+  async #addPort(port: PortSpec, { session, expiresAt, inTime }: Use): Promise<void> {
     this.#burstBarrier.forget(port.name);
     await this.#burstBarrier.all();
-    const ready = this.#whenReady(port.name, deadlineMs);
+    const ready = this.#whenReady(port.name, expiresAt);
     try {
-      await this.#change((label) => attachPort(port, label));
+      const attaching = this.#changes.commit((label) => attachPort(port, label), expiresAt);
+      // The monitor tells nothing more of a port that forwards already.
+      if ((await unlessThere(session, port, inTime(attaching))) === 'there') ready.look();
     } catch (error) {
       ready.cancel();
-      throw explain(error, port);
+      throw error;
     }
     await ready.done;
   }
 
-  async #removePort(containerId: string, ifname: string): Promise<'removed' | 'absent'> {
+  async #removePort(
+    containerId: string,
+    ifname: string,
+    { session, expiresAt, inTime }: Use,
+  ): Promise<'removed' | 'absent'> {
     const uuids = [...this.#ports]
       .filter(([, port]) => port.containerId === containerId && port.ifname === ifname)
       .map(([uuid]) => uuid);
     // A port that the monitor has not reported may exist all the same: ask the database itself.
-    if (uuids.length === 0) return await removePort(this.#client, containerId, ifname);
-    await this.#change(() => detachPorts(uuids));
+    if (uuids.length === 0) return await removePort(session, containerId, ifname);
+    await inTime(this.#changes.commit(() => detachPorts(uuids), expiresAt));
     return 'removed';
   }
 
@@ -168,61 +173,62 @@ export class WarmSwitch {
 
   /**
    * `done` resolves when vswitchd has assigned the interface its OpenFlow port number. It rejects
-   * with OvsdbError `port-failed` or `port-timeout`.
+   * with OvsdbError `port-failed` or `port-timeout`, or as the connection was lost.
    */
-  #whenReady(name: string, deadlineMs: number): { done: Promise<void>; cancel: () => void } {
-    const remedy = 'Look at the log of ovs-vswitchd, and at `ovs-vsctl show`.';
-    let cancel = (): void => undefined;
+  #whenReady(name: string, expiresAt: number): Readiness {
+    const withinMs = Math.max(0, expiresAt - this.#effects.monotonic());
+    let settle: (error?: OvsdbError) => void = () => undefined;
     const done = new Promise<void>((resolve, reject) => {
-      const end = (error?: OvsdbError): void => {
-        timer.cancel();
-        this.#watchers.delete(name);
+      settle = (error) => {
         if (error) reject(error);
         else resolve();
       };
-      const late = `ovs-vswitchd did not take port '${name}' up within ${deadlineMs} ms: does it run?`;
-      const timer = this.#effects.schedule(deadlineMs, () =>
-        end(new OvsdbError('port-timeout', late, { remedy })),
-      );
-      cancel = () => end();
-      this.#watchers.set(name, ({ ofport, error }) => {
-        if (error !== undefined)
-          end(new OvsdbError('port-failed', `ovs-vswitchd cannot use port '${name}': ${error}`, { remedy }));
-        else if (ofport !== undefined && ofport > 0) end();
-      });
     });
-    // A rejection must not count as unhandled while the caller still awaits the transaction.
-    done.catch(() => undefined);
-    return { done, cancel: () => cancel() };
+    const watch = ({ ofport, error }: InterfaceState): void => {
+      if (error !== undefined) settle(portFailed(name, error));
+      else if (ofport !== undefined && ofport > 0) settle();
+    };
+    const timer = this.#effects.schedule(withinMs, () => settle(portTimeout(name, withinMs)));
+    const forget = this.#client.onLost(settle);
+    this.#watchers.set(name, watch);
+    const end = (): void => {
+      timer.cancel();
+      forget();
+      if (this.#watchers.get(name) === watch) this.#watchers.delete(name);
+    };
+    // With a handler, a rejection does not count as unhandled while the caller still attaches.
+    done.then(end, end);
+    return {
+      done,
+      cancel: () => settle(),
+      look: () => {
+        const known = [...this.#interfaces.values()].find((each) => each.name === name);
+        if (known && (known.ofport ?? 0) > 0) settle();
+      },
+    };
   }
+}
 
-  #change(operations: Change['operations']): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#changes.push({ operations, resolve, reject });
-      if (!this.#committing) void this.#commitAll();
-    });
-  }
+/** One call's use of the connection. */
+interface Use {
+  readonly session: OvsdbSession;
+  /** Milliseconds of the monotonic clock. */
+  readonly expiresAt: number;
+  /** Ends the wait for the work at that time. */
+  readonly inTime: <T>(work: Promise<T>) => Promise<T>;
+}
 
-  /** Changes that arrive during a transaction share the next one. */
-  async #commitAll(): Promise<void> {
-    this.#committing = true;
-    // Callers in the same turn of the event loop share the first transaction.
-    await Promise.resolve();
-    while (this.#changes.length > 0) await this.#commit(this.#changes.splice(0));
-    this.#committing = false;
-  }
+/** The wait for an interface that vswitchd is to take up. */
+interface Readiness {
+  readonly done: Promise<void>;
+  /** Ends the wait. */
+  cancel(): void;
+  /** Ends the wait if the interface forwards already, by what is known of it. */
+  look(): void;
+}
 
-  async #commit(changes: readonly Change[]): Promise<void> {
-    try {
-      await this.#client.transact(changes.flatMap(({ operations }, i) => operations(`${i}`)));
-      for (const { resolve } of changes) resolve();
-    } catch (error) {
-      if (changes.length === 1 || !this.alive) {
-        for (const { reject } of changes) reject(error);
-        return;
-      }
-      // One bad change makes the database refuse all. Separate transactions show which one it is.
-      for (const change of changes) await this.#commit([change]);
-    }
-  }
+/** Returns the error of a call whose deadline came before the database's answer. */
+export function lateAnswer(remote: string): OvsdbError {
+  const what = `Open vSwitch's database at ${remote} did not answer within the deadline of the call`;
+  return new OvsdbError('timeout', what);
 }

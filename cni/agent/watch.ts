@@ -57,6 +57,8 @@ export class Watch {
       return;
     }
     this.metrics.countOvsdbError(error.code);
+    // The database was not asked.
+    if (error.code === 'busy') return;
     this.#used('ovsdb', remote, DATABASE_AWAY.includes(error.code) ? error.message : undefined);
     if (error.code === 'port-timeout') this.#used('ovs-vswitchd', remote, error.message);
   }

@@ -1,6 +1,7 @@
 import type { AttachmentRecord, CommonRecord } from '../platform/node-records.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
+import type { GrantedAddress } from '../protocol/grant.ts';
 
 /** Returns what a later DEL of the attachment needs if its configuration is cut down. */
 export function recordOf(call: Call, platform: Platform): CommonRecord {
@@ -20,13 +21,29 @@ export function recordOf(call: Call, platform: Platform): CommonRecord {
   };
 }
 
-/** Returns the record of an ADD, which also shows later whether the container lives. */
-export function recordOfAdd(call: Call, platform: Platform): AttachmentRecord {
+/**
+ * Returns the record of an ADD. Later it shows whether the container lives, and which addresses it
+ * uses.
+ * @param granted what our IPAM allocated
+ * @param mac of the pod's end; undefined when another main plugin makes the interface
+ */
+export function recordOfAdd(
+  call: Call,
+  platform: Platform,
+  granted: readonly GrantedAddress[],
+  mac?: string,
+): AttachmentRecord {
   const path = call.request.netns;
   const id = platform.namespaces.identify(path);
+  const { podNamespace, podName, podUid } = call.request.args;
   return {
     ...recordOf(call, platform),
     bootId: platform.bootId,
     ...(id !== undefined && { netns: { path, id } }),
+    allocations: granted.map(({ address, range, allocatedAt }) => ({ address, range, allocatedAt })),
+    ...(mac !== undefined && { mac }),
+    ...(podNamespace !== undefined && { podNamespace }),
+    ...(podName !== undefined && { podName }),
+    ...(podUid !== undefined && { podUid }),
   };
 }

@@ -1,5 +1,6 @@
 import { OvsdbError } from '../ovsdb/errors.ts';
 import { withSwitch } from '../platform/connections.ts';
+import type { AttachmentRecord, NodeRecords } from '../platform/node-records.ts';
 import type {
   HostEnd,
   HostLink,
@@ -79,10 +80,8 @@ export class InterfaceSetup {
     const inBurst = this.#platform.inBurst();
     await this.#step('record', () => {
       this.#undo.push('record', () => this.#forget());
-      this.#platform.openState(this.#call.settings.stateDir).saveAttachment({
-        ...recordOfAdd(this.#call, this.#platform),
-        mtu: plan.veth.mtu,
-      });
+      this.#state.noteBoot(this.#platform.bootId);
+      this.#state.saveAttachment(this.#recordOf(plan));
     });
     const end = await this.#step('create-link', async () => {
       const made = await this.#createLink(plan, inBurst).catch(async (error: unknown) => {
@@ -94,7 +93,7 @@ export class InterfaceSetup {
       return made;
     });
     const attached = inBurst ? undefined : this.#attachFirst(plan);
-    const pod = this.#probes ? undefined : await besidePort(attached, this.#prepare(plan));
+    const pod = plan.probe ? undefined : await besidePort(attached, this.#prepare(plan));
     return { plan, end, attached, pod };
   }
 
@@ -106,6 +105,7 @@ export class InterfaceSetup {
    */
   async connect(podLink: PodLink, probe: () => Promise<void>): Promise<CompletedInterface> {
     const { plan } = podLink;
+    await this.#carry(plan);
     const first = await this.#join(podLink);
     const { link, inPod } = isSound(first.link) ? first : await this.#joinAnew(plan);
     await this.#step('probe', probe);
@@ -129,7 +129,7 @@ export class InterfaceSetup {
     });
     await this.#takeDown();
     const end = await this.#createLink(plan, true);
-    const inPod = this.#probes ? undefined : await this.#configure(await this.#prepare(plan));
+    const inPod = plan.probe ? undefined : await this.#configure(await this.#prepare(plan));
     await this.#attach(plan);
     const link = await end.mark();
     if (isSound(link)) return { link, inPod };
@@ -148,8 +148,27 @@ export class InterfaceSetup {
     return inPod;
   }
 
-  get #probes(): boolean {
-    return this.#call.config.addressProbe !== undefined;
+  get #state(): NodeRecords {
+    return this.#platform.openState(this.#call.settings.stateDir);
+  }
+
+  #recordOf({ grant, veth }: Plan): AttachmentRecord {
+    const { mac, mtu } = veth;
+    return { ...recordOfAdd(this.#call, this.#platform, grant.allocations, mac), mtu };
+  }
+
+  /**
+   * Enters the addresses among those that pods of this node use. From now on no process of the node
+   * gives them out, even if etcd forgets them. The record must be saved.
+   */
+  async #carry(plan: Plan): Promise<void> {
+    await this.#step('carry', () => this.#state.carry(this.#recordOf(plan)));
+  }
+
+  /** Saves the record of an interface that an earlier ADD has set up, and enters its addresses. */
+  async remember(plan: Plan): Promise<void> {
+    this.#state.saveAttachment(this.#recordOf(plan));
+    await this.#carry(plan);
   }
 
   #createLink(plan: Plan, aside: boolean): Promise<HostEnd> {
@@ -223,7 +242,7 @@ export class InterfaceSetup {
   }
 
   #forget(): Promise<void> {
-    this.#platform.openState(this.#call.settings.stateDir).removeAttachment(this.#call.request);
+    this.#state.removeAttachment(this.#call.request);
     return Promise.resolve();
   }
 }

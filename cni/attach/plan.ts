@@ -1,11 +1,14 @@
 import { formatAddress, type Address } from '../../ipam/model/address.ts';
 import type { BridgeInfo, PodInterfaceSpec, PortSpec, VethSpec } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
-import { DEFAULT_MTU } from '../protocol/config-schema.ts';
+import { DEFAULT_MTU, type AddressProbe } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
 import { addressesOf, resolveRoutes, type Grant } from '../protocol/grant.ts';
 import { hostLinkName, linkAlias, macOf, portExternalIds } from '../protocol/identity.ts';
 import { requestedMac } from '../protocol/requested.ts';
+
+/** After etcd was set back, another pod may use what etcd calls free. */
+const UNPROVEN: AddressProbe = { count: 3, intervalMs: 100 };
 
 /** Everything that ADD will create, computed before ADD creates anything. */
 export interface Plan {
@@ -14,6 +17,8 @@ export interface Plan {
   readonly veth: Omit<VethSpec, 'namespace' | 'aside'>;
   readonly port: PortSpec;
   readonly pod: PodInterfaceSpec;
+  /** How to prove that no other host uses the addresses; undefined: not at all. */
+  readonly probe: AddressProbe | undefined;
 }
 
 /**
@@ -70,5 +75,6 @@ export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
       // checksum.
       checksumOffload: !bridge.userspace,
     },
+    probe: config.addressProbe ?? (grant.allocations.some((each) => each.unproven) ? UNPROVEN : undefined),
   };
 }

@@ -31,6 +31,10 @@ export async function tearDownAttachment(
 ): Promise<void> {
   if (port) await step('detach-port', () => detachPort(platform, port, attachment));
   if (link) await step('delete-link', () => deleteLink(platform, attachment));
-  await step('release', release);
-  if (forget) await step('forget', () => platform.openState(stateDir).removeAttachment(attachment));
+  const state = platform.openState(stateDir);
+  await step('release', async () => {
+    state.uncarry(attachment);
+    await release();
+  });
+  if (forget) await step('forget', () => state.removeAttachment(attachment));
 }

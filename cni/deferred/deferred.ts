@@ -3,13 +3,16 @@ import type { Ipam } from '../../ipam/node/ipam.ts';
 import { release } from '../../ipam/release/release.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { deleteLink, detachPort } from '../attach/interface-teardown.ts';
-import { ETCD_DEADLINE_MS, withIpamAt } from '../platform/connections.ts';
+import { etcdName, switchName, withIpamAt } from '../platform/connections.ts';
 import { isOurIpam, switchOf, type NodeRecords, type PendingTeardown } from '../platform/node-records.ts';
 import type { Platform, Unlock } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { CniError } from '../protocol/errors.ts';
 
-/** Longest time that one call spends on other attachments' teardowns, in milliseconds. */
+/**
+ * Longest time that one call spends on other attachments' teardowns, in milliseconds. A server that
+ * needs longer still gets its own deadline for the call's own work.
+ */
 const BUDGET_MS = 1_500;
 
 /** The outcome of a run over the deferred teardowns. */
@@ -20,12 +23,7 @@ export interface DeferredOutcome {
 }
 
 /** Finishes one teardown: port and link first, then the addresses (rule 8), then its record. */
-async function finish(
-  entry: PendingTeardown,
-  platform: Platform,
-  state: NodeRecords,
-  expiresAt: number,
-): Promise<void> {
+async function finish(entry: PendingTeardown, platform: Platform, state: NodeRecords): Promise<void> {
   if (entry.wire) {
     await detachPort(platform, switchOf(entry), entry);
     await deleteLink(platform, entry);
@@ -36,10 +34,12 @@ async function finish(
       node: entry.node,
       attachment: { containerId, ifname },
       allocatedUntil: entry.until,
+      // The ADD's or DEL's own transaction may still be on its way.
+      fencing: true,
       cause: { why: 'put-off' },
     } as const;
     const work = (ipam: Ipam): Promise<string[]> => release(ipam, request);
-    const released = await withIpamAt(platform, etcdSettings(entry.etcd), work, expiresAt);
+    const released = await withIpamAt(platform, etcdSettings(entry.etcd), work);
     platform.log.info('carried out a teardown that was put off', { containerId, ifname, released });
   }
   state.removePending(entry);
@@ -47,6 +47,12 @@ async function finish(
 
 /** Identifies the servers of a teardown. Two teardowns with the same servers fail together. */
 const serversOf = ({ etcd, ovsdb }: PendingTeardown): string => JSON.stringify([etcd, ovsdb]);
+
+/** Whether a server of the teardown did not answer in this run. One such server is asked once. */
+function waitsInVain({ deadlines }: Platform, entry: PendingTeardown): boolean {
+  if (entry.wire && deadlines.isSilent(switchName(entry))) return true;
+  return isOurIpam(entry) && deadlines.isSilent(etcdName(etcdSettings(entry.etcd)));
+}
 
 /**
  * Carries out the teardowns that earlier calls deferred, within a time budget. A teardown that
@@ -56,17 +62,17 @@ const serversOf = ({ etcd, ovsdb }: PendingTeardown): string => JSON.stringify([
  */
 export async function finishDeferred(
   { settings: { stateDir } }: { readonly settings: Pick<Call['settings'], 'stateDir'> },
-  platform: Platform,
+  whole: Platform,
   budgetMs = BUDGET_MS,
 ): Promise<DeferredOutcome> {
+  const platform = { ...whole, deadlines: whole.deadlines.atMost(budgetMs) };
   const state = platform.openState(stateDir);
-  const expiresAt = platform.now() + budgetMs;
   const failed = new Set<string>();
   const listing = state.listPending();
   let done = 0;
   for (const listed of listing) {
-    if (platform.now() >= expiresAt) break;
-    if (failed.has(serversOf(listed))) continue;
+    if (platform.deadlines.passed) break;
+    if (failed.has(serversOf(listed)) || waitsInVain(platform, listed)) continue;
     let unlock: Unlock | undefined;
     try {
       unlock = platform.tryLock(stateDir, listed);
@@ -74,7 +80,7 @@ export async function finishDeferred(
       // Read again under the lock: another call may have finished the teardown since the listing,
       // and the attachment may be alive again.
       const entry = state.readPending(listed);
-      if (entry) await finish(entry, platform, state, expiresAt);
+      if (entry) await finish(entry, platform, state);
       done++;
     } catch (error) {
       failed.add(serversOf(listed));
@@ -98,7 +104,7 @@ export async function finishOwnDeferred(call: Call, platform: Platform): Promise
   const entry = state.readPending(call.request);
   if (!entry) return;
   try {
-    await finish(entry, platform, state, platform.now() + ETCD_DEADLINE_MS);
+    await finish(entry, platform, state);
   } catch (cause) {
     const reason = messageOf(cause);
     throw new CniError(

@@ -1,25 +1,33 @@
-import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
+import { messageOf } from '../../ipam/model/errors.ts';
 import type { DelegateCall } from '../platform/platform.ts';
 import { CniError } from '../protocol/errors.ts';
 import type { Environment } from '../protocol/request.ts';
+import { runProgram, type Ended } from '../subprocess/run.ts';
 
 /**
  * Longest time that a delegate may take, in milliseconds: below the kubelet's four minutes for the
  * whole pod.
  */
 const DEADLINE_MS = 60_000;
-const MAX_REPLY_BYTES = 4 * 1024 * 1024;
+/** In characters. */
+const MAX_REPLY = 4 * 1024 * 1024;
 
 /**
  * Executes another plugin with our environment and the whole configuration (CNI SPEC section 4
  * "Delegated plugins"). Returns what the plugin printed.
+ * @param deadlineMs longest time for the plugin, in milliseconds. Then it is killed, with the
+ *   processes that it started.
  * @throws CniError with the delegate's own code and message, 104 when it printed none or cannot be
- *   executed, 7 when it is not installed
+ *   executed, 11 when it does not end in time, 7 when it is not installed
  */
-export async function runDelegate(call: DelegateCall, env: Environment): Promise<string> {
+export async function runDelegate(
+  call: DelegateCall,
+  env: Environment,
+  deadlineMs = DEADLINE_MS,
+): Promise<string> {
   const program = await findPlugin(call);
   const { containerId, ifname } = call.attachment ?? {};
   const theirs = {
@@ -27,12 +35,21 @@ export async function runDelegate(call: DelegateCall, env: Environment): Promise
     CNI_COMMAND: call.verb,
     ...(call.attachment && { CNI_CONTAINERID: containerId, CNI_IFNAME: ifname, CNI_NETNS: '' }),
   };
-  const { status, stdout, stderr } = await execute(program, theirs, call);
+  const ended = await execute(program, theirs, call, deadlineMs);
+  checkEnded(call, ended, deadlineMs);
+  const { status, stdout, stderr } = ended;
   if (status === 0) return stdout;
   throw delegateError(call, stdout, stderr || `exit status ${status ?? 'by signal'}`);
 }
 
 async function findPlugin({ type, path }: DelegateCall): Promise<string> {
+  // A record of the node may name the type: it must not lead out of the folders of plugins.
+  if (type.includes('/') || ['', '.', '..'].includes(type)) {
+    throw new CniError(
+      'invalid-config',
+      `the type of the IPAM plugin is ${JSON.stringify(type)}: expected the name of a file in CNI_PATH`,
+    );
+  }
   for (const folder of path.filter(isAbsolute)) {
     const program = join(folder, type);
     try {
@@ -49,39 +66,34 @@ async function findPlugin({ type, path }: DelegateCall): Promise<string> {
   );
 }
 
-interface Outcome {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
+async function execute(
+  file: string,
+  env: Environment,
+  call: DelegateCall,
+  deadlineMs: number,
+): Promise<Ended> {
+  const signal = AbortSignal.timeout(deadlineMs);
+  try {
+    return await runProgram({ file, env, input: call.stdin, maxOutput: MAX_REPLY, signal });
+  } catch (cause) {
+    const reason = messageOf(cause);
+    throw new CniError('delegate-failed', `plugin '${call.type}' cannot be executed: ${reason}`, '', {
+      cause,
+    });
+  }
 }
 
-function execute(program: string, env: Environment, call: DelegateCall): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, {
-      env,
-      stdio: ['pipe', 'pipe', 'pipe'],
-      timeout: DEADLINE_MS,
-      killSignal: 'SIGKILL',
-    });
-    const output = { stdout: '', stderr: '' };
-    for (const name of ['stdout', 'stderr'] as const) {
-      child[name].setEncoding('utf8');
-      child[name].on('data', (chunk: string) => {
-        if (output[name].length < MAX_REPLY_BYTES) output[name] += chunk;
-      });
-    }
-    // A delegate that does not read its configuration closes the pipe. Its exit status decides.
-    child.stdin.on('error', () => undefined);
-    child.on('error', (cause) => {
-      reject(
-        new CniError('delegate-failed', `plugin '${call.type}' cannot be executed: ${cause.message}`, '', {
-          cause,
-        }),
-      );
-    });
-    child.on('close', (status) => resolve({ status, ...output }));
-    child.stdin.end(call.stdin);
-  });
+/** @throws CniError when the plugin was killed */
+function checkEnded({ type, verb }: DelegateCall, { killedFor }: Ended, deadlineMs: number): void {
+  if (killedFor === 'signal') {
+    throw new CniError(
+      'try-again-later',
+      `plugin '${type}' did not end within ${deadlineMs / 1000} s at ${verb}: it was killed, with what it started`,
+      'Run the plugin by hand, and look at what it waits for.',
+    );
+  }
+  if (killedFor === 'output')
+    throw new CniError('delegate-failed', `plugin '${type}' printed more than ${MAX_REPLY} characters`);
 }
 
 function delegateError({ type, verb }: DelegateCall, stdout: string, otherwise: string): CniError {

@@ -1,13 +1,19 @@
 import { hostname } from 'node:os';
 import { directIpam } from '../../ipam/node/ipam.ts';
+import { silentObserver, type Observer } from '../../ipam/node/observer.ts';
+import { Deadlines } from '../platform/deadlines.ts';
+import { WriteBackLog } from '../platform/log-write-back.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
+import { stateDirOf } from '../protocol/settings.ts';
 import { announceLater } from './announcer.ts';
 import { readBoot } from './boot.ts';
 import { runDelegate } from './delegate.ts';
 import { hostEffects } from './effects.ts';
+import { openLocalNode } from './local-node.ts';
 import { lock, tryLock } from './lock.ts';
 import { openLog, type FlushableLog } from './log.ts';
+import { keepMachineOf } from './machine.ts';
 import { hostNamespaces } from './namespaces.ts';
 import { NodeState } from './node-state.ts';
 
@@ -17,25 +23,35 @@ import { NodeState } from './node-state.ts';
  */
 export function hostPlatform(env: Environment, plugin: string): Platform & { readonly log: FlushableLog } {
   const log = openLog(env, plugin);
+  const local = {
+    ...readBoot(),
+    machine: () => keepMachineOf(env, stateDirOf(env)),
+    openKernel: async () => (await import('./kernel.ts')).hostKernel,
+    namespaces: hostNamespaces,
+    openState: (dir: string) =>
+      new NodeState(dir, (what) => log.warn('trouble with a record of the node', { what })),
+    tryLock,
+  };
   return {
+    ...local,
     now: hostEffects.now,
+    monotonic: hostEffects.monotonic,
+    deadlines: new Deadlines(hostEffects.monotonic),
     yieldTurn: hostEffects.yieldTurn,
     hostname: hostname(),
-    ...readBoot(),
     openIpam: async (settings, expiresAt) => {
       const { openEtcdStore } = await import('../../ipam/store/etcd/store.ts');
       const store = openEtcdStore(settings, { expiresAt });
-      return { ...directIpam(store, hostEffects), close: () => store.close() };
+      const node = openLocalNode(local, stateDirOf(env), settings);
+      const told = new WriteBackLog(log);
+      const observer: Observer = { ...silentObserver, wroteBack: (_, result) => told.tell(result) };
+      return { ...directIpam(store, hostEffects, node, observer), close: () => store.close() };
     },
-    openSwitch: async (at, deadlineMs) => {
+    openSwitch: async (at, expiresAt) => {
       const { openSwitch } = await import('./switch.ts');
-      return openSwitch(at, deadlineMs);
+      return openSwitch(at, expiresAt);
     },
-    openKernel: async () => (await import('./kernel.ts')).hostKernel,
-    namespaces: hostNamespaces,
-    openState: (dir) => new NodeState(dir, (what) => log.warn('trouble with a record of the node', { what })),
     lock,
-    tryLock,
     runDelegate: (call) => runDelegate(call, env),
     inBurst: () => false,
     announceLater,

@@ -1,8 +1,8 @@
-import { constants } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { formatAddress, parseAddressInSubnet } from '../../ipam/model/address.ts';
+import { orLate } from '../../ipam/model/deadline.ts';
 import { Departures } from '../netlink/departures.ts';
-import { NetlinkError, NotOurLinkError } from '../netlink/errors.ts';
+import { NotOurLinkError } from '../netlink/errors.ts';
 import type { Link } from '../netlink/link-messages.ts';
 import {
   createVeth,
@@ -26,7 +26,10 @@ import { isServedElsewhere } from '../netlink/route-judgement.ts';
 import type { Route } from '../netlink/route-messages.ts';
 import { attemptAside, Rtnetlink, withRtnetlink } from '../netlink/rtnetlink.ts';
 import type { HostLink, Kernel, Namespace, PodInterface } from '../platform/platform.ts';
+import { CniError } from '../protocol/errors.ts';
 import type { CniRoute } from '../protocol/result.ts';
+import { hostEffects } from './effects.ts';
+import { Turns } from './turns.ts';
 
 /** The kernel of this host. Opens a socket to the host's links for each use. */
 export const hostKernel: Kernel = makeKernel(
@@ -34,16 +37,16 @@ export const hostKernel: Kernel = makeKernel(
   (socket, link) => deleteLink(socket, link),
 );
 
-/** Longest wait for the links of other calls, in milliseconds. */
-const TURN_WITHIN_MS = 5_000;
+/** The kernel makes a link in about a millisecond, and one at a time. */
+const CREATION_LIMITS = { waitMs: 5_000, most: 500 };
+/** The kernel deletes a link in 10 to 20 ms, and one at a time. */
+const DELETION_LIMITS = { withinMs: 30_000, most: 500 };
 
 let shared: Rtnetlink | undefined;
 let departures: Departures | undefined;
-/**
- * The last link in the queue. The kernel creates one link at a time, and each request that waits
- * inside the kernel would block a thread.
- */
-let made: Promise<unknown> = Promise.resolve();
+/** Each request that waits inside the kernel would block a thread, so they wait here. */
+const creations = new Turns(CREATION_LIMITS, hostEffects, (why) => kernelBusy('make a link', why));
+let deletions = 0;
 
 /**
  * Like {@link hostKernel}, for a process that serves several callers. Its socket to the host's
@@ -54,23 +57,24 @@ export const sharedKernel: Kernel = makeKernel(
     if (!shared || shared.closed) shared = Rtnetlink.open(hostNamespace());
     return use(shared);
   },
-  (_, link) => {
+  async (_, link) => {
+    const { withinMs, most } = DELETION_LIMITS;
+    if (deletions >= most) throw kernelBusy('delete a link', `${most} are under way already`);
     if (departures?.failed) departures.close();
     if (!departures || departures.failed) departures = new Departures();
-    return deleteLinkAside(departures, link);
+    deletions++;
+    const deleted = deleteLinkAside(departures, link).finally(() => deletions--);
+    // The kernel cannot be interrupted, and may still delete the link after this.
+    return await orLate(deleted, performance.now() + withinMs, hostEffects, () =>
+      kernelBusy('delete a link', `not done within ${withinMs / 1000} s`),
+    );
   },
-  (requests) => {
-    const asked = performance.now();
-    const mine = made.then(() => {
-      // The earlier requests are stuck in the kernel. A request cannot be cancelled once it runs.
-      if (performance.now() - asked > TURN_WITHIN_MS)
-        throw new NetlinkError(constants.errno.ETIMEDOUT, 'make a link: others are still being made');
-      return attemptAside(hostNamespace(), requests);
-    });
-    made = mine.catch(() => undefined);
-    return mine;
-  },
+  (requests) => creations.run(() => attemptAside(hostNamespace(), requests)),
 );
+
+function kernelBusy(what: string, why: string): CniError {
+  return new CniError('try-again-later', `the kernel is busy with links of other pods: ${what}: ${why}`);
+}
 
 function makeKernel(
   onHost: <T>(use: (socket: Rtnetlink) => Promise<T>) => Promise<T>,

@@ -3,39 +3,39 @@ import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Attachment } from '../../ipam/model/attachment.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
-import { tryLockFile } from '../netlink/libc.ts';
+import { tryLockByte } from '../netlink/libc.ts';
 import type { Unlock } from '../platform/platform.ts';
 import { CniError } from '../protocol/errors.ts';
 import { withFolder } from './folder.ts';
 
 /**
- * Longest wait for another call of the same attachment, in milliseconds: below the runtime's four
- * minutes.
+ * Longest wait for another call of the same attachment, in milliseconds. Together with the call
+ * itself it is below the time that a plugin waits for the agent. Only a call with another plugin
+ * may take longer; the runtime then repeats this one.
  */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 30_000;
 const LOOK_EVERY_MS = 10;
 
 /**
- * Returns one of 256 files, by a hash of the attachment. The files are never removed, so no call
- * can hold the lock of a removed file. Two attachments that share a file only wait for each other.
+ * Returns the byte that stands for the attachment in the file of locks: 60 bits of a hash. No two
+ * attachments of a node share one, or calls for one of them would wait for the other's servers. The
+ * file is never removed, so no call can hold a lock of a removed file, and it stays empty.
  */
-function fileOf(dir: string, { containerId, ifname }: Attachment): string {
-  return join(
-    dir,
-    'locks',
-    createHash('sha256').update(`${containerId}/${ifname}`).digest('hex').slice(0, 2),
-  );
+function placeOf({ containerId, ifname }: Attachment): bigint {
+  const hash = createHash('sha256').update(`${containerId}/${ifname}`).digest('hex');
+  return BigInt(`0x${hash.slice(0, 15)}`);
 }
 
 /**
- * Takes the lock with flock(2), or returns undefined when another call holds it. The kernel
+ * Takes the lock with fcntl(2), or returns undefined when another call holds it. The kernel
  * releases the lock when the process ends, however it ends.
- * @throws CniError 5 when the lock file cannot be opened
+ * @throws CniError 5 when the file of locks cannot be opened
  */
 export function tryLock(dir: string, attachment: Attachment): Unlock | undefined {
+  const folder = join(dir, 'locks');
   let fd: number;
   try {
-    fd = withFolder(join(dir, 'locks'), () => openSync(fileOf(dir, attachment), 'a', 0o600));
+    fd = withFolder(folder, () => openSync(join(folder, 'attachments'), 'a', 0o600));
   } catch (cause) {
     const reason = messageOf(cause);
     throw new CniError(
@@ -45,7 +45,7 @@ export function tryLock(dir: string, attachment: Attachment): Unlock | undefined
       { cause },
     );
   }
-  if (tryLockFile(fd)) return () => closeSync(fd);
+  if (tryLockByte(fd, placeOf(attachment))) return () => closeSync(fd);
   closeSync(fd);
   return undefined;
 }

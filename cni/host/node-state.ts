@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   openSync,
   readdirSync,
@@ -11,9 +12,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type * as v from 'valibot';
-import type { Attachment } from '../../ipam/model/attachment.ts';
+import * as v from 'valibot';
+import { isAttachment, type Attachment } from '../../ipam/model/attachment.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
+import type { Fence } from '../../ipam/node/fence.ts';
 import { decodeValue } from '../../ipam/records/decode.ts';
 import {
   attachmentRecord,
@@ -23,11 +25,27 @@ import {
   type PendingTeardown,
 } from '../platform/node-records.ts';
 import { CniError } from '../protocol/errors.ts';
+import { CarriedAddresses } from './carried.ts';
 import { withFolder } from './folder.ts';
 
 /** Matches the temporary files of writeRecord. */
 const UNFINISHED = /\.\d+\.tmp$/;
 const UNFINISHED_AFTER_MS = 60_000;
+/** The form of `/proc/sys/kernel/random/boot_id`. */
+const BOOT_ID = /^[0-9a-f-]{1,64}$/;
+/** More than any node boots while an allocation of an early boot is still to be cleared. */
+const BOOTS_KEPT = 100;
+
+const fenceRecord = v.looseObject({
+  v: v.literal(1),
+  clusterId: digits(),
+  revision: digits(),
+  generation: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+});
+
+function digits(): v.GenericSchema<string> {
+  return v.pipe(v.string(), v.regex(/^\d+$/));
+}
 
 /**
  * The node's own records, below `/var/lib/cellnet/`: one small JSON file for each attachment and
@@ -36,6 +54,9 @@ const UNFINISHED_AFTER_MS = 60_000;
 export class NodeState implements NodeRecords {
   readonly #attachments: string;
   readonly #pending: string;
+  readonly #carried: CarriedAddresses;
+  readonly #fences: string;
+  readonly #boots: string;
   readonly #complain: (what: string) => void;
 
   /**
@@ -46,6 +67,9 @@ export class NodeState implements NodeRecords {
     this.#complain = complain;
     this.#attachments = join(dir, 'attachments');
     this.#pending = join(dir, 'pending');
+    this.#carried = new CarriedAddresses(join(dir, 'addresses'), this.#attachments);
+    this.#fences = join(dir, 'fences');
+    this.#boots = join(dir, 'boots');
   }
 
   saveAttachment(record: AttachmentRecord): void {
@@ -62,9 +86,7 @@ export class NodeState implements NodeRecords {
 
   /** Returns every readable record. */
   listAttachments(): AttachmentRecord[] {
-    return filesOf(this.#attachments).flatMap(
-      (file) => this.#read(attachmentRecord, join(this.#attachments, file)) ?? [],
-    );
+    return this.#list(attachmentRecord, this.#attachments);
   }
 
   /**
@@ -74,10 +96,75 @@ export class NodeState implements NodeRecords {
   removeAttachment(attachment: Attachment): void {
     const path = join(this.#attachments, fileOf(attachment));
     try {
+      this.uncarry(attachment);
       rmSync(path, { force: true });
     } catch (error) {
       this.#complain(`${path}: ${messageOf(error)}`);
     }
+  }
+
+  carry(record: AttachmentRecord): void {
+    const file = fileOf(record);
+    for (const { address } of record.allocations ?? []) {
+      const ip = withoutPrefix(address);
+      const other = attemptIo(`cannot enter ${ip} as used`, () => this.#carried.enter(ip, file));
+      if (other === undefined) continue;
+      throw new CniError(
+        'try-again-later',
+        `address ${ip} is in use by another pod of this node: ${join(this.#attachments, other)}`,
+        'The next ADD gets another address. `cnictl check` shows why etcd called it free.',
+      );
+    }
+  }
+
+  uncarry(attachment: Attachment): void {
+    const file = fileOf(attachment);
+    const named = this.readAttachment(attachment)?.allocations?.map(({ address }) => withoutPrefix(address));
+    // Without its record only the entries themselves tell what the attachment used.
+    for (const address of named ?? this.#carried.list()) this.#carried.leave(address, file);
+  }
+
+  carriedAddresses(): string[] {
+    return attemptIo('cannot list the addresses in use', () => this.#carried.list());
+  }
+
+  carrierOf(address: string): AttachmentRecord | undefined {
+    const file = this.#carried.recordOf(address);
+    return file === undefined ? undefined : this.#read(attachmentRecord, join(this.#attachments, file));
+  }
+
+  isCarriedByOther(address: string, attachment: Attachment): boolean {
+    const file = attemptIo(`cannot look up ${address}`, () => this.#carried.recordOf(address));
+    return file !== undefined && file !== fileOf(attachment);
+  }
+
+  readFence(place: string): Fence | undefined {
+    return this.#read(fenceRecord, join(this.#fences, fenceFileOf(place)));
+  }
+
+  /** A fence that cannot be written is reported, and does not stop the call. */
+  saveFence(place: string, fence: Fence): void {
+    try {
+      writeRecord(this.#fences, fenceFileOf(place), { v: 1, place, ...fence }, false);
+    } catch (error) {
+      this.#complain(messageOf(error));
+    }
+  }
+
+  noteBoot(bootId: string): void {
+    if (this.knowsBoot(bootId)) return;
+    const known = entriesOf(this.#boots)
+      .map((file) => ({
+        file,
+        at: statSync(join(this.#boots, file), { throwIfNoEntry: false })?.mtimeMs ?? 0,
+      }))
+      .sort((a, b) => b.at - a.at);
+    writeRecord(this.#boots, bootId, { v: 1, bootId }, true);
+    for (const { file } of known.slice(BOOTS_KEPT)) rmSync(join(this.#boots, file), { force: true });
+  }
+
+  knowsBoot(bootId: string): boolean {
+    return BOOT_ID.test(bootId) && existsSync(join(this.#boots, bootId));
   }
 
   /** Syncs file and folder before it returns, so the record is durable. Throws CniError 5. */
@@ -91,9 +178,7 @@ export class NodeState implements NodeRecords {
 
   /** Returns the deferred teardowns, oldest first. Throws CniError 5. */
   listPending(): PendingTeardown[] {
-    return filesOf(this.#pending)
-      .flatMap((file) => this.#read(pendingRecord, join(this.#pending, file)) ?? [])
-      .sort((a, b) => a.until - b.until);
+    return this.#list(pendingRecord, this.#pending).sort((a, b) => a.until - b.until);
   }
 
   /** Returns the number of deferred teardowns, readable or not. Throws CniError 5. */
@@ -102,11 +187,13 @@ export class NodeState implements NodeRecords {
   }
 
   /**
-   * Removes temporary files that killed writers left beside the records. A write takes
-   * milliseconds, so a temporary file that is a minute old is abandoned.
+   * Removes temporary files that killed writers left beside the records, and entries of addresses
+   * whose record is gone. A write takes milliseconds, so a temporary file that is a minute old is
+   * abandoned.
    * @param now milliseconds since 1970
    */
   sweepUnfinished(now: number): void {
+    this.#carried.sweep();
     for (const folder of [this.#attachments, this.#pending]) {
       for (const path of entriesOf(folder).flatMap((file) =>
         UNFINISHED.test(file) ? join(folder, file) : [],
@@ -115,6 +202,16 @@ export class NodeState implements NodeRecords {
         if (Math.abs(now - changedAt) > UNFINISHED_AFTER_MS) rmSync(path, { force: true });
       }
     }
+  }
+
+  /** Returns every readable record of the folder that lies where its attachment's record lies. */
+  #list<T extends v.GenericSchema<unknown, Attachment>>(schema: T, folder: string): v.InferOutput<T>[] {
+    return filesOf(folder).flatMap((file) => {
+      const record = this.#read(schema, join(folder, file));
+      if (record === undefined || file === fileOf(record)) return record ?? [];
+      this.#complain(`${join(folder, file)}: holds the record of ${record.containerId}/${record.ifname}`);
+      return [];
+    });
   }
 
   #read<T extends v.GenericSchema>(schema: T, path: string): v.InferOutput<T> | undefined {
@@ -137,12 +234,23 @@ export class NodeState implements NodeRecords {
 
 /**
  * Returns the file name of the attachment. Neither part contains a comma, so no two attachments
- * share a file. A hash replaces a name that is too long for the file system.
+ * share a file. A hash replaces a name that is too long for the file system, or whose parts could
+ * lead out of the folder: they may come from etcd or Open vSwitch.
  */
-function fileOf({ containerId, ifname }: Attachment): string {
-  const name = `${containerId},${encodeURIComponent(ifname)}`;
-  return `${name.length <= 200 ? name : createHash('sha256').update(name).digest('hex')}.json`;
+function fileOf(attachment: Attachment): string {
+  const { containerId, ifname } = attachment;
+  const name = isAttachment(attachment) ? `${containerId},${encodeURIComponent(ifname)}` : '';
+  if (name !== '' && name.length <= 200) return `${name}.json`;
+  return `${createHash('sha256')
+    .update(name || `${containerId}/${ifname}`)
+    .digest('hex')}.json`;
 }
+
+/** A place has any text, so that its hash names the file. */
+const fenceFileOf = (place: string): string =>
+  `${createHash('sha256').update(place).digest('hex').slice(0, 16)}.json`;
+
+const withoutPrefix = (address: string): string => address.split('/')[0] ?? address;
 
 const filesOf = (folder: string): string[] => entriesOf(folder).filter((file) => file.endsWith('.json'));
 
@@ -152,6 +260,15 @@ function entriesOf(folder: string): string[] {
   } catch (error) {
     if (isAbsent(error)) return [];
     throw ioFailure(`cannot list ${folder}`, error);
+  }
+}
+
+/** Runs the work. Throws CniError 5. */
+function attemptIo<T>(what: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw ioFailure(what, error);
   }
 }
 

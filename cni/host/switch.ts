@@ -3,33 +3,41 @@ import { OvsdbClient } from '../ovsdb/client.ts';
 import { isServed } from '../ovsdb/liveness.ts';
 import { addPort, findPorts, removePort } from '../ovsdb/ports.ts';
 import { tlsFiles } from '../ovsdb/remote.ts';
+import type { OvsdbSession } from '../ovsdb/session.ts';
 import type { Switch } from '../platform/platform.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 
 /** vswitchd takes 50 ms for 250 ports. A vswitchd that takes longer than this is down or stuck. */
-export const SERVED_WITHIN_MS = 2_000;
+const SERVED_WITHIN_MS = 2_000;
 
 /**
  * Connects to Open vSwitch at a remote.
- * @throws OvsdbError `unreachable`, `protocol` for an `ssl:` remote without its files
+ * @param expiresAt when all its work must be over, in milliseconds of the monotonic clock
+ * @throws OvsdbError `unreachable`, `timeout`, `protocol` for an `ssl:` remote without its files
  */
-export async function openSwitch({ ovsdb, ovsdbTls }: SwitchAddress, deadlineMs: number): Promise<Switch> {
+export async function openSwitch({ ovsdb, ovsdbTls }: SwitchAddress, expiresAt: number): Promise<Switch> {
   const tls = tlsFiles(ovsdbTls);
+  const deadlineMs = Math.max(1, expiresAt - performance.now());
   const client = await OvsdbClient.connect(ovsdb, { deadlineMs, ...(tls && { tls }) });
+  return { ...switchOn(client.until(expiresAt)), close: () => client.close() };
+}
+
+/** Returns the operations of a Switch on a session, all of which end by the session's deadline. */
+export function switchOn(session: OvsdbSession): Omit<Switch, 'close'> {
   return {
     inspectBridge: async (bridge) => {
-      const found = await inspectBridge(client, bridge);
+      const found = await inspectBridge(session, bridge);
       return found && { userspace: found.datapathType === 'netdev', uplinkMtu: found.uplinkMtu };
     },
-    isServed: () => isServed(client, SERVED_WITHIN_MS),
+    isServed: () => isServed(session, Math.min(SERVED_WITHIN_MS, session.remainingMs)),
     createBridge: async (bridge, datapathType) => {
-      await ensureBridge(client, { bridge, failMode: 'standalone', datapathType, deadlineMs });
+      const deadlineMs = session.remainingMs;
+      await ensureBridge(session, { bridge, failMode: 'standalone', datapathType, deadlineMs });
     },
     addPort: async (port) => {
-      await addPort(client, port, deadlineMs);
+      await addPort(session, port, session.remainingMs);
     },
-    removePort: (containerId, ifname) => removePort(client, containerId, ifname),
-    findPorts: (containerId, ifname) => findPorts(client, containerId, ifname),
-    close: () => client.close(),
+    removePort: (containerId, ifname) => removePort(session, containerId, ifname),
+    findPorts: (containerId, ifname) => findPorts(session, containerId, ifname),
   };
 }

@@ -1,16 +1,18 @@
 import type { AuditedPod } from '../../ipam/audit/judge.ts';
 
 /** A pod as the API server reports it. Times are RFC 3339 strings as the server writes them. */
-export interface Pod extends AuditedPod {
-  /** The time of the deletion request. The pod may still run. Absent without a request. */
-  readonly deletionTimestamp?: string;
-}
+export type Pod = AuditedPod;
 
 export interface Node {
   readonly name: string;
   readonly uid: string;
   /** Whether the node's condition Ready is True. */
   readonly ready: boolean;
+  /**
+   * `spec.podCIDRs`: the subnets from which host-local gives addresses to the node's pods. Absent
+   * where Kubernetes assigns none.
+   */
+  readonly podCIDRs?: readonly string[];
 }
 
 export interface PodList {
@@ -69,7 +71,10 @@ export interface KubeApi {
   /** Resolves to undefined only when the server reports that this very pod does not exist. */
   readonly getPod: (namespace: string, name: string) => Promise<Pod | undefined>;
   readonly listNodes: (options?: ListOptions) => Promise<readonly Node[]>;
-  /** Resolves to undefined only when the server reports that this very node does not exist. */
+  /**
+   * Resolves to undefined only when the server reports that this very node does not exist. Capitals
+   * in the name do not count.
+   */
   readonly getNode: (name: string) => Promise<Node | undefined>;
   /**
    * Requests one item of the list. This shows whether the client may list the resource, how long

@@ -18,6 +18,7 @@ export interface ConnectOptions extends FindOptions {
   /** The pause before the first retry, in milliseconds. */
   readonly retryPauseMs?: number;
   readonly now?: () => number;
+  readonly monotonic?: () => number;
   readonly random?: () => number;
 }
 
@@ -31,7 +32,11 @@ const RETRY_PAUSE_MS = 250;
 export function connectKube(options: ConnectOptions): KubeApi {
   const target = findTarget(options);
   const { server } = target.cluster;
-  const sessions = new Sessions(target, { env: options.env, now: options.now ?? Date.now });
+  const sessions = new Sessions(target, {
+    env: options.env,
+    now: options.now ?? Date.now,
+    monotonic: options.monotonic ?? (() => performance.now()),
+  });
   const client = new Client({
     server,
     sessions,

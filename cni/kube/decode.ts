@@ -76,6 +76,15 @@ function asIp(value: unknown, path: string): string {
   return text;
 }
 
+function asSubnet(value: unknown, path: string): string {
+  const text = asText(value, path);
+  const [address = '', length = '', ...rest] = text.split('/');
+  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  if (rest.length > 0 || !/^\d{1,3}$/.test(length) || Number(length) > bits)
+    throw new DecodeError(path, 'a subnet such as 10.244.1.0/24', value);
+  return text;
+}
+
 /** Reads `status.podIPs`, and `status.podIP` where an older kubelet wrote only that field. */
 function decodePodIPs(status: Json): readonly string[] {
   const ips = (
@@ -86,6 +95,23 @@ function decodePodIPs(status: Json): readonly string[] {
   const first = asOptionalText(status['podIP'], 'status.podIP');
   if (first === undefined || ips.includes(asIp(first, 'status.podIP'))) return ips;
   return [first, ...ips];
+}
+
+const CONTAINER_STATUSES = [
+  'containerStatuses',
+  'initContainerStatuses',
+  'ephemeralContainerStatuses',
+] as const;
+
+/** Tells whether one of these container statuses has `state.running`, as opposed to an end. */
+function reportsRunning(statuses: unknown, path: string): boolean {
+  if (statuses === undefined || statuses === null) return false;
+  return asArray(statuses, path).some((entry, i) => {
+    const { state } = asObject(entry, `${path}[${i}]`);
+    if (state === undefined || state === null) return false;
+    const { running } = asObject(state, `${path}[${i}].state`);
+    return running !== undefined && running !== null;
+  });
 }
 
 /**
@@ -109,6 +135,7 @@ export function decodePod(value: unknown, intern: Intern): Pod {
     ...(configHash === undefined ? {} : { configHash }),
     ...(nodeName === undefined ? {} : { nodeName: intern(nodeName) }),
     phase: intern(asText(status['phase'], 'status.phase')),
+    hasRunningContainer: CONTAINER_STATUSES.some((field) => reportsRunning(status[field], `status.${field}`)),
     hostNetwork: asOptionalBoolean(spec['hostNetwork'], 'spec.hostNetwork'),
     ...(deleted === undefined || deleted === null
       ? {}
@@ -129,6 +156,7 @@ export function decodeNode(value: unknown): Node {
   const node = asObject(value, 'node');
   const metadata = asObject(node['metadata'], 'metadata');
   const status = asObject(node['status'], 'status');
+  const podCIDRs = decodePodCIDRs(asObject(node['spec'] ?? {}, 'spec'));
   const conditions = asArray(status['conditions'] ?? [], 'status.conditions').map((condition, i) =>
     asObject(condition, `status.conditions[${i}]`),
   );
@@ -136,5 +164,15 @@ export function decodeNode(value: unknown): Node {
     name: asText(metadata['name'], 'metadata.name'),
     uid: asText(metadata['uid'], 'metadata.uid'),
     ready: conditions.some((condition) => condition['type'] === 'Ready' && condition['status'] === 'True'),
+    ...(podCIDRs.length > 0 && { podCIDRs }),
   };
+}
+
+/** Reads `spec.podCIDRs`, and `spec.podCIDR` where it is the only one of the two. */
+function decodePodCIDRs(spec: Json): readonly string[] {
+  const listed = spec['podCIDRs'];
+  if (listed !== undefined && listed !== null)
+    return asArray(listed, 'spec.podCIDRs').map((each, i) => asSubnet(each, `spec.podCIDRs[${i}]`));
+  const first = asOptionalText(spec['podCIDR'], 'spec.podCIDR');
+  return first === undefined ? [] : [asSubnet(first, 'spec.podCIDR')];
 }

@@ -1,5 +1,4 @@
-import { execFile, type ExecFileException } from 'node:child_process';
-import { promisify } from 'node:util';
+import { runProgram, type Ended } from '../subprocess/run.ts';
 import { asObject, asOptionalText, asText, DecodeError, type Json } from './decode.ts';
 import { KubeError, reasonOf } from './errors.ts';
 
@@ -118,22 +117,23 @@ async function run(
   signal: AbortSignal,
 ): Promise<string> {
   signal.throwIfAborted();
-  const options = { env, signal, maxBuffer: LONGEST_OUTPUT, killSignal: 'SIGKILL' } as const;
-  const running = promisify(execFile)(command, args, options);
-  running.child.stdin?.end();
-  try {
-    return (await running).stdout;
-  } catch (cause) {
-    // On abort, Node.js only requests termination.
-    running.child.kill('SIGKILL');
-    const why = signal.aborted ? 'did not end in time' : failureOf(cause as ExecFileException);
-    throw new KubeError('credentials', `the credential plugin '${command}' ${why}`, { cause });
-  }
+  const ended = await runProgram({ file: command, args, env, maxOutput: LONGEST_OUTPUT, signal }).catch(
+    (cause: unknown) => {
+      throw failed(command, `could not be run: ${reasonOf(cause)}`, cause);
+    },
+  );
+  if (ended.killedFor === undefined && ended.status === 0) return ended.stdout;
+  throw failed(command, failureOf(ended));
 }
 
-function failureOf({ code, signal, message, stderr = '' }: ExecFileException): string {
-  if (code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return `printed more than ${LONGEST_OUTPUT} characters`;
-  if (typeof code === 'string') return `could not be run: ${message}`;
+function failed(command: string, why: string, cause?: unknown): KubeError {
+  return new KubeError('credentials', `the credential plugin '${command}' ${why}`, { cause });
+}
+
+function failureOf({ status, stderr, killedFor }: Ended): string {
+  if (killedFor === 'signal') return 'did not end in time';
+  if (killedFor === 'output') return `printed more than ${LONGEST_OUTPUT} characters`;
   const said = stderr.trim().slice(-500);
-  return `ended with ${signal ?? `status ${code ?? ''}`}${said === '' ? '' : `: ${said}`}`;
+  const how = status === undefined ? 'was ended by a signal' : `ended with status ${status}`;
+  return `${how}${said === '' ? '' : `: ${said}`}`;
 }

@@ -1,3 +1,4 @@
+import { canonicalNodeName } from '../../ipam/model/node-name.ts';
 import type { Node, Probe } from './api.ts';
 import type { Client } from './client.ts';
 import { asObject, DecodeError, decodeNode } from './decode.ts';
@@ -11,9 +12,11 @@ const NODE_NAME = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/;
 
 /**
  * Returns undefined only when the server reports that this very node does not exist.
+ * @param given may have capitals, as a host name may; the kubelet registers it without
  * @throws KubeError
  */
-export async function getNode(client: Client, name: string, limit: Limit): Promise<Node | undefined> {
+export async function getNode(client: Client, given: string, limit: Limit): Promise<Node | undefined> {
+  const name = canonicalNodeName(given);
   if (!NODE_NAME.test(name)) {
     throw new KubeError(
       'malformed',

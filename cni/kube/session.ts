@@ -14,17 +14,26 @@ export interface Session {
     readonly agent: http.Agent;
     readonly headers: http.OutgoingHttpHeaders;
   };
-  /** Milliseconds since 1970. */
-  readonly validUntil: number;
+  readonly life: Life;
+}
+
+/** How long credentials are used. */
+interface Life {
+  /** When they expire by themselves, in milliseconds since 1970; Infinity: never. */
+  readonly expiresAt: number;
+  /** When their file is read again, in milliseconds of the monotonic clock; Infinity: never. */
+  readonly readAgainAt: number;
 }
 
 /** The kubelet replaces token files at runtime. client-go rereads them at the same interval. */
 const TOKEN_FILE_LIFE_MS = 60_000;
 const EXPIRY_MARGIN_MS = 10_000;
+const FOR_EVER: Life = { expiresAt: Infinity, readAgainAt: Infinity };
 
 export interface Surroundings {
   readonly env: NodeJS.ProcessEnv;
   readonly now: () => number;
+  readonly monotonic: () => number;
 }
 
 /** Keeps the current session. Opens a new one when it expires or after `drop`. */
@@ -40,10 +49,14 @@ export class Sessions {
 
   /** @throws KubeError `config`, `credentials` */
   async current(signal: AbortSignal): Promise<Session> {
-    if (this.#session !== undefined && this.#session.validUntil > this.#around.now()) return this.#session;
+    if (this.#session !== undefined && this.#isAlive(this.#session.life)) return this.#session;
     this.drop();
     this.#session = await openSession(this.#target, this.#around, signal);
     return this.#session;
+  }
+
+  #isAlive({ expiresAt, readAgainAt }: Life): boolean {
+    return expiresAt > this.#around.now() && readAgainAt > this.#around.monotonic();
   }
 
   /** Whether new credentials may differ from those that the server refused. */
@@ -69,9 +82,9 @@ async function openSession(target: Target, around: Surroundings, signal: AbortSi
   const { cluster } = target;
   const secure = cluster.server.startsWith('https:');
   // Like kubectl, sends no credentials over a connection without TLS.
-  const { user, validUntil } = secure
+  const { user, life } = secure
     ? await resolveUser(target, around, signal)
-    : { user: { name: 'anonymous' }, validUntil: Infinity };
+    : { user: { name: 'anonymous' }, life: FOR_EVER };
   const config = new KubeConfig();
   // KubeConfig refuses http:// servers unless skipTLSVerify is set; plain HTTP has no certificate.
   config.loadFromClusterAndUser(secure ? cluster : { ...cluster, skipTLSVerify: true }, user);
@@ -92,21 +105,20 @@ async function openSession(target: Target, around: Surroundings, signal: AbortSi
   const keepAlive = { keepAlive: true, maxSockets: 4 };
   const own = secure ? new https.Agent(keepAlive) : new http.Agent(keepAlive);
   const agent = cluster.proxyUrl === undefined ? own : (options.agent as http.Agent);
-  return { options: { ...options, agent, headers }, validUntil };
+  return { options: { ...options, agent, headers }, life };
 }
 
 interface Resolved {
   readonly user: User;
-  readonly validUntil: number;
+  readonly life: Life;
 }
 
 async function resolveUser(target: Target, around: Surroundings, signal: AbortSignal): Promise<Resolved> {
   const { user, tokenFile, cluster } = target;
   if (tokenFile !== undefined) {
-    return { user: { ...user, token: readToken(tokenFile) }, validUntil: around.now() + TOKEN_FILE_LIFE_MS };
+    return { user: { ...user, token: readToken(tokenFile) }, life: fileLife(around) };
   }
-  if (!user.exec)
-    return { user, validUntil: user.authProvider ? around.now() + TOKEN_FILE_LIFE_MS : Infinity };
+  if (!user.exec) return { user, life: user.authProvider ? fileLife(around) : FOR_EVER };
   const clusterInfo = {
     server: cluster.server,
     'insecure-skip-tls-verify': cluster.skipTLSVerify,
@@ -130,9 +142,14 @@ async function resolveUser(target: Target, around: Surroundings, signal: AbortSi
       ...(credential.certificate === undefined ? {} : { certData: base64(credential.certificate) }),
       ...(credential.key === undefined ? {} : { keyData: base64(credential.key) }),
     },
-    validUntil: credential.expiresAt - EXPIRY_MARGIN_MS,
+    life: { ...FOR_EVER, expiresAt: credential.expiresAt - EXPIRY_MARGIN_MS },
   };
 }
+
+const fileLife = ({ monotonic }: Surroundings): Life => ({
+  ...FOR_EVER,
+  readAgainAt: monotonic() + TOKEN_FILE_LIFE_MS,
+});
 
 function readToken(file: string): string {
   const token = readCredential(file).toString('utf8').trim();

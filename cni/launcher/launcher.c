@@ -41,8 +41,8 @@
 #define MAX_ENVIRONMENT (1u << 20)
 #define MAX_REPLY (4u << 20)
 /*
- * The kubelet allows four minutes for a pod's sandbox. The agent's own deadlines are far below this
- * one.
+ * The kubelet allows four minutes for a pod's sandbox. The agent's own deadlines together are below
+ * this one.
  */
 #define DEADLINE_MS 90000
 

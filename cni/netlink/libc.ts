@@ -29,7 +29,7 @@ const native = {
   getsockopt: lazily(
     'int getsockopt(int fd, int level, int name, _Out_ void *value, _Inout_ uint32_t *length)',
   ),
-  flock: lazily('int flock(int fd, int operation)'),
+  fcntl: lazily('int fcntl(int fd, int command, ...)'),
   setsockopt: lazily('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
 };
 
@@ -164,13 +164,31 @@ export const sendAside = (fd: number, data: Buffer, operation: string): Promise<
     }
   });
 
-// sys/file.h
-const LOCK_EX = 2;
-const LOCK_NB = 4;
+// linux/fcntl.h
+const F_OFD_SETLK = 37;
+const F_WRLCK = 1;
 
-/** Locks an open file exclusively. Returns false when another descriptor has it. See flock(2). */
-export const tryLockFile = (fd: number): boolean =>
-  succeeded(native.flock()(fd, LOCK_EX | LOCK_NB)) !== undefined;
+/**
+ * Builds a struct flock of linux/fcntl.h for one byte of a file: type (2 bytes), whence (2),
+ * padding (4), start (8), length (8), pid (4), padding (4). A whence of 0 counts from the file's
+ * beginning.
+ */
+const oneByte = (offset: bigint): Buffer => {
+  const lock = Buffer.alloc(32);
+  lock.writeInt16LE(F_WRLCK, 0);
+  lock.writeBigInt64LE(offset, 8);
+  lock.writeBigInt64LE(1n, 16);
+  return lock;
+};
+
+/**
+ * Locks one byte of an open file exclusively, whether the file has that byte or not. The lock
+ * belongs to the descriptor and ends with it. Returns false when another descriptor has it. See
+ * fcntl(2), "Open file description locks".
+ * @param offset 0 to 2^63 - 1
+ */
+export const tryLockByte = (fd: number, offset: bigint): boolean =>
+  succeeded(native.fcntl()(fd, F_OFD_SETLK, 'void *', oneByte(offset))) !== undefined;
 
 /** Switches a socket option on. Returns false when the kernel lacks it. See setsockopt(2). */
 export const enableOption = (fd: number, level: number, name: number): boolean => {

@@ -1,8 +1,10 @@
 import { attachment, creation, settingsOf, type BridgePlan, type BridgeStep } from './bridge-steps.ts';
-import { DEFAULT_DEADLINE_MS, type OvsdbClient } from './client.ts';
+import { DEFAULT_DEADLINE_MS } from './client.ts';
 import { OvsdbError } from './errors.ts';
-import { OWNER, waitForInterface } from './ports.ts';
+import { waitForInterface } from './interface-wait.ts';
+import { OWNER } from './ports.ts';
 import { asNumber, asString, asUuids, map, type Operation } from './protocol.ts';
+import type { OvsdbSession } from './session.ts';
 
 export interface BridgeDetails {
   readonly datapathType: 'system' | 'netdev';
@@ -20,10 +22,17 @@ export interface BridgeDetails {
  */
 const DEVICE_TYPES = ['', 'system', 'dpdk', 'afxdp', 'afxdp-nonpmd'];
 
+/** Whether a device can have the MTU, in bytes: from RFC 791's smallest to the largest packet. */
+const isMtu = (mtu: number | undefined): mtu is number =>
+  mtu !== undefined && Number.isInteger(mtu) && mtu >= 68 && mtu <= 65_535;
+
 /** Returns the bridge, or undefined when it does not exist. Takes one round trip. */
-export async function inspectBridge(client: OvsdbClient, bridge: string): Promise<BridgeDetails | undefined> {
+export async function inspectBridge(
+  session: OvsdbSession,
+  bridge: string,
+): Promise<BridgeDetails | undefined> {
   const notOurs = ['external_ids', 'excludes', map({ owner: OWNER })] as const;
-  const [bridges, ports, interfaces] = await client.transact([
+  const [bridges, ports, interfaces] = await session.transact([
     {
       op: 'select',
       table: 'Bridge',
@@ -45,7 +54,7 @@ export async function inspectBridge(client: OvsdbClient, bridge: string): Promis
     const mtu = asNumber(row['mtu']);
     const isUplink =
       devices.has(asUuids(row['_uuid'])[0] ?? '') && DEVICE_TYPES.includes(asString(row['type']) ?? '');
-    return isUplink && mtu !== undefined ? [mtu] : [];
+    return isUplink && isMtu(mtu) ? [mtu] : [];
   });
   return {
     datapathType: asString(found['datapath_type']) === 'netdev' ? 'netdev' : 'system',
@@ -69,8 +78,8 @@ export interface BridgeChanges {
  * @throws OvsdbError `uplink-taken` when the uplink is on another bridge, `port-failed` when
  *   vswitchd cannot open the device, `port-timeout` when vswitchd does not take bridge or uplink up
  */
-export async function ensureBridge(client: OvsdbClient, plan: BridgePlan): Promise<BridgeChanges> {
-  const [bridges, ports] = await client.transact([
+export async function ensureBridge(session: OvsdbSession, plan: BridgePlan): Promise<BridgeChanges> {
+  const [bridges, ports] = await session.transact([
     { op: 'select', table: 'Bridge', where: [], columns: ['name', 'fail_mode', 'datapath_type', 'ports'] },
     { op: 'select', table: 'Port', where: [['name', '==', plan.uplink ?? '']], columns: ['_uuid'] },
   ]);
@@ -92,7 +101,7 @@ export async function ensureBridge(client: OvsdbClient, plan: BridgePlan): Promi
     ? settingsOf(plan, asString(present['fail_mode']), asString(present['datapath_type']))
     : [creation(plan)];
   if (plan.uplink !== undefined && !holder) steps.push(attachment(plan.bridge, plan.uplink));
-  if (!(plan.dryRun ?? false)) await carryOut(client, steps, plan);
+  if (!(plan.dryRun ?? false)) await carryOut(session, steps, plan);
   return {
     created: !present,
     uplinkAdded: plan.uplink !== undefined && !holder,
@@ -100,16 +109,20 @@ export async function ensureBridge(client: OvsdbClient, plan: BridgePlan): Promi
   };
 }
 
-async function carryOut(client: OvsdbClient, steps: readonly BridgeStep[], plan: BridgePlan): Promise<void> {
+async function carryOut(
+  session: OvsdbSession,
+  steps: readonly BridgeStep[],
+  plan: BridgePlan,
+): Promise<void> {
   const undos: (readonly Operation[])[] = [];
   try {
     for (const step of steps) {
       const ready =
         step.device === undefined
           ? undefined
-          : waitForInterface(client, step.device, plan.deadlineMs ?? DEFAULT_DEADLINE_MS);
+          : waitForInterface(session, step.device, plan.deadlineMs ?? DEFAULT_DEADLINE_MS);
       try {
-        undos.unshift(step.undo(await client.transact(step.operations)));
+        undos.unshift(step.undo(await session.transact(step.operations)));
         await ready?.ofport;
       } catch (error) {
         ready?.cancel();
@@ -117,18 +130,18 @@ async function carryOut(client: OvsdbClient, steps: readonly BridgeStep[], plan:
       }
     }
   } catch (error) {
-    throw await undoAll(client, undos, error);
+    throw await undoAll(session, undos, error);
   }
 }
 
 /** @returns the first cause; its message also names what could not be undone */
 async function undoAll(
-  client: OvsdbClient,
+  session: OvsdbSession,
   undos: readonly (readonly Operation[])[],
   first: unknown,
 ): Promise<unknown> {
   try {
-    for (const undo of undos) await client.transact(undo);
+    for (const undo of undos) await session.transact(undo);
     return first;
   } catch (error) {
     if (!(first instanceof OvsdbError) || !(error instanceof OvsdbError)) return first;

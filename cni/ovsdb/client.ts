@@ -4,6 +4,8 @@ import { OvsdbError } from './errors.ts';
 import { JsonFraming } from './framing.ts';
 import type { Condition, Operation, OperationResult, RawRow } from './protocol.ts';
 import { openRemote, type TlsFiles } from './remote.ts';
+import type { OvsdbSession, RowListener } from './session.ts';
+import { UnansweredRequests } from './unanswered.ts';
 
 const DATABASE = 'Open_vSwitch';
 export const DEFAULT_DEADLINE_MS = 5_000;
@@ -14,91 +16,80 @@ export interface ClientOptions {
   readonly tls?: TlsFiles;
 }
 
-interface Waiting {
-  readonly resolve: (result: unknown) => void;
-  readonly reject: (error: OvsdbError) => void;
-  readonly timer: NodeJS.Timeout;
-}
-
-/** Takes the changed columns of a row, or undefined when the row was deleted. */
-export type RowListener = (row: RawRow | undefined, uuid: string) => void;
-
 /**
  * JSON-RPC client of an OVSDB server (RFC 7047 section 4). Requests may overlap; the server serves
- * them in order. The client answers `echo` (4.1.11), so that the server keeps the connection.
+ * them in order.
+ *
+ * A server that leaves a request unanswered for the deadline is silent: the client gives the
+ * connection up, and every request on it fails with `timeout`. It asks an idle connection by `echo`
+ * (4.1.11), as Open vSwitch's own clients do (reconnect.c), and answers the server's.
  */
-export class OvsdbClient {
+export class OvsdbClient implements OvsdbSession {
   readonly remote: string;
+  readonly remainingMs = Infinity;
   readonly #socket: Socket;
   readonly #deadlineMs: number;
   readonly #framing = new JsonFraming();
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #unanswered: UnansweredRequests;
   readonly #monitors = new Map<string, RowListener>();
+  readonly #onLost = new Set<(error: OvsdbError) => void>();
+  readonly #probe: NodeJS.Timeout;
   #nextId = 0;
+  #heard = true;
   #lost: OvsdbError | undefined;
 
   private constructor(remote: string, socket: Socket, deadlineMs: number) {
     this.remote = remote;
     this.#socket = socket;
     this.#deadlineMs = deadlineMs;
+    this.#unanswered = new UnansweredRequests(remote, deadlineMs, () => this.#giveUp());
+    this.#probe = setInterval(() => this.#probeIdle(), deadlineMs).unref();
     socket.on('data', (chunk) => this.#receive(chunk));
-    socket.on('error', (error) => this.#lose(error.message, error));
-    socket.on('close', () => this.#lose('the server closed it'));
+    socket.on('error', (error) => this.#end(this.#broken(error.message, error)));
+    socket.on('close', () => this.#end(this.#broken('the server closed it')));
   }
 
-  /** @throws OvsdbError `unreachable`, `protocol`: see openRemote */
+  /** @throws OvsdbError `unreachable`, `timeout`, `protocol`: see openRemote */
   static async connect(remote: string, options: ClientOptions = {}): Promise<OvsdbClient> {
     const deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
     return new OvsdbClient(remote, await openRemote(remote, deadlineMs, options.tls), deadlineMs);
   }
 
   /**
-   * Carries out all operations or none (section 4.1.3).
-   * @returns one result for each operation
-   * @throws OvsdbError with the server's error string, `timeout`, `connection-lost`, `protocol`
+   * Returns a session on this connection, all of whose requests end by the deadline. A request that
+   * does not makes only its caller give up: the server may still answer in time for others.
+   * @param expiresAt milliseconds of the monotonic clock (`performance.now()`)
    */
-  async transact(operations: readonly Operation[]): Promise<OperationResult[]> {
-    const results = (await this.#request('transact', [
-      DATABASE,
-      ...operations,
-    ])) as (OperationResult | null)[];
-    results.forEach((result, index) => {
-      if (result?.error === undefined) return;
-      // One result more than operations means that the commit itself failed.
-      const where =
-        index < operations.length ? `operation ${index} (${operations[index]?.op ?? ''})` : 'the commit';
-      const details = result.details === undefined ? '' : `: ${result.details}`;
-      throw new OvsdbError(
-        result.error,
-        `Open vSwitch's database refused ${where}: ${result.error}${details}`,
-        {
-          operation: index,
-        },
-      );
-    });
-    return results.map((result) => result ?? {});
+  until(expiresAt: number): OvsdbSession {
+    const remainingMs = (): number => Math.max(0, expiresAt - performance.now());
+    return {
+      get remainingMs() {
+        return remainingMs();
+      },
+      transact: (operations) => this.#transact(operations, remainingMs()),
+      monitor: (table, where, columns, listener) =>
+        this.#monitor(table, where, columns, listener, remainingMs()),
+      onLost: (listener) => this.onLost(listener),
+    };
   }
 
-  /**
-   * Reports the rows that match, then every change of them: monitor_cond of ovsdb-server(7) section
-   * 4.1.12. Unlike RFC 7047's monitor, the server need not send the whole table.
-   * @returns a function that ends the monitor (RFC 7047 section 4.1.7)
-   */
-  async monitor(
+  transact(operations: readonly Operation[]): Promise<OperationResult[]> {
+    return this.#transact(operations, Infinity);
+  }
+
+  monitor(
     table: string,
     where: readonly Condition[],
     columns: readonly string[],
     listener: RowListener,
   ): Promise<() => void> {
-    const id = `${table}-${++this.#nextId}`;
-    this.#monitors.set(id, listener);
-    const initial = await this.#request('monitor_cond', [DATABASE, id, { [table]: [{ columns, where }] }]);
-    this.#tell(id, initial);
-    return () => {
-      this.#monitors.delete(id);
-      // The reply does not matter: later updates have no listener any more.
-      this.#request('monitor_cancel', [id]).catch(() => undefined);
-    };
+    return this.#monitor(table, where, columns, listener, Infinity);
+  }
+
+  onLost(listener: (error: OvsdbError) => void): () => void {
+    if (this.#lost) listener(this.#lost);
+    else this.#onLost.add(listener);
+    return () => void this.#onLost.delete(listener);
   }
 
   /** The reason why the client takes no more requests. Undefined while the connection holds. */
@@ -107,56 +98,71 @@ export class OvsdbClient {
   }
 
   close(): void {
-    this.#lost ??= new OvsdbError('connection-lost', 'the connection was closed');
-    this.#socket.destroy();
+    this.#end(new OvsdbError('connection-lost', 'the connection was closed'));
   }
 
-  #request(method: string, params: readonly unknown[]): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      if (this.#lost) {
-        reject(this.#lost);
-        return;
-      }
-      const id = ++this.#nextId;
-      const timer = setTimeout(() => {
-        this.#waiting.delete(id);
-        reject(
-          new OvsdbError(
-            'timeout',
-            `Open vSwitch's database at ${this.remote} did not answer within ${this.#deadlineMs} ms`,
-          ),
-        );
-      }, this.#deadlineMs);
-      this.#waiting.set(id, { resolve, reject, timer });
-      this.#socket.write(JSON.stringify({ method, params, id }));
+  async #transact(operations: readonly Operation[], withinMs: number): Promise<OperationResult[]> {
+    const reply = await this.#request('transact', [DATABASE, ...operations], withinMs);
+    const results = reply as (OperationResult | null)[];
+    results.forEach((result, index) => {
+      if (result?.error !== undefined) throw refusalOf(result, operations, index);
     });
+    return results.map((result) => result ?? {});
+  }
+
+  async #monitor(
+    table: string,
+    where: readonly Condition[],
+    columns: readonly string[],
+    listener: RowListener,
+    withinMs: number,
+  ): Promise<() => void> {
+    const id = `${table}-${++this.#nextId}`;
+    this.#monitors.set(id, listener);
+    const conditions = { [table]: [{ columns, where }] };
+    const end = (): void => {
+      this.#monitors.delete(id);
+      // The reply does not matter: later updates have no listener any more.
+      this.#request('monitor_cancel', [id], Infinity).catch(() => undefined);
+    };
+    try {
+      this.#tell(id, await this.#request('monitor_cond', [DATABASE, id, conditions], withinMs));
+      return end;
+    } catch (error) {
+      // The server may begin the monitor after its caller has given up.
+      end();
+      throw error;
+    }
+  }
+
+  async #request(method: string, params: readonly unknown[], withinMs: number): Promise<unknown> {
+    if (this.#lost) throw this.#lost;
+    if (withinMs <= 0) throw this.#tooLate();
+    const id = ++this.#nextId;
+    const answer = this.#unanswered.add(id, withinMs);
+    this.#socket.write(JSON.stringify({ method, params, id }));
+    return await answer;
+  }
+
+  #probeIdle(): void {
+    const isIdle = !this.#heard && this.#unanswered.size === 0;
+    this.#heard = false;
+    if (isIdle) this.#request('echo', [], Infinity).catch(() => undefined);
   }
 
   #receive(chunk: Buffer): void {
+    this.#heard = true;
     try {
       for (const text of this.#framing.push(chunk)) this.#handle(JSON.parse(text) as RpcMessage);
     } catch (error) {
-      this.#lose(messageOf(error), error);
-      this.#socket.destroy();
+      this.#end(this.#broken(messageOf(error), error));
     }
   }
 
   #handle({ id, method, params = [], result, error }: RpcMessage): void {
-    if (method === 'echo') {
-      this.#socket.write(JSON.stringify({ id, result: params, error: null }));
-    } else if (method === 'update2') {
-      this.#tell(String(params[0]), params[1]);
-    } else if (method === undefined && typeof id === 'number') {
-      const waiting = this.#waiting.get(id);
-      if (!waiting) return;
-      this.#waiting.delete(id);
-      clearTimeout(waiting.timer);
-      if (error === null || error === undefined) waiting.resolve(result);
-      else
-        waiting.reject(
-          new OvsdbError('protocol', `Open vSwitch's database refused a request: ${JSON.stringify(error)}`),
-        );
-    }
+    if (method === 'echo') this.#socket.write(JSON.stringify({ id, result: params, error: null }));
+    else if (method === 'update2') this.#tell(String(params[0]), params[1]);
+    else if (method === undefined && typeof id === 'number') this.#unanswered.answer(id, result, error);
   }
 
   /**
@@ -172,20 +178,48 @@ export class OvsdbClient {
     }
   }
 
-  #lose(reason: string, cause?: unknown): void {
-    this.#lost ??= new OvsdbError(
-      'connection-lost',
-      `the connection to Open vSwitch's database at ${this.remote} was lost: ${reason}`,
-      {
-        cause,
-      },
-    );
-    for (const { reject, timer } of this.#waiting.values()) {
-      clearTimeout(timer);
-      reject(this.#lost);
-    }
-    this.#waiting.clear();
+  /**
+   * Ends the connection to a silent server. What was sent may still be carried out: RFC 7047 knows
+   * no way to take a request back. A later request on it could only wait behind it.
+   */
+  #giveUp(): void {
+    this.#end(this.#unanswered.timeout(this.#deadlineMs));
   }
+
+  #tooLate(): OvsdbError {
+    const what = `the deadline passed before Open vSwitch's database at ${this.remote} could be asked`;
+    return new OvsdbError('timeout', what);
+  }
+
+  #broken(reason: string, cause?: unknown): OvsdbError {
+    const what = `the connection to Open vSwitch's database at ${this.remote} was lost: ${reason}`;
+    return new OvsdbError('connection-lost', what, { cause });
+  }
+
+  /** Ends the connection, with the first reason only. */
+  #end(reason: OvsdbError): void {
+    if (this.#lost) return;
+    this.#lost = reason;
+    clearInterval(this.#probe);
+    this.#socket.destroy();
+    this.#unanswered.failAll(reason);
+    for (const listener of this.#onLost) listener(reason);
+    this.#onLost.clear();
+  }
+}
+
+/** Returns the error of a refused transaction, which names the operation that failed. */
+function refusalOf(
+  { error = '', details }: OperationResult,
+  operations: readonly Operation[],
+  index: number,
+): OvsdbError {
+  // One result more than operations means that the commit itself failed.
+  const where =
+    index < operations.length ? `operation ${index} (${operations[index]?.op ?? ''})` : 'the commit';
+  const more = details === undefined ? '' : `: ${details}`;
+  const message = `Open vSwitch's database refused ${where}: ${error}${more}`;
+  return new OvsdbError(error, message, { operation: index, refused: true });
 }
 
 interface RpcMessage {

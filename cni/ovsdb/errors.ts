@@ -6,10 +6,15 @@
 export type OvsdbErrorCode =
   /** No server answers at the remote. */
   | 'unreachable'
-  /** The connection is closed or ended during a request. */
+  /** The connection is closed, or ended during a request, which may have been carried out. */
   | 'connection-lost'
-  /** The server did not answer within the deadline. */
+  /**
+   * The server did not answer within the deadline. What was sent may have been carried out, or may
+   * still be.
+   */
   | 'timeout'
+  /** Too many changes wait for the server already. Nothing was sent. */
+  | 'busy'
   /**
    * The remote is malformed, an `ssl:` remote lacks its files, or the server refused the request
    * itself.
@@ -31,6 +36,8 @@ export interface OvsdbErrorOptions extends ErrorOptions {
   readonly remedy?: string;
   /** Index of the failed operation in its transaction. */
   readonly operation?: number;
+  /** True when the server has answered that it carried out nothing. */
+  readonly refused?: boolean;
 }
 
 export class OvsdbError extends Error {
@@ -38,15 +45,17 @@ export class OvsdbError extends Error {
   readonly code: OvsdbErrorCode;
   readonly remedy: string;
   readonly operation: number | undefined;
+  readonly refused: boolean;
 
   constructor(
     code: OvsdbErrorCode,
     message: string,
-    { remedy = '', operation, ...options }: OvsdbErrorOptions = {},
+    { remedy = '', operation, refused = false, ...options }: OvsdbErrorOptions = {},
   ) {
     super(message, options);
     this.code = code;
     this.remedy = remedy;
     this.operation = operation;
+    this.refused = refused;
   }
 }

@@ -1,5 +1,6 @@
-import type { OvsdbClient } from './client.ts';
+import { isDeepStrictEqual } from 'node:util';
 import { OvsdbError } from './errors.ts';
+import { waitForInterface } from './interface-wait.ts';
 import {
   asArray,
   asNumber,
@@ -12,9 +13,9 @@ import {
   uuid,
   type Condition,
   type Operation,
-  type RawRow,
   type Row,
 } from './protocol.ts';
+import type { OvsdbSession } from './session.ts';
 
 export const OWNER = 'cellnet';
 
@@ -106,28 +107,65 @@ function ours(containerId?: string, ifname?: string): Condition[] {
 
 /**
  * Adds the port and resolves when the port forwards: vswitchd has assigned an OpenFlow port number.
+ * A port that an earlier try of the same ADD made is taken as it is.
+ * @param withinMs longest wait for vswitchd, in milliseconds
  * @returns that number
  * @throws OvsdbError `bridge-missing`, `port-exists`, `port-failed` with vswitchd's own text,
  *   `port-timeout`. After the last two the port is in the database, and the caller removes it.
  */
 export async function addPort(
-  client: OvsdbClient,
+  session: OvsdbSession,
   request: PortRequest,
-  deadlineMs: number,
+  withinMs: number,
 ): Promise<number> {
-  const ready = waitForInterface(client, request.name, deadlineMs);
+  const ready = waitForInterface(session, request.name, withinMs);
   try {
-    await client.transact(attachPort(request));
+    await unlessThere(session, request, session.transact(attachPort(request)));
   } catch (error) {
     ready.cancel();
-    throw explain(error, request);
+    throw error;
   }
   return await ready.ofport;
 }
 
-export function explain(error: unknown, { bridge, name }: PortRequest): unknown {
+/**
+ * Resolves as the attach does, and also when it was refused because the very port is there already:
+ * a transaction without an answer may have been carried out, and the caller repeats it.
+ * @returns `there` in that case
+ * @throws OvsdbError as {@link addPort}
+ */
+export async function unlessThere(
+  session: OvsdbSession,
+  request: PortRequest,
+  attaching: Promise<unknown>,
+): Promise<'attached' | 'there'> {
+  try {
+    await attaching;
+    return 'attached';
+  } catch (error) {
+    const explained = explain(error, request);
+    if (!(explained instanceof OvsdbError) || explained.code !== 'port-exists') throw explained;
+    const { 'container-id': containerId = '', ifname = '' } = request.externalIds;
+    const ours = await findPorts(session, containerId, ifname);
+    if (ours.some((port) => isAsRequested(port, request))) return 'there';
+    throw explained;
+  }
+}
+
+/** Whether the port is exactly what the request would make: same place, VLANs and marks. */
+export function isAsRequested(
+  port: FoundPort,
+  { bridge, name, tag, trunks = [], externalIds }: PortRequest,
+): boolean {
+  return isDeepStrictEqual(
+    { ...port, trunks: [...port.trunks].sort(), externalIds: port.externalIds },
+    { ...port, bridge, name, tag, trunks: [...trunks].sort(), externalIds },
+  );
+}
+
+function explain(error: unknown, { bridge, name }: PortRequest): unknown {
   if (!(error instanceof OvsdbError)) return error;
-  if (error.code === 'timed out' && error.operation === 0) {
+  if (error.code === 'timed out' && error.refused) {
     return new OvsdbError('bridge-missing', `bridge '${bridge}' does not exist in Open vSwitch`, {
       cause: error,
       remedy: `Make it: cnictl node init --bridge ${bridge} --uplink DEVICE`,
@@ -141,71 +179,18 @@ export function explain(error: unknown, { bridge, name }: PortRequest): unknown 
   return error;
 }
 
-/**
- * Watches an interface until vswitchd has taken it up. The caller calls this function before it
- * sends the transaction that creates the interface, on the same connection. So the monitor misses
- * no change and costs no round trip. `cancel` ends the wait.
- */
-export function waitForInterface(
-  client: OvsdbClient,
-  name: string,
-  deadlineMs: number,
-): { ofport: Promise<number>; cancel: () => void } {
-  let cancel = (): void => undefined;
-  const ofport = new Promise<number>((resolve, reject) => {
-    const fail = (code: string, message: string): void => {
-      clearTimeout(timer);
-      reject(
-        new OvsdbError(code, message, {
-          remedy: 'Look at the log of ovs-vswitchd, and at `ovs-vsctl show`.',
-        }),
-      );
-    };
-    const timer = setTimeout(
-      () =>
-        fail(
-          'port-timeout',
-          `ovs-vswitchd did not take port '${name}' up within ${deadlineMs} ms: does it run?`,
-        ),
-      deadlineMs,
-    );
-    cancel = (): void => {
-      clearTimeout(timer);
-      resolve(0);
-    };
-    const listen = (row: RawRow | undefined): void => {
-      const problem = asString(row?.['error']);
-      const number = asNumber(row?.['ofport']);
-      if (problem !== undefined) fail('port-failed', `ovs-vswitchd cannot use port '${name}': ${problem}`);
-      else if (number !== undefined && number > 0) {
-        clearTimeout(timer);
-        resolve(number);
-      }
-    };
-    client
-      .monitor('Interface', [['name', '==', name]], ['ofport', 'error'], listen)
-      .catch((error: unknown) => {
-        clearTimeout(timer);
-        reject(error instanceof Error ? error : new Error(String(error)));
-      });
-  });
-  // Without this handler a rejection during the transaction would count as unhandled.
-  ofport.catch(() => undefined);
-  return { ofport, cancel: () => cancel() };
-}
-
 /** Removes the attachment's port from any bridge. Other owners' ports of that name stay. */
 export async function removePort(
-  client: OvsdbClient,
+  session: OvsdbSession,
   containerId: string,
   ifname: string,
 ): Promise<'removed' | 'absent'> {
-  const [found] = await client.transact([
+  const [found] = await session.transact([
     { op: 'select', table: 'Port', where: ours(containerId, ifname), columns: ['_uuid'] },
   ]);
   const uuids = (found?.rows ?? []).flatMap((row) => asUuids(row['_uuid']));
   if (uuids.length === 0) return 'absent';
-  await client.transact(detachPorts(uuids));
+  await session.transact(detachPorts(uuids));
   return 'removed';
 }
 
@@ -224,12 +209,12 @@ export interface FoundPort {
  * Equivalent to: ovs-vsctl find port external_ids:owner=cellnet
  */
 export async function findPorts(
-  client: OvsdbClient,
+  session: OvsdbSession,
   containerId?: string,
   ifname?: string,
 ): Promise<FoundPort[]> {
   const where = ours(containerId, ifname);
-  const [ports, interfaces, bridges] = await client.transact([
+  const [ports, interfaces, bridges] = await session.transact([
     {
       op: 'select',
       table: 'Port',

@@ -47,25 +47,26 @@ export function parseRemote(text: string): Remote {
 
 /**
  * Connects a socket to the remote.
- * @throws OvsdbError `unreachable`; `protocol` for a malformed remote, or for `ssl:` without its
- *   files; the error of `readFileSync` when one of those files cannot be read
+ * @throws OvsdbError `unreachable`; `timeout` without a connection within the deadline; `protocol`
+ *   for a malformed remote, or for `ssl:` without its files; the error of `readFileSync` when one
+ *   of those files cannot be read
  */
 export function openRemote(text: string, deadlineMs: number, tls?: TlsFiles): Promise<Socket> {
   const remote = parseRemote(text);
   return new Promise((resolve, reject) => {
     const socket = dial(text, remote, tls);
-    const fail = (reason: string, cause?: unknown): void => {
+    const fail = (code: 'unreachable' | 'timeout', reason: string, cause?: unknown): void => {
       clearTimeout(timer);
       socket.destroy();
       reject(
-        new OvsdbError('unreachable', `Open vSwitch's database at ${text} is unreachable: ${reason}`, {
+        new OvsdbError(code, `Open vSwitch's database at ${text} is unreachable: ${reason}`, {
           cause,
           remedy: 'Check that ovsdb-server runs (systemctl status openvswitch-switch), and the key `ovsdb`.',
         }),
       );
     };
-    const timer = setTimeout(() => fail(`no connection within ${deadlineMs} ms`), deadlineMs);
-    socket.once('error', (error) => fail(error.message, error));
+    const timer = setTimeout(() => fail('timeout', `no connection within ${deadlineMs} ms`), deadlineMs);
+    socket.once('error', (error) => fail('unreachable', error.message, error));
     socket.once(remote.kind === 'ssl' ? 'secureConnect' : 'connect', () => {
       clearTimeout(timer);
       socket.removeAllListeners('error');

@@ -1,5 +1,7 @@
 import * as v from 'valibot';
 import type { Attachment } from '../../ipam/model/attachment.ts';
+import type { Fence } from '../../ipam/node/fence.ts';
+import { containerId, count, ifname, milliseconds } from '../../ipam/records/codec.ts';
 import { etcdSchema, ovsdbTlsSchema } from '../../ipam/settings/settings.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
@@ -9,8 +11,8 @@ const text = v.pipe(v.string(), v.nonEmpty());
 const commonRecord = v.looseObject({
   v: v.literal(1),
   network: v.string(),
-  containerId: text,
-  ifname: text,
+  containerId,
+  ifname,
   /** Type of the IPAM plugin that assigned the addresses. */
   ipamType: v.optional(text),
   etcd: etcdSchema,
@@ -19,9 +21,9 @@ const commonRecord = v.looseObject({
   ovsdb: text,
   ovsdbTls: v.optional(ovsdbTlsSchema),
   /** MTU of the link in bytes. Absent when another main plugin created the link. */
-  mtu: v.optional(v.number()),
+  mtu: v.optional(count),
   /** Milliseconds since 1970. */
-  createdAt: v.number(),
+  createdAt: milliseconds,
 });
 
 export const attachmentRecord = v.looseObject({
@@ -33,12 +35,30 @@ export const attachmentRecord = v.looseObject({
    * (`Namespaces.identify`).
    */
   netns: v.optional(v.looseObject({ path: text, id: text })),
+  /** What cellnet-ipam allocated. Absent in records of versions that did not keep it. */
+  allocations: v.optional(
+    v.array(
+      v.looseObject({
+        /** With the prefix length of the range: `10.20.0.17/22`. */
+        address: text,
+        /** Name of the range. */
+        range: text,
+        /** Milliseconds since 1970. */
+        allocatedAt: v.number(),
+      }),
+    ),
+  ),
+  /** MAC of the pod's end. Absent when another main plugin made the interface. */
+  mac: v.optional(text),
+  podNamespace: v.optional(text),
+  podName: v.optional(text),
+  podUid: v.optional(text),
 });
 
 export const pendingRecord = v.looseObject({
   ...commonRecord.entries,
   /** The teardown covers what was assigned at or before this time, in milliseconds since 1970. */
-  until: v.number(),
+  until: milliseconds,
   /** False when another main plugin created the interface, so that only the address is ours. */
   wire: v.boolean(),
 });
@@ -76,6 +96,27 @@ export interface NodeRecords {
   readAttachment(attachment: Attachment): AttachmentRecord | undefined;
   listAttachments(): AttachmentRecord[];
   removeAttachment(attachment: Attachment): void;
+  /**
+   * Notes that the attachment uses the addresses of its record, which must be saved. From now on no
+   * process of the node gives them to another attachment.
+   * @throws CniError 11 naming the other attachment that uses one of them, 5
+   */
+  carry(record: AttachmentRecord): void;
+  /** Ends that. The record stays. */
+  uncarry(attachment: Attachment): void;
+  /** Returns every address that an attachment uses, as text. */
+  carriedAddresses(): string[];
+  /** Returns the attachment that uses the address, by its record; undefined if none does. */
+  carrierOf(address: string): AttachmentRecord | undefined;
+  /** Returns whether an attachment other than this one uses the address. Cheap. */
+  isCarriedByOther(address: string, attachment: Attachment): boolean;
+  /** Returns the newest state that this node has seen of the blocks of a node in one etcd. */
+  readFence(place: string): Fence | undefined;
+  saveFence(place: string, fence: Fence): void;
+  /** Notes durably that this machine runs in this boot. Does nothing when that is noted. */
+  noteBoot(bootId: string): void;
+  /** Returns whether this disk has seen the boot. */
+  knowsBoot(bootId: string): boolean;
   /** Makes the record durable before it returns. @throws CniError 5 */
   savePending(record: PendingTeardown): void;
   readPending(attachment: Attachment): PendingTeardown | undefined;
@@ -85,7 +126,8 @@ export interface NodeRecords {
   countPending(): number;
   removePending(attachment: Attachment): void;
   /**
-   * Removes unfinished files that killed writes left beside the records.
+   * Removes unfinished files that killed writes left beside the records, and entries of addresses
+   * whose record is gone.
    * @param now milliseconds since 1970
    */
   sweepUnfinished(now: number): void;

@@ -1,10 +1,12 @@
 import type { Attachment } from '../../ipam/model/attachment.ts';
 import type { Effects } from '../../ipam/model/effects.ts';
+import type { Machine } from '../../ipam/model/machine.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { AddressProbe, Announcement } from '../protocol/config-schema.ts';
 import type { CniRoute } from '../protocol/result.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
+import type { Deadlines } from './deadlines.ts';
 import type { NodeRecords } from './node-records.ts';
 import type { StepHook } from './steps.ts';
 
@@ -12,14 +14,20 @@ import type { StepHook } from './steps.ts';
  * Everything outside the process that a verb touches, passed in as values. So a test can make any
  * of them fail, and the agent can keep connections open.
  */
-export interface Platform extends Pick<Effects, 'now' | 'yieldTurn'> {
+export interface Platform extends Pick<Effects, 'now' | 'monotonic' | 'yieldTurn'> {
+  /** How long the call waits for its servers. One platform serves one call or one reconcile. */
+  readonly deadlines: Deadlines;
   readonly hostname: string;
   /** ID of this boot of the node (`/proc/sys/kernel/random/boot_id`). */
   readonly bootId: string;
   /** Returns when this boot began, by the current clock, in milliseconds since 1970. */
   readonly bootedAt: () => number;
+  /** Returns what tells this machine from a clone of it; undefined when nothing does. */
+  readonly machine: () => Machine | undefined;
+  /** @param expiresAt when all its work must be over, in milliseconds of the monotonic clock */
   readonly openIpam: (settings: EtcdSettings, expiresAt: number) => Promise<OpenIpam>;
-  readonly openSwitch: (at: SwitchAddress, deadlineMs: number) => Promise<Switch>;
+  /** @param expiresAt as for `openIpam` */
+  readonly openSwitch: (at: SwitchAddress, expiresAt: number) => Promise<Switch>;
   readonly openKernel: () => Promise<Kernel>;
   readonly namespaces: Namespaces;
   readonly openState: (dir: string) => NodeRecords;

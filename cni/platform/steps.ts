@@ -7,6 +7,7 @@ export const STEPS = {
     'allocate',
     'record',
     'create-link',
+    'carry',
     'prepare-interface',
     'configure-interface',
     'attach-port',

@@ -25,6 +25,7 @@ export const CNI_CODES = {
   'record-corrupt': 106,
   'etcd-denied': 107,
   'etcd-failed': 108,
+  'other-machine': 109,
   internal: 999,
 } as const;
 
@@ -58,7 +59,9 @@ const OF_IPAM: Readonly<Record<IpamErrorCode, CniErrorKind>> = {
   'in-use': 'invalid-config',
   exhausted: 'try-again-later',
   taken: 'try-again-later',
+  'other-machine': 'other-machine',
   contention: 'try-again-later',
+  busy: 'try-again-later',
   'store-unreachable': 'try-again-later',
   'store-denied': 'etcd-denied',
   'store-failed': 'etcd-failed',
@@ -76,6 +79,7 @@ const OF_OVSDB: Readonly<Record<string, CniErrorKind>> = {
   unreachable: 'try-again-later',
   'connection-lost': 'try-again-later',
   timeout: 'try-again-later',
+  busy: 'try-again-later',
   'port-timeout': 'try-again-later',
   'bridge-missing': 'bridge-missing',
 };

@@ -21,6 +21,20 @@ export interface Grant {
   readonly dns?: unknown;
   /** VLAN ID of the range; undefined when untagged or when another IPAM plugin made the result. */
   readonly vlan: number | undefined;
+  /** What our IPAM allocated; empty when another IPAM plugin made the result. */
+  readonly allocations: readonly GrantedAddress[];
+}
+
+/** One allocation of our IPAM. */
+export interface GrantedAddress {
+  /** With the prefix length of the range. */
+  readonly address: string;
+  /** Name of the range. */
+  readonly range: string;
+  /** Milliseconds since 1970. */
+  readonly allocatedAt: number;
+  /** True if the address must be proven free on the wire before the pod uses it. */
+  readonly unproven: boolean;
 }
 
 /** A pod's address has the mask and gateway of its range, not of its block: the network is flat. */
@@ -33,6 +47,12 @@ export function grantOf(allocations: readonly Allocation[]): Grant {
     })),
     routes: sorted.flatMap(routesOf),
     vlan: sorted[0]?.range.vlan,
+    allocations: sorted.map(({ address, range, slot, unproven }) => ({
+      address: `${formatAddress(address)}/${range.cidr.prefixLength}`,
+      range: range.name,
+      allocatedAt: slot.allocatedAt,
+      unproven,
+    })),
   };
 }
 
@@ -68,6 +88,7 @@ export function grantOfDelegate(type: string, stdout: string): Grant {
     ips: ips.map(({ address, gateway }) => ({ address, ...(gateway !== undefined && { gateway }) })),
     routes,
     vlan: undefined,
+    allocations: [],
     ...(dns !== undefined && { dns }),
   };
 }

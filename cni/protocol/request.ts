@@ -1,3 +1,4 @@
+import { CONTAINER_ID_FORM, IFNAME_FORM, isContainerId, isIfname } from '../../ipam/model/attachment.ts';
 import { CniError } from './errors.ts';
 
 /** CNI SPEC 1.1.0 section 2 "Parameters" (`CNI_COMMAND`). */
@@ -31,11 +32,6 @@ export interface CniArgs {
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
-
-const CONTAINER_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
-const MAX_CONTAINER_ID = 255;
-/** IFNAMSIZ of <linux/if.h> without the final NUL. */
-const MAX_IFNAME_BYTES = 15;
 
 export function parseVerb(env: Environment): Verb {
   const text = env['CNI_COMMAND'] ?? '';
@@ -81,25 +77,14 @@ export function parseRequest(env: Environment): Request {
 }
 
 function checkContainerId(id: string): void {
-  if (CONTAINER_ID.test(id) && id.length <= MAX_CONTAINER_ID) return;
-  throw wrongVariable(
-    'CNI_CONTAINERID',
-    id,
-    `letters, digits, '_', '.', '-', beginning with a letter or digit`,
-  );
+  if (!isContainerId(id)) throw wrongVariable('CNI_CONTAINERID', id, CONTAINER_ID_FORM);
 }
 
 function checkIfname(name: string): void {
-  const bytes = Buffer.byteLength(name);
   // Control characters would reach logs, and the kernel refuses only some of them. U+FFFD replaces
   // bytes that are not valid UTF-8.
-  const clean = !/[/:\s\p{Cc}\p{Cf}\p{Cs}\uFFFD]/u.test(name) && name !== '.' && name !== '..';
-  if (clean && bytes <= MAX_IFNAME_BYTES) return;
-  throw wrongVariable(
-    'CNI_IFNAME',
-    name,
-    `at most ${MAX_IFNAME_BYTES} bytes, not '.' or '..', without '/', ':' and space`,
-  );
+  if (!isIfname(name) || /[\p{Cc}\p{Cf}\uFFFD]/u.test(name))
+    throw wrongVariable('CNI_IFNAME', name, IFNAME_FORM);
 }
 
 function wrongVariable(name: string, value: string, expected: string): CniError {

@@ -2,10 +2,12 @@ import { formatAddress } from '../../ipam/model/address.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import { Failures } from '../attach/failures.ts';
 import { finishDeferred, type DeferredOutcome } from '../deferred/deferred.ts';
+import { Deadlines } from '../platform/deadlines.ts';
 import type { Platform, SweptKind } from '../platform/platform.ts';
 import { clear, type Clearing } from './clear.ts';
 import { weigh, type Suspect, type Suspected } from './observations.ts';
 import type { OwnPlace } from './places.ts';
+import { rememberCarried } from './remember.ts';
 import { survey, type Known } from './survey.ts';
 import { judge, type OddReason, type RemainsReason } from './verdict.ts';
 
@@ -51,8 +53,11 @@ export interface ReconcileReport {
   readonly nextInMs: number | undefined;
 }
 
-/** Longest time that one reconcile spends on deferred teardowns, in milliseconds. */
-const PENDING_BUDGET_MS = 5_000;
+/**
+ * Longest time that one reconcile spends on deferred teardowns, in milliseconds: longer than a
+ * server's own deadline, so that the rest of the reconcile does not wait again for a silent one.
+ */
+const PENDING_BUDGET_MS = 10_000;
 
 /**
  * Number of attachments that `settle` clears concurrently. Their changes share transactions, and
@@ -72,19 +77,23 @@ interface Judged extends Suspect {
  * the others and reports the failure; the next run tries again.
  */
 export async function reconcile(
-  platform: Platform,
+  outside: Platform,
   own: OwnPlace,
   options: ReconcileOptions,
 ): Promise<ReconcileReport> {
+  // A server that does not answer now may answer the next reconcile of the same caller.
+  const platform = { ...outside, deadlines: new Deadlines(outside.monotonic) };
   const failures = new Failures();
   const pending = await failures.attempt('teardowns put off', () => pendingOf(platform, own, options.dryRun));
   if (!options.dryRun)
     await failures.attempt('records half written', () => {
       platform.openState(own.stateDir).sweepUnfinished(platform.now());
     });
-  const known = await failures.attempt('this node', () => survey(platform, own, failures));
+  const known = await failures.attempt('this node', () => survey(platform, own, failures, options.dryRun));
   const boot = { id: platform.bootId, startedAt: platform.bootedAt() };
   const judged = (known ?? []).flatMap((each) => judgedOf(each, judge(each, boot)));
+  if (!options.dryRun)
+    await failures.attempt('addresses in use', () => rememberCarried(platform, own, known ?? []));
   const weighed = weigh(judged, options.suspected, options.at, options.graceMs);
   const findings = await settle(platform, own, weighed.proven, options.dryRun);
   return {
@@ -116,7 +125,7 @@ function judgedOf(known: Known, verdict: ReturnType<typeof judge>): Judged[] {
     : [{ id, atOnce: verdict.atOnce, known, reason, remains: verdict.reason }];
 }
 
-/** Clears proven remains concurrently. Retries busy ones once, because two may share a lock. */
+/** Clears proven remains concurrently. */
 async function settle(
   platform: Platform,
   own: OwnPlace,
@@ -132,7 +141,6 @@ async function settle(
     for (let each = queue.shift(); each; each = queue.shift()) await settleOne(each);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  for (const each of proven) if (settled.get(each)?.outcome === 'busy') await settleOne(each);
   return proven.flatMap((each) => settled.get(each) ?? []);
 }
 

@@ -1,7 +1,10 @@
-import type { Attachment } from '../../ipam/model/attachment.ts';
+import { isAttachment, type Attachment } from '../../ipam/model/attachment.ts';
+import { usedSlots } from '../../ipam/model/block.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
-import { allocationsOf, type SeenAllocation } from '../../ipam/node/allocations.ts';
+import type { Range } from '../../ipam/model/range.ts';
+import type { SeenAllocation } from '../../ipam/node/allocations.ts';
 import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
+import { readOwnBlocks } from '../../ipam/node/own-blocks.ts';
 import type { Failures } from '../attach/failures.ts';
 import { withIpamAt, withSwitch } from '../platform/connections.ts';
 import { isOurIpam, isOurInterface, switchOf, type AttachmentRecord } from '../platform/node-records.ts';
@@ -11,8 +14,9 @@ import type { SwitchAddress } from '../protocol/settings.ts';
 import { ipamPlaces, switches, type IpamPlace, type OwnPlace } from './places.ts';
 import type { Facts } from './verdict.ts';
 
-/** An address that etcd has allocated, and the place that holds the allocation. */
+/** An address that etcd has allocated, with its range and the place that holds the allocation. */
 export interface Held extends SeenAllocation {
+  readonly range: Range;
   readonly place: IpamPlace;
 }
 
@@ -31,13 +35,20 @@ export type Known = Facts & Target;
 
 /**
  * Observes the node once. Reads the records and etcd's allocations before links and ports (rule 6),
- * so that a pod which starts meanwhile never looks like a leak. Reads only this node's blocks.
+ * so that a pod which starts meanwhile never looks like a leak. Reads only this node's blocks, and
+ * writes back what lives and etcd has forgotten.
+ * @param dryRun true to write nothing back
  * @param failures collects the servers that do not answer; what depends on them is then unknown
  * @throws CniError 5, NetlinkError when records or links cannot be listed: no verdict is possible
  */
-export async function survey(platform: Platform, own: OwnPlace, failures: Failures): Promise<Known[]> {
+export async function survey(
+  platform: Platform,
+  own: OwnPlace,
+  failures: Failures,
+  dryRun = false,
+): Promise<Known[]> {
   const records = platform.openState(own.stateDir).listAttachments();
-  const { held, whole } = await readPlaces(platform, ipamPlaces(own, records), failures);
+  const { held, whole } = await readPlaces(platform, ipamPlaces(own, records), failures, dryRun);
   const links = await (await platform.openKernel()).hostLinks();
   const { ports, complete } = await readSwitches(platform, switches(own, records), failures);
 
@@ -115,12 +126,17 @@ interface Pieces {
 function assemble(platform: Platform, own: OwnPlace, attachment: Attachment, pieces: Pieces): Known {
   const { held, whole, ports, record } = pieces;
   const { containerId, ifname } = attachment;
+  const state = platform.openState(own.stateDir);
   const link = linkStateOf(attachment, pieces.link);
   const complete = pieces.complete || (record !== undefined && !isOurInterface(record));
   return {
     containerId,
     ifname,
-    allocations: held.map(({ slot }) => ({ bootId: slot.owner.bootId, allocatedAt: slot.allocatedAt })),
+    allocations: held.map(({ slot: { owner, allocatedAt } }) => ({
+      bootId: owner.bootId,
+      allocatedAt,
+      isTraced: owner.bootId === record?.bootId || state.knowsBoot(owner.bootId),
+    })),
     allocationsKnown: whole,
     link,
     port: portStateOf(attachment, ports, { isInSight: pieces.isInSight, complete }),
@@ -128,6 +144,7 @@ function assemble(platform: Platform, own: OwnPlace, attachment: Attachment, pie
       bootId: record.bootId,
       ourIpam: isOurIpam(record),
       ourInterface: isOurInterface(record),
+      namesAddresses: record.allocations !== undefined,
     },
     // A link exists only while the pod's namespace lives, so no check is needed then.
     namespace: link === 'absent' ? namespaceOf(platform, record) : 'lives',
@@ -185,27 +202,29 @@ async function readPlaces(
   platform: Platform,
   places: readonly IpamPlace[],
   failures: Failures,
+  dryRun: boolean,
 ): Promise<{ held: Held[]; whole: boolean }> {
   const reads = places.map((place) =>
     failures.attempt(`allocations of node '${place.node}'`, () =>
-      withIpamAt(platform, place.etcd, async ({ store, observer }) => {
-        const { blocks, strays } = await readNodeBlocks(store, place.node);
-        observer.holds(place.node, blocks);
-        return { strays, held: allocationsOf(blocks).map((seen) => ({ ...seen, place })) };
+      withIpamAt(platform, place.etcd, async (ipam) => {
+        const { blocks, unreadable } = await (dryRun
+          ? readNodeBlocks(ipam.store, place.node)
+          : readOwnBlocks(ipam, place.node));
+        const held = blocks.flatMap(({ block, range }) =>
+          usedSlots(block).map((seen) => ({ ...seen, range, place })),
+        );
+        return { unreadable, held };
       }),
     ),
   );
   const found = await Promise.all(reads);
-  for (const stray of found.flatMap((each) => each?.strays ?? [])) {
-    const error = new IpamError(
-      'corrupt-record',
-      `etcd key '${stray}' is of a range that etcd does not hold`,
-    );
+  for (const { reason } of found.flatMap((each) => each?.unreadable ?? [])) {
+    const error = new IpamError('corrupt-record', reason);
     await failures.attempt('allocations', () => Promise.reject(error));
   }
   return {
     held: found.flatMap((each) => each?.held ?? []),
-    whole: found.every((each) => each?.strays.length === 0),
+    whole: found.every((each) => each?.unreadable.length === 0),
   };
 }
 
@@ -221,8 +240,17 @@ async function readSwitches(
     }),
   );
   const found = await Promise.all(reads);
-  const ports = found.flatMap((each) => each ?? []).filter(({ containerId }) => containerId !== '');
-  return { ports, complete: !found.includes(undefined) };
+  const ports = found.flatMap((each) => each ?? []);
+  for (const port of ports.filter((each) => !isAttachment(each)))
+    await failures.attempt(`ports at ${port.at.ovsdb}`, () => Promise.reject(notOfAnAdd(port)));
+  return { ports: ports.filter(isAttachment), complete: !found.includes(undefined) };
+}
+
+/** Returns the error for a port that carries cellnet's mark, and nothing that an ADD writes. */
+function notOfAnAdd({ info, containerId, ifname }: OurPort): Error {
+  return new Error(
+    `port '${info.name}' has external_ids container-id=${JSON.stringify(containerId)}, ifname=${JSON.stringify(ifname)}: expected those of an attachment; it is left alone`,
+  );
 }
 
 function attachmentOf({ externalIds }: PortInfo): Attachment {

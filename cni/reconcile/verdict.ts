@@ -5,6 +5,8 @@ export interface JudgedAllocation {
   readonly bootId: string;
   /** Milliseconds since 1970. */
   readonly allocatedAt: number;
+  /** Whether this machine's own disk shows that it ran in that boot. */
+  readonly isTraced: boolean;
 }
 
 /** What the node and etcd show about one attachment. */
@@ -36,6 +38,8 @@ export interface RecordFacts {
   readonly ourIpam: boolean;
   /** Whether cellnet made its link and port; otherwise another main plugin made the interface. */
   readonly ourInterface: boolean;
+  /** Whether the record names the addresses. Versions that did not keep them left it out. */
+  readonly namesAddresses: boolean;
 }
 
 export interface Boot {
@@ -101,7 +105,11 @@ function judgeAllocated({ allocations, port, record, namespace }: Facts, boot: B
     // The container restarted under its ID in this boot and kept the addresses of an earlier boot.
     if (record?.bootId === boot.id && namespace !== 'gone') return LIVES;
     if (allocations.some(({ allocatedAt }) => allocatedAt >= boot.startedAt)) return odd('other-boot');
-    return remains('node-rebooted', true);
+    // The boot may have been another machine's: without a trace, one look proves nothing.
+    return remains(
+      'node-rebooted',
+      allocations.every(({ isTraced }) => isTraced),
+    );
   }
   if (port === 'elsewhere') return LIVES;
   const ourInterface = record ? record.ourInterface : port === 'present';

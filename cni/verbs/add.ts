@@ -25,6 +25,9 @@ import type { Grant } from '../protocol/grant.ts';
 import { refuseBandwidth, requestedMac } from '../protocol/requested.ts';
 import { extendResult, type CniResult } from '../protocol/result.ts';
 
+/** Time that a failed ADD has for its undo whatever is left of its own, in milliseconds. */
+export const UNDO_WITHIN_MS = 5_000;
+
 /**
  * ADD (CNI SPEC section 4): allocates the addresses, then sets up record, link, port and the pod's
  * end. When a step fails, ADD undoes every step before it (rule 2). A repeated ADD gets the same
@@ -39,6 +42,7 @@ export async function add(call: Call, platform: Platform): Promise<CniResult> {
   try {
     return await attach(call, platform, kernel, namespace, undo);
   } catch (error) {
+    platform.deadlines.extend(UNDO_WITHIN_MS);
     if (!(await undo.revert())) leaveForLater(call, platform);
     throw error;
   } finally {
@@ -120,6 +124,8 @@ async function attach(
   const plan = kept?.plan ?? makePlan(call, grant, info);
   const standing = kept ? undefined : await findStanding(call, platform, kernel, namespace, plan);
   if (standing) {
+    // A record of an earlier version does not name the addresses.
+    await setup.remember(plan);
     // The earlier ADD may have been killed before it announced the addresses.
     announceRest(call, platform, plan, 0);
     return resultOf(call, plan, standing);
@@ -185,7 +191,8 @@ async function findStanding(
 }
 
 /**
- * Probes the network for other hosts that use the addresses, if the configuration asks for it. Sets
+ * Probes the network for other hosts that use the addresses, if the configuration asks for
+ * it, or if etcd was set back a short while ago. Sets
  * such an address aside when it is from our IPAM, so that the next ADD gets another.
  * @throws CniError 11 naming the address and the MAC that uses it
  */
@@ -196,10 +203,9 @@ async function probe(
   namespace: Namespace,
   plan: Plan,
 ): Promise<void> {
-  const { addressProbe } = call.config;
-  if (!addressProbe) return;
+  if (!plan.probe) return;
   const addresses = plan.addresses.map(formatAddress);
-  const conflict = await kernel.probe(namespace, call.request.ifname, addresses, addressProbe);
+  const conflict = await kernel.probe(namespace, call.request.ifname, addresses, plan.probe);
   if (!conflict) return;
   const { address, mac } = conflict;
   const isOurs = call.config.ipamType === OUR_IPAM;

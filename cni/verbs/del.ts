@@ -28,6 +28,7 @@ export async function del(call: Call, platform: Platform): Promise<void> {
       await delegate(call, platform, ipamType, 'DEL');
       return portGone;
     }
+    platform.openState(call.settings.stateDir).uncarry(call.request);
     // A remaining port still receives the packets of the address. The address stays allocated until
     // the port is gone.
     return portGone && (await attempt(call, platform, () => releaseOwn(call, platform)));

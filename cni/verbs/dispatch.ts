@@ -1,4 +1,5 @@
 import { parseSharedConfig, type PartialSettings } from '../../ipam/settings/settings.ts';
+import { Deadlines } from '../platform/deadlines.ts';
 import type { Platform, Unlock } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { parseObject, readNetworkConfig } from '../protocol/config.ts';
@@ -46,6 +47,19 @@ const VERBS_OF: Readonly<
     GC: silent((call, platform) => gc(call, platform, 'cellnet-ipam')),
     STATUS: silent(ipamStatus),
   },
+};
+
+/**
+ * Longest time that a call spends on its servers once it has its turn, in milliseconds: one use of
+ * etcd and one of Open vSwitch that both take their whole deadline. An ADD uses them more often.
+ * GC's work grows with the node's attachments; only its single uses have a deadline.
+ */
+const WITHIN_MS: Readonly<Record<Exclude<Call['request']['verb'], 'VERSION'>, number>> = {
+  ADD: 20_000,
+  DEL: 10_000,
+  CHECK: 10_000,
+  STATUS: 10_000,
+  GC: Infinity,
 };
 
 /** Serves one call of a plugin. Never throws, and acts on the outside only through the platform. */
@@ -99,7 +113,9 @@ async function serve(plugin: Plugin, input: Input, platform: Platform): Promise<
   // GC locks each attachment that it removes. CHECK and STATUS only read.
   const unlock = await takeTurn(call, platform);
   try {
-    const result = await VERBS_OF[plugin][request.verb](call, platform);
+    // The wait for another call's end does not count.
+    const deadlines = new Deadlines(platform.monotonic, WITHIN_MS[request.verb]);
+    const result = await VERBS_OF[plugin][request.verb](call, { ...platform, deadlines });
     return result ? renderResult(config.cniVersion, result) : '';
   } finally {
     unlock?.();

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { Attachment } from '../../ipam/model/attachment.ts';
+import { isAttachment, type Attachment } from '../../ipam/model/attachment.ts';
 import { allocationsOf, type SeenAllocation } from '../../ipam/node/allocations.ts';
 import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
 import { decodeValue } from '../../ipam/records/decode.ts';
@@ -88,7 +88,8 @@ async function gather(
       const ports = await withSwitch(platform, call.settings, (ovs) => ovs.findPorts());
       for (const { externalIds } of ports) {
         const { network, 'container-id': containerId = '', ifname = '' } = externalIds;
-        if (network === name) note({ containerId, ifname });
+        // No ADD has made a port without them. A reconcile reports it.
+        if (network === name && isAttachment({ containerId, ifname })) note({ containerId, ifname });
       }
     });
   }

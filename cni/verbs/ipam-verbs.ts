@@ -8,8 +8,9 @@ import type { Platform } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
-import { ipamResult } from '../protocol/grant.ts';
+import { ipamResult, type Grant } from '../protocol/grant.ts';
 import type { CniResult } from '../protocol/result.ts';
+import { UNDO_WITHIN_MS } from './add.ts';
 import { prevResultOf, throwProblems } from './check.ts';
 
 /**
@@ -26,9 +27,19 @@ export async function ipamAdd(call: Call, platform: Platform): Promise<CniResult
     await finishDeferred(call, platform);
     const grant = await grantOwn(call, platform, undo);
     // The record lets a DEL find etcd when its `ipam` section is cut down to the type.
-    platform.openState(call.settings.stateDir).saveAttachment(recordOfAdd(call, platform));
+    const state = platform.openState(call.settings.stateDir);
+    const record = recordOfAdd(call, platform, grant.allocations);
+    state.noteBoot(platform.bootId);
+    state.saveAttachment(record);
+    undo.push('record', () => {
+      state.removeAttachment(call.request);
+      return Promise.resolve();
+    });
+    state.carry(record);
+    if (grant.allocations.some(({ unproven }) => unproven)) warnUnproven(call, platform, grant);
     return ipamResult(grant);
   } catch (error) {
+    platform.deadlines.extend(UNDO_WITHIN_MS);
     await undo.revert();
     throw error;
   }
@@ -37,6 +48,7 @@ export async function ipamAdd(call: Call, platform: Platform): Promise<CniResult
 /** DEL of `cellnet-ipam`: releases the addresses, or durably defers their release (rule 4). */
 export async function ipamDel(call: Call, platform: Platform): Promise<void> {
   const state = platform.openState(call.settings.stateDir);
+  state.uncarry(call.request);
   try {
     await releaseOwn(call, platform);
   } catch (error) {
@@ -67,6 +79,14 @@ export async function ipamCheck(call: Call, platform: Platform): Promise<void> {
     call,
     missing.map((ip) => `address in prevResult: expected ${ip} as in etcd, found ${found}`),
   );
+}
+
+/** The other main plugin makes the interface later, so that nothing can be probed from it now. */
+function warnUnproven({ request }: Call, platform: Platform, { ips }: Grant): void {
+  platform.log.warn('etcd was set back a short while ago, and these addresses cannot be probed here', {
+    containerId: request.containerId,
+    ips: ips.map((ip) => ip.address),
+  });
 }
 
 function checkType(call: Call): void {

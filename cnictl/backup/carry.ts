@@ -1,8 +1,9 @@
 import { RANGES } from '../../ipam/records/keys.ts';
 import { absent, newestRevision, put, type Guard, type Write } from '../../ipam/records/transaction.ts';
 import { scanAll, type Store } from '../../ipam/store/store.ts';
+import type { Collision, Unit } from './collision.ts';
 import type { BackupRecord } from './format.ts';
-import type { Collision, Unit } from './plan.ts';
+import { isOfLivingNodes } from './living.ts';
 
 /**
  * etcd limits a transaction to 128 operations (`--max-txn-ops`) and a request to 1.5 MB
@@ -76,10 +77,15 @@ async function commit(store: Store, units: readonly Unit[]): Promise<boolean> {
   return (await store.commit(guardsOf(units), writesOf(units))) !== undefined;
 }
 
-/** Explains why a unit was not written. Returns none when etcd has the unit's values. */
+/**
+ * Explains why a unit was not written. Returns none when etcd has the unit's values, or a living
+ * node has written them meanwhile.
+ */
 async function lost(store: Store, { records }: Unit): Promise<Collision[]> {
   const entries = await store.get(records.map(({ key }) => key));
-  if (entries.every((entry, i) => entry?.value === records[i]?.value)) return [];
+  const isThere = ({ key, value }: BackupRecord, i: number): boolean =>
+    entries[i]?.value === value || (entries[i] !== undefined && isOfLivingNodes(key));
+  if (records.every(isThere)) return [];
   const detail = 'somebody wrote it, or changed its range, while this went on';
   return records.map(({ key }) => ({ key, reason: 'raced', detail }));
 }

@@ -1,6 +1,8 @@
 import type { IndexFinding } from '../../ipam/audit/index-audit.ts';
 import type { AuditedAllocation, Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
+import type { NodeAlias } from '../../ipam/audit/node-alias.ts';
 import type { RecordFinding } from '../../ipam/audit/record-audit.ts';
+import type { Lost } from '../../ipam/records/lost-record.ts';
 
 /** A block of a node that the API server does not know. */
 export interface StrandedBlock {
@@ -23,8 +25,28 @@ export interface Findings {
   readonly index: readonly IndexFinding[];
   readonly records: readonly RecordFinding[];
   readonly stranded: readonly StrandedBlock[];
+  /** Machines that have another name in the cluster than in etcd. */
+  readonly aliases: readonly NodeAlias[];
+  /** Nodes on which attachments live whose addresses are in no range. */
+  readonly lost: Lost;
 }
 
 /** Counts everything that is wrong, apart from leaks. */
-export const othersFound = ({ missing, conflicts, index, records, stranded }: Findings): number =>
-  missing.length + conflicts.length + index.length + records.length + stranded.length;
+export const othersFound = (found: Findings): number =>
+  found.missing.length + found.conflicts.length + recordsFound(found);
+
+/** Counts the rows of the report's records. */
+export const recordsFound = ({ index, records, stranded, aliases, lost }: Findings): number =>
+  index.length +
+  records.length +
+  stranded.length +
+  aliases.length +
+  lost.nodes.length +
+  lost.unreadable.length;
+
+/**
+ * Returns the nodes of which `check` releases nothing. What etcd says of the machine and what the
+ * cluster says of it may be about two machines.
+ */
+export const doubtedNodes = ({ aliases }: Pick<Findings, 'aliases'>): ReadonlySet<string> =>
+  new Set(aliases.map(({ node }) => node));

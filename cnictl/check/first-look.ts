@@ -1,34 +1,34 @@
-import type { KubeApi, Moment } from '../../cni/kube/api.ts';
-import { KubeError } from '../../cni/kube/errors.ts';
+import type { KubeApi, Moment, Node } from '../../cni/kube/api.ts';
 import { IndexComparison } from '../../ipam/audit/index-audit.ts';
+import { stillLost } from '../../ipam/audit/lost.ts';
+import { OtherNetworks } from '../../ipam/audit/other-networks.ts';
 import { PodAudit } from '../../ipam/audit/pod-audit.ts';
 import {
-  readRecord,
   auditRanges,
+  findingOf,
   type RecordAudit,
   type RecordFinding,
 } from '../../ipam/audit/record-audit.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { BLOCKS, NODES } from '../../ipam/records/keys.ts';
-import { decodeNodeEntry, isDrainKey } from '../../ipam/records/node-record.ts';
+import { decodeNodeRecord } from '../../ipam/records/node-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';
+import { readRecord } from '../../ipam/records/unreadable.ts';
 import type { Store } from '../../ipam/store/store.ts';
 import type { StrandedBlock } from './findings.ts';
+import { ClusterNodes, listNodes, noneKnownText } from './nodes.ts';
 import type { Looking, Progress } from './progress.ts';
-
-/**
- * Names of the nodes that the API server knows. Undefined when it forbids the list, or when none of
- * our nodes is in it.
- */
-export type NodeNames = ReadonlySet<string> | undefined;
 
 /** Holds what one pass over everything suspects. */
 export interface FirstLook {
+  /** Number of ranges, readable or not. */
+  readonly ranges: number;
   readonly podAudit: PodAudit;
   readonly index: IndexComparison;
   readonly records: readonly RecordFinding[];
   readonly stranded: readonly StrandedBlock[];
-  readonly nodes: NodeNames;
+  readonly nodes: ClusterNodes;
+  readonly lost: Lost;
   /** Time of the pod list. */
   readonly moment: Moment;
 }
@@ -42,7 +42,7 @@ export interface FirstLook {
 export async function firstLook(ipam: Ipam, kube: KubeApi, looking: Looking): Promise<FirstLook> {
   const { store } = ipam;
   const survey = await auditRanges(store);
-  if (survey.ranges.length === 0 && survey.findings.length === 0)
+  if (survey.ranges.length + survey.findings.length === 0)
     looking.warn(
       'etcd holds no range below this prefix, so nothing of it can be leaked: is --etcd-prefix right?',
     );
@@ -50,13 +50,20 @@ export async function firstLook(ipam: Ipam, kube: KubeApi, looking: Looking): Pr
   const records = [...survey.findings, ...(await readBlocks(store, survey, podAudit, looking))];
   const index = new IndexComparison(podAudit.blocks);
   records.push(...(await readIndex(store, index, records, looking)));
-  const nodes = await nodeNames(kube, podAudit, looking);
+  const listed = await listNodes(kube, looking);
+  // An address of a range that cannot be read would count as one of no range.
+  if (survey.findings.length === 0)
+    podAudit.collectStrays(new OtherNetworks(looking.otherSubnets ?? [], listed ?? []));
   const { signal, progress } = looking;
   const moment = await kube.walkPods(
     { restart: () => podAudit.restartPods(), add: (pods) => pods.forEach((pod) => podAudit.addPod(pod)) },
     { ...(signal && { signal }), onProgress: (done, total) => progress('pods', done, total) },
   );
-  return { podAudit, index, records, nodes, stranded: strandedBlocks(podAudit, nodes), moment };
+  const nodes = compareNodes(listed, podAudit);
+  if (nodes.standing === 'none-known') looking.warn(`${noneKnownText(kube)} Nothing is said of nodes`);
+  const ranges = survey.ranges.length + survey.findings.length;
+  const lost = stillLost(await readLost(store), survey.ranges);
+  return { lost, ranges, podAudit, index, records, nodes, stranded: strandedBlocks(podAudit, nodes), moment };
 }
 
 async function readBlocks(
@@ -84,10 +91,9 @@ async function readIndex(
   const opaque = new Set(known.map(({ key }) => key));
   const findings: RecordFinding[] = [];
   for await (const entry of scanned(store, NODES, 'index keys', looking)) {
-    if (isDrainKey(entry.key)) continue;
-    const read = readRecord(entry, decodeNodeEntry);
-    if ('finding' in read) findings.push(read.finding);
-    else index.add(entry.key, read.value, opaque);
+    const read = readRecord(entry, decodeNodeRecord);
+    if ('unreadable' in read) findings.push(findingOf(read.unreadable));
+    else if (read.value) index.add(entry.key, read.value, opaque);
   }
   index.finish();
   return findings;
@@ -109,42 +115,16 @@ async function* scanned(
   }
 }
 
-/**
- * Returns undefined and warns when the API server knows none of our nodes. cellnet's node names may
- * differ from those in Kubernetes, so a missing node then proves nothing.
- */
-export async function nodeNames(
-  kube: KubeApi,
-  podAudit: PodAudit,
-  { warn, signal }: Omit<Looking, 'progress'>,
-): Promise<NodeNames> {
-  const names = await listedNodes(kube, warn, signal);
-  if (!names || podAudit.blocks.length === 0) return names;
-  if (podAudit.blocks.some(({ node }) => names.has(node))) return names;
-  warn(
-    `none of the nodes that hold blocks is a node of ${kube.server}: do they bear other names there? Nothing is said of nodes`,
+/** Compares after the pods were listed, because they prove aliases. */
+export const compareNodes = (listed: readonly Node[] | undefined, podAudit: PodAudit): ClusterNodes =>
+  new ClusterNodes(
+    listed,
+    podAudit.blocks.map(({ node }) => node),
+    podAudit.aliases,
   );
-  return undefined;
-}
 
-async function listedNodes(
-  kube: KubeApi,
-  warn: (text: string) => void,
-  signal: AbortSignal | undefined,
-): Promise<NodeNames> {
-  try {
-    const nodes = await kube.listNodes(signal && { signal });
-    return new Set(nodes.map(({ name }) => name));
-  } catch (error) {
-    if (!(error instanceof KubeError) || error.code !== 'forbidden') throw error;
-    warn(`${kube.server} forbids to list nodes: nothing is said of nodes that are gone`);
-    return undefined;
-  }
-}
-
-export function strandedBlocks(podAudit: PodAudit, nodes: NodeNames): StrandedBlock[] {
-  if (!nodes) return [];
+function strandedBlocks(podAudit: PodAudit, nodes: ClusterNodes): StrandedBlock[] {
   return podAudit.blocks
-    .filter(({ node }) => !nodes.has(node))
+    .filter(({ node }) => nodes.isGone(node))
     .map(({ key, node, claimedAt }) => ({ key, node, since: claimedAt }));
 }

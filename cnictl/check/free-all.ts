@@ -3,6 +3,7 @@ import type { AuditedAllocation } from '../../ipam/audit/judge.ts';
 import type { Address } from '../../ipam/model/address.ts';
 import { expectedOf, type Expected } from '../../ipam/model/block.ts';
 import type { AddressView } from '../../ipam/query/views.ts';
+import type { Read } from '../../ipam/records/unreadable.ts';
 import { readRanges } from '../../ipam/store/ranges.ts';
 import type { Context } from '../context/context.ts';
 import { operatorOf } from '../context/operator.ts';
@@ -21,6 +22,11 @@ export interface Target {
   readonly leak?: LeakRecord;
 }
 
+/** An address to free, as it was before the operator was asked. */
+export interface SeenTarget extends Target {
+  readonly seen: Read<AddressView>;
+}
+
 export interface FreeAllOptions {
   readonly dryRun?: boolean;
   readonly force?: boolean;
@@ -34,14 +40,13 @@ export interface Result {
 
 /**
  * Frees leaks from reports block by block, with the last look of `check`. Frees named addresses,
- * and everything under `force`, one by one.
+ * and everything under `force`, one by one. What cannot be read stays.
  */
 export async function freeAll(
   context: Context,
   ipam: OpenIpam,
   kube: KubeApi | undefined,
-  targets: readonly Target[],
-  views: readonly AddressView[],
+  targets: readonly SeenTarget[],
   options: FreeAllOptions,
 ): Promise<Result[]> {
   const { dryRun = false, force = false } = options;
@@ -49,24 +54,39 @@ export async function freeAll(
   const write = dryRun ? () => undefined : releaseLog(context, options.log);
   const line = new ProgressLine(context.world, context.paint);
   const results: Result[] = [];
-  const leaks = targets.flatMap(({ leak }) => leak ?? []);
+  const end = (
+    { address, outcome }: Result,
+    reason: string | undefined,
+    allocation?: AuditedAllocation,
+  ): void => {
+    results.push({ address, outcome });
+    write({ address, outcome, reason, allocation });
+  };
+  const readable = targets.flatMap((target) => {
+    const { address, seen, leak } = target;
+    if ('value' in seen) return [{ ...target, view: seen.value }];
+    end({ address, outcome: { kind: 'unreadable', reason: seen.unreadable.reason } }, leak?.reason);
+    return [];
+  });
+  const leaks = readable.flatMap(({ leak }) => leak ?? []);
   if (leaks.length > 0 && kube && !force) {
-    const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
-    await releaseLeaks(ipam, kube, condemnedOf(leaks, ranges), {
+    for (const { address, leak } of readable)
+      if (leak?.withheld !== undefined)
+        end({ address, outcome: { kind: 'withheld', node: leak.node } }, leak.reason);
+    const ranges = (await readRanges(ipam.store)).ranges.map(({ range }) => range);
+    const free = leaks.filter(({ withheld }) => withheld === undefined);
+    await releaseLeaks(ipam, kube, condemnedOf(free, ranges), {
       dryRun,
       by,
       looking: { progress: (...at) => line.update(...at), warn: (text) => context.warn(text) },
-      onOutcome: ({ address, reason }, outcome, allocation) => {
-        results.push({ address, outcome });
-        write({ address, outcome, reason, allocation });
-      },
+      onOutcome: ({ address, reason }, outcome, allocation) => end({ address, outcome }, reason, allocation),
     });
     line.clear();
     return results;
   }
-  for (const [i, { address, expected, leak }] of targets.entries()) {
+  for (const [i, { address, expected, leak, view }] of readable.entries()) {
     // Without a report, this releases the allocation that the operator saw before the question.
-    const slot = views[i]?.slot;
+    const { slot } = view;
     const shown = expected ?? (slot?.state === 'used' ? expectedOf(slot) : undefined);
     const outcome = await freeAddress(ipam, kube, address, {
       dryRun,
@@ -74,16 +94,14 @@ export async function freeAll(
       by,
       ...(shown && { expected: shown }),
     });
-    results.push({ address, outcome });
-    write({ address, outcome, reason: leak?.reason, allocation: allocationOf(views[i]) });
-    line.update('released', i + 1, targets.length);
+    end({ address, outcome }, leak?.reason, allocationOf(view));
+    line.update('released', i + 1, readable.length);
   }
   line.clear();
   return results;
 }
 
-function allocationOf(view: AddressView | undefined): AuditedAllocation | undefined {
-  if (view?.slot?.state !== 'used') return undefined;
-  const { address, node = '', range, slot } = view;
+function allocationOf({ address, node = '', range, slot }: AddressView): AuditedAllocation | undefined {
+  if (slot?.state !== 'used') return undefined;
   return { address, node, range, blockKey: '', slot };
 }

@@ -4,7 +4,7 @@ import { formatAddress, type Address } from '../../ipam/model/address.ts';
 import { expectedOf, isExpected, type Expected, type UsedSlot } from '../../ipam/model/block.ts';
 import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
-import { showAddress, type AddressView } from '../../ipam/query/views.ts';
+import { readAddress, type AddressView } from '../../ipam/query/views.ts';
 import { releaseAddress } from '../../ipam/release/release-in-block.ts';
 
 /** The outcome for one address to free. */
@@ -16,8 +16,12 @@ export type FreeOutcome =
   | { readonly kind: 'changed' }
   /** Its pod lives. */
   | { readonly kind: 'in-use'; readonly pod: string }
+  /** Its node has another name in the cluster, so `check` withheld it. */
+  | { readonly kind: 'withheld'; readonly node: string }
   /** The record names no pod, or no API server can be asked. The address counts as in use. */
-  | { readonly kind: 'unknown' };
+  | { readonly kind: 'unknown' }
+  /** The record of its block or range cannot be read. The address counts as in use. */
+  | { readonly kind: 'unreadable'; readonly reason: string };
 
 export interface FreeOptions {
   readonly dryRun: boolean;
@@ -40,9 +44,10 @@ export async function freeAddress(
   address: Address,
   options: FreeOptions,
 ): Promise<FreeOutcome> {
-  const view = await showAddress(ipam, address);
-  const { slot } = view;
-  if (slot?.state !== 'used') return { kind: 'free', state: view.state };
+  const read = await readAddress(ipam, address);
+  if ('unreadable' in read) return { kind: 'unreadable', reason: read.unreadable.reason };
+  const { slot, state } = read.value;
+  if (slot?.state !== 'used') return { kind: 'free', state };
   const { expected = expectedOf(slot) } = options;
   if (!isExpected(slot, expected)) return { kind: 'changed' };
   const verdict = options.force ? undefined : await judgeNow(kube, slot);
@@ -87,7 +92,11 @@ export function outcomeText(address: Address, outcome: FreeOutcome): string {
       return `${ip} kept: it has another owner now`;
     case 'in-use':
       return `${ip} kept: pod ${outcome.pod} lives`;
+    case 'withheld':
+      return `${ip} kept: node ${outcome.node} has another name in the cluster (--force releases it)`;
     case 'unknown':
       return `${ip} kept: its record names no pod, so nothing proves it leaked (--force releases it)`;
+    case 'unreadable':
+      return `${ip} kept: ${outcome.reason}`;
   }
 }

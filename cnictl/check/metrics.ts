@@ -2,9 +2,10 @@ import { Counter, Gauge, Registry } from 'prom-client';
 import type { MetricsSource } from '../../cni/agent/metrics-server.ts';
 import { KubeError } from '../../cni/kube/errors.ts';
 import type { IndexReason } from '../../ipam/audit/index-audit.ts';
-import type { LeakReason } from '../../ipam/audit/judge.ts';
+import type { LeakReason, MissingReason } from '../../ipam/audit/judge.ts';
 import type { RecordReason } from '../../ipam/audit/record-audit.ts';
 import { IpamError, messageOf } from '../../ipam/model/errors.ts';
+import { ClusterError } from '../context/cluster.ts';
 import type { Findings } from './findings.ts';
 import type { FreeOutcome } from './free.ts';
 
@@ -16,7 +17,12 @@ const LEAK_REASONS: Readonly<Record<LeakReason, true>> = {
   'host-network': true,
   superseded: true,
 };
-type AmissReason = RecordReason | IndexReason | 'node-gone';
+const MISSING_REASONS: Readonly<Record<MissingReason, true>> = {
+  'not-held': true,
+  'held-by-another': true,
+  'no-range': true,
+};
+type AmissReason = RecordReason | IndexReason | 'node-gone' | 'two-names' | 'lost';
 const RECORD_REASONS: Readonly<Record<AmissReason, true>> = {
   unreadable: true,
   unsound: true,
@@ -25,8 +31,10 @@ const RECORD_REASONS: Readonly<Record<AmissReason, true>> = {
   'no-block': true,
   'wrong-node': true,
   'node-gone': true,
+  'two-names': true,
+  lost: true,
 };
-const SOURCES = ['etcd', 'kubernetes', 'other'] as const;
+const SOURCES = ['etcd', 'kubernetes', 'cluster', 'other'] as const;
 
 /**
  * Counts what `check --watch` finds and does, for Prometheus. No label names a pod, a node or an
@@ -39,13 +47,18 @@ export class CheckMetrics implements MetricsSource {
   readonly #allocated = this.#gauge('allocated', 'Addresses that are given out');
   readonly #pods = this.#gauge('pods', 'Pods that the API server has');
   readonly #unknown = this.#gauge('unknown', 'Allocations that name no pod, and count as in use');
-  readonly #missing = this.#gauge('missing', 'Addresses of running pods that etcd does not hold for them');
   readonly #conflicts = this.#gauge('conflicts', 'Addresses that several running pods have');
   readonly #lastSuccess = this.#gauge('last_success_timestamp_seconds', 'When a round was last carried out');
   readonly #duration = this.#gauge('duration_seconds', 'How long that round took, with the grace');
   readonly #leaked = new Gauge({
     name: 'cellnet_check_leaked',
     help: 'Leaked addresses that the last round found',
+    labelNames: ['reason'],
+    registers: [this.#registry],
+  });
+  readonly #missing = new Gauge({
+    name: 'cellnet_check_missing',
+    help: 'Addresses of running pods that etcd does not hold for them',
     labelNames: ['reason'],
     registers: [this.#registry],
   });
@@ -88,13 +101,16 @@ export class CheckMetrics implements MetricsSource {
     this.#allocated.set(found.allocated);
     this.#pods.set(found.pods);
     this.#unknown.set(found.unknown.length);
-    this.#missing.set(found.missing.length);
     this.#conflicts.set(found.conflicts.length);
     count(this.#leaked, Object.keys(LEAK_REASONS), found.leaked);
+    count(this.#missing, Object.keys(MISSING_REASONS), found.missing);
     count(this.#records, Object.keys(RECORD_REASONS), [
       ...found.records,
       ...found.index,
       ...found.stranded.map(() => ({ reason: 'node-gone' })),
+      ...found.aliases.map(() => ({ reason: 'two-names' })),
+      ...found.lost.nodes.map(() => ({ reason: 'lost' })),
+      ...found.lost.unreadable.map(() => ({ reason: 'unreadable' })),
     ]);
   }
 
@@ -116,8 +132,7 @@ export class CheckMetrics implements MetricsSource {
 
   failed(error: unknown): void {
     this.#failure = messageOf(error);
-    const source = error instanceof IpamError ? 'etcd' : error instanceof KubeError ? 'kubernetes' : 'other';
-    this.#errors.inc({ source });
+    this.#errors.inc({ source: sourceOf(error) });
   }
 
   get contentType(): string {
@@ -132,6 +147,12 @@ export class CheckMetrics implements MetricsSource {
     const reasons = this.#failure === undefined ? [] : [this.#failure];
     return { ok: reasons.length === 0, reasons, servers: [] };
   }
+}
+
+function sourceOf(error: unknown): (typeof SOURCES)[number] {
+  if (error instanceof IpamError) return 'etcd';
+  if (error instanceof KubeError) return 'kubernetes';
+  return error instanceof ClusterError ? 'cluster' : 'other';
 }
 
 function count(

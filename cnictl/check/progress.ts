@@ -1,3 +1,5 @@
+import type { Cidr } from '../../ipam/model/address.ts';
+
 /**
  * Reports the progress of long work.
  * @param total 0 while the total is unknown
@@ -10,4 +12,6 @@ export interface Looking {
   /** Ends the look early. The look then discards what it has read. */
   readonly signal?: AbortSignal | undefined;
   readonly warn: (text: string) => void;
+  /** Subnets from which another network gives addresses to pods. */
+  readonly otherSubnets?: readonly Cidr[];
 }

@@ -1,10 +1,12 @@
 import { judgePair, type IndexFinding, type IndexPair } from '../../ipam/audit/index-audit.ts';
-import { readRecord, auditRanges, type RecordFinding } from '../../ipam/audit/record-audit.ts';
+import { stillLost } from '../../ipam/audit/lost.ts';
+import { auditRanges, findingOf, type RecordFinding } from '../../ipam/audit/record-audit.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import { decodeBlock } from '../../ipam/records/block-record.ts';
 import { BLOCKS, RANGES } from '../../ipam/records/keys.ts';
-import { decodeNodeEntry } from '../../ipam/records/node-record.ts';
+import { decodeNodeRecord } from '../../ipam/records/node-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';
+import { readRecord, unreadableOf } from '../../ipam/records/unreadable.ts';
 import type { Store } from '../../ipam/store/store.ts';
 import type { StrandedBlock } from './findings.ts';
 
@@ -51,8 +53,7 @@ export async function recordsAgain(
     if (!entry) return [];
     if (entry.key.startsWith(RANGES)) return survey.findings.filter(({ key }) => key === entry.key);
     if (entry.key.startsWith(BLOCKS)) return survey.inspect(entry).finding ?? [];
-    const read = readRecord(entry, decodeNodeEntry);
-    return 'finding' in read ? [read.finding] : [];
+    return unreadableOf([readRecord(entry, decodeNodeRecord)]).map(findingOf);
   });
 }
 
@@ -70,4 +71,15 @@ export async function blocksAgain(
     const read = entry && readRecord(entry, decodeBlock);
     return read !== undefined && 'value' in read && read.value.node === node;
   });
+}
+
+/**
+ * Reads again what nodes lost, and returns those of the nodes that still lack a range.
+ * @throws IpamError `store-…`
+ */
+export async function lostAgain(store: Store, first: Lost): Promise<Lost> {
+  const { ranges } = await auditRanges(store);
+  const now = stillLost(await readLost(store), ranges);
+  const before = new Set(first.nodes.map(({ node }) => node));
+  return { ...now, nodes: now.nodes.filter(({ node }) => before.has(node)) };
 }

@@ -11,9 +11,10 @@ import type { Address } from '../../ipam/model/address.ts';
 import { isExpected, slotIndex, type Block, type Expected } from '../../ipam/model/block.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { ReadBlock } from '../../ipam/node/node-blocks.ts';
-import { checkBlock, decodeBlock } from '../../ipam/records/block-record.ts';
-import { rangeKey } from '../../ipam/records/keys.ts';
+import { decodeBlock, decodeBlockOf } from '../../ipam/records/block-record.ts';
+import { blockKey, rangeKey } from '../../ipam/records/keys.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
+import { readRecord, valuesOf, type UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { releaseInBlock } from '../../ipam/release/release-in-block.ts';
 import { retryLostRaces } from '../../ipam/store/retry.ts';
 import type { FreeOutcome } from './free.ts';
@@ -92,6 +93,8 @@ async function releaseOfBlock(
   if (!first) return [];
   return await retryLostRaces(`releasing addresses of '${first.blockKey}'`, ipam.effects, async () => {
     const seen = await readForRelease(ipam, condemned);
+    const { unreadable } = seen;
+    if (unreadable) return condemned.map((each) => keptUnread(each, unreadable));
     const pods = await lookUpPods(kube, podsOf(seen.found), { ...looking, progress: () => undefined });
     const judged = condemned.map((each): Judged => judgeLast(each, seen, pods));
     const leaked = judged.filter(({ outcome }) => outcome.kind === 'would-release');
@@ -118,14 +121,20 @@ async function releaseOfBlock(
   });
 }
 
+const keptUnread = (each: Condemned, { reason }: UnreadableRecord): Judged => ({
+  each,
+  outcome: { kind: 'unreadable', reason },
+});
+
 /** A block with the allocations believed leaked, and the allocations that superseded them. */
 interface Seen {
   readonly read?: ReadBlock;
+  /** The block or its range, if it cannot be read. */
+  readonly unreadable?: UnreadableRecord;
   readonly found: ReadonlyMap<Condemned, AuditedAllocation>;
   readonly newer: ReadonlyMap<Condemned, AuditedAllocation>;
 }
 
-/** @throws IpamError `corrupt-record` when the block does not fit its range */
 async function readForRelease(ipam: Ipam, condemned: readonly Condemned[]): Promise<Seen> {
   const [first] = condemned;
   const nothing: Seen = { found: new Map(), newer: new Map() };
@@ -137,23 +146,25 @@ async function readForRelease(ipam: Ipam, condemned: readonly Condemned[]): Prom
     ...others,
   ]);
   if (!entry || !rangeEntry) return nothing;
-  const block = decodeBlock(entry.key, entry.value);
-  const range = decodeRange(rangeEntry.key, rangeEntry.value);
-  checkBlock(entry.key, block, range);
-  const blocks = new Map(
-    rest.flatMap((each) => (each ? [[each.key, decodeBlock(each.key, each.value)]] : [])),
-  );
+  const ofRange = readRecord(rangeEntry, decodeRange);
+  if ('unreadable' in ofRange) return { ...nothing, unreadable: ofRange.unreadable };
+  const range = ofRange.value;
+  const ofBlock = readRecord(entry, decodeBlockOf(range));
+  if ('unreadable' in ofBlock) return { ...nothing, unreadable: ofBlock.unreadable };
+  const block = ofBlock.value;
+  const newer = valuesOf(rest.flatMap((each) => (each ? readRecord(each, decodeBlock) : [])));
+  const blocks = new Map(newer.map((each) => [blockKey(each.range, each.cidr), each]));
   blocks.set(entry.key, block);
   const found = new Map<Condemned, AuditedAllocation>();
-  const newer = new Map<Condemned, AuditedAllocation>();
+  const superseding = new Map<Condemned, AuditedAllocation>();
   for (const each of condemned) {
     const allocation = findExpected(block, each);
     const by = each.supersededBy;
     const other = by && findExpected(blocks.get(by.blockKey), by);
     if (allocation) found.set(each, allocation);
-    if (other) newer.set(each, other);
+    if (other) superseding.set(each, other);
   }
-  return { read: { block, range, entry }, found, newer };
+  return { read: { block, range, entry }, found, newer: superseding };
 }
 
 function findExpected(

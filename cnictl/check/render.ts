@@ -6,7 +6,7 @@ import { plural } from '../render/plural.ts';
 import { podText } from '../render/pod.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable, type Column } from '../render/table.ts';
-import { othersFound, type Findings } from './findings.ts';
+import { othersFound, recordsFound, type Findings } from './findings.ts';
 import { conflictSince, recordsJson, type RecordRow } from './report-json.ts';
 
 /**
@@ -58,9 +58,14 @@ const missingColumns = (now: number): Column<Missing>[] => [
   { title: 'ADDRESS', value: ({ ip }) => ip },
   { title: 'POD', value: ({ pod }) => `${pod.namespace}/${pod.name}` },
   { title: 'NODE', value: ({ pod }) => pod.nodeName ?? '-' },
-  { title: 'HELD BY', value: ({ heldBy }) => (heldBy ? podText(heldBy.slot.owner) : 'nobody') },
+  { title: 'HELD BY', value: holderText },
   { title: 'AGE', value: ({ pod }) => formatAge(now - Date.parse(pod.createdAt)), right: true },
 ];
+
+const holderText = ({ reason, heldBy }: Missing): string => {
+  if (reason === 'no-range') return 'no range has it';
+  return heldBy ? podText(heldBy.slot.owner) : 'nobody';
+};
 
 const conflictColumns = (now: number): Column<Conflict>[] => [
   { title: 'ADDRESS', value: ({ ip }) => ip },
@@ -87,7 +92,7 @@ const RECORD_COLUMNS: Column<RecordRow>[] = [
 /** Returns one line: how much was examined, and what was found. */
 export function summary(found: Findings, paint: Paint): string {
   const { allocated, pods, leaked, missing, conflicts, unknown } = found;
-  const records = found.index.length + found.records.length + found.stranded.length;
+  const records = recordsFound(found);
   const more = [
     ...(conflicts.length > 0 ? [plural(conflicts.length, 'conflict')] : []),
     ...(records > 0 ? [`${plural(records, 'record')} amiss`] : []),

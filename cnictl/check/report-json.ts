@@ -1,8 +1,12 @@
 import type { IndexFinding } from '../../ipam/audit/index-audit.ts';
 import type { AuditedAllocation, AuditedPod, Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
+import { lostText, lostTotals } from '../../ipam/audit/lost.ts';
+import type { NodeAlias } from '../../ipam/audit/node-alias.ts';
 import { formatAddress } from '../../ipam/model/address.ts';
+import { nodePrefix } from '../../ipam/records/keys.ts';
+import { lostKey, type LostNode } from '../../ipam/records/lost-record.ts';
 import { podJson } from '../render/pod.ts';
-import type { Findings } from './findings.ts';
+import { doubtedNodes, type Findings } from './findings.ts';
 import type { LeakRecord, ReportSource, SavedReport, Which } from './report.ts';
 
 /**
@@ -11,6 +15,7 @@ import type { LeakRecord, ReportSource, SavedReport, Which } from './report.ts';
  */
 export function reportJson(found: Findings, source: ReportSource, now: number): SavedReport & object {
   const records = recordsJson(found, now);
+  const doubted = doubtedNodes(found);
   return {
     kind: 'cellnet-check',
     version: 1,
@@ -23,11 +28,12 @@ export function reportJson(found: Findings, source: ReportSource, now: number): 
         leaked: found.leaked.length,
         unknown: found.unknown.length,
         missing: found.missing.length,
+        noRange: found.missing.filter(({ reason }) => reason === 'no-range').length,
         conflicts: found.conflicts.length,
         records: records.length,
       },
     },
-    leaked: found.leaked.map((leak) => leakJson(leak, now)),
+    leaked: found.leaked.map((leak) => leakJson(leak, doubted.has(leak.allocation.node), now)),
     ...{
       missing: found.missing.map((missing) => missingJson(missing, now)),
       conflicts: found.conflicts.map((conflict) => conflictJson(conflict, now)),
@@ -47,11 +53,12 @@ const aged = <T extends object>(what: T, since: number, now: number): T & { ageS
   ageSeconds: ageSeconds(since, now),
 });
 
-function leakJson({ allocation, reason, supersededBy }: Leak, now: number): LeakRecord {
+function leakJson({ allocation, reason, supersededBy }: Leak, withheld: boolean, now: number): LeakRecord {
   const { allocatedAt } = allocation.slot;
   return {
     ...aged({ ...allocationJson(allocation), reason }, allocatedAt, now),
     ...(supersededBy && { supersededBy: whichJson(supersededBy) }),
+    ...(withheld && { withheld: 'two-names' }),
   };
 }
 
@@ -60,7 +67,9 @@ function whichJson({ address, range, slot }: AuditedAllocation): Which {
   return { ip: formatAddress(address), range, containerId, ifname, sequence: slot.sequence };
 }
 
-function allocationJson(allocation: AuditedAllocation): Omit<LeakRecord, 'reason' | 'supersededBy'> {
+function allocationJson(
+  allocation: AuditedAllocation,
+): Omit<LeakRecord, 'reason' | 'supersededBy' | 'withheld'> {
   const { address, node, range, slot } = allocation;
   return {
     ip: formatAddress(address),
@@ -75,14 +84,14 @@ function allocationJson(allocation: AuditedAllocation): Omit<LeakRecord, 'reason
   };
 }
 
-function missingJson({ ip, pod, heldBy }: Missing, now: number): object {
+function missingJson({ ip, pod, reason, heldBy }: Missing, now: number): object {
   const { namespace, name, uid, nodeName, createdAt } = pod;
   return {
     ip,
     node: nodeName ?? null,
     pod: { namespace, name, uid },
     heldBy: heldBy ? allocationJson(heldBy) : null,
-    reason: heldBy ? 'held-by-another' : 'not-held',
+    reason,
     since: createdAt,
     ageSeconds: ageSeconds(Date.parse(createdAt), now),
   };
@@ -121,8 +130,12 @@ export interface RecordRow {
   readonly ageSeconds: number | null;
 }
 
-/** Returns keys that disagree, unreliable records, and blocks of removed nodes, in one list. */
-export function recordsJson({ index, records, stranded }: Findings, now: number): RecordRow[] {
+/**
+ * Returns keys that disagree, unreliable records, blocks of removed nodes, and nodes with two
+ * names, in one list.
+ */
+export function recordsJson(found: Findings, now: number): RecordRow[] {
+  const { index, records, stranded, aliases, lost } = found;
   const row = (
     key: string,
     reason: string,
@@ -143,8 +156,19 @@ export function recordsJson({ index, records, stranded }: Findings, now: number)
     ...stranded.map((each) =>
       row(each.key, 'node-gone', each.node, `the API server knows no node '${each.node}'`, each.since),
     ),
+    ...lost.nodes.map((each) => row(lostKey(each.node), 'lost', each.node, lostNodeText(each), each.at)),
+    ...lost.unreadable.map(({ key, reason }) => row(key, 'unreadable', undefined, reason)),
+    ...aliases.map((each) => row(nodePrefix(each.node), 'two-names', each.node, aliasText(each))),
   ];
 }
+
+const lostNodeText = (node: LostNode): string =>
+  `${lostTotals({ nodes: [node] })
+    .map(lostText)
+    .join('; ')}, which is in no range of etcd`;
+
+const aliasText = ({ clusterNode, pod }: NodeAlias): string =>
+  `in the cluster its machine is node '${clusterNode}', where pod ${pod} runs with an address of it`;
 
 const keyOf = ({ reason, indexKey, blockKey: key }: IndexFinding): string =>
   reason === 'no-index' ? key : indexKey;

@@ -3,6 +3,7 @@ import type { AuditedAllocation, Leak, LeakReason } from '../../ipam/audit/judge
 import { parseAddress } from '../../ipam/model/address.ts';
 import { expectedOf } from '../../ipam/model/block.ts';
 import { blockAt, type Range } from '../../ipam/model/range.ts';
+import { sequence } from '../../ipam/records/codec.ts';
 import { decodeValue } from '../../ipam/records/decode.ts';
 import { blockKey } from '../../ipam/records/keys.ts';
 import { CommandError } from '../context/errors.ts';
@@ -18,7 +19,7 @@ const whichSchema = v.object({
   range: text,
   containerId: text,
   ifname: text,
-  sequence: v.number(),
+  sequence,
 });
 const leakSchema = v.object({
   ...whichSchema.entries,
@@ -29,6 +30,8 @@ const leakSchema = v.object({
   reason: text,
   /** The newer sandbox's allocation, when the reason is `superseded`. */
   supersededBy: v.optional(whichSchema),
+  /** Why it is not released though it leaked: its node has another name in the cluster. */
+  withheld: v.optional(v.literal('two-names')),
 });
 const reportSchema = v.object({
   kind: v.literal('cellnet-check'),
@@ -40,6 +43,8 @@ const reportSchema = v.object({
    */
   cluster: v.nullable(text),
   server: text,
+  /** Why the API server may be another cluster's; null when it is not. */
+  clusterProblem: v.optional(v.nullable(text)),
   checkedAt: text,
   leaked: v.array(leakSchema),
 });
@@ -51,6 +56,7 @@ export interface ReportSource {
   readonly etcdPrefix: string;
   readonly cluster: string | null;
   readonly server: string;
+  readonly clusterProblem: string | null;
 }
 
 /** @throws CommandError that names the field when the file is not a report of `cnictl check` */

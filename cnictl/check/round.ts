@@ -1,18 +1,21 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
-import { KubeError } from '../../cni/kube/errors.ts';
 import type { LeakReason } from '../../ipam/audit/judge.ts';
+import type { Cidr } from '../../ipam/model/address.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
+import { toldUid } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { formatDuration } from '../context/durations.ts';
 import { operatorOf } from '../context/operator.ts';
 import type { OpenIpam } from '../context/world.ts';
 import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
-import { othersFound, type Findings } from './findings.ts';
+import { ClusterGuard, type GuardOptions } from './cluster-guard.ts';
+import { doubtedNodes, othersFound, type Findings } from './findings.ts';
 import { firstLook, type FirstLook } from './first-look.ts';
 import { outcomeText, type FreeOutcome } from './free.ts';
 import { noPodsText, refuseWithoutPods, stillHasPods } from './pods.ts';
 import type { Looking } from './progress.ts';
+import type { Proof } from './proof.ts';
 import { releaseLeaks } from './release-leaks.ts';
 import { releaseLog } from './release-log.ts';
 import { repairIndex } from './repair.ts';
@@ -20,9 +23,8 @@ import { reportJson } from './report-json.ts';
 import { condemnedOfLeak, type ReportSource, type SavedReport } from './report.ts';
 import { countSuspected, nothingFound, secondLook } from './second-look.ts';
 
-export interface RoundOptions {
+export interface RoundOptions extends GuardOptions {
   readonly graceMs: number;
-  readonly release: boolean;
   readonly repair: boolean;
   /** Skips the confirmation. */
   readonly yes: boolean;
@@ -30,6 +32,8 @@ export interface RoundOptions {
   readonly evenIfNoPods: boolean;
   readonly save: string | undefined;
   readonly log: string | undefined;
+  /** Subnets from which another network gives addresses to pods. */
+  readonly otherSubnets: readonly Cidr[];
   readonly signal?: AbortSignal;
 }
 
@@ -38,6 +42,8 @@ export interface Round {
   readonly found: Findings;
   /** How many things are still wrong. */
   readonly left: number;
+  /** True when they mean nothing, because the API server is another cluster's. */
+  readonly isMeaningless: boolean;
 }
 
 /**
@@ -59,6 +65,7 @@ export async function checkRound(context: Context, options: RoundOptions, told: 
   const line = new ProgressLine(context.world, context.paint);
   const looking: Looking = {
     signal: options.signal,
+    otherSubnets: options.otherSubnets,
     progress: (what, done, total) => line.update(what, done, total),
     warn: (text) => {
       line.clear();
@@ -102,16 +109,28 @@ class RoundAt {
   async run(told: RoundTold): Promise<Round> {
     const { world } = this.#context;
     const { save } = this.#options;
+    const guard = await ClusterGuard.open(this.#ipam, this.#kube, this.#options, this.#looking.warn);
     const first = await firstLook(this.#ipam, this.#kube, this.#looking);
     this.#line.clear();
+    const proof = await guard.prove(first);
     const found = await this.#lookAgain(first);
-    const report = reportJson(found, await sourceOf(this.#context, this.#kube), world.now());
+    const report = reportJson(found, this.#sourceOf(guard, proof), world.now());
     this.#line.clear();
     if (save !== undefined) world.writeFile(save, `${JSON.stringify(report, null, 2)}\n`);
     told.found(found, report);
     const repaired = this.#options.repair ? await this.#repair(found, told) : 0;
     const leaks = this.#options.release ? await this.#release(first, found, told) : found.leaked.length;
-    return { found, left: leaks + othersFound(found) - repaired };
+    const { isMeaningless } = proof;
+    return { found, left: leaks + othersFound(found) - repaired, isMeaningless };
+  }
+
+  #sourceOf({ identity }: ClusterGuard, { doubt }: Proof): ReportSource {
+    return {
+      etcdPrefix: this.#context.settings.etcd?.prefix ?? DEFAULT_PREFIX,
+      server: this.#kube.server,
+      cluster: toldUid(identity),
+      clusterProblem: doubt?.message ?? null,
+    };
   }
 
   async #lookAgain(first: FirstLook): Promise<Findings> {
@@ -154,21 +173,28 @@ class RoundAt {
   }
 
   /** @returns the number of leaks that remain */
-  async #release(first: FirstLook, { leaked }: Findings, told: RoundTold): Promise<number> {
-    if (leaked.length === 0) return 0;
+  async #release(first: FirstLook, found: Findings, told: RoundTold): Promise<number> {
+    const doubted = doubtedNodes(found);
+    const leaked = found.leaked.filter(({ allocation }) => !doubted.has(allocation.node));
+    const withheld = found.leaked.length - leaked.length;
+    if (withheld > 0)
+      this.#looking.warn(
+        `${plural(withheld, 'leaked address stays', 'leaked addresses stay')} on ${[...doubted].sort().join(', ')}: each has another name in the cluster`,
+      );
+    if (leaked.length === 0) return withheld;
     const { yes, log, evenIfNoPods } = this.#options;
     const text = plural(leaked.length, 'leaked address', 'leaked addresses');
     await this.#context.confirm(`This releases ${text}`, yes);
     const write = releaseLog(this.#context, log);
     if (!(await stillHasPods(this.#kube, first.moment)))
       refuseWithoutPods(this.#kube, { allocated: first.podAudit.allocated, evenIfNoPods });
-    let left = leaked.length;
+    let left = found.leaked.length;
     await releaseLeaks(this.#ipam, this.#kube, leaked.map(condemnedOfLeak), {
       dryRun: false,
       by: operatorOf(this.#context.world),
       looking: this.#looking,
       onOutcome: ({ address, reason }, outcome, allocation) => {
-        if (outcome.kind !== 'unknown') left -= 1;
+        if (outcome.kind !== 'unknown' && outcome.kind !== 'unreadable') left -= 1;
         told.outcome?.(outcome, reason);
         this.#line.clear();
         this.#context.world.stderr(`${outcomeText(address, outcome)}\n`);
@@ -184,26 +210,8 @@ function suspectsText({ podAudit, index, records, stranded }: FirstLook, leaks: 
   const amiss = index.suspected.length + records.length + stranded.length;
   return [
     plural(leaks, 'suspected leak'),
-    `${podAudit.claims.length} missing`,
+    `${podAudit.claims.length + podAudit.strays.length} missing`,
     ...(conflicts > 0 ? [plural(conflicts, 'conflict')] : []),
     ...(amiss > 0 ? [`${plural(amiss, 'record')} amiss`] : []),
   ].join(', ');
-}
-
-/**
- * Identifies the cluster. An operator without access to the namespace still gets a report, by the
- * server's address.
- */
-async function sourceOf(context: Context, kube: KubeApi): Promise<ReportSource> {
-  const etcdPrefix = context.settings.etcd?.prefix ?? DEFAULT_PREFIX;
-  return { etcdPrefix, server: kube.server, cluster: await clusterOf(kube) };
-}
-
-export async function clusterOf(kube: KubeApi): Promise<string | null> {
-  try {
-    return await kube.clusterUid();
-  } catch (error) {
-    if (error instanceof KubeError && (error.code === 'forbidden' || error.code === 'refused')) return null;
-    throw error;
-  }
 }

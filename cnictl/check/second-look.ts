@@ -10,13 +10,14 @@ import {
   type Missing,
   type PodIndex,
 } from '../../ipam/audit/judge.ts';
-import type { Claim, Dispute, Suspicion } from '../../ipam/audit/pod-audit.ts';
+import type { Claim, Dispute, Stray, Suspicion } from '../../ipam/audit/pod-audit.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { Findings } from './findings.ts';
-import { nodeNames, type FirstLook, type NodeNames } from './first-look.ts';
+import { compareNodes, type FirstLook } from './first-look.ts';
+import { listNodes, type ClusterNodes } from './nodes.ts';
 import { lookUpPods } from './pods.ts';
 import type { Looking } from './progress.ts';
-import { blocksAgain, pairsAgain, recordsAgain } from './records-again.ts';
+import { blocksAgain, lostAgain, pairsAgain, recordsAgain } from './records-again.ts';
 import { readSuspected, wantedPods, type Held, type Suspected } from './suspected.ts';
 
 /** Counts what the first look suspects. */
@@ -27,15 +28,17 @@ export function countSuspected(first: FirstLook): { readonly leaks: number; read
   while (suspicions.next().done !== true) leaks += 1;
   const others =
     podAudit.claims.length +
+    podAudit.strays.length +
     podAudit.disputes().length +
     index.suspected.length +
     records.length +
-    stranded.length;
+    stranded.length +
+    first.lost.nodes.length;
   return { leaks, others };
 }
 
 /** Returns the findings of a look that suspects nothing. */
-export const nothingFound = ({ podAudit }: FirstLook): Findings => ({
+export const nothingFound = ({ podAudit, lost }: FirstLook): Findings => ({
   allocated: podAudit.allocated,
   pods: podAudit.pods,
   leaked: [],
@@ -45,6 +48,8 @@ export const nothingFound = ({ podAudit }: FirstLook): Findings => ({
   index: [],
   records: [],
   stranded: [],
+  aliases: podAudit.aliases,
+  lost,
 });
 
 /**
@@ -63,33 +68,39 @@ export async function secondLook(
   const suspected: Suspected = {
     suspicions: [...podAudit.suspicions()],
     claims: podAudit.claims,
+    strays: podAudit.strays,
     disputes: podAudit.disputes(),
   };
   const held = await readSuspected(ipam, suspected, looking);
   const index = await pairsAgain(ipam.store, first.index.suspected);
   const records = await recordsAgain(ipam.store, first.records);
   const stranded = await blocksAgain(ipam.store, first.stranded);
-  const nodes = first.nodes && (await nodeNames(kube, podAudit, { ...looking, warn: () => undefined }));
+  const nodes = compareNodes(await listNodes(kube, { ...looking, warn: () => undefined }), podAudit);
   const pods = await lookUpPods(kube, wantedPods(suspected, held), looking);
   return {
     allocated: podAudit.allocated,
     pods: podAudit.pods,
     leaked: suspected.suspicions.flatMap((each) => leakOf(each, held, pods, nodes)),
     unknown: podAudit.unknown,
-    missing: suspected.claims.flatMap((claim) => missingOf(claim, held, pods)),
+    missing: [
+      ...suspected.claims.flatMap((claim) => missingOf(claim, held, pods)),
+      ...suspected.strays.flatMap((stray) => strayOf(stray, held, pods)),
+    ],
     conflicts: suspected.disputes.flatMap((dispute) => conflictOf(dispute, held, pods)),
     index,
     records,
-    stranded: nodes ? stranded.filter(({ node }) => !nodes.has(node)) : [],
+    stranded: stranded.filter(({ node }) => nodes.isGone(node)),
+    aliases: podAudit.aliases,
+    lost: await lostAgain(ipam.store, first.lost),
   };
 }
 
-function leakOf(suspicion: Suspicion, held: Held, pods: PodIndex, nodes: NodeNames): Leak[] {
+function leakOf(suspicion: Suspicion, held: Held, pods: PodIndex, nodes: ClusterNodes): Leak[] {
   const allocation = held.get(suspicion.mark);
   if (!allocation) return [];
   const verdict = judge(allocation, pods);
   if (verdict.kind === 'leaked') {
-    const isNodeGone = verdict.reason === 'pod-gone' && nodes?.has(allocation.node) === false;
+    const isNodeGone = verdict.reason === 'pod-gone' && nodes.isGone(allocation.node);
     return [{ allocation, reason: isNodeGone ? 'node-gone' : verdict.reason }];
   }
   const supersededBy = suspicion.supersededBy && held.get(suspicion.supersededBy);
@@ -103,8 +114,14 @@ function missingOf({ ip, pod, blockKey }: Claim, held: Held, pods: PodIndex): Mi
   const now = claimant(pod, ip, pods);
   if (!now || held.opaque.has(blockKey)) return [];
   const heldBy = held.at(ip);
-  if (!heldBy) return [{ ip, pod: now }];
-  return isHolder(heldBy, now) ? [] : [{ ip, pod: now, heldBy }];
+  if (!heldBy) return [{ ip, pod: now, reason: 'not-held' }];
+  return isHolder(heldBy, now) ? [] : [{ ip, pod: now, reason: 'held-by-another', heldBy }];
+}
+
+/** An address of which a range was added meanwhile is left to the next check. */
+function strayOf({ ip, pod }: Stray, held: Held, pods: PodIndex): Missing[] {
+  const now = claimant(pod, ip, pods);
+  return now && !held.isInRange(ip) ? [{ ip, pod: now, reason: 'no-range' }] : [];
 }
 
 /** Returns the current pod if it still has the address. */

@@ -1,9 +1,11 @@
+import { parsePodIp, RangeFinder } from '../../ipam/audit/address-key.ts';
 import { isMarked, type Mark } from '../../ipam/audit/allocation-table.ts';
 import { ownerName, podNameOf, type AuditedAllocation } from '../../ipam/audit/judge.ts';
-import type { Claim, Dispute, Suspicion } from '../../ipam/audit/pod-audit.ts';
+import type { Claim, Dispute, Stray, Suspicion } from '../../ipam/audit/pod-audit.ts';
 import { auditRanges } from '../../ipam/audit/record-audit.ts';
 import { parseAddress, type Address } from '../../ipam/model/address.ts';
 import { slotAddress, slotIndex, type Block } from '../../ipam/model/block.ts';
+import type { Range } from '../../ipam/model/range.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { WantedPods } from './pods.ts';
 import type { Looking } from './progress.ts';
@@ -12,6 +14,7 @@ import type { Looking } from './progress.ts';
 export interface Suspected {
   readonly suspicions: readonly Suspicion[];
   readonly claims: readonly Claim[];
+  readonly strays: readonly Stray[];
   readonly disputes: readonly Dispute[];
 }
 
@@ -21,6 +24,15 @@ export class Held {
   readonly #byIp = new Map<string, AuditedAllocation>();
   /** Unreliable blocks. Every address in them counts as in use. */
   readonly opaque = new Set<string>();
+  readonly #ranges: RangeFinder;
+
+  constructor(ranges: readonly Range[]) {
+    this.#ranges = new RangeFinder(ranges);
+  }
+
+  isInRange(ip: string): boolean {
+    return this.#ranges.find(parsePodIp(ip)) !== undefined;
+  }
 
   keep(mark: Mark, allocation: AuditedAllocation): void {
     this.#byMark.set(textOf(mark), allocation);
@@ -60,7 +72,7 @@ export async function readSuspected(ipam: Ipam, suspected: Suspected, looking: L
   for (const { holder } of suspected.disputes) if (holder) mark(holder);
   for (const { blockKey, ip } of suspected.claims) append(ips, blockKey, ip);
   const keys = [...new Set([...marks.keys(), ...ips.keys()])];
-  const held = new Held();
+  const held = new Held(survey.ranges);
   for (let i = 0; i < keys.length; i += KEYS_AT_ONCE) {
     looking.signal?.throwIfAborted();
     const some = keys.slice(i, i + KEYS_AT_ONCE);
@@ -118,7 +130,7 @@ export function wantedPods(suspected: Suspected, held: Held): WantedPods {
     else if (podUid !== undefined) uids.add(podUid);
   };
   for (const { mark } of suspected.suspicions) want(held.get(mark));
-  for (const { pod } of suspected.claims) names.add(podNameOf(pod));
+  for (const { pod } of [...suspected.claims, ...suspected.strays]) names.add(podNameOf(pod));
   for (const { holder, pods } of suspected.disputes) {
     if (holder) want(held.get(holder));
     for (const pod of pods) names.add(podNameOf(pod));

@@ -36,7 +36,7 @@ export async function watch(context: Context, round: RoundOptions, options: Watc
   let failures = 0;
   try {
     while (!signal.aborted) {
-      const startedAt = world.now();
+      const startedAt = world.monotonic();
       const error = await oneRound(context, { ...round, signal }, metrics, told);
       if (isStopped(signal)) break;
       if (error !== undefined) {
@@ -45,7 +45,7 @@ export async function watch(context: Context, round: RoundOptions, options: Watc
         world.stderr(describeError(error));
       } else {
         failures = 0;
-        metrics.succeeded(world.now(), world.now() - startedAt);
+        metrics.succeeded(world.now(), world.monotonic() - startedAt);
       }
       const retryMs = FIRST_RETRY_MS * 2 ** Math.min(failures - 1, 16);
       await world.pause(failures > 0 ? Math.min(retryMs, intervalMs) : intervalMs, signal);

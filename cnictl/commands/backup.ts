@@ -3,19 +3,24 @@ import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
 import { VERSION } from '../../ipam/settings/version.ts';
 import { scanAll } from '../../ipam/store/store.ts';
 import { formatBackup } from '../backup/format.ts';
-import { unsoundOf } from '../backup/plan.ts';
-import { clusterOf } from '../check/round.ts';
+import { isKept } from '../backup/living.ts';
+import { unreadableIn } from '../backup/records.ts';
+import { clusterOf } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
 import { plural } from '../render/plural.ts';
 
-/** `backup`: writes every key below our prefix as of one revision to one file with mode 0600. */
+/**
+ * `backup`: writes every key below our prefix, except those of living agents, as of one revision to
+ * one file with mode 0600.
+ */
 export async function backup(context: Context, file: string): Promise<number> {
   context.world.checkTarget(file);
   let revision = '';
-  const entries = await context.withIpam((ipam) =>
+  const all = await context.withIpam((ipam) =>
     scanAll(ipam.store, '', { onRevision: (told) => (revision = told) }),
   );
+  const entries = all.filter(({ key }) => isKept(key));
   const broken = entries.find(({ key, value }) => `${key}${value}`.includes('\uFFFD'));
   if (broken) {
     throw new CommandError(
@@ -23,7 +28,8 @@ export async function backup(context: Context, file: string): Promise<number> {
       'It is none of cellnet: move it away from below the prefix.',
     );
   }
-  for (const { problem } of unsoundOf(entries)) context.warn(`kept as it is: ${problem}`);
+  const unreadable = unreadableIn(entries);
+  for (const { reason } of unreadable) context.warn(`kept as it is: ${reason}`);
   const records = entries.map(({ key, value }) => ({ key, value }));
   const { header, lines } = formatBackup(
     {
@@ -36,7 +42,7 @@ export async function backup(context: Context, file: string): Promise<number> {
     records,
   );
   context.world.writeFile(file, lines);
-  context.print({ file, ...header }, () => {
+  context.print({ file, ...header, unreadable }, () => {
     const groups = Object.entries(header.counts).map(([group, n]) => `${n} in ${group}/`);
     return `${plural(header.keys, 'key')} of revision ${revision} written to ${file}${groups.length > 0 ? `: ${groups.join(', ')}` : ''}\n`;
   });

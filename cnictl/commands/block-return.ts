@@ -4,7 +4,8 @@ import { drainingNodes } from '../../ipam/node/drain.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { blockUseOf, surplusOf, type BlockUse } from '../../ipam/node/surplus.ts';
 import { scanBlocks } from '../../ipam/query/views.ts';
-import { returnIdleBlock } from '../../ipam/release/return-block.ts';
+import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
+import { returnIdleBlock, type ReturnOutcome } from '../../ipam/release/return-block.ts';
 import { readRanges, findRange } from '../../ipam/store/ranges.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge, formatDuration, parseDuration } from '../context/durations.ts';
@@ -23,7 +24,7 @@ export interface BlockReturnOptions {
 
 interface Returned {
   readonly use: BlockUse;
-  readonly outcome: 'returned' | 'would-return' | 'changed';
+  readonly outcome: ReturnOutcome | 'would-return';
 }
 
 /**
@@ -36,7 +37,7 @@ export async function blockReturn(context: Context, options: BlockReturnOptions)
   const dryRun = options.dryRun ?? false;
   return await context.withIpam(async (ipam) => {
     if (options.range !== undefined) await findRange(ipam, options.range);
-    const found = await gather(ipam, options, idleMs);
+    const { found, unreadable } = await gather(ipam, options, idleMs);
     if (found.length === 0) {
       const { nodes } = options.node === undefined ? {} : await listOfNode(ipam, { node: options.node });
       context.print([], () =>
@@ -44,6 +45,7 @@ export async function blockReturn(context: Context, options: BlockReturnOptions)
           ? noBlockText({ node: options.node ?? '' }, nodes)
           : `No block has been idle for ${formatDuration(idleMs)} that its node can do without.\n`,
       );
+      context.warnUnreadable(unreadable);
       return 0;
     }
     if (!dryRun)
@@ -54,6 +56,7 @@ export async function blockReturn(context: Context, options: BlockReturnOptions)
       results.map((each) => resultJson(each, now)),
       () => resultTable(context, results, now),
     );
+    context.warnUnreadable(unreadable);
     return 0;
   });
 }
@@ -62,12 +65,18 @@ export async function blockReturn(context: Context, options: BlockReturnOptions)
  * Returns the idle blocks to release. A node's other blocks decide its surplus, so this function
  * reads all of them.
  */
-async function gather(ipam: Ipam, options: BlockReturnOptions, idleMs: number): Promise<BlockUse[]> {
+async function gather(
+  ipam: Ipam,
+  options: BlockReturnOptions,
+  idleMs: number,
+): Promise<{ readonly found: readonly BlockUse[]; readonly unreadable: readonly UnreadableRecord[] }> {
   const now = ipam.effects.now();
   const draining = await drainingNodes(ipam);
   const byNode = new Map<string, BlockUse[]>();
+  const unreadable: UnreadableRecord[] = [];
   for await (const page of scanBlocks(ipam, options.node === undefined ? {} : { node: options.node })) {
-    for (const { block, range } of page) {
+    unreadable.push(...page.unreadable);
+    for (const { block, range } of page.blocks) {
       if (!range) continue;
       const use = blockUseOf({ block, range }, now, draining.has(block.node));
       const known = byNode.get(block.node);
@@ -75,16 +84,16 @@ async function gather(ipam: Ipam, options: BlockReturnOptions, idleMs: number): 
       else byNode.set(block.node, [use]);
     }
   }
-  return [...byNode.values()]
+  const found = [...byNode.values()]
     .flatMap((stances) => (options.all ? stances.filter(({ idle }) => idle) : surplusOf(stances)))
     .filter(({ range }) => options.range === undefined || range === options.range)
     .filter(({ lastChange }) => now - lastChange >= idleMs);
+  return { found, unreadable };
 }
 
 async function returnAll(ipam: Ipam, found: readonly BlockUse[], dryRun: boolean): Promise<Returned[]> {
-  const ranges = new Map<string, Range>(
-    (await readRanges(ipam.store)).map(({ range }) => [range.name, range]),
-  );
+  const known = await readRanges(ipam.store);
+  const ranges = new Map<string, Range>(known.ranges.map(({ range }) => [range.name, range]));
   const results: Returned[] = [];
   for (const use of found) {
     const range = ranges.get(use.range);
@@ -103,6 +112,7 @@ const OUTCOMES = {
   returned: 'returned',
   'would-return': 'would be returned',
   changed: 'kept: it changed meanwhile',
+  unreadable: 'kept: its record or index entry cannot be read',
 } as const;
 
 function resultTable({ paint }: Context, results: readonly Returned[], now: number): string {

@@ -1,6 +1,6 @@
 import { formatCidr } from '../../ipam/model/address.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
-import { listBlocks, type BlockFilter, type BlockView } from '../../ipam/query/views.ts';
+import { listBlocks, type BlockFilter, type BlockPage, type BlockView } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
 import { renderBar } from '../render/bar.ts';
@@ -9,13 +9,15 @@ import { renderTable } from '../render/table.ts';
 
 /** `block list` */
 export async function blockList(context: Context, filter: BlockFilter): Promise<number> {
-  const { blocks, nodes } = await context.withIpam((ipam) => listOfNode(ipam, filter));
+  const { blocks, unreadable, nodes } = await context.withIpam((ipam) => listOfNode(ipam, filter));
   context.print(blocks.map(blockJson), () => {
     if (nodes) return noBlockText(filter, nodes);
+    if (blocks.length === 0 && unreadable.length > 0) return 'No block can be read.\n';
     if (blocks.length === 0)
       return 'No blocks are claimed: a node claims its first when it gets its first pod.\n';
     return blockTable(context, blocks);
   });
+  context.warnUnreadable(unreadable);
   return 0;
 }
 
@@ -46,12 +48,12 @@ export function blockTable(context: Context, blocks: readonly BlockView[]): stri
 export async function listOfNode(
   ipam: Ipam,
   filter: BlockFilter,
-): Promise<{ readonly blocks: BlockView[]; readonly nodes?: readonly string[] }> {
-  const blocks = await listBlocks(ipam, filter);
-  if (blocks.length > 0 || filter.node === undefined) return { blocks };
+): Promise<BlockPage & { readonly nodes?: readonly string[] }> {
+  const page = await listBlocks(ipam, filter);
+  if (page.blocks.length > 0 || filter.node === undefined) return page;
   const ofAllNodes = filter.range === undefined ? {} : { range: filter.range };
-  const nodes = new Set((await listBlocks(ipam, ofAllNodes)).map(({ block }) => block.node));
-  return { blocks, nodes: [...nodes].sort() };
+  const { blocks: all } = await listBlocks(ipam, ofAllNodes);
+  return { ...page, nodes: [...new Set(all.map(({ block }) => block.node))].sort() };
 }
 
 const NODES_NAMED = 10;

@@ -1,3 +1,4 @@
+import { parseCidr } from '../../ipam/model/address.ts';
 import type { Findings } from '../check/findings.ts';
 import { renderFindings } from '../check/render.ts';
 import { checkRound, type RoundOptions } from '../check/round.ts';
@@ -16,6 +17,10 @@ export interface CheckOptions {
   readonly yes?: boolean;
   /** Releases even when the API server has no pod at all. */
   readonly evenIfNoPods?: boolean;
+  /** UID of the cluster that replaces the one that etcd belonged to. */
+  readonly trustCluster?: string;
+  /** Subnets from which another network gives addresses to pods, in CIDR notation. */
+  readonly otherSubnet?: readonly string[];
   /** Repeats the check until it is stopped. True: at the default interval. */
   readonly watch?: boolean | string;
   readonly metricsListen?: string;
@@ -24,8 +29,9 @@ export interface CheckOptions {
 /**
  * `check`: compares allocations with pods in both directions, and the records of etcd with one
  * another. After the grace, it looks again at what the first observation suspects, and reports only
- * what both found. Exit status 1 when a finding is not corrected.
- * @throws CommandError for an invalid option, or when a release is requested and there is no pod
+ * what both found. Exit status 1 when a finding is not corrected, 2 when the findings mean nothing.
+ * @throws CommandError for an invalid option, or when a release is requested and there is no pod;
+ *   ClusterError when one is requested and the API server may be another cluster's
  */
 export async function check(context: Context, options: CheckOptions): Promise<number> {
   const round = roundOptions(options);
@@ -43,14 +49,14 @@ export async function check(context: Context, options: CheckOptions): Promise<nu
   if (options.watch) return await watch(context, round, options);
   if (options.metricsListen !== undefined)
     throw new CommandError('--metrics-listen is for a service: expected --watch with it');
-  const { left } = await checkRound(context, round, {
+  const { left, isMeaningless } = await checkRound(context, round, {
     found: (found, report) =>
       context.print(
         report,
         () => renderFindings(found, context.paint, context.world.now()) + hint(context, found, round),
       ),
   });
-  return left > 0 ? 1 : 0;
+  return isMeaningless ? 2 : left > 0 ? 1 : 0;
 }
 
 function roundOptions(options: CheckOptions): RoundOptions {
@@ -60,15 +66,36 @@ function roundOptions(options: CheckOptions): RoundOptions {
     repair: options.repair ?? false,
     yes: options.yes ?? false,
     evenIfNoPods: options.evenIfNoPods ?? false,
+    trustCluster: options.trustCluster,
+    refuseOther: options.watch !== undefined && options.watch !== false,
     save: options.save,
     log: options.log,
+    otherSubnets: (options.otherSubnet ?? []).map((text) => parseCidr(text, '--other-subnet')),
   };
 }
 
 const NODES_NAMED = 3;
 
-/** `check` does not free blocks of removed nodes, so this hint names the command that does. */
-function goneNodesHint({ stranded }: Findings): string[] {
+/** An address of no range belongs to a range that etcd forgot, or to another network. */
+function forgottenHint({ missing, lost }: Findings): string[] {
+  const isForgotten = lost.nodes.length > 0 || missing.some(({ reason }) => reason === 'no-range');
+  if (!isForgotten) return [];
+  return [
+    'Addresses of no range: etcd may have forgotten it. Put it back: cnictl restore FILE; do not end these pods.\n',
+    'Where another network gave them: cnictl check --other-subnet CIDR\n',
+  ];
+}
+
+/**
+ * `check` does not free blocks of removed nodes, so this hint names the command that does. Where
+ * one node has another name in the cluster, others may have too, and are not gone.
+ */
+function goneNodesHint({ stranded, aliases }: Findings): string[] {
+  if (aliases.length > 0) {
+    return [
+      'One machine, two names: cnictl doctor on it. Nothing of it is released, and no node counts as gone\n',
+    ];
+  }
   const nodes = [...new Set(stranded.map(({ node }) => node))].sort();
   if (nodes.length === 0) return [];
   const commands = nodes.slice(0, NODES_NAMED).map((node) => `cnictl node remove ${printable(node)}`);
@@ -82,6 +109,7 @@ function hint({ paint }: Context, found: Findings, options: RoundOptions): strin
       ? ['Free them: cnictl check --release, or cnictl release ADDRESS…\n']
       : []),
     ...(found.index.length > 0 && !options.repair ? ['Put index keys right: cnictl check --repair\n'] : []),
+    ...forgottenHint(found),
     ...goneNodesHint(found),
   ];
   return hints.map((text) => paint.dim(text)).join('');

@@ -12,6 +12,7 @@ import { makeBundle } from '../doctor/bundle.ts';
 import { etcdChecks } from '../doctor/etcd.ts';
 import { ok, runChecks, type Check, type Finding, type Level } from '../doctor/finding.ts';
 import { kubeChecks } from '../doctor/kube.ts';
+import { machineCheck } from '../doctor/machine.ts';
 import { fileChecks, judgeAgent, type NodePaths } from '../doctor/node.ts';
 import { ovsChecks } from '../doctor/ovs.ts';
 import { recordChecks } from '../doctor/records.ts';
@@ -69,13 +70,14 @@ function checksOf(context: Context, options: DoctorOptions, paths: NodePaths): C
     ...recordChecks((work) => context.withIpam(work), node),
     ...kubeChecks(context, node),
   ];
-  if (options.cluster) return cluster;
+  if (node === undefined) return cluster;
   const open = (): ReturnType<typeof world.openOvsdb> =>
     world.openOvsdb(settings.ovsdb ?? DEFAULT_OVSDB, settings.ovsdbTls ?? {});
   const socket = settings.agent ?? DEFAULT_AGENT;
   const asked = socket === false ? undefined : socket;
   return [
     ...cluster,
+    machineCheck((work) => context.withIpam(work), node, world.machine),
     ...ovsChecks(open, settings.bridge ?? DEFAULT_BRIDGE, () => vlansOf(context)),
     {
       name: 'agent',
@@ -99,7 +101,7 @@ function configurationCheck({ configFile, world }: Context): Check {
 }
 
 async function vlansOf(context: Context): Promise<number[]> {
-  const ranges = await context.withIpam(({ store }) => readRanges(store));
+  const { ranges } = await context.withIpam(({ store }) => readRanges(store));
   const vlans = ranges.flatMap(({ range }) => (range.vlan === undefined ? [] : [range.vlan]));
   return [...new Set(vlans)].sort((a, b) => a - b);
 }

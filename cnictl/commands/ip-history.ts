@@ -2,6 +2,7 @@ import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/addres
 import type { Owner } from '../../ipam/model/attachment.ts';
 import type { Lifetime, ReleaseCause } from '../../ipam/model/lifetime.ts';
 import { readHistory, type AddressHistory } from '../../ipam/query/history.ts';
+import type { AddressView } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge, parseDuration } from '../context/durations.ts';
 import type { Paint } from '../render/paint.ts';
@@ -14,12 +15,14 @@ export interface IpHistoryOptions {
   readonly since?: string;
 }
 
-/** `ip history`: shows the address's current and past owners, newest first. */
+/**
+ * `ip history`: shows the address's current and past owners, newest first. Exit status 2 when the
+ * record of its block cannot be read, so that the current owner is unknown.
+ */
 export async function ipHistory(context: Context, text: string, options: IpHistoryOptions): Promise<number> {
   const address = parseAddress(text);
   const sinceMs = options.since === undefined ? Infinity : parseDuration(options.since, '--since', Infinity);
   const history = await context.withIpam((ipam) => readHistory(ipam, address));
-  for (const reason of history.unreadable) context.warn(`left out of the history: ${reason}`);
   const now = context.world.now();
   const told = history.past.filter(({ releasedAt }) => now - releasedAt <= sinceMs);
   const { completeSince } = history;
@@ -42,12 +45,17 @@ export async function ipHistory(context: Context, text: string, options: IpHisto
       return `${table}${remarks.join('')}`;
     },
   );
-  return 0;
+  context.warnUnreadable(history.unreadable);
+  return history.view.state === 'unknown' ? 2 : 0;
 }
 
 function idleText({ view }: AddressHistory): string {
-  const never = view.state === 'reserved' ? 'it is never given out' : 'nobody has it now';
-  return `${formatAddress(view.address)} is ${stateText(view)}: ${never}.\n`;
+  return `${formatAddress(view.address)} is ${stateText(view)}: ${meaningOf(view)}.\n`;
+}
+
+function meaningOf({ state }: AddressView): string {
+  if (state === 'unknown') return 'the record of its block cannot be read';
+  return state === 'reserved' ? 'it is never given out' : 'nobody has it now';
 }
 
 function noneText({ view, past }: AddressHistory, since: string | undefined): string {

@@ -14,14 +14,16 @@ import { listOfNode, noBlockText } from './block.ts';
  */
 export async function ipList(context: Context, filter: BlockFilter): Promise<number> {
   const now = context.world.now();
-  const { blocks, nodes } = await context.withIpam((ipam) => listOfNode(ipam, filter));
+  const { blocks, unreadable, nodes } = await context.withIpam((ipam) => listOfNode(ipam, filter));
   const views = blocks.flatMap((view) => addressesOf(view, now));
   context.print(views.map(addressJson), () => {
     if (nodes) return noBlockText(filter, nodes);
     const shown = views.filter((view) => view.state !== 'reserved');
+    if (shown.length === 0 && unreadable.length > 0) return 'No address that can be read is given out.\n';
     if (shown.length === 0) return 'No addresses are given out.\n';
     return addressTable(context, shown, now);
   });
+  context.warnUnreadable(unreadable);
   return 0;
 }
 

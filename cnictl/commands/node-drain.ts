@@ -2,7 +2,7 @@ import type { Range } from '../../ipam/model/range.ts';
 import { setNodeDraining } from '../../ipam/node/drain.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { isIdle, type BlockUse } from '../../ipam/node/surplus.ts';
-import { viewNode } from '../../ipam/query/node-view.ts';
+import { nodeInEtcd, viewNode } from '../../ipam/query/node-view.ts';
 import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/views.ts';
 import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
@@ -42,17 +42,19 @@ export async function giveBackIdle(
  */
 export async function nodeDrain(
   context: Context,
-  name: string,
+  given: string,
   options: { readonly dryRun?: boolean },
 ): Promise<number> {
-  checkNodeName(name);
+  checkNodeName(given);
   const dryRun = options.dryRun ?? false;
-  const { returned, left, others } = await context.withIpam(async (ipam) => {
+  const { name, returned, left, unreadable, others } = await context.withIpam(async (ipam) => {
+    const name = await nodeInEtcd(ipam, given);
     if (!dryRun) await setNodeDraining(ipam, name, true);
     // This read follows the mark, so it sees every earlier allocation, and no later one can follow.
-    const { blocks } = await viewNode(ipam, name);
-    const { nodes: others = [] } = blocks.length > 0 ? {} : await listOfNode(ipam, { node: name });
-    return { ...(await giveBackIdle(ipam, blocks, dryRun)), others };
+    const { blocks, unreadable } = await viewNode(ipam, name);
+    const isKnown = blocks.length + unreadable.length > 0;
+    const { nodes: others = [] } = isKnown ? {} : await listOfNode(ipam, { node: name });
+    return { name, ...(await giveBackIdle(ipam, blocks, dryRun)), unreadable, others };
   });
   // The operator may drain a node without blocks, but more often the name is wrong.
   if (others.length > 0)
@@ -69,9 +71,11 @@ export async function nodeDrain(
       returned: returned.map(cidrOf),
       left: left.map(cidrOf),
       addresses: used.map(addressJson),
+      unreadable,
     },
-    () => drainText(context, { name, dryRun, returned, left, used }),
+    () => drainText(context, { name, dryRun, returned, left, used, hides: unreadable.length > 0 }),
   );
+  context.warnUnreadable(unreadable);
   return 0;
 }
 
@@ -81,24 +85,30 @@ interface Drained {
   readonly returned: readonly BlockView[];
   readonly left: readonly BlockView[];
   readonly used: readonly AddressView[];
+  /** Whether records of the node cannot be read. */
+  readonly hides: boolean;
 }
 
-function drainText(context: Context, { name, dryRun, returned, left, used }: Drained): string {
+function drainText(context: Context, { name, dryRun, returned, left, used, hides }: Drained): string {
   const would = dryRun ? 'would be ' : '';
   const lines = [
     `node ${printable(name)} ${dryRun ? 'would be' : 'is'} draining: nothing new is given out on it\n`,
     ...returned.map((view) => `block ${cidrOf(view)} of range ${view.block.range} ${would}returned\n`),
   ];
-  if (left.length === 0) return [...lines, `no block ${dryRun ? 'would be' : 'is'} left\n`].join('');
+  const what = hides ? 'no block that can be read' : 'no block';
+  if (left.length === 0) return [...lines, `${what} ${dryRun ? 'would be' : 'is'} left\n`].join('');
   lines.push(`left: ${leftText(left)}\n`);
   if (used.length > 0) lines.push(`\n${addressTable(context, used, context.world.now())}`);
   return lines.join('');
 }
 
 /** `node undrain` */
-export async function nodeUndrain(context: Context, name: string): Promise<number> {
-  checkNodeName(name);
-  const changed = await context.withIpam((ipam) => setNodeDraining(ipam, name, false));
+export async function nodeUndrain(context: Context, given: string): Promise<number> {
+  checkNodeName(given);
+  const { name, changed } = await context.withIpam(async (ipam) => {
+    const name = await nodeInEtcd(ipam, given);
+    return { name, changed: await setNodeDraining(ipam, name, false) };
+  });
   context.print({ name, state: 'active', changed }, () =>
     changed
       ? `node ${printable(name)} is active: addresses are given out on it\n`

@@ -1,17 +1,28 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
 import { setNodeDraining } from '../../ipam/node/drain.ts';
-import { indexedNodes, sweepIndex, viewNode, type NodeView } from '../../ipam/query/node-view.ts';
+import { freeName, viewName, type NameView } from '../../ipam/node/name-records.ts';
+import { lostKey } from '../../ipam/records/lost-record.ts';
+import {
+  indexedNodes,
+  nodeInEtcd,
+  sweepIndex,
+  sweepLost,
+  viewNode,
+  type NodeView,
+} from '../../ipam/query/node-view.ts';
+import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
+import { identifyOwn } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { formatDuration, parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
 import { operatorOf } from '../context/operator.ts';
 import type { OpenIpam } from '../context/world.ts';
+import { presenceOf, refuseRemoval } from '../node/presence.ts';
 import {
   confirmTargets,
   freeTargets,
-  presenceOf,
   restOf,
   returnBlocks,
   targetsOf,
@@ -48,40 +59,49 @@ interface Removal {
 }
 
 /**
- * `node remove`: frees all addresses and blocks of a node that is gone for good. Exit status 2 when
- * anything is left.
- * @throws CommandError when the API server still has the node, or nothing proves that it does not
+ * `node remove`: frees all addresses, all blocks and the name of a node that is gone for good. Exit
+ * status 2 when anything is left.
+ * @throws CommandError when the API server still has the node, nothing proves that it does not, or
+ *   it is another cluster's
  */
 export async function nodeRemove(
   context: Context,
-  name: string,
+  given: string,
   options: NodeRemoveOptions,
 ): Promise<number> {
-  checkNodeName(name);
+  checkNodeName(given);
   const { dryRun = false, yes = false, force = false } = options;
   const graceMs = parseDuration(options.grace, '--grace');
   const waitMs = parseDuration(options.wait, '--wait');
   if (!context.knowsKube && !force) {
     throw new CommandError(
-      `no API server is known, so nothing tells whether node '${name}' is gone: nothing was changed`,
+      `no API server is known, so nothing tells whether node '${given}' is gone: nothing was changed`,
       'Name a kubeconfig with --kubeconfig, or add --force when you know that the machine is gone.',
     );
   }
   return await context.withIpam(async (ipam) => {
+    const name = await nodeInEtcd(ipam, given);
     const removal = { context, ipam, name, graceMs, waitMs, dryRun, yes, force };
     if (!context.knowsKube) return await remove({ ...removal, kube: undefined });
-    return await context.withKube((kube) => remove({ ...removal, kube }));
+    return await context.withKube(async (kube) => {
+      await identifyOwn(ipam.store, kube);
+      return await remove({ ...removal, kube });
+    });
   });
 }
 
 async function remove(removal: Removal): Promise<number> {
   const { context, ipam, name, dryRun } = removal;
   const first = await look(removal);
-  if (isNothing(first.view)) {
+  const [lost] = await ipam.store.get([lostKey(name)]);
+  const names = await viewName(ipam.store, name);
+  if (isNothing(first.view) && !lost && !names.owner) {
     const { nodes = [] } = await listOfNode(ipam, { node: name });
-    context.print(resultJson(removal, [], [], []), () => noBlockText({ node: name }, nodes));
+    const nothing = { freed: [], returned: [], left: [], unreadable: [] };
+    context.print(resultJson(removal, nothing), () => noBlockText({ node: name }, nodes));
     return 0;
   }
+  warnIfAlive(context, names);
   const count = plural(first.targets.length, 'address', 'addresses');
   const what = `${plural(first.view.blocks.length, 'block')} and ${count} of node '${printable(name)}'`;
   if (!dryRun) await context.confirm(`This frees ${what}`, removal.yes);
@@ -95,24 +115,44 @@ async function remove(removal: Removal): Promise<number> {
   });
   if (dryRun) return printPlan(removal, first.view, freed);
   await waitForRest(removal);
-  const { returned, left } = await returnBlocks(ipam, name, isBack);
-  const isClean = left.length === 0 && !(await isBack());
-  if (isClean) {
-    await sweepIndex(ipam, name);
-    await setNodeDraining(ipam, name, false);
-  }
-  context.print(resultJson(removal, freed, returned.map(cidrOf), left), () =>
+  const { returned, left, unreadable } = await returnBlocks(ipam, name, isBack);
+  const isEmpty = left.length + unreadable.length === 0;
+  const isClean = isEmpty && !(await isBack()) && (await freeAll(ipam, name));
+  context.print(resultJson(removal, { freed, returned: returned.map(cidrOf), left, unreadable }), () =>
     [
       ...freed.map(freedText),
       ...returned.map((view) => `block ${cidrOf(view)} returned\n`),
       ...left.map(leftLine),
+      ...(isClean || left.length > 0 ? [] : ['the name is in use again: do this again later\n']),
     ].join(''),
   );
+  context.warnUnreadable(unreadable);
   return isClean ? 0 : 2;
 }
 
-const isNothing = ({ blocks, disagreements, drainingSince }: NodeView): boolean =>
-  blocks.length === 0 && disagreements.length === 0 && drainingSince === undefined;
+/**
+ * Removes what is left of a node without blocks: index, drain mark and machine record.
+ * @returns false if a program has written under the name meanwhile
+ */
+async function freeAll(ipam: OpenIpam, name: string): Promise<boolean> {
+  await sweepIndex(ipam, name);
+  await sweepLost(ipam, name);
+  await setNodeDraining(ipam, name, false);
+  const { owner } = await viewName(ipam.store, name);
+  return !owner || (await freeName(ipam.store, name, owner.entry));
+}
+
+/** The agent's key proves nothing about the addresses, so that it refuses nothing either. */
+function warnIfAlive(context: Context, { node, alive }: NameView): void {
+  if (!alive) return;
+  const { machine, since } = alive.record;
+  context.warn(
+    `an agent on machine ${machine} is alive under node name '${node}' since ${new Date(since).toISOString()}: stop it for good first, or it claims blocks again`,
+  );
+}
+
+const isNothing = ({ blocks, disagreements, unreadable, draining }: NodeView): boolean =>
+  blocks.length + disagreements.length + unreadable.length === 0 && !draining;
 
 /**
  * Reads allocations first and the cluster second (rule 6).
@@ -121,20 +161,12 @@ const isNothing = ({ blocks, disagreements, drainingSince }: NodeView): boolean 
 async function look({ ipam, kube, name, force }: Removal): Promise<{ view: NodeView; targets: Target[] }> {
   const view = await viewNode(ipam, name);
   if (!kube) return { view, targets: await targetsOf(ipam, view, undefined) };
-  const presence = presenceOf(name, await indexedNodes(ipam), await kube.listNodes());
-  if (presence.kind === 'present') {
-    throw new CommandError(
-      `node '${name}' is in the cluster at ${kube.server} (${presence.ready ? 'Ready' : 'not Ready'}): its blocks stay`,
-      `Empty it with \`cnictl node drain ${name}\`; when the machine is gone for good, \`kubectl delete node ${name}\` first.`,
-    );
-  }
-  if (presence.kind === 'unproven' && !force) {
-    throw new CommandError(
-      `${kube.server} has none of the nodes that hold blocks, so it may be another cluster's: nothing was changed`,
-      'Name the kubeconfig of this cluster; --force is for a cluster that really has none of them left.',
-    );
-  }
-  return { view, targets: await targetsOf(ipam, view, kube) };
+  const targets = await targetsOf(ipam, view, kube);
+  const runsOn = targets.flatMap((target) => target.runsOn ?? []);
+  const presence = presenceOf(name, await indexedNodes(ipam), await kube.listNodes(), runsOn);
+  const refusal = refuseRemoval(name, presence, kube.server, force);
+  if (refusal) throw refusal;
+  return { view, targets };
 }
 
 /**
@@ -165,23 +197,26 @@ async function waitForRest({ context, ipam, name, waitMs }: Removal): Promise<vo
   await context.world.pause(pauseMs);
 }
 
-function resultJson(
-  { name, dryRun }: Removal,
-  freed: readonly Freed[],
-  returned: readonly string[],
-  left: readonly LeftBlock[],
-): object {
+interface Result {
+  readonly freed: readonly Freed[];
+  readonly returned: readonly string[];
+  readonly left: readonly LeftBlock[];
+  readonly unreadable: readonly UnreadableRecord[];
+}
+
+function resultJson({ name, dryRun }: Removal, { freed, returned, left, unreadable }: Result): object {
   return {
     name,
     dryRun,
     addresses: freed.map(({ view, outcome, pod }) => ({ ...addressJson(view), outcome, livingPod: pod })),
     returned,
     left: left.map(({ view, reason }) => ({ cidr: cidrOf(view), range: view.block.range, reason })),
+    unreadable,
   };
 }
 
 /** Prints what would be done. Exit status 2 when something would stay. */
-function printPlan(removal: Removal, { blocks }: NodeView, freed: readonly Freed[]): number {
+function printPlan(removal: Removal, { blocks, unreadable }: NodeView, freed: readonly Freed[]): number {
   const kept = freed.filter(({ outcome }) => outcome !== 'would-release');
   const stays = (cidr: string): boolean =>
     kept.some(({ view }) => view.block !== undefined && formatCidr(view.block) === cidr);
@@ -189,14 +224,15 @@ function printPlan(removal: Removal, { blocks }: NodeView, freed: readonly Freed
   const left = blocks
     .filter((view) => stays(cidrOf(view)))
     .map((view): LeftBlock => ({ view, reason: 'in-use' }));
-  removal.context.print(resultJson(removal, freed, returned, left), () =>
+  removal.context.print(resultJson(removal, { freed, returned, left, unreadable }), () =>
     [
       ...freed.map(freedText),
       ...returned.map((cidr) => `block ${cidr} would be returned\n`),
       ...left.map(leftLine),
     ].join(''),
   );
-  return kept.length > 0 ? 2 : 0;
+  removal.context.warnUnreadable(unreadable);
+  return kept.length + unreadable.length > 0 ? 2 : 0;
 }
 
 function freedText({ view, outcome, pod }: Freed): string {
@@ -222,6 +258,7 @@ const REASONS: Readonly<Record<LeftBlock['reason'], string>> = {
   cooling: 'addresses of it rest; do this again later, or with a longer --wait',
   'range-gone': 'its range does not exist: cnictl doctor',
   changed: 'it changed meanwhile; do this again',
+  unreadable: 'its record or index entry cannot be read: cnictl node show',
   'node-is-back': 'the node is in the cluster again',
 };
 

@@ -1,7 +1,10 @@
 import { formatCidr } from '../../ipam/model/address.ts';
-import { viewNode, type Disagreement, type NodeView } from '../../ipam/query/node-view.ts';
+import { viewName, type NameView } from '../../ipam/node/name-records.ts';
+import { nodeInEtcd, viewNode, type Disagreement, type NodeView } from '../../ipam/query/node-view.ts';
 import { addressesOf, type BlockView } from '../../ipam/query/views.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
+import { findClusterNode } from '../context/cluster-node.ts';
+import { identifyOwn } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
 import { describeError } from '../context/errors.ts';
@@ -11,6 +14,7 @@ import { printable } from '../render/printable.ts';
 import { renderFields } from '../render/table.ts';
 import { blockJson, blockTable } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
+import { nameFields, nameJson } from './node-name.ts';
 
 /**
  * What the API server reports of a node. `known` is null when no server is configured or answers.
@@ -18,6 +22,10 @@ import { addressJson, addressTable } from './ip.ts';
 export interface NodeInCluster {
   readonly server: string | null;
   readonly known: boolean | null;
+  /** The node's name in the cluster. */
+  readonly name: string | null;
+  /** False when only the domain tells the two names apart: it may be another machine. */
+  readonly certain: boolean | null;
   readonly ready: boolean | null;
   readonly problem: string | null;
 }
@@ -26,9 +34,13 @@ export interface NodeInCluster {
  * `node show`: shows the node's blocks, its addresses with their owners, and its state in the
  * cluster.
  */
-export async function nodeShow(context: Context, name: string): Promise<number> {
-  checkNodeName(name);
-  const view = await context.withIpam((ipam) => viewNode(ipam, name));
+export async function nodeShow(context: Context, named: string): Promise<number> {
+  checkNodeName(named);
+  const { view, names } = await context.withIpam(async (ipam) => {
+    const view = await viewNode(ipam, await nodeInEtcd(ipam, named));
+    return { view, names: await viewName(ipam.store, view.node) };
+  });
+  const name = view.node;
   const kube = await askCluster(context, name);
   const now = context.world.now();
   const addresses = view.blocks.flatMap((block) => addressesOf(block, now));
@@ -37,24 +49,27 @@ export async function nodeShow(context: Context, name: string): Promise<number> 
     {
       name,
       ...stateJson(view),
+      ...nameJson(names),
       kubernetes: kube,
       ...totalsOf(view.blocks),
       disagreements: view.disagreements,
       blocks: view.blocks.map(blockJson),
       addresses: given.map(addressJson),
+      unreadable: view.unreadable,
     },
     () => {
-      const sections = [renderFields(fieldsOf(context, view, kube), context.paint)];
+      const sections = [renderFields(fieldsOf(context, view, names, kube), context.paint)];
       if (view.blocks.length > 0) sections.push(blockTable(context, view.blocks));
       if (given.length > 0) sections.push(addressTable(context, given, now));
       return sections.join('\n');
     },
   );
+  context.warnUnreadable(view.unreadable);
   return kube.problem === null ? 0 : 2;
 }
 
-const stateJson = ({ drainingSince }: NodeView): object => ({
-  state: drainingSince === undefined ? 'active' : 'draining',
+const stateJson = ({ drainingSince, draining }: NodeView): object => ({
+  state: draining ? 'draining' : 'active',
   drainingSince: drainingSince === undefined ? null : new Date(drainingSince).toISOString(),
 });
 
@@ -74,19 +89,28 @@ function totalsOf(blocks: readonly BlockView[]): {
   };
 }
 
-function fieldsOf(context: Context, view: NodeView, kube: NodeInCluster): [string, string][] {
+function fieldsOf(
+  context: Context,
+  view: NodeView,
+  names: NameView,
+  kube: NodeInCluster,
+): [string, string][] {
   const { paint, world } = context;
   const { capacity, allocated, cooling } = totalsOf(view.blocks);
-  const since = view.drainingSince;
   return [
     ['Node', printable(view.node)],
-    ['State', since === undefined ? 'active' : paint.yellow(`draining (${formatAge(world.now() - since)})`)],
+    ['State', view.draining ? paint.yellow(drainingText(view, world.now())) : 'active'],
     ['Kubernetes', kube.known === true ? clusterText(kube) : paint.yellow(clusterText(kube))],
+    ...nameFields(names, world.now()),
     ['Blocks', `${view.blocks.length}`],
     ['Addresses', `${allocated} of ${capacity} used, ${cooling} cooling`],
     ['Utilisation', renderBar(allocated, capacity, paint)],
     ...view.disagreements.map((each): [string, string] => ['Amiss', paint.red(disagreementText(each))]),
   ];
+}
+
+function drainingText({ drainingSince }: NodeView, now: number): string {
+  return drainingSince === undefined ? 'draining' : `draining (${formatAge(now - drainingSince)})`;
 }
 
 export function disagreementText({ key, problem }: Disagreement): string {
@@ -98,26 +122,33 @@ export function disagreementText({ key, problem }: Disagreement): string {
   return `key ${printable(key)}: ${meaning}`;
 }
 
-function clusterText({ server, known, ready, problem }: NodeInCluster): string {
+function clusterText({ server, known, name, certain, ready, problem }: NodeInCluster): string {
   if (problem !== null) return printable(problem);
   if (server === null) return 'not configured';
   if (known !== true) return `${server} has no such node`;
-  return `${server}: ${ready === true ? 'Ready' : 'not Ready'}`;
+  const state = `${server}: ${ready === true ? 'Ready' : 'not Ready'}`;
+  return certain === true ? state : `${state}, if it is the node that is ${printable(name ?? '')} there`;
 }
+
+const NOTHING_KNOWN = { server: null, known: null, name: null, certain: null, ready: null } as const;
 
 /** Never throws. Returns an error in `problem`. */
 export async function askCluster(context: Context, name: string): Promise<NodeInCluster> {
-  if (!context.knowsKube) return { server: null, known: null, ready: null, problem: null };
+  if (!context.knowsKube) return { ...NOTHING_KNOWN, problem: null };
   try {
     return await context.withKube(async (kube) => {
-      const node = await kube.getNode(name);
-      return { server: kube.server, known: node !== undefined, ready: node?.ready ?? null, problem: null };
+      const { server } = kube;
+      await context.withIpam(({ store }) => identifyOwn(store, kube));
+      const found = await findClusterNode(kube, name);
+      if (!found) return { ...NOTHING_KNOWN, server, known: false, problem: null };
+      const { node, certain } = found;
+      return { server, known: true, name: node.name, certain, ready: node.ready, problem: null };
     });
   } catch (error) {
     const [first = ''] = describeError(error)
       .replace(/^cnictl: /, '')
       .split('\n');
-    return { server: null, known: null, ready: null, problem: first };
+    return { ...NOTHING_KNOWN, problem: first };
   }
 }
 

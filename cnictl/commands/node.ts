@@ -1,12 +1,14 @@
 import { ensureBridge } from '../../cni/ovsdb/bridges.ts';
 import { drainingNodes } from '../../ipam/node/drain.ts';
-import { listBlocks } from '../../ipam/query/views.ts';
+import { listNames } from '../../ipam/node/name-records.ts';
+import { listBlocks, type BlockView } from '../../ipam/query/views.ts';
 import { DEFAULT_BRIDGE, DEFAULT_OVSDB } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
 import { renderBar } from '../render/bar.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';
+import { aliveText, nameJson } from './node-name.ts';
 
 export interface NodeUsage {
   readonly name: string;
@@ -18,7 +20,7 @@ export interface NodeUsage {
 }
 
 /** Returns the nodes that hold blocks, by name. */
-export function gatherNodes(blocks: Awaited<ReturnType<typeof listBlocks>>): NodeUsage[] {
+export function gatherNodes(blocks: readonly BlockView[]): NodeUsage[] {
   const nodes = new Map<string, NodeUsage>();
   for (const { block, counts } of blocks) {
     const before = nodes.get(block.node);
@@ -46,18 +48,28 @@ const withoutBlocks = (name: string): NodeUsage => ({
 /** `node list` */
 export async function nodeList(context: Context): Promise<number> {
   const { paint } = context;
-  const nodes = await context.withIpam(async (ipam) => {
+  const { nodes, unreadable } = await context.withIpam(async (ipam) => {
     const draining = await drainingNodes(ipam);
-    const usages = gatherNodes(await listBlocks(ipam));
+    const { blocks, unreadable } = await listBlocks(ipam);
+    const usages = gatherNodes(blocks);
     const known = new Set(usages.map(({ name }) => name));
+    const names = await listNames(ipam.store);
     const bare = [...draining].filter((name) => !known.has(name)).map(withoutBlocks);
-    return [...usages, ...bare]
+    const nodes = [...usages, ...bare]
       .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .map((usage) => ({ ...usage, state: draining.has(usage.name) ? 'draining' : 'active' }));
+      .map((usage) => ({
+        ...usage,
+        state: draining.has(usage.name) ? 'draining' : 'active',
+        view: names.get(usage.name),
+      }));
+    return { nodes, unreadable };
   });
-  context.print(nodes, () => {
+  const now = context.world.now();
+  const data = nodes.map(({ view, ...usage }) => ({ ...usage, ...nameJson(view) }));
+  context.print(data, () => {
+    if (nodes.length === 0 && unreadable.length > 0) return 'No block can be read.\n';
     if (nodes.length === 0) return 'No node holds a block yet.\n';
-    return renderTable<NodeUsage & { state: string }>(
+    return renderTable<(typeof nodes)[number]>(
       [
         { title: 'NODE', value: ({ name }) => name },
         { title: 'STATE', value: ({ state }) => (state === 'active' ? state : paint.yellow(state)) },
@@ -69,11 +81,14 @@ export async function nodeList(context: Context): Promise<number> {
           value: ({ allocated, capacity }) => renderBar(allocated, capacity, paint),
         },
         { title: 'RANGES', value: ({ ranges }) => ranges.join(', ') },
+        { title: 'MACHINE', value: ({ view }) => view?.owner?.record.machine?.id ?? '-' },
+        { title: 'ALIVE', value: ({ view }) => aliveText(view, now) },
       ],
       nodes,
       paint,
     );
   });
+  context.warnUnreadable(unreadable);
   return 0;
 }
 

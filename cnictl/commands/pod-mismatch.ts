@@ -1,5 +1,6 @@
 import { indexPods, judge, type AuditedPod } from '../../ipam/audit/judge.ts';
 import { formatAddress } from '../../ipam/model/address.ts';
+import { mayBeSameNode } from '../../ipam/model/node-name.ts';
 import type { HeldAddress } from '../../ipam/query/pod-trace.ts';
 
 /** A disagreement between etcd and the API server about one pod. */
@@ -56,8 +57,8 @@ export function findMismatches(
 
 function ofLiving(ip: string, { node, slot }: HeldAddress, pod: AuditedPod): Mismatch[] {
   const mismatches: Mismatch[] = [];
-  if (pod.nodeName !== undefined && pod.nodeName !== node) {
-    const message = `${ip} was given out on node ${node}, and the pod is on ${pod.nodeName}`;
+  if (pod.nodeName !== undefined && !mayBeSameNode(pod.nodeName, node)) {
+    const message = `${ip} was given out on node ${node}, and the pod is on ${pod.nodeName}: a machine with two names?`;
     mismatches.push({ kind: 'other-node', ip, message });
   }
   // The kubelet reports pod IPs some time after the ADD, and only those of eth0.

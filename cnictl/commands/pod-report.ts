@@ -56,8 +56,24 @@ function heldJson({ address, range, vlan, block, node, slot }: HeldAddress): obj
   };
 }
 
-function podFieldsJson({ uid, phase, nodeName, hostNetwork, podIPs }: AuditedPod): object {
-  return { uid, phase, node: nodeName ?? null, hostNetwork, podIPs };
+function podFieldsJson(pod: AuditedPod): object {
+  const { uid, phase, hasRunningContainer, deletionTimestamp, nodeName, hostNetwork, podIPs } = pod;
+  return {
+    uid,
+    phase,
+    hasRunningContainer,
+    deletionTimestamp: deletionTimestamp ?? null,
+    node: nodeName ?? null,
+    hostNetwork,
+    podIPs,
+  };
+}
+
+/** Adds to the phase what it does not tell: a container that still runs, and a deletion. */
+function phaseText({ phase, hasRunningContainer, deletionTimestamp }: AuditedPod): string {
+  const runs = phase !== 'Running' && hasRunningContainer ? [', a container runs'] : [];
+  const ends = deletionTimestamp === undefined ? [] : [`, Terminating since ${deletionTimestamp}`];
+  return [phase, ...runs, ...ends].join('');
 }
 
 export function renderPod(report: PodReport, now: number, paint: Paint): string {
@@ -85,9 +101,9 @@ function serverFields(answer: Answer): [string, string][] {
     case 'none':
       return [['API server', 'has no pod of that name']];
     case 'pod': {
-      const { phase, uid, nodeName, hostNetwork, podIPs } = answer.pod;
+      const { uid, nodeName, hostNetwork, podIPs } = answer.pod;
       return [
-        ['Phase', printable(phase)],
+        ['Phase', printable(phaseText(answer.pod))],
         ['UID', printable(uid)],
         ['Node', printable(nodeName ?? 'not scheduled yet')],
         ['Pod IPs', `${podIPs.join(', ') || 'none told yet'}${hostNetwork ? " (its host's)" : ''}`],

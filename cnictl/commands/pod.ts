@@ -1,10 +1,12 @@
 import { KubeError } from '../../cni/kube/errors.ts';
-import { canonicalPod, type AuditedPod } from '../../ipam/audit/judge.ts';
-import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
+import { canonicalPod, claimsAddresses, type AuditedPod } from '../../ipam/audit/judge.ts';
+import { cidrContains, formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
 import { messageOf, IpamError } from '../../ipam/model/errors.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { tracePod, type PodName, type PodTrace } from '../../ipam/query/pod-trace.ts';
 import { showAddress } from '../../ipam/query/views.ts';
+import { hiddenBy } from '../../ipam/records/unreadable.ts';
+import { ClusterError, identifyOwn } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
 import { podText } from '../render/pod.ts';
@@ -21,9 +23,9 @@ export async function podShow(context: Context, text: string): Promise<number> {
   const name = parsePodName(text);
   return await context.withIpam(async (ipam) => {
     const trace = await tracePod(ipam, name, (records) => progress(context, records));
-    for (const reason of trace.unreadable) context.warn(`left out of the history: ${reason}`);
-    const answer = await ask(context, name);
+    const answer = await ask(context, ipam, name);
     if (answer.kind === 'none' && trace.held.length + trace.past.length === 0) {
+      context.warnUnreadable(trace.unreadable);
       throw new CommandError(
         `pod '${text}' is not known: the API server has none of that name, and etcd holds no address of one, nor a past one`,
         'Look for its name with `kubectl get pods -A`, or for an address with `cnictl ip history ADDRESS`.',
@@ -36,6 +38,7 @@ export async function podShow(context: Context, text: string): Promise<number> {
       : [];
     const report = { name, trace, answer, mismatches };
     context.print(podReport(report), () => renderPod(report, context.world.now(), context.paint));
+    context.warnUnreadable(trace.unreadable);
     return 0;
   });
 }
@@ -51,26 +54,35 @@ function progress({ world }: Context, records: number): void {
   if (world.isTerminal) world.stderr(`\r${records} records read\r`);
 }
 
-async function ask(context: Context, { namespace, name }: PodName): Promise<Answer> {
+async function ask(context: Context, { store }: Ipam, { namespace, name }: PodName): Promise<Answer> {
   if (!context.knowsKube) return { kind: 'no-server' };
   try {
-    const pod = await context.withKube((kube) => kube.getPod(namespace, name));
+    const pod = await context.withKube(async (kube) => {
+      await identifyOwn(store, kube);
+      return await kube.getPod(namespace, name);
+    });
     return pod ? { kind: 'pod', pod: canonicalPod(pod) } : { kind: 'none' };
   } catch (error) {
-    if (!(error instanceof KubeError)) throw error;
+    if (!(error instanceof KubeError || error instanceof ClusterError)) throw error;
     context.warn(`the API server could not be asked: ${messageOf(error)}`);
     return { kind: 'failed', reason: messageOf(error) };
   }
 }
 
-/** Returns the addresses of our ranges that the pod reports and etcd does not hold for it. */
-async function notHeld(ipam: Ipam, pod: AuditedPod, { held }: PodTrace): Promise<NotHeld[]> {
-  if (pod.hostNetwork || pod.phase !== 'Running') return [];
+/**
+ * Returns the addresses of our ranges that the pod reports and etcd does not hold for it. One in a
+ * block that cannot be read counts as the pod's.
+ */
+async function notHeld(ipam: Ipam, pod: AuditedPod, { held, unreadable }: PodTrace): Promise<NotHeld[]> {
+  if (!claimsAddresses(pod)) return [];
   const ours = new Set(held.map(({ address }) => formatAddress(address)));
+  const hidden = hiddenBy(unreadable);
   const found: NotHeld[] = [];
   for (const ip of pod.podIPs.filter((each) => !ours.has(each))) {
+    const address = parseAddress(ip);
+    if (hidden.some((cidr) => cidrContains(cidr, address))) continue;
     try {
-      const view = await showAddress(ipam, parseAddress(ip));
+      const view = await showAddress(ipam, address);
       const owner = ownerOf(view);
       const holder = owner && `given to ${owner.podName === undefined ? owner.containerId : podText(owner)}`;
       const block = view.block ? ` (block ${formatCidr(view.block)} of ${view.node ?? '?'})` : '';

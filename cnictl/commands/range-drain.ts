@@ -19,15 +19,16 @@ export async function rangeDrain(
   options: RangeDrainOptions,
 ): Promise<number> {
   const dryRun = options.dryRun ?? false;
-  const { returned, left } = await context.withIpam(async (ipam) => {
+  const { returned, left, unreadable } = await context.withIpam(async (ipam) => {
     if (dryRun) await findRange(ipam, name);
     else await setRangeState(ipam, name, 'draining');
     // This read follows the state change, after which no node claims a block of the range.
-    return await giveBackIdle(ipam, await listBlocks(ipam, { range: name }), dryRun);
+    const { blocks, unreadable } = await listBlocks(ipam, { range: name });
+    return { ...(await giveBackIdle(ipam, blocks, dryRun)), unreadable };
   });
   const nodes = new Set(left.map(({ block }) => block.node)).size;
   context.print(
-    { name, state: 'draining', dryRun, returned: returned.map(cidrOf), left: left.map(cidrOf) },
+    { name, state: 'draining', dryRun, returned: returned.map(cidrOf), left: left.map(cidrOf), unreadable },
     () => {
       const would = dryRun ? 'would be' : 'is';
       const returning = `${plural(returned.length, 'empty block')} ${dryRun ? 'would be ' : ''}returned`;
@@ -37,6 +38,7 @@ export async function rangeDrain(
       return lines.join('');
     },
   );
+  context.warnUnreadable(unreadable);
   return 0;
 }
 

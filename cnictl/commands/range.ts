@@ -6,17 +6,22 @@ import {
   parseCidr,
   parseSpan,
 } from '../../ipam/model/address.ts';
-import { checkNoOverlap, makeRange } from '../../ipam/model/new-range.ts';
+import { makeRange } from '../../ipam/model/new-range.ts';
 import { rangeCapacity, usableBlockTotal, type Range, type Route } from '../../ipam/model/range.ts';
-import { listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
-import { addRange, planRangeRemoval, removeRange } from '../../ipam/ranges/ranges.ts';
-import { readRanges, findRange } from '../../ipam/store/ranges.ts';
+import {
+  listRangeUsage,
+  readRangeUsage,
+  unusedRange,
+  type RangeUsage,
+} from '../../ipam/query/range-usage.ts';
+import { addRange, planRange, planRangeRemoval, removeRange } from '../../ipam/ranges/ranges.ts';
 import type { Context } from '../context/context.ts';
 import { formatDuration, parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
 import { renderBar, renderCount } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields, renderTable } from '../render/table.ts';
+import { refuseLivingPods } from './range-add-pods.ts';
 
 export interface RangeAddOptions {
   readonly gateway?: string;
@@ -26,20 +31,19 @@ export interface RangeAddOptions {
   readonly route?: readonly string[];
   readonly cooldown?: string;
   readonly blockSize?: string;
+  /** Adds the range although pods live in it that etcd forgot. */
+  readonly recover?: boolean;
   readonly dryRun?: boolean;
 }
 
 /** `range add`: checks everything before it writes anything. */
 export async function rangeAdd(context: Context, cidr: string, options: RangeAddOptions): Promise<number> {
   const range = rangeFrom(cidr, options);
+  const recover = options.recover ?? false;
   await context.withIpam(async (ipam) => {
-    if (options.dryRun) {
-      const known = await readRanges(ipam.store);
-      checkNoOverlap(
-        range,
-        known.map((each) => each.range),
-      );
-    } else await addRange(ipam, range);
+    await planRange(ipam, range, { recover });
+    if (!recover) await refuseLivingPods(context, ipam.store, range);
+    if (!options.dryRun) await addRange(ipam, range, { recover });
   });
   if (!hasDefaultRoute(range)) {
     context.warn(
@@ -47,7 +51,7 @@ export async function rangeAdd(context: Context, cidr: string, options: RangeAdd
     );
   }
   const done = options.dryRun ? 'would be added' : 'added';
-  context.print(rangeJson(emptyUsage(range)), () => {
+  context.print(rangeJson(unusedRange(range)), () => {
     const gateway = range.gateway ? `gateway ${formatAddress(range.gateway)}` : 'no gateway';
     const vlan = range.vlan === undefined ? 'untagged' : `VLAN ${range.vlan}`;
     return `range ${range.name} ${done}: ${formatCidr(range.cidr)}, ${gateway}, ${vlan}, ${plural(rangeCapacity(range), 'address', 'addresses')} in ${plural(usableBlockTotal(range), 'block')} of ${range.blockSize}\n`;
@@ -104,12 +108,14 @@ function parseRoute(text: string): Route {
 
 /** `range list` */
 export async function rangeList(context: Context): Promise<number> {
-  const usages = await context.withIpam(listRangeUsage);
+  const { usages, unreadable } = await context.withIpam(listRangeUsage);
   context.print(usages.map(rangeJson), () => {
+    if (usages.length === 0 && unreadable.length > 0) return 'No range can be read.\n';
     if (usages.length === 0)
-      return 'No ranges yet. Add one: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1\n';
+      return 'No ranges yet. Add one: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1\nIn a cluster that had ranges, etcd forgot them: cnictl restore FILE\n';
     return rangeTable(context, usages);
   });
+  context.warnUnreadable(unreadable);
   return 0;
 }
 
@@ -140,34 +146,34 @@ export function rangeTable({ paint }: Context, usages: readonly RangeUsage[]): s
 
 /** `range show` */
 export async function rangeShow(context: Context, name: string): Promise<number> {
-  const usage = await context.withIpam(async (ipam) => {
-    const { range } = await findRange(ipam, name);
-    return (await listRangeUsage(ipam)).find((each) => each.range.name === name) ?? emptyUsage(range);
-  });
-  context.print(rangeJson(usage), () => {
-    const { range } = usage;
-    const list = (items: readonly string[]): string => (items.length === 0 ? '-' : items.join(', '));
-    return renderFields(
-      [
-        ['Name', range.name],
-        ['Subnet', formatCidr(range.cidr)],
-        ['Gateway', range.gateway ? formatAddress(range.gateway) : '-'],
-        ['VLAN', range.vlan === undefined ? 'untagged' : `${range.vlan}`],
-        ['State', range.state],
-        ['Excluded', list(range.exclude.map(formatSpan))],
-        ['Routes', list(range.routes.map(routeText))],
-        ['Cooldown', formatDuration(range.cooldownMs)],
-        [
-          'Blocks',
-          `${usage.blocks.claimed} of ${renderCount(usage.blocks.total)} claimed, ${range.blockSize} addresses each`,
-        ],
-        ['Addresses', `${usage.allocated} of ${renderCount(usage.capacity)} used, ${usage.cooling} cooling`],
-        ['Utilisation', renderBar(usage.allocated, usage.capacity, context.paint)],
-      ],
-      context.paint,
-    );
-  });
+  const { usage, unreadable } = await context.withIpam((ipam) => readRangeUsage(ipam, name));
+  context.print({ ...rangeJson(usage), unreadable }, () => rangeFields(context, usage));
+  context.warnUnreadable(unreadable);
   return 0;
+}
+
+function rangeFields({ paint }: Context, usage: RangeUsage): string {
+  const { range } = usage;
+  const list = (items: readonly string[]): string => (items.length === 0 ? '-' : items.join(', '));
+  return renderFields(
+    [
+      ['Name', range.name],
+      ['Subnet', formatCidr(range.cidr)],
+      ['Gateway', range.gateway ? formatAddress(range.gateway) : '-'],
+      ['VLAN', range.vlan === undefined ? 'untagged' : `${range.vlan}`],
+      ['State', range.state],
+      ['Excluded', list(range.exclude.map(formatSpan))],
+      ['Routes', list(range.routes.map(routeText))],
+      ['Cooldown', formatDuration(range.cooldownMs)],
+      [
+        'Blocks',
+        `${usage.blocks.claimed} of ${renderCount(usage.blocks.total)} claimed, ${range.blockSize} addresses each`,
+      ],
+      ['Addresses', `${usage.allocated} of ${renderCount(usage.capacity)} used, ${usage.cooling} cooling`],
+      ['Utilisation', renderBar(usage.allocated, usage.capacity, paint)],
+    ],
+    paint,
+  );
 }
 
 function routeText(route: Route): string {
@@ -201,15 +207,6 @@ export async function rangeRemove(
     return 0;
   });
 }
-
-const emptyUsage = (range: Range): RangeUsage => ({
-  range,
-  capacity: rangeCapacity(range),
-  allocated: 0,
-  cooling: 0,
-  free: rangeCapacity(range),
-  blocks: { total: usableBlockTotal(range), claimed: 0 },
-});
 
 /** Scripts rely on these keys. More keys may be added. */
 export function rangeJson({ range, capacity, allocated, cooling, free, blocks }: RangeUsage): object {

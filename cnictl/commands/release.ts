@@ -1,12 +1,15 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import { formatAddress, parseAddress } from '../../ipam/model/address.ts';
-import { showAddress, type AddressView } from '../../ipam/query/views.ts';
+import { readAddress, type AddressView } from '../../ipam/query/views.ts';
+import { rangeKey } from '../../ipam/records/keys.ts';
+import { valuesOf } from '../../ipam/records/unreadable.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
-import { freeAll, type Target } from '../check/free-all.ts';
+import { readRanges } from '../../ipam/store/ranges.ts';
+import { freeAll, type SeenTarget, type Target } from '../check/free-all.ts';
 import { outcomeText, type FreeOutcome } from '../check/free.ts';
 import { refuseWithoutPods, stillHasPods } from '../check/pods.ts';
 import { intersect, parseReport, type SavedReport } from '../check/report.ts';
-import { clusterOf } from '../check/round.ts';
+import { requireCluster, requireOwnReport } from '../check/require-cluster.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
@@ -29,9 +32,9 @@ export interface ReleaseOptions {
 /**
  * `release`: frees named addresses, or those that all of the saved reports name. An address whose
  * pod lives stays, unless forced. Exit status 2 when an address stays because its pod lives or is
- * unknown.
- * @throws CommandError when no API server is configured or it has no pod at all, unless forced;
- *   nothing is then released or printed
+ * unknown, or because the record of its block or range cannot be read.
+ * @throws CommandError when no API server is configured, it may be another cluster's, or it has no
+ *   pod at all, unless forced; nothing is then released or printed
  */
 export async function release(
   context: Context,
@@ -56,13 +59,16 @@ export async function release(
     );
   }
   return await context.withIpam(async (ipam) => {
-    const views = await lookAtAll(ipam, targets);
-    if (!context.knowsKube) return await releaseAll(context, ipam, undefined, targets, views, options);
-    return await context.withKube(async (kube) => {
-      for (const report of reports) await checkCluster(report, kube);
-      if (!options.force) await doubtNoPods(kube, views, options);
-      return await releaseAll(context, ipam, kube, targets, views, options);
-    });
+    const seen = await lookAtAll(ipam, targets);
+    const releaseWith = async (kube: KubeApi | undefined): Promise<number> => {
+      for (const report of reports) await requireOwnReport(report, ipam, kube);
+      if (kube && !options.force) {
+        await requireCluster(ipam, kube);
+        await doubtNoPods(kube, viewsOf(seen), options);
+      }
+      return await releaseAll(context, ipam, kube, seen, options);
+    };
+    return context.knowsKube ? await context.withKube(releaseWith) : await releaseWith(undefined);
   });
 }
 
@@ -92,21 +98,6 @@ function readReport(context: Context, file: string): SavedReport {
   return report;
 }
 
-/** @throws CommandError when the report is of another cluster */
-async function checkCluster(report: SavedReport, kube: KubeApi): Promise<void> {
-  const cluster = await clusterOf(kube);
-  const differs =
-    report.cluster !== null && cluster !== null ? report.cluster !== cluster : report.server !== kube.server;
-  if (differs) {
-    const of = (server: string, uid: string | null): string =>
-      uid === null ? server : `${server} (kube-system has UID ${uid})`;
-    throw new CommandError(
-      `the report is of the cluster at ${of(report.server, report.cluster)}: expected that at ${of(kube.server, cluster)}`,
-      'Name the kubeconfig of the cluster that the report is of, or make a new report: cnictl check --save FILE',
-    );
-  }
-}
-
 function targetsOf(addresses: readonly string[], reports: readonly SavedReport[]): Target[] {
   if (reports.length > 0 && addresses.length > 0)
     throw new CommandError('release takes addresses or --from-report: expected one of them');
@@ -131,38 +122,44 @@ function targetsOf(addresses: readonly string[], reports: readonly SavedReport[]
  * Looks up every address before any is released.
  * @throws IpamError `not-found`; CommandError for a reserved address
  */
-async function lookAtAll(ipam: OpenIpam, targets: readonly Target[]): Promise<AddressView[]> {
-  const views: AddressView[] = [];
-  for (const { address } of targets) {
-    const view = await showAddress(ipam, address);
-    if (view.state === 'reserved') {
+async function lookAtAll(ipam: OpenIpam, targets: readonly Target[]): Promise<SeenTarget[]> {
+  const seen: SeenTarget[] = [];
+  const { unreadable } = await readRanges(ipam.store);
+  for (const target of targets) {
+    const { address, leak } = target;
+    const broken = leak && unreadable.find(({ key }) => key === rangeKey(leak.range));
+    const read = broken ? { unreadable: broken } : await readAddress(ipam, address);
+    if ('value' in read && read.value.state === 'reserved') {
+      const view = read.value;
       throw new CommandError(
         `${formatAddress(address)} is reserved${view.reservedAs === undefined ? '' : ` (${view.reservedAs})`}: it is never given out`,
       );
     }
-    views.push(view);
+    seen.push({ ...target, seen: read });
   }
-  return views;
+  return seen;
 }
+
+const viewsOf = (targets: readonly SeenTarget[]): AddressView[] => valuesOf(targets.map(({ seen }) => seen));
 
 async function releaseAll(
   context: Context,
   ipam: OpenIpam,
   kube: KubeApi | undefined,
-  targets: readonly Target[],
-  views: readonly AddressView[],
+  targets: readonly SeenTarget[],
   options: ReleaseOptions,
 ): Promise<number> {
   const dryRun = options.dryRun ?? false;
+  const views = viewsOf(targets);
   if (!dryRun && views.some((view) => view.state === 'used')) {
     if (!options.yes)
       for (const view of views) context.world.stderr(`  ${describe(view, context.world.now())}\n`);
     await context.confirm(
-      `This releases ${plural(targets.length, 'address', 'addresses')}`,
+      `This releases ${plural(views.length, 'address', 'addresses')}`,
       options.yes ?? false,
     );
   }
-  const results = await freeAll(context, ipam, kube, targets, views, options);
+  const results = await freeAll(context, ipam, kube, targets, options);
   context.print(
     results.map(({ address, outcome }) => ({
       ip: formatAddress(address),
@@ -171,11 +168,16 @@ async function releaseAll(
     })),
     () => results.map(({ address, outcome }) => `${outcomeText(address, outcome)}\n`).join(''),
   );
-  return results.some(({ outcome }) => outcome.kind === 'in-use' || outcome.kind === 'unknown') ? 2 : 0;
+  return results.some(({ outcome }) => KEPT.has(outcome.kind)) ? 2 : 0;
 }
+
+/** Outcomes of an address that the operator named and that stays. */
+const KEPT: ReadonlySet<FreeOutcome['kind']> = new Set(['in-use', 'unknown', 'unreadable', 'withheld']);
 
 function detailsOf(outcome: FreeOutcome): object {
   if (outcome.kind === 'in-use') return { pod: outcome.pod };
+  if (outcome.kind === 'unreadable') return { reason: outcome.reason };
+  if (outcome.kind === 'withheld') return { node: outcome.node };
   if (outcome.kind === 'released' || outcome.kind === 'would-release')
     return { reason: outcome.reason ?? null };
   return {};

@@ -1,12 +1,16 @@
 import { checkNoOverlap } from '../../ipam/model/new-range.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
 import { newestRevision, type Entry } from '../../ipam/records/transaction.ts';
+import { hiddenBy } from '../../ipam/records/unreadable.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
 import { scanAll } from '../../ipam/store/store.ts';
 import { carryRanges, carryUnits, rangesRevision, verify } from '../backup/carry.ts';
+import type { Collision } from '../backup/collision.ts';
 import { countGroups, parseBackup, type Backup, type BackupRecord } from '../backup/format.ts';
+import { isOfLivingNodes } from '../backup/living.ts';
 import { missingOf, type Missing } from '../backup/missing.ts';
-import { planRestore, readRecords, strangers, type Collision, type RestorePlan } from '../backup/plan.ts';
+import { planRestore, strangers, type RestorePlan } from '../backup/plan.ts';
+import { readRecords } from '../backup/records.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
 import type { OpenIpam } from '../context/world.ts';
@@ -36,7 +40,7 @@ export async function restore(context: Context, file: string, options: RestoreOp
     const others = strangers(saved.records, present);
     if (others.length > 0 && !options.merge) throw occupied(context, others);
     const plan = planRestore(saved.records, present);
-    for (const key of plan.unsound)
+    for (const key of plan.unreadable)
       context.warn(`${key} cannot be read by this version: it is put back as it is`);
     const keys = keysOf(plan);
     if (keys > 0) await checkPods(context, plan, saved, present, options);
@@ -146,12 +150,13 @@ async function missingAfter(
     [...plan.units.flatMap(({ records }) => records), ...plan.ranges].map(({ key }) => key),
   );
   const after = [...present, ...saved.records.filter(({ key }) => written.has(key))];
-  const { ranges, blocks } = readRecords(after);
+  const { ranges, blocks, unreadable } = readRecords(after);
   const { pods } = await context.withKube((kube) => kube.listPods());
   return missingOf(
     [...blocks.values()],
     pods,
     [...ranges.values()].map(({ cidr }) => cidr),
+    hiddenBy(unreadable),
   );
 }
 
@@ -180,7 +185,8 @@ async function write(
   const raced = new Set(carried.collisions.map(({ key }) => key));
   const placed: BackupRecord[] = plan.units
     .flatMap(({ records }) => records)
-    .filter(({ key }) => !raced.has(key));
+    // A living node may have written its own keys again by now.
+    .filter(({ key }) => !raced.has(key) && !isOfLivingNodes(key));
   // In a prefix in use, nodes may use restored keys at once, so only the transactions' results
   // prove the write.
   const absent = plan.whole ? await verify(store, placed) : [];

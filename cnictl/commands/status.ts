@@ -1,9 +1,14 @@
-import { familyName, type Family } from '../../ipam/model/address.ts';
-import { listBlocks, listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
+import { lostText, lostTotals, stillLost } from '../../ipam/audit/lost.ts';
+import { familyName, formatCidr, type Family } from '../../ipam/model/address.ts';
+import { listRangeUsage, type RangeUsage, type RangeUsages } from '../../ipam/query/range-usage.ts';
+import { listBlocks } from '../../ipam/query/views.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
+import { readLost, type Lost, type LostNode } from '../../ipam/records/lost-record.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
+import { identifyOwn, toldUid } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { describeError } from '../context/errors.ts';
+import { FORGOTTEN } from '../doctor/records.ts';
 import { renderCount } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields } from '../render/table.ts';
@@ -13,13 +18,16 @@ import { rangeJson, rangeTable } from './range.ts';
 interface KubeStatus {
   readonly server: string | null;
   readonly nodes: number | null;
+  /** UID of the namespace kube-system; null where it may not be read. */
+  readonly cluster: string | null;
   readonly problem: string | null;
 }
 
 /** `status`: shows whether etcd and the API server answer, and how full the ranges are. */
 export async function status(context: Context): Promise<number> {
   const { endpoints, prefix } = etcdSettings(context.settings.etcd);
-  const { latencyMs, ranges, nodes } = await gather(context);
+  const { latencyMs, usages: ranges, unreadable, nodes, lost } = await gather(context);
+  for (const { reason } of lost.unreadable) context.warn(reason);
   const kube = await gatherKube(context);
   const data = {
     etcd: { endpoints, prefix, latencyMs },
@@ -27,6 +35,8 @@ export async function status(context: Context): Promise<number> {
     totals: { ipv4: totalOf(ranges, 4), ipv6: totalOf(ranges, 6) },
     nodes: nodes.length,
     ranges: ranges.map(rangeJson),
+    unreadable,
+    lost: lost.nodes.map(lostJson),
   };
   context.print(data, () => {
     const { paint } = context;
@@ -41,15 +51,30 @@ export async function status(context: Context): Promise<number> {
         ['Kubernetes', kube.problem === null ? api : paint.red(api)],
         ['Nodes', nodesText(nodes)],
         ...familiesOf(ranges).map((family) => addressField(family, totalOf(ranges, family))),
+        ...lostTotals(lost).map((total): [string, string] => ['Forgotten', paint.red(lostText(total))]),
       ],
       paint,
     );
-    return ranges.length === 0
-      ? `${fields}\nNo ranges yet: cnictl range add\n`
-      : `${fields}\n${rangeTable(context, ranges)}`;
+    const isForgotten = lost.nodes.length > 0;
+    const none = unreadable.length > 0 ? 'No range can be read' : NO_RANGE;
+    const hint = isForgotten ? `${FORGOTTEN}\n` : ranges.length === 0 ? `${none}\n` : '';
+    return [
+      fields,
+      ...(hint === '' ? [] : [hint]),
+      ...(ranges.length > 0 ? [rangeTable(context, ranges)] : []),
+    ].join('\n');
   });
+  context.warnUnreadable(unreadable);
   return kube.problem === null ? 0 : 2;
 }
+
+const NO_RANGE = 'No ranges yet: cnictl range add; in a cluster that had ranges: cnictl restore FILE';
+
+const lostJson = ({ node, at, subnets }: LostNode): object => ({
+  node,
+  at: new Date(at).toISOString(),
+  subnets: subnets.map(({ cidr, attachments }) => ({ cidr: formatCidr(cidr), attachments })),
+});
 
 interface Total {
   readonly capacity: number;
@@ -80,32 +105,42 @@ function nodesText(nodes: readonly NodeUsage[]): string {
   return `${nodes.length} ${nodes.length === 1 ? 'holds' : 'hold'} ${plural(blocks, 'block')}`;
 }
 
-function gather(context: Context): Promise<{ latencyMs: number; ranges: RangeUsage[]; nodes: NodeUsage[] }> {
+interface Gathered extends RangeUsages {
+  readonly latencyMs: number;
+  readonly nodes: NodeUsage[];
+  /** What nodes lost and no range has. */
+  readonly lost: Lost;
+}
+
+function gather(context: Context): Promise<Gathered> {
   return context.withIpam(async (ipam) => {
     // The first request connects. The second measures how long an answer takes.
     await ipam.store.count([RANGES]);
-    const before = context.world.now();
+    const before = context.world.monotonic();
     await ipam.store.count([RANGES]);
-    const latencyMs = context.world.now() - before;
-    return { latencyMs, ranges: await listRangeUsage(ipam), nodes: gatherNodes(await listBlocks(ipam)) };
+    const latencyMs = Math.round(context.world.monotonic() - before);
+    const lost = await readLost(ipam.store);
+    const usages = await listRangeUsage(ipam);
+    const known = usages.usages.map(({ range }) => range);
+    const nodes = gatherNodes((await listBlocks(ipam)).blocks);
+    return { latencyMs, ...usages, nodes, lost: stillLost(lost, known) };
   });
 }
 
+const NOTHING_KNOWN = { server: null, nodes: null, cluster: null } as const;
+
 async function gatherKube(context: Context): Promise<KubeStatus> {
-  if (!context.knowsKube) return { server: null, nodes: null, problem: null };
+  if (!context.knowsKube) return { ...NOTHING_KNOWN, problem: null };
   try {
     return await context.withKube(async (kube) => {
+      const identity = await context.withIpam(({ store }) => identifyOwn(store, kube));
       const nodes = await kube.listNodes();
-      return { server: kube.server, nodes: nodes.length, problem: null };
+      return { server: kube.server, nodes: nodes.length, cluster: toldUid(identity), problem: null };
     });
   } catch (error) {
-    return {
-      server: null,
-      nodes: null,
-      problem:
-        describeError(error)
-          .replace(/^cnictl: /, '')
-          .split('\n')[0] ?? '',
-    };
+    const [problem = ''] = describeError(error)
+      .replace(/^cnictl: /, '')
+      .split('\n');
+    return { ...NOTHING_KNOWN, problem };
   }
 }

@@ -1,5 +1,6 @@
 import { stringify } from 'yaml';
 import type { KubeApi } from '../../cni/kube/api.ts';
+import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import {
   DEFAULT_CONFIG_FILE,
   mergeSettings,
@@ -10,6 +11,7 @@ import {
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { makePaint, type Paint } from '../render/paint.ts';
 import { printable } from '../render/printable.ts';
+import { unreadableNotes } from '../render/unreadable.ts';
 import { CommandError } from './errors.ts';
 import type { OpenIpam, World } from './world.ts';
 
@@ -109,6 +111,11 @@ export class Context {
 
   warn(text: string): void {
     this.world.stderr(`cnictl: ${printable(text)}\n`);
+  }
+
+  /** Reports records that a command left out. To be called after the result is printed. */
+  warnUnreadable(unreadable: readonly UnreadableRecord[]): void {
+    for (const note of unreadableNotes(unreadable)) this.warn(note);
   }
 
   /**

@@ -1,6 +1,7 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
 import type { Log, Platform } from '../../cni/platform/platform.ts';
+import type { Machine } from '../../ipam/model/machine.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { Environment, OvsdbTls } from '../../ipam/settings/settings.ts';
 import type { EtcdInspector } from '../../ipam/store/etcd/inspect.ts';
@@ -24,7 +25,10 @@ export interface World {
   readonly showsProgress: boolean;
   /** Asks the operator and returns one line. */
   readonly ask: (question: string) => Promise<string>;
+  /** Returns milliseconds since 1970 by the wall clock, which may jump. */
   readonly now: () => number;
+  /** Returns milliseconds by a clock that never jumps, for durations. */
+  readonly monotonic: () => number;
   /** @param signal ends the pause early, without an error */
   readonly pause: (ms: number, signal?: AbortSignal) => Promise<void>;
   /** From this call on, SIGTERM and SIGINT abort the signal instead of ending the program. */
@@ -60,6 +64,8 @@ export interface World {
   readonly openEtcd: (settings: EtcdSettings) => Promise<EtcdInspector>;
   readonly probeAgent: (socket: string) => Promise<AgentAnswer>;
   readonly openOvsdb: (remote: string, tls: OvsdbTls) => Promise<OvsdbClient>;
+  /** Returns this machine, as the plugins know it. @throws CniError for a malformed name of it */
+  readonly machine: () => Machine;
   /** Opens what the plugins use on this node. */
   readonly openPlatform: (log: Log) => Promise<Platform>;
 }

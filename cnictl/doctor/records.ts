@@ -1,7 +1,12 @@
+import { lostText, lostTotals, stillLost } from '../../ipam/audit/lost.ts';
 import { formatCidr } from '../../ipam/model/address.ts';
+import { remedyOf } from '../../ipam/model/errors.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { viewNode, type NodeView } from '../../ipam/query/node-view.ts';
-import { listRangeUsage, type RangeUsage } from '../../ipam/query/views.ts';
+import { listRangeUsage, type RangeUsages } from '../../ipam/query/range-usage.ts';
+import { NODES } from '../../ipam/records/keys.ts';
+import { readLost, type Lost } from '../../ipam/records/lost-record.ts';
+import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { plural } from '../render/plural.ts';
 import { fail, ok, warn, type Check, type Finding } from './finding.ts';
 
@@ -11,7 +16,11 @@ export function recordChecks(
   node: string | undefined,
 ): Check[] {
   return [
-    { name: 'ranges', look: async () => judgeRanges(await withIpam(listRangeUsage)) },
+    {
+      name: 'ranges',
+      look: () =>
+        withIpam(async (ipam) => judgeRanges(await listRangeUsage(ipam), await readLost(ipam.store))),
+    },
     ...(node === undefined
       ? []
       : [
@@ -20,9 +29,49 @@ export function recordChecks(
   ];
 }
 
-export function judgeRanges(usages: readonly RangeUsage[]): Finding[] {
+const NAMED = 10;
+
+/** Names the first ten records that cannot be read, and counts the others. */
+function unreadableLines(unreadable: readonly UnreadableRecord[]): Finding[] {
+  const remedy = remedyOf('corrupt-record');
+  const more = unreadable.length - NAMED;
+  return [
+    ...unreadable.slice(0, NAMED).map(({ reason }) => fail('records', reason, remedy)),
+    ...(more > 0 ? [fail('records', `${more} more cannot be read`, 'cnictl check lists them.')] : []),
+  ];
+}
+
+/** The way back for ranges that etcd forgot. */
+export const FORGOTTEN =
+  'Put the ranges back: cnictl restore FILE; nodes write back what lives. Without a backup: cnictl range add … --recover.';
+
+/**
+ * @param lost what nodes say of attachments whose addresses are in no range: pods live there, so a
+ *   range that is merely added gives out their addresses again
+ */
+export function judgeRanges(found: RangeUsages, lost: Lost): Finding[] {
+  const ranges = found.usages.map(({ range }) => range);
+  const forgotten = stillLost(lost, ranges);
+  return [
+    ...lostTotals(forgotten).map((total) =>
+      fail('ranges', `etcd forgot a range: ${lostText(total)}`, FORGOTTEN),
+    ),
+    ...forgotten.unreadable.map(({ reason }) =>
+      fail('ranges', reason, 'docs/etcd-records.md says what it should hold; its agent writes it again.'),
+    ),
+    ...judgeUsages(found, forgotten.nodes.length > 0),
+    ...unreadableLines(found.unreadable),
+  ];
+}
+
+function judgeUsages({ usages, unreadable }: RangeUsages, isForgotten: boolean): Finding[] {
+  if (usages.length === 0 && unreadable.length > 0)
+    return [fail('ranges', 'none can be read', 'Mend the records that the lines below name.')];
   if (usages.length === 0) {
-    return [fail('ranges', 'etcd holds none', 'cnictl range add 10.20.0.0/22 --gateway 10.20.0.1')];
+    const remedy = isForgotten
+      ? FORGOTTEN
+      : 'A new cluster: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1. One that had ranges: cnictl restore FILE, before anything is added.';
+    return [fail('ranges', 'etcd holds none', remedy)];
   }
   const active = usages.filter(({ range }) => range.state === 'active');
   if (active.length === 0)
@@ -35,7 +84,9 @@ export function judgeRanges(usages: readonly RangeUsage[]): Finding[] {
   return [full.length === active.length ? fail('ranges', what, remedy) : warn('ranges', what, remedy)];
 }
 
-export function judgeRecords({ node, blocks, disagreements, drainingSince }: NodeView): Finding[] {
+/** The line of a block that cannot be read is {@link judgeRanges}'s. */
+export function judgeRecords(view: NodeView): Finding[] {
+  const { node, blocks, disagreements, drainingSince, draining } = view;
   const lines: Finding[] = disagreements.map(({ key, problem }) =>
     fail(
       'records',
@@ -43,13 +94,12 @@ export function judgeRecords({ node, blocks, disagreements, drainingSince }: Nod
       'Put index keys right: cnictl check --repair; docs/etcd-records.md says how index and block belong together.',
     ),
   );
+  lines.push(...unreadableLines(view.unreadable.filter(({ key }) => key.startsWith(NODES))));
   if (lines.length === 0)
     lines.push(ok('records', `index and blocks of ${node} agree: ${plural(blocks.length, 'block')}`));
-  if (drainingSince !== undefined) {
-    const since = new Date(drainingSince).toISOString();
-    lines.push(
-      warn('draining', `${node} gives out nothing new since ${since}`, `cnictl node undrain ${node}`),
-    );
+  if (draining) {
+    const since = drainingSince === undefined ? '' : ` since ${new Date(drainingSince).toISOString()}`;
+    lines.push(warn('draining', `${node} gives out nothing new${since}`, `cnictl node undrain ${node}`));
   }
   return lines;
 }

@@ -6,39 +6,17 @@ import type { Ipam } from '../../ipam/node/ipam.ts';
 import { isIdle } from '../../ipam/node/surplus.ts';
 import { viewNode, type NodeView } from '../../ipam/query/node-view.ts';
 import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/views.ts';
+import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { releaseAddress } from '../../ipam/release/release-in-block.ts';
 import { returnIdleBlock } from '../../ipam/release/return-block.ts';
-
-/** Whether the node is gone for good, according to the API server. */
-export type Presence =
-  | { readonly kind: 'gone' }
-  | { readonly kind: 'present'; readonly ready: boolean }
-  /** The server knows none of our nodes, so it may belong to another cluster. */
-  | { readonly kind: 'unproven'; readonly others: number };
-
-/**
- * Judges from the nodes that the API server lists. A missing node proves nothing when the server
- * lists none of our other nodes.
- * @param ours names of all nodes that have an index in etcd
- */
-export function presenceOf(
-  name: string,
-  ours: readonly string[],
-  listed: readonly { readonly name: string; readonly ready: boolean }[],
-): Presence {
-  const found = listed.find((node) => node.name === name);
-  if (found) return { kind: 'present', ready: found.ready };
-  const names = new Set(listed.map((node) => node.name));
-  const others = ours.filter((each) => each !== name);
-  const proven = others.length === 0 ? listed.length > 0 : others.some((each) => names.has(each));
-  return proven ? { kind: 'gone' } : { kind: 'unproven', others: others.length };
-}
 
 /** An address of the node, and the pod that keeps it. */
 export interface Target {
   readonly view: AddressView;
   /** `namespace/name` of the pod that the API server still has. Undefined: none is known. */
   readonly pod: string | undefined;
+  /** The pod's node, if the allocation names the pod by its UID: the pod was never on another. */
+  readonly runsOn?: string;
 }
 
 /**
@@ -50,7 +28,8 @@ export async function targetsOf(ipam: Ipam, view: NodeView, kube: KubeApi | unde
     .flatMap((block) => addressesOf(block, ipam.effects.now()))
     .filter(({ state }) => state === 'used');
   const targets: Target[] = [];
-  for (const each of used) targets.push({ view: each, pod: kube && (await livingPod(kube, each)) });
+  for (const each of used)
+    targets.push({ view: each, pod: undefined, ...(kube && (await livingPod(kube, each))) });
   return targets;
 }
 
@@ -58,13 +37,21 @@ export async function targetsOf(ipam: Ipam, view: NodeView, kube: KubeApi | unde
  * Returns the pod of an allocation while the API server still has it. An allocation that names no
  * pod has no user, because a gone node runs no container.
  */
-async function livingPod(kube: KubeApi, view: AddressView): Promise<string | undefined> {
+async function livingPod(
+  kube: KubeApi,
+  view: AddressView,
+): Promise<Pick<Target, 'pod' | 'runsOn'> | undefined> {
   if (view.slot?.state !== 'used') return undefined;
-  const { podNamespace, podName } = view.slot.owner;
+  const { podNamespace, podName, podUid } = view.slot.owner;
   if (podNamespace === undefined || podName === undefined) return undefined;
-  const pod = await kube.getPod(podNamespace, podName);
-  const verdict = judge({ slot: view.slot }, indexPods(pod ? [canonicalPod(pod)] : []));
-  return verdict.kind === 'in-use' ? `${podNamespace}/${podName}` : undefined;
+  const found = await kube.getPod(podNamespace, podName);
+  const verdict = judge({ slot: view.slot }, indexPods(found ? [canonicalPod(found)] : []));
+  if (verdict.kind !== 'in-use') return undefined;
+  const { nodeName } = verdict.pod;
+  return {
+    pod: `${podNamespace}/${podName}`,
+    ...(podUid !== undefined && nodeName !== undefined && { runsOn: nodeName }),
+  };
 }
 
 /**
@@ -148,7 +135,15 @@ export function restOf(blocks: readonly BlockView[], now: number): number {
 
 export interface LeftBlock {
   readonly view: BlockView;
-  readonly reason: 'in-use' | 'cooling' | 'range-gone' | 'changed' | 'node-is-back';
+  readonly reason: 'in-use' | 'cooling' | 'range-gone' | 'changed' | 'unreadable' | 'node-is-back';
+}
+
+/** What the removal of a node did with its blocks. */
+export interface ReturnedBlocks {
+  readonly returned: readonly BlockView[];
+  readonly left: readonly LeftBlock[];
+  /** The node's records that cannot be read. They stay. */
+  readonly unreadable: readonly UnreadableRecord[];
 }
 
 /** Returns the blocks that are idle now, one by one, while the node is not back. */
@@ -156,17 +151,18 @@ export async function returnBlocks(
   ipam: Ipam,
   node: string,
   isBack: () => Promise<boolean>,
-): Promise<{ readonly returned: readonly BlockView[]; readonly left: readonly LeftBlock[] }> {
+): Promise<ReturnedBlocks> {
   const returned: BlockView[] = [];
   const left: LeftBlock[] = [];
   let back = false;
-  for (const view of (await viewNode(ipam, node)).blocks) {
+  const { blocks, unreadable } = await viewNode(ipam, node);
+  for (const view of blocks) {
     back ||= await isBack();
     const reason = back ? 'node-is-back' : await giveBack(ipam, view);
     if (reason === undefined) returned.push(view);
     else left.push({ view, reason });
   }
-  return { returned, left };
+  return { returned, left, unreadable };
 }
 
 async function giveBack(ipam: Ipam, view: BlockView): Promise<LeftBlock['reason'] | undefined> {
@@ -174,5 +170,6 @@ async function giveBack(ipam: Ipam, view: BlockView): Promise<LeftBlock['reason'
   if (!range) return 'range-gone';
   if (counts.used > 0) return 'in-use';
   if (!isIdle({ block, range }, ipam.effects.now())) return 'cooling';
-  return (await returnIdleBlock(ipam, range, block)) === 'returned' ? undefined : 'changed';
+  const outcome = await returnIdleBlock(ipam, range, block);
+  return outcome === 'returned' ? undefined : outcome;
 }

@@ -15,6 +15,15 @@ export function addLeakCommands(program: Command, act: Act): void {
     .option('--log <file>', 'add a line of JSON for each release')
     .option('--yes', 'do not ask before a release or repair')
     .option('--even-if-no-pods', 'release also where the API server has no pod at all')
+    .option(
+      '--other-subnet <subnet>',
+      'from which another network gives addresses to pods: they are in no range of ours; may be repeated',
+      collect,
+    )
+    .option(
+      '--trust-cluster <uid>',
+      'etcd belongs to this cluster from now on: UID of its namespace kube-system',
+    )
     .option('--watch [interval]', 'check again and again until SIGTERM, at this interval (default: 5m)')
     .option('--metrics-listen <address>', 'with --watch: serve metrics there, such as 127.0.0.1:9462')
     .addHelpText(

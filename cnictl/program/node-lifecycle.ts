@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
+import { nodeAdopt, type NodeAdoptOptions } from '../commands/node-adopt.ts';
 import { nodeDrain, nodeUndrain } from '../commands/node-drain.ts';
 import { nodeRemove, type NodeRemoveOptions } from '../commands/node-remove.ts';
 import { nodeShow } from '../commands/node-show.ts';
 import type { Act } from './act.ts';
 
-/** `cnictl node show`, `node drain`, `node undrain` and `node remove` */
+/** `cnictl node show`, `node drain`, `node undrain`, `node adopt` and `node remove` */
 export function addLifecycleCommands(node: Command, act: Act): void {
   node
     .command('show')
@@ -27,6 +28,21 @@ export function addLifecycleCommands(node: Command, act: Act): void {
     .argument('<name>')
     .action((name: string, _options: object, command: Command) =>
       act(command, (context) => nodeUndrain(context, name)),
+    );
+  node
+    .command('adopt')
+    .description('let a machine that replaces another one take over its node name')
+    .argument('<name>')
+    .requiredOption('--machine <id>', 'the new machine, as its errors and its `cnictl doctor` name it')
+    .option('--wait <duration>', 'longest wait until the old machine is silent, 1m to 24h', '2m')
+    .option('--dry-run', 'say what would be done, change nothing')
+    .option('--yes', 'do not ask')
+    .addHelpText(
+      'after',
+      '\nExit status: 0 the name is given to the machine, 2 refused: the old machine may live.\n\nExample:\n  cnictl node adopt node-7 --machine 3f2a9c41d0b7',
+    )
+    .action((name: string, options: NodeAdoptOptions, command: Command) =>
+      act(command, (context) => nodeAdopt(context, name, options)),
     );
   node
     .command('remove')

@@ -24,6 +24,7 @@ export function addRangeCommands(program: Command, act: Act): void {
     .option('--route <route>', "'SUBNET via ADDRESS' that pods get too; may be repeated", collect)
     .option('--cooldown <duration>', 'how long a released address rests, 24h at most (default: 30s)')
     .option('--block-size <n>', 'addresses that a node claims at once: 4, 8, 16, 32 or 64 (default: 16)')
+    .option('--recover', 'add it although pods live in it, for an etcd that forgot and has no backup')
     .option('--dry-run', 'check everything, add nothing')
     .addHelpText(
       'after',

@@ -1,4 +1,4 @@
-import type { Family } from '../model/address.ts';
+import { sameAddress, type Family } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
 import { isOwnedBy, usedSlots } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
@@ -7,6 +7,7 @@ import type { Ipam } from '../node/ipam.ts';
 import { readNodeBlocks, type HeldBlock } from '../node/node-blocks.ts';
 import type { NodeRequest } from '../node/runner.ts';
 import type { NodeTransaction } from '../node/transaction.ts';
+import { isDistrusted } from '../records/set-back-record.ts';
 import { readRanges } from '../store/ranges.ts';
 import type { Allocation, AllocationRequest } from './allocation.ts';
 import { commonVlans } from './eligible.ts';
@@ -31,9 +32,13 @@ export async function allocate(
   chosen?: (allocations: Allocation[]) => void,
   held?: (blocks: readonly HeldBlock[]) => void,
 ): Promise<Allocation[]> {
+  // An unanswered attempt may have been carried out: what it allocated is this call's to undo.
+  const attempted: Allocation[] = [];
   const change: NodeRequest<Allocation[]>['change'] = async (transaction, lost) => {
     held?.(transaction.blocks);
-    const kept = findAllocations(transaction.blocks, request.owner);
+    const kept = findAllocations(transaction.blocks, request.owner).map(
+      (each) => attempted.find((own) => isSameAllocation(own, each)) ?? each,
+    );
     // A cached allocation of the attachment may have been released since.
     if (transaction.cached && kept.length > 0) return undefined;
     checkKept(request, kept);
@@ -48,6 +53,7 @@ export async function allocate(
       const steps = await pickAll(ipam, request, missing, kept, transaction, lost);
       if (!steps) return undefined;
       for (const { block, claim } of steps) transaction.put(block, claim);
+      attempted.push(...steps.map((step) => step.allocation));
       return [...kept, ...steps.map((step) => step.allocation)];
     } catch (error) {
       // Full or taken may hold only for the cache.
@@ -56,10 +62,16 @@ export async function allocate(
       throw error;
     }
   };
-  const allocated = await ipam.runner.run(request.node, { change, ...(chosen && { chosen }) });
+  const holder = request.owner;
+  const allocated = await ipam.runner.run(request.node, { change, holder, ...(chosen && { chosen }) });
   ipam.observer.allocated(request);
   return allocated;
 }
+
+const isSameAllocation = (a: Allocation, b: Allocation): boolean =>
+  sameAddress(a.address, b.address) &&
+  a.slot.sequence === b.slot.sequence &&
+  a.slot.allocatedAt === b.slot.allocatedAt;
 
 /** Returns one step for each family, all on one VLAN; undefined if other writers were faster. */
 async function pickAll(
@@ -67,13 +79,14 @@ async function pickAll(
   request: AllocationRequest,
   families: readonly Family[],
   kept: readonly Allocation[],
-  { blocks, claims }: Pick<NodeTransaction, 'blocks' | 'claims'>,
+  { blocks, claims, setBack }: Pick<NodeTransaction, 'blocks' | 'claims' | 'setBack'>,
   attempt: number,
 ): Promise<Assignment[] | undefined> {
+  const unproven = isDistrusted(setBack, ipam.effects.now());
   return await firstWithRoom(await vlansFor(ipam, request, families, kept), async (fixed) => {
     const steps: Assignment[] = [];
     for (const family of families) {
-      const step = await pick({ ipam, request, family, blocks, claims, fixed, attempt });
+      const step = await pick({ ipam, request, family, blocks, claims, fixed, unproven, attempt });
       if (!step) return undefined;
       steps.push(step);
     }
@@ -94,8 +107,7 @@ async function vlansFor(
   const [first] = kept;
   if (first) return [{ vlan: first.range.vlan }];
   if (missing.length === 1) return [undefined];
-  const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
-  return commonVlans(request, missing, ranges);
+  return commonVlans(request, missing, await readRanges(ipam.store));
 }
 
 /** @throws IpamError `exhausted` for the last VLAN if none has room */
@@ -124,6 +136,7 @@ function findAllocations(blocks: readonly HeldBlock[], attachment: Attachment): 
       block: block.cidr,
       slot,
       fresh: false,
+      unproven: false,
     })),
   );
 }

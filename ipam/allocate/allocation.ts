@@ -12,6 +12,11 @@ export interface Allocation {
   readonly slot: UsedSlot;
   /** True if this very call allocated it. An undo may release only such an address. */
   readonly fresh: boolean;
+  /**
+   * True if etcd was set back a short while ago, so that another node may use the address without
+   * etcd's knowledge. The caller must prove it free on the wire before it uses it.
+   */
+  readonly unproven: boolean;
 }
 
 export interface AllocationRequest extends Demand {

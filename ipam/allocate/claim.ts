@@ -1,20 +1,20 @@
-import { formatCidr, type Cidr } from '../model/address.ts';
-import { newBlock, type Block } from '../model/block.ts';
+import { formatCidr } from '../model/address.ts';
 import type { Source } from '../model/demand.ts';
 import { pickBlock, usableBlockTotal, type Range } from '../model/range.ts';
-import type { Ipam } from '../node/ipam.ts';
+import { blankBlock } from '../node/blank-block.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import type { Claim } from '../node/transaction.ts';
-import { firstSequence, historyOfBlock } from '../records/history-record.ts';
-import { blocksOfRange, cidrTextOfBlockKey } from '../records/keys.ts';
+import { blocksOfRange } from '../records/keys.ts';
 import { readRanges } from '../store/ranges.ts';
-import { scanAll } from '../store/store.ts';
+import { scanAll, type Store } from '../store/store.ts';
 import { isEligible } from './eligible.ts';
 import { exhausted, checkRangeNames } from './exhausted.ts';
+import { occupiedBy, type Occupied } from './occupied.ts';
 import type { PickContext } from './pick-context.ts';
 
 /**
- * Picks an unclaimed block of the first range with room.
+ * Picks an unclaimed block of the first range with room. A block counts as claimed if its key
+ * exists, whatever its value.
  * @returns undefined if other writers filled the range meanwhile
  * @throws IpamError `exhausted`, `not-found` for an unknown range name
  */
@@ -24,7 +24,7 @@ export async function claimBlock(
   const { store, effects } = context.ipam;
   const known = await readRanges(store);
   checkRangeNames(context.request, known);
-  const eligible = known.filter((each) => isEligible(each.range, context));
+  const eligible = known.ranges.filter((each) => isEligible(each.range, context));
   const claimed = await store.count(eligible.map((each) => blocksOfRange(each.range.name)));
   const claimsOf = (name: string): HeldBlock[] => context.claims.filter(({ range }) => range.name === name);
   const roomy = eligible.filter(
@@ -33,21 +33,26 @@ export async function claimBlock(
   // The first range with room; after lost races, one of ever more ranges, to spread out a burst.
   const spread = roomy.slice(0, 2 ** Math.min(context.attempt, 10));
   const chosen = spread[Math.floor(effects.random() * spread.length)];
-  if (!chosen) throw exhausted(context, known);
-  const { range } = chosen;
-  const keys = await scanAll(store, blocksOfRange(range.name), { keysOnly: true });
-  const taken = new Set([
-    ...keys.map((entry) => cidrTextOfBlockKey(entry.key)),
-    ...claimsOf(range.name).map(({ block }) => formatCidr(block.cidr)),
-  ]);
-  const cidr = pickBlock(range, taken, effects.random());
-  if (!cidr) return undefined;
-  const block = await blankBlock(context.ipam, range, cidr, context.request.node);
-  return { range, block, rangeEntry: chosen.entry };
+  for (const { range, entry } of [...(chosen ? [chosen] : []), ...roomy.filter((each) => each !== chosen)]) {
+    const { blocks, covered } = await readOccupied(store, range);
+    const taken = new Set([...blocks, ...claimsOf(range.name).map(({ block }) => formatCidr(block.cidr))]);
+    const cidr = pickBlock(range, taken, effects.random(), covered);
+    if (!cidr) {
+      if (covered.length === 0) return undefined;
+      // The count promised room, but one key covers several blocks.
+      continue;
+    }
+    const block = await blankBlock(context.ipam, range, cidr, context.request.node);
+    return { range, block, rangeEntry: entry };
+  }
+  throw exhausted(context, known);
 }
 
-/** Makes an unclaimed block. Its history continues where that of its former holders ended. */
-export async function blankBlock(ipam: Ipam, range: Range, cidr: Cidr, node: string): Promise<Block> {
-  const history = await scanAll(ipam.store, historyOfBlock(range, cidr), { keysOnly: true });
-  return newBlock(range, cidr, node, ipam.effects.now(), firstSequence(range, history));
+/** Reads which blocks of the range are claimed: keys only. */
+export async function readOccupied(store: Store, range: Range): Promise<Occupied> {
+  const entries = await scanAll(store, blocksOfRange(range.name), { keysOnly: true });
+  return occupiedBy(
+    range,
+    entries.map(({ key }) => key),
+  );
 }

@@ -1,6 +1,8 @@
 import { cidrContains, familyName, type Family } from '../model/address.ts';
 import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
+import { notCounted, remedyFor } from '../records/unreadable.ts';
+import type { RangeRecords } from '../store/ranges.ts';
 import type { AllocationRequest } from './allocation.ts';
 import type { FixedVlan, PickContext } from './pick-context.ts';
 
@@ -28,8 +30,9 @@ export function isEligible(
 export function commonVlans(
   request: Pick<AllocationRequest, 'ranges' | 'requested'>,
   families: readonly Family[],
-  ranges: readonly Range[],
+  { ranges: entries, unreadable }: RangeRecords,
 ): NonNullable<FixedVlan>[] {
+  const ranges = entries.map(({ range }) => range);
   const vlans = [...new Set(ranges.map((range) => range.vlan))].map((vlan) => ({ vlan }));
   const common = vlans.filter((fixed) =>
     families.every((family) => ranges.some((range) => isEligible(range, { request, family, fixed }))),
@@ -49,7 +52,8 @@ export function commonVlans(
   });
   throw new IpamError(
     'exhausted',
-    `no VLAN has an active range of ${families.map(familyName).join(' and of ')} for this network: ${known.join(', ') || 'etcd holds no range'}`,
+    `no VLAN has an active range of ${families.map(familyName).join(' and of ')} for this network: ${known.join(', ') || 'etcd holds no range'}${notCounted(unreadable)}`,
+    remedyFor(unreadable),
   );
 }
 

@@ -3,23 +3,31 @@ import { nextRestedMs } from '../model/block-counts.ts';
 import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
 import { rangesOfFamily, type Range } from '../model/range.ts';
-import type { RangeEntry } from '../store/ranges.ts';
+import { rangeKey } from '../records/keys.ts';
+import { notCounted, remedyFor } from '../records/unreadable.ts';
+import type { RangeRecords } from '../store/ranges.ts';
 import { isEligible } from './eligible.ts';
+import { lostRange } from './lost-range.ts';
 import type { PickContext } from './pick-context.ts';
 
 export function exhausted(
   context: Omit<PickContext, 'request'> & { readonly request: Source },
-  known: readonly RangeEntry[],
+  known: RangeRecords,
 ): IpamError {
   const { ipam, request, family, blocks } = context;
   const name = familyName(family);
-  if (known.length === 0) {
-    return new IpamError('exhausted', `no ${name} address for the pod: etcd holds no range`, {
-      remedy: 'Add a range: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1',
-    });
+  const lost = lostRange(ipam.local, known);
+  if (known.ranges.length + known.unreadable.length === 0) {
+    return new IpamError(
+      'exhausted',
+      `no ${name} address for the pod: etcd holds no range${lost?.text ?? ''}`,
+      {
+        remedy: lost?.remedy ?? 'Add a range: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1',
+      },
+    );
   }
   const ranges = rangesOfFamily(
-    known.map(({ range }) => range),
+    known.ranges.map(({ range }) => range),
     family,
   );
   const reasons = ranges.map((range) => whyNot(range, context));
@@ -31,7 +39,11 @@ export function exhausted(
   const seconds = Math.ceil(Math.min(...waits) / 1000);
   const rest = waits.length > 0 ? `; node '${request.node}' has one cooling, free in ${seconds} s` : '';
   const which = reasons.length > 0 ? reasons.join(', ') : `there is no ${name} range`;
-  return new IpamError('exhausted', `no ${name} address left for node '${request.node}': ${which}${rest}`);
+  return new IpamError(
+    'exhausted',
+    `no ${name} address left for node '${request.node}': ${which}${rest}${notCounted(known.unreadable)}${lost?.text ?? ''}`,
+    lost ? { remedy: lost.remedy } : remedyFor(known.unreadable),
+  );
 }
 
 function whyNot(
@@ -47,9 +59,15 @@ function whyNot(
   return `${range.name} ${formatCidr(range.cidr)} (full: every block is claimed)`;
 }
 
-export function checkRangeNames(request: Source, known: readonly RangeEntry[]): void {
-  const names = known.map(({ range }) => range.name);
-  const unknown = (request.ranges ?? []).filter((name) => !names.includes(name));
+/**
+ * Refuses names of ranges that do not exist. One whose record cannot be read exists, and the others
+ * serve.
+ * @throws IpamError `not-found`
+ */
+export function checkRangeNames(request: Source, { ranges, unreadable }: RangeRecords): void {
+  const names = ranges.map(({ range }) => range.name);
+  const keys = new Set(unreadable.map(({ key }) => key));
+  const unknown = (request.ranges ?? []).filter((name) => !names.includes(name) && !keys.has(rangeKey(name)));
   if (unknown.length === 0) return;
   const which = unknown.map((name) => `'${name}'`).join(', ');
   throw new IpamError(

@@ -18,6 +18,8 @@ export interface PickContext {
   /** Those of the blocks that the same transaction claims: the store does not have them yet. */
   readonly claims: readonly HeldBlock[];
   readonly fixed: FixedVlan;
+  /** Whether a new address must be proven free on the wire. */
+  readonly unproven: boolean;
   /** How many attempts were lost to other writers. */
   readonly attempt: number;
 }
@@ -36,6 +38,6 @@ export function assign(context: PickContext, held: HeldBlock, index: number, ran
   const { range } = held;
   const { block, slot } = takeSlot(held.block, index, context.request.owner, context.ipam.effects.now());
   const address = { family: context.family, value: block.cidr.base.value + BigInt(index) };
-  const allocation = { address, range, block: block.cidr, slot, fresh: true };
+  const allocation = { address, range, block: block.cidr, slot, fresh: true, unproven: context.unproven };
   return { allocation, block, ...(rangeEntry && { claim: { block, range, rangeEntry } }) };
 }

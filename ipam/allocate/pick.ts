@@ -1,5 +1,4 @@
-import { formatCidr } from '../model/address.ts';
-import { nextCandidate } from '../model/block.ts';
+import { candidates, slotAddress } from '../model/block.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import { claimBlock } from './claim.ts';
 import { isEligible } from './eligible.ts';
@@ -14,29 +13,41 @@ import { pickRequested } from './requested-address.ts';
 export async function pick(context: PickContext): Promise<Assignment | undefined> {
   const requested = context.request.requested?.find((address) => address.family === context.family);
   if (requested) return await pickRequested(context, requested);
-  return pickFromHeldBlocks(context) ?? (await pickFromNewBlock(context));
+  return (await pickFromHeldBlocks(context)) ?? (await pickFromNewBlock(context));
 }
 
 /** Picks the next address to assign among all blocks of the node. */
-function pickFromHeldBlocks(context: PickContext): Assignment | undefined {
-  const now = context.ipam.effects.now();
-  let best: { held: HeldBlock; index: number; turn: number } | undefined;
-  for (const held of context.blocks) {
-    if (!isEligible(held.range, context)) continue;
-    const candidate = nextCandidate(held.block, now, held.range.cooldownMs);
-    if (candidate && (!best || candidate.turn < best.turn)) best = { held, ...candidate };
-  }
-  return best && assign(context, best.held, best.index);
+async function pickFromHeldBlocks(context: PickContext): Promise<Assignment | undefined> {
+  const held = context.blocks.filter(({ range }) => isEligible(range, context));
+  const found = await firstUnused(context, held);
+  return found && assign(context, found.held, found.index);
 }
 
 /**
  * Claims a block and assigns its first address in the same transaction. Returns undefined if other
- * writers filled the range meanwhile.
+ * writers filled the range meanwhile, or if pods of this node use all of its addresses.
  */
 async function pickFromNewBlock(context: PickContext): Promise<Assignment | undefined> {
   const claim = await claimBlock(context);
-  if (!claim) return undefined;
-  const candidate = nextCandidate(claim.block, context.ipam.effects.now(), claim.range.cooldownMs);
-  if (!candidate) throw new Error(`block ${formatCidr(claim.block.cidr)} was chosen, but has no address`);
-  return assign(context, claim, candidate.index, claim.rangeEntry);
+  const found = claim && (await firstUnused(context, [claim]));
+  return found && assign(context, claim, found.index, claim.rangeEntry);
+}
+
+/**
+ * Returns the next address in turn. An address that another pod of the node uses is not free,
+ * whatever etcd says (rule 10).
+ */
+async function firstUnused(
+  { ipam, request }: PickContext,
+  blocks: readonly HeldBlock[],
+): Promise<{ readonly held: HeldBlock; readonly index: number } | undefined> {
+  const now = ipam.effects.now();
+  const inTurn = blocks
+    .flatMap((held) => candidates(held.block, now, held.range.cooldownMs).map((each) => ({ ...each, held })))
+    .sort((a, b) => a.turn - b.turn);
+  for (const each of inTurn) {
+    const address = slotAddress(each.held.block, each.index);
+    if (!(await ipam.local.isUsedByOther(address, request.owner))) return each;
+  }
+  return undefined;
 }

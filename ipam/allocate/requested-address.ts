@@ -1,13 +1,24 @@
-import { cidrContains, formatAddress, formatCidr, sameAddress, type Address } from '../model/address.ts';
-import { isCooling, restMs, slotIndex, type Block } from '../model/block.ts';
+import {
+  cidrContains,
+  formatAddress,
+  formatCidr,
+  sameAddress,
+  spanContains,
+  type Address,
+  type Cidr,
+} from '../model/address.ts';
+import { isCooling, restMs, slotIndex } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
-import { blockAt, isReserved } from '../model/range.ts';
+import { blockAt, isReserved, type Range } from '../model/range.ts';
+import { blankBlock } from '../node/blank-block.ts';
+import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
-import { decodeBlock } from '../records/block-record.ts';
+import { decodeBlockOf } from '../records/block-record.ts';
 import { blockKey } from '../records/keys.ts';
-import { readRanges, type RangeEntry } from '../store/ranges.ts';
+import { notCounted, readRecord } from '../records/unreadable.ts';
+import { readRanges, type RangeEntry, type RangeRecords } from '../store/ranges.ts';
 import type { Allocation, AllocationRequest, RequestedAddress } from './allocation.ts';
-import { blankBlock } from './claim.ts';
+import { readOccupied } from './claim.ts';
 import { isEligible, vlanText } from './eligible.ts';
 import { assign, type PickContext, type Assignment } from './pick-context.ts';
 
@@ -15,16 +26,19 @@ import { assign, type PickContext, type Assignment } from './pick-context.ts';
 export async function pickRequested(context: PickContext, requested: RequestedAddress): Promise<Assignment> {
   const { ipam, request } = context;
   const known = await readRanges(ipam.store);
-  const found = known.find(({ range }) => cidrContains(range.cidr, requested));
+  const found = known.ranges.find(({ range }) => cidrContains(range.cidr, requested));
   const { range, entry } = checkRequested(context, requested, known, found);
+  if (await ipam.local.isUsedByOther(requested, request.owner)) {
+    const ip = formatAddress(requested);
+    throw new IpamError('taken', `the requested address ${ip} is in use by another pod of this node`);
+  }
   const held = context.blocks.find(({ block }) => cidrContains(block.cidr, requested));
   if (held) {
     checkFree(context, requested, held);
     return assign(context, held, slotIndex(held.block, requested));
   }
   const cidr = blockAt(range, requested);
-  const [other] = await ipam.store.get([blockKey(range.name, cidr)]);
-  if (other) throw heldElsewhere(requested, decodeBlock(other.key, other.value));
+  await checkUnclaimed(ipam, range, cidr, requested);
   const empty = await blankBlock(ipam, range, cidr, request.node);
   return assign(context, { range, block: empty }, slotIndex(empty, requested), entry);
 }
@@ -33,13 +47,16 @@ export async function pickRequested(context: PickContext, requested: RequestedAd
 function checkRequested(
   context: PickContext,
   requested: RequestedAddress,
-  known: readonly RangeEntry[],
+  { ranges, unreadable }: RangeRecords,
   found: RangeEntry | undefined,
 ): RangeEntry {
   const ip = formatAddress(requested);
   if (!found) {
-    const ranges = known.map(({ range }) => formatCidr(range.cidr)).join(', ') || 'none yet';
-    throw new IpamError('not-found', `the requested address ${ip} is in no range: the ranges are ${ranges}`);
+    const known = ranges.map(({ range }) => formatCidr(range.cidr)).join(', ') || 'none yet';
+    throw new IpamError(
+      'not-found',
+      `the requested address ${ip} is in no range: the ranges are ${known}${notCounted(unreadable)}`,
+    );
   }
   const { range } = found;
   const { prefixLength = range.cidr.prefixLength } = requested;
@@ -81,11 +98,21 @@ function checkFree({ ipam }: PickContext, requested: Address, { block, range }: 
   }
 }
 
-function heldElsewhere(requested: Address, block: Block): IpamError {
-  return new IpamError(
-    'taken',
-    `the requested address ${formatAddress(requested)} is in block ${formatCidr(block.cidr)}, which node '${block.node}' holds`,
-  );
+/** @throws IpamError `taken` if the key of a block covers the address, whatever its value */
+async function checkUnclaimed({ store }: Ipam, range: Range, cidr: Cidr, requested: Address): Promise<void> {
+  const taken = (why: string): IpamError =>
+    new IpamError('taken', `the requested address ${formatAddress(requested)} is ${why}`);
+  const { blocks, covered } = await readOccupied(store, range);
+  const other = covered.find((span) => spanContains(span, requested));
+  if (other)
+    throw taken(`in a block that etcd key '${other.key}' touches, which names no block of its range`);
+  if (!blocks.has(formatCidr(cidr))) return;
+  const [entry] = await store.get([blockKey(range.name, cidr)]);
+  if (!entry) return;
+  const read = readRecord(entry, decodeBlockOf(range));
+  throw 'value' in read
+    ? taken(`in block ${formatCidr(cidr)}, which node '${read.value.node}' holds`)
+    : taken(`in a block that cannot be read: ${read.unreadable.reason}`);
 }
 
 /**

@@ -4,10 +4,13 @@ import { IpamError } from '../model/errors.ts';
 import { usableBlockTotal, type Range } from '../model/range.ts';
 import { drainingError } from '../node/drain.ts';
 import type { Ipam } from '../node/ipam.ts';
+import { checkOwnsName } from '../node/name-owner.ts';
 import { readNodeBlocks } from '../node/node-blocks.ts';
 import { blocksOfRange } from '../records/keys.ts';
+import { notCounted, remedyFor } from '../records/unreadable.ts';
 import { readRanges } from '../store/ranges.ts';
 import { isEligible, commonVlans } from './eligible.ts';
+import { lostRange } from './lost-range.ts';
 
 export interface RoomRequest {
   readonly node: string;
@@ -19,14 +22,16 @@ export interface RoomRequest {
 /**
  * Checks, without a change, whether the node could allocate an address of each family now: a free
  * one in a block that it holds, or one of a range with an unclaimed block.
- * @throws IpamError `exhausted` naming the family and the full ranges, `store-…`
+ * @throws IpamError `exhausted` naming the family and the full ranges, `other-machine`, `store-…`
  */
 export async function roomFor(ipam: Ipam, request: RoomRequest): Promise<void> {
-  const { blocks, draining } = await readNodeBlocks(ipam.store, request.node);
+  const { blocks, draining, machine } = await readNodeBlocks(ipam.store, request.node);
+  checkOwnsName(request.node, machine?.record, ipam.local.machine);
   if (draining) throw drainingError(request.node);
-  const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
+  const known = await readRanges(ipam.store);
+  const ranges = known.ranges.map(({ range }) => range);
   const { families } = request;
-  const vlans = families.length === 1 ? [undefined] : commonVlans(request, families, ranges);
+  const vlans = families.length === 1 ? [undefined] : commonVlans(request, families, known);
   const claimed = await ipam.store.count(ranges.map((range) => blocksOfRange(range.name)));
   const now = ipam.effects.now();
   const lacks = vlans.map((fixed) =>
@@ -49,5 +54,10 @@ export async function roomFor(ipam: Ipam, request: RoomRequest): Promise<void> {
     .map((range) => `${range.name} ${formatCidr(range.cidr)}`);
   const which =
     full.length > 0 ? `full: ${full.join(', ')}` : `etcd holds no active ${names} range for this network`;
-  throw new IpamError('exhausted', `node '${request.node}' has no free ${names} address (${which})`);
+  const lost = lostRange(ipam.local, known);
+  throw new IpamError(
+    'exhausted',
+    `node '${request.node}' has no free ${names} address (${which})${notCounted(known.unreadable)}${lost?.text ?? ''}`,
+    lost ? { remedy: lost.remedy } : remedyFor(known.unreadable),
+  );
 }

@@ -38,7 +38,16 @@ export function claimAhead(ipam: Ipam, request: Source, family: Family): Promise
           return {};
         try {
           const { blocks, claims } = transaction;
-          const context = { ipam, request, family, blocks, claims, fixed: undefined, attempt };
+          const context = {
+            ipam,
+            request,
+            family,
+            blocks,
+            claims,
+            fixed: undefined,
+            unproven: false,
+            attempt,
+          };
           const claim = await claimBlock(context);
           if (!claim) return undefined;
           transaction.put(claim.block, claim);

@@ -1,4 +1,13 @@
-import { formatAddress, parseAddress, parseIpv4, type Address } from '../model/address.ts';
+import {
+  cidrSpan,
+  formatAddress,
+  joinSpans,
+  parseAddress,
+  parseIpv4,
+  type Address,
+  type Cidr,
+  type Span,
+} from '../model/address.ts';
 import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
 
@@ -19,25 +28,22 @@ export function parseAddressKey(text: string): AddressKey {
 interface Stretch {
   readonly first: AddressKey;
   readonly last: AddressKey;
-  readonly range: Range;
 }
 
-/** Finds the range that contains an address, in logarithmic time. Ranges do not overlap. */
-export class RangeFinder {
-  readonly #stretches: readonly Stretch[];
+const stretchOf = ({ first, last }: Span): Stretch => ({
+  first: addressKeyOf(first),
+  last: addressKeyOf(last),
+});
 
-  constructor(ranges: readonly Range[]) {
-    this.#stretches = ranges
-      .map((range) => {
-        const { base, prefixLength } = range.cidr;
-        const size = 1n << BigInt((base.family === 4 ? 32 : 128) - prefixLength);
-        const last = { ...base, value: base.value + size - 1n };
-        return { first: addressKeyOf(base), last: addressKeyOf(last), range };
-      })
-      .sort((a, b) => compare(a.first, b.first));
+/** Finds, in logarithmic time, which of stretches that do not overlap contains an address. */
+class StretchFinder<T extends Stretch> {
+  readonly #stretches: readonly T[];
+
+  constructor(stretches: readonly T[]) {
+    this.#stretches = [...stretches].sort((a, b) => compare(a.first, b.first));
   }
 
-  find(place: AddressKey): Range | undefined {
+  find(place: AddressKey): T | undefined {
     let low = 0;
     let high = this.#stretches.length - 1;
     while (low <= high) {
@@ -46,9 +52,35 @@ export class RangeFinder {
       if (!stretch) return undefined;
       if (compare(place, stretch.first) < 0) high = middle - 1;
       else if (compare(place, stretch.last) > 0) low = middle + 1;
-      else return stretch.range;
+      else return stretch;
     }
     return undefined;
+  }
+}
+
+/** Finds the range that contains an address. Ranges do not overlap. */
+export class RangeFinder {
+  readonly #finder: StretchFinder<Stretch & { readonly range: Range }>;
+
+  constructor(ranges: readonly Range[]) {
+    this.#finder = new StretchFinder(ranges.map((range) => ({ ...stretchOf(cidrSpan(range.cidr)), range })));
+  }
+
+  find(place: AddressKey): Range | undefined {
+    return this.#finder.find(place)?.range;
+  }
+}
+
+/** A set of addresses, given as subnets. They may overlap. */
+export class SubnetSet {
+  readonly #finder: StretchFinder<Stretch>;
+
+  constructor(subnets: readonly Cidr[]) {
+    this.#finder = new StretchFinder(joinSpans(subnets.map(cidrSpan)).map(stretchOf));
+  }
+
+  has(place: AddressKey): boolean {
+    return this.#finder.find(place) !== undefined;
   }
 }
 

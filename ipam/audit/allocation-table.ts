@@ -29,6 +29,11 @@ export interface TableBlock {
 
 const NONE = -1;
 
+/** How an allocation names its pod. */
+const BY_UID = 0;
+const BY_NAME = 1;
+const ANONYMOUS = 2;
+
 /**
  * Allocations in columns of numbers. As objects, half a million of them would take several hundred
  * megabytes. A row is the number of an allocation.
@@ -49,7 +54,7 @@ export class AllocationTable {
   #container = new Float64Array(this.#capacity);
   #attachment = new Float64Array(this.#capacity);
   #next = new Int32Array(this.#capacity);
-  #anonymous = new Uint8Array(this.#capacity);
+  #naming = new Uint8Array(this.#capacity);
 
   get size(): number {
     return this.#size;
@@ -102,7 +107,12 @@ export class AllocationTable {
 
   /** Returns whether the allocation names no pod at all. */
   isAnonymous(row: number): boolean {
-    return this.#anonymous[row] === 1;
+    return this.#naming[row] === ANONYMOUS;
+  }
+
+  /** Returns whether the allocation names its pod by UID, which no other pod ever has. */
+  namesUid(row: number): boolean {
+    return this.#naming[row] === BY_UID;
   }
 
   blockOf(row: number): TableBlock {
@@ -131,7 +141,7 @@ export class AllocationTable {
       podNamespace === undefined || podName === undefined ? undefined : `${podNamespace}/${podName}`;
     const [map, key] = podUid === undefined ? [this.#byName, name] : [this.#byUid, podUid];
     this.#next[row] = NONE;
-    this.#anonymous[row] = key === undefined ? 1 : 0;
+    this.#naming[row] = key === undefined ? ANONYMOUS : podUid === undefined ? BY_NAME : BY_UID;
     if (key === undefined) return;
     this.#next[row] = map.get(key) ?? NONE;
     map.set(key, row);
@@ -151,7 +161,7 @@ export class AllocationTable {
       this.#container = enlarged(this.#container, new Float64Array(this.#capacity));
       this.#attachment = enlarged(this.#attachment, new Float64Array(this.#capacity));
       this.#next = enlarged(this.#next, new Int32Array(this.#capacity));
-      this.#anonymous = enlarged(this.#anonymous, new Uint8Array(this.#capacity));
+      this.#naming = enlarged(this.#naming, new Uint8Array(this.#capacity));
     }
     return this.#size++;
   }

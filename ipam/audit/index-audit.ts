@@ -1,7 +1,7 @@
 import { formatCidr } from '../model/address.ts';
 import type { Block } from '../model/block.ts';
 import { decodeBlock } from '../records/block-record.ts';
-import { blockKey, cidrTextOfBlockKey, nodePrefix, NODES } from '../records/keys.ts';
+import { blockKey, cidrTextOf, nodePrefix, NODES } from '../records/keys.ts';
 import { decodeNodeEntry, encodeNodeEntry, type NodeEntry } from '../records/node-record.ts';
 import { absent, del, put, unchanged, type Entry, type Guard, type Write } from '../records/transaction.ts';
 import type { TableBlock } from './allocation-table.ts';
@@ -59,7 +59,7 @@ export class IndexComparison {
     for (const { key, node } of this.#blocks.values())
       if (!this.#named.has(key))
         this.suspected.push({
-          indexKey: `${nodePrefix(node)}${cidrTextOfBlockKey(key)}`,
+          indexKey: `${nodePrefix(node)}${cidrTextOf(key)}`,
           blockKey: key,
           reason: 'no-index',
         });

@@ -16,6 +16,13 @@ export interface AuditedPod {
   readonly nodeName?: string;
   /** Pending, Running, Succeeded, Failed or Unknown. Only Succeeded and Failed mean an end. */
   readonly phase: string;
+  /**
+   * Whether the status of any container (init and ephemeral ones too) says that it runs. The
+   * kubelet may write the phase Failed before it stops the containers (k8s#88613, k8s#108366).
+   */
+  readonly hasRunningContainer: boolean;
+  /** RFC 3339: the time of the deletion request. The pod may still run. Absent without one. */
+  readonly deletionTimestamp?: string;
   /** True if the pod uses the node's own addresses and none of IPAM's. */
   readonly hostNetwork: boolean;
   /** As the kubelet reported them, after the ADD: an empty list does not prove that it has none. */
@@ -40,7 +47,7 @@ export type LeakReason =
   | 'node-gone'
   /** No pod has the UID, and the name belongs to a pod with another UID. */
   | 'pod-replaced'
-  /** The pod has ended (Succeeded or Failed). */
+  /** The pod has ended (Succeeded or Failed), and none of its containers runs. */
   | 'pod-finished'
   /** The pod uses its host's network, so it has no address of IPAM. */
   | 'host-network'
@@ -54,10 +61,18 @@ export interface Leak {
   readonly supersededBy?: AuditedAllocation;
 }
 
-/** A running pod that reports an address of a range that etcd does not hold for it. */
+export type MissingReason =
+  /** A range has the address, and etcd holds it for nobody. */
+  | 'not-held'
+  | 'held-by-another'
+  /** No range of etcd has the address: etcd may have forgotten the range. */
+  | 'no-range';
+
+/** A running pod that reports an address that etcd does not hold for it. */
 export interface Missing {
   readonly ip: string;
   readonly pod: AuditedPod;
+  readonly reason: MissingReason;
   /** The allocation that holds the address in etcd, if another owner has it. */
   readonly heldBy?: AuditedAllocation;
 }
@@ -73,14 +88,31 @@ const FINISHED = new Set(['Succeeded', 'Failed']);
 /** Whether a pod keeps its addresses. */
 export type PodState = 'alive' | 'pod-finished' | 'host-network';
 
-export function stateOf(pod: Pick<AuditedPod, 'hostNetwork' | 'phase'>): PodState {
+type Life = Pick<AuditedPod, 'hostNetwork' | 'phase' | 'hasRunningContainer' | 'deletionTimestamp'>;
+
+export function stateOf(pod: Life): PodState {
   if (pod.hostNetwork) return 'host-network';
-  return FINISHED.has(pod.phase) ? 'pod-finished' : 'alive';
+  return FINISHED.has(pod.phase) && !pod.hasRunningContainer ? 'pod-finished' : 'alive';
 }
 
-/** Returns whether the audit trusts the addresses that the pod reports. */
-export const claimsAddresses = (pod: Pick<AuditedPod, 'hostNetwork' | 'phase'>): boolean =>
-  !pod.hostNetwork && pod.phase === 'Running';
+/**
+ * Returns whether the addresses that the pod reports may be in use. A pod that is Terminating still
+ * reports them after its DEL (k8s#93925); by then none of its containers runs.
+ */
+export const usesAddresses = ({
+  hostNetwork,
+  phase,
+  hasRunningContainer,
+  deletionTimestamp,
+}: Life): boolean =>
+  !hostNetwork && (hasRunningContainer || (phase === 'Running' && deletionTimestamp === undefined));
+
+/**
+ * Returns whether the audit expects etcd to hold the addresses that the pod reports. It does not
+ * for a pod that is Terminating: the report of its last container comes later than its DEL.
+ */
+export const claimsAddresses = (pod: Life): boolean =>
+  usesAddresses(pod) && pod.deletionTimestamp === undefined;
 
 export const podNameOf = (pod: { readonly namespace: string; readonly name: string }): string =>
   `${pod.namespace}/${pod.name}`;

@@ -1,8 +1,16 @@
-import { parseAddress } from '../model/address.ts';
+import { cidrSpan, parseAddress, spanContains, type Span } from '../model/address.ts';
 import { usedSlots, type Block } from '../model/block.ts';
-import { blockAt, type Range } from '../model/range.ts';
-import { blockKey as keyOfBlock } from '../records/keys.ts';
-import { blockBase, canonicalIp, parsePodIp, RangeFinder, type AddressKey } from './address-key.ts';
+import { blockAt, blockPrefixLength, type Range } from '../model/range.ts';
+import { blockKey as keyOfBlock, cidrOfBlockKey } from '../records/keys.ts';
+import {
+  addressKeyOf,
+  blockBase,
+  canonicalIp,
+  parsePodIp,
+  RangeFinder,
+  SubnetSet,
+  type AddressKey,
+} from './address-key.ts';
 import { AllocationTable, type Mark } from './allocation-table.ts';
 import {
   canonicalPod,
@@ -14,6 +22,8 @@ import {
   type AuditedPod,
   type SandboxFacts,
 } from './judge.ts';
+import { NodeAliases, type NodeAlias } from './node-alias.ts';
+import type { OtherNetworks } from './other-networks.ts';
 
 /** An allocation for which no living pod accounts, or whose pod has a newer sandbox. */
 export interface Suspicion {
@@ -28,6 +38,12 @@ export interface Claim {
   readonly pod: AuditedPod;
   /** Key of the block that would contain the address. */
   readonly blockKey: string;
+}
+
+/** A running pod that reports an address of no range. */
+export interface Stray {
+  readonly ip: string;
+  readonly pod: AuditedPod;
 }
 
 /** One address that several running pods report. */
@@ -55,14 +71,21 @@ export class PodAudit {
   readonly #ranges: RangeFinder;
   /** Blocks that are unreadable or not sound. */
   readonly #opaque = new Set<string>();
+  /** Addresses of those that are not of their range's block size. */
+  readonly #opaqueSpans: Span[] = [];
   readonly unknown: AuditedAllocation[] = [];
   #opaqueAllocations = 0;
   #pods = 0;
+  #knowsPods = false;
   #states = new Uint8Array(0);
   #claims: Claim[] = [];
+  #strays: Stray[] = [];
+  #others: OtherNetworks | undefined;
+  #opaqueSubnets = new SubnetSet([]);
   /** Addresses whose allocations name no pod, with the pods that report them. */
   #anonymousClaims = new Map<number, Dispute>();
   #superseded = new Map<number, number>();
+  #aliases = new NodeAliases();
 
   constructor(ranges: readonly Range[]) {
     this.#ranges = new RangeFinder(ranges);
@@ -75,6 +98,16 @@ export class PodAudit {
 
   get pods(): number {
     return this.#pods;
+  }
+
+  /** Number of reliable allocations that name a pod. */
+  get named(): number {
+    return this.#table.size - this.unknown.length;
+  }
+
+  /** Whether the API server has one of the pods that allocations name, in whatever state. */
+  get knowsPods(): boolean {
+    return this.#knowsPods;
   }
 
   get blocks(): AllocationTable['blocks'] {
@@ -93,28 +126,50 @@ export class PodAudit {
   /** Adds an unreliable block. Its allocations, and pods' addresses in it, count as in use. */
   addOpaque(key: string, block?: Block): void {
     this.#opaque.add(key);
+    this.#coverAddresses(key);
     this.#opaqueAllocations += block ? usedSlots(block).length : 0;
+  }
+
+  /**
+   * Lets the audit collect pods whose addresses are in no range, although another network did not
+   * give them. The caller calls it after the blocks, and before the pods.
+   */
+  collectStrays(others: OtherNetworks): void {
+    this.#others = others;
+    this.#opaqueSubnets = new SubnetSet([...this.#opaque].flatMap((key) => cidrOfBlockKey(key) ?? []));
   }
 
   /** Starts the list of pods, for the first time or again. */
   restartPods(): void {
     this.#pods = 0;
+    this.#knowsPods = false;
     this.#states = new Uint8Array(this.#table.size);
     this.#claims = [];
+    this.#strays = [];
     this.#anonymousClaims = new Map();
     this.#superseded = new Map();
+    this.#aliases = new NodeAliases();
   }
 
   /** @throws IpamError `invalid` if the API server names something that is no IP address */
   addPod(pod: AuditedPod): void {
     this.#pods += 1;
-    if (stateOf(pod) !== 'alive') return;
+    const isAlive = stateOf(pod) === 'alive';
+    if (!isAlive && this.#knowsPods) return;
     const uids = pod.configHash === undefined ? [pod.uid] : [pod.uid, pod.configHash];
     const rows = [...this.#table.rowsOf(uids, podNameOf(pod))];
+    this.#knowsPods ||= rows.length > 0;
+    if (!isAlive) return;
     for (const row of rows) this.#set(row, LIVES);
-    if (!claimsAddresses(pod)) return;
-    for (const ip of pod.podIPs) this.#claim(ip, pod, rows);
-    if (rows.length > 1) this.#lookForSuperseded(rows);
+    if (claimsAddresses(pod)) {
+      for (const ip of pod.podIPs) this.#claim(ip, pod, rows);
+      if (rows.length > 1) this.#lookForSuperseded(rows);
+    }
+    // An allocation that names no UID may be of an earlier pod of the name, unless the pod reports
+    // its address.
+    for (const row of rows)
+      if (this.#table.namesUid(row) || this.#has(row, CLAIMED))
+        this.#aliases.add(this.#table.blockOf(row).node, pod);
   }
 
   /** Yields suspected leaks, block by block. The caller calls it after the complete pod list. */
@@ -131,9 +186,18 @@ export class PodAudit {
     return this.#claims;
   }
 
+  get strays(): readonly Stray[] {
+    return this.#strays;
+  }
+
+  get aliases(): readonly NodeAlias[] {
+    return this.#aliases.all;
+  }
+
   disputes(): Dispute[] {
-    const byIp = new Map<string, Claim[]>();
-    for (const claim of this.#claims) byIp.set(claim.ip, [...(byIp.get(claim.ip) ?? []), claim]);
+    const byIp = new Map<string, Stray[]>();
+    for (const claim of [...this.#claims, ...this.#strays])
+      byIp.set(claim.ip, [...(byIp.get(claim.ip) ?? []), claim]);
     const disputes: Dispute[] = [...this.#anonymousClaims.values()].filter(({ pods }) => pods.length > 1);
     for (const [ip, claims] of byIp) {
       const row = this.#rowAt(parsePodIp(ip));
@@ -145,14 +209,30 @@ export class PodAudit {
     return disputes;
   }
 
+  /** The key may name another range, size or boundary than those of the blocks there. */
+  #coverAddresses(key: string): void {
+    const cidr = cidrOfBlockKey(key);
+    if (!cidr) return;
+    const range = this.#ranges.find(addressKeyOf(cidr.base));
+    if (range && blockPrefixLength(range) === cidr.prefixLength)
+      this.#opaque.add(keyOfBlock(range.name, cidr));
+    else this.#opaqueSpans.push(cidrSpan(cidr));
+  }
+
   #claim(ip: string, pod: AuditedPod, own: readonly number[]): void {
     const place = parsePodIp(ip);
     const range = this.#ranges.find(place);
-    if (!range) return;
+    if (!range) {
+      if (this.#others?.gave(place, pod.nodeName) === false && !this.#opaqueSubnets.has(place))
+        this.#strays.push(kept(ip, pod));
+      return;
+    }
     const row = this.#table.rowAt(blockBase(place, range.blockSize), place);
     if (row === undefined) {
-      const key = keyOfBlock(range.name, blockAt(range, parseAddress(ip)));
-      if (!this.#opaque.has(key)) this.#claims.push({ ...kept(ip, pod), blockKey: key });
+      const address = parseAddress(ip);
+      const key = keyOfBlock(range.name, blockAt(range, address));
+      const isOpaque = this.#opaque.has(key) || this.#opaqueSpans.some((span) => spanContains(span, address));
+      if (!isOpaque) this.#claims.push({ ...kept(ip, pod), blockKey: key });
     } else if (own.includes(row)) this.#set(row, CLAIMED);
     else if (this.#table.isAnonymous(row)) {
       const { ip: text, pod: claimant } = kept(ip, pod);

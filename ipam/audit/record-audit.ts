@@ -1,13 +1,13 @@
 import type { Block } from '../model/block.ts';
-import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
 import { decodeBlock } from '../records/block-record.ts';
-import { cidrTextOfBlockKey, RANGES, rangeKey } from '../records/keys.ts';
+import { cidrTextOf, RANGES, rangeKey } from '../records/keys.ts';
 import { quickBlock } from '../records/quick-block.ts';
-import { decodeRange } from '../records/range-record.ts';
 import type { Entry } from '../records/transaction.ts';
+import { readRecord, type UnreadableRecord } from '../records/unreadable.ts';
+import { rangesIn } from '../store/ranges.ts';
 import { scanAll, type Store } from '../store/store.ts';
-import { blockInspector } from './block-inspector.ts';
+import { blockInspector } from '../model/block-inspector.ts';
 
 export type RecordReason =
   /** The value does not have the form that this version reads. */
@@ -27,18 +27,12 @@ export interface RecordFinding {
   readonly node?: string;
 }
 
-/** A decoded value, or what is wrong with its record. */
-export type Read<T> = { readonly value: T } | { readonly finding: RecordFinding };
-
-/** Decodes a record and turns a corrupt one into a finding, because it must not end the check. */
-export function readRecord<T>(entry: Entry, decode: (key: string, value: string) => T): Read<T> {
-  try {
-    return { value: decode(entry.key, entry.value) };
-  } catch (error) {
-    if (!(error instanceof IpamError) || error.code !== 'corrupt-record') throw error;
-    return { finding: { key: entry.key, reason: 'unreadable', message: error.message } };
-  }
-}
+/** Returns the finding of a record that cannot be decoded. */
+export const findingOf = ({ key, reason: message }: UnreadableRecord): RecordFinding => ({
+  key,
+  reason: 'unreadable',
+  message,
+});
 
 /** A block as it was read, with a finding if it is not reliable. */
 export interface InspectedBlock {
@@ -55,16 +49,16 @@ export class RecordAudit {
   readonly #inspect: ReadonlyMap<string, (block: Block) => string[]>;
 
   constructor(entries: readonly Entry[]) {
-    const reads = entries.map((entry) => readRecord(entry, decodeRange));
-    this.ranges = reads.flatMap((read) => ('value' in read ? [read.value] : []));
-    this.findings = reads.flatMap((read) => ('finding' in read ? [read.finding] : []));
+    const { ranges, unreadable } = rangesIn(entries);
+    this.ranges = ranges.map(({ range }) => range);
+    this.findings = unreadable.map(findingOf);
     this.#inspect = new Map(this.ranges.map((range) => [range.name, blockInspector(range)]));
   }
 
   inspect(entry: Entry): InspectedBlock {
     const quick = quickBlock(entry.key, entry.value);
     const read = quick ? { value: quick } : readRecord(entry, decodeBlock);
-    if ('finding' in read) return read;
+    if ('unreadable' in read) return { finding: findingOf(read.unreadable) };
     const block = read.value;
     const { node, claimedAt: since } = block;
     const about = { key: entry.key, node, since };
@@ -80,7 +74,7 @@ export class RecordAudit {
     const message = isUnreadable
       ? `its range '${range}' cannot be read`
       : `its range '${range}' does not exist: expected key '${rangeKey(range)}'`;
-    return { ...about, reason: 'no-range', message: `block ${cidrTextOfBlockKey(about.key)}: ${message}` };
+    return { ...about, reason: 'no-range', message: `block ${cidrTextOf(about.key)}: ${message}` };
   }
 }
 

@@ -178,6 +178,15 @@ export function spansOverlap(a: Span, b: Span): boolean {
   return spanContains(a, b.first) || spanContains(b, a.first);
 }
 
+/** Returns the addresses that both spans have; undefined if there are none. */
+export function commonSpan(a: Span, b: Span): Span | undefined {
+  if (!spansOverlap(a, b)) return undefined;
+  return {
+    first: a.first.value > b.first.value ? a.first : b.first,
+    last: a.last.value < b.last.value ? a.last : b.last,
+  };
+}
+
 export function cidrContains(cidr: Cidr, address: Address): boolean {
   return spanContains(cidrSpan(cidr), address);
 }

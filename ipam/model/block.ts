@@ -123,19 +123,23 @@ export interface Candidate {
   readonly turn: number;
 }
 
+/** Returns every slot that can be assigned now, in the order in which they go. */
+export function candidates(block: Block, now: number, cooldownMs: number): Candidate[] {
+  const found = block.slots.flatMap((slot, index) => {
+    if (slot.state === 'used' || slot.state === 'reserved' || isCooling(slot, now, cooldownMs)) return [];
+    return [{ index, turn: slot.state === 'free' ? 0 : slot.releasedAt }];
+  });
+  // The sort is stable: of equal turns the lowest index stays first.
+  return found.sort((a, b) => a.turn - b.turn);
+}
+
 /** Returns the next slot to assign, or undefined if all are used, reserved or cooling. */
 export function nextCandidate(block: Block, now: number, cooldownMs: number): Candidate | undefined {
-  let best: Candidate | undefined;
-  block.slots.forEach((slot, index) => {
-    if (slot.state === 'used' || slot.state === 'reserved' || isCooling(slot, now, cooldownMs)) return;
-    const turn = slot.state === 'free' ? 0 : slot.releasedAt;
-    if (!best || turn < best.turn) best = { index, turn };
-  });
-  return best;
+  return candidates(block, now, cooldownMs)[0];
 }
 
 /**
- * Assigns the slot to the owner. The caller chose the slot with {@link nextCandidate} from the same
+ * Assigns the slot to the owner. The caller chose the slot with {@link candidates} of the same
  * block value.
  * @throws Error if the slot is used, reserved or outside the block
  */
@@ -154,6 +158,49 @@ export function takeSlot(
   const sequence = block.sequence + 1;
   const slot: UsedSlot = { state: 'used', owner, allocatedAt: now, sequence };
   return { block: { ...block, sequence, slots: block.slots.with(index, slot) }, slot };
+}
+
+/** The result of entering again what an attachment uses: see {@link restoreSlot}. */
+export type Restored =
+  | { readonly outcome: 'restored'; readonly block: Block }
+  /** The block has this allocation. */
+  | { readonly outcome: 'held' }
+  /** The block says that the address is another's, or reserved: `by` names the other owner. */
+  | { readonly outcome: 'conflict'; readonly by: Owner | undefined };
+
+/**
+ * Enters an allocation that the block has forgotten, although the owner still uses the address. The
+ * allocation keeps its time, and gets a new sequence.
+ * @param allocatedAt milliseconds since 1970
+ */
+export function restoreSlot(block: Block, address: Address, owner: Owner, allocatedAt: number): Restored {
+  const index = slotIndex(block, address);
+  const before = block.slots[index];
+  if (!before || before.state === 'reserved') return { outcome: 'conflict', by: undefined };
+  if (before.state === 'used') {
+    const { owner: by } = before;
+    return isOwnedBy(before, owner) ? { outcome: 'held' } : { outcome: 'conflict', by };
+  }
+  const sequence = block.sequence + 1;
+  const slot: UsedSlot = { state: 'used', owner, allocatedAt, sequence };
+  return { outcome: 'restored', block: { ...block, sequence, slots: block.slots.with(index, slot) } };
+}
+
+/**
+ * Sets an address aside that a host outside the block's node uses. One that is set aside for at
+ * least half of {@link SET_ASIDE_MS} more stays as it is.
+ * @returns the block afterwards; the same object if nothing changed; undefined if the address is
+ *   assigned or reserved
+ */
+export function setAsideSlot(block: Block, address: Address, mac: string, now: number): Block | undefined {
+  const index = slotIndex(block, address);
+  const before = block.slots[index];
+  if (!before || before.state === 'reserved' || before.state === 'used') return undefined;
+  const isSetAside = before.state === 'released' && before.conflictMac !== undefined;
+  if (isSetAside && Math.abs(now - before.releasedAt) < SET_ASIDE_MS / 2) return block;
+  const sequence = block.sequence + 1;
+  const slot: Slot = { state: 'released', releasedAt: now, sequence, conflictMac: mac };
+  return { ...block, sequence, slots: block.slots.with(index, slot) };
 }
 
 /** The allocation that a release expects to find (rule 5). */

@@ -15,8 +15,12 @@ export type IpamErrorCode =
   | 'exhausted'
   /** The requested address is assigned, cooling, or in another node's block. */
   | 'taken'
+  /** Another machine has the node's name: this one may neither allocate nor release under it. */
+  | 'other-machine'
   /** Other writers won every bounded attempt. */
   | 'contention'
+  /** Too many requests of this process wait for etcd already. Nothing was sent. */
+  | 'busy'
   /** etcd did not answer in time, or not at all. */
   | 'store-unreachable'
   /** etcd refused the credentials or the permission. */
@@ -40,11 +44,15 @@ const REMEDIES: Readonly<Record<IpamErrorCode, string>> = {
   'in-use': 'Wait until it is free, or release what holds it: `cnictl ip list` shows the owners.',
   exhausted: 'Add a range with `cnictl range add`, or look for leaked addresses with `cnictl check`.',
   taken: 'Look up who has it with `cnictl ip show ADDRESS`; request another, or none.',
+  'other-machine':
+    'Give this machine a node name of its own; if it replaces the other one: `cnictl node adopt`.',
   contention: 'Try again; if it lasts, look for a writer in a loop in the logs of etcd.',
+  busy: 'Try again; if it lasts, look at what delays etcd: `etcdctl endpoint status`.',
   'store-unreachable': 'Check etcd with `etcdctl endpoint health`, and the endpoints in the configuration.',
   'store-denied': 'Check the user, password, certificates and the role of the etcd user.',
   'store-failed': 'Look at the message and at the logs of etcd (`etcdctl alarm list`).',
-  'corrupt-record': 'Look at the key with `etcdctl get`; docs/etcd-records.md says what it should hold.',
+  'corrupt-record':
+    'Look at the key with `etcdctl get`, and mend it: docs/operations.md, "A record that cannot be read".',
 };
 
 export class IpamError extends Error {
@@ -61,7 +69,7 @@ export class IpamError extends Error {
   }
 }
 
-/** Returns the documented default remedy of a code, for docs/errors.md and its test. */
+/** Returns the default remedy of a code. */
 export function remedyOf(code: IpamErrorCode): string {
   return REMEDIES[code];
 }

@@ -1,6 +1,7 @@
 import {
   cidrSize,
   cidrSpan,
+  commonSpan,
   familyBits,
   formatCidr,
   joinSpans,
@@ -89,8 +90,15 @@ export function isReserved(range: Range, address: Address): boolean {
 
 /** Returns how many addresses pods can have. Exact below 2^53; only huge IPv6 ranges exceed it. */
 export function rangeCapacity(range: Range): number {
-  const reserved = reservedSpans(range).reduce((sum, span) => sum + spanSize(span), 0n);
-  return Number(cidrSize(range.cidr) - reserved);
+  return capacityWithin(range, cidrSpan(range.cidr));
+}
+
+/** Returns how many addresses of the range that lie in the span pods can have. */
+export function capacityWithin(range: Range, span: Span): number {
+  const inside = commonSpan(cidrSpan(range.cidr), span);
+  if (!inside) return 0;
+  const reserved = reservedSpans(range).flatMap((each) => commonSpan(each, inside) ?? []);
+  return Number(reserved.reduce((left, each) => left - spanSize(each), spanSize(inside)));
 }
 
 /** Returns how many blocks have at least one address that a pod can have. */
@@ -118,11 +126,17 @@ export function isBlockReserved(range: Range, block: Cidr): boolean {
  * for each claimed block and each reserved span.
  * @param claimed texts of the claimed blocks (`10.20.0.16/28`)
  * @param random value in [0, 1), passed in (rule 9)
+ * @param covered whole blocks that are not to be picked either
  */
-export function pickBlock(range: Range, claimed: ReadonlySet<string>, random: number): Cidr | undefined {
+export function pickBlock(
+  range: Range,
+  claimed: ReadonlySet<string>,
+  random: number,
+  covered: readonly Span[] = [],
+): Cidr | undefined {
   const total = blockTotal(range);
   const size = BigInt(range.blockSize);
-  const reserved = reservedSpans(range);
+  const barred = [...reservedSpans(range), ...covered];
   const start = randomBelow(total, random);
   let passed = 0n;
   while (passed < total) {
@@ -132,9 +146,9 @@ export function pickBlock(range: Range, claimed: ReadonlySet<string>, random: nu
       prefixLength: blockPrefixLength(range),
     };
     const { first, last } = cidrSpan(block);
-    const covering = reserved.find((span) => spanContains(span, first) && spanContains(span, last));
+    const covering = barred.find((span) => spanContains(span, first) && spanContains(span, last));
     if (!covering && !claimed.has(formatCidr(block))) return block;
-    // A reserved span may cover 2^60 blocks of an IPv6 range: skip all of it, within the range.
+    // A span may cover 2^60 blocks of an IPv6 range: skip all of it, within the range.
     passed += covering ? (covering.last.value + 1n - first.value) / size : 1n;
   }
   return undefined;

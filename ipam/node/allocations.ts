@@ -1,6 +1,7 @@
 import type { Address } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
 import { usedSlots, type UsedSlot } from '../model/block.ts';
+import type { Range } from '../model/range.ts';
 import type { HeldBlock } from './node-blocks.ts';
 
 /** An allocation as it was when it was read. */
@@ -14,6 +15,11 @@ export function allocationsOf(blocks: readonly HeldBlock[]): SeenAllocation[] {
   return blocks.flatMap(({ block }) => usedSlots(block));
 }
 
+/** An allocation of an earlier sandbox, with its range. */
+export interface SupersededAllocation extends SeenAllocation {
+  readonly range: Range;
+}
+
 /**
  * Returns what earlier sandboxes of the owner's pod have for the same interface. No two sandboxes
  * of a pod live at once, but the caller still has to prove that the earlier one is gone.
@@ -21,10 +27,10 @@ export function allocationsOf(blocks: readonly HeldBlock[]): SeenAllocation[] {
 export function findSuperseded(
   blocks: readonly HeldBlock[],
   owner: Attachment & { readonly podUid?: string },
-): SeenAllocation[] {
+): SupersededAllocation[] {
   const { podUid, ifname, containerId } = owner;
   if (podUid === undefined) return [];
   const isOlder = ({ owner: other }: UsedSlot): boolean =>
     other.podUid === podUid && other.ifname === ifname && other.containerId !== containerId;
-  return blocks.flatMap(({ block }) => usedSlots(block, isOlder));
+  return blocks.flatMap(({ block, range }) => usedSlots(block, isOlder).map((seen) => ({ ...seen, range })));
 }

@@ -1,16 +1,18 @@
 import { IpamError } from '../model/errors.ts';
+import { QueuedRequest } from './queued-request.ts';
 import { runRequests, type NodeRequest, type RunContext, type Runner } from './runner.ts';
 
 /** With more requests a transaction would exceed etcd's `--max-txn-ops` (128). */
 const MAX_BATCH = 32;
 
-interface Waiting {
-  readonly request: NodeRequest<unknown>;
-  /** Milliseconds by the monotonic clock. */
-  readonly expiresAt: number;
-  readonly resolve: (value: never) => void;
-  readonly reject: (reason: unknown) => void;
-}
+/**
+ * Most requests that wait at once for one node: an allocation and a release for each of the 250
+ * pods that a node is planned for, and as much again.
+ */
+const MAX_QUEUED = 1_000;
+
+/** What the batcher needs of a {@link QueuedRequest} of any result. */
+type Waiting = Pick<QueuedRequest<unknown>, 'request' | 'expiresAt' | 'settle' | 'expire'>;
 
 /**
  * Runs requests of concurrent callers in one process. While one transaction of a node runs, it
@@ -23,27 +25,37 @@ export class Batcher implements Runner {
   readonly #waiting = new Map<string, Waiting[]>();
 
   /**
-   * @param patienceMs longest wait for a transaction to start. A request that waits longer is
-   *   rejected with IpamError `store-unreachable`.
+   * @param patienceMs how long a caller without a deadline of its own waits. A request that waits
+   *   longer is rejected with IpamError `store-unreachable`.
    */
   constructor(context: RunContext, patienceMs: number) {
     this.#context = context;
     this.#patienceMs = patienceMs;
   }
 
-  run<T>(node: string, request: NodeRequest<T>): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const expiresAt = this.#context.effects.monotonic() + this.#patienceMs;
-      const each = { request, expiresAt, resolve, reject };
-      const waiting = this.#waiting.get(node);
-      if (waiting) {
-        waiting.push(each);
-        return;
-      }
-      const queue = [each];
+  /**
+   * @param expiresAt deadline of the caller, in milliseconds of the monotonic clock
+   * @throws IpamError as `Runner`; `busy`
+   */
+  run<T>(
+    node: string,
+    request: NodeRequest<T>,
+    expiresAt = this.#context.effects.monotonic() + this.#patienceMs,
+  ): Promise<T> {
+    const waiting = this.#waiting.get(node);
+    if (waiting && waiting.length >= MAX_QUEUED) {
+      const what = `${MAX_QUEUED} requests for node '${node}' wait for etcd already`;
+      return Promise.reject(new IpamError('busy', what));
+    }
+    const each = new QueuedRequest(request, expiresAt, this.#context.effects);
+    // The batcher passes each request its own result.
+    if (waiting) waiting.push(each);
+    else {
+      const queue = [each as Waiting];
       this.#waiting.set(node, queue);
       void this.#runAll(node, queue);
-    });
+    }
+    return each.outcome;
   }
 
   async #runAll(node: string, queue: Waiting[]): Promise<void> {
@@ -63,28 +75,26 @@ export class Batcher implements Runner {
     const late = queue.filter(({ expiresAt }) => expiresAt - now < this.#patienceMs / 2);
     const others = queue.filter((each) => !late.includes(each));
     queue.splice(0, queue.length, ...others);
-    for (const { reject } of late) reject(new IpamError('store-unreachable', message));
+    const reason = new IpamError('store-unreachable', message);
+    for (const each of late) each.settle({ status: 'rejected', reason });
   }
 
   /** Returns the error if etcd did not answer. */
   async #runBatch(node: string, batch: readonly Waiting[]): Promise<IpamError | undefined> {
     const now = this.#context.effects.monotonic();
     const due = batch.filter(({ expiresAt }) => expiresAt >= now);
-    for (const { expiresAt, reject } of batch) {
-      if (expiresAt < now)
-        reject(new IpamError('store-unreachable', `etcd did not answer within ${this.#patienceMs} ms`));
-    }
+    for (const each of batch) if (each.expiresAt < now) each.expire();
+    if (due.length === 0) return undefined;
     try {
       const requests = due.map(({ request }) => request);
       const results = await runRequests(this.#context, node, requests);
-      for (const [i, { resolve, reject }] of due.entries()) {
+      due.forEach((each, i) => {
         const result = results[i];
-        if (result?.status === 'fulfilled') resolve(result.value as never);
-        else reject(result?.reason);
-      }
-    } catch (error) {
-      for (const { reject } of due) reject(error);
-      if (error instanceof IpamError && error.code === 'store-unreachable') return error;
+        if (result) each.settle(result);
+      });
+    } catch (reason) {
+      for (const each of due) each.settle({ status: 'rejected', reason });
+      if (reason instanceof IpamError && reason.code === 'store-unreachable') return reason;
     }
     return undefined;
   }

@@ -18,13 +18,15 @@ export async function drainingSince({ store }: Ipam, node: string): Promise<numb
  * Sets or removes the drain mark. While it is set, no program allocates a new address on the node;
  * existing allocations stay.
  * @returns whether the mark changed
- * @throws IpamError `contention`, `store-…`
+ * @throws IpamError `corrupt-record` for a mark to remove that cannot be read, `contention`,
+ *   `store-…`
  */
 export function setNodeDraining(ipam: Ipam, node: string, draining: boolean): Promise<boolean> {
   return retryLostRaces(`setting node '${node}' to draining`, ipam.effects, async () => {
     const key = drainKey(node);
     const [entry] = await ipam.store.get([key]);
     if (Boolean(entry) === draining) return false;
+    if (entry) decodeDrainMark(entry.key, entry.value);
     const done = entry
       ? await ipam.store.commit([unchanged(entry)], [del(key)])
       : await ipam.store.commit([absent(key)], [put(key, encodeDrainMark(ipam.effects.now()))]);

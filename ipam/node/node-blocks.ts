@@ -1,11 +1,15 @@
 import type { Block } from '../model/block.ts';
+import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
 import { checkBlock, decodeBlock } from '../records/block-record.ts';
 import { blockKey, nodePrefix, rangeKey } from '../records/keys.ts';
+import { decodeMachineRecord, machineKey, type MachineRecord } from '../records/machine-record.ts';
 import { decodeNodeEntry, isDrainKey, type NodeEntry } from '../records/node-record.ts';
 import { decodeRange } from '../records/range-record.ts';
-import { newestRevision, type Entry, type Version } from '../records/transaction.ts';
-import { scanAll, type Store } from '../store/store.ts';
+import { decodeSetBack, SET_BACK, type SetBack } from '../records/set-back-record.ts';
+import { newestRevision, type Entry } from '../records/transaction.ts';
+import { readRecord, unreadableOf, valuesOf, type UnreadableRecord } from '../records/unreadable.ts';
+import { scanAll, type Store, type StoreState } from '../store/store.ts';
 
 /** A block that a node holds, with its range. */
 export interface HeldBlock {
@@ -13,46 +17,68 @@ export interface HeldBlock {
   readonly range: Range;
 }
 
-/** A block with the version that a write of it must compare. */
+/** A block with the entry that a write of it must compare. */
 export interface ReadBlock extends HeldBlock {
-  readonly entry: Version;
+  readonly entry: Entry;
 }
 
-/** All blocks of a node as of one moment. */
+/** All blocks of a node, and what guards a change of them. */
 export interface NodeBlocks {
   readonly blocks: readonly ReadBlock[];
   /** The ranges of the blocks, as they were read. */
   readonly rangeEntries: readonly Entry[];
   /** Newest revision of the keys in the node's index. */
   readonly indexRevision: string;
-  /** Keys of the node's blocks whose range is missing in etcd. IPAM cannot interpret them. */
-  readonly strays: readonly string[];
+  /** Records of the node that cannot be read, or whose range is missing in etcd. */
+  readonly unreadable: readonly UnreadableRecord[];
   /** True if IPAM makes no new allocation on the node. */
   readonly draining: boolean;
+  /** The machine that writes under the node's name; undefined before its first write. */
+  readonly machine: { readonly entry: Entry; readonly record: MachineRecord } | undefined;
+  /** The cluster's latest set-back, with its entry; undefined if there was none. */
+  readonly setBack: { readonly entry: Entry; readonly record: SetBack } | undefined;
+  /** State of etcd before the blocks were read. */
+  readonly state: StoreState;
 }
 
 /**
  * Reads the node's blocks and their ranges in two round trips. It reads no record of another node
  * (docs/architecture.md). A block that is not where the index says is left out: its claim or return
- * is under way, or `cnictl doctor` finds it.
- * @throws IpamError `corrupt-record`, `store-…`
+ * is under way, or `cnictl doctor` finds it. The machine record is read before the blocks, so that
+ * a change between the two reads fails the comparison of the record.
+ * @throws IpamError `corrupt-record` for the machine record, without which the node cannot write;
+ *   `store-…`
  */
 export async function readNodeBlocks(store: Store, node: string): Promise<NodeBlocks> {
-  const index = await scanAll(store, nodePrefix(node));
-  const indexRevision = newestRevision(index);
-  const entries = index
-    .filter(({ key }) => !isDrainKey(key))
-    .map((entry) => decodeNodeEntry(entry.key, entry.value));
-  const draining = entries.length < index.length;
-  return { ...(await readBlocks(store, node, entries)), indexRevision, draining };
+  let state: StoreState = { clusterId: '0', revision: '0' };
+  const [index, [machine, setBack]] = await Promise.all([
+    scanAll(store, nodePrefix(node)),
+    store.get([machineKey(node), SET_BACK], { onState: (seen) => (state = seen) }),
+  ]);
+  const entries = index.filter(({ key }) => !isDrainKey(key));
+  const located = entries.map((entry) => readRecord(entry, decodeNodeEntry));
+  const found = await readBlocks(store, node, valuesOf(located));
+  const told = setBack && readRecord(setBack, decodeSetBack);
+  return {
+    ...found,
+    unreadable: [...unreadableOf(located), ...found.unreadable],
+    indexRevision: newestRevision(index),
+    draining: entries.length < index.length,
+    machine: machine && { entry: machine, record: decodeMachineRecord(machine.key, machine.value) },
+    setBack: setBack && { entry: setBack, record: told && 'value' in told ? told.value : UNKNOWN_SET_BACK },
+    state,
+  };
 }
+
+/** A record that cannot be read tells of a set-back at an unknown time: it counts as the latest. */
+const UNKNOWN_SET_BACK: SetBack = { at: Infinity, node: '', reason: 'unreadable' };
 
 async function readBlocks(
   store: Store,
   node: string,
   index: readonly NodeEntry[],
-): Promise<Omit<NodeBlocks, 'indexRevision' | 'draining'>> {
-  if (index.length === 0) return { blocks: [], rangeEntries: [], strays: [] };
+): Promise<Pick<NodeBlocks, 'blocks' | 'rangeEntries' | 'unreadable'>> {
+  if (index.length === 0) return { blocks: [], rangeEntries: [], unreadable: [] };
   const names = [...new Set(index.map((each) => each.range))];
   const entries = await store.get([
     ...names.map(rangeKey),
@@ -60,23 +86,29 @@ async function readBlocks(
   ]);
   const rangeEntries = entries.slice(0, names.length).filter((entry) => entry !== undefined);
   const ranges = new Map(
-    rangeEntries.map((entry) => {
-      const range = decodeRange(entry.key, entry.value);
-      return [range.name, range] as const;
-    }),
+    valuesOf(rangeEntries.map((entry) => readRecord(entry, decodeRange))).map((range) => [range.name, range]),
   );
-  const strays: string[] = [];
-  const blocks = entries.slice(names.length).flatMap((entry) => {
-    if (!entry) return [];
-    const block = decodeBlock(entry.key, entry.value);
-    const range = ranges.get(block.range);
-    if (block.node !== node) return [];
-    if (!range) {
-      strays.push(entry.key);
-      return [];
-    }
-    checkBlock(entry.key, block, range);
-    return [{ block, range, entry: { key: entry.key, revision: entry.revision } }];
-  });
-  return { blocks, rangeEntries, strays };
+  const reads = entries
+    .slice(names.length)
+    .filter((entry) => entry !== undefined)
+    .map((entry) => readRecord(entry, (key, value) => readHeld({ ...entry, key, value }, ranges)));
+  return {
+    blocks: valuesOf(reads).filter(({ block }) => block.node === node),
+    rangeEntries,
+    unreadable: unreadableOf(reads),
+  };
+}
+
+/** @throws IpamError `corrupt-record`, also where the range of the block cannot be used */
+function readHeld(entry: Entry, ranges: ReadonlyMap<string, Range>): ReadBlock {
+  const block = decodeBlock(entry.key, entry.value);
+  const range = ranges.get(block.range);
+  if (!range) {
+    throw new IpamError(
+      'corrupt-record',
+      `etcd key '${entry.key}' is of a range that etcd does not hold, or whose record cannot be read`,
+    );
+  }
+  checkBlock(entry.key, block, range);
+  return { block, range, entry };
 }

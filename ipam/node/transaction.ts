@@ -1,39 +1,50 @@
 import { tallyOf, type Tally } from '../model/block-counts.ts';
 import type { Block } from '../model/block.ts';
-import { IpamError } from '../model/errors.ts';
+import type { Machine } from '../model/machine.ts';
 import { encodeBlock } from '../records/block-record.ts';
 import { historyThatFits } from '../records/history-record.ts';
-import { blockKey, nodeKey, nodePrefix } from '../records/keys.ts';
+import { blockKey, nodeKey, nodePrefix, rangeKey } from '../records/keys.ts';
+import {
+  decodeMachineRecord,
+  encodeMachineRecord,
+  machineKey,
+  type MachineRecord,
+} from '../records/machine-record.ts';
 import { encodeNodeEntry } from '../records/node-record.ts';
+import { encodeSetBack, SET_BACK, type SetBack } from '../records/set-back-record.ts';
 import {
   absent,
   del,
   put,
-  unchanged,
+  same,
   type Change,
   type Entry,
   type Guard,
   type Put,
 } from '../records/transaction.ts';
+import type { UnreadableRecord } from '../records/unreadable.ts';
 import type { HeldBlock, NodeBlocks } from './node-blocks.ts';
-
-/**
- * Returns what a change of a node's blocks compares: the index, every block and their ranges.
- * Without the index and blocks, two calls for one attachment could each find room in another block,
- * and a burst of calls on a fresh node could each claim a block. Without the ranges, an address
- * could be allocated from a range that an operator has just set to draining.
- */
-function guardsOf(node: string, { blocks, rangeEntries, indexRevision }: NodeBlocks): Guard[] {
-  return [
-    { kind: 'nothing-newer', prefix: nodePrefix(node), revision: indexRevision },
-    ...rangeEntries.map(unchanged),
-    ...blocks.map(({ entry }) => unchanged(entry)),
-  ];
-}
 
 /** A block to claim, with its range as it was read: not draining and not removed. */
 export interface Claim extends HeldBlock {
   readonly rangeEntry: Entry;
+  /** The block as another node holds it, when the claim takes it over; absent: no node holds it. */
+  readonly former?: { readonly node: string; readonly entry: Entry };
+}
+
+/** What the writer of a transaction enters into the node's machine record. */
+export interface Writer {
+  readonly machine: Machine | undefined;
+  readonly bootId: string | undefined;
+  /** Random, and used for this transaction only. */
+  readonly mark: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /**
+   * The newest generation that the machine has seen. Where etcd has no record, because the node was
+   * removed, the count goes on from here: a count that began again would look like a set-back.
+   */
+  readonly generation: number;
 }
 
 /** Changes of node blocks, applied in memory one by one and written in one transaction. */
@@ -43,7 +54,10 @@ export class NodeTransaction {
   readonly #changed = new Map<string, Block>();
   readonly #claims = new Map<string, Claim>();
   readonly #returned = new Map<string, Block>();
+  readonly #others = new Map<string, { readonly entry: Entry; readonly block: Block }>();
   readonly #history: Put[] = [];
+  #setBack: SetBack | undefined;
+  #touched = false;
   /**
    * True if the transaction builds on cached data. A write may rely on that, because etcd compares
    * the guards. An answer without a write may not.
@@ -89,20 +103,42 @@ export class NodeTransaction {
     this.#returned.set(blockKey(block.range, block.cidr), block);
   }
 
+  /** Changes a block that another node holds. */
+  putOther(entry: Entry, block: Block): void {
+    this.#others.set(entry.key, { entry, block });
+  }
+
+  /** Tells the cluster that etcd forgot records. */
+  tellSetBack(record: SetBack): void {
+    this.#setBack = record;
+  }
+
+  /**
+   * Makes the transaction write the machine record even if nothing else changes. Afterwards no
+   * earlier transaction of the node that is still on its way can take place.
+   */
+  touch(): void {
+    this.#touched = true;
+  }
+
   /** Adds the record of an ended lifetime to the history. */
   tell(record: Put): void {
     this.#history.push(record);
   }
 
-  /** @throws IpamError `corrupt-record` if the range of one of the blocks is missing in etcd */
-  checkWhole(): void {
-    const [stray] = this.#before.strays;
-    if (stray === undefined) return;
-    throw new IpamError('corrupt-record', `etcd key '${stray}' is of a range that etcd does not hold`);
+  /** Records of the node that cannot be read. */
+  get unreadable(): readonly UnreadableRecord[] {
+    return this.#before.unreadable;
+  }
+
+  /** The cluster's latest set-back as it was read; undefined if there was none. */
+  get setBack(): SetBack | undefined {
+    return this.#before.setBack?.record;
   }
 
   get isEmpty(): boolean {
-    return this.#changed.size === 0 && this.#claims.size === 0 && this.#returned.size === 0;
+    const changes = [this.#changed, this.#claims, this.#returned, this.#others];
+    return !this.#touched && !this.#setBack && changes.every(({ size }) => size === 0);
   }
 
   /** How many addresses the changes allocate and release. */
@@ -116,53 +152,97 @@ export class NodeTransaction {
     };
   }
 
-  /** What the transaction compares and writes. */
-  get change(): Change {
+  /**
+   * Returns what the transaction compares and writes. It compares the machine record, which every
+   * change of the node's blocks replaces, the index, and what it changes with its ranges: as much
+   * for a node of 1,000 blocks as for one of 1. The record keeps two calls for one attachment from
+   * both finding room; the index keeps programs out that do not know the record; the ranges keep an
+   * address from a range that an operator has just set to draining.
+   */
+  change(writer: Writer): Change {
+    const before = this.#before;
     const claims = [...this.#claims];
-    const rangeGuards = new Map(claims.map(([, { rangeEntry }]) => [rangeEntry.key, unchanged(rangeEntry)]));
-    for (const { key } of this.#before.rangeEntries) rangeGuards.delete(key);
-    const guards = [
-      ...guardsOf(this.#node, this.#before),
-      ...rangeGuards.values(),
-      ...claims.flatMap(([key, { block }]) => [absent(key), absent(nodeKey(this.#node, block.cidr))]),
+    const touched = before.blocks.filter(
+      ({ entry }) => this.#changed.has(entry.key) || this.#returned.has(entry.key),
+    );
+    const inUse = new Set(touched.map(({ block }) => rangeKey(block.range)));
+    const ranges = [
+      ...before.rangeEntries.filter(({ key }) => inUse.has(key)),
+      ...claims.map(([, { rangeEntry }]) => rangeEntry),
+    ];
+    const setBackEntry = before.setBack?.entry;
+    const guards: Guard[] = [
+      before.machine ? same(before.machine.entry) : absent(machineKey(this.#node)),
+      { kind: 'nothing-newer', prefix: nodePrefix(this.#node), revision: before.indexRevision },
+      ...new Map(ranges.map((entry) => [entry.key, same(entry)])).values(),
+      ...touched.map(({ entry }) => same(entry)),
+      ...[...this.#others.values()].map(({ entry }) => same(entry)),
+      ...claims.map(([key, { former }]) => (former ? same(former.entry) : absent(key))),
+      // A claim must not miss a set-back that another node has just found.
+      ...(claims.length > 0 || this.#setBack ? [setBackEntry ? same(setBackEntry) : absent(SET_BACK)] : []),
     ];
     const writes = [
+      put(machineKey(this.#node), this.#nextMachine(writer)),
       ...[...this.#returned].flatMap(([key, { cidr }]) => [del(key), del(nodeKey(this.#node, cidr))]),
       ...[...this.#changed].map(([key, block]) => put(key, encodeBlock(block))),
-      ...claims.flatMap(([key, { block }]) => [
+      ...[...this.#others].map(([key, { block }]) => put(key, encodeBlock(block))),
+      ...claims.flatMap(([key, { block, former }]) => [
         put(key, encodeBlock(block)),
         put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),
+        ...(former ? [del(nodeKey(former.node, block.cidr))] : []),
       ]),
+      ...(this.#setBack ? [put(SET_BACK, encodeSetBack(this.#setBack))] : []),
     ];
     return { guards, writes: [...writes, ...historyThatFits(this.#history, writes)] };
   }
 
-  /** Returns the node's blocks after the transaction that was committed at that revision. */
-  after(revision: string): NodeBlocks {
-    const { blocks, rangeEntries, indexRevision, strays, draining } = this.#before;
+  /** The machine record after the transaction. */
+  #nextMachine({ machine, bootId, mark, at, generation }: Writer): string {
+    const { adoptedBy, ...kept } = this.#before.machine?.record ?? ({} as Partial<MachineRecord>);
+    return encodeMachineRecord({
+      ...kept,
+      generation: (kept.generation ?? generation) + 1,
+      mark,
+      at,
+      // The machine's own entry ends the adoption. A process that speaks for none does not.
+      ...(machine ? { machine } : adoptedBy !== undefined && { adoptedBy }),
+      ...(bootId !== undefined && { bootId }),
+    });
+  }
+
+  /**
+   * Returns the node's blocks after the transaction.
+   * @param change what was committed
+   * @param revision at which it was committed
+   */
+  after({ writes }: Change, revision: string): NodeBlocks {
+    const before = this.#before;
+    const values = new Map(writes.flatMap((each) => (each.kind === 'put' ? [[each.key, each.value]] : [])));
+    const entryOf = (key: string): Entry => ({ key, value: values.get(key) ?? '', revision });
     const claimed = [...this.#claims].map(([key, { block, range }]) => ({
       block,
       range,
-      entry: { key, revision },
+      entry: entryOf(key),
     }));
-    const newRanges = new Map(
-      [...this.#claims.values()].map(({ rangeEntry }) => [rangeEntry.key, rangeEntry]),
-    );
-    for (const entry of rangeEntries) newRanges.set(entry.key, entry);
+    const ranges = new Map([...this.#claims.values()].map(({ rangeEntry }) => [rangeEntry.key, rangeEntry]));
+    for (const entry of before.rangeEntries) ranges.set(entry.key, entry);
+    const machine = entryOf(machineKey(this.#node));
     return {
+      ...before,
       blocks: [
-        ...blocks
+        ...before.blocks
           .filter(({ entry }) => !this.#returned.has(entry.key))
           .map((read) => {
             const block = this.#changed.get(read.entry.key);
-            return block ? { ...read, block, entry: { key: read.entry.key, revision } } : read;
+            return block ? { ...read, block, entry: entryOf(read.entry.key) } : read;
           }),
         ...claimed,
       ],
-      rangeEntries: [...newRanges.values()],
-      indexRevision: claimed.length > 0 ? revision : indexRevision,
-      strays,
-      draining,
+      rangeEntries: [...ranges.values()],
+      indexRevision: claimed.length > 0 ? revision : before.indexRevision,
+      machine: { entry: machine, record: decodeMachineRecord(machine.key, machine.value) },
+      setBack: this.#setBack ? { entry: entryOf(SET_BACK), record: this.#setBack } : before.setBack,
+      state: { ...before.state, revision },
     };
   }
 }

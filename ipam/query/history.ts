@@ -1,13 +1,19 @@
 import { sameAddress, type Address, type Cidr } from '../model/address.ts';
-import { messageOf } from '../model/errors.ts';
 import type { Lifetime } from '../model/lifetime.ts';
 import { blockAt, type Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeLifetime, historyKeys } from '../records/history-record.ts';
 import { blockKey } from '../records/keys.ts';
 import type { Entry } from '../records/transaction.ts';
+import {
+  readRecord,
+  unreadableOf,
+  valuesOf,
+  type Read,
+  type UnreadableRecord,
+} from '../records/unreadable.ts';
 import { rangeOf } from '../store/ranges.ts';
-import { viewAddress, type AddressView } from './views.ts';
+import { unknownAddress, viewAddress, type AddressView } from './views.ts';
 
 /** The records of one address. */
 export interface AddressHistory {
@@ -24,14 +30,14 @@ export interface AddressHistory {
    * none was, because the block keeps fewer records than it could.
    */
   readonly completeSince: number | undefined;
-  /** Why records could not be read, each with its key. They are reported and stop nothing. */
-  readonly unreadable: readonly string[];
+  /** Records that could not be read. They are reported and stop nothing. */
+  readonly unreadable: readonly UnreadableRecord[];
 }
 
 /**
  * Reads an address and its past owners as of one moment, so that no lifetime appears twice or is
- * missing between the two.
- * @throws IpamError `not-found` if no range contains it, `corrupt-record` for its block, `store-…`
+ * missing between the two. If its block cannot be read, the state is `unknown`.
+ * @throws IpamError `not-found` if no range contains it, `store-…`
  */
 export async function readHistory(ipam: Ipam, address: Address): Promise<AddressHistory> {
   const range = await rangeOf(ipam, address);
@@ -42,14 +48,16 @@ export async function readHistory(ipam: Ipam, address: Address): Promise<Address
     ring.filter((each) => each !== undefined),
     keys,
   );
-  const { lifetimes, unreadable } = readLifetimes(range, found);
+  const reads = readLifetimes(range, found);
+  const lifetimes = valuesOf(reads);
+  const view = viewAddress(range, address, entry, ipam.effects.now());
   return {
     block,
-    view: viewAddress(range, address, entry, ipam.effects.now()),
+    view: 'value' in view ? view.value : unknownAddress(range, address),
     past: lifetimes.filter((lifetime) => sameAddress(lifetime.address, address)),
     kept: keys.length,
     completeSince: found.length === keys.length ? lifetimes.at(-1)?.releasedAt : undefined,
-    unreadable,
+    unreadable: [...unreadableOf([view]), ...unreadableOf(reads)],
   };
 }
 
@@ -66,22 +74,6 @@ function newestFirst(entries: readonly Entry[], ring: readonly string[]): Entry[
   });
 }
 
-/**
- * Decodes the readable records and collects the errors of the others. History is only shown: no
- * decision depends on it.
- */
-export function readLifetimes(
-  range: Range,
-  entries: readonly Entry[],
-): { readonly lifetimes: Lifetime[]; readonly unreadable: string[] } {
-  const lifetimes: Lifetime[] = [];
-  const unreadable: string[] = [];
-  for (const { key, value } of entries) {
-    try {
-      lifetimes.push(decodeLifetime(range, key, value));
-    } catch (error) {
-      unreadable.push(messageOf(error));
-    }
-  }
-  return { lifetimes, unreadable };
-}
+/** Decodes records of the range's history, of which no decision depends on any. */
+export const readLifetimes = (range: Range, entries: readonly Entry[]): Read<Lifetime>[] =>
+  entries.map((entry) => readRecord(entry, (key, value) => decodeLifetime(range, key, value)));

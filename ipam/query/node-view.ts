@@ -1,10 +1,12 @@
 import { formatCidr } from '../model/address.ts';
-import type { Block } from '../model/block.ts';
+import { NodeDirectory } from '../model/node-name.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeBlock } from '../records/block-record.ts';
-import { blockKey, nodeKey, NODES, nodePrefix } from '../records/keys.ts';
+import { blockKey, BLOCKS, cidrTextOf, nodeKey, NODES, nodePrefix } from '../records/keys.ts';
+import { lostKey } from '../records/lost-record.ts';
 import { decodeNodeEntry, decodeDrainMark, isDrainKey } from '../records/node-record.ts';
 import { absent, del, unchanged, type Entry, type Guard } from '../records/transaction.ts';
+import { readRecord, unreadableOf, valuesOf, type UnreadableRecord } from '../records/unreadable.ts';
 import { scanAll } from '../store/store.ts';
 import { listBlocks, type BlockView } from './views.ts';
 
@@ -27,28 +29,36 @@ export interface NodeView {
   readonly node: string;
   /** Milliseconds since 1970; undefined if the node is not draining. */
   readonly drainingSince: number | undefined;
+  /** True also if the drain mark cannot be read. */
+  readonly draining: boolean;
   /** Sorted by address. */
   readonly blocks: readonly BlockView[];
   readonly disagreements: readonly Disagreement[];
+  /** The node's own records: its index entries, its drain mark, the blocks that its index names. */
+  readonly unreadable: readonly UnreadableRecord[];
 }
 
 /**
  * Reads every block of the cluster, to find also a block that the node's index lacks: for an
  * operator's command, not for an ADD. It reads the index first, then the blocks, then both again
  * for each difference, so that a concurrent claim is no disagreement.
- * @throws IpamError `corrupt-record`, `store-…`
+ * @throws IpamError `store-…`
  */
 export async function viewNode(ipam: Ipam, node: string): Promise<NodeView> {
   const index = await scanAll(ipam.store, nodePrefix(node));
-  const blocks = await listBlocks(ipam, { node });
-  const mark = index.find(({ key }) => isDrainKey(key));
-  const entries = index
+  const { blocks, unreadable } = await listBlocks(ipam, { node });
+  const marks = index.filter(({ key }) => isDrainKey(key)).map((entry) => readRecord(entry, decodeDrainMark));
+  const reads = index
     .filter(({ key }) => !isDrainKey(key))
-    .map(({ key, value }) => decodeNodeEntry(key, value));
-  const indexed = new Set(entries.map(({ cidr }) => formatCidr(cidr)));
-  const held = new Set(blocks.map(({ block }) => formatCidr(block.cidr)));
+    .map((entry) => readRecord(entry, decodeNodeEntry));
+  const indexed = new Set(index.map(({ key }) => cidrTextOf(key)));
+  const ofBlocks = unreadable.filter(({ key }) => key.startsWith(BLOCKS) && indexed.has(cidrTextOf(key)));
+  const held = new Set([
+    ...blocks.map(({ block }) => blockKey(block.range, block.cidr)),
+    ...ofBlocks.map(({ key }) => key),
+  ]);
   const suspected = [
-    ...entries.filter(({ cidr }) => !held.has(formatCidr(cidr))),
+    ...valuesOf(reads).filter(({ range, cidr }) => !held.has(blockKey(range, cidr))),
     ...blocks.filter(({ block }) => !indexed.has(formatCidr(block.cidr))).map(({ block }) => block),
   ];
   const disagreements: Disagreement[] = [];
@@ -58,7 +68,14 @@ export async function viewNode(ipam: Ipam, node: string): Promise<NodeView> {
     const found = disagreementOf(node, keys, entry, other);
     if (found) disagreements.push(found);
   }
-  return { node, drainingSince: mark && decodeDrainMark(mark.key, mark.value), blocks, disagreements };
+  return {
+    node,
+    drainingSince: valuesOf(marks)[0],
+    draining: marks.length > 0,
+    blocks,
+    disagreements,
+    unreadable: [...unreadableOf(marks), ...unreadableOf(reads), ...ofBlocks],
+  };
 }
 
 function disagreementOf(
@@ -67,7 +84,10 @@ function disagreementOf(
   index: Entry | undefined,
   entry: Entry | undefined,
 ): Disagreement | undefined {
-  const block: Block | undefined = entry && decodeBlock(key, entry.value);
+  const read = entry && readRecord(entry, decodeBlock);
+  // Nothing tells whose block it is.
+  if (read && 'unreadable' in read) return undefined;
+  const block = read?.value;
   if (index && !block) return { key: indexKey, problem: 'no-block' };
   if (index && block?.node !== node) return { key: indexKey, problem: 'other-node' };
   if (!index && block?.node === node) return { key, problem: 'no-index' };
@@ -83,20 +103,42 @@ export async function indexedNodes({ store }: Ipam): Promise<string[]> {
 }
 
 /**
- * Deletes the node's index keys that lead to no block of it: for a node that is removed.
+ * Returns the node's name as etcd spells it. Capitals do not count, because the cluster's name of
+ * the node has none. Returns the given name when etcd has no such node.
+ */
+export async function nodeInEtcd(ipam: Ipam, name: string): Promise<string> {
+  const names = await indexedNodes(ipam);
+  return names.includes(name) ? name : (new NodeDirectory(names).same(name) ?? name);
+}
+
+/**
+ * Deletes the node's index keys that lead to no block of it: for a node that is removed. It leaves
+ * a key whose value, or whose block, cannot be read.
  * @returns the deleted keys
  */
 export async function sweepIndex(ipam: Ipam, node: string): Promise<string[]> {
   const swept: string[] = [];
   for (const entry of await scanAll(ipam.store, nodePrefix(node))) {
     if (isDrainKey(entry.key)) continue;
-    const { range, cidr } = decodeNodeEntry(entry.key, entry.value);
-    const key = blockKey(range, cidr);
+    const read = readRecord(entry, decodeNodeEntry);
+    if ('unreadable' in read) continue;
+    const key = blockKey(read.value.range, read.value.cidr);
     const [block] = await ipam.store.get([key]);
-    if (block && decodeBlock(key, block.value).node === node) continue;
+    const held = block && readRecord(block, decodeBlock);
+    if (held && ('unreadable' in held || held.value.node === node)) continue;
     const guard: Guard = block ? unchanged(block) : absent(key);
     const done = await ipam.store.commit([unchanged(entry), guard], [del(entry.key)]);
     if (done !== undefined) swept.push(entry.key);
   }
   return swept;
+}
+
+/**
+ * Deletes what the node's agent said that the node lost, unless the agent says it again meanwhile:
+ * for a node that is removed.
+ * @returns whether it is gone
+ */
+export async function sweepLost({ store }: Ipam, node: string): Promise<boolean> {
+  const [entry] = await store.get([lostKey(node)]);
+  return !entry || (await store.commit([unchanged(entry)], [del(entry.key)])) !== undefined;
 }

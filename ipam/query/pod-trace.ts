@@ -4,10 +4,11 @@ import { usedSlots, type UsedSlot } from '../model/block.ts';
 import type { Lifetime } from '../model/lifetime.ts';
 import type { Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
-import { decodeBlock } from '../records/block-record.ts';
 import { partsOfHistoryKey } from '../records/history-record.ts';
 import { BLOCKS, HISTORY } from '../records/keys.ts';
 import type { Entry } from '../records/transaction.ts';
+import { unreadableOf, valuesOf, type UnreadableRecord } from '../records/unreadable.ts';
+import { blockReader } from '../store/blocks.ts';
 import { readRanges } from '../store/ranges.ts';
 import { readLifetimes } from './history.ts';
 
@@ -35,8 +36,11 @@ export interface PodTrace {
   readonly past: readonly Lifetime[];
   /** Number of further past lifetimes, all of them older. */
   readonly omitted: number;
-  /** Why records of the history could not be read, each with its key. */
-  readonly unreadable: readonly string[];
+  /**
+   * Records of ranges and blocks that could not be read, and those records of the history that name
+   * the pod.
+   */
+  readonly unreadable: readonly UnreadableRecord[];
 }
 
 /** How many past lifetimes of a pod the trace contains. */
@@ -46,34 +50,31 @@ export const MAX_PAST = 100;
  * Traces a pod in etcd by its name. It reads every block and the whole history, page by page: for
  * an operator, not for an ADD. It holds no more in memory than a page and its findings.
  * @param onPage receives the number of records read so far
- * @throws IpamError `corrupt-record` for a block that contains the pod's name, `store-…`
+ * @throws IpamError `store-…`
  */
 export async function tracePod(ipam: Ipam, pod: PodName, onPage: (n: number) => void): Promise<PodTrace> {
-  const ranges = new Map((await readRanges(ipam.store)).map(({ range }) => [range.name, range]));
-  const pages = pagesWith(ipam, pod, onPage);
+  const known = await readRanges(ipam.store);
+  const ranges = known.ranges.map(({ range }) => range);
+  const pages = countedPages(ipam, onPage);
   // Blocks first: a concurrently released address is then seen twice instead of missed.
-  const held = await heldBy(pages(BLOCKS), pod, ranges);
-  const { past, ...rest } = await pastOf(pages(HISTORY), pod, ranges);
+  const now = await heldBy(pages(BLOCKS), pod, ranges);
+  const { past, omitted, unreadable } = await pastOf(pages(HISTORY), pod, ranges);
   return {
-    held: held.filter(({ address, slot }) => !past.some((lifetime) => isSame(lifetime, address, slot))),
+    held: now.held.filter(({ address, slot }) => !past.some((lifetime) => isSame(lifetime, address, slot))),
     past,
-    ...rest,
+    omitted,
+    unreadable: [...known.unreadable, ...now.unreadable, ...unreadable],
   };
 }
 
-/** Filters pages of a scan: only records that contain the pod's name remain, so few are decoded. */
-function pagesWith(
-  ipam: Ipam,
-  { name }: PodName,
-  onPage: (n: number) => void,
-): (prefix: string) => AsyncIterable<Entry[]> {
+/** Returns scans that tell how many records they have read together. */
+function countedPages(ipam: Ipam, onPage: (n: number) => void): (prefix: string) => AsyncIterable<Entry[]> {
   let read = 0;
-  const needle = JSON.stringify(name);
   return async function* (prefix) {
     for await (const page of ipam.store.scan(prefix)) {
       read += page.length;
       onPage(read);
-      yield page.filter(({ value }) => value.includes(needle));
+      yield page;
     }
   };
 }
@@ -90,40 +91,55 @@ const isSame = ({ address, owner, allocatedAt }: Lifetime, other: Address, slot:
 async function heldBy(
   pages: AsyncIterable<Entry[]>,
   pod: PodName,
-  ranges: ReadonlyMap<string, Range>,
-): Promise<HeldAddress[]> {
+  ranges: readonly Range[],
+): Promise<{ readonly held: HeldAddress[]; readonly unreadable: UnreadableRecord[] }> {
   const held: HeldAddress[] = [];
+  const unreadable: UnreadableRecord[] = [];
+  const read = blockReader(ranges);
   for await (const page of pages) {
-    for (const { key, value } of page) {
-      const block = decodeBlock(key, value);
-      for (const { address, slot } of usedSlots(block)) {
-        if (!isOf(pod, slot.owner)) continue;
-        const { node, cidr, range } = block;
-        held.push({ address, node, block: cidr, range, vlan: ranges.get(range)?.vlan, slot });
+    for (const entry of page) {
+      const each = read(entry);
+      if ('unreadable' in each) {
+        unreadable.push(each.unreadable);
+        continue;
       }
+      const { block, range } = each.value;
+      for (const { address, slot } of usedSlots(block, ({ owner }) => isOf(pod, owner)))
+        held.push({
+          address,
+          node: block.node,
+          block: block.cidr,
+          range: block.range,
+          vlan: range?.vlan,
+          slot,
+        });
     }
   }
-  return held;
+  return { held, unreadable };
 }
 
+/** Decodes only records that contain the pod's name, because the history is long. */
 async function pastOf(
   pages: AsyncIterable<Entry[]>,
   pod: PodName,
-  ranges: ReadonlyMap<string, Range>,
+  ranges: readonly Range[],
 ): Promise<Omit<PodTrace, 'held'>> {
-  const unreadable: string[] = [];
+  const byName = new Map(ranges.map((range) => [range.name, range]));
+  const needle = JSON.stringify(pod.name);
+  const unreadable: UnreadableRecord[] = [];
   let newest: { readonly lifetime: Lifetime; readonly revision: bigint }[] = [];
   let found = 0;
   for await (const page of pages) {
-    for (const record of page) {
-      const range = ranges.get(partsOfHistoryKey(record.key).range);
+    for (const record of page.filter(({ value }) => value.includes(needle))) {
+      const range = byName.get(partsOfHistoryKey(record.key).range);
       if (!range) {
-        unreadable.push(`etcd key '${record.key}' is of a range that etcd does not hold`);
+        const { key } = record;
+        unreadable.push({ key, reason: `etcd key '${key}' is of a range that etcd does not hold` });
         continue;
       }
-      const read = readLifetimes(range, [record]);
-      unreadable.push(...read.unreadable);
-      for (const lifetime of read.lifetimes.filter(({ owner }) => isOf(pod, owner))) {
+      const reads = readLifetimes(range, [record]);
+      unreadable.push(...unreadableOf(reads));
+      for (const lifetime of valuesOf(reads).filter(({ owner }) => isOf(pod, owner))) {
         newest.push({ lifetime, revision: BigInt(record.revision) });
         found++;
       }

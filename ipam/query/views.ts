@@ -1,26 +1,24 @@
 import {
   cidrSpan,
   compareAddresses,
-  formatAddress,
   sameAddress,
   spanContains,
   type Address,
   type Cidr,
 } from '../model/address.ts';
 import { countSlots, type SlotCounts } from '../model/block-counts.ts';
-import { isCooling, slotAddress, slotIndex, type Block, type Slot } from '../model/block.ts';
-import { IpamError } from '../model/errors.ts';
-import { blockAt, rangeCapacity, usableBlockTotal, type Range } from '../model/range.ts';
+import { isCooling, slotAddress, slotIndex, type Slot } from '../model/block.ts';
+import { blockAt, type Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
-import { decodeBlock } from '../records/block-record.ts';
+import { decodeBlockOf } from '../records/block-record.ts';
 import { blockKey, BLOCKS, blocksOfRange } from '../records/keys.ts';
 import type { Entry } from '../records/transaction.ts';
-import { noSuchRange, rangeOf, readRanges } from '../store/ranges.ts';
+import { readRecord, unreadableError, type Read, type UnreadableRecord } from '../records/unreadable.ts';
+import { blockReader, type ClaimedBlock } from '../store/blocks.ts';
+import { rangeNamed, rangeOf, readRanges, type RangeRecords } from '../store/ranges.ts';
 
-/** A claimed block with its range; undefined if the range is gone, which `check` reports. */
-export interface BlockView {
-  readonly block: Block;
-  readonly range: Range | undefined;
+/** A claimed block and how much of it is used. */
+export interface BlockView extends ClaimedBlock {
   readonly counts: SlotCounts;
 }
 
@@ -29,70 +27,58 @@ export interface BlockFilter {
   readonly range?: string;
 }
 
+/** Some of the claimed blocks. */
+export interface BlockPage {
+  readonly blocks: readonly BlockView[];
+  /** Records that cannot be read, also those of which nothing tells whether the filter fits. */
+  readonly unreadable: readonly UnreadableRecord[];
+}
+
 /**
  * Yields every claimed block as of one moment, page by page: nothing holds the whole cluster in
- * memory.
- * @throws IpamError `not-found` for an unknown range name, `corrupt-record`, `store-…`
+ * memory. The first page has the unreadable records below `ranges/`.
+ * @throws IpamError `not-found` for an unknown range name, `corrupt-record` for its record,
+ *   `store-…`
  */
-export async function* scanBlocks(ipam: Ipam, filter: BlockFilter = {}): AsyncIterable<BlockView[]> {
-  const ranges = new Map((await readRanges(ipam.store)).map(({ range }) => [range.name, range]));
-  if (filter.range !== undefined && !ranges.has(filter.range))
-    throw noSuchRange(filter.range, [...ranges.keys()]);
-  const prefix = filter.range === undefined ? BLOCKS : blocksOfRange(filter.range);
-  const now = ipam.effects.now();
-  for await (const page of ipam.store.scan(prefix)) {
-    yield page
-      .map((entry) => decodeBlock(entry.key, entry.value))
-      .filter((block) => filter.node === undefined || block.node === filter.node)
-      .map((block) => {
-        const range = ranges.get(block.range);
-        return { block, range, counts: countSlots(block, now, range?.cooldownMs ?? 0) };
-      });
+export async function* scanBlocks(ipam: Ipam, filter: BlockFilter = {}): AsyncIterable<BlockPage> {
+  yield* scanBlocksOf(ipam, await readRanges(ipam.store), filter);
+}
+
+/** As {@link scanBlocks}, with the ranges as the caller has read them. */
+export async function* scanBlocksOf(
+  { store, effects }: Ipam,
+  known: RangeRecords,
+  { node, range: name }: BlockFilter,
+): AsyncIterable<BlockPage> {
+  if (name !== undefined) rangeNamed(known, name);
+  else if (known.unreadable.length > 0) yield { blocks: [], unreadable: known.unreadable };
+  const read = blockReader(known.ranges.map(({ range }) => range));
+  const now = effects.now();
+  for await (const page of store.scan(name === undefined ? BLOCKS : blocksOfRange(name))) {
+    const blocks: BlockView[] = [];
+    const unreadable: UnreadableRecord[] = [];
+    for (const entry of page) {
+      const each = read(entry);
+      if ('unreadable' in each) unreadable.push(each.unreadable);
+      else if (node === undefined || each.value.block.node === node) {
+        const { block, range } = each.value;
+        blocks.push({ block, range, counts: countSlots(block, now, range?.cooldownMs ?? 0) });
+      }
+    }
+    yield { blocks, unreadable };
   }
 }
 
 /** Returns all blocks, sorted by address. */
-export async function listBlocks(ipam: Ipam, filter: BlockFilter = {}): Promise<BlockView[]> {
-  const views: BlockView[] = [];
-  for await (const page of scanBlocks(ipam, filter)) views.push(...page);
-  return views.sort((a, b) => compareAddresses(a.block.cidr.base, b.block.cidr.base));
-}
-
-/** The usage of a range. */
-export interface RangeUsage {
-  readonly range: Range;
-  readonly capacity: number;
-  readonly allocated: number;
-  readonly cooling: number;
-  /** Capacity minus allocated: cooling addresses are free soon. */
-  readonly free: number;
-  readonly blocks: { readonly total: number; readonly claimed: number };
-}
-
-export async function listRangeUsage(ipam: Ipam): Promise<RangeUsage[]> {
-  const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
-  const sums = new Map(ranges.map((range) => [range.name, { used: 0, cooling: 0, claimed: 0 }]));
-  for await (const page of scanBlocks(ipam)) {
-    for (const { block, counts } of page) {
-      const sum = sums.get(block.range);
-      if (!sum) continue;
-      sum.used += counts.used;
-      sum.cooling += counts.cooling;
-      sum.claimed += 1;
-    }
+export async function listBlocks(ipam: Ipam, filter: BlockFilter = {}): Promise<BlockPage> {
+  const blocks: BlockView[] = [];
+  const unreadable: UnreadableRecord[] = [];
+  for await (const page of scanBlocks(ipam, filter)) {
+    blocks.push(...page.blocks);
+    unreadable.push(...page.unreadable);
   }
-  return ranges.map((range) => {
-    const { used, cooling, claimed } = sums.get(range.name) ?? { used: 0, cooling: 0, claimed: 0 };
-    const capacity = rangeCapacity(range);
-    return {
-      range,
-      capacity,
-      allocated: used,
-      cooling,
-      free: capacity - used,
-      blocks: { total: usableBlockTotal(range), claimed },
-    };
-  });
+  blocks.sort((a, b) => compareAddresses(a.block.cidr.base, b.block.cidr.base));
+  return { blocks, unreadable };
 }
 
 /**
@@ -118,7 +104,8 @@ export interface AddressView {
   readonly range: string;
   readonly block: Cidr | undefined;
   readonly node: string | undefined;
-  readonly state: 'used' | 'cooling' | 'reserved' | 'free';
+  /** `unknown`: the record of its block cannot be read. */
+  readonly state: 'used' | 'cooling' | 'reserved' | 'free' | 'unknown';
   readonly slot: Slot | undefined;
   /** Only for a reserved address whose range exists. */
   readonly reservedAs?: Reservation | undefined;
@@ -145,58 +132,68 @@ export function addressesOf(view: BlockView, now: number): AddressView[] {
   });
 }
 
-function stateOf(slot: Slot, now: number, cooldownMs: number): AddressView['state'] {
+function stateOf(slot: Slot, now: number, cooldownMs: number): Exclude<AddressView['state'], 'unknown'> {
   if (slot.state === 'released') return isCooling(slot, now, cooldownMs) ? 'cooling' : 'free';
   return slot.state;
 }
 
 /**
  * Returns one address, whatever its state.
- * @throws IpamError `not-found` if no range contains it, `corrupt-record`, `store-…`
+ * @throws IpamError `not-found` if no range contains it, `corrupt-record` for its block, `store-…`
  */
 export async function showAddress(ipam: Ipam, address: Address): Promise<AddressView> {
+  const read = await readAddress(ipam, address);
+  if ('unreadable' in read) throw unreadableError(read.unreadable);
+  return read.value;
+}
+
+/**
+ * As {@link showAddress}, for a caller that looks at several addresses.
+ * @throws IpamError `not-found` if no range contains it, `store-…`
+ */
+export async function readAddress(ipam: Ipam, address: Address): Promise<Read<AddressView>> {
   const range = await rangeOf(ipam, address);
   const [entry] = await ipam.store.get([blockKey(range.name, blockAt(range, address))]);
   return viewAddress(range, address, entry, ipam.effects.now());
 }
 
-/**
- * @param entry record of the address's block; undefined if no node has claimed it
- * @throws IpamError `corrupt-record`
- */
+/** @param entry record of the address's block; undefined if no node has claimed it */
 export function viewAddress(
   range: Range,
   address: Address,
   entry: Entry | undefined,
   now: number,
-): AddressView {
+): Read<AddressView> {
   const reserved = reservedAs(range, address);
   if (!entry) {
-    return {
-      address,
-      range: range.name,
-      block: undefined,
-      node: undefined,
-      state: reserved ? 'reserved' : 'free',
-      slot: undefined,
-      reservedAs: reserved,
-    };
+    const nobody = { block: undefined, node: undefined, slot: undefined };
+    const state = reserved ? 'reserved' : 'free';
+    return { value: { address, range: range.name, ...nobody, state, reservedAs: reserved } };
   }
-  const block = decodeBlock(entry.key, entry.value);
-  const slot = block.slots[slotIndex(block, address)];
-  if (!slot)
-    throw new IpamError(
-      'corrupt-record',
-      `etcd key '${entry.key}' has no slot for ${formatAddress(address)}`,
-    );
+  const read = readRecord(entry, decodeBlockOf(range));
+  if ('unreadable' in read) return read;
+  const { cidr, node, slots } = read.value;
+  const slot = slots[slotIndex(read.value, address)] ?? { state: 'free' };
   const state = stateOf(slot, now, range.cooldownMs);
   return {
-    address,
-    range: range.name,
-    block: block.cidr,
-    node: block.node,
-    state,
-    slot,
-    reservedAs: state === 'reserved' ? reserved : undefined,
+    value: {
+      address,
+      range: range.name,
+      block: cidr,
+      node,
+      state,
+      slot,
+      reservedAs: state === 'reserved' ? reserved : undefined,
+    },
   };
 }
+
+/** Returns an address of a block that cannot be read. */
+export const unknownAddress = (range: Range, address: Address): AddressView => ({
+  address,
+  range: range.name,
+  block: blockAt(range, address),
+  node: undefined,
+  state: 'unknown',
+  slot: undefined,
+});

@@ -3,39 +3,95 @@ import { IpamError } from '../model/errors.ts';
 import { checkNoOverlap } from '../model/new-range.ts';
 import type { Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
-import { decodeBlock } from '../records/block-record.ts';
+import { decodeBlockOf } from '../records/block-record.ts';
 import { historyOfRange } from '../records/history-record.ts';
-import { blocksOfRange, RANGES, rangeKey } from '../records/keys.ts';
+import { blocksOfRange, nodeKey, RANGES, rangeKey } from '../records/keys.ts';
+import { encodeSetBack, SET_BACK } from '../records/set-back-record.ts';
 import { encodeRange } from '../records/range-record.ts';
-import { absent, del, newestRevision, put, unchanged } from '../records/transaction.ts';
+import { lostOf, LOST } from '../records/lost-record.ts';
+import { encodeRange } from '../records/range-record.ts';
+import {
+  absent,
+  del,
+  newestRevision,
+  put,
+  unchanged,
+  type Entry,
+  type Guard,
+  type Put,
+} from '../records/transaction.ts';
 import { returnBlock } from '../release/return-block.ts';
 import { findRange, readRanges } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import { scanAll } from '../store/store.ts';
+import { checkNotLost } from './lost-addresses.ts';
+
+export interface AddOptions {
+  /** Adds the range although attachments live whose addresses are in it, and etcd forgot them. */
+  readonly recover?: boolean;
+}
 
 /**
- * Adds the range unless it overlaps with another. Of two overlapping ranges added concurrently, one
- * is refused: the write compares that no range was added or changed since the read.
- * @throws IpamError `conflict`, `contention`, `store-…`
+ * Adds the range unless it overlaps with another, or attachments live in it. Of two overlapping
+ * ranges added concurrently, one is refused: the write compares that no range was added or changed
+ * since the read, and that no node lost addresses since.
+ * @throws IpamError `conflict`, `in-use`, `corrupt-record`, `contention`, `store-…`
  */
-export function addRange(ipam: Ipam, range: Range): Promise<Range> {
+export function addRange(ipam: Ipam, range: Range, options: AddOptions = {}): Promise<Range> {
   return retryLostRaces(`adding range '${range.name}'`, ipam.effects, async () => {
-    const known = await readRanges(ipam.store);
-    checkNoOverlap(
-      range,
-      known.map((each) => each.range),
-    );
+    const seen = await planRange(ipam, range, options);
     const key = rangeKey(range.name);
-    const done = await ipam.store.commit(
-      [
-        absent(key),
-        { kind: 'nothing-newer', prefix: RANGES, revision: newestRevision(known.map((each) => each.entry)) },
-      ],
-      [put(key, encodeRange(range))],
-    );
+    const writes = [put(key, encodeRange(range)), ...(options.recover ? [recovery(ipam, range)] : [])];
+    const done = await ipam.store.commit([absent(key), ...seen], writes);
     return done ? range : undefined;
   });
 }
+
+/**
+/**
+ * Checks that the range can be added.
+ * @returns guards that this still holds
+ * @throws IpamError `conflict`, `in-use`, `store-…`; `corrupt-record` for a record below `ranges/`
+ *   that cannot be read, because the new range may overlap with it
+ */
+export async function planRange(
+  { store }: Ipam,
+  range: Range,
+  { recover }: AddOptions = {},
+): Promise<Guard[]> {
+  const { ranges, unreadable } = await readRanges(store);
+  checkNoOverlap(
+    range,
+    ranges.map((each) => each.range),
+  );
+  const [broken] = unreadable;
+  if (broken) {
+    throw new IpamError(
+      'corrupt-record',
+      `range '${range.name}' cannot be added: it may overlap with one that cannot be read: ${broken.reason}`,
+    );
+  }
+  const added = nothingNewer(
+    RANGES,
+    ranges.map((each) => each.entry),
+  );
+  if (recover) return [added];
+  const notes = await scanAll(store, LOST);
+  checkNotLost(range, lostOf(notes));
+  return [added, nothingNewer(LOST, notes)];
+}
+
+/** Makes every node prove new addresses free on the wire, until all have written back what lives. */
+const recovery = ({ effects }: Ipam, { name }: Range): Put => {
+  const reason = `range '${name}' was added again while pods live in it`;
+  return put(SET_BACK, encodeSetBack({ at: effects.now(), node: 'operator', reason }));
+};
+
+const nothingNewer = (prefix: string, entries: readonly Entry[]): Guard => ({
+  kind: 'nothing-newer',
+  prefix,
+  revision: newestRevision(entries),
+});
 
 /** What the removal of a range also removes. */
 export interface RemovalPlan {
@@ -46,12 +102,14 @@ export interface RemovalPlan {
 
 /**
  * Checks that the range can be removed: none of its addresses is allocated.
- * @throws IpamError `not-found`, `in-use` with the number of allocations and their nodes
+ * @throws IpamError `not-found`, `in-use` with the number of allocations and their nodes;
+ *   `corrupt-record` for its record or one of its blocks
  */
 export async function planRangeRemoval(ipam: Ipam, name: string): Promise<RemovalPlan> {
   const { range } = await findRange(ipam, name);
   const entries = await scanAll(ipam.store, blocksOfRange(name));
-  const blocks = entries.map((entry) => decodeBlock(entry.key, entry.value));
+  const decode = decodeBlockOf(range);
+  const blocks = entries.map((entry) => decode(entry.key, entry.value));
   const busy = blocks.filter((block) => usedSlots(block).length > 0);
   if (busy.length > 0) {
     const used = busy.reduce((sum, block) => sum + usedSlots(block).length, 0);
@@ -74,7 +132,7 @@ export async function planRangeRemoval(ipam: Ipam, name: string): Promise<Remova
  * because an address was allocated meanwhile, it restores the state of the range; blocks removed
  * so far stay removed.
  * @param onReturned receives the number of returned blocks after each one
- * @throws IpamError `not-found`, `in-use`, `contention`, `store-…`
+ * @throws IpamError `not-found`, `in-use`, `corrupt-record`, `contention`, `store-…`
  */
 export async function removeRange(
   ipam: Ipam,
@@ -97,12 +155,14 @@ export async function removeRange(
 
 async function removeDrained(ipam: Ipam, name: string, onReturned: () => void): Promise<true | undefined> {
   await planRangeRemoval(ipam, name);
-  const { entry } = await findRange(ipam, name);
+  const { range, entry } = await findRange(ipam, name);
+  const decode = decodeBlockOf(range);
   for (const blockEntry of await scanAll(ipam.store, blocksOfRange(name))) {
-    const block = decodeBlock(blockEntry.key, blockEntry.value);
+    const block = decode(blockEntry.key, blockEntry.value);
     // Allocated since the plan: the next attempt reports the nodes.
     if (usedSlots(block).length > 0) return undefined;
-    const { guards, writes } = returnBlock(block, blockEntry);
+    const [index] = await ipam.store.get([nodeKey(block.node, block.cidr)]);
+    const { guards, writes } = returnBlock(block, blockEntry, index);
     if ((await ipam.store.commit(guards, writes)) === undefined) return undefined;
     onReturned();
   }

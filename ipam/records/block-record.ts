@@ -6,12 +6,14 @@ import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
 import {
   checkKey,
-  count,
+  containerId,
   decode,
   guarded,
+  ifname,
   isoTime,
   schemaVersion,
   SCHEMA_VERSION,
+  sequence,
   text,
   time,
   unknownFieldsOf,
@@ -19,8 +21,8 @@ import {
 import { blockKey } from './keys.ts';
 
 const ownerRecord = v.looseObject({
-  containerId: text,
-  ifname: text,
+  containerId,
+  ifname,
   network: text,
   bootId: text,
   podNamespace: v.optional(text),
@@ -29,11 +31,11 @@ const ownerRecord = v.looseObject({
 });
 
 const slotRecord = v.variant('state', [
-  v.looseObject({ state: v.literal('used'), owner: ownerRecord, allocatedAt: time, sequence: count }),
+  v.looseObject({ state: v.literal('used'), owner: ownerRecord, allocatedAt: time, sequence }),
   v.looseObject({
     state: v.literal('released'),
     releasedAt: time,
-    sequence: count,
+    sequence,
     conflictMac: v.optional(text),
   }),
 ]);
@@ -45,7 +47,7 @@ const blockRecord = v.looseObject({
   cidr: text,
   node: text,
   claimedAt: time,
-  sequence: count,
+  sequence,
   slots: v.array(v.union([v.null(), v.literal('reserved'), slotRecord])),
 });
 
@@ -151,7 +153,18 @@ function decodeOwner(owner: v.InferOutput<typeof ownerRecord>): Owner {
  */
 export function checkBlock(key: string, block: Block, range: Range): void {
   const problems = validateBlock(block, range);
-  if (problems.length > 0) {
-    throw new IpamError('corrupt-record', `etcd key '${key}' is not sound: ${problems.join('; ')}`);
-  }
+  if (problems.length > 0) throw new IpamError('corrupt-record', unsoundText(key, problems));
 }
+
+/** Returns what is wrong with a block that does not fit its range. */
+export const unsoundText = (key: string, problems: readonly string[]): string =>
+  `etcd key '${key}' is not sound: ${problems.join('; ')}`;
+
+/** Returns a decoder of blocks of the range. @throws IpamError `corrupt-record` */
+export const decodeBlockOf =
+  (range: Range) =>
+  (key: string, value: string): Block => {
+    const block = decodeBlock(key, value);
+    checkBlock(key, block, range);
+    return block;
+  };

@@ -1,4 +1,4 @@
-import { formatCidr, type Cidr } from '../model/address.ts';
+import { formatCidr, parseAddressInSubnet, subnetOf, type Cidr } from '../model/address.ts';
 
 /** Keys in etcd, below the configured prefix and `v1/`; docs/etcd-records.md describes them. */
 export const RANGES = 'ranges/';
@@ -12,5 +12,21 @@ export const blockKey = (range: string, cidr: Cidr): string => `${blocksOfRange(
 export const nodePrefix = (node: string): string => `${NODES}${node}/`;
 export const nodeKey = (node: string, cidr: Cidr): string => `${nodePrefix(node)}${formatCidr(cidr)}`;
 
-/** Returns the subnet text of a block's key, `10.20.0.16/28`. */
-export const cidrTextOfBlockKey = (key: string): string => key.split('/').slice(2).join('/');
+/** Returns the subnet text of a block's key or of an index key, `10.20.0.16/28`. */
+export const cidrTextOf = (key: string): string => key.split('/').slice(2).join('/');
+
+/**
+ * Returns the subnet that a block's key names, whatever its value; undefined if it names none. A
+ * key with host bits, which no program writes, counts as its whole subnet.
+ */
+export function cidrOfBlockKey(key: string): Cidr | undefined {
+  try {
+    const { address, prefixLength } = parseAddressInSubnet(cidrTextOf(key));
+    return subnetOf(address, prefixLength);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Returns the name of the range that a block's key names. */
+export const rangeNameOfBlockKey = (key: string): string => key.split('/')[1] ?? '';

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { parseCidr, type Cidr } from '../model/address.ts';
 import { decode, guarded, isoTime, schemaVersion, SCHEMA_VERSION, text, time } from './codec.ts';
-import { NODES, nodePrefix } from './keys.ts';
+import { cidrTextOf, NODES, nodePrefix } from './keys.ts';
 
 const nodeRecord = v.looseObject({ v: schemaVersion, range: text, claimedAt: time });
 
@@ -24,10 +24,9 @@ export function encodeNodeEntry(entry: Omit<NodeEntry, 'cidr'>): string {
 /** @throws IpamError `corrupt-record` */
 export function decodeNodeEntry(key: string, value: string): NodeEntry {
   const record = decode(nodeRecord, key, value);
-  const cidrText = key.split('/').slice(2).join('/');
   return guarded(key, () => ({
     range: record.range,
-    cidr: parseCidr(cidrText, 'key'),
+    cidr: parseCidr(cidrTextOf(key), 'key'),
     claimedAt: record.claimedAt,
   }));
 }
@@ -51,6 +50,17 @@ export function isDrainKey(key: string): boolean {
 export function encodeDrainMark(since: number): string {
   const record: v.InferInput<typeof markRecord> = { v: SCHEMA_VERSION, since: isoTime(since) };
   return JSON.stringify(record);
+}
+
+/**
+ * Decodes any record below `nodes/`.
+ * @returns undefined for a drain mark
+ * @throws IpamError `corrupt-record`
+ */
+export function decodeNodeRecord(key: string, value: string): NodeEntry | undefined {
+  if (!isDrainKey(key)) return decodeNodeEntry(key, value);
+  decodeDrainMark(key, value);
+  return undefined;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { parseCidr, type Cidr } from '../model/address.ts';
-import type { Owner } from '../model/attachment.ts';
+import { isAttachment, type Owner } from '../model/attachment.ts';
 import type { Block, Slot } from '../model/block.ts';
-import { SCHEMA_VERSION } from './codec.ts';
+import { isTime, MAX_SEQUENCE, SCHEMA_VERSION } from './codec.ts';
 import { blockKey } from './keys.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -23,7 +23,7 @@ export function quickBlock(key: string, value: string): Block | undefined {
   const { range, node, sequence, slots } = record;
   const claimedAt = time(record['claimedAt']);
   const cidr = cidrOf(record['cidr']);
-  if (!isText(range) || !isText(node) || !isCount(sequence) || claimedAt === undefined || !cidr)
+  if (!isText(range) || !isText(node) || !isSequence(sequence) || claimedAt === undefined || !cidr)
     return undefined;
   if (!Array.isArray(slots) || key !== blockKey(range, cidr)) return undefined;
   const decoded: Slot[] = [];
@@ -38,7 +38,7 @@ export function quickBlock(key: string, value: string): Block | undefined {
 function slotOf(value: unknown): Slot | undefined {
   if (value === null) return FREE;
   if (value === 'reserved') return RESERVED;
-  if (!isObject(value) || !isCount(value['sequence'])) return undefined;
+  if (!isObject(value) || !isSequence(value['sequence'])) return undefined;
   const { state, sequence } = value;
   if (state === 'used') {
     const allocatedAt = time(value['allocatedAt']);
@@ -57,6 +57,7 @@ function ownerOf(value: unknown): Owner | undefined {
   if (!isObject(value)) return undefined;
   const { containerId, ifname, network, bootId, podNamespace, podName, podUid } = value;
   if (!isText(containerId) || !isText(ifname) || !isText(network) || !isText(bootId)) return undefined;
+  if (!isAttachment({ containerId, ifname })) return undefined;
   const fields = size(value);
   if (fields === 4) return { containerId, ifname, network, bootId };
   if (fields !== 7 || !isText(podNamespace) || !isText(podName) || !isText(podUid)) return undefined;
@@ -81,11 +82,16 @@ function cidrOf(value: unknown): Cidr | undefined {
 }
 
 function time(value: unknown): number | undefined {
-  return typeof value === 'string' && TIME.test(value) ? Date.parse(value) : undefined;
+  if (typeof value !== 'string' || !TIME.test(value)) return undefined;
+  const ms = Date.parse(value);
+  // Date.parse takes 31 February for 2 March.
+  const isDay = new Date(ms).getUTCDate() === Number(value.slice(8, 10));
+  return isDay && isTime(ms) ? ms : undefined;
 }
 
 const size = (value: Json): number => Object.keys(value).length;
 const isObject = (value: unknown): value is Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
-const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0;
+const isSequence = (value: unknown): value is number =>
+  Number.isInteger(value) && Number(value) >= 0 && Number(value) <= MAX_SEQUENCE;

@@ -11,6 +11,12 @@ export interface Entry extends Version {
 
 /** A condition on what was read (rule 1). Guards are part of the transaction and take no lock. */
 export type Guard =
+  /**
+   * The key has this very value. A revision names a change only within one history of etcd: after
+   * etcd was set back to a snapshot it counts up to the same numbers again. Values that contain a
+   * count or a mark of their own do not repeat, so this guard holds across histories.
+   */
+  | { readonly kind: 'same'; readonly key: string; readonly value: string }
   | { readonly kind: 'unchanged'; readonly key: string; readonly revision: string }
   | { readonly kind: 'absent'; readonly key: string }
   /** No key exists below the prefix. */
@@ -22,6 +28,8 @@ export interface Put {
   readonly kind: 'put';
   readonly key: string;
   readonly value: string;
+  /** ID of the lease with which the key ends; absent: it stays. */
+  readonly lease?: string;
 }
 
 export type Write = Put | { readonly kind: 'delete'; readonly key: string };
@@ -32,9 +40,15 @@ export interface Change {
   readonly writes: readonly Write[];
 }
 
+export const same = ({ key, value }: Pick<Entry, 'key' | 'value'>): Guard => ({ kind: 'same', key, value });
 export const unchanged = ({ key, revision }: Version): Guard => ({ kind: 'unchanged', key, revision });
 export const absent = (key: string): Guard => ({ kind: 'absent', key });
-export const put = (key: string, value: string): Put => ({ kind: 'put', key, value });
+export const put = (key: string, value: string, lease?: string): Put => ({
+  kind: 'put',
+  key,
+  value,
+  ...(lease !== undefined && { lease }),
+});
 export const del = (key: string): Write => ({ kind: 'delete', key });
 
 /** Returns the newest revision of the entries; `0` if there are none. */

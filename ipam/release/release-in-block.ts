@@ -4,9 +4,9 @@ import type { ReleaseCause } from '../model/lifetime.ts';
 import { blockAt } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
-import { decodeBlock, encodeBlock } from '../records/block-record.ts';
+import { decodeBlockOf, encodeBlock } from '../records/block-record.ts';
 import { blockKey } from '../records/keys.ts';
-import { put, unchanged } from '../records/transaction.ts';
+import { put, same } from '../records/transaction.ts';
 import { rangeOf } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import { takeBack, type BelievedAllocation, type ReleaseOutcome } from './take-back.ts';
@@ -25,14 +25,15 @@ export async function releaseInBlock(
   const { entry } = read;
   const { block, outcomes, history } = takeBack(read, allocations, effects.now());
   if (block === read.block) return outcomes;
-  const done = await store.commit([unchanged(entry)], [put(entry.key, encodeBlock(block)), ...history]);
+  const done = await store.commit([same(entry)], [put(entry.key, encodeBlock(block)), ...history]);
   return done === undefined ? undefined : outcomes;
 }
 
 /**
  * Releases one address of any node, but only from the allocation that the caller saw (rule 5).
  * @param cause a `conflict` sets the address aside for at least an hour
- * @throws IpamError `not-found` if no range contains the address, `contention`, `store-…`
+ * @throws IpamError `not-found` if no range contains the address, `corrupt-record` for its block,
+ *   `contention`, `store-…`
  */
 export function releaseAddress(
   ipam: Pick<Ipam, 'store' | 'effects'>,
@@ -44,7 +45,7 @@ export function releaseAddress(
     const range = await rangeOf(ipam, address);
     const [entry] = await ipam.store.get([blockKey(range.name, blockAt(range, address))]);
     if (!entry) return 'free';
-    const read = { block: decodeBlock(entry.key, entry.value), range, entry };
+    const read = { block: decodeBlockOf(range)(entry.key, entry.value), range, entry };
     const outcomes = await releaseInBlock(ipam, read, [{ address, expected, cause }]);
     return outcomes?.[0];
   });

@@ -1,11 +1,13 @@
-import { cidrContains, formatAddress } from '../model/address.ts';
+import { cidrContains, formatAddress, type Address } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
 import { expectedOf, isOwnedBy, usedSlots, type UsedSlot } from '../model/block.ts';
+import { IpamError } from '../model/errors.ts';
 import type { ReleaseCause } from '../model/lifetime.ts';
 import type { SeenAllocation } from '../node/allocations.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import type { NodeTransaction } from '../node/transaction.ts';
+import { cidrOfBlockKey } from '../records/keys.ts';
 import { takeBack, type BelievedAllocation } from './take-back.ts';
 
 /** What to release from the node's own blocks. */
@@ -17,11 +19,18 @@ export type ReleaseRequest = {
   | {
       /** All that this attachment has. */
       readonly attachment: Attachment;
+      /** Its addresses by the node's own record; absent: unknown. */
+      readonly addresses?: readonly Address[];
       /**
        * Only allocations made at or before this time, in milliseconds since 1970: a deferred
        * release must not release what the same attachment got later. Absent: at any time.
        */
       readonly allocatedUntil?: number;
+      /**
+       * True when an earlier transaction of the attachment may still be on its way to etcd. The
+       * release then makes sure that it can no longer take place.
+       */
+      readonly fencing?: boolean;
     }
   /** Exactly these. One that is gone or changed its owner stays as it is (rule 5). */
   | { readonly allocations: readonly SeenAllocation[] }
@@ -32,7 +41,7 @@ export type ReleaseRequest = {
  * are already gone.
  * @returns the released addresses, as text
  * @throws IpamError `contention`, `store-…`; `corrupt-record` if nothing was found for the
- *   attachment and the range of one of the node's blocks is missing in etcd
+ *   attachment, but an unreadable record of the node may cover its addresses
  */
 export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> {
   return ipam.runner.run<string[]>(request.node, {
@@ -43,10 +52,25 @@ export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> 
       if (released.length >= wanted) return released;
       // Only a complete and fresh read proves that an allocation is gone.
       if (transaction.cached) return undefined;
-      if ('attachment' in request && released.length === 0) transaction.checkWhole();
+      if ('attachment' in request) {
+        if (released.length === 0) checkReadable(transaction, request.addresses);
+        if (request.fencing) transaction.touch();
+      }
       return released;
     },
+    ...('attachment' in request && { holder: request.attachment }),
   });
+}
+
+/**
+ * @throws IpamError `corrupt-record` if a record that cannot be read may hold one of the addresses
+ */
+function checkReadable({ unreadable }: NodeTransaction, addresses: readonly Address[] | undefined): void {
+  const hidden = unreadable.find(({ key }) => {
+    const cidr = cidrOfBlockKey(key);
+    return !cidr || !addresses || addresses.some((address) => cidrContains(cidr, address));
+  });
+  if (hidden) throw new IpamError('corrupt-record', hidden.reason);
 }
 
 function believedIn(blocks: readonly HeldBlock[], request: ReleaseRequest): BelievedAllocation[] {

@@ -3,37 +3,52 @@ import type { Block } from '../model/block.ts';
 import type { Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { isIdle, type BlockUse } from '../node/surplus.ts';
-import { decodeBlock } from '../records/block-record.ts';
+import { decodeBlockOf } from '../records/block-record.ts';
 import { blockKey, nodeKey } from '../records/keys.ts';
-import { del, unchanged, type Change, type Version } from '../records/transaction.ts';
+import { decodeNodeEntry } from '../records/node-record.ts';
+import { absent, del, same, type Change, type Entry } from '../records/transaction.ts';
+import { readRecord } from '../records/unreadable.ts';
 
-/** Makes the change that returns a block. It fails if an address was allocated since the read. */
-export function returnBlock(block: Block, entry: Version): Change {
+/**
+ * Makes the change that returns a block with its index entry. It fails if an address was allocated
+ * since the read.
+ * @param index the index entry as read; undefined if there is none
+ * @throws IpamError `corrupt-record` for an index entry that cannot be read: it must stay
+ */
+export function returnBlock(block: Block, entry: Entry, index: Entry | undefined): Change {
+  const indexKey = nodeKey(block.node, block.cidr);
+  if (index) decodeNodeEntry(index.key, index.value);
   return {
-    guards: [unchanged(entry)],
-    writes: [del(entry.key), del(nodeKey(block.node, block.cidr))],
+    guards: [same(entry), index ? same(index) : absent(indexKey)],
+    writes: [del(entry.key), del(indexKey)],
   };
 }
 
-/** `changed`: since the look the block was used, claimed by another node or returned. */
-export type ReturnOutcome = 'returned' | 'changed';
+/**
+ * `changed`: since the look the block was used, claimed by another node or returned. `unreadable`:
+ * the record of the block or its index entry cannot be read, and both stay.
+ */
+export type ReturnOutcome = 'returned' | 'changed' | 'unreadable';
 
 /**
  * Returns one block to its range if it is unchanged since the caller looked at it, and still idle.
- * @throws IpamError `corrupt-record`, `store-…`
+ * @throws IpamError `store-…`
  */
 export async function returnIdleBlock(
   { store, effects }: Ipam,
   range: Range,
   { cidr, node, sequence }: Pick<BlockUse, 'cidr' | 'node' | 'sequence'>,
 ): Promise<ReturnOutcome> {
-  const key = blockKey(range.name, cidr);
-  const [entry] = await store.get([key]);
+  const [entry, index] = await store.get([blockKey(range.name, cidr), nodeKey(node, cidr)]);
   if (!entry) return 'changed';
-  const block = decodeBlock(key, entry.value);
+  const read = readRecord(entry, decodeBlockOf(range));
+  if ('unreadable' in read) return 'unreadable';
+  const block = read.value;
   const isSame =
     block.node === node && block.sequence === sequence && formatCidr(block.cidr) === formatCidr(cidr);
   if (!isSame || !isIdle({ block, range }, effects.now())) return 'changed';
-  const { guards, writes } = returnBlock(block, entry);
+  const change = readRecord(entry, () => returnBlock(block, entry, index));
+  if ('unreadable' in change) return 'unreadable';
+  const { guards, writes } = change.value;
   return (await store.commit(guards, writes)) === undefined ? 'changed' : 'returned';
 }

@@ -1,9 +1,10 @@
 import { cidrContains, formatAddress, formatCidr, type Address } from '../model/address.ts';
 import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
-import { RANGES } from '../records/keys.ts';
+import { rangeKey, RANGES } from '../records/keys.ts';
 import { decodeRange } from '../records/range-record.ts';
 import type { Entry } from '../records/transaction.ts';
+import { readRecord, unreadableError, notCounted, type UnreadableRecord } from '../records/unreadable.ts';
 import { scanAll, type Store } from './store.ts';
 
 /** A range with the record that a guard compares. */
@@ -12,38 +13,57 @@ export interface RangeEntry {
   readonly entry: Entry;
 }
 
+/** Everything below `ranges/`. */
+export interface RangeRecords {
+  /** Sorted by name: the order in which IPAM uses them up. */
+  readonly ranges: readonly RangeEntry[];
+  /** Each may stand for a range, and nothing tells which addresses it covers. */
+  readonly unreadable: readonly UnreadableRecord[];
+}
+
+/** Returns every range. A record that cannot be read does not stop the others. @throws `store-…` */
+export async function readRanges(store: Store): Promise<RangeRecords> {
+  return rangesIn(await scanAll(store, RANGES));
+}
+
+/** Decodes all records below `ranges/`. */
+export function rangesIn(entries: readonly Entry[]): RangeRecords {
+  const ranges: RangeEntry[] = [];
+  const unreadable: UnreadableRecord[] = [];
+  for (const entry of entries) {
+    const read = readRecord(entry, decodeRange);
+    if ('value' in read) ranges.push({ range: read.value, entry });
+    else unreadable.push(read.unreadable);
+  }
+  return { ranges, unreadable };
+}
+
 /**
- * Returns every range, sorted by name: the order in which IPAM uses them up.
- * @throws IpamError `corrupt-record`, `store-…`
+ * Returns the range that contains the address.
+ * @throws IpamError `not-found`, which also names the range records that cannot be read
  */
-export async function readRanges(store: Store): Promise<RangeEntry[]> {
-  const entries = await scanAll(store, RANGES);
-  return entries.map((entry) => ({ range: decodeRange(entry.key, entry.value), entry }));
-}
-
-/** Returns the range that contains the address. @throws IpamError `not-found` */
 export async function rangeOf(ipam: { readonly store: Store }, address: Address): Promise<Range> {
-  const ranges = (await readRanges(ipam.store)).map(({ range }) => range);
-  const range = ranges.find((each) => cidrContains(each.cidr, address));
-  if (range) return range;
-  const known = ranges.map((each) => formatCidr(each.cidr)).join(', ') || 'none yet';
-  throw new IpamError('not-found', `${formatAddress(address)} is in no range: the ranges are ${known}`);
-}
-
-/** @throws IpamError `not-found` */
-export async function findRange(ipam: { readonly store: Store }, name: string): Promise<RangeEntry> {
-  const ranges = await readRanges(ipam.store);
-  const found = ranges.find((each) => each.range.name === name);
-  if (found) return found;
-  throw noSuchRange(
-    name,
-    ranges.map((each) => each.range.name),
-  );
-}
-
-export function noSuchRange(name: string, known: readonly string[]): IpamError {
-  return new IpamError(
+  const { ranges, unreadable } = await readRanges(ipam.store);
+  const found = ranges.find(({ range }) => cidrContains(range.cidr, address));
+  if (found) return found.range;
+  const known = ranges.map(({ range }) => formatCidr(range.cidr)).join(', ') || 'none yet';
+  throw new IpamError(
     'not-found',
-    `range '${name}' does not exist: there are ${known.join(', ') || 'none yet'}`,
+    `${formatAddress(address)} is in no range: the ranges are ${known}${notCounted(unreadable)}`,
   );
+}
+
+/** @throws IpamError `not-found`; `corrupt-record` if the range's record cannot be read */
+export async function findRange(ipam: { readonly store: Store }, name: string): Promise<RangeEntry> {
+  return rangeNamed(await readRanges(ipam.store), name);
+}
+
+/** @throws IpamError `not-found`; `corrupt-record` if the range's record cannot be read */
+export function rangeNamed({ ranges, unreadable }: RangeRecords, name: string): RangeEntry {
+  const found = ranges.find(({ range }) => range.name === name);
+  if (found) return found;
+  const broken = unreadable.find(({ key }) => key === rangeKey(name));
+  if (broken) throw unreadableError(broken);
+  const known = ranges.map(({ range }) => range.name).join(', ') || 'none yet';
+  throw new IpamError('not-found', `range '${name}' does not exist: there are ${known}`);
 }

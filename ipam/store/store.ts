@@ -7,7 +7,7 @@ import type { Entry, Guard, Write } from '../records/transaction.ts';
  */
 export interface Store {
   /** Returns the entry of each key as of one moment, in the order given; undefined for none. */
-  get(keys: readonly string[]): Promise<(Entry | undefined)[]>;
+  get(keys: readonly string[], options?: ReadOptions): Promise<(Entry | undefined)[]>;
   /** Yields every key below the prefix as of one moment, in pages, sorted by key. */
   scan(prefix: string, options?: ScanOptions): AsyncIterable<Entry[]>;
   /** Returns how many keys lie below each prefix. Cheap: etcd sends no key or value. */
@@ -18,6 +18,19 @@ export interface Store {
    */
   commit(guards: readonly Guard[], writes: readonly Write[]): Promise<string | undefined>;
   close(): void;
+}
+
+/** The state of etcd as of one answer: etcd's ResponseHeader. */
+export interface StoreState {
+  /** Decimal text. */
+  readonly clusterId: string;
+  /** Revision of the whole store. Decimal text: it may exceed 2^53. */
+  readonly revision: string;
+}
+
+export interface ReadOptions {
+  /** Receives the state that the entries are of. */
+  readonly onState?: (state: StoreState) => void;
 }
 
 export interface ScanOptions {

@@ -13,7 +13,7 @@ const [endpoint = '', kubeconfig = ''] = process.argv.slice(2);
 const target = findTarget({ kubeconfig, env: {} });
 const client = new Client({
   server: target.cluster.server,
-  sessions: new Sessions(target, { env: {}, now: Date.now }),
+  sessions: new Sessions(target, { env: {}, now: Date.now, monotonic: () => performance.now() }),
   idleMs: 30_000,
   retryPauseMs: 250,
   random: Math.random,

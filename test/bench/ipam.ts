@@ -8,6 +8,7 @@ import { hostEffects } from '../../cni/host/effects.ts';
 import { allocate } from '../../ipam/allocate/allocate.ts';
 import type { Owner } from '../../ipam/model/attachment.ts';
 import { batchingIpam, type Ipam } from '../../ipam/node/ipam.ts';
+import { noLocalNode } from '../../ipam/node/local-node.ts';
 import { silentObserver } from '../../ipam/node/observer.ts';
 import { BLOCKS } from '../../ipam/records/keys.ts';
 import { put } from '../../ipam/records/transaction.ts';
@@ -29,7 +30,10 @@ interface BenchPod extends BenchNode {
 
 /** Returns an Ipam as a node's agent uses it. */
 const agentIpam = (store: Store): Ipam =>
-  batchingIpam({ store, effects: hostEffects, observer: silentObserver, cache: new Map() }, 5_000);
+  batchingIpam(
+    { store, effects: hostEffects, observer: silentObserver, cache: new Map(), local: noLocalNode },
+    5_000,
+  );
 
 /** The rate of one measurement and its cost. */
 interface Figure {

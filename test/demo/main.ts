@@ -50,6 +50,7 @@ async function build(scope: Scope): Promise<World> {
     Promise.all(['node-a', 'node-b'].map(async (name) => scope.use(await startNode(fabric, name)))),
   );
   expect(a !== undefined && b !== undefined, 'a node did not start');
+  for (const { name } of [a, b]) await api.putNode(name);
   return { fabric, api, a, b };
 }
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { REPOSITORY } from '../support/cni.ts';
 import type { Fabric } from '../support/fabric.ts';
+import { node } from '../support/kube-api-objects.ts';
 import { must, startDaemon } from '../support/proc.ts';
 
 export interface DemoPod {
@@ -14,6 +15,7 @@ export interface DemoPod {
 /** Runs the test API server as a process in the fabric's namespace, where cnictl reaches it. */
 export interface PodServer {
   readonly kubeconfig: string;
+  putNode(name: string): Promise<void>;
   put(pod: DemoPod): Promise<void>;
   remove(namespace: string, name: string): Promise<void>;
   stop(): Promise<void>;
@@ -41,17 +43,20 @@ export async function startPodServer(fabric: Fabric, dir: string): Promise<PodSe
     { netns: fabric.ns.name, cwd: REPOSITORY },
   );
   const [url] = daemon.output().split('\n');
-  const request = (method: string, namespace: string, name: string, body = ''): Promise<string> =>
-    must(process.execPath, ['-e', REQUEST, `${url ?? ''}/_test/pods/${namespace}/${name}`, method, body], {
+  const request = (method: string, path: string, body: object = {}): Promise<string> =>
+    must(process.execPath, ['-e', REQUEST, `${url ?? ''}/_test/${path}`, method, JSON.stringify(body)], {
       netns: fabric.ns.name,
     });
   return {
     kubeconfig,
+    putNode: async (name) => {
+      await request('PUT', `nodes/${name}`, node({ name }));
+    },
     put: async ({ namespace, name, ...rest }) => {
-      await request('PUT', namespace, name, JSON.stringify(rest));
+      await request('PUT', `pods/${namespace}/${name}`, rest);
     },
     remove: async (namespace, name) => {
-      await request('DELETE', namespace, name);
+      await request('DELETE', `pods/${namespace}/${name}`);
     },
     stop: () => daemon.stop(),
   };

@@ -5,10 +5,16 @@ import type { Operation, OperationResult } from '../../cni/ovsdb/protocol.ts';
 import type { Platform } from '../../cni/platform/platform.ts';
 import { CommandError } from '../../cnictl/context/errors.ts';
 import { realFiles } from '../../cnictl/context/host-files.ts';
-import type { World, AgentAnswer } from '../../cnictl/context/world.ts';
+import type { AgentAnswer, OpenIpam, World } from '../../cnictl/context/world.ts';
 import { run } from '../../cnictl/program/program.ts';
 import { allocate } from '../../ipam/allocate/allocate.ts';
+import { directIpam } from '../../ipam/node/ipam.ts';
+import type { Machine } from '../../ipam/model/machine.ts';
+import { parseAddress } from '../../ipam/model/address.ts';
 import { addRange, setRangeState } from '../../ipam/ranges/ranges.ts';
+import { aliveKey, encodeAliveRecord } from '../../ipam/records/alive-record.ts';
+import { decodeMachineRecord, encodeMachineRecord, machineKey } from '../../ipam/records/machine-record.ts';
+import { put } from '../../ipam/records/transaction.ts';
 import { release } from '../../ipam/release/release.ts';
 import { VERSION } from '../../ipam/settings/version.ts';
 import type { EtcdInspector } from '../../ipam/store/etcd/inspect.ts';
@@ -78,6 +84,8 @@ export class CliWorld {
   /** Replaces the store in memory. */
   store: Store | undefined;
   devices = ['bond1'];
+  /** This machine, which is node-1. */
+  machine: Machine = { id: '3f2a9c41d0b7', macs: ['52:54:00:12:34:56'] };
   /** The folder that `node install` copies from. */
   dist = '/none';
   ovsdb = new EmptyOvsdb();
@@ -102,36 +110,58 @@ export class CliWorld {
     await addRange(ipam, range('fd00:20::/64', { name: 'six', gateway: 'fd00:20::1', vlan: 120 }));
     await setRangeState(ipam, 'green', 'draining');
     for (const [n, name] of ['web-1', 'web-2', 'db-0', 'job-1'].entries())
-      await world.give('node-1', n, name);
+      await world.give('node-1', n, name, [`10.20.0.${16 + n}`]);
     world.ipam.now += 3 * 3600_000;
-    await world.give('node-2', 4, 'api-1', [4, 6]);
-    await world.give('node-2', 5, undefined);
-    await world.give('node-2', 6, 'api-2');
+    await world.give('node-2', 4, 'api-1', ['10.20.0.64', 'fd00:20::2c6f:5bd0:0:0']);
+    await world.give('node-2', 5, undefined, ['10.20.0.65']);
+    await world.give('node-2', 6, 'api-2', ['10.20.0.66']);
     await release(ipam, {
       node: 'node-2',
       attachment: { containerId: container(6), ifname: 'eth0' },
       cause: { why: 'del' },
     });
     world.ipam.now += 10_000;
+    await world.#tellMachines();
     world.pods = [
       world.pod(0, 'web-1'),
       world.pod(1, 'web-2', { phase: 'Succeeded' }),
       world.pod(22, 'db-0'),
-      world.pod(4, 'api-1'),
+      world.pod(4, 'api-1', { nodeName: 'node-2' }),
       world.pod(9, 'lost', { podIPs: ['10.20.3.77'] }),
       world.pod(10, 'kube-proxy', { hostNetwork: true, podIPs: ['192.168.0.5'] }),
     ];
     return world;
   }
 
+  /** Enters the machines of both nodes. The agent of node-1 is alive. */
+  async #tellMachines(): Promise<void> {
+    const { store, now } = this.ipam;
+    const machines: [string, Machine][] = [
+      ['node-1', this.machine],
+      ['node-2', { id: '77d1e0c3a915', macs: ['52:54:00:ab:cd:ef'] }],
+    ];
+    for (const [node, machine] of machines) {
+      const entry = store.entries.get(machineKey(node));
+      if (!entry) throw new Error(`no record of the machine of ${node}`);
+      const record = decodeMachineRecord(entry.key, entry.value);
+      const value = encodeMachineRecord({ ...record, machine, bootId: `boot-of-${node}` });
+      await store.commit([], [put(entry.key, value)]);
+    }
+    const alive = { machine: this.machine.id, bootId: 'boot-of-node-1', since: now - 3_600_000 };
+    await store.commit([], [put(aliveKey('node-1'), encodeAliveRecord(alive))]);
+  }
+
+  /** @param ips the addresses to assign, so that no random choice shows; default: one of IPv4 */
   async give(
     node: string,
     n: number,
     podName: string | undefined,
-    families: readonly (4 | 6)[] = [4],
+    ips: readonly string[] = [],
   ): Promise<void> {
     const pod = podName === undefined ? {} : { podNamespace: 'shop', podName, podUid: uid(n) };
-    await allocate(this.ipam.ipam, { node, owner: owner(container(n), pod), families });
+    const requested = ips.map((ip) => parseAddress(ip));
+    const families = requested.length > 0 ? requested.map(({ family }) => family) : [4 as const];
+    await allocate(this.ipam.ipam, { node, owner: owner(container(n), pod), families, requested });
   }
 
   pod(n: number, name: string, more: Partial<Pod> = {}): Pod {
@@ -141,6 +171,7 @@ export class CliWorld {
       uid: uid(n),
       nodeName: 'node-1',
       phase: 'Running',
+      hasRunningContainer: (more.phase ?? 'Running') === 'Running',
       hostNetwork: false,
       podIPs: [],
       createdAt: '2026-01-01T00:00:00Z',
@@ -172,6 +203,7 @@ export class CliWorld {
         return Promise.resolve(this.answers.shift() ?? '');
       },
       now: () => this.ipam.now,
+      monotonic: () => this.ipam.now,
       pause: async (ms) => {
         this.pauses.push(ms);
         await this.meanwhile();
@@ -195,22 +227,24 @@ export class CliWorld {
       openEtcd: () => Promise.resolve({ ...this.#etcd(), ...this.etcd }),
       probeAgent: () => Promise.resolve(this.agent),
       dist: this.dist,
-      openIpam: () =>
-        Promise.resolve({
-          ...this.ipam.ipam,
-          ...(this.store && { store: this.store }),
-          close: () => undefined,
-        }),
+      machine: () => this.machine,
+      openIpam: () => Promise.resolve(this.#openIpam()),
       openKube: () => Promise.resolve(this.#kube()),
       openPlatform: (log) =>
         Promise.resolve({
           ...this.platform(),
           now: () => this.ipam.now,
-          openIpam: () => Promise.resolve({ ...this.ipam.ipam, close: () => undefined }),
+          monotonic: () => this.ipam.now,
+          openIpam: () => Promise.resolve(this.#openIpam()),
           log,
         }),
       openOvsdb: () => Promise.resolve(this.ovsdb as unknown as OvsdbClient),
     };
+  }
+
+  #openIpam(): OpenIpam {
+    const { ipam, effects } = this.ipam;
+    return { ...(this.store ? directIpam(this.store, effects) : ipam), close: () => undefined };
   }
 
   #etcd(): EtcdInspector {
@@ -233,7 +267,7 @@ export class CliWorld {
       getPod: (namespace, name) =>
         Promise.resolve(this.pods.find((pod) => pod.namespace === namespace && pod.name === name)),
       listNodes: () => Promise.resolve(this.nodes),
-      getNode: (name) => Promise.resolve(this.nodes.find((node) => node.name === name)),
+      getNode: (name) => Promise.resolve(this.nodes.find((node) => node.name === name.toLowerCase())),
       probe: () =>
         Promise.resolve({ serverTime: this.ipam.now, asked: this.ipam.now, answered: this.ipam.now }),
       clusterUid: () => Promise.resolve('cluster-1'),

@@ -7,9 +7,9 @@ import { CniError } from '../../cni/protocol/errors.ts';
 import type { Output } from '../../cni/protocol/invocation.ts';
 import { reconcileSettings } from '../../cni/reconcile/settings.ts';
 import { silentObserver } from '../../ipam/node/observer.ts';
-import type { Store } from '../../ipam/store/store.ts';
+import type { LeasedStore } from '../../ipam/store/leases.ts';
 import type { Machine } from './machine.ts';
-import { ENVIRONMENT, logOf, platformOf } from './platform.ts';
+import { ENVIRONMENT, localNodeOf, logOf, platformOf } from './platform.ts';
 import type { Process } from './process.ts';
 
 /** How long a plugin waits for the agent's reply (cni/agent/client.ts), in milliseconds. */
@@ -28,16 +28,27 @@ export class SimAgent {
   readonly #warm: WarmIpam;
   #callsUnderWay = 0;
 
-  constructor(machine: Machine, process: Process, store: Store) {
+  constructor(machine: Machine, process: Process, store: LeasedStore) {
     this.#process = process;
     const { effects } = process;
     const log = logOf(process);
-    this.#warm = warmIpam(store, effects, silentObserver, log);
-    const { ipam, keeper } = this.#warm;
     const platform = (): Platform => ({
-      ...platformOf(machine, process, () => ({ ...ipam, close: () => undefined })),
+      ...platformOf(machine, process, (_, expiresAt) => ({
+        ...ipam.until(expiresAt),
+        close: () => undefined,
+      })),
       inBurst: () => this.#callsUnderWay > 1,
     });
+    this.#warm = warmIpam({
+      etcd: store,
+      store,
+      effects,
+      local: localNodeOf(platform()),
+      observer: silentObserver,
+      log,
+      since: effects.now(),
+    });
+    const { ipam, keeper, presence } = this.#warm;
     this.#agent = new Agent(
       { forCall: platform, readShared: () => undefined },
       { beginCall: () => () => undefined },
@@ -46,7 +57,8 @@ export class SimAgent {
     );
     const settings = reconcileSettings(ENVIRONMENT, undefined, machine.node);
     this.#reconciler = new Reconciler(() => settings, platform, { noteReconcile: () => undefined }, effects);
-    if (settings.own.ipam) keeper.lookAfter(settings.own.ipam.node);
+    keeper.lookAfter(machine.node);
+    presence.announce(machine.node);
     this.#reconciler.start();
   }
 

@@ -1,5 +1,5 @@
 import type { Pod } from '../../cni/kube/api.ts';
-import type { OpenIpam } from '../../cni/platform/platform.ts';
+import type { OpenIpam, Platform } from '../../cni/platform/platform.ts';
 import type { Output } from '../../cni/protocol/invocation.ts';
 import type { Verb } from '../../cni/protocol/request.ts';
 import type { CniResult } from '../../cni/protocol/result.ts';
@@ -46,10 +46,10 @@ export function callPlugin(
   plugin: Process,
   agent: SimAgent | undefined,
   call: PluginCall,
-  openIpam: (expiresAt: number) => OpenIpam,
+  openIpam: (platform: Platform, expiresAt: number) => OpenIpam,
 ): Promise<CallOutcome> {
   const input = { env: environmentOf(call), stdin: configOf(call), sharedConfig: undefined };
-  const platform = platformOf(machine, plugin, (_, expiresAt) => openIpam(expiresAt));
+  const platform: Platform = platformOf(machine, plugin, (_, expiresAt) => openIpam(platform, expiresAt));
   const run = async (): Promise<Output> => {
     try {
       const answer = agent?.alive ? await agent.ask(plugin, { plugin: 'cellnet', ...input }) : undefined;

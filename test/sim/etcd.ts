@@ -6,6 +6,13 @@ const MAX_REQUEST_BYTES = 1.5 * 1024 * 1024;
 
 interface Stored extends Entry {
   readonly create: string;
+  /** The lease with which the key ends. */
+  readonly lease: string | undefined;
+}
+
+interface Lease {
+  readonly ttlMs: number;
+  expiresAt: number;
 }
 
 /** Everything that etcd has at one revision. A write makes a new value, so each is a snapshot. */
@@ -42,7 +49,7 @@ export class Keys {
       const before = entries[at]?.key === write.key ? entries[at] : undefined;
       const after =
         write.kind === 'put'
-          ? [{ key: write.key, value: write.value, revision, create: before?.create ?? revision }]
+          ? [{ ...write, revision, create: before?.create ?? revision, lease: write.lease }]
           : [];
       entries.splice(at, before ? 1 : 0, ...after);
     }
@@ -102,9 +109,18 @@ export interface Commit {
 export class SimEtcd {
   /** Changes when a server with other data takes over: connections end then. */
   epoch = 0;
+  clusterId = '1';
+  readonly #now: () => number;
+  readonly #leases = new Map<string, Lease>();
+  #lastLease = 0;
   #revision = 1;
   #compacted = 0;
   #at = new Map<number, Keys>([[1, new Keys()]]);
+
+  /** @param now milliseconds of etcd's own clock */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
 
   get revision(): string {
     return String(this.#revision);
@@ -137,6 +153,9 @@ export class SimEtcd {
    */
   txn(guards: readonly Guard[], writes: readonly Write[]): Commit | undefined {
     checkRequest(guards, writes);
+    this.#expireLeases();
+    if (writes.some((write) => write.kind === 'put' && write.lease && !this.#leases.has(write.lease)))
+      throw new EtcdRefusal('etcdserver: requested lease not found');
     const before = this.keys;
     if (!guards.every((guard) => holds(before, guard))) return undefined;
     const changes = writes.filter((write) => write.kind === 'put' || before.has(write.key));
@@ -148,6 +167,37 @@ export class SimEtcd {
     return { before, after, writes };
   }
 
+  /** Returns the ID of a new lease. */
+  grantLease(ttlMs: number): string {
+    const id = String(++this.#lastLease);
+    this.#leases.set(id, { ttlMs, expiresAt: this.#now() + ttlMs });
+    return id;
+  }
+
+  /** Returns false if there is no such lease. */
+  keepLeaseAlive(id: string): boolean {
+    this.#expireLeases();
+    const lease = this.#leases.get(id);
+    if (lease) lease.expiresAt = this.#now() + lease.ttlMs;
+    return lease !== undefined;
+  }
+
+  /** Ends the lease, and deletes its keys in a revision of its own. */
+  revokeLease(id: string): void {
+    if (!this.#leases.delete(id)) return;
+    const keys = this.keys.entries.filter(({ lease }) => lease === id);
+    if (keys.length > 0)
+      this.txn(
+        [],
+        keys.map(({ key }) => ({ kind: 'delete', key })),
+      );
+  }
+
+  /** Ends the leases whose time is over. */
+  #expireLeases(): void {
+    for (const [id, { expiresAt }] of this.#leases) if (expiresAt <= this.#now()) this.revokeLease(id);
+  }
+
   /** Forgets earlier revisions. Equivalent to: etcdctl compact REVISION */
   compact(revision = this.revision): void {
     this.#compacted = Number(revision);
@@ -156,25 +206,39 @@ export class SimEtcd {
 
   /**
    * Goes back to an earlier revision, as a restored snapshot does: revisions count on from there,
-   * so numbers come again with other contents.
+   * so numbers come again with other contents. The leases of its keys have their whole time again.
+   * @param clusterId a new one, unless the restored server has the same members and token
    */
-  restore(revision: string): void {
+  restore(revision: string, clusterId = this.clusterId): void {
     const keys = this.#keysAt(revision);
+    this.#keepLeasesOf(keys);
+    this.clusterId = clusterId;
     this.#revision = Number(revision);
     this.#at = new Map([[this.#revision, keys]]);
     this.#compacted = this.#revision;
     this.epoch++;
   }
 
-  /** Starts with an empty data folder. */
-  wipe(): void {
+  /** Starts with an empty data folder. @param clusterId as for {@link restore} */
+  wipe(clusterId = this.clusterId): void {
+    this.#leases.clear();
+    this.clusterId = clusterId;
     this.#revision = 1;
     this.#compacted = 0;
     this.#at = new Map([[1, new Keys()]]);
     this.epoch++;
   }
 
+  #keepLeasesOf(keys: Keys): void {
+    const kept = new Set(keys.entries.map(({ lease }) => lease));
+    for (const [id, lease] of this.#leases) {
+      if (kept.has(id)) lease.expiresAt = this.#now() + lease.ttlMs;
+      else this.#leases.delete(id);
+    }
+  }
+
   #keysAt(revision: string | undefined): Keys {
+    if (revision === undefined) this.#expireLeases();
     const wanted = revision === undefined ? this.#revision : Number(revision);
     if (wanted > this.#revision)
       throw new EtcdRefusal('etcdserver: mvcc: required revision is a future revision');
@@ -188,6 +252,8 @@ export class SimEtcd {
 
 function holds(keys: Keys, guard: Guard): boolean {
   switch (guard.kind) {
+    case 'same':
+      return keys.get(guard.key)?.value === guard.value;
     case 'unchanged':
       return (keys.get(guard.key)?.revision ?? '0') === guard.revision;
     case 'absent':

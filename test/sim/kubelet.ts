@@ -101,6 +101,7 @@ export class Kubelet {
       uid: `uid-${name}`,
       nodeName: this.#machine.node,
       phase: 'Pending',
+      hasRunningContainer: false,
       hostNetwork: false,
       podIPs: [],
       createdAt: new Date(this.#machine.now()).toISOString(),
@@ -233,7 +234,9 @@ export class Kubelet {
   /** Tells the API server of the pod's addresses, some time after the ADD. */
   #report({ pod, result }: Sandbox): void {
     const podIPs = (result?.ips ?? []).map(({ address }) => address.split('/')[0] ?? '');
-    void this.#pause(REPORT_MS).then(() => this.#kube.updatePod(pod, { phase: 'Running', podIPs }));
+    void this.#pause(REPORT_MS).then(() =>
+      this.#kube.updatePod(pod, { phase: 'Running', hasRunningContainer: true, podIPs }),
+    );
   }
 
   async #end(sandbox: Sandbox, ending: Ending, lives?: number): Promise<void> {

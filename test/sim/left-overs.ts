@@ -10,7 +10,7 @@ export function findLeftOvers({ etcd, hosts, reader }: World): Violation | undef
     .flatMap((block) => usedSlots(block))
     .map(({ address, slot }) => ({ address: formatAddress(address), containerId: slot.owner.containerId }));
   const onMachines = [...hosts.values()].flatMap(({ machine }) => [
-    ...machine.disk.fileNames.map((name) => `file ${name} on ${machine.name}`),
+    ...machine.disk.filesOfPods.map((name) => `file ${name} on ${machine.name}`),
     ...machine.ovs.ports.map(
       ({ externalIds }) => `port of ${externalIds['container-id'] ?? '?'} on ${machine.name}`,
     ),

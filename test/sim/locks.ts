@@ -4,24 +4,22 @@ import type { Attachment } from '../../ipam/model/attachment.ts';
 import type { Process } from './process.ts';
 
 /** As in cni/host/lock.ts, in milliseconds. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 30_000;
 const LOOK_EVERY_MS = 10;
-/** Fewer files than on a real node, so that attachments share some. */
-const FILES = 16;
 
-/** The locks of attachments on one machine, as flock(2) gives them. */
+/** The locks of attachments on one machine, as fcntl(2) gives them. */
 export class SimLocks {
-  readonly #holders = new Map<number, Process>();
+  readonly #holders = new Map<string, Process>();
 
   /** Returns undefined when another call holds the lock. */
   tryLock(process: Process, attachment: Attachment): Unlock | undefined {
     process.mustStep();
-    const file = fileOf(attachment);
-    if (this.#holders.has(file)) return undefined;
-    this.#holders.set(file, process);
+    const name = `${attachment.containerId}/${attachment.ifname}`;
+    if (this.#holders.has(name)) return undefined;
+    this.#holders.set(name, process);
     let held = true;
     const unlock = (): void => {
-      if (held) this.#holders.delete(file);
+      if (held) this.#holders.delete(name);
       held = false;
     };
     process.onEnd(unlock);
@@ -40,10 +38,4 @@ export class SimLocks {
       await process.wait(LOOK_EVERY_MS);
     }
   }
-}
-
-function fileOf({ containerId, ifname }: Attachment): number {
-  let hash = 0;
-  for (const character of `${containerId}/${ifname}`) hash = (hash * 31 + character.charCodeAt(0)) >>> 0;
-  return hash % FILES;
 }

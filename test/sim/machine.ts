@@ -1,3 +1,4 @@
+import type { Machine as MachineIdentity } from '../../ipam/model/machine.ts';
 import { SimDisk } from './disk.ts';
 import { SimKernel } from './kernel.ts';
 import type { Carrier, Living } from './living.ts';
@@ -48,6 +49,11 @@ export class Machine implements Clocks {
     this.disk = imageOf?.disk.copy() ?? new SimDisk();
     this.kernel = this.#newKernel();
     this.ovs = imageOf?.ovs.copyTo(() => this.kernel) ?? new SimSwitch(BRIDGE, () => this.kernel);
+  }
+
+  /** What tells it from a clone: the MAC of its network card. */
+  get identity(): MachineIdentity {
+    return { id: `machine-${this.name}`, macs: [`card of ${this.name}`], machineId: `image of ${this.node}` };
   }
 
   get bootId(): string {

@@ -49,6 +49,7 @@ function worldOf({ machine, process, store, kube, files }: OperatorTools): World
     showsProgress: false,
     ask: notHere('a question'),
     now: effects.now,
+    monotonic: effects.monotonic,
     pause: (ms) => process.wait(ms),
     untilStopped: () => new AbortController().signal,
     readFile: (path) => files.get(path),
@@ -68,6 +69,7 @@ function worldOf({ machine, process, store, kube, files }: OperatorTools): World
     openEtcd: notHere('an inspection of etcd'),
     probeAgent: notHere('the socket of the agent'),
     openOvsdb: notHere('OVSDB itself'),
+    machine: () => machine.identity,
     openPlatform: (): Promise<Platform> =>
       Promise.resolve({ ...platformOf(machine, process, () => ipam), log: logOf(process) }),
   };

@@ -1,5 +1,8 @@
+import { openLocalNode } from '../../cni/host/local-node.ts';
+import { Deadlines } from '../../cni/platform/deadlines.ts';
 import type { Log, LogFields, OpenIpam, Platform } from '../../cni/platform/platform.ts';
 import { CniError } from '../../cni/protocol/errors.ts';
+import type { LocalNode } from '../../ipam/node/local-node.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Machine } from './machine.ts';
 import type { Process } from './process.ts';
@@ -11,6 +14,8 @@ export const ENVIRONMENT = {
   CELLNET_STATE_DIR: '/var/lib/cellnet',
 } as const;
 
+const ETCD: EtcdSettings = { endpoints: [ENVIRONMENT.CELLNET_ETCD_ENDPOINTS], prefix: '/cellnet' };
+
 /** The platform of one program on a machine. */
 export function platformOf(
   machine: Machine,
@@ -19,12 +24,15 @@ export function platformOf(
 ): Platform {
   return {
     now: process.effects.now,
+    monotonic: process.effects.monotonic,
+    deadlines: new Deadlines(process.effects.monotonic),
     yieldTurn: process.effects.yieldTurn,
     hostname: machine.node,
     bootId: machine.bootId,
     bootedAt: machine.bootedAt,
+    machine: () => machine.identity,
     openIpam: (settings, expiresAt) => Promise.resolve(openIpam(settings, expiresAt)),
-    openSwitch: (_, deadlineMs) => Promise.resolve(machine.ovs.for(process, deadlineMs)),
+    openSwitch: (_, expiresAt) => Promise.resolve(machine.ovs.for(process, expiresAt)),
     openKernel: () => Promise.resolve(machine.kernel.for(process)),
     namespaces: machine.kernel.namespacesFor(process),
     openState: () => machine.disk.for(process),
@@ -37,6 +45,10 @@ export function platformOf(
     onStep: () => undefined,
   };
 }
+
+/** What a program's machine knows by itself. */
+export const localNodeOf = (platform: Platform): LocalNode =>
+  openLocalNode(platform, ENVIRONMENT.CELLNET_STATE_DIR, ETCD);
 
 /** The log goes into the story. */
 export function logOf({ sim, name }: Process): Log {

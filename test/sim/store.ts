@@ -1,7 +1,8 @@
 import { IpamError } from '../../ipam/model/errors.ts';
 import type { Entry, Guard, Write } from '../../ipam/records/transaction.ts';
 import { DEFAULT_DEADLINE_MS } from '../../ipam/store/etcd/store.ts';
-import type { ScanOptions, Store } from '../../ipam/store/store.ts';
+import type { LeasedStore, Leases } from '../../ipam/store/leases.ts';
+import type { ReadOptions, ScanOptions } from '../../ipam/store/store.ts';
 import type { EtcdNetwork } from './etcd-network.ts';
 import type { Commit } from './etcd.ts';
 import type { Process } from './process.ts';
@@ -10,7 +11,7 @@ import type { Process } from './process.ts';
 const MAX_OPERATIONS = 100;
 
 export interface SimStoreOptions {
-  /** When all work of the store must be over, by the process's wall clock. */
+  /** When all work of the store must be over, in milliseconds of the monotonic clock. */
   readonly expiresAt?: number | undefined;
   /** Keys in one page of a scan. Small pages let writes come in between. */
   readonly pageSize: number;
@@ -21,7 +22,8 @@ export interface SimStoreOptions {
 }
 
 /** The store of one process on the simulated etcd: as ipam/store/etcd/store.ts on the real one. */
-export class SimStore implements Store {
+export class SimStore implements LeasedStore {
+  readonly leases: Leases;
   readonly #network: EtcdNetwork;
   readonly #process: Process;
   readonly #options: SimStoreOptions;
@@ -30,9 +32,15 @@ export class SimStore implements Store {
     this.#network = network;
     this.#process = process;
     this.#options = options;
+    const { etcd } = network;
+    this.leases = {
+      grant: (ttlMs) => this.#call(true, () => etcd.grantLease(ttlMs)),
+      keepAlive: (lease) => this.#call(false, () => etcd.keepLeaseAlive(lease)),
+      revoke: (lease) => this.#call(true, () => etcd.revokeLease(lease)),
+    };
   }
 
-  async get(keys: readonly string[]): Promise<(Entry | undefined)[]> {
+  async get(keys: readonly string[], { onState }: ReadOptions = {}): Promise<(Entry | undefined)[]> {
     const { etcd } = this.#network;
     const entries: (Entry | undefined)[] = [];
     let revision: string | undefined;
@@ -40,9 +48,10 @@ export class SimStore implements Store {
       const some = keys.slice(i, i + MAX_OPERATIONS);
       const read = await this.#call(false, () => ({
         found: etcd.get(some, revision),
-        revision: etcd.revision,
+        state: { clusterId: etcd.clusterId, revision: etcd.revision },
       }));
-      revision = read.revision;
+      if (revision === undefined) onState?.(read.state);
+      revision ??= read.state.revision;
       entries.push(...read.found);
     }
     return entries;
@@ -89,7 +98,7 @@ export class SimStore implements Store {
     const { tries, expiresAt = Infinity } = this.#options;
     const shareMs = DEFAULT_DEADLINE_MS / Math.min(tries, 3);
     for (let n = 1; ; n++) {
-      const deadlineMs = Math.min(shareMs, expiresAt - this.#process.effects.now());
+      const deadlineMs = Math.min(shareMs, expiresAt - this.#process.effects.monotonic());
       try {
         return await this.#network.call(this.#process, writing, deadlineMs, apply);
       } catch (error) {

@@ -64,13 +64,15 @@ export class SimSwitch {
       Object.assign(row, { ofport: -1, error: `could not open network device ${row.name}` });
   }
 
-  for(process: Process, deadlineMs: number): Switch {
-    const ask = <T>(work: () => T): Promise<T> => this.#ask(process, deadlineMs, work);
+  /** @param expiresAt when all work must be over, in milliseconds of the monotonic clock */
+  for(process: Process, expiresAt: number): Switch {
+    const leftMs = (): number => Math.max(0, expiresAt - process.effects.monotonic());
+    const ask = <T>(work: () => T): Promise<T> => this.#ask(process, leftMs(), work);
     return {
       inspectBridge: (bridge) =>
         ask(() => (bridge === this.bridge ? { userspace: false, uplinkMtu: 1500 } : undefined)),
       isServed: () =>
-        this.#ask(process, SERVED_WITHIN_MS, () => true).catch((error: unknown) => {
+        this.#ask(process, Math.min(SERVED_WITHIN_MS, leftMs()), () => true).catch((error: unknown) => {
           if (error instanceof OvsdbError && error.code === 'timeout') return false;
           throw error;
         }),

@@ -2,7 +2,7 @@ import { NODES, RANGES, rangeKey } from '../../ipam/records/keys.ts';
 import { isDrainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
 import { directIpam } from '../../ipam/node/ipam.ts';
-import type { OpenIpam } from '../../cni/platform/platform.ts';
+import type { OpenIpam, Platform } from '../../cni/platform/platform.ts';
 import type { Verb } from '../../cni/protocol/request.ts';
 import type { Act } from './acts.ts';
 import { SimAgent } from './agent.ts';
@@ -16,6 +16,7 @@ import { SimKube } from './kube.ts';
 import { Living } from './living.ts';
 import { Machine, type MachineOptions } from './machine.ts';
 import { runCnictl } from './operator.ts';
+import { localNodeOf } from './platform.ts';
 import { NEVER, type Process, type Sim } from './process.ts';
 import { rangeAdd, rangeRecord, type Setup } from './setup.ts';
 import { SimStore } from './store.ts';
@@ -35,7 +36,7 @@ const CALL_DEADLINE_MS: Readonly<Partial<Record<Verb, number>>> = { ADD: 60_000,
 export class World {
   readonly sim: Sim;
   readonly setup: Setup;
-  readonly etcd = new SimEtcd();
+  readonly etcd: SimEtcd;
   readonly network: EtcdNetwork;
   readonly kube: SimKube;
   readonly hosts = new Map<string, Host>();
@@ -52,6 +53,7 @@ export class World {
   constructor(sim: Sim, setup: Setup) {
     this.sim = sim;
     this.setup = setup;
+    this.etcd = new SimEtcd(() => sim.scheduler.time);
     this.network = new EtcdNetwork(this.etcd, setup.etcdLatencyMs);
     this.kube = new SimKube(() => sim.scheduler.time);
     this.living = new Living((address, carriers) => {
@@ -271,8 +273,8 @@ export class World {
       text: agent?.alive ? 'begins, by the agent' : 'begins, without agent',
       about,
     }));
-    const openIpam = (expiresAt: number): OpenIpam => ({
-      ...directIpam(this.#storeOf(plugin, expiresAt), plugin.effects),
+    const openIpam = (platform: Platform, expiresAt: number): OpenIpam => ({
+      ...directIpam(this.#storeOf(plugin, expiresAt), plugin.effects, localNodeOf(platform)),
       close: () => undefined,
     });
     const outcome = await callPlugin(

@@ -8,8 +8,9 @@ const { values } = parseArgs({
 const [seconds, nodes] = [Number(values.seconds), Number(values.nodes)];
 if (!(seconds > 0) || !Number.isInteger(nodes) || nodes < 1)
   throw new Error(`--seconds ${values.seconds} --nodes ${values.nodes}: expected numbers above 0`);
-const started = Date.now();
-const tell = (line: string): void => console.log(`${Math.round((Date.now() - started) / 1_000)} s: ${line}`);
+const started = performance.now();
+const tell = (line: string): void =>
+  console.log(`${Math.round((performance.now() - started) / 1_000)} s: ${line}`);
 const { problems, tally } = await soak({ nodes, seconds, tell });
 console.log(`\n${tally.lines().join('\n')}\n`);
 for (const problem of problems) console.log(`NOT HELD: ${problem}`);

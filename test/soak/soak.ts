@@ -141,7 +141,7 @@ async function converge(
 ): Promise<string[]> {
   const living = hosts.flatMap((host) => [...host.live.values()]);
   const wanted = living.map(({ ip, containerId }) => `${ip} of ${containerId}`).sort();
-  const started = Date.now();
+  const started = performance.now();
   for (;;) {
     const held = [...(await given(fabric))].map(([ip, containerId]) => `${ip} of ${containerId}`).sort();
     const onNodes: string[] = [];
@@ -152,7 +152,7 @@ async function converge(
       ...wanted.filter((each) => !held.includes(each)).map((each) => `lost: ${each}, whose pod lives`),
       ...onNodes,
     ];
-    const waited = Date.now() - started;
+    const waited = performance.now() - started;
     if (problems.length === 0)
       tell(
         `just the ${wanted.length} living pods' addresses are left, after ${(waited / 1_000).toFixed(1)} s`,

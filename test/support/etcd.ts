@@ -2,7 +2,7 @@
  * A real etcd, private to the test. It listens on a free port of 127.0.0.1, or in a network
  * namespace on a given address.
  */
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { newScope } from './netns.ts';
@@ -48,6 +48,14 @@ export interface Etcd {
   /** Sends SIGKILL and keeps the data. restart() starts etcd again. */
   kill(): Promise<void>;
   restart(): Promise<void>;
+  /** Saves a snapshot to a file and returns its path. Equivalent to: etcdctl snapshot save FILE */
+  snapshot(): Promise<string>;
+  /**
+   * Restores the snapshot in place of the data, as an operator does, and starts etcd again. The
+   * cluster keeps its name and addresses, so that etcd gives it the same cluster ID again.
+   * Equivalent to: etcdctl snapshot restore FILE --data-dir DIR …
+   */
+  restore(snapshot: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -155,6 +163,7 @@ export const startEtcd = async (options: EtcdOptions = {}): Promise<Etcd> => {
     : [];
   const inside = { ...(netns === undefined ? {} : { netns }), env: { ETCDCTL_API: '3' } };
   let user: string[] = [];
+  let snapshots = 0;
   const ctl = (...words: string[]): Promise<string> =>
     must('etcdctl', ['--endpoints', endpoint, '--dial-timeout', '5s', ...client, ...user, ...words], inside);
 
@@ -206,6 +215,24 @@ export const startEtcd = async (options: EtcdOptions = {}): Promise<Etcd> => {
     kill: () => daemon.stop(0),
     restart: async () => {
       await daemon.stop();
+      daemon = await start();
+    },
+    snapshot: async () => {
+      const file = join(dir, `${snapshots++}.snapshot`);
+      await ctl('snapshot', 'save', file);
+      return file;
+    },
+    restore: async (file) => {
+      await daemon.stop();
+      await rm(join(dir, 'data'), { recursive: true });
+      await must(
+        'etcdctl',
+        [
+          ...['snapshot', 'restore', file, '--data-dir', join(dir, 'data'), '--name', 'test'],
+          ...['--initial-cluster', `test=${peer}`, '--initial-advertise-peer-urls', peer],
+        ],
+        inside,
+      );
       daemon = await start();
     },
     stop: () => scope.close(),

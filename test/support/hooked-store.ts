@@ -1,5 +1,5 @@
 import type { Entry, Guard, Write } from '../../ipam/records/transaction.ts';
-import type { ScanOptions, Store } from '../../ipam/store/store.ts';
+import type { ReadOptions, ScanOptions, Store } from '../../ipam/store/store.ts';
 
 export type StoreRequest = 'get' | 'scan' | 'count' | 'commit';
 
@@ -16,9 +16,9 @@ export class HookedStore implements Store {
     this.#store = store;
   }
 
-  async get(keys: readonly string[]): Promise<(Entry | undefined)[]> {
+  async get(keys: readonly string[], options?: ReadOptions): Promise<(Entry | undefined)[]> {
     await this.before('get', keys[0] ?? '');
-    return await this.#store.get(keys);
+    return await this.#store.get(keys, options);
   }
 
   async *scan(prefix: string, options?: ScanOptions): AsyncIterable<Entry[]> {

@@ -1,5 +1,5 @@
 import type http from 'node:http';
-import type { KubeObject, PodOptions } from './kube-api-objects.ts';
+import type { ContainerState, KubeObject, PodOptions } from './kube-api-objects.ts';
 
 export interface Changes {
   /** Takes a whole object, or the options that `pod` makes one from. */
@@ -7,9 +7,14 @@ export interface Changes {
   readonly deletePod: (namespace: string, name: string) => boolean;
   /**
    * Sets the phase to Succeeded or Failed. The pod stays listed and keeps its addresses in its
-   * status.
+   * status. Its container has ended, unless the caller says that it still runs.
    */
-  readonly finishPod: (namespace: string, name: string, phase?: 'Succeeded' | 'Failed') => void;
+  readonly finishPod: (
+    namespace: string,
+    name: string,
+    phase?: 'Succeeded' | 'Failed',
+    container?: ContainerState,
+  ) => void;
   readonly putNode: (node: KubeObject) => KubeObject;
   readonly deleteNode: (name: string) => boolean;
 }

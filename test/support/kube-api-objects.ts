@@ -34,6 +34,8 @@ export interface PodOptions {
   /** All addresses of a dual-stack pod; the first is `status.podIP`. */
   readonly ips?: readonly string[];
   readonly phase?: string;
+  /** The state of its container. Default: as the phase tells. */
+  readonly container?: ContainerState;
   readonly hostNetwork?: boolean;
   readonly createdAt?: string;
   readonly deletionTimestamp?: string;
@@ -44,9 +46,35 @@ export interface PodOptions {
 
 const CREATED = '2026-01-31T12:00:00Z';
 
+export type ContainerState = 'waiting' | 'running' | 'terminated';
+
+const STATES: Readonly<Record<ContainerState, object>> = {
+  waiting: { waiting: { reason: 'ContainerCreating' } },
+  running: { running: { startedAt: CREATED } },
+  terminated: { terminated: { exitCode: 0, reason: 'Completed', startedAt: CREATED, finishedAt: CREATED } },
+};
+
+const stateIn = (phase: string): ContainerState =>
+  phase === 'Running' ? 'running' : phase === 'Pending' ? 'waiting' : 'terminated';
+
+/** Returns `status.containerStatuses` of a pod with one container. */
+export const containerStatuses = (phase: string, state: ContainerState = stateIn(phase)): object[] => [
+  {
+    name: 'main',
+    image: 'registry.example/app:1',
+    imageID: '',
+    ready: state === 'running',
+    restartCount: 0,
+    started: state === 'running',
+    lastState: {},
+    state: STATES[state],
+  },
+];
+
 export function pod(options: PodOptions): KubeObject {
   const { namespace = 'default', name, uid = randomUUID(), node, hostNetwork, configHash } = options;
   const ips = options.ips ?? (options.ip === undefined ? [] : [options.ip]);
+  const phase = options.phase ?? (node === undefined ? 'Pending' : 'Running');
   return {
     kind: 'Pod',
     apiVersion: 'v1',
@@ -65,7 +93,9 @@ export function pod(options: PodOptions): KubeObject {
       ...(hostNetwork === true ? { hostNetwork: true } : {}),
     },
     status: {
-      phase: options.phase ?? (node === undefined ? 'Pending' : 'Running'),
+      phase,
+      // The kubelet writes it. A pod that is not scheduled has none.
+      ...(node === undefined ? {} : { containerStatuses: containerStatuses(phase, options.container) }),
       ...(ips.length === 0 ? {} : { podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) }),
     },
   };
@@ -97,13 +127,15 @@ export function node(options: {
   readonly name: string;
   readonly uid?: string;
   readonly ready?: boolean;
+  readonly podCIDRs?: readonly string[];
 }): KubeObject {
-  const { name, uid = randomUUID(), ready = true } = options;
+  const { name, uid = randomUUID(), ready = true, podCIDRs } = options;
   return {
     kind: 'Node',
     apiVersion: 'v1',
     metadata: { name, uid, creationTimestamp: CREATED },
-    spec: {},
+    // As kube-controller-manager assigns them with --allocate-node-cidrs: both fields, or neither.
+    spec: podCIDRs === undefined ? {} : { podCIDR: podCIDRs[0], podCIDRs },
     status: {
       conditions: [
         { type: 'MemoryPressure', status: 'False' },

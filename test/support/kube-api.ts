@@ -12,7 +12,14 @@ import { isAdminPath, serveAdmin, type Changes } from './kube-api-admin.ts';
 import { Faults, send, type RequestInfo } from './kube-api-faults.ts';
 import { defaultUser, kubeconfig, type UserEntry } from './kube-api-kubeconfig.ts';
 import { answerList, answerWatch } from './kube-api-list.ts';
-import { namespace, pod, status, type KubeObject, type PodOptions } from './kube-api-objects.ts';
+import {
+  containerStatuses,
+  namespace,
+  pod,
+  status,
+  type KubeObject,
+  type PodOptions,
+} from './kube-api-objects.ts';
 import { Clock, Collection, type Bulk } from './kube-api-store.ts';
 import type { Certificates } from './kube-api-tls.ts';
 
@@ -146,10 +153,11 @@ function changesTo({ pods, nodes, namespaces }: Cluster): Changes {
     putNode: (object) => nodes.put(object),
     deleteNode: (name) => nodes.delete(`/${name}`),
     deletePod: (space, name) => pods.delete(`${space}/${name}`),
-    finishPod: (space, name, phase = 'Succeeded') => {
+    finishPod: (space, name, phase = 'Succeeded', container) => {
       const object = pods.get(`${space}/${name}`);
       if (object === undefined) throw new Error(`no pod ${space}/${name}`);
-      putPod({ ...object, status: { ...object.status, phase } });
+      const statuses = containerStatuses(phase, container);
+      putPod({ ...object, status: { ...object.status, phase, containerStatuses: statuses } });
     },
   };
 }

@@ -1,5 +1,5 @@
 import type { Entry, Guard, Write } from '../../ipam/records/transaction.ts';
-import type { ScanOptions, Store } from '../../ipam/store/store.ts';
+import type { ReadOptions, ScanOptions, Store } from '../../ipam/store/store.ts';
 
 /**
  * A store in memory with etcd's semantics: one revision per commit, a mod revision per key, and
@@ -9,6 +9,7 @@ import type { ScanOptions, Store } from '../../ipam/store/store.ts';
 export class MemoryStore implements Store {
   readonly entries = new Map<string, Entry>();
   revision = 1n;
+  clusterId = '1';
   /**
    * The store awaits this before it serves a request: a test can order concurrent callers or make a
    * request fail.
@@ -17,8 +18,9 @@ export class MemoryStore implements Store {
   /** The store calls this after each successful commit. */
   after: () => void = () => undefined;
 
-  async get(keys: readonly string[]): Promise<(Entry | undefined)[]> {
+  async get(keys: readonly string[], options: ReadOptions = {}): Promise<(Entry | undefined)[]> {
     await this.before('get');
+    options.onState?.({ clusterId: this.clusterId, revision: String(this.revision) });
     return keys.map((key) => this.entries.get(key));
   }
 
@@ -60,6 +62,8 @@ export class MemoryStore implements Store {
 
   #holds(guard: Guard): boolean {
     switch (guard.kind) {
+      case 'same':
+        return this.entries.get(guard.key)?.value === guard.value;
       case 'unchanged':
         return this.entries.get(guard.key)?.revision === guard.revision;
       case 'absent':

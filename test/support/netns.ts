@@ -134,12 +134,12 @@ export const makeNamespace = async (name: string, { ipv6 = false } = {}): Promis
     exec: (command, ...args) => must(command, args, { netns: name }),
     run: (command, args, options) => run(command, args, { ...options, netns: name }),
     pings: async (ip, ...options) => {
-      const deadline = Date.now() + PING_WITHIN_MS;
+      const deadline = performance.now() + PING_WITHIN_MS;
       // A single ping call ends at the first error, such as a neighbour that a loaded machine
       // resolves slowly.
       for (;;) {
         const args = ['-c1', '-W1', ...options, ip];
-        if (Date.now() > deadline) {
+        if (performance.now() > deadline) {
           await must('ping', args, { netns: name });
           return;
         }

@@ -18,6 +18,9 @@ export interface Ovs {
   /** Stops ovs-vswitchd with SIGSTOP: it keeps its sockets and answers nothing. */
   pauseVswitchd(): void;
   resumeVswitchd(): void;
+  /** Stops the database server with SIGSTOP: it takes connections, and answers no request. */
+  pauseDatabase(): void;
+  resumeDatabase(): void;
   /**
    * Kills the database server with SIGKILL. `startDatabase` starts it again with its old content.
    */
@@ -95,6 +98,8 @@ export const startOvs = async ({ netns, dir, remotes = [], databaseArgs = [] }: 
     appctl: (...args) => must('ovs-appctl', ['-t', vswitchdCtl, '-T', '10', ...args], { env }),
     pauseVswitchd: () => daemons.vswitchd?.pause(),
     resumeVswitchd: () => daemons.vswitchd?.signal('SIGCONT'),
+    pauseDatabase: () => daemons.database?.pause(),
+    resumeDatabase: () => daemons.database?.signal('SIGCONT'),
     killDatabase: async () => {
       daemons.database?.signal('SIGKILL');
       await daemons.database?.ended;

@@ -180,8 +180,8 @@ export const startDaemon = async (
     signal: (signal) => void child.kill(signal),
     pause: () => {
       child.kill('SIGSTOP');
-      const deadline = Date.now() + 1_000;
-      while (child.pid !== undefined && !isStopped(child.pid) && Date.now() < deadline);
+      const deadline = performance.now() + 1_000;
+      while (child.pid !== undefined && !isStopped(child.pid) && performance.now() < deadline);
     },
     stop: async (graceMs = 3_000) => {
       if (!state.running) return;
@@ -192,9 +192,9 @@ export const startDaemon = async (
       clearTimeout(impatient);
     },
   };
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   while (!(await ready(daemon))) {
-    if (state.running && Date.now() < deadline) {
+    if (state.running && performance.now() < deadline) {
       await sleep(20);
       continue;
     }
@@ -224,11 +224,11 @@ export const until = async <Value>(
   timeoutMs = 15_000,
   everyMs = 20,
 ): Promise<Value> => {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
     const value = await probe();
     if (value !== undefined && value !== false) return value;
-    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
+    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
     await sleep(everyMs);
   }
 };

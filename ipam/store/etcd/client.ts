@@ -5,12 +5,14 @@ import { readEtcdCredentials, type EtcdSettings } from './settings.ts';
 
 /**
  * Opens an etcd client, which connects on its first request.
- * @param deadline returns the deadline of the next request, in milliseconds since 1970
+ * @param patience returns how long to wait for the next request, in milliseconds
  * @throws IpamError `invalid` if a file of the settings cannot be read
  */
-export function openClient(settings: EtcdSettings, deadline: () => number): Etcd3 {
+export function openClient(settings: EtcdSettings, patience: () => number): Etcd3 {
   const credentials = readEtcdCredentials(settings);
-  const callOptions = (): { deadline: number } => ({ deadline: deadline() });
+  // gRPC takes a date, and computes a duration from it at once: a later jump of the clock is
+  // harmless.
+  const callOptions = (): { deadline: number } => ({ deadline: Date.now() + patience() });
   return new Etcd3({
     hosts: [...settings.endpoints],
     defaultCallOptions: callOptions,

@@ -49,7 +49,7 @@ export interface EtcdInspector {
 /** @throws IpamError `invalid` where the settings or their files are not usable */
 export function openEtcdInspector(settings: EtcdSettings): EtcdInspector {
   checkEtcdSettings(settings);
-  const client = openClient(settings, () => Date.now() + DEADLINE_MS);
+  const client = openClient(settings, () => DEADLINE_MS);
   const endpoints = settings.endpoints.join(',');
   const ask = async <T>(question: (client: Etcd3) => Promise<T>): Promise<T> => {
     try {

@@ -1,14 +1,19 @@
 import type { Etcd3, ICompare, IKeyValue, IRequestOp, ITxnRequest, ITxnResponse } from 'etcd3';
 import type { Entry, Guard, Write } from '../../records/transaction.ts';
-import type { ScanOptions, Store } from '../store.ts';
+import type { LeasedStore, Leases } from '../leases.ts';
+import type { ReadOptions, ScanOptions } from '../store.ts';
 import { openClient } from './client.ts';
 import { translateError } from './errors.ts';
+import { leasesOn } from './leases.ts';
 import { checkEtcdSettings, type EtcdSettings } from './settings.ts';
 
 export interface EtcdStoreOptions {
   /** Longest wait for one request, in milliseconds. */
   readonly deadlineMs?: number;
-  /** When all work of the store must be over, in milliseconds since 1970. Caps each deadline. */
+  /**
+   * When all work of the store must be over, in milliseconds of the monotonic clock
+   * (`performance.now()`). Caps each deadline.
+   */
   readonly expiresAt?: number;
 }
 
@@ -21,12 +26,13 @@ const PAGE_SIZE = 500;
  * Opens the store on etcd, with keys below `PREFIX/v1/`. It connects on its first request.
  * @throws IpamError `invalid` if the settings or their files are not usable
  */
-export function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOptions = {}): Store {
+export function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOptions = {}): LeasedStore {
   checkEtcdSettings(settings);
   return new EtcdStore(settings, options);
 }
 
-class EtcdStore implements Store {
+class EtcdStore implements LeasedStore {
+  readonly leases: Leases;
   readonly #client: Etcd3;
   readonly #prefix: string;
   readonly #endpoints: string;
@@ -34,10 +40,11 @@ class EtcdStore implements Store {
   constructor(settings: EtcdSettings, options: EtcdStoreOptions) {
     this.#prefix = `${settings.prefix}/v1/`;
     this.#endpoints = settings.endpoints.join(',');
-    this.#client = openClient(settings, () => deadlineOf(settings, options));
+    this.#client = openClient(settings, () => patienceOf(settings, options));
+    this.leases = leasesOn(this.#client, (kind, request) => this.#call(kind, request));
   }
 
-  async get(keys: readonly string[]): Promise<(Entry | undefined)[]> {
+  async get(keys: readonly string[], options: ReadOptions = {}): Promise<(Entry | undefined)[]> {
     const entries: (Entry | undefined)[] = [];
     let revision: string | undefined;
     for (const some of chunks(keys, MAX_OPERATIONS)) {
@@ -47,7 +54,11 @@ class EtcdStore implements Store {
           request_range: { key: this.#key(key), ...(pinned && { revision: pinned }) },
         })),
       });
-      revision = response.header.revision;
+      if (revision === undefined) {
+        const { cluster_id: clusterId, revision: first } = response.header;
+        revision = first;
+        options.onState?.({ clusterId, revision });
+      }
       for (const { response_range: range } of response.responses) {
         const [kv] = range.kvs;
         entries.push(kv && this.#entry(kv));
@@ -121,6 +132,13 @@ class EtcdStore implements Store {
 
   #compare(guard: Guard): ICompare {
     switch (guard.kind) {
+      case 'same':
+        return {
+          target: 'Value',
+          result: 'Equal',
+          key: this.#key(guard.key),
+          value: Buffer.from(guard.value),
+        };
       case 'unchanged':
         return { target: 'Mod', result: 'Equal', key: this.#key(guard.key), mod_revision: guard.revision };
       case 'absent':
@@ -145,9 +163,9 @@ class EtcdStore implements Store {
 
   #operation(write: Write): IRequestOp {
     const key = this.#key(write.key);
-    return write.kind === 'put'
-      ? { request_put: { key, value: Buffer.from(write.value) } }
-      : { request_delete_range: { key } };
+    if (write.kind === 'delete') return { request_delete_range: { key } };
+    const { value, lease } = write;
+    return { request_put: { key, value: Buffer.from(value), ...(lease !== undefined && { lease }) } };
   }
 
   #txn(kind: 'read' | 'write', request: ITxnRequest): Promise<ITxnResponse> {
@@ -164,12 +182,12 @@ class EtcdStore implements Store {
 }
 
 /**
- * Returns the deadline of a request. One endpoint gets the whole time. Of several, each gets at
- * least a third, so that a dead first one leaves time for another.
+ * Returns how long to wait for a request, in milliseconds. One endpoint gets the whole time. Of
+ * several, each gets at least a third, so that a dead first one leaves time for another.
  */
-function deadlineOf(settings: EtcdSettings, options: EtcdStoreOptions): number {
+function patienceOf(settings: EtcdSettings, options: EtcdStoreOptions): number {
   const share = (options.deadlineMs ?? DEFAULT_DEADLINE_MS) / Math.min(settings.endpoints.length, 3);
-  return Math.min(Date.now() + share, options.expiresAt ?? Infinity);
+  return Math.min(share, (options.expiresAt ?? Infinity) - performance.now());
 }
 
 /** Returns the first key after the prefix: its last byte plus one. Prefixes end with `/`. */

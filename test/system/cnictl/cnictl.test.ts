@@ -14,6 +14,7 @@ import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import {
   hostNetworkPod,
   lies,
+  node,
   pod,
   startKubeApi,
   staticPod,
@@ -50,6 +51,7 @@ suite('cnictl on real etcd', () => {
     ipam = directIpam(store, hostEffects);
     assert.equal((await cnictl('range', 'add', ...BLUE)).code, 0);
 
+    api.putNode(node({ name: 'node-1' }));
     await give('web-1', 1);
     await give('gone', 2);
     await give('db-0', 3);
@@ -96,6 +98,7 @@ suite('cnictl on real etcd', () => {
     /"revision":(\d+)/.exec(await etcd.ctl('get', 'x', '-w', 'json'))?.[1] ?? '';
 
   test('check finds the leaks and only them: no living, static or host-network pod', async () => {
+    await cnictl('check', '--kubeconfig', kubeconfig, '--grace', '0');
     const before = await revision();
     const ran = await cnictl(
       'check',

@@ -3,6 +3,7 @@ import { after, before, type TestContext } from 'node:test';
 import type { KubeApi } from '../../../cni/kube/api.ts';
 import { connectKube } from '../../../cni/kube/connect.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { writeCluster } from '../../../ipam/audit/cluster.ts';
 import { formatAddress } from '../../../ipam/model/address.ts';
 import { usedSlots } from '../../../ipam/model/block.ts';
 import { directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
@@ -59,7 +60,7 @@ export class Race {
 
   /** Returns the container ID of each used address in etcd. */
   async given(): Promise<Record<string, string>> {
-    const views = await listBlocks(this.ipam);
+    const { blocks: views } = await listBlocks(this.ipam);
     return Object.fromEntries(
       views.flatMap(({ block }) =>
         usedSlots(block).map(({ address, slot }) => [formatAddress(address), slot.owner.containerId]),
@@ -97,6 +98,8 @@ class Races {
     race.onKube(() => ({}));
     await addRange(race.ipam, range('10.20.0.0/22', { name: 'blue', cooldownMs: 0, blockSize }));
     for (const name of ['node-1', 'node-2']) api.putNode(node({ name }));
+    // An earlier check wrote down the cluster.
+    await writeCluster(race.ipam, undefined, api.namespaces.get('/kube-system')?.metadata.uid ?? '');
     // One pod lives, so that the check believes the API server.
     await race.give('node-1', 'web-0', 100);
     race.live('web-0', 100);

@@ -169,7 +169,7 @@ suite('races of check and release', () => {
       assert.equal(told.split(`${ip} is not given out`).length - 1, 1, told);
     }
     assert.deepEqual([one.status, two.status], [0, 0]);
-    const [view] = await listBlocks(race.ipam);
+    const [view] = (await listBlocks(race.ipam)).blocks;
     assert.equal(view?.block.sequence, 5, 'three were given and two released, each in one step');
   });
 

@@ -14,7 +14,7 @@ import { parseAddress } from '../../../ipam/model/address.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { OUR_PLUGINS } from '../../support/cni.ts';
 import { startEtcd } from '../../support/etcd.ts';
-import { startKubeApi } from '../../support/kube-api.ts';
+import { node, startKubeApi } from '../../support/kube-api.ts';
 import { newScope } from '../../support/netns.ts';
 import { startDaemon, until } from '../../support/proc.ts';
 import { owner, range } from '../../unit/ipam/world.ts';
@@ -28,6 +28,7 @@ test('check --watch releases what leaks, outlives etcd and the API server, and e
   scope.defer(() => api.close());
   const kubeconfig = join(dir, 'kubeconfig');
   api.writeKubeconfig(kubeconfig);
+  api.putNode(node({ name: 'node-1' }));
   const store = openEtcdStore({ endpoints: etcd.endpoints, prefix: '/cellnet' });
   scope.defer(() => store.close());
   const ipam = directIpam(store, hostEffects);

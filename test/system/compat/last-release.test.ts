@@ -14,6 +14,7 @@ import { NodeState } from '../../../cni/host/node-state.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { formatAddress } from '../../../ipam/model/address.ts';
 import { batchingIpam, type Ipam } from '../../../ipam/node/ipam.ts';
+import { noLocalNode } from '../../../ipam/node/local-node.ts';
 import { silentObserver } from '../../../ipam/node/observer.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { release } from '../../../ipam/release/release.ts';
@@ -39,7 +40,7 @@ import { realSurroundings } from './ipam/retry.ts';
 import { openEtcdStore } from './ipam/etcd/store.ts';
 import { NodeState } from './cni/state/node-state.ts';
 const store = openEtcdStore({ endpoints: [process.env.ENDPOINT], prefix: '/cellnet' });
-const known = { store, around: realSurroundings, cache: new Map() };
+const known = { store, around: realSurroundings, cache: new Map(), local: noLocalNode };
 const ipam = { ...known, queue: new OrderQueue(known, 10_000) };
 const state = (dir) => new NodeState(dir, (what) => { throw new Error(what); });
 const ops = {
@@ -132,7 +133,10 @@ suite('the last release beside this one', { timeout: 120_000 }, () => {
     scope.defer(() => running.close());
     const store = openEtcdStore({ endpoints: etcd.endpoints, prefix: '/cellnet' });
     scope.defer(() => store.close());
-    ipam = batchingIpam({ store, effects: hostEffects, observer: silentObserver, cache: new Map() }, 10_000);
+    ipam = batchingIpam(
+      { store, effects: hostEffects, observer: silentObserver, cache: new Map(), local: noLocalNode },
+      10_000,
+    );
     dir = await scope.tempDir();
     await addRange(ipam, range('10.20.0.0/24', { name: 'blue', gateway: '10.20.0.1', cooldownMs: 0 }));
   });

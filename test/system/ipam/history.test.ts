@@ -5,6 +5,7 @@ import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { formatAddress, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
 import { makeRange } from '../../../ipam/model/new-range.ts';
 import { batchingIpam, directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
+import { noLocalNode } from '../../../ipam/node/local-node.ts';
 import { readHistory } from '../../../ipam/query/history.ts';
 import { addRange, removeRange } from '../../../ipam/ranges/ranges.ts';
 import { HISTORY } from '../../../ipam/records/keys.ts';
@@ -42,7 +43,7 @@ suite('history on etcd', () => {
     return ipam;
   };
   const agentOf = ({ store: own, effects, observer }: Ipam): Ipam =>
-    batchingIpam({ store: own, effects, observer, cache: new Map() }, 30_000);
+    batchingIpam({ store: own, effects, observer, cache: new Map(), local: noLocalNode }, 30_000);
   const history = (): Promise<Entry[]> => scanAll(store, HISTORY);
 
   test('a release and what it tells have one revision, and of a crowd that releases the same, one tells', async () => {

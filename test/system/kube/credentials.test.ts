@@ -63,7 +63,7 @@ test('a token file is read again: after a refusal, and after a minute', async (t
   const tokenFile = join(dir, 'token');
   const clock = { now: 0 };
   writeFileSync(tokenFile, 'secret\n');
-  const kube = connect({ now: () => clock.now }, { tokenFile });
+  const kube = connect({ monotonic: () => clock.now }, { tokenFile });
   await kube.listNodes();
   api.tokens.delete('secret');
   api.tokens.set('rotated', 'tester');
@@ -304,7 +304,7 @@ test('requests at once do not disturb each other when credentials are renewed', 
   const tokenFile = join(dir, 'token');
   writeFileSync(tokenFile, 'secret');
   const clock = { now: 0 };
-  const kube = connect({ now: () => (clock.now += 20_000) }, { tokenFile });
+  const kube = connect({ monotonic: () => (clock.now += 20_000) }, { tokenFile });
   const names = Array.from({ length: 40 }, (_, i) => `pod-${String(i).padStart(5, '0')}`);
   const found = await Promise.all(names.map((name) => kube.getPod('shop', name)));
   assert.deepEqual(

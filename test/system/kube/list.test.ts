@@ -148,6 +148,14 @@ test('nodes are listed the same way', async (t) => {
   await assert.rejects(connect().listNodes(), isError('malformed', /list nodes/));
 });
 
+test('one node is found by its name, whatever its capitals, as the kubelet registers it', async (t) => {
+  const { api, connect } = await start(t);
+  api.putNode(node({ name: 'node-1.cell', uid: 'n1' }));
+  assert.equal((await connect().getNode('Node-1.Cell'))?.uid, 'n1');
+  assert.equal(await connect().getNode('node-1'), undefined);
+  await assert.rejects(connect().getNode('Node_1'), isError('malformed', /node name 'node_1'/));
+});
+
 test('500,000 pods, made as they are asked for, are served in pages', { timeout: 60_000 }, async (t) => {
   const { api, connect } = await start(t, { bulk: { count: 500_000, make: bulkPod } });
   const controller = new AbortController();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { inspectBridge } from '../../../cni/ovsdb/bridges.ts';
 import { OvsdbClient } from '../../../cni/ovsdb/client.ts';
-import { addPort, findPorts, removePort } from '../../../cni/ovsdb/ports.ts';
+import { addPort, detachPorts, findPorts, removePort } from '../../../cni/ovsdb/ports.ts';
 import { must, until } from '../../support/proc.ts';
 import { idsOf, useOvs } from './world.ts';
 
@@ -34,6 +34,16 @@ suite('ports of Open vSwitch', () => {
     await assert.rejects(world.add('v1', { id: 'other' }), { code: 'port-exists' });
     assert.equal((await findPorts(world.client)).length, 1);
     await removePort(world.client, 'cv1', 'eth0');
+  });
+
+  test('asked for twice, it is made once; a port that is gone is removed', async () => {
+    const number = await world.add('v1', { tag: 7 });
+    assert.equal(await world.add('v1', { tag: 7 }), number);
+    await assert.rejects(world.add('v1', { tag: 8 }), { code: 'port-exists' });
+    const uuid = (await world.ovs.vsctl('get', 'Port', 'v1', '_uuid')).trim();
+    await removePort(world.client, 'cv1', 'eth0');
+    await world.client.transact(detachPorts([uuid]));
+    assert.deepEqual(await findPorts(world.client), []);
   });
 
   test('a device that does not exist fails at once, in the words of vswitchd', async () => {

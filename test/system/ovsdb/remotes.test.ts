@@ -67,7 +67,7 @@ suite('remotes over the network', () => {
       client.close();
     }
     const address = { ovsdb: `ssl:127.0.0.1:${port + 1}`, ovsdbTls: tls };
-    const opened = await openSwitch(address, 5_000);
+    const opened = await openSwitch(address, performance.now() + 5_000);
     assert.deepEqual(await opened.inspectBridge('br-n'), { userspace: false, uplinkMtu: undefined });
     opened.close();
     await assert.rejects(

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { inspectBridge } from '../../../cni/ovsdb/bridges.ts';
 import { OvsdbClient } from '../../../cni/ovsdb/client.ts';
-import { removePort } from '../../../cni/ovsdb/ports.ts';
-import { DEADLINE, useOvs } from './world.ts';
+import { attachPort, findPorts, removePort } from '../../../cni/ovsdb/ports.ts';
+import { sleep } from '../../support/proc.ts';
+import { DEADLINE, idsOf, useOvs } from './world.ts';
 
 suite('trouble with Open vSwitch', () => {
   const world = useOvs();
@@ -19,6 +20,46 @@ suite('trouble with Open vSwitch', () => {
     assert.ok(performance.now() - started < DEADLINE + 1_000);
     world.ovs.resumeVswitchd();
     await removePort(world.client, 'cv3', 'eth0');
+  });
+
+  test('a server that hangs: what was sent may be carried out when it goes on, and is found then', async () => {
+    const other = await OvsdbClient.connect(world.ovs.remote, { deadlineMs: 300 });
+    world.ovs.pauseDatabase();
+    try {
+      await assert.rejects(world.add('v4', { via: other }), { code: 'timeout', refused: false });
+      assert.equal(other.lost?.code, 'timeout');
+    } finally {
+      world.ovs.resumeDatabase();
+    }
+    // Whether the server has carried it out or not, the repeated attach makes it one port.
+    assert.ok((await world.add('v4')) > 0);
+    assert.equal((await findPorts(world.client, 'cv4', 'eth0')).length, 1);
+    assert.equal(await removePort(world.client, 'cv4', 'eth0'), 'removed');
+  });
+
+  // A teardown relies on this: what it does not find then will not come later.
+  test('what a given-up connection sent comes before the requests of later connections, or never', async () => {
+    for (const [ahead, found] of [
+      [0, 'removed'],
+      [1, 'absent'],
+      [2, 'absent'],
+    ] as const) {
+      for (let i = 0; i < 3; i++) {
+        const silent = await OvsdbClient.connect(world.ovs.remote, { deadlineMs: 100 });
+        world.ovs.pauseDatabase();
+        const earlier = Array.from({ length: ahead }, () => silent.transact([]));
+        const attach = attachPort({ bridge: 'br-t', name: 'v4', externalIds: idsOf('v4') });
+        const sent = await Promise.allSettled([...earlier, silent.transact(attach)]);
+        assert.ok(sent.every(({ status }) => status === 'rejected'));
+        const later = await OvsdbClient.connect(world.ovs.remote, { deadlineMs: DEADLINE });
+        const removing = removePort(later, 'cv4', 'eth0');
+        world.ovs.resumeDatabase();
+        assert.equal(await removing, found);
+        await sleep(20);
+        assert.deepEqual(await findPorts(later, 'cv4', 'eth0'), []);
+        later.close();
+      }
+    }
   });
 
   test('a server that is not there', () =>

@@ -3,7 +3,7 @@ import { after, before, suite, test } from 'node:test';
 import { BurstBarrier } from '../../../cni/agent/burst-barrier.ts';
 import { WarmSwitch } from '../../../cni/agent/warm-switch.ts';
 import { hostEffects } from '../../../cni/host/effects.ts';
-import type { BridgeInfo } from '../../../cni/platform/platform.ts';
+import type { BridgeInfo, Switch } from '../../../cni/platform/platform.ts';
 import { makeNamespace, newScope, uniqueName, type Namespace, type Scope } from '../../support/netns.ts';
 import { startOvs, type Ovs } from '../../support/ovs.ts';
 import { until } from '../../support/proc.ts';
@@ -30,13 +30,32 @@ suite('the connection to Open vSwitch that lives on', () => {
     warm.close();
     await scope.close();
   });
-  const inspect = (bridge: string): Promise<BridgeInfo | undefined> =>
-    warm.asSwitch(3_000).inspectBridge(bridge);
+  const use = (): Switch => warm.asSwitch(performance.now() + 3_000);
+  const inspect = (bridge: string): Promise<BridgeInfo | undefined> => use().inspectBridge(bridge);
 
   test('a bridge that is missing is looked for each time', async () => {
     assert.equal(await inspect('br-later'), undefined);
     await ovs.vsctl('add-br', 'br-later', '--', 'set', 'bridge', 'br-later', 'datapath_type=netdev');
     assert.deepEqual(await inspect('br-later'), { userspace: true, uplinkMtu: undefined });
+  });
+
+  test('a port that an earlier try made is found: it is not made twice, and forwards', async () => {
+    const port = {
+      bridge: 'br-t',
+      name: 'p0',
+      tag: 12,
+      trunks: [30, 20],
+      ofportRequest: undefined,
+      externalIds: { owner: 'cellnet', 'container-id': 'c0', ifname: 'eth0' },
+    };
+    await ns.exec('ip', 'link', 'add', 'p0', 'up', 'type', 'veth', 'peer', 'p1');
+    await use().addPort(port);
+    const row = await ovs.vsctl('get', 'Port', 'p0', '_uuid');
+    await use().addPort(port);
+    assert.equal(await ovs.vsctl('get', 'Port', 'p0', '_uuid'), row);
+    await assert.rejects(use().addPort({ ...port, tag: 13 }), { code: 'port-exists' });
+    assert.equal(await use().removePort('c0', 'eth0'), 'removed');
+    assert.equal(await use().removePort('c0', 'eth0'), 'absent');
   });
 
   test('what changes on a known bridge is asked for without a call: then it is known though the database is gone', async () => {

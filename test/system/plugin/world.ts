@@ -96,9 +96,12 @@ export async function remains(node: SimulatedNode): Promise<string[]> {
   ];
 }
 
-/** Lists the files below the node's state folder, as `pending/ID,eth0.json`. */
+/** Folders of the state folder whose files belong to attachments. */
+const OF_ATTACHMENTS = ['attachments', 'pending', 'addresses'];
+
+/** Lists the files of attachments below the node's state folder, as `pending/ID,eth0.json`. */
 export function stateFiles(node: SimulatedNode): string[] {
-  const folders = readdirSync(node.stateDir).filter((folder) => folder !== 'locks');
+  const folders = readdirSync(node.stateDir).filter((folder) => OF_ATTACHMENTS.includes(folder));
   return folders.flatMap((folder) =>
     readdirSync(join(node.stateDir, folder)).map((file) => `${folder}/${file}`),
   );

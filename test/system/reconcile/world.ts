@@ -69,9 +69,15 @@ export const onlyLeft = (cluster: Cluster, ...pods: readonly AddedPod[]): Promis
 export const nothingElse = (node: SimulatedNode, ...pods: readonly AddedPod[]): Promise<true> =>
   until('nothing to be left on the node', async () => {
     const left = await remains(node);
-    const ours = pods.flatMap(({ containerId, ifname, result }) => {
+    const ours = pods.flatMap(({ containerId, ifname, result, ip }) => {
       const link = result.interfaces?.[0]?.name ?? '';
-      return [`port ${link}`, `interface row ${link}`, `link ${link}`, fileOf(containerId, ifname)];
+      return [
+        `port ${link}`,
+        `interface row ${link}`,
+        `link ${link}`,
+        fileOf(containerId, ifname),
+        `file addresses/${ip}`,
+      ];
     });
     return left.every((each) => ours.includes(each)) && left.length === ours.length;
   });

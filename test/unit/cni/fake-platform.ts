@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, beforeEach } from 'node:test';
 import { NodeState } from '../../../cni/host/node-state.ts';
 import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
+import { Deadlines } from '../../../cni/platform/deadlines.ts';
 import type {
   HostLink,
   Kernel,
@@ -63,9 +64,12 @@ export class FakePlatform {
     return {
       yieldTurn: () => Promise.resolve(),
       now: () => world.now,
+      monotonic: () => world.now,
+      deadlines: new Deadlines(() => world.now),
       hostname: 'node-1',
       bootId: 'boot-1',
       bootedAt: () => 0,
+      machine: () => undefined,
       namespaces: { identify: (path) => `id of ${path}`, stateOf: () => 'lives' },
       openIpam: () => this.#call('ipam', { ...world.ipam, close: () => undefined }),
       openSwitch: ({ ovsdb }) =>

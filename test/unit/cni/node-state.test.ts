@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
@@ -75,6 +75,60 @@ suite("the node's own records", () => {
     );
     assert.match(complaints.join(), /bad\.json: .*JSON/);
     state.removePending(record('good', 'eth0'));
+  });
+
+  test('an attachment whose ID leads out of the folder has its record in the folder', () => {
+    const state = open();
+    const outside = join(dir, 'a', 'outside,eth0.json');
+    writeFileSync(outside, 'precious');
+    for (const [containerId, ifname] of [
+      ['../../outside', 'eth0'],
+      ['..', 'eth0'],
+      ['x', '../../../x'],
+      ['/etc/x', 'eth0'],
+      ['', ''],
+      ['x', '\ud800'],
+    ] as const) {
+      const attachment = { containerId, ifname };
+      assert.equal(state.readAttachment(attachment), undefined);
+      state.removeAttachment(attachment);
+      state.removePending(attachment);
+      state.saveAttachment({ ...record('x', 'eth0'), ...attachment });
+    }
+    assert.equal(readFileSync(outside, 'utf8'), 'precious');
+    assert.deepEqual(readdirSync(join(dir, 'a')).sort(), ['b', 'outside,eth0.json']);
+    assert.deepEqual(readdirSync(join(dir, 'a', 'b')).sort(), ['attachments', 'pending']);
+    rmSync(join(dir, 'a', 'b', 'attachments'), { recursive: true });
+  });
+
+  test('a record whose values no call writes counts as absent, and is told', () => {
+    const complaints: string[] = [];
+    const state = open(complaints);
+    const folder = join(dir, 'a', 'b', 'pending');
+    const write = (name: string, changes: object): void =>
+      writeFileSync(
+        join(folder, `${name},eth0.json`),
+        JSON.stringify({ ...record(name, 'eth0'), ...changes }).replace('"∞"', '1e400'),
+      );
+    state.savePending(record('good', 'eth0'));
+    write('id', { containerId: '../../x' });
+    write('ifname', { ifname: '../../x' });
+    write('until', { until: '∞' });
+    write('created', { createdAt: 1e300 });
+    write('moved', { containerId: 'good' });
+    assert.deepEqual(
+      state.listPending().map(({ containerId }) => containerId),
+      ['good'],
+    );
+    for (const told of [
+      /id,eth0\.json: key 'containerId' is "\.\.\/\.\.\/x": expected a container ID/,
+      /ifname,eth0\.json: key 'ifname' is/,
+      /until,eth0\.json: key 'until' is/,
+      /created,eth0\.json: key 'createdAt' is 1e\+300: expected milliseconds/,
+      /moved,eth0\.json: holds the record of good\/eth0/,
+    ])
+      assert.match(complaints.join('\n'), told);
+    rmSync(folder, { recursive: true });
   });
 
   test('a folder that cannot be made is an error, and soon', () => {

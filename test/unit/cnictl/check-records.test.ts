@@ -196,6 +196,7 @@ suite('check of the records', () => {
 test('an etcd without any range is told: it may be the wrong one, or the wrong prefix', async () => {
   const world = await CliWorld.make();
   world.ipam.store.entries.clear();
+  world.pods = world.pods.filter(({ name }) => name !== 'lost');
   const ran = await world.run('check --grace 0');
   assert.equal(ran.status, 0);
   assert.match(ran.stderr, /etcd holds no range below this prefix, .*is --etcd-prefix right\?/);
@@ -250,11 +251,61 @@ suite('check of nodes', () => {
     assert.deepEqual(keysOf(ran.stdout), []);
   });
 
+  test('a node whose name differs by capitals or the domain is not gone', async () => {
+    for (const name of ['node-1.example.com', 'node-1.cell']) {
+      const world = await CliWorld.make();
+      world.nodes = [
+        { name, uid: 'n1', ready: true },
+        { name: 'node-2', uid: 'n2', ready: true },
+      ];
+      world.pods = world.pods.map((pod) => ({
+        ...pod,
+        nodeName: pod.nodeName === 'node-2' ? 'node-2' : name,
+      }));
+      const { stdout } = await world.run('check --grace 0 --release --yes -o json');
+      assert.deepEqual(
+        [keysOf(stdout), reportOf(stdout).leaked.map(({ reason }) => reason)],
+        [[], ['pod-finished', 'pod-replaced', 'pod-gone']],
+      );
+      assert.equal(world.ipam.given().size, 4);
+    }
+  });
+
+  test('a machine with two names is told with both; nothing of it is released, no node is to be removed', async () => {
+    const world = await CliWorld.make();
+    world.nodes = [
+      { name: 'worker-7', uid: 'n1', ready: true },
+      { name: 'node-2', uid: 'n2', ready: true },
+    ];
+    world.pods = world.pods.map((pod) =>
+      pod.nodeName === 'node-1' ? { ...pod, nodeName: 'worker-7' } : pod,
+    );
+    const ran = await world.run('check --grace 0 --release --yes --save report.json -o json');
+    assert.equal(ran.status, 1);
+    assert.deepEqual(keysOf(ran.stdout), ['nodes/node-1/ two-names']);
+    assert.match(
+      reportOf(ran.stdout).records[0]?.message ?? '',
+      /its machine is node 'worker-7', where pod shop\/web-1 runs/,
+    );
+    assert.doesNotMatch(ran.stdout, /node-gone/);
+    assert.match(ran.stderr, /3 leaked addresses stay on node-1: each has another name in the cluster/);
+    assert.equal(world.ipam.given().size, 7);
+    const table = await world.run('check --grace 0');
+    assert.match(table.stdout, /One machine, two names: cnictl doctor on it/);
+    assert.doesNotMatch(table.stdout, /node remove/);
+    const saved = await world.run('release --from-report report.json --yes');
+    assert.equal(saved.status, 2);
+    assert.match(saved.stdout, /10\.20\.0\.19 kept: node node-1 has another name in the cluster/);
+    assert.equal(world.ipam.given().size, 7);
+    assert.equal((await world.run('release --from-report report.json --yes --force')).status, 0);
+    assert.equal(world.ipam.given().size, 4);
+  });
+
   test('nodes that bear other names in Kubernetes, or may not be listed, say nothing', async () => {
     const world = await CliWorld.make();
     world.kube = { listNodes: () => Promise.resolve([{ name: 'ip-10-0-0-7', uid: 'n', ready: true }]) };
     const ran = await world.run('check --grace 0 -o json');
-    assert.match(ran.stderr, /do they bear other names there\? Nothing is said of nodes/);
+    assert.match(ran.stderr, /or do they have other names there\? Nothing is said of nodes/);
     assert.doesNotMatch(ran.stdout, /node-gone/);
   });
 });

@@ -48,6 +48,28 @@ suite('node drain', () => {
     );
   });
 
+  test('capitals in the name do not count: etcd has the node once', async () => {
+    const world = await CliWorld.make();
+    const ran = await world.run('node drain NODE-1');
+    assert.match(ran.stdout, /^node node-1 is draining/);
+    assert.ok(world.ipam.store.entries.has(drainKey('node-1')));
+    assert.equal(world.ipam.store.entries.has(drainKey('NODE-1')), false);
+    const shown = JSON.parse((await world.run('node show Node-1 -o json')).stdout) as {
+      name: string;
+      kubernetes: { known: boolean };
+      allocated: number;
+    };
+    assert.deepEqual([shown.name, shown.kubernetes.known, shown.allocated], ['node-1', true, 4]);
+    assert.match((await world.run('node undrain NODE-1')).stdout, /^node node-1 is active/);
+  });
+
+  test('node show finds a node by a name with or without domain, and says that it may be another', async () => {
+    const world = await CliWorld.make();
+    world.nodes = [{ name: 'node-1.example.com', uid: 'n1', ready: true }];
+    const { stdout } = await world.run('node show node-1');
+    assert.match(stdout, /: Ready, if it is the node that is node-1\.example\.com there\n/);
+  });
+
   test('list, show and status go on with a draining node', async () => {
     const world = await CliWorld.make();
     await world.run('node drain node-2');

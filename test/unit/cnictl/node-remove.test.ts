@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { KubeError } from '../../../cni/kube/errors.ts';
-import { presenceOf } from '../../../cnictl/node/removal.ts';
+import { presenceOf } from '../../../cnictl/node/presence.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { formatAddress } from '../../../ipam/model/address.ts';
 import { setNodeDraining } from '../../../ipam/node/drain.ts';
+import { listBlocks } from '../../../ipam/query/views.ts';
+import { encodeAliveRecord } from '../../../ipam/records/alive-record.ts';
+import { put } from '../../../ipam/records/transaction.ts';
 import { release } from '../../../ipam/release/release.ts';
+import { returnIdleBlock } from '../../../ipam/release/return-block.ts';
 import { CliWorld, container } from '../../golden/world.ts';
+import { ipamOf, localNode, machine, recordOf } from '../ipam/machines.ts';
 import { owner } from '../ipam/world.ts';
 
 const REMOVE = 'node remove node-2 --yes --grace 60s';
@@ -109,6 +114,43 @@ suite('node remove', () => {
     assert.deepEqual(held(world, 'node-2'), []);
   });
 
+  test('is refused where the cluster has the machine by another name', async () => {
+    const world = await gone();
+    const before = world.ipam.store.revision;
+    const ready = { uid: 'n2', ready: true };
+    for (const [as, expected] of [
+      ['node-2', /node 'node-2' is in the cluster .*its blocks stay/],
+      ['node-2.example.com', /has a node 'node-2\.example\.com', which may be node 'node-2': nothing/],
+    ] as const) {
+      world.nodes = [
+        { name: 'node-1', uid: 'n1', ready: true },
+        { ...ready, name: as },
+      ];
+      for (const name of ['node-2', 'NODE-2']) {
+        const ran = await world.run(REMOVE.replace('node-2', name));
+        assert.deepEqual([ran.status, world.ipam.store.revision], [2, before]);
+        assert.match(ran.stderr, expected);
+      }
+    }
+    world.nodes = [
+      { name: 'node-1', uid: 'n1', ready: true },
+      { ...ready, name: 'worker-7' },
+    ];
+    world.pods.push(world.pod(4, 'api-1', { nodeName: 'worker-7' }));
+    for (const more of ['', ' --force']) {
+      const ran = await world.run(`${REMOVE}${more}`);
+      assert.deepEqual([ran.status, world.ipam.store.revision], [2, before]);
+      assert.match(ran.stderr, /by the name 'worker-7' \(Ready\), where a pod runs .*: its blocks stay/);
+    }
+  });
+
+  test('--force removes a node whose name only resembles that of another machine', async () => {
+    const world = await gone();
+    world.nodes = [...world.nodes, { name: 'node-2.example.com', uid: 'n', ready: true }];
+    assert.equal((await world.run(`${REMOVE} --force`)).status, 0);
+    assert.deepEqual(held(world, 'node-2'), []);
+  });
+
   test('a node that is made again between the looks loses nothing', async () => {
     const world = await gone();
     world.meanwhile = () => {
@@ -193,6 +235,47 @@ suite('node remove', () => {
     assert.deepEqual(held(world, 'node-2'), []);
   });
 
+  test('frees the name too, so that another machine can have it; the key of an agent is left to its lease', async () => {
+    const world = await gone();
+    const { store } = world.ipam;
+    const value = encodeAliveRecord({ machine: '77d1e0c3a915', bootId: 'b', since: world.ipam.now });
+    await store.commit([], [put('alive/node-2', value)]);
+    const ran = await world.run(REMOVE);
+    assert.equal(ran.status, 0, ran.stderr);
+    assert.match(ran.stderr, /an agent on machine 77d1e0c3a915 is alive under node name 'node-2'/);
+    assert.deepEqual(
+      [store.entries.has('machines/node-2'), store.entries.has('alive/node-2')],
+      [false, true],
+    );
+    const other = ipamOf(world.ipam, localNode(machine('new')));
+    await allocate(other, { node: 'node-2', owner: owner('p'), families: [4] });
+    assert.equal(recordOf(world.ipam, 'node-2')?.machine?.id, 'new');
+  });
+
+  test('a name without a block is freed, unless the node writes under it meanwhile', async () => {
+    const world = await gone();
+    const { ipam, store } = world.ipam;
+    assert.equal((await world.run(REMOVE)).status, 0);
+    const node = ipamOf(world.ipam, localNode(machine('new')));
+    const [one] = await allocate(node, { node: 'node-2', owner: owner('p'), families: [4] });
+    await release(ipam, { node: 'node-2', attachment: owner('p'), cause: { why: 'del' } });
+    assert.ok(one);
+    world.ipam.now += 3_600_000;
+    for (const view of (await listBlocks(ipam)).filter(({ block }) => block.node === 'node-2'))
+      if (view.range) await returnIdleBlock(ipam, view.range, view.block);
+    assert.deepEqual(held(world, 'node-2'), []);
+    store.before = async (kind) => {
+      if (kind !== 'commit') return;
+      store.before = () => Promise.resolve();
+      await allocate(node, { node: 'node-2', owner: owner('q'), families: [4] });
+    };
+    const raced = await world.run(REMOVE);
+    assert.equal(raced.status, 2, raced.stdout);
+    assert.match(raced.stdout, /the name is in use again/);
+    assert.ok([...world.ipam.given().values()].includes('q'));
+    assert.ok(store.entries.has('machines/node-2'));
+  });
+
   test('index keys that lead nowhere go with the node', async () => {
     const world = await gone();
     await world.ipam.store.commit(
@@ -216,9 +299,32 @@ suite('node remove', () => {
 
 test('presence: absence counts only where the server knows others of ours', () => {
   const node = (name: string): { name: string; ready: boolean } => ({ name, ready: false });
-  assert.deepEqual(presenceOf('a', ['a', 'b'], [node('a')]), { kind: 'present', ready: false });
+  assert.deepEqual(presenceOf('a', ['a', 'b'], [node('a')]), {
+    kind: 'present',
+    as: 'a',
+    ready: false,
+  });
   assert.deepEqual(presenceOf('a', ['a', 'b'], [node('b')]), { kind: 'gone' });
   assert.deepEqual(presenceOf('a', ['a', 'b'], [node('c')]), { kind: 'unproven', others: 1 });
   assert.deepEqual(presenceOf('a', ['a'], [node('c')]), { kind: 'gone' });
   assert.deepEqual(presenceOf('a', ['a'], []), { kind: 'unproven', others: 0 });
+});
+
+test('presence: capitals do not count, a domain may, and a living pod proves another name', () => {
+  const node = (name: string): { name: string; ready: boolean } => ({ name, ready: true });
+  const b = node('b');
+  assert.deepEqual(presenceOf('A', ['A', 'b'], [node('a'), b]), { kind: 'present', as: 'a', ready: true });
+  assert.deepEqual(presenceOf('a', ['a', 'b'], [node('a.example.com'), b]), {
+    kind: 'similar',
+    as: 'a.example.com',
+  });
+  assert.deepEqual(presenceOf('a.example.com', ['a.example.com'], [node('a')]), { kind: 'similar', as: 'a' });
+  const worker = { name: 'worker-7', ready: false };
+  assert.deepEqual(presenceOf('a', ['a', 'b'], [b, worker], ['worker-7']), {
+    kind: 'present',
+    as: 'worker-7',
+    ready: false,
+  });
+  assert.deepEqual(presenceOf('a', ['a', 'b'], [b], ['worker-7']), { kind: 'gone' }, 'that node is gone too');
+  assert.deepEqual(presenceOf('a', ['a', 'B'], [b]), { kind: 'gone' }, 'the server knows B');
 });

@@ -40,12 +40,35 @@ suite('pod show', () => {
     assert.match(mismatches[1]?.message ?? '', /given to shop\/web-2 \(block 10\.20\.0\.16\/28 of node-1\)/);
   });
 
+  test('a pod on another node than its address is told; a domain or capitals make no other node', async () => {
+    const world = await CliWorld.make();
+    for (const [nodeName, expected] of [
+      ['worker-7', ['other-node 10.20.0.16']],
+      ['node-1.example.com', []],
+      ['NODE-1', []],
+    ] as const) {
+      world.pods = [world.pod(0, 'web-1', { nodeName })];
+      assert.deepEqual(kinds(await show(world, 'shop/web-1')), expected, nodeName);
+    }
+  });
+
   test('knows a static pod by the hash, and doubts nothing of a pod whose addresses are not told yet', async () => {
     const world = await CliWorld.make();
     const [pod] = world.pods;
     assert.ok(pod);
     world.pods = [{ ...pod, uid: 'mirror', configHash: pod.uid, podIPs: [] }];
     assert.deepEqual(kinds(await show(world, 'shop/web-1')), []);
+  });
+
+  test('a phase that came before the end of the containers, or a deletion, is told and no end', async () => {
+    const world = await CliWorld.make();
+    const ending = { phase: 'Failed', hasRunningContainer: true, deletionTimestamp: '2026-01-01T00:10:00Z' };
+    world.pods = [world.pod(1, 'web-2', ending)];
+    assert.deepEqual(kinds(await show(world, 'shop/web-2')), []);
+    const { stdout } = await world.run('pod show shop/web-2');
+    assert.match(stdout, /Phase: +Failed, a container runs, Terminating since 2026-01-01T00:10:00Z\n/);
+    world.pods = [world.pod(1, 'web-2', { ...ending, podIPs: ['10.20.0.17', '10.20.0.40'] })];
+    assert.deepEqual(kinds(await show(world, 'shop/web-2')), [], 'it may be after its DEL');
   });
 
   test('works without an API server, and with one that does not answer, and says so', async () => {
@@ -109,7 +132,7 @@ suite('what comes from outside', () => {
     assert.match(stdout, /in use/);
     assert.match(
       stderr,
-      /left out of the history: etcd key 'history\/blue\/10\.20\.0\.16\/28\/3': key 'v' is 2/,
+      /etcd key 'history\/blue\/10\.20\.0\.16\/28\/3' was written by a newer cellnet.*\n.*left out: 1 record/,
     );
   });
 });

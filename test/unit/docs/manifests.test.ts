@@ -86,7 +86,14 @@ const KINDS = {
     apiVersion: v.literal('rbac.authorization.k8s.io/v1'),
     kind: v.literal('ClusterRole'),
     metadata: clusterMeta,
-    rules: v.array(v.strictObject({ apiGroups: v.array(v.string()), resources: strings, verbs: strings })),
+    rules: v.array(
+      v.strictObject({
+        apiGroups: v.array(v.string()),
+        resources: strings,
+        resourceNames: v.optional(strings),
+        verbs: strings,
+      }),
+    ),
   }),
   ClusterRoleBinding: v.strictObject({
     apiVersion: v.literal('rbac.authorization.k8s.io/v1'),
@@ -146,9 +153,10 @@ suite('the manifests of docs/examples/cellnet-daemonset.yaml', () => {
     for (const kind of kinds) object(kind);
   });
 
-  test('the role looks at pods and nodes only, and the pods have it', () => {
+  test('the role looks at pods, nodes and one namespace only, and the pods have it', () => {
     assert.deepEqual(object('ClusterRole').rules, [
       { apiGroups: [''], resources: ['pods', 'nodes'], verbs: ['get', 'list', 'watch'] },
+      { apiGroups: [''], resources: ['namespaces'], resourceNames: ['kube-system'], verbs: ['get'] },
     ]);
     const { roleRef, subjects } = object('ClusterRoleBinding');
     assert.equal(roleRef.name, object('ClusterRole').metadata.name);

@@ -39,6 +39,8 @@ test('every metric of check --watch is documented with its type and labels, and 
     index: [],
     records: [],
     stranded: [],
+    aliases: [],
+    lost: { nodes: [], unreadable: [] },
   });
   assert.deepEqual(documented(true).sort(), served(await metrics.text()).sort());
 });

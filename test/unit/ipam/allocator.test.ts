@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { allocate, lookup } from '../../../ipam/allocate/allocate.ts';
-import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
+import { cidrContains, formatAddress, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
 import { takeSlot } from '../../../ipam/model/block.ts';
 import type { IpamError } from '../../../ipam/model/errors.ts';
+import { readNodeBlocks } from '../../../ipam/node/node-blocks.ts';
 import { addRange, removeRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
 import { encodeBlock } from '../../../ipam/records/block-record.ts';
 import { releaseAddress } from '../../../ipam/release/release-in-block.ts';
@@ -195,7 +196,7 @@ suite('releasing', () => {
 });
 
 suite('records that do not agree', () => {
-  test('a block under another key is refused: its addresses are somebody else’s', async () => {
+  test('nothing is given out of a block under another key, and the rest goes on', async () => {
     const world = new World();
     await addRange(world.ipam, range('10.60.0.0/24', { name: 'k' }));
     await allocate(world.ipam, {
@@ -218,13 +219,19 @@ suite('records that do not agree', () => {
         },
       ],
     );
-    await assert.rejects(give(world, 'n2', 'b'), {
-      code: 'corrupt-record',
-      message: "etcd key 'blocks/k/10.60.0.32/28' holds the value of 'blocks/k/10.60.0.16/28'",
-    });
+    const [given] = await give(world, 'n2', 'b');
+    assert.ok(given && !cidrContains(parseCidr('10.60.0.32/28'), given.address));
+    assert.equal(world.store.entries.get('blocks/k/10.60.0.32/28')?.value, forged);
+    const { unreadable } = await readNodeBlocks(world.ipam.store, 'n2');
+    assert.deepEqual(unreadable, [
+      {
+        key: 'blocks/k/10.60.0.32/28',
+        reason: "etcd key 'blocks/k/10.60.0.32/28' holds the value of 'blocks/k/10.60.0.16/28'",
+      },
+    ]);
   });
 
-  test('a range that is not sound is refused by its key and field', async () => {
+  test('a range that is not sound gives nothing out: told by its key and field', async () => {
     const world = new World();
     await addRange(world.ipam, range('10.60.0.0/24', { name: 'k' }));
     const entry = world.store.entries.get('ranges/k');
@@ -236,7 +243,7 @@ suite('records that do not agree', () => {
     ] as const) {
       const value = JSON.stringify({ ...(JSON.parse(entry.value) as object), ...change });
       await world.store.commit([], [{ kind: 'put', key: 'ranges/k', value }]);
-      await assert.rejects(give(world, 'n', 'a'), { code: 'corrupt-record', message });
+      await assert.rejects(give(world, 'n', 'a'), { code: 'exhausted', message });
     }
   });
 

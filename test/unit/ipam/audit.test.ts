@@ -37,6 +37,7 @@ const pod = (more: Partial<AuditedPod> = {}): AuditedPod => ({
   uid: 'uid-1',
   nodeName: 'node-1',
   phase: 'Running',
+  hasRunningContainer: (more.phase ?? 'Running') === 'Running',
   hostNetwork: false,
   podIPs: ['10.20.0.17'],
   createdAt: '2026-01-01T00:00:00Z',
@@ -104,6 +105,24 @@ suite('one look', () => {
       ]);
     const onHost = look([allocation('10.20.0.17')], [pod({ hostNetwork: true })]);
     assert.deepEqual(onHost.leaked, ['10.20.0.17 host-network']);
+  });
+
+  test('a pod whose phase says Failed while a container still runs keeps its address', () => {
+    for (const phase of ['Succeeded', 'Failed']) {
+      const ending = pod({ phase, hasRunningContainer: true });
+      assert.deepEqual(look([allocation('10.20.0.17')], [ending]).leaked, []);
+      assert.deepEqual(look([], [ending]).missing, ['10.20.0.17 web-1'], 'it uses the address');
+    }
+  });
+
+  test('a Terminating pod keeps its address until its DEL; what it lists then is no claim', () => {
+    const ending = pod({ deletionTimestamp: '2026-01-01T00:10:00Z' });
+    assert.deepEqual(look([allocation('10.20.0.17')], [ending]).leaked, []);
+    assert.deepEqual(look([], [ending]).missing, []);
+    const next = pod({ uid: 'uid-2', name: 'web-2' });
+    const given = allocation('10.20.0.17', { podName: 'web-2', podUid: 'uid-2' });
+    const found = look([given], [ending, next]);
+    assert.deepEqual(found, { leaked: [], unknown: 0, missing: [], disputes: [] });
   });
 
   test('a StatefulSet pod made again under its name does not own the address of the former', () => {
@@ -185,6 +204,38 @@ suite('one look', () => {
   });
 });
 
+suite('one machine with two names', () => {
+  const aliasesOf = (given: AuditedAllocation, each: AuditedPod): string[] => {
+    const audit = new PodAudit([BLUE]);
+    const block = newBlock(BLUE, parseCidr('10.20.0.16/28'), 'node-1', 0);
+    audit.addBlock(KEY, { ...block, slots: block.slots.with(1, given.slot) });
+    audit.restartPods();
+    audit.addPod(each);
+    return audit.aliases.map(({ node, clusterNode, pod: name }) => `${node} ${clusterNode} ${name}`);
+  };
+  const given = allocation('10.20.0.17');
+  const byName = { podNamespace: 'default', podName: 'web-1' };
+  const named = { ...given, slot: { ...given.slot, owner: owner('c', byName) } };
+
+  test('is proven by a living pod that has an address of its block', () => {
+    const there = pod({ nodeName: 'worker-7' });
+    assert.deepEqual(aliasesOf(given, there), ['node-1 worker-7 default/web-1']);
+    assert.deepEqual(aliasesOf(given, { ...there, podIPs: [] }), ['node-1 worker-7 default/web-1']);
+    assert.deepEqual(aliasesOf(named, there), ['node-1 worker-7 default/web-1']);
+  });
+
+  test('is not proven by capitals, a domain, an ended or another pod, or one not scheduled yet', () => {
+    for (const nodeName of ['node-1', 'NODE-1', 'node-1.example.com'])
+      assert.deepEqual(aliasesOf(given, pod({ nodeName })), [], nodeName);
+    const there = pod({ nodeName: 'worker-7' });
+    assert.deepEqual(aliasesOf(given, { ...there, phase: 'Failed', hasRunningContainer: false }), []);
+    assert.deepEqual(aliasesOf(given, { ...there, uid: 'uid-2' }), []);
+    assert.deepEqual(aliasesOf(named, { ...there, podIPs: [] }), [], 'it may be made again there');
+    const { nodeName: _, ...unscheduled } = there;
+    assert.deepEqual(aliasesOf(given, unscheduled), []);
+  });
+});
+
 suite('a superseded sandbox', () => {
   const sandbox = (ip: string, n: number, more: Partial<Owner> = {}): AuditedAllocation => {
     const each = allocation(ip, { containerId: `c${n}`, ...more }, n);
@@ -206,7 +257,12 @@ suite('a superseded sandbox', () => {
       ['the pod names the older', older, newer, pod({ podIPs: ['10.20.0.17'] })],
       ['the pod names both', older, newer, pod({ podIPs: ['10.20.0.17', '10.20.0.18'] })],
       ['the pod names none', older, newer, pod({ podIPs: [] })],
-      ['the pod does not run', older, newer, pod({ ...living, phase: 'Pending' })],
+      [
+        'the pod does not run',
+        older,
+        newer,
+        pod({ ...living, phase: 'Pending', hasRunningContainer: false }),
+      ],
       ['the clock says otherwise', older, clockSetBack, living],
       ['the sequence says otherwise', laterInBlock, newer, living],
       ['another interface', sandbox('10.20.0.17', 1, { ifname: 'net1' }), newer, living],

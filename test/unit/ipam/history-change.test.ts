@@ -123,7 +123,10 @@ suite('history and the change that it tells of', () => {
       ['a'],
     );
     assert.equal(unreadable.length, lifetimesKept(BLUE) - 1);
-    assert.match(unreadable[0] ?? '', /etcd key 'history\/blue\/10\.20\.0\.0\/28\/\d+' holds no JSON/);
+    assert.match(
+      unreadable[0]?.reason ?? '',
+      /etcd key 'history\/blue\/10\.20\.0\.0\/28\/\d+' holds no JSON/,
+    );
   });
 
   test('goes with its range, and only with that', async () => {

@@ -79,7 +79,8 @@ suite('the record of a lifetime', () => {
   });
 
   for (const [what, change, message] of [
-    ['another version', { v: 2 }, /key 'v' is 2: expected 1/],
+    ['a newer version', { v: 2 }, /was written by a newer cellnet: its version is 2, and this one reads 1/],
+    ['another version', { v: 0 }, /key 'v' is 0: expected 1/],
     ['an unknown reason', { why: 'because' }, /key 'why' is "because"/],
     ['another address', { ip: '10.20.0.99' }, /holds a lifetime of 10\.20\.0\.99, which is of another block/],
     ['an address outside', { ip: '10.99.0.1' }, /holds a lifetime of 10\.99\.0\.1/],

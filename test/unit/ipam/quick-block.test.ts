@@ -84,6 +84,11 @@ suite('the quick reading of a block', () => {
       {},
       '2026-13-01T00:00:00.000Z',
       '2026-01-01T24:00:00.000Z',
+      '2026-02-30T00:00:00.000Z',
+      '0999-01-01T00:00:00.000Z',
+      1e300,
+      2 ** 53,
+      '../x',
     );
     fc.assert(
       fc.property(block, fc.nat(), junk, fc.boolean(), (each, place, value, added) => {

@@ -4,8 +4,9 @@ import { parseAddress, parseCidr } from '../../../ipam/model/address.ts';
 import { newBlock, releaseSlot, takeSlot } from '../../../ipam/model/block.ts';
 import { makeRange } from '../../../ipam/model/new-range.ts';
 import { decodeBlock, encodeBlock } from '../../../ipam/records/block-record.ts';
-import { blockKey, cidrTextOfBlockKey, nodeKey, rangeKey } from '../../../ipam/records/keys.ts';
+import { blockKey, cidrTextOf, nodeKey, rangeKey } from '../../../ipam/records/keys.ts';
 import { decodeNodeEntry, encodeNodeEntry } from '../../../ipam/records/node-record.ts';
+import { quickBlock } from '../../../ipam/records/quick-block.ts';
 import { decodeRange, encodeRange } from '../../../ipam/records/range-record.ts';
 import { DEL, owner, range } from './world.ts';
 
@@ -78,7 +79,7 @@ suite('records', () => {
   test('keys hold the subnet as it is', () => {
     const key = blockKey('blue', parseCidr('fd00::10/124'));
     assert.equal(key, 'blocks/blue/fd00::10/124');
-    assert.equal(cidrTextOfBlockKey(key), 'fd00::10/124');
+    assert.equal(cidrTextOf(key), 'fd00::10/124');
     assert.equal(nodeKey('n1', parseCidr('10.20.0.16/28')), 'nodes/n1/10.20.0.16/28');
     assert.deepEqual(
       decodeNodeEntry('nodes/n1/10.20.0.16/28', encodeNodeEntry({ range: 'blue', claimedAt: 5 })),
@@ -92,7 +93,7 @@ suite('records', () => {
     [
       'a later schema',
       JSON.stringify({ ...good, v: 2 }),
-      /etcd key 'ranges\/blue': key 'v' is 2: expected 1/,
+      /etcd key 'ranges\/blue' was written by a newer cellnet: its version is 2, and this one reads 1/,
     ],
     ['a missing field', JSON.stringify({ ...good, cidr: undefined }), /key 'cidr' is missing/],
     ['a wrong type', JSON.stringify({ ...good, vlan: 'x' }), /key 'vlan' is "x"/],
@@ -117,6 +118,67 @@ suite('records', () => {
       code: 'corrupt-record',
       message: /slots\.3/,
     });
+  });
+});
+
+suite('values of a block that would not come back as they are, or lead elsewhere', () => {
+  const key = 'blocks/blue/10.20.0.0/28';
+  const cidr = parseCidr('10.20.0.0/28');
+  const fresh = newBlock(blue, cidr, 'n', 0);
+  const { block } = takeSlot(fresh, 11, owner('c'), 0);
+  type Json = Record<string, unknown>;
+  /** Returns the block's value after a change of it, or of its only used slot. */
+  const changed = (change: (value: Json, slot: Json & { owner: Json }) => void): string => {
+    const value = JSON.parse(encodeBlock(block)) as Json & { slots: (Json & { owner: Json })[] };
+    change(value, value.slots[11] as Json & { owner: Json });
+    return JSON.stringify(value);
+  };
+  const refused: [string, string, RegExp][] = [
+    ...[1e300, 2 ** 53, 2 ** 52 + 1, 1.5, -1].map((sequence): [string, string, RegExp] => [
+      `sequence ${sequence}`,
+      changed((value) => (value['sequence'] = sequence)),
+      /key 'sequence' is .*: expected a whole number from 0 to 2\^52/,
+    ]),
+    ['a sequence of a slot', changed((_, slot) => (slot['sequence'] = 1e300)), /slots\.11/],
+    ...[
+      '2026-02-31T00:00:00.000Z',
+      '1969-12-31T23:59:59.999Z',
+      '0001-01-01T00:00:00.000Z',
+      '9999-12-31T23:59:59-14:00',
+    ].map((time): [string, string, RegExp] => [
+      time,
+      changed((value) => (value['claimedAt'] = time)),
+      /key 'claimedAt' is .*: expected a time from 1970 to 9999/,
+    ]),
+    ...['../../etc/passwd', 'a/b', '..', '', 'c'.repeat(256), 'a b'].map((id): [string, string, RegExp] => [
+      `container ${JSON.stringify(id.slice(0, 20))}`,
+      changed((_, slot) => (slot.owner['containerId'] = id)),
+      /slots\.11/,
+    ]),
+    ...['../x', '.', 'sixteen-bytes-xx', 'a:b'].map((name): [string, string, RegExp] => [
+      `interface ${name}`,
+      changed((_, slot) => (slot.owner['ifname'] = name)),
+      /slots\.11/,
+    ]),
+  ];
+  for (const [what, value, message] of refused) {
+    test(`refused: ${what}`, () => {
+      assert.throws(() => decodeBlock(key, value), { code: 'corrupt-record', message });
+      assert.equal(quickBlock(key, value), undefined);
+    });
+  }
+
+  test('the largest sequence is read, and an increment of it is exact', () => {
+    const value = changed((record) => (record['sequence'] = 2 ** 52));
+    assert.deepEqual(quickBlock(key, value), decodeBlock(key, value));
+    const { block: next } = takeSlot(decodeBlock(key, value), 12, owner('d'), 0);
+    assert.equal(BigInt(next.sequence), 2n ** 52n + 1n);
+  });
+
+  test('the last time that is read is written as it was', () => {
+    const time = '9999-12-31T23:59:59.999Z';
+    const value = changed((record) => (record['claimedAt'] = time));
+    assert.equal((JSON.parse(encodeBlock(decodeBlock(key, value))) as Json)['claimedAt'], time);
   });
 });
 
@@ -174,7 +236,8 @@ suite('fields that a later release has added', () => {
       ['nodes/n1/10.20.0.16/28', decodeNodeEntry, encodeNodeEntry({ range: 'blue', claimedAt: 5 })],
     ] as const) {
       const text = JSON.stringify({ ...(JSON.parse(value) as Json), v: 2, colour: 'red' });
-      assert.throws(() => decode(key, text), { code: 'corrupt-record', message: /key 'v' is 2: expected 1/ });
+      const message = /was written by a newer cellnet: its version is 2/;
+      assert.throws(() => decode(key, text), { code: 'corrupt-record', message });
     }
   });
 });

@@ -13,6 +13,7 @@ import type { Effects } from '../../../ipam/model/effects.ts';
 import { makeRange } from '../../../ipam/model/new-range.ts';
 import type { Range } from '../../../ipam/model/range.ts';
 import { batchingIpam, directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
+import { noLocalNode } from '../../../ipam/node/local-node.ts';
 import { silentObserver, type Observer } from '../../../ipam/node/observer.ts';
 import { decodeBlock } from '../../../ipam/records/block-record.ts';
 import { BLOCKS, NODES, RANGES } from '../../../ipam/records/keys.ts';
@@ -50,7 +51,7 @@ export class World {
   /** Returns the IPAM of a long-lived process that serves many calls, such as the agent. */
   agent(observer: Observer = silentObserver): Ipam {
     const { store, effects } = this;
-    return batchingIpam({ store, effects, observer, cache: new Map() }, 5_000);
+    return batchingIpam({ store, effects, observer, cache: new Map(), local: noLocalNode }, 5_000);
   }
 
   blocks(): Block[] {

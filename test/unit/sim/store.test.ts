@@ -20,7 +20,7 @@ const simulation = (): Sim => {
 /** A simulated etcd with the store of one process, and a way to let time pass. */
 class Bench {
   readonly sim = simulation();
-  readonly etcd = new SimEtcd();
+  readonly etcd = new SimEtcd(() => 0);
   readonly network = new EtcdNetwork(this.etcd, 1);
   readonly process: Process;
   readonly store: SimStore;
@@ -53,7 +53,7 @@ suite('the simulated etcd', () => {
   }
 
   test('restored to a snapshot, it counts on from there: a revision comes again with another value', () => {
-    const etcd = new SimEtcd();
+    const etcd = new SimEtcd(() => 0);
     etcd.txn([], [put('a', '1')]);
     const { revision } = etcd;
     etcd.txn([], [put('a', '2')]);

@@ -55,6 +55,14 @@ suite('the health of the agent', () => {
     assert.equal(watch.health().ok, true);
   });
 
+  test('a change that was not sent for lack of room says nothing of the database', async () => {
+    const watch = newWatch();
+    watch.usedSwitch(OVSDB, new OvsdbError('timeout', 'did not answer'));
+    watch.usedSwitch(OVSDB, new OvsdbError('busy', 'too many'));
+    assert.equal(watch.health().ok, false);
+    assert.equal(sample(await watch.metrics.text(), 'cellnet_ovsdb_errors_total', { code: 'busy' }), 1);
+  });
+
   test('what the database refuses is an error, but it has answered; vswitchd that does not act is told apart', async () => {
     const watch = newWatch();
     for (const code of ['bridge-missing', 'port-failed', 'constraint violation'])

@@ -25,6 +25,7 @@ test('a running pod', () => {
     uid: 'u1',
     nodeName: 'n1',
     phase: 'Running',
+    hasRunningContainer: true,
     hostNetwork: false,
     podIPs: ['10.0.0.1'],
     createdAt: '2026-01-31T12:00:00Z',
@@ -55,6 +56,29 @@ test('status.podIP counts where podIPs does not hold it', () => {
   assert.deepEqual(decode(withField('status.podIPs', [{ ip: '10.0.0.9' }])).podIPs, ['10.0.0.1', '10.0.0.9']);
 });
 
+test('a container of any kind that runs is told, whatever the phase says', () => {
+  const failed = pod({ name: 'a', node: 'n1', phase: 'Failed' });
+  const decodeWith = (statuses: object): boolean =>
+    decode({ ...failed, status: { ...failed.status, ...statuses } }).hasRunningContainer;
+  assert.equal(decodeWith({}), false);
+  const running = [
+    { name: 'a', state: { terminated: {} } },
+    { name: 'b', state: { running: {} } },
+  ];
+  for (const field of ['containerStatuses', 'initContainerStatuses', 'ephemeralContainerStatuses'])
+    assert.equal(decodeWith({ [field]: running }), true, field);
+  for (const statuses of [
+    undefined,
+    null,
+    [],
+    [{ name: 'a' }],
+    [{ state: null }],
+    [{ state: { running: null } }],
+  ])
+    assert.equal(decodeWith({ containerStatuses: statuses }), false);
+  assert.equal(decode(pod({ name: 'a' })).hasRunningContainer, false, 'not scheduled yet');
+});
+
 const refused: readonly (readonly [path: string, value: unknown, named?: string])[] = [
   ['metadata', undefined],
   ['metadata.uid', undefined],
@@ -81,6 +105,9 @@ const refused: readonly (readonly [path: string, value: unknown, named?: string]
   ['status.podIPs', [{}], 'status.podIPs[0].ip'],
   ['status.podIPs', [{ ip: '10.0.0' }], 'status.podIPs[0].ip'],
   ['status.podIP', 'localhost'],
+  ['status.containerStatuses', {}],
+  ['status.containerStatuses', ['main'], 'status.containerStatuses[0]'],
+  ['status.containerStatuses', [{ state: 'running' }], 'status.containerStatuses[0].state'],
 ];
 for (const [path, value, named = path] of refused) {
   test(`refuses a pod whose ${path} is ${value === undefined ? 'missing' : JSON.stringify(value)}`, () => {
@@ -104,4 +131,27 @@ test('a node is ready only when its condition says True', () => {
   assert.deepEqual(decodeNode(node({ name: 'n1', uid: 'u' })), { name: 'n1', uid: 'u', ready: true });
   assert.equal(decodeNode(node({ name: 'n1', ready: false })).ready, false);
   assert.throws(() => decodeNode({ metadata: { name: 'n1' }, status: {} }), DecodeError);
+});
+
+test("a node's subnets for its pods", () => {
+  const podCIDRs = ['10.244.1.0/24', 'fd00:244::/64'];
+  assert.deepEqual(decodeNode(node({ name: 'n1', podCIDRs })).podCIDRs, podCIDRs);
+  const bare = node({ name: 'n1' });
+  assert.deepEqual(decodeNode({ ...bare, spec: { podCIDR: '10.244.1.0/24' } }).podCIDRs, ['10.244.1.0/24']);
+  for (const spec of [
+    undefined,
+    null,
+    {},
+    { podCIDR: '' },
+    { podCIDRs: [] },
+    { podCIDRs: null, podCIDR: null },
+  ])
+    assert.equal('podCIDRs' in decodeNode({ ...bare, spec }), false);
+  for (const spec of [
+    { podCIDR: '10.244.1.0' },
+    { podCIDRs: ['10.244.1.0/33'] },
+    { podCIDRs: ['x/24'] },
+    { podCIDR: 7 },
+  ])
+    assert.throws(() => decodeNode({ ...bare, spec }), DecodeError);
 });

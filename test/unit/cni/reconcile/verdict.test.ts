@@ -8,25 +8,25 @@ const BOOT: Boot = { id: 'this', startedAt: 1_000 };
 const LIVING: Facts = {
   containerId: 'c1',
   ifname: 'eth0',
-  allocations: [{ bootId: 'this', allocatedAt: 2_000 }],
+  allocations: [{ bootId: 'this', allocatedAt: 2_000, isTraced: true }],
   allocationsKnown: true,
   link: 'carrier',
   port: 'present',
-  record: { bootId: 'this', ourIpam: true, ourInterface: true },
+  record: { bootId: 'this', ourIpam: true, ourInterface: true, namesAddresses: true },
   namespace: 'lives',
 };
 const GONE: Facts = { ...LIVING, link: 'absent', namespace: 'gone' };
 const BARE: Facts = { ...GONE, allocations: [] };
 const REBOOTED: Facts = {
   ...GONE,
-  allocations: [{ bootId: 'before', allocatedAt: 900 }],
-  record: { bootId: 'before', ourIpam: true, ourInterface: true },
+  allocations: [{ bootId: 'before', allocatedAt: 900, isTraced: true }],
+  record: { bootId: 'before', ourIpam: true, ourInterface: true, namesAddresses: true },
 };
 const BRIDGED: Facts = {
   ...LIVING,
   link: 'absent',
   port: 'absent',
-  record: { bootId: 'this', ourIpam: true, ourInterface: false },
+  record: { bootId: 'this', ourIpam: true, ourInterface: false, namesAddresses: true },
 };
 
 const text = (verdict: Verdict): string =>
@@ -82,17 +82,26 @@ suite('what one observation says of an attachment', () => {
     ['the same, but it was started again under its ID', { ...REBOOTED, link: 'carrier' }, 'lives'],
     [
       'the same by another main plugin',
-      { ...REBOOTED, record: { bootId: 'this', ourIpam: true, ourInterface: false }, namespace: 'lives' },
+      {
+        ...REBOOTED,
+        record: { bootId: 'this', ourIpam: true, ourInterface: false, namesAddresses: true },
+        namespace: 'lives',
+      },
       'lives',
     ],
     [
       'that one ended again in this boot',
-      { ...REBOOTED, record: { bootId: 'this', ourIpam: true, ourInterface: false } },
+      { ...REBOOTED, record: { bootId: 'this', ourIpam: true, ourInterface: false, namesAddresses: true } },
       'remains node-rebooted at once',
     ],
     [
+      'the same, but nothing on this disk shows that boot',
+      { ...REBOOTED, allocations: [{ bootId: 'before', allocatedAt: 900, isTraced: false }] },
+      'remains node-rebooted',
+    ],
+    [
       'another boot gave it, after this one began',
-      { ...REBOOTED, allocations: [{ bootId: 'twin', allocatedAt: 1_000 }] },
+      { ...REBOOTED, allocations: [{ bootId: 'twin', allocatedAt: 1_000, isTraced: false }] },
       'odd other-boot',
     ],
     [
@@ -122,7 +131,7 @@ suite('what one observation says of an attachment', () => {
         ...LIVING,
         link: 'idle',
         allocations: [],
-        record: { bootId: 'this', ourIpam: false, ourInterface: true },
+        record: { bootId: 'this', ourIpam: false, ourInterface: true, namesAddresses: true },
       },
       'lives',
     ],
@@ -152,7 +161,11 @@ suite('what one observation says of an attachment', () => {
     ['only a record is left, and Open vSwitch does not answer', { ...BARE, port: 'unknown' }, 'lives'],
     [
       'only a record is left, of another IPAM plugin',
-      { ...BARE, port: 'absent', record: { bootId: 'this', ourIpam: false, ourInterface: true } },
+      {
+        ...BARE,
+        port: 'absent',
+        record: { bootId: 'this', ourIpam: false, ourInterface: true, namesAddresses: true },
+      },
       'lives',
     ],
   ];
@@ -165,7 +178,11 @@ const facts: fc.Arbitrary<Facts> = fc.record({
   containerId: fc.constant('c1'),
   ifname: fc.constant('eth0'),
   allocations: fc.array(
-    fc.record({ bootId: fc.constantFrom('this', 'before'), allocatedAt: fc.integer({ min: 0, max: 3_000 }) }),
+    fc.record({
+      bootId: fc.constantFrom('this', 'before'),
+      allocatedAt: fc.integer({ min: 0, max: 3_000 }),
+      isTraced: fc.boolean(),
+    }),
     { maxLength: 2 },
   ),
   allocationsKnown: fc.boolean(),
@@ -176,6 +193,7 @@ const facts: fc.Arbitrary<Facts> = fc.record({
       bootId: fc.constantFrom('this', 'before', undefined),
       ourIpam: fc.boolean(),
       ourInterface: fc.boolean(),
+      namesAddresses: fc.boolean(),
     }),
     { nil: undefined },
   ),

@@ -2,16 +2,24 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { allocate } from '../../../../ipam/allocate/allocate.ts';
+import { parseCidr } from '../../../../ipam/model/address.ts';
 import { setNodeDraining } from '../../../../ipam/node/drain.ts';
 import { addRange } from '../../../../ipam/ranges/ranges.ts';
+import { encodeCluster, KUBERNETES_KEY } from '../../../../ipam/records/cluster-record.ts';
+import { encodeLost, lostKey } from '../../../../ipam/records/lost-record.ts';
 import { put } from '../../../../ipam/records/transaction.ts';
 import { release } from '../../../../ipam/release/release.ts';
 import { CliWorld, container } from '../../../golden/world.ts';
 import type { MemoryStore } from '../../../support/memory-store.ts';
 import { owner, range } from '../../ipam/world.ts';
 
+/** Returns every key except those of living agents, which no backup has. */
 const content = ({ entries }: MemoryStore): Map<string, string> =>
-  new Map([...entries.values()].map(({ key, value }) => [key, value]));
+  new Map(
+    [...entries.values()]
+      .filter(({ key }) => !key.startsWith('alive/'))
+      .map(({ key, value }) => [key, value]),
+  );
 const empty = ({ entries }: MemoryStore): void => entries.clear();
 /** Returns the container ID of a pod that the world begins with (n < 7), or of another pod. */
 const idOf = (n: number): string => (n < 7 ? container(n) : `c${n}`);
@@ -103,6 +111,63 @@ suite('restore into an empty prefix', () => {
     );
     assert.equal(world.ipam.store.entries.size, 0);
     assert.equal((await world.run('restore /b --yes --force')).status, 0);
+  });
+
+  test('is refused for a pod whose end is only announced, not for one that has ended', async () => {
+    const ip = { podIPs: ['10.20.3.99'], deletionTimestamp: '2026-01-01T00:10:00Z' };
+    for (const [hasRunningContainer, phase, status] of [
+      [true, 'Running', 2],
+      [true, 'Failed', 2],
+      [false, 'Running', 0],
+      [false, 'Failed', 0],
+    ] as const) {
+      const world = await backedUp();
+      empty(world.ipam.store);
+      world.pods.push(world.pod(70, 'ending', { ...ip, phase, hasRunningContainer }));
+      const ran = await world.run('restore /b --yes');
+      assert.equal(ran.status, status, `${phase} ${hasRunningContainer}: ${ran.stderr}`);
+    }
+  });
+});
+
+suite('restore into an etcd that forgot, where programs wrote meanwhile', () => {
+  const cluster = (uid: string): string => encodeCluster({ uid, since: 1 });
+  const lost = encodeLost({ at: 0, subnets: [{ cidr: parseCidr('10.20.0.0/22'), attachments: 4 }] });
+
+  test('what nodes lost, and the cluster, are in its way no more than in an empty one', async () => {
+    const world = await CliWorld.make();
+    world.pods = world.pods.filter(({ name }) => name !== 'lost');
+    await world.ipam.store.commit(
+      [],
+      [put(KUBERNETES_KEY, cluster('cluster-1')), put(lostKey('node-9'), lost)],
+    );
+    const before = content(world.ipam.store);
+    await world.run('backup /b');
+    empty(world.ipam.store);
+    const now = encodeCluster({ uid: 'cluster-1', since: 99 });
+    await world.ipam.store.commit([], [put(KUBERNETES_KEY, now), put(lostKey('node-1'), lost)]);
+    const ran = await world.run('restore /b --yes');
+    assert.equal(ran.status, 0, ran.stderr);
+    const after = content(world.ipam.store);
+    assert.equal(after.get(KUBERNETES_KEY), now);
+    assert.deepEqual(
+      [...after.keys()].filter((key) => key.startsWith('lost/')),
+      [lostKey('node-1')],
+    );
+    assert.equal(after.size, before.size);
+  });
+
+  test('another cluster is told and stays', async () => {
+    const world = await CliWorld.make();
+    await world.ipam.store.commit([], [put(KUBERNETES_KEY, cluster('cluster-1'))]);
+    await world.run('backup /b');
+    empty(world.ipam.store);
+    await world.ipam.store.commit([], [put(KUBERNETES_KEY, cluster('cluster-2'))]);
+    world.env = {};
+    const ran = await world.run('restore /b --yes');
+    assert.equal(ran.status, 2);
+    assert.match(ran.stdout, /not put back: cluster\/kubernetes: it is there with another value/);
+    assert.equal(content(world.ipam.store).get(KUBERNETES_KEY), cluster('cluster-2'));
   });
 });
 

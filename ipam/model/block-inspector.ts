@@ -1,6 +1,6 @@
-import { cidrContains, familyBits, type Cidr } from '../model/address.ts';
-import { validateBlock, type Block } from '../model/block.ts';
-import { blockPrefixLength, reservedSpans, type Range } from '../model/range.ts';
+import { cidrContains, familyBits, type Cidr } from './address.ts';
+import { validateBlock, type Block } from './block.ts';
+import { blockPrefixLength, reservedSpans, type Range } from './range.ts';
 
 /**
  * Returns a function that finds what is wrong with blocks of one range, as {@link validateBlock}

@@ -1,0 +1,154 @@
+import type { Effects, Timer } from '../../ipam/model/effects.ts';
+import { IpamError, messageOf } from '../../ipam/model/errors.ts';
+import type { LocalNode } from '../../ipam/node/local-node.ts';
+import {
+  aliveKey,
+  ALIVE_TTL_MS,
+  decodeAliveRecord,
+  encodeAliveRecord,
+} from '../../ipam/records/alive-record.ts';
+import { decodeMachineRecord, machineKey } from '../../ipam/records/machine-record.ts';
+import { absent, put, same } from '../../ipam/records/transaction.ts';
+import type { LeasedStore } from '../../ipam/store/leases.ts';
+import type { Log } from '../platform/platform.ts';
+import { troubleOf } from './name-trouble.ts';
+
+/** Usual time between two looks, in milliseconds: two may fail before the key ends. */
+const EVERY_MS = ALIVE_TTL_MS / 3;
+/** First pause after a failed look, in milliseconds. It doubles up to the usual time. */
+const RETRY_MS = 1_000;
+/** Longest wait for the end of the leases when the agent ends, in milliseconds. */
+const WITHDRAW_MS = 2_000;
+
+export interface PresenceContext {
+  readonly store: LeasedStore;
+  readonly effects: Effects;
+  readonly local: Pick<LocalNode, 'machine' | 'bootId'>;
+  readonly log: Log;
+  /** When the agent began, in milliseconds since 1970. */
+  readonly since: number;
+}
+
+/** A node name under which this agent is alive. */
+interface Announced {
+  readonly node: string;
+  /** The lease of the key, once it is written. */
+  lease: string | undefined;
+  /** The trouble that the log tells of; '' for none. A look that fails does not change it. */
+  told: string;
+  failedInARow: number;
+  timer: Timer | undefined;
+  running: Promise<void>;
+}
+
+/**
+ * Tells etcd that this agent is alive: one key for each node name, attached to a lease. Each look
+ * reads two keys, and writes only when the key is not there as it should be: after a start, or when
+ * etcd lost it. It decides nothing (`AliveRecord`), and no call waits for it.
+ */
+export class Presence {
+  readonly #context: PresenceContext;
+  readonly #nodes = new Map<string, Announced>();
+  #stopped = false;
+
+  constructor(context: PresenceContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Tells that this agent is alive under the name, from now on. A repeated call changes nothing.
+   */
+  announce(node: string): void {
+    if (this.#stopped || this.#nodes.has(node)) return;
+    const each: Announced = {
+      node,
+      lease: undefined,
+      told: '',
+      failedInARow: 0,
+      timer: undefined,
+      running: Promise.resolve(),
+    };
+    this.#nodes.set(node, each);
+    this.#schedule(each, 0);
+  }
+
+  /** Stops telling. The keys end by themselves, or another Presence takes them over. */
+  stop(): void {
+    this.#stopped = true;
+    for (const { timer } of this.#nodes.values()) timer?.cancel();
+  }
+
+  /** Stops telling and deletes the keys: the agent ends. Never rejects, and takes 2 s at most. */
+  async withdraw(): Promise<void> {
+    this.stop();
+    const { store, effects } = this.#context;
+    const ends = [...this.#nodes.values()].map(async (each) => {
+      await each.running;
+      if (each.lease !== undefined) await store.leases.revoke(each.lease);
+    });
+    await Promise.race([Promise.allSettled(ends), effects.pause(WITHDRAW_MS)]);
+  }
+
+  #schedule(each: Announced, ms: number): void {
+    if (this.#stopped) return;
+    each.timer = this.#context.effects.schedule(ms, () => {
+      each.running = this.#look(each);
+      void each.running.then(() => this.#schedule(each, this.#pauseMs(each)));
+    });
+  }
+
+  #pauseMs({ failedInARow }: Announced): number {
+    const usual = EVERY_MS * (0.9 + 0.2 * this.#context.effects.random());
+    return failedInARow === 0 ? usual : Math.min(usual, RETRY_MS * 2 ** Math.min(failedInARow - 1, 20));
+  }
+
+  async #look(each: Announced): Promise<void> {
+    const { log } = this.#context;
+    try {
+      const trouble = await this.#tell(each);
+      each.failedInARow = 0;
+      if ((trouble?.message ?? '') === each.told) return;
+      each.told = trouble?.message ?? '';
+      if (trouble) log.error(trouble.message, { remedy: trouble.remedy });
+      else log.info('this machine has its node name', { node: each.node });
+    } catch (error) {
+      if (this.#stopped) return;
+      const { node } = each;
+      if (each.failedInARow++ === 0)
+        log.info('etcd cannot be told that this agent is alive: tried again', {
+          node,
+          reason: messageOf(error),
+        });
+    }
+  }
+
+  /** @returns the error if this machine is not the one that lives under the name */
+  async #tell(each: Announced): Promise<IpamError | undefined> {
+    const { store, local, since } = this.#context;
+    const { machine, bootId } = local;
+    if (!machine || bootId === undefined) return undefined;
+    const key = aliveKey(each.node);
+    const [record, alive] = await store.get([machineKey(each.node), key]);
+    const trouble = troubleOf(
+      each.node,
+      machine,
+      record && decodeMachineRecord(record.key, record.value),
+      alive && decodeAliveRecord(alive.key, alive.value),
+    );
+    if (trouble) {
+      if (each.lease !== undefined) await store.leases.revoke(each.lease);
+      each.lease = undefined;
+      return trouble;
+    }
+    const value = encodeAliveRecord({ machine: machine.id, bootId, since });
+    const isThere = each.lease !== undefined && alive?.value === value;
+    if (isThere && (await store.leases.keepAlive(each.lease ?? ''))) return undefined;
+    // If the write fails, its lease ends by itself.
+    each.lease = undefined;
+    const lease = await store.leases.grant(ALIVE_TTL_MS);
+    const written = await store.commit([alive ? same(alive) : absent(key)], [put(key, value, lease)]);
+    if (written === undefined) throw new IpamError('contention', `another writer of ${key} was first`);
+    each.lease = lease;
+    return undefined;
+  }
+}

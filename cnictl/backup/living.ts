@@ -1,0 +1,16 @@
+import { ALIVE } from '../../ipam/records/alive-record.ts';
+import { MACHINES } from '../../ipam/records/machine-record.ts';
+import { SET_BACK } from '../../ipam/records/set-back-record.ts';
+
+/**
+ * Returns whether nodes that live write the key by themselves, into an emptied etcd too. Such a key
+ * is in the way of no restore, and the one in etcd is the newer: a restore only fills what is
+ * missing.
+ */
+export const isOfLivingNodes = (key: string): boolean =>
+  key.startsWith(MACHINES) || key.startsWith(ALIVE) || key === SET_BACK;
+
+/**
+ * Returns whether the key belongs into a backup. The lease of an agent's key cannot be restored.
+ */
+export const isKept = (key: string): boolean => !key.startsWith(ALIVE);

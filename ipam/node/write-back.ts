@@ -1,0 +1,219 @@
+import { cidrContains, formatAddress, formatCidr, parseAddress, type Cidr } from '../model/address.ts';
+import {
+  isCooling,
+  restoreSlot,
+  setAsideSlot,
+  slotIndex,
+  usedSlots,
+  type Block,
+  type Slot,
+} from '../model/block.ts';
+import type { Attachment } from '../model/attachment.ts';
+import type { Effects } from '../model/effects.ts';
+import { blockAt, type Range } from '../model/range.ts';
+import { decodeBlock } from '../records/block-record.ts';
+import { blockKey, cidrOfBlockKey } from '../records/keys.ts';
+import { isFresh } from '../records/set-back-record.ts';
+import type { Entry } from '../records/transaction.ts';
+import { readRecord } from '../records/unreadable.ts';
+import { readRanges, type RangeEntry } from '../store/ranges.ts';
+import type { Store } from '../store/store.ts';
+import { blankBlock } from './blank-block.ts';
+import type { CarriedAddress, LocalNode } from './local-node.ts';
+import type { NodeBlocks } from './node-blocks.ts';
+import type { Observer, WriteBackResult } from './observer.ts';
+import { NodeTransaction, type Writer } from './transaction.ts';
+
+/** Blocks in one transaction: far below etcd's limit of operations. A node may need several. */
+const MAX_BLOCKS = 16;
+
+interface WriteBackContext {
+  readonly store: Store;
+  readonly effects: Effects;
+  readonly observer: Observer;
+  readonly local: LocalNode;
+}
+
+/** What the node found when it read its blocks. */
+interface Finding {
+  readonly node: string;
+  readonly blocks: NodeBlocks;
+  /** Why etcd must have been set back; undefined if nothing shows it. */
+  readonly reason: string | undefined;
+  /** Attachments whose lock the caller holds. */
+  readonly holders: readonly Attachment[];
+}
+
+/**
+ * Writes back what lives on this node and etcd has forgotten (rule 10), and tells the cluster, so
+ * that every node proves new addresses free on the wire for a while. What another owner has by now
+ * stays as it is: that is a conflict, and `observer` tells it.
+ * @returns `written`, or `lost` to another writer: the caller must read again; `nothing` to write
+ * @throws IpamError `store-…`
+ */
+export async function writeBack(
+  context: WriteBackContext,
+  writer: Writer,
+  finding: Finding,
+): Promise<'written' | 'lost' | 'nothing'> {
+  const missing = missingOf(context.local, finding.blocks);
+  if (missing.length === 0) return await write(context, writer, finding, []);
+  const living = await context.local.livingCarriers(missing, finding.holders);
+  try {
+    const isMissing = ({ address }: CarriedAddress): boolean => missing.includes(formatAddress(address));
+    return await write(context, writer, finding, living.carriers.filter(isMissing));
+  } finally {
+    living.unlock();
+  }
+}
+
+/**
+ * Returns the addresses that the node's own records call used, and the blocks do not. A record that
+ * cannot be read may hold those that it covers.
+ */
+function missingOf(local: LocalNode, { blocks, unreadable }: NodeBlocks): string[] {
+  const carried = local.carriedAddresses();
+  if (carried.length === 0) return [];
+  const used = new Set(
+    blocks.flatMap(({ block }) => usedSlots(block).map(({ address }) => formatAddress(address))),
+  );
+  const hidden = unreadable.flatMap(({ key }) => cidrOfBlockKey(key) ?? []);
+  const isHidden = (text: string): boolean => {
+    const address = parseAddress(text);
+    return hidden.some((cidr) => cidrContains(cidr, address));
+  };
+  return carried.filter((address) => !used.has(address) && !(hidden.length > 0 && isHidden(address)));
+}
+
+async function write(
+  context: WriteBackContext,
+  writer: Writer,
+  { node, blocks, reason }: Finding,
+  living: readonly CarriedAddress[],
+): Promise<'written' | 'lost' | 'nothing'> {
+  const { effects, observer, store } = context;
+  if (living.length === 0 && reason === undefined) return 'nothing';
+  const transaction = new NodeTransaction(node, blocks, false);
+  const placed = await place(context, transaction, node, blocks, living);
+  if (!isFresh(blocks.setBack?.record, effects.now())) {
+    const why = reason ?? `etcd has no allocation of ${living.length} addresses that pods of this node use`;
+    transaction.tellSetBack({ at: effects.now(), node, reason: why });
+  }
+  if (!transaction.isEmpty) {
+    const { guards, writes } = transaction.change(writer);
+    if ((await store.commit(guards, writes)) === undefined) return 'lost';
+  }
+  const isNews = reason !== undefined || Object.values(placed).some(({ length }) => length > 0);
+  if (isNews) observer.wroteBack(node, { reason, ...placed });
+  return transaction.isEmpty ? 'nothing' : 'written';
+}
+
+type Placed = Pick<WriteBackResult, 'restored' | 'setAside' | 'conflicts' | 'outside'>;
+
+/** Enters the living addresses into the transaction, those of a few blocks at a time. */
+async function place(
+  context: WriteBackContext,
+  transaction: NodeTransaction,
+  node: string,
+  blocks: NodeBlocks,
+  living: readonly CarriedAddress[],
+): Promise<Placed> {
+  const { ranges } = living.length > 0 ? await readRanges(context.store) : { ranges: [] };
+  const groups = new Map<string, { at: RangeEntry; cidr: Cidr; carried: CarriedAddress[] }>();
+  const outside: CarriedAddress[] = [];
+  for (const each of living) {
+    const at = ranges.find(({ range }) => cidrContains(range.cidr, each.address));
+    if (!at) {
+      outside.push(each);
+      continue;
+    }
+    const cidr = blockAt(at.range, each.address);
+    const key = blockKey(at.range.name, cidr);
+    const group = groups.get(key) ?? { at, cidr, carried: [] };
+    group.carried.push(each);
+    groups.set(key, group);
+  }
+  const placed = { restored: [], setAside: [], conflicts: [], outside } as {
+    -readonly [K in keyof Placed]: Placed[K][number][];
+  };
+  for (const [key, { at, cidr, carried }] of [...groups].slice(0, MAX_BLOCKS)) {
+    const own = blocks.blocks.find(({ entry }) => entry.key === key);
+    const entry = own ? own.entry : (await context.store.get([key]))[0];
+    const read = entry && readRecord(entry, decodeBlock);
+    // Nobody gives an address out of a block that cannot be read.
+    if (read && 'unreadable' in read) continue;
+    const found = read?.value;
+    const isOurs = !found || found.node === node || isIdle(found, at.range, carried, context.effects.now());
+    if (!isOurs && entry) {
+      setAside(transaction, entry, found, carried, context.effects.now(), placed);
+      continue;
+    }
+    const base = found ? { ...found, node } : await blankBlock(context, at.range, cidr, node);
+    const block = restore(base, carried, placed);
+    if (block === base && own) continue;
+    const former = entry && found && { node: found.node, entry };
+    if (own) transaction.put(block);
+    else
+      transaction.put(block, {
+        block,
+        range: at.range,
+        rangeEntry: at.entry,
+        ...(former && { former }),
+      });
+  }
+  return placed;
+}
+
+/** Returns whether the other node uses nothing of the block, so that this node can take it over. */
+function isIdle(block: Block, range: Range, carried: readonly CarriedAddress[], now: number): boolean {
+  const isOurs = ({ containerId, ifname }: Attachment): boolean =>
+    carried.some(({ owner }) => owner.containerId === containerId && owner.ifname === ifname);
+  // An address that rests because this node has set it aside rests for nobody else.
+  const rests = (slot: Slot, index: number): boolean =>
+    isCooling(slot, now, range.cooldownMs) &&
+    !carried.some(({ address }) => slotIndex(block, address) === index);
+  return usedSlots(block, ({ owner }) => !isOurs(owner)).length === 0 && !block.slots.some(rests);
+}
+
+function restore(
+  base: Block,
+  carried: readonly CarriedAddress[],
+  placed: { restored: CarriedAddress[]; conflicts: (CarriedAddress & { by: string })[] },
+): Block {
+  let block = base;
+  for (const each of carried) {
+    const result = restoreSlot(block, each.address, each.owner, each.allocatedAt);
+    if (result.outcome === 'restored') {
+      block = result.block;
+      placed.restored.push(each);
+    } else if (result.outcome === 'conflict') {
+      const by = result.by ? `container ${result.by.containerId}` : `the range reserves it`;
+      placed.conflicts.push({ ...each, by });
+    }
+  }
+  return block;
+}
+
+function setAside(
+  transaction: NodeTransaction,
+  entry: Entry,
+  found: Block,
+  carried: readonly CarriedAddress[],
+  now: number,
+  placed: { setAside: CarriedAddress[]; conflicts: (CarriedAddress & { by: string })[] },
+): void {
+  let block = found;
+  for (const each of carried) {
+    const next = setAsideSlot(block, each.address, each.mac, now);
+    if (next) {
+      if (next !== block) placed.setAside.push(each);
+      block = next;
+    } else {
+      placed.conflicts.push({
+        ...each,
+        by: `a pod of node '${found.node}', which holds block ${formatCidr(found.cidr)}`,
+      });
+    }
+  }
+  if (block !== found) transaction.putOther(entry, block);
+}

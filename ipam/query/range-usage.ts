@@ -1,0 +1,108 @@
+import { cidrSpan } from '../model/address.ts';
+import { capacityWithin, rangeCapacity, usableBlockTotal, type Range } from '../model/range.ts';
+import type { Ipam } from '../node/ipam.ts';
+import { BLOCKS, cidrOfBlockKey, rangeNameOfBlockKey } from '../records/keys.ts';
+import type { UnreadableRecord } from '../records/unreadable.ts';
+import { rangeNamed, readRanges } from '../store/ranges.ts';
+import { scanBlocksOf, type BlockPage } from './views.ts';
+
+/** The usage of a range. */
+export interface RangeUsage {
+  readonly range: Range;
+  readonly capacity: number;
+  readonly allocated: number;
+  readonly cooling: number;
+  /**
+   * Capacity minus allocated, and minus the addresses of blocks that cannot be read. Cooling
+   * addresses count, because they are free soon.
+   */
+  readonly free: number;
+  /** A block that cannot be read is claimed. */
+  readonly blocks: { readonly total: number; readonly claimed: number };
+}
+
+export interface RangeUsages {
+  /** Sorted by name. */
+  readonly usages: readonly RangeUsage[];
+  readonly unreadable: readonly UnreadableRecord[];
+}
+
+/** Reads every block of the cluster. @throws IpamError `store-…` */
+export async function listRangeUsage(ipam: Ipam): Promise<RangeUsages> {
+  const known = await readRanges(ipam.store);
+  const sums = known.ranges.map(({ range }) => new UsageSum(range));
+  const unreadable = await sumUp(scanBlocksOf(ipam, known, {}), sums);
+  return { usages: sums.map((sum) => sum.usage), unreadable };
+}
+
+/**
+ * Reads every block of one range.
+ * @throws IpamError `not-found`, `corrupt-record` for the range's record, `store-…`
+ */
+export async function readRangeUsage(
+  ipam: Ipam,
+  name: string,
+): Promise<{ readonly usage: RangeUsage; readonly unreadable: readonly UnreadableRecord[] }> {
+  const known = await readRanges(ipam.store);
+  const sum = new UsageSum(rangeNamed(known, name).range);
+  const unreadable = await sumUp(scanBlocksOf(ipam, known, { range: name }), [sum]);
+  return { usage: sum.usage, unreadable };
+}
+
+/** Adds the blocks to the sums of their ranges. @returns the records that cannot be read */
+async function sumUp(
+  pages: AsyncIterable<BlockPage>,
+  sums: readonly UsageSum[],
+): Promise<readonly UnreadableRecord[]> {
+  const byName = new Map(sums.map((sum) => [sum.range.name, sum]));
+  const unreadable: UnreadableRecord[] = [];
+  for await (const page of pages) {
+    for (const { block, counts } of page.blocks) byName.get(block.range)?.add(counts);
+    for (const record of page.unreadable) {
+      unreadable.push(record);
+      if (record.key.startsWith(BLOCKS)) byName.get(rangeNameOfBlockKey(record.key))?.addUnreadable(record);
+    }
+  }
+  return unreadable;
+}
+
+/** Returns the usage of a range without a claimed block. */
+export const unusedRange = (range: Range): RangeUsage => new UsageSum(range).usage;
+
+class UsageSum {
+  readonly range: Range;
+  #used = 0;
+  #cooling = 0;
+  #claimed = 0;
+  /** Addresses of blocks that cannot be read. */
+  #hidden = 0;
+
+  constructor(range: Range) {
+    this.range = range;
+  }
+
+  add({ used, cooling }: { readonly used: number; readonly cooling: number }): void {
+    this.#used += used;
+    this.#cooling += cooling;
+    this.#claimed += 1;
+  }
+
+  addUnreadable({ key }: UnreadableRecord): void {
+    const cidr = cidrOfBlockKey(key);
+    if (!cidr) return;
+    this.#claimed += 1;
+    this.#hidden += capacityWithin(this.range, cidrSpan(cidr));
+  }
+
+  get usage(): RangeUsage {
+    const capacity = rangeCapacity(this.range);
+    return {
+      range: this.range,
+      capacity,
+      allocated: this.#used,
+      cooling: this.#cooling,
+      free: Math.max(0, capacity - this.#used - this.#hidden),
+      blocks: { total: usableBlockTotal(this.range), claimed: this.#claimed },
+    };
+  }
+}

@@ -1,0 +1,37 @@
+import * as v from 'valibot';
+import type { UnknownFields } from '../model/unknown-fields.ts';
+import { decode, isoTime, schemaVersion, SCHEMA_VERSION, text, time, unknownFieldsOf } from './codec.ts';
+
+/** One key for each node whose agent lives, attached to a lease of etcd. */
+export const ALIVE = 'alive/';
+
+/** How long the key outlives the last sign of its agent, in milliseconds. */
+export const ALIVE_TTL_MS = 60_000;
+
+export const aliveKey = (node: string): string => `${ALIVE}${node}`;
+
+const aliveRecord = v.looseObject({ v: schemaVersion, machine: text, bootId: text, since: time });
+
+/**
+ * An agent that lives under a node's name. It tells operators of life and never decides who owns an
+ * address: an agent that etcd has not heard of may be cut off, stopped or not installed while its
+ * pods live. The machine record decides (`machine-record.ts`).
+ */
+export interface AliveRecord {
+  /** ID of the machine. */
+  readonly machine: string;
+  readonly bootId: string;
+  /** When the agent began, in milliseconds since 1970. */
+  readonly since: number;
+  readonly unknownFields?: UnknownFields;
+}
+
+export function encodeAliveRecord({ since, unknownFields, ...known }: AliveRecord): string {
+  return JSON.stringify({ v: SCHEMA_VERSION, ...known, since: isoTime(since), ...unknownFields });
+}
+
+/** @throws IpamError `corrupt-record` */
+export function decodeAliveRecord(key: string, value: string): AliveRecord {
+  const { v: _, machine, bootId, since, ...rest } = decode(aliveRecord, key, value);
+  return { machine, bootId, since, ...unknownFieldsOf(rest) };
+}

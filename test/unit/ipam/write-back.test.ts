@@ -1,0 +1,301 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import type { Allocation } from '../../../ipam/allocate/allocation.ts';
+import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
+import type { Machine } from '../../../ipam/model/machine.ts';
+import type { Fence } from '../../../ipam/node/fence.ts';
+import { directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
+import type { CarriedAddress, LocalNode } from '../../../ipam/node/local-node.ts';
+import { silentObserver, type WriteBackResult } from '../../../ipam/node/observer.ts';
+import { readOwnBlocks } from '../../../ipam/node/own-blocks.ts';
+import { addRange } from '../../../ipam/ranges/ranges.ts';
+import { SET_BACK } from '../../../ipam/records/set-back-record.ts';
+import type { Entry } from '../../../ipam/records/transaction.ts';
+import { release } from '../../../ipam/release/release.ts';
+import { ips, owner, range, World } from './world.ts';
+
+/** A node that knows what lives on it. */
+class Node implements LocalNode {
+  readonly carried = new Map<string, CarriedAddress>();
+  readonly told: WriteBackResult[] = [];
+  readonly ipam: Ipam;
+  readonly bootId = 'boot';
+  machine: Machine | undefined;
+  fence: Fence | undefined;
+  readonly name: string;
+
+  constructor(world: World, name: string, machine?: Machine) {
+    this.name = name;
+    this.machine = machine;
+    const observer = {
+      ...silentObserver,
+      wroteBack: (_: string, result: WriteBackResult) => void this.told.push(result),
+    };
+    this.ipam = directIpam(world.store, world.effects, this, observer);
+  }
+
+  isUsedByOther: LocalNode['isUsedByOther'] = (address, { containerId }) => {
+    const by = this.carried.get(formatAddress(address));
+    return Promise.resolve(by !== undefined && by.owner.containerId !== containerId);
+  };
+  carriedAddresses: LocalNode['carriedAddresses'] = () => [...this.carried.keys()];
+  livingCarriers: LocalNode['livingCarriers'] = (addresses) =>
+    Promise.resolve({
+      carriers: addresses.flatMap((address) => this.carried.get(address) ?? []),
+      unlock: () => undefined,
+    });
+  readFence: LocalNode['readFence'] = () => this.fence;
+  saveFence: LocalNode['saveFence'] = (_, fence) => (this.fence = fence);
+
+  /** Allocates an address of each family for a pod, which then uses it. */
+  async start(id: string, requested?: string): Promise<string> {
+    const allocations = await allocate(this.ipam, {
+      node: this.name,
+      owner: owner(id),
+      families: [4],
+      ...(requested !== undefined && { requested: [parseAddress(requested)] }),
+    });
+    for (const each of allocations) this.carry(each);
+    return ips(allocations).join();
+  }
+
+  carry({ address, range: of, slot }: Allocation): void {
+    this.carried.set(formatAddress(address), {
+      address,
+      prefixLength: of.cidr.prefixLength,
+      range: of.name,
+      owner: slot.owner,
+      allocatedAt: slot.allocatedAt,
+      mac: '0a:58:00:00:00:01',
+    });
+  }
+}
+
+const snapshot = (world: World): { entries: Map<string, Entry>; revision: bigint } => ({
+  entries: new Map(world.store.entries),
+  revision: world.store.revision,
+});
+
+function restore(world: World, { entries, revision }: ReturnType<typeof snapshot>): void {
+  world.store.entries.clear();
+  for (const [key, entry] of entries) world.store.entries.set(key, entry);
+  world.store.revision = revision;
+}
+
+async function twoNodes(cidr = '10.20.0.0/22'): Promise<{ world: World; a: Node; b: Node }> {
+  const world = new World();
+  await addRange(world.ipam, range(cidr, { name: 'blue', cooldownMs: 0 }));
+  return { world, a: new Node(world, 'a'), b: new Node(world, 'b') };
+}
+
+/** Checks that etcd has every address of the nodes' living pods, and has it once. */
+function allKnown(world: World, ...nodes: Node[]): void {
+  const living = nodes.flatMap(({ carried }) =>
+    [...carried].map(
+      ([
+        ip,
+        {
+          owner: { containerId },
+        },
+      ]) => [ip, containerId],
+    ),
+  );
+  const held = world.given();
+  assert.deepEqual(
+    living.filter(([ip = '', id]) => held.get(ip) !== id),
+    [],
+  );
+  assert.deepEqual(world.problems(), []);
+}
+
+suite('an etcd that has forgotten', () => {
+  test('is told what lives, before it gives out anything', async () => {
+    const { world, a } = await twoNodes();
+    await a.start('p0');
+    const before = snapshot(world);
+    for (let i = 1; i < 40; i++) await a.start(`p${i}`);
+    restore(world, before);
+    for (let i = 40; i < 60; i++) await a.start(`p${i}`);
+    assert.equal(a.carried.size, 60);
+    allKnown(world, a);
+    assert.equal(a.told.length, 1);
+    assert.match(a.told[0]?.reason ?? '', /revision went back/);
+    assert.equal(a.told[0]?.restored.length, 39);
+    assert.ok(world.store.entries.has(SET_BACK));
+  });
+
+  test('the revision has counted up to where it was: the node’s own count of writes shows it', async () => {
+    const { world, a } = await twoNodes();
+    const before = snapshot(world);
+    await a.start('p0');
+    restore(world, before);
+    for (let i = 0; i < 10; i++) await world.store.commit([], [{ kind: 'put', key: 'other', value: `${i}` }]);
+    await a.start('p1');
+    assert.match(a.told[0]?.reason ?? '', /count of writes went back from 1 to 0/);
+    allKnown(world, a);
+  });
+
+  test('another cluster in its place is told by its ID', async () => {
+    const { world, a } = await twoNodes();
+    await a.start('p0');
+    world.store.clusterId = '255';
+    await a.start('p1');
+    assert.match(a.told[0]?.reason ?? '', /cluster ID was 1 and is ff/);
+  });
+
+  test('what is written back may be more than one transaction can hold', async () => {
+    const { world, a } = await twoNodes('10.20.0.0/20');
+    const before = snapshot(world);
+    for (let i = 0; i < 400; i++) await a.start(`p${i}`);
+    restore(world, before);
+    await a.start('one more');
+    allKnown(world, a);
+    assert.equal(world.given().size, 401);
+  });
+
+  test('an attachment that is gone is not written back', async () => {
+    const { world, a } = await twoNodes();
+    const before = snapshot(world);
+    const ip = await a.start('gone');
+    restore(world, before);
+    a.livingCarriers = () => Promise.resolve({ carriers: [], unlock: () => undefined });
+    await readOwnBlocks(a.ipam, 'a');
+    assert.equal(world.given().has(ip), false);
+  });
+
+  test('a block that another node has claimed and does not use is taken over', async () => {
+    const { world, a, b } = await twoNodes('10.20.0.0/28');
+    const before = snapshot(world);
+    const ip = await a.start('mine');
+    restore(world, before);
+    const other = await b.start('passing', ip === '10.20.0.5' ? '10.20.0.6' : '10.20.0.5');
+    await release(b.ipam, { node: 'b', attachment: owner('passing'), cause: { why: 'del' } });
+    b.carried.delete(other);
+    await readOwnBlocks(a.ipam, 'a');
+    allKnown(world, a);
+    assert.deepEqual(
+      world.blocks().map(({ node }) => node),
+      ['a'],
+    );
+  });
+
+  test('in a block that another node uses, the address is kept from being given out', async () => {
+    const { world, a, b } = await twoNodes('10.20.0.0/28');
+    const before = snapshot(world);
+    const ip = await a.start('mine');
+    restore(world, before);
+    await b.start('theirs', ip === '10.20.0.5' ? '10.20.0.6' : '10.20.0.5');
+    await readOwnBlocks(a.ipam, 'a');
+    assert.deepEqual(
+      a.told.at(-1)?.setAside.map(({ address }) => formatAddress(address)),
+      [ip],
+    );
+    for (let i = 0; i < 12; i++) await b.start(`b${i}`);
+    assert.equal(b.carried.has(ip), false);
+    await assert.rejects(b.start('one too many'), { code: 'exhausted' });
+    // It stays so for as long as the pod lives.
+    world.now += 50 * 60_000;
+    await readOwnBlocks(a.ipam, 'a');
+    world.now += 50 * 60_000;
+    await assert.rejects(b.start('still too many'), { code: 'exhausted' });
+  });
+
+  test('an address that another pod has by now is a conflict, and stays as it is', async () => {
+    const { world, a, b } = await twoNodes('10.20.0.0/28');
+    const before = snapshot(world);
+    const ip = await a.start('mine');
+    restore(world, before);
+    await b.start('theirs', ip);
+    await readOwnBlocks(a.ipam, 'a');
+    assert.equal(world.given().get(ip), 'theirs');
+    const [conflict] = a.told.at(-1)?.conflicts ?? [];
+    assert.equal(conflict?.owner.containerId, 'mine');
+    assert.match(conflict.by, /a pod of node 'b'/);
+  });
+
+  test('an address of no range is told, and given to nobody once the range is there again', async () => {
+    const { world, a } = await twoNodes('10.20.0.0/28');
+    const before = snapshot(world);
+    const ip = await a.start('mine');
+    restore(world, { ...before, entries: new Map() });
+    await readOwnBlocks(a.ipam, 'a');
+    assert.deepEqual(
+      a.told.at(-1)?.outside.map(({ address }) => formatAddress(address)),
+      [ip],
+    );
+    await assert.rejects(a.start('too early'), {
+      code: 'exhausted',
+      message: new RegExp(`etcd holds no range; pods of this node use ${ip}, of no range in etcd`),
+      remedy: /cnictl restore FILE/,
+    });
+    await addRange(world.ipam, range('10.20.0.0/28', { name: 'again', cooldownMs: 0 }));
+    await a.start('next');
+    allKnown(world, a);
+    assert.equal(a.carried.size, 2);
+  });
+
+  test('for an hour after it new addresses are unproven, on every node', async () => {
+    const { world, a, b } = await twoNodes();
+    await b.start('before');
+    const before = snapshot(world);
+    await a.start('lost');
+    restore(world, before);
+    await readOwnBlocks(a.ipam, 'a');
+    const one = async (): Promise<Allocation | undefined> =>
+      (await allocate(b.ipam, { node: 'b', owner: owner(`b${world.now}`), families: [4] }))[0];
+    assert.equal((await one())?.unproven, true);
+    world.now += 3_600_001;
+    assert.equal((await one())?.unproven, false);
+  });
+});
+
+suite('a machine and its name', () => {
+  const machine = (mac: string): Machine => ({ id: `m-${mac}`, macs: [mac], machineId: 'cloned' });
+
+  test('a second machine of the name gets nothing, frees nothing, and is told why', async () => {
+    const { world } = await twoNodes();
+    const first = new Node(world, 'n', machine('52:54:00:00:00:01'));
+    const second = new Node(world, 'n', machine('52:54:00:00:00:02'));
+    await first.start('p');
+    await assert.rejects(second.start('q'), {
+      code: 'other-machine',
+      message: /node name 'n' belongs to machine m-52:54:00:00:00:01 .*; this is machine m-52:54:00:00:00:02/,
+      remedy: /cnictl node adopt n --machine m-52:54:00:00:00:02/,
+    });
+    const cause = { why: 'reconcile' } as const;
+    await assert.rejects(release(second.ipam, { node: 'n', attachment: owner('p'), cause }), {
+      code: 'other-machine',
+    });
+    assert.deepEqual([...world.given().values()], ['p']);
+    await first.start('r');
+  });
+
+  test('a second machine that reads before the first writes loses the race', async () => {
+    const { world } = await twoNodes();
+    const first = new Node(world, 'n', machine('52:54:00:00:00:01'));
+    const second = new Node(world, 'n', machine('52:54:00:00:00:02'));
+    let once = true;
+    world.store.before = async (kind) => {
+      if (kind !== 'commit' || !once) return;
+      once = false;
+      await first.start('p');
+    };
+    await assert.rejects(second.start('q'), { code: 'other-machine' });
+  });
+});
+
+test('what a change compares does not grow with the blocks of the node', async () => {
+  const world = new World();
+  await addRange(world.ipam, range('10.20.0.0/20', { name: 'blue', blockSize: 4, cooldownMs: 0 }));
+  const guards: number[] = [];
+  const commit = world.store.commit.bind(world.store);
+  world.store.commit = (compared, writes) => {
+    guards.push(compared.length);
+    return commit(compared, writes);
+  };
+  const a = new Node(world, 'a');
+  for (let i = 0; i < 1_200; i++) await a.start(`p${i}`);
+  assert.ok(world.blocks().length >= 300, `${world.blocks().length} blocks`);
+  assert.ok(Math.max(...guards) <= 8, `${Math.max(...guards)} comparisons`);
+});
