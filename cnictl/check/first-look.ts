@@ -11,6 +11,7 @@ import {
 } from '../../ipam/audit/record-audit.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { BLOCKS, NODES } from '../../ipam/records/keys.ts';
+import { readLost, type Lost } from '../../ipam/records/lost-record.ts';
 import { decodeNodeRecord } from '../../ipam/records/node-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';
 import { readRecord } from '../../ipam/records/unreadable.ts';

@@ -4,6 +4,7 @@ import { auditRanges, findingOf, type RecordFinding } from '../../ipam/audit/rec
 import { IpamError } from '../../ipam/model/errors.ts';
 import { decodeBlock } from '../../ipam/records/block-record.ts';
 import { BLOCKS, RANGES } from '../../ipam/records/keys.ts';
+import { readLost, type Lost } from '../../ipam/records/lost-record.ts';
 import { decodeNodeRecord } from '../../ipam/records/node-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';
 import { readRecord, unreadableOf } from '../../ipam/records/unreadable.ts';

@@ -2,7 +2,6 @@ import type { KubeApi } from '../../cni/kube/api.ts';
 import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
 import { setNodeDraining } from '../../ipam/node/drain.ts';
 import { freeName, viewName, type NameView } from '../../ipam/node/name-records.ts';
-import { lostKey } from '../../ipam/records/lost-record.ts';
 import {
   indexedNodes,
   nodeInEtcd,
@@ -11,6 +10,7 @@ import {
   viewNode,
   type NodeView,
 } from '../../ipam/query/node-view.ts';
+import { lostKey } from '../../ipam/records/lost-record.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
 import { identifyOwn } from '../context/cluster.ts';

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { rangeAdd, rangeList, rangeRemove, rangeShow, type RangeAddOptions } from '../commands/range.ts';
 import { rangeDrain, rangeUndrain, type RangeDrainOptions } from '../commands/range-drain.ts';
+import { rangeAdd, rangeList, rangeRemove, rangeShow, type RangeAddOptions } from '../commands/range.ts';
 import { collect, type Act } from './act.ts';
 
 /** `cnictl range …` */

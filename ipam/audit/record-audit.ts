@@ -1,3 +1,4 @@
+import { blockInspector } from '../model/block-inspector.ts';
 import type { Block } from '../model/block.ts';
 import type { Range } from '../model/range.ts';
 import { decodeBlock } from '../records/block-record.ts';
@@ -7,7 +8,6 @@ import type { Entry } from '../records/transaction.ts';
 import { readRecord, type UnreadableRecord } from '../records/unreadable.ts';
 import { rangesIn } from '../store/ranges.ts';
 import { scanAll, type Store } from '../store/store.ts';
-import { blockInspector } from '../model/block-inspector.ts';
 
 export type RecordReason =
   /** The value does not have the form that this version reads. */

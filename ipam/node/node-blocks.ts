@@ -3,6 +3,7 @@ import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
 import { checkBlock, decodeBlock } from '../records/block-record.ts';
 import { blockKey, nodePrefix, rangeKey } from '../records/keys.ts';
+import { lostKey } from '../records/lost-record.ts';
 import { decodeMachineRecord, machineKey, type MachineRecord } from '../records/machine-record.ts';
 import { decodeNodeEntry, isDrainKey, type NodeEntry } from '../records/node-record.ts';
 import { decodeRange } from '../records/range-record.ts';
@@ -37,6 +38,8 @@ export interface NodeBlocks {
   readonly machine: { readonly entry: Entry; readonly record: MachineRecord } | undefined;
   /** The cluster's latest set-back, with its entry; undefined if there was none. */
   readonly setBack: { readonly entry: Entry; readonly record: SetBack } | undefined;
+  /** What this node has told that etcd has lost; undefined if nothing. */
+  readonly lost: Entry | undefined;
   /** State of etcd before the blocks were read. */
   readonly state: StoreState;
 }
@@ -51,9 +54,9 @@ export interface NodeBlocks {
  */
 export async function readNodeBlocks(store: Store, node: string): Promise<NodeBlocks> {
   let state: StoreState = { clusterId: '0', revision: '0' };
-  const [index, [machine, setBack]] = await Promise.all([
+  const [index, [machine, setBack, lost]] = await Promise.all([
     scanAll(store, nodePrefix(node)),
-    store.get([machineKey(node), SET_BACK], { onState: (seen) => (state = seen) }),
+    store.get([machineKey(node), SET_BACK, lostKey(node)], { onState: (seen) => (state = seen) }),
   ]);
   const entries = index.filter(({ key }) => !isDrainKey(key));
   const located = entries.map((entry) => readRecord(entry, decodeNodeEntry));
@@ -66,6 +69,7 @@ export async function readNodeBlocks(store: Store, node: string): Promise<NodeBl
     draining: entries.length < index.length,
     machine: machine && { entry: machine, record: decodeMachineRecord(machine.key, machine.value) },
     setBack: setBack && { entry: setBack, record: told && 'value' in told ? told.value : UNKNOWN_SET_BACK },
+    lost,
     state,
   };
 }

@@ -1,5 +1,5 @@
-import type { Ipam } from './ipam.ts';
 import type { UnreadableRecord } from '../records/unreadable.ts';
+import type { Ipam } from './ipam.ts';
 import type { HeldBlock } from './node-blocks.ts';
 
 /** What a node holds, as etcd says now. */

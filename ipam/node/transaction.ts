@@ -4,6 +4,7 @@ import type { Machine } from '../model/machine.ts';
 import { encodeBlock } from '../records/block-record.ts';
 import { historyThatFits } from '../records/history-record.ts';
 import { blockKey, nodeKey, nodePrefix, rangeKey } from '../records/keys.ts';
+import { lostKey } from '../records/lost-record.ts';
 import {
   decodeMachineRecord,
   encodeMachineRecord,
@@ -21,6 +22,7 @@ import {
   type Entry,
   type Guard,
   type Put,
+  type Write,
 } from '../records/transaction.ts';
 import type { UnreadableRecord } from '../records/unreadable.ts';
 import type { HeldBlock, NodeBlocks } from './node-blocks.ts';
@@ -57,6 +59,7 @@ export class NodeTransaction {
   readonly #others = new Map<string, { readonly entry: Entry; readonly block: Block }>();
   readonly #history: Put[] = [];
   #setBack: SetBack | undefined;
+  #lost: Write | undefined;
   #touched = false;
   /**
    * True if the transaction builds on cached data. A write may rely on that, because etcd compares
@@ -114,6 +117,15 @@ export class NodeTransaction {
   }
 
   /**
+   * Tells that etcd has lost ranges of addresses that pods of this node use.
+   * @param value of the record; undefined: it has lost none any more
+   */
+  tellLost(value: string | undefined): void {
+    const key = lostKey(this.#node);
+    this.#lost = value === undefined ? del(key) : put(key, value);
+  }
+
+  /**
    * Makes the transaction write the machine record even if nothing else changes. Afterwards no
    * earlier transaction of the node that is still on its way can take place.
    */
@@ -138,7 +150,7 @@ export class NodeTransaction {
 
   get isEmpty(): boolean {
     const changes = [this.#changed, this.#claims, this.#returned, this.#others];
-    return !this.#touched && !this.#setBack && changes.every(({ size }) => size === 0);
+    return !this.#touched && !this.#setBack && !this.#lost && changes.every(({ size }) => size === 0);
   }
 
   /** How many addresses the changes allocate and release. */
@@ -191,6 +203,7 @@ export class NodeTransaction {
         put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),
         ...(former ? [del(nodeKey(former.node, block.cidr))] : []),
       ]),
+      ...(this.#lost ? [this.#lost] : []),
       ...(this.#setBack ? [put(SET_BACK, encodeSetBack(this.#setBack))] : []),
     ];
     return { guards, writes: [...writes, ...historyThatFits(this.#history, writes)] };

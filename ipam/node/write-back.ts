@@ -1,4 +1,12 @@
-import { cidrContains, formatAddress, formatCidr, parseAddress, type Cidr } from '../model/address.ts';
+import {
+  cidrContains,
+  formatAddress,
+  formatCidr,
+  parseAddress,
+  subnetOf,
+  type Cidr,
+} from '../model/address.ts';
+import type { Attachment } from '../model/attachment.ts';
 import {
   isCooling,
   restoreSlot,
@@ -8,11 +16,11 @@ import {
   type Block,
   type Slot,
 } from '../model/block.ts';
-import type { Attachment } from '../model/attachment.ts';
 import type { Effects } from '../model/effects.ts';
 import { blockAt, type Range } from '../model/range.ts';
 import { decodeBlock } from '../records/block-record.ts';
 import { blockKey, cidrOfBlockKey } from '../records/keys.ts';
+import { decodeLost, encodeLost, type LostSubnet } from '../records/lost-record.ts';
 import { isFresh } from '../records/set-back-record.ts';
 import type { Entry } from '../records/transaction.ts';
 import { readRecord } from '../records/unreadable.ts';
@@ -92,10 +100,13 @@ async function write(
   living: readonly CarriedAddress[],
 ): Promise<'written' | 'lost' | 'nothing'> {
   const { effects, observer, store } = context;
-  if (living.length === 0 && reason === undefined) return 'nothing';
+  if (living.length === 0 && reason === undefined && !blocks.lost) return 'nothing';
   const transaction = new NodeTransaction(node, blocks, false);
   const placed = await place(context, transaction, node, blocks, living);
-  if (!isFresh(blocks.setBack?.record, effects.now())) {
+  const lost = lostSubnets(placed.outside);
+  if (!isTold(blocks.lost, lost))
+    transaction.tellLost(lost.length > 0 ? encodeLost({ at: effects.now(), subnets: lost }) : undefined);
+  if ((living.length > 0 || reason !== undefined) && !isFresh(blocks.setBack?.record, effects.now())) {
     const why = reason ?? `etcd has no allocation of ${living.length} addresses that pods of this node use`;
     transaction.tellSetBack({ at: effects.now(), node, reason: why });
   }
@@ -106,6 +117,26 @@ async function write(
   const isNews = reason !== undefined || Object.values(placed).some(({ length }) => length > 0);
   if (isNews) observer.wroteBack(node, { reason, ...placed });
   return transaction.isEmpty ? 'nothing' : 'written';
+}
+
+/** Returns the subnets of the addresses, as their ranges had them, with how many are in each. */
+function lostSubnets(outside: readonly CarriedAddress[]): LostSubnet[] {
+  const subnets = new Map<string, LostSubnet>();
+  for (const { address, prefixLength } of outside) {
+    const cidr = subnetOf(address, prefixLength);
+    const { attachments = 0 } = subnets.get(formatCidr(cidr)) ?? {};
+    subnets.set(formatCidr(cidr), { cidr, attachments: attachments + 1 });
+  }
+  return [...subnets.values()];
+}
+
+/** Returns whether etcd has this already. A record that cannot be read stays as it is. */
+function isTold(entry: Entry | undefined, lost: readonly LostSubnet[]): boolean {
+  if (!entry) return lost.length === 0;
+  const read = readRecord(entry, decodeLost);
+  const textOf = (subnets: readonly LostSubnet[]): string =>
+    subnets.map(({ cidr, attachments }) => `${formatCidr(cidr)} ${attachments}`).join();
+  return 'unreadable' in read || textOf(read.value.subnets) === textOf(lost);
 }
 
 type Placed = Pick<WriteBackResult, 'restored' | 'setAside' | 'conflicts' | 'outside'>;

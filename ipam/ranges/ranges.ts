@@ -6,10 +6,9 @@ import type { Ipam } from '../node/ipam.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { historyOfRange } from '../records/history-record.ts';
 import { blocksOfRange, nodeKey, RANGES, rangeKey } from '../records/keys.ts';
-import { encodeSetBack, SET_BACK } from '../records/set-back-record.ts';
-import { encodeRange } from '../records/range-record.ts';
 import { lostOf, LOST } from '../records/lost-record.ts';
 import { encodeRange } from '../records/range-record.ts';
+import { encodeSetBack, SET_BACK } from '../records/set-back-record.ts';
 import {
   absent,
   del,

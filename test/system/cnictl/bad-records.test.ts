@@ -7,16 +7,16 @@ import { roomFor } from '../../../ipam/allocate/room.ts';
 import { claimAhead } from '../../../ipam/allocate/warm-blocks.ts';
 import { cidrContains, formatAddress, parseAddress } from '../../../ipam/model/address.ts';
 import { usedSlots } from '../../../ipam/model/block.ts';
-import { cidrOfBlockKey } from '../../../ipam/records/keys.ts';
 import { decodeBlock } from '../../../ipam/records/block-record.ts';
+import { cidrOfBlockKey } from '../../../ipam/records/keys.ts';
 import { release } from '../../../ipam/release/release.ts';
 import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
+import { container, type Ran } from '../../golden/world.ts';
 import { cni, OUR_PLUGINS } from '../../support/cni.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { run } from '../../support/proc.ts';
 import { FakePlatform } from '../../unit/cni/fake-platform.ts';
-import { container, type Ran } from '../../golden/world.ts';
 import { owner } from '../../unit/ipam/world.ts';
 import { badRecords, EtcdWorld, type BadRecord, type Group } from './bad-records-world.ts';
 

@@ -261,7 +261,7 @@ suite('node remove', () => {
     await release(ipam, { node: 'node-2', attachment: owner('p'), cause: { why: 'del' } });
     assert.ok(one);
     world.ipam.now += 3_600_000;
-    for (const view of (await listBlocks(ipam)).filter(({ block }) => block.node === 'node-2'))
+    for (const view of (await listBlocks(ipam)).blocks.filter(({ block }) => block.node === 'node-2'))
       if (view.range) await returnIdleBlock(ipam, view.range, view.block);
     assert.deepEqual(held(world, 'node-2'), []);
     store.before = async (kind) => {

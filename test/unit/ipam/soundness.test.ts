@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { blockInspector } from '../../../ipam/model/block-inspector.ts';
 import { parseCidr } from '../../../ipam/model/address.ts';
+import { blockInspector } from '../../../ipam/model/block-inspector.ts';
 import { newBlock, validateBlock, type Block, type Slot } from '../../../ipam/model/block.ts';
 import { blockAt } from '../../../ipam/model/range.ts';
 import { owner, range } from './world.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { setImmediate as turn } from 'node:timers/promises';
 import { suite, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { troubleOf } from '../../../../cni/agent/name-trouble.ts';
 import { Presence } from '../../../../cni/agent/presence.ts';
 import type { Log } from '../../../../cni/platform/platform.ts';
