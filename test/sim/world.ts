@@ -4,6 +4,8 @@ import { decodeRange } from '../../ipam/records/range-record.ts';
 import { directIpam } from '../../ipam/node/ipam.ts';
 import type { OpenIpam, Platform } from '../../cni/platform/platform.ts';
 import type { Verb } from '../../cni/protocol/request.ts';
+import { WriteBackLog } from '../../cni/platform/log-write-back.ts';
+import { silentObserver } from '../../ipam/node/observer.ts';
 import type { Act } from './acts.ts';
 import { SimAgent } from './agent.ts';
 import { callPlugin, type CalledSandbox, type CallOutcome } from './calls.ts';
@@ -274,7 +276,10 @@ export class World {
       about,
     }));
     const openIpam = (platform: Platform, expiresAt: number): OpenIpam => ({
-      ...directIpam(this.#storeOf(plugin, expiresAt), plugin.effects, localNodeOf(platform)),
+      ...directIpam(this.#storeOf(plugin, expiresAt), plugin.effects, localNodeOf(platform), {
+        ...silentObserver,
+        wroteBack: (_, result) => new WriteBackLog(platform.log).tell(result),
+      }),
       close: () => undefined,
     });
     const outcome = await callPlugin(
