@@ -161,10 +161,18 @@ async function readSafely(
 ): Promise<NodeBlocks | undefined> {
   const { store, local } = context;
   const fence = local.readFence(node);
+  // Listed before etcd is read: an ADD enters an address there only after etcd has written it.
+  const carried = local.carriedAddresses();
   const blocks = await readNodeBlocks(store, node);
   checkOwnsName(node, blocks.machine?.record, local.machine);
   const reason = setBackReason(fence, fenceOf(blocks));
-  const outcome = await writeBack(context, writerOf(context, node), { node, blocks, reason, holders });
+  const outcome = await writeBack(context, writerOf(context, node), {
+    node,
+    blocks,
+    reason,
+    holders,
+    carried,
+  });
   // From here on, the history that etcd has now is the one to hold it to.
   if (outcome !== 'lost') local.saveFence(node, fenceOf(blocks), reason !== undefined);
   return outcome === 'nothing' ? blocks : undefined;

@@ -201,7 +201,7 @@ export class NodeTransaction {
       ...claims.flatMap(([key, { block, former }]) => [
         put(key, encodeBlock(block)),
         put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),
-        ...(former ? [del(nodeKey(former.node, block.cidr))] : []),
+        ...(former && former.node !== this.#node ? [del(nodeKey(former.node, block.cidr))] : []),
       ]),
       ...(this.#lost ? [this.#lost] : []),
       ...(this.#setBack ? [put(SET_BACK, encodeSetBack(this.#setBack))] : []),

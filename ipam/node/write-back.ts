@@ -50,6 +50,8 @@ interface Finding {
   readonly reason: string | undefined;
   /** Attachments whose lock the caller holds. */
   readonly holders: readonly Attachment[];
+  /** Every address in use by the node's own records, listed before the blocks were read. */
+  readonly carried: readonly string[];
 }
 
 /**
@@ -64,7 +66,7 @@ export async function writeBack(
   writer: Writer,
   finding: Finding,
 ): Promise<'written' | 'lost' | 'nothing'> {
-  const missing = missingOf(context.local, finding.blocks);
+  const missing = missingOf(finding);
   if (missing.length === 0) return await write(context, writer, finding, []);
   const living = await context.local.livingCarriers(missing, finding.holders);
   try {
@@ -79,8 +81,7 @@ export async function writeBack(
  * Returns the addresses that the node's own records call used, and the blocks do not. A record that
  * cannot be read may hold those that it covers.
  */
-function missingOf(local: LocalNode, { blocks, unreadable }: NodeBlocks): string[] {
-  const carried = local.carriedAddresses();
+function missingOf({ carried, blocks: { blocks, unreadable } }: Finding): string[] {
   if (carried.length === 0) return [];
   const used = new Set(
     blocks.flatMap(({ block }) => usedSlots(block).map(({ address }) => formatAddress(address))),

@@ -43,7 +43,7 @@ const CHANGING = [
  */
 const WORLD_LASTS = 300;
 const KEY =
-  /^(ranges\/blue|blocks\/blue\/10\.20\.\d+\.\d+\/28|history\/blue\/10\.20\.\d+\.\d+\/28\/\d+|nodes\/[A-Za-z0-9.-]+\/10\.20\.\d+\.\d+\/28)$/;
+  /^(ranges\/blue|blocks\/blue\/10\.20\.\d+\.\d+\/28|history\/blue\/10\.20\.\d+\.\d+\/28\/\d+|machines\/[A-Za-z0-9.-]+|nodes\/[A-Za-z0-9.-]+\/10\.20\.\d+\.\d+\/28)$/;
 
 /**
  * Checks one reply against CNI SPEC, section 5. Returns the error's code, or undefined on success.

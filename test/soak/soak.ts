@@ -169,7 +169,9 @@ async function foreignTo(host: Host): Promise<string[]> {
     result.interfaces?.[0]?.name ?? '',
     `${containerId},${ifname}.json`,
   ]);
-  return (await remains(host.node)).filter((what) => !own.some((name) => what.includes(name)));
+  const used = new Set(pods.map(({ ip }) => `file addresses/${ip}`));
+  const left = (await remains(host.node)).filter((what) => !used.has(what));
+  return left.filter((what) => !own.some((name) => what.includes(name)));
 }
 
 /**

@@ -70,6 +70,10 @@ const APART = new Set(['unreadable', 'records', 'latencyMs', 'free', 'claimed', 
 const comparable = (stdout: string): unknown =>
   stdout === '' ? '' : JSON.parse(stdout, (key, value: unknown) => (APART.has(key) ? undefined : value));
 
+/** A backup leaves out what tells of an agent's life. */
+const withoutLife = (content: ReadonlyMap<string, string>): Map<string, string> =>
+  new Map([...content].filter(([key]) => !key.startsWith('alive/')));
+
 suite('one bad record', () => {
   let scope: Scope;
   let etcd: Etcd;
@@ -177,7 +181,7 @@ suite('one bad record', () => {
       await world.empty();
       const restored = await cnictl('restore /spoilt --yes --force');
       assert.equal(restored.status, 0, restored.stderr);
-      assert.deepEqual(await world.content(), before, kind.what);
+      assert.deepEqual(await world.content(), withoutLife(before), kind.what);
       await cnictl('restore /sound --merge --yes --force');
       await untouched(kind, 'restore --merge');
       await cnictl('restore /sound --yes --force');
@@ -210,6 +214,8 @@ suite('one bad record', () => {
     for (const kind of kinds) {
       await spoil(kind);
       const cidr = kind.group === 'block' ? cidrOfBlockKey(kind.bad.key) : undefined;
+      const requested = [parseAddress('10.20.3.5')];
+      await allocate(ipam, { node: 'node-7', owner: owner('asked'), families: [4], requested });
       for (const n of [4, 5, 6]) {
         const request = { node: `node-${n}`, families: [4, 6] as const };
         await roomFor(ipam, request);
@@ -220,8 +226,6 @@ suite('one bad record', () => {
           kind.what,
         );
       }
-      const requested = [parseAddress('10.20.3.5')];
-      await allocate(ipam, { node: 'node-7', owner: owner('asked'), families: [4], requested });
       assert.notEqual(await claimAhead(ipam, { node: 'node-8' }, 4), undefined, kind.what);
       const attachment = { containerId: container(0), ifname: 'eth0' };
       const freed = await release(ipam, { node: 'node-1', attachment, cause: { why: 'del' } });

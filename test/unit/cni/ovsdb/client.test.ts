@@ -82,6 +82,7 @@ suite('the client of an OVSDB server', () => {
     assert.equal(await codeOf(hurried.transact([])), 'timeout');
     assert.equal(client.lost, undefined);
     assert.equal(await codeOf(client.transact([])), 'done');
+    await until('its deadline', () => hurried.remainingMs <= 0);
     assert.equal(await codeOf(hurried.transact([])), 'timeout', 'its deadline has passed: nothing is sent');
   });
 

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { allocate } from '../../../../ipam/allocate/allocate.ts';
 import { parseCidr } from '../../../../ipam/model/address.ts';
 import { setNodeDraining } from '../../../../ipam/node/drain.ts';
+import { parseAddress } from '../../../../ipam/model/address.ts';
 import { addRange } from '../../../../ipam/ranges/ranges.ts';
 import { encodeCluster, KUBERNETES_KEY } from '../../../../ipam/records/cluster-record.ts';
 import { encodeLost, lostKey } from '../../../../ipam/records/lost-record.ts';
@@ -218,7 +219,8 @@ suite('restore where something is', () => {
     );
     await addRange(ipam, range('10.30.0.0/24', { name: 'grey' }));
     // api-1 started again on its node without the backup, so it has another address now.
-    await allocate(ipam, { node: 'node-2', owner: owner(container(4)), families: [4] });
+    const requested = [parseAddress('10.20.3.200')];
+    await allocate(ipam, { node: 'node-2', owner: owner(container(4)), families: [4], requested });
     await setNodeDraining(ipam, 'node-9', true);
     const before = content(store);
     world.files.set('/b', file);
