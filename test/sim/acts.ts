@@ -27,10 +27,10 @@ export type Act =
   /** The wall clock jumps. */
   | { do: 'clock'; machine: string; byMs: number }
   | ({ do: 'etcd-trouble'; forMs: number } & EtcdCondition)
-  /** etcd is set back to what it had so long ago. */
-  | { do: 'etcd-set-back'; agoMs: number }
-  /** etcd starts with an empty data folder, or somebody deletes all keys. */
-  | { do: 'etcd-empty'; how: 'new-data' | 'keys-deleted' }
+  /** etcd is set back to what it had so long ago; `newId`: as another cluster. */
+  | { do: 'etcd-set-back'; agoMs: number; newId: boolean }
+  /** etcd starts with an empty data folder, perhaps as the same cluster, or loses all keys. */
+  | { do: 'etcd-empty'; how: 'new-data' | 'same-cluster' | 'keys-deleted' }
   | { do: 'etcd-compact' }
   | { do: 'ovs'; machine: string; how: 'hang' | 'away'; forMs: number }
   | { do: 'kube-away'; forMs: number }

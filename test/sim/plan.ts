@@ -92,7 +92,7 @@ function makeSetup(random: Random): Setup {
   };
 }
 
-/** Returns how often each usual act happens in one story: stories differ in what they are full of. */
+/** Returns how often each usual act happens in one story: stories differ in their emphases. */
 function usualWeights(random: Random): Record<UsualKind, number> {
   const weights = Object.entries(USUAL).map(([kind, weight]) => [kind, weight * random.pick(EMPHASES)]);
   return Object.fromEntries(weights) as Record<UsualKind, number>;
@@ -250,10 +250,14 @@ class Writer {
         this.#withPod((pod) => this.#put(at, { do: 'forget-pod', pod }));
         return;
       case 'set-back':
-        this.#put(at, { do: 'etcd-set-back', agoMs: Math.round(random.between(1_000, 120_000)) });
+        this.#put(at, {
+          do: 'etcd-set-back',
+          agoMs: Math.round(random.between(1_000, 120_000)),
+          newId: random.chance(0.3),
+        });
         return;
       case 'empty':
-        this.#put(at, { do: 'etcd-empty', how: random.pick(['new-data', 'keys-deleted']) });
+        this.#put(at, { do: 'etcd-empty', how: random.pick(['new-data', 'same-cluster', 'keys-deleted']) });
         this.#put(at + random.between(0, 60_000), { do: 'add-ranges' });
         return;
       case 'clone': {

@@ -1,4 +1,5 @@
 import { faultOf, type Act } from './acts.ts';
+import type { SimEtcd } from './etcd.ts';
 import { findLeftOvers } from './left-overs.ts';
 import type { Violation } from './invariants.ts';
 import { Killed, type Sim } from './process.ts';
@@ -13,6 +14,8 @@ export interface RunOptions {
   readonly calm?: boolean;
   /** Records what happens. */
   readonly trace?: boolean;
+  /** Makes the etcd of a test that wants the run to fail. */
+  readonly makeEtcd?: (now: () => number) => SimEtcd;
 }
 
 export interface RunResult {
@@ -35,12 +38,16 @@ const GONE_AFTER_MS = 150_000;
 /** Tells the story of a plan from start to end, with all invariants checked at every step. */
 export async function runPlan(
   plan: Plan,
-  { calm = false, trace: on = false }: RunOptions = {},
+  { calm = false, trace: on = false, makeEtcd }: RunOptions = {},
 ): Promise<RunResult> {
   const scheduler = new Scheduler();
   const trace = new Trace(on, () => scheduler.time);
   const sim: Sim = { scheduler, random: new Random(plan.seed), trace, calm };
-  const world = new World(sim, plan.setup);
+  const world = new World(
+    sim,
+    plan.setup,
+    makeEtcd?.(() => scheduler.time),
+  );
   const unhandled = (error: unknown): void => {
     if (error instanceof Killed) return;
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -1,7 +1,7 @@
 import type { Scene } from './acts.ts';
 import type { ViolationKind } from './invariants.ts';
 import type { Plan } from './plan.ts';
-import { runPlan } from './run.ts';
+import { runPlan, type RunOptions } from './run.ts';
 
 /** A story that fails, as short as it could be made. */
 export interface Shrunk {
@@ -17,9 +17,13 @@ const SHORT_MS = 1_000;
  * Cuts a failing story down: acts go while it still fails in the same way, latencies become alike,
  * and long pauses short.
  */
-export async function shrink(plan: Plan, kind: ViolationKind): Promise<Shrunk> {
+export async function shrink(
+  plan: Plan,
+  kind: ViolationKind,
+  options: Pick<RunOptions, 'makeEtcd'> = {},
+): Promise<Shrunk> {
   const fails = async (scenes: readonly Scene[], calm: boolean): Promise<boolean> =>
-    (await runPlan({ ...plan, scenes }, { calm })).violation?.kind === kind;
+    (await runPlan({ ...plan, scenes }, { ...options, calm })).violation?.kind === kind;
   let scenes = await without(plan.scenes, (fewer) => fails(fewer, false));
   const calm = await fails(scenes, true);
   if (calm) scenes = await without(scenes, (fewer) => fails(fewer, true));

@@ -52,10 +52,11 @@ export class World {
   readonly #revisions: { readonly time: number; readonly revision: string }[] = [];
   violation: Violation | undefined;
 
-  constructor(sim: Sim, setup: Setup) {
+  /** @param etcd the server; a test may pass one that does not do as it should */
+  constructor(sim: Sim, setup: Setup, etcd = new SimEtcd(() => sim.scheduler.time)) {
     this.sim = sim;
     this.setup = setup;
-    this.etcd = new SimEtcd(() => sim.scheduler.time);
+    this.etcd = etcd;
     this.network = new EtcdNetwork(this.etcd, setup.etcdLatencyMs);
     this.kube = new SimKube(() => sim.scheduler.time);
     this.living = new Living((address, carriers) => {
@@ -174,7 +175,7 @@ export class World {
         this.#trouble(act, act.forMs);
         return;
       case 'etcd-set-back':
-        this.#setBack(act.agoMs);
+        this.#setBack(act.agoMs, act.newId);
         return;
       case 'etcd-empty':
         this.#empty(act.how);
@@ -356,21 +357,25 @@ export class World {
     });
   }
 
-  #setBack(agoMs: number): void {
+  #setBack(agoMs: number, newId: boolean): void {
     const until = this.sim.scheduler.time - agoMs;
     const snapshot = this.#revisions.findLast(({ time }) => time <= until);
     if (!snapshot) return;
     this.sim.trace.tell('etcd', () => ({ text: `is set back to what it had ${agoMs} ms ago`, always: true }));
     this.#revisions.length = this.#revisions.indexOf(snapshot) + 1;
-    this.etcd.restore(snapshot.revision);
+    this.etcd.restore(snapshot.revision, newId ? this.#newClusterId() : undefined);
     this.#check.restart();
   }
 
-  #empty(how: 'new-data' | 'keys-deleted'): void {
+  #newClusterId(): string {
+    return String(Number(this.etcd.clusterId) + 1);
+  }
+
+  #empty(how: 'new-data' | 'same-cluster' | 'keys-deleted'): void {
     this.sim.trace.tell('etcd', () => ({ text: `is empty: ${how}`, always: true }));
     this.#revisions.length = 0;
     this.#check.restart();
-    if (how === 'new-data') this.etcd.wipe();
+    if (how !== 'keys-deleted') this.etcd.wipe(how === 'new-data' ? this.#newClusterId() : undefined);
     else for (const { key } of this.etcd.keys.entries) this.etcd.txn([], [{ kind: 'delete', key }]);
   }
 
