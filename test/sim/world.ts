@@ -28,6 +28,8 @@ import { tellCommit } from './tell-commit.ts';
 export interface Host {
   readonly machine: Machine;
   readonly kubelet: Kubelet;
+  /** The machine that this one is a clone of. */
+  readonly original: Machine | undefined;
   agent: SimAgent | undefined;
 }
 
@@ -98,7 +100,7 @@ export class World {
     const kubelet = new Kubelet(machine, this.kube, (caller, verb, sandbox, options) =>
       this.#call(machine, caller, verb, sandbox, options),
     );
-    const host: Host = { machine, kubelet, agent: undefined };
+    const host: Host = { machine, kubelet, original: options.imageOf, agent: undefined };
     this.hosts.set(machine.name, host);
     this.kube.setNode({ name: machine.node, uid: machine.node, ready: true });
     if (this.setup.agents) this.startAgent(host);
@@ -210,13 +212,19 @@ export class World {
     }
   }
 
-  /** Ends every fault: machines have power, agents run, servers answer. */
+  /**
+   * Ends every fault: machines have power, agents run, servers answer. The operator takes clones
+   * away, and gives their name to the machine that had it first.
+   */
   endFaults(): void {
     this.sim.trace.tell('fault', () => ({ text: 'all faults end', always: true }));
     this.network.conditions.clear();
     Object.assign(this.kube, { away: false, staleMs: 0 });
+    for (const host of [...this.hosts.values()]) {
+      if (host.original) this.#takeAway(host, host.original);
+      else host.machine.ovs.serve();
+    }
     for (const host of this.hosts.values()) {
-      host.machine.ovs.serve();
       this.powerOn(host);
       this.startAgent(host);
     }
@@ -226,6 +234,13 @@ export class World {
         void this.cnictl(`range undrain ${key.slice(RANGES.length)}`);
     for (const { key } of this.etcd.keys.below(NODES))
       if (isDrainKey(key)) void this.cnictl(`node undrain ${key.split('/')[1] ?? ''}`);
+  }
+
+  #takeAway({ machine, kubelet }: Host, original: Machine): void {
+    machine.losePower();
+    kubelet.stopAll();
+    this.hosts.delete(machine.name);
+    void this.cnictl(`node adopt ${original.node} --machine ${original.identity.id} --yes`);
   }
 
   /** Ends every pod as it should. */
