@@ -93,6 +93,12 @@ export interface RangeReply {
   readonly revision: string;
 }
 
+/** A saved state, as of `etcdctl snapshot save`. */
+export interface Snapshot {
+  readonly revision: string;
+  readonly keys: Keys;
+}
+
 /** What a transaction changed. */
 export interface Commit {
   readonly before: Keys;
@@ -205,18 +211,21 @@ export class SimEtcd {
   }
 
   /**
-   * Goes back to an earlier revision, as a restored snapshot does: revisions count on from there,
-   * so numbers come again with other contents. The leases of its keys have their whole time again.
+   * Goes back to an earlier state: revisions count on from there, so numbers come again with other
+   * contents. The leases of its keys have their whole time again.
    * @param clusterId a new one, unless the restored server has the same members and token
    */
-  restore(revision: string, clusterId = this.clusterId): void {
-    const keys = this.#keysAt(revision);
+  restore({ revision, keys }: Snapshot, clusterId = this.clusterId): void {
     this.#keepLeasesOf(keys);
     this.clusterId = clusterId;
     this.#revision = Number(revision);
     this.#at = new Map([[this.#revision, keys]]);
     this.#compacted = this.#revision;
     this.epoch++;
+  }
+
+  snapshot(): Snapshot {
+    return { revision: this.revision, keys: this.keys };
   }
 
   /** Starts with an empty data folder. @param clusterId as for {@link restore} */

@@ -1,6 +1,6 @@
 /**
  * Searches for histories that break cellnet's rules: the real programs on a simulated cluster, with
- * one seed for all time, chance and faults (docs/decisions/0023-simulator.md).
+ * one seed for all time, chance and faults (docs/decisions/0026-simulator.md).
  *
  *     npm run sim -- --seeds 1000           that many seeds; the story of each kind of failure
  *     npm run sim -- --seed 17              one seed, with its whole story

@@ -54,7 +54,8 @@ export async function search({
 /** Gives orders to one worker until there are none. */
 function work(order: () => Order | undefined, note: (report: Report) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = fork(join(import.meta.dirname, 'worker.ts'));
+    // Not the arguments of this process: a test runner has others.
+    const child = fork(join(import.meta.dirname, 'worker.ts'), { execArgv: ['--import', 'tsx'] });
     const next = (): void => {
       const given = order();
       if (given) child.send(given);

@@ -26,7 +26,9 @@ async function run({ from, count, faults }: Order): Promise<Report> {
   const failures: Failure[] = [];
   let events = 0;
   for (let seed = from; seed < from + count; seed++) {
-    const result = await runPlan(makePlan(seed, faults));
+    const result = await runPlan(makePlan(seed, faults)).catch((cause: unknown) => {
+      throw new Error(`seed ${seed}: the simulation itself failed`, { cause });
+    });
     events += result.events;
     const { violation } = result;
     if (violation) failures.push({ seed, kind: violation.kind, text: violation.text });

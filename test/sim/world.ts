@@ -11,7 +11,7 @@ import { SimAgent } from './agent.ts';
 import { callPlugin, type CalledSandbox, type CallOutcome } from './calls.ts';
 import { BlockReader } from './changes.ts';
 import { EtcdNetwork, type EtcdCondition } from './etcd-network.ts';
-import { SimEtcd } from './etcd.ts';
+import { SimEtcd, type Snapshot } from './etcd.ts';
 import { CommitCheck, type Violation } from './invariants.ts';
 import { Kubelet } from './kubelet.ts';
 import { SimKube } from './kube.ts';
@@ -50,8 +50,8 @@ export class World {
   readonly #admin: Machine;
   readonly #files = new Map<string, string>();
   readonly #check: CommitCheck;
-  /** etcd's revision by time, for setting it back. */
-  readonly #revisions: { readonly time: number; readonly revision: string }[] = [];
+  /** etcd's states by time, for setting it back. */
+  readonly #snapshots: { readonly time: number; readonly snapshot: Snapshot }[] = [];
   violation: Violation | undefined;
 
   /** @param etcd the server; a test may pass one that does not do as it should */
@@ -264,7 +264,7 @@ export class World {
       pageSize,
       tries: endpoints,
       onCommit: (commit) => {
-        this.#revisions.push({ time: this.sim.scheduler.time, revision: this.etcd.revision });
+        this.#snapshots.push({ time: this.sim.scheduler.time, snapshot: this.etcd.snapshot() });
         tellCommit(this.sim.trace, process.name, commit, this.reader);
         const violation = this.#check.check(commit);
         if (violation) this.violate(violation);
@@ -374,11 +374,11 @@ export class World {
 
   #setBack(agoMs: number, newId: boolean): void {
     const until = this.sim.scheduler.time - agoMs;
-    const snapshot = this.#revisions.findLast(({ time }) => time <= until);
-    if (!snapshot) return;
+    const found = this.#snapshots.findLast(({ time }) => time <= until);
+    if (!found) return;
     this.sim.trace.tell('etcd', () => ({ text: `is set back to what it had ${agoMs} ms ago`, always: true }));
-    this.#revisions.length = this.#revisions.indexOf(snapshot) + 1;
-    this.etcd.restore(snapshot.revision, newId ? this.#newClusterId() : undefined);
+    this.#snapshots.length = this.#snapshots.indexOf(found) + 1;
+    this.etcd.restore(found.snapshot, newId ? this.#newClusterId() : undefined);
     this.#check.restart();
   }
 
@@ -388,7 +388,7 @@ export class World {
 
   #empty(how: 'new-data' | 'same-cluster' | 'keys-deleted'): void {
     this.sim.trace.tell('etcd', () => ({ text: `is empty: ${how}`, always: true }));
-    this.#revisions.length = 0;
+    this.#snapshots.length = 0;
     this.#check.restart();
     if (how !== 'keys-deleted') this.etcd.wipe(how === 'new-data' ? this.#newClusterId() : undefined);
     else for (const { key } of this.etcd.keys.entries) this.etcd.txn([], [{ kind: 'delete', key }]);

@@ -3,13 +3,16 @@
  * empty at the start of its case.
  */
 import assert from 'node:assert/strict';
-import { absent, del, put, unchanged, type Entry, type Guard } from '../../ipam/records/transaction.ts';
+import { absent, del, put, same, unchanged, type Entry, type Guard } from '../../ipam/records/transaction.ts';
+import type { LeasedStore } from '../../ipam/store/leases.ts';
 import { scanAll, type Store } from '../../ipam/store/store.ts';
 
 export interface StoreUnderTest {
-  readonly store: Store;
+  readonly store: LeasedStore;
   /** Forgets all revisions before the newest. Equivalent to: etcdctl compact REVISION */
   readonly compact: () => Promise<void> | void;
+  /** Lets that many milliseconds pass. */
+  readonly pause: (ms: number) => Promise<void>;
 }
 
 export interface StoreCase {
@@ -45,6 +48,8 @@ async function keyOf(store: Store, key: string): Promise<Entry> {
   return entry;
 }
 
+const keysOf = async (store: Store): Promise<string[]> => (await scanAll(store, '')).map(({ key }) => key);
+
 export const STORE_CASES: readonly StoreCase[] = [
   {
     name: 'each guard holds on what is absent, and not on what is there',
@@ -67,6 +72,19 @@ export const STORE_CASES: readonly StoreCase[] = [
       assert.equal(await store.commit([unchanged(again)], [put('a', '2')]), undefined);
       // An absent key has the modification revision 0.
       assert.ok(await store.commit([{ ...unchanged(again), revision: '0' } as Guard], [put('a', '2')]));
+    },
+  },
+  {
+    name: '`same` compares the value alone; an absent key has none',
+    run: async ({ store }) => {
+      const first = { key: 'a', value: '1' };
+      assert.equal(await store.commit([same(first)], [put('b', '1')]), undefined);
+      assert.equal(await store.commit([same({ ...first, value: '' })], [put('b', '1')]), undefined);
+      await store.commit([], [put('a', '1')]);
+      await store.commit([], [put('a', '2')]);
+      assert.equal(await store.commit([same(first)], [put('b', '1')]), undefined);
+      await store.commit([], [put('a', '1')]);
+      assert.ok(await store.commit([same(first)], [put('b', '1')]));
     },
   },
   {
@@ -173,6 +191,53 @@ export const STORE_CASES: readonly StoreCase[] = [
         found.map((entry) => entry?.key),
         ['k/00249', undefined, 'k/00000', ...numbered(250)],
       );
+    },
+  },
+  {
+    name: 'a key ends with its lease, unless it was written without one since; that makes a revision',
+    run: async ({ store }) => {
+      const lease = await store.leases.grant(60_000);
+      const revision = await store.commit([], [put('a', '1', lease), put('b', '1', lease), put('c', '1')]);
+      await store.commit([], [put('b', '2')]);
+      assert.equal(await store.leases.keepAlive(lease), true);
+      await store.leases.revoke(lease);
+      assert.deepEqual(await keysOf(store), ['b', 'c']);
+      assert.equal(await store.commit([], [put('d', '1')]), String(Number(revision) + 3));
+      assert.equal(await store.leases.keepAlive(lease), false);
+      await store.leases.revoke(lease);
+      await assert.rejects(store.commit([], [put('e', '1', lease)]), {
+        code: 'store-failed',
+        message: /requested lease not found/,
+      });
+    },
+  },
+  {
+    name: 'a lease ends when nobody keeps it alive',
+    run: async ({ store, pause }) => {
+      const [kept, left] = [await store.leases.grant(4_000), await store.leases.grant(4_000)];
+      await store.commit([], [put('kept', '1', kept), put('left', '1', left)]);
+      await pause(2_500);
+      assert.equal(await store.leases.keepAlive(kept), true);
+      await pause(2_900);
+      assert.deepEqual(await keysOf(store), ['kept']);
+      assert.equal(await store.leases.keepAlive(left), false);
+    },
+  },
+  {
+    name: 'a read tells the state of etcd that it is of',
+    run: async ({ store }) => {
+      const revision = await store.commit([], [put('a', '1')]);
+      const states: { clusterId: string; revision: string }[] = [];
+      const onState = (state: (typeof states)[number]): void => void states.push(state);
+      await store.get(['a'], { onState });
+      await store.commit([], [put('a', '2')]);
+      await store.get(numbered(250), { onState });
+      assert.deepEqual(
+        states.map((state) => state.revision),
+        [revision, String(Number(revision) + 1)],
+      );
+      assert.match(states[0]?.clusterId ?? '', /^[1-9]\d*$/);
+      assert.equal(states[0]?.clusterId, states[1]?.clusterId);
     },
   },
   {

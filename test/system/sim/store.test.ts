@@ -1,4 +1,5 @@
 import { after, before, suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
@@ -20,7 +21,7 @@ suite('the cases of the simulated etcd hold on a real one', () => {
         const compact = async (): Promise<void> => {
           await etcd.ctl('compact', String(await etcd.revision()));
         };
-        await run({ store, compact });
+        await run({ store, compact, pause: sleep });
       } finally {
         store.close();
       }

@@ -20,7 +20,7 @@ const simulation = (): Sim => {
 /** A simulated etcd with the store of one process, and a way to let time pass. */
 class Bench {
   readonly sim = simulation();
-  readonly etcd = new SimEtcd(() => 0);
+  readonly etcd = new SimEtcd(() => this.sim.scheduler.time);
   readonly network = new EtcdNetwork(this.etcd, 1);
   readonly process: Process;
   readonly store: SimStore;
@@ -48,17 +48,19 @@ suite('the simulated etcd', () => {
     for (const { name, run } of STORE_CASES)
       test(`${name} (pages of ${pageSize})`, async () => {
         const bench = new Bench(1, pageSize);
-        await bench.during(run({ store: bench.store, compact: () => bench.etcd.compact() }));
+        const compact = (): void => bench.etcd.compact();
+        const pause = (ms: number): Promise<void> => bench.process.wait(ms);
+        await bench.during(run({ store: bench.store, compact, pause }));
       });
   }
 
   test('restored to a snapshot, it counts on from there: a revision comes again with another value', () => {
     const etcd = new SimEtcd(() => 0);
     etcd.txn([], [put('a', '1')]);
-    const { revision } = etcd;
+    const snapshot = etcd.snapshot();
     etcd.txn([], [put('a', '2')]);
     const [before] = etcd.get(['a']);
-    etcd.restore(revision);
+    etcd.restore(snapshot);
     assert.equal(etcd.get(['a'])[0]?.value, '1');
     etcd.txn([], [put('a', '3')]);
     assert.ok(before && etcd.txn([unchanged(before)], [put('b', '1')]), 'the old guard holds');
