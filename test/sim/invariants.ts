@@ -4,9 +4,9 @@ import type { Range } from '../../ipam/model/range.ts';
 import { BLOCKS, blockKey, nodeKey, NODES, rangeKey } from '../../ipam/records/keys.ts';
 import { drainKey, isDrainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
-import { changesOf, type BlockReader, type Changes } from './changes.ts';
+import { changesOf, type BlockReader, type ChangedAllocation, type Changes } from './changes.ts';
 import type { Commit, Keys } from './etcd.ts';
-import type { Living } from './living.ts';
+import type { Carrier, Living } from './living.ts';
 
 /** What must hold, and how it is called when it does not. */
 export const VIOLATIONS = [
@@ -62,10 +62,12 @@ export class CommitCheck {
 
   check(commit: Commit): Violation | undefined {
     const changes = changesOf(commit, this.#reader);
+    // What a pod has already is written back, whatever its node and its range may give out.
+    const given = changes.given.filter((each) => !this.#lives(each));
     return (
       this.#freedLiving(changes) ??
-      this.#drained(commit.before, changes) ??
-      this.#unrested(commit, changes) ??
+      this.#drained(commit.before, given) ??
+      this.#unrested(commit, given, changes.freed) ??
       this.#unsound(commit) ??
       this.#disagreement(commit) ??
       this.#twoAddresses(commit.after, changes)
@@ -73,12 +75,11 @@ export class CommitCheck {
   }
 
   #freedLiving({ freed }: Changes): Violation | undefined {
-    for (const { address, slot } of freed) {
-      const { containerId, ifname } = slot.owner;
-      const lives = this.#living
-        .carriersOf(address)
-        .find((each) => each.containerId === containerId && each.ifname === ifname);
+    for (const each of freed) {
+      const lives = this.#lives(each);
       if (!lives) continue;
+      const { address, slot } = each;
+      const { containerId } = slot.owner;
       return {
         kind: 'freed-living',
         text: `${address} was released, and container ${containerId} on ${lives.machine} still has it`,
@@ -88,7 +89,14 @@ export class CommitCheck {
     return undefined;
   }
 
-  #drained(before: Keys, { given }: Changes): Violation | undefined {
+  /** Returns the interface of the allocation's own pod, if it carries the address. */
+  #lives({ address, slot: { owner } }: ChangedAllocation): Carrier | undefined {
+    return this.#living
+      .carriersOf(address)
+      .find(({ containerId, ifname }) => containerId === owner.containerId && ifname === owner.ifname);
+  }
+
+  #drained(before: Keys, given: readonly ChangedAllocation[]): Violation | undefined {
     for (const { address, slot, block } of given) {
       const drains = before.has(drainKey(block.node))
         ? `node ${block.node}`
@@ -104,7 +112,11 @@ export class CommitCheck {
     return undefined;
   }
 
-  #unrested({ before, after }: Commit, { given, freed }: Changes): Violation | undefined {
+  #unrested(
+    { before, after }: Commit,
+    given: readonly ChangedAllocation[],
+    freed: readonly ChangedAllocation[],
+  ): Violation | undefined {
     const now = this.#now();
     const early = given.find(({ address, block }) => {
       const releasedAt = this.#releasedAt.get(address) ?? -Infinity;
