@@ -1,11 +1,8 @@
 import type { EtcdCondition, EtcdTrouble } from './etcd-network.ts';
 import type { Ending } from './kubelet.ts';
 
-/**
- * What happens in a story: the acts of runtimes and operators, and the faults. Each is a value, so
- * that a story can be printed, cut down and told again.
- */
-export type Act =
+/** What happens on any day. Endings and kills in it are faults, too. */
+export type UsualAct =
   /** `lives`: the first ADD is killed after so many steps. `ending`: what follows a failed ADD. */
   | { do: 'start'; machine: string; pod: string; lives?: number; ending?: Ending }
   /** `lives`: the first DEL is killed after so many steps. */
@@ -16,11 +13,17 @@ export type Act =
   | { do: 'again'; pod: string; verb: 'ADD' | 'CHECK' }
   /** The runtime calls GC with the attachments that it knows. */
   | { do: 'gc'; machine: string }
+  /** The agent looks for idle blocks to return. */
+  | { do: 'give-back'; machine: string }
+  /** The operator adds the ranges, where they are missing. */
+  | { do: 'add-ranges' }
+  /** An operator's command; `lives`: it is killed after so many steps. */
+  | { do: 'cnictl'; argv: string; lives?: number };
+
+export type FaultAct =
   /** The API server forgets the pod, which still runs (`kubectl delete --force`). */
   | { do: 'forget-pod'; pod: string }
   | { do: 'kill-agent'; machine: string; forMs: number }
-  /** The agent looks for idle blocks to return. */
-  | { do: 'give-back'; machine: string }
   | { do: 'power-cut'; machine: string; forMs: number }
   /** Another machine starts with an image of the disk and the same host name. */
   | { do: 'clone'; machine: string; as: string }
@@ -34,11 +37,13 @@ export type Act =
   | { do: 'etcd-compact' }
   | { do: 'ovs'; machine: string; how: 'hang' | 'away'; forMs: number }
   | { do: 'kube-away'; forMs: number }
-  | { do: 'kube-stale'; byMs: number; forMs: number }
-  /** The operator adds the ranges, where they are missing. */
-  | { do: 'add-ranges' }
-  /** An operator's command; `lives`: it is killed after so many steps. */
-  | { do: 'cnictl'; argv: string; lives?: number };
+  | { do: 'kube-stale'; byMs: number; forMs: number };
+
+/**
+ * What happens in a story: the acts of runtimes and operators, and the faults. Each is a value, so
+ * that a story can be printed, cut down and told again.
+ */
+export type Act = UsualAct | FaultAct;
 
 /** An act with its time. */
 export interface Scene {
@@ -74,8 +79,12 @@ export const FAULTS = [
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 
-/** The classes under which something does not hold yet. */
-const NOT_YET: readonly Fault[] = ['forget'];
+/**
+ * The classes under which something does not hold yet. `forget`: a check releases the address of a
+ * pod that the API server has forgotten and that still runs. `set-back`: a container that was
+ * started again under its ID with another address gets its earlier address back beside it.
+ */
+const NOT_YET: readonly Fault[] = ['forget', 'set-back'];
 
 /** The classes under which everything holds today. Every test run tells some seeds with them. */
 export const HELD_TODAY: readonly Fault[] = FAULTS.filter((fault) => !NOT_YET.includes(fault));

@@ -3,7 +3,8 @@ import { expectedOf, isExpected, usedSlots, type Block, type UsedSlot } from '..
 import { decodeBlock } from '../../ipam/records/block-record.ts';
 import { BLOCKS, HISTORY } from '../../ipam/records/keys.ts';
 import { quickBlock } from '../../ipam/records/quick-block.ts';
-import type { Commit, Keys } from './etcd.ts';
+import type { Keys } from './etcd-keys.ts';
+import type { Commit } from './etcd.ts';
 
 /** An allocation that a transaction began or ended. */
 export interface ChangedAllocation {

@@ -1,77 +1,10 @@
 import type { Entry, Guard, Write } from '../../ipam/records/transaction.ts';
+import { Keys } from './etcd-keys.ts';
+import { Leases } from './etcd-leases.ts';
 
 /** etcd's default limits: `--max-txn-ops`, and `--max-request-bytes`. */
 const MAX_OPERATIONS = 128;
 const MAX_REQUEST_BYTES = 1.5 * 1024 * 1024;
-
-interface Stored extends Entry {
-  readonly create: string;
-  /** The lease with which the key ends. */
-  readonly lease: string | undefined;
-}
-
-interface Lease {
-  readonly ttlMs: number;
-  expiresAt: number;
-}
-
-/** Everything that etcd has at one revision. A write makes a new value, so each is a snapshot. */
-export class Keys {
-  /** Sorted by key. */
-  readonly entries: readonly Stored[];
-
-  constructor(entries: readonly Stored[] = []) {
-    this.entries = entries;
-  }
-
-  get(key: string): Stored | undefined {
-    const found = this.entries[this.#placeOf(key)];
-    return found?.key === key ? found : undefined;
-  }
-
-  has(key: string): boolean {
-    return this.get(key) !== undefined;
-  }
-
-  /** Returns the entries below the prefix, sorted. @param from the first key to return */
-  below(prefix: string, from = prefix): readonly Stored[] {
-    let end = this.#placeOf(from);
-    const start = end;
-    while (this.entries[end]?.key.startsWith(prefix)) end++;
-    return this.entries.slice(start, end);
-  }
-
-  /** Returns what is there after the writes. */
-  with(writes: readonly Write[], revision: string): Keys {
-    const entries = [...this.entries];
-    for (const write of writes) {
-      const at = placeOf(entries, write.key);
-      const before = entries[at]?.key === write.key ? entries[at] : undefined;
-      const after =
-        write.kind === 'put'
-          ? [{ ...write, revision, create: before?.create ?? revision, lease: write.lease }]
-          : [];
-      entries.splice(at, before ? 1 : 0, ...after);
-    }
-    return new Keys(entries);
-  }
-
-  #placeOf(key: string): number {
-    return placeOf(this.entries, key);
-  }
-}
-
-/** Returns the place of the first entry that is not before the key. */
-function placeOf(entries: readonly Entry[], key: string): number {
-  let low = 0;
-  let high = entries.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((entries[middle]?.key ?? '') < key) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
 
 /** An answer of etcd that refuses the request, in etcd's own words. */
 export class EtcdRefusal extends Error {
@@ -116,16 +49,14 @@ export class SimEtcd {
   /** Changes when a server with other data takes over: connections end then. */
   epoch = 0;
   clusterId = '1';
-  readonly #now: () => number;
-  readonly #leases = new Map<string, Lease>();
-  #lastLease = 0;
+  readonly #leases: Leases;
   #revision = 1;
   #compacted = 0;
   #at = new Map<number, Keys>([[1, new Keys()]]);
 
   /** @param now milliseconds of etcd's own clock */
   constructor(now: () => number) {
-    this.#now = now;
+    this.#leases = new Leases(now);
   }
 
   get revision(): string {
@@ -175,22 +106,18 @@ export class SimEtcd {
 
   /** Returns the ID of a new lease. */
   grantLease(ttlMs: number): string {
-    const id = String(++this.#lastLease);
-    this.#leases.set(id, { ttlMs, expiresAt: this.#now() + ttlMs });
-    return id;
+    return this.#leases.grant(ttlMs);
   }
 
   /** Returns false if there is no such lease. */
   keepLeaseAlive(id: string): boolean {
     this.#expireLeases();
-    const lease = this.#leases.get(id);
-    if (lease) lease.expiresAt = this.#now() + lease.ttlMs;
-    return lease !== undefined;
+    return this.#leases.keepAlive(id);
   }
 
   /** Ends the lease, and deletes its keys in a revision of its own. */
   revokeLease(id: string): void {
-    if (!this.#leases.delete(id)) return;
+    if (!this.#leases.end(id)) return;
     const keys = this.keys.entries.filter(({ lease }) => lease === id);
     if (keys.length > 0)
       this.txn(
@@ -199,9 +126,8 @@ export class SimEtcd {
       );
   }
 
-  /** Ends the leases whose time is over. */
   #expireLeases(): void {
-    for (const [id, { expiresAt }] of this.#leases) if (expiresAt <= this.#now()) this.revokeLease(id);
+    for (const id of this.#leases.expired()) this.revokeLease(id);
   }
 
   /** Forgets earlier revisions. Equivalent to: etcdctl compact REVISION */
@@ -216,7 +142,7 @@ export class SimEtcd {
    * @param clusterId a new one, unless the restored server has the same members and token
    */
   restore({ revision, keys }: Snapshot, clusterId = this.clusterId): void {
-    this.#keepLeasesOf(keys);
+    this.#leases.renew(new Set(keys.entries.map(({ lease }) => lease)));
     this.clusterId = clusterId;
     this.#revision = Number(revision);
     this.#at = new Map([[this.#revision, keys]]);
@@ -230,20 +156,12 @@ export class SimEtcd {
 
   /** Starts with an empty data folder. @param clusterId as for {@link restore} */
   wipe(clusterId = this.clusterId): void {
-    this.#leases.clear();
+    this.#leases.renew(new Set());
     this.clusterId = clusterId;
     this.#revision = 1;
     this.#compacted = 0;
     this.#at = new Map([[1, new Keys()]]);
     this.epoch++;
-  }
-
-  #keepLeasesOf(keys: Keys): void {
-    const kept = new Set(keys.entries.map(({ lease }) => lease));
-    for (const [id, lease] of this.#leases) {
-      if (kept.has(id)) lease.expiresAt = this.#now() + lease.ttlMs;
-      else this.#leases.delete(id);
-    }
   }
 
   #keysAt(revision: string | undefined): Keys {

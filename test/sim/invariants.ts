@@ -5,7 +5,8 @@ import { BLOCKS, blockKey, nodeKey, NODES, rangeKey } from '../../ipam/records/k
 import { drainKey, isDrainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
 import { changesOf, type BlockReader, type ChangedAllocation, type Changes } from './changes.ts';
-import type { Commit, Keys } from './etcd.ts';
+import type { Keys } from './etcd-keys.ts';
+import type { Commit } from './etcd.ts';
 import type { Carrier, Living } from './living.ts';
 
 /** What must hold, and how it is called when it does not. */

@@ -1,8 +1,10 @@
 import { faultOf, type Act } from './acts.ts';
+import { endFaults, endPods } from './ending.ts';
 import type { SimEtcd } from './etcd.ts';
 import { findLeftOvers } from './left-overs.ts';
 import type { Violation } from './invariants.ts';
 import { Killed, type Sim } from './process.ts';
+import { perform } from './perform.ts';
 import type { Plan } from './plan.ts';
 import { Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
@@ -72,13 +74,13 @@ async function tell(plan: Plan, world: World): Promise<void> {
         const about = 'pod' in act ? [act.pod] : [];
         return { text: actText(act), about, always: faultOf(act) !== undefined || act.do === 'cnictl' };
       });
-      world.perform(act);
+      perform(world, act);
     });
   const last = plan.scenes.at(-1)?.at ?? 0;
   const phases: readonly [begin: () => void, forMs: number][] = [
     [() => undefined, last + CALM_AFTER_MS],
-    [() => world.endFaults(), SETTLED_AFTER_MS],
-    [() => world.endPods(), GONE_AFTER_MS],
+    [() => endFaults(world), SETTLED_AFTER_MS],
+    [() => endPods(world), GONE_AFTER_MS],
     [() => void world.cnictl('check --release --repair --yes --even-if-no-pods'), GONE_AFTER_MS],
   ];
   for (const [begin, forMs] of phases) {
