@@ -28,15 +28,13 @@ export async function pickRequested(context: PickContext, requested: RequestedAd
   const known = await readRanges(ipam.store);
   const found = known.ranges.find(({ range }) => cidrContains(range.cidr, requested));
   const { range, entry } = checkRequested(context, requested, known, found);
+  const held = context.blocks.find(({ block }) => cidrContains(block.cidr, requested));
+  if (held) checkFree(context, requested, held);
   if (await ipam.local.isUsedByOther(requested, request.owner)) {
     const ip = formatAddress(requested);
     throw new IpamError('taken', `the requested address ${ip} is in use by another pod of this node`);
   }
-  const held = context.blocks.find(({ block }) => cidrContains(block.cidr, requested));
-  if (held) {
-    checkFree(context, requested, held);
-    return assign(context, held, slotIndex(held.block, requested));
-  }
+  if (held) return assign(context, held, slotIndex(held.block, requested));
   const cidr = blockAt(range, requested);
   await checkUnclaimed(ipam, range, cidr, requested);
   const empty = await blankBlock(ipam, range, cidr, request.node);

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import type { AddedPod, SimulatedNode } from '../../support/node.ts';
 import { BLUE, failed, given, podLinks, remains, startCluster, succeeded, type Cluster } from './world.ts';
@@ -96,6 +98,8 @@ suite('the port as configured', () => {
     // MAC that the next pod would get.
     const forgotten = await node.addPod('forgotten');
     assert.equal((await cluster.fabric.cnictl('release', forgotten.ip, '--yes', '--force')).code, 0);
+    // With its record the node would know the address as in use, and write it back.
+    rmSync(join(node.stateDir, 'attachments', `${forgotten.containerId},eth0.json`));
     const config = { addressProbe: true };
     const pod = await node.makePod('next');
     const wish = node.networkConfig({ ...config, runtimeConfig: { ips: [forgotten.ip] } });

@@ -199,7 +199,7 @@ suite('the cluster that etcd belongs to', () => {
     for (const command of ['check --grace 0 --release --yes', 'release 10.20.0.19 --yes']) {
       const ran = await world.run(command);
       assert.deepEqual([ran.status, ran.stdout], [2, ''], command);
-      assert.match(ran.stderr, /etcd key 'cluster\/kubernetes': was written by a newer cellnet/);
+      assert.match(ran.stderr, /etcd key 'cluster\/kubernetes' was written by a newer cellnet/);
     }
     const ran = await world.run('check --grace 0');
     assert.equal(ran.status, 2);

@@ -33,7 +33,7 @@ suite('records about the cluster and about what nodes lost', () => {
   test('are refused by key and field', () => {
     for (const [value, message] of [
       ['x', /etcd key 'lost\/a' holds no JSON/],
-      ['{"v":2}', /etcd key 'lost\/a': was written by a newer cellnet/],
+      ['{"v":2}', /etcd key 'lost\/a' was written by a newer cellnet/],
       ['{"v":1,"at":"soon","subnets":[]}', /key 'at' is "soon"/],
       [
         '{"v":1,"at":"2026-01-01T00:00:00Z","subnets":[{"cidr":"10.20.0.1/22","attachments":1}]}',
