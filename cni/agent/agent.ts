@@ -1,14 +1,20 @@
 import type { Effects } from '../../ipam/model/effects.ts';
-import { readShared } from '../host/shared-config.ts';
 import { Turns } from '../host/turns.ts';
-import type { Log } from '../platform/platform.ts';
+import type { Log, Platform } from '../platform/platform.ts';
 import { CniError } from '../protocol/errors.ts';
-import type { Output } from '../protocol/invocation.ts';
+import type { Input, Output } from '../protocol/invocation.ts';
 import { podOf, type Environment } from '../protocol/request.ts';
 import { dispatch, failure } from '../verbs/dispatch.ts';
 import type { Metrics } from './metrics.ts';
 import type { AgentRequest } from './protocol.ts';
-import type { WarmPlatform } from './warm-platform.ts';
+
+/** What the agent's calls work with. */
+export interface AgentPlatform {
+  /** Returns the platform for one call with this environment. */
+  forCall(env: Environment): Platform;
+  /** Reads the shared configuration file. @throws Error when it cannot be read */
+  readShared(env: Environment): Input['sharedConfig'];
+}
 
 /** Most calls under way at once: four for each of the 250 pods that a node is planned for. */
 const MAX_CALLS = 1_000;
@@ -20,15 +26,15 @@ const TURN_LIMITS = { waitMs: 30_000, most: 10 };
 
 /** Serves calls like the plugins, on warm connections. Runs the calls of one attachment in turn. */
 export class Agent {
-  readonly #platform: WarmPlatform;
-  readonly #metrics: Metrics;
+  readonly #platform: AgentPlatform;
+  readonly #metrics: Pick<Metrics, 'beginCall'>;
   readonly #log: Log;
   readonly #effects: Effects;
   /** The calls under way and waiting, by attachment. */
   readonly #turns = new Map<string, Turns>();
   #underWay = 0;
 
-  constructor(platform: WarmPlatform, metrics: Metrics, log: Log, effects: Effects) {
+  constructor(platform: AgentPlatform, metrics: Pick<Metrics, 'beginCall'>, log: Log, effects: Effects) {
     this.#effects = effects;
     this.#platform = platform;
     this.#metrics = metrics;
@@ -69,7 +75,7 @@ export class Agent {
   }
 
   async #dispatch({ plugin, env, stdin }: AgentRequest): Promise<Output> {
-    const input = { env, stdin, sharedConfig: readShared(env) };
+    const input = { env, stdin, sharedConfig: this.#platform.readShared(env) };
     return await dispatch(plugin, input, () => Promise.resolve(this.#platform.forCall(env)));
   }
 

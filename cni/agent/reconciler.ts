@@ -37,7 +37,7 @@ export function nextPauseMs(
 export class Reconciler {
   readonly #settings: () => ReconcileSettings;
   readonly #platform: () => Platform;
-  readonly #metrics: Metrics;
+  readonly #metrics: Pick<Metrics, 'noteReconcile'>;
   #suspected: Suspected = new Map();
   /** Findings that the last reconcile did not clear. Each is counted and logged once. */
   #known: ReadonlySet<string> = new Set();
@@ -54,7 +54,7 @@ export class Reconciler {
   constructor(
     settings: () => ReconcileSettings,
     platform: () => Platform,
-    metrics: Metrics,
+    metrics: Pick<Metrics, 'noteReconcile'>,
     effects: Effects,
   ) {
     this.#effects = effects;

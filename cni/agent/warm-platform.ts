@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { orLate } from '../../ipam/model/deadline.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
+import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
 import { sendAnnouncements } from '../host/announcement.ts';
 import { readBoot } from '../host/boot.ts';
 import { runDelegate } from '../host/delegate.ts';
@@ -11,15 +12,18 @@ import { lock, tryLock } from '../host/lock.ts';
 import { keepMachineOf } from '../host/machine.ts';
 import { hostNamespaces } from '../host/namespaces.ts';
 import { NodeState } from '../host/node-state.ts';
+import { readShared } from '../host/shared-config.ts';
 import { DEFAULT_DEADLINE_MS } from '../ovsdb/client.ts';
+import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
 import { Deadlines } from '../platform/deadlines.ts';
 import type { Kernel, LaterAnnouncement, Log, Platform, Switch } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
 import { stateDirOf, type SwitchAddress } from '../protocol/settings.ts';
 import type { IpamPlace } from '../reconcile/places.ts';
+import type { AgentPlatform } from './agent.ts';
 import { BurstBarrier } from './burst-barrier.ts';
-import { observed, observedSwitch } from './observed.ts';
-import { openWarmIpam, type WarmIpam, type WarmIpamPieces } from './warm-ipam.ts';
+import { observed, observedStore, observedSwitch } from './observed.ts';
+import { warmIpam, type WarmIpam } from './warm-ipam.ts';
 import { lateAnswer, WarmSwitch } from './warm-switch.ts';
 import type { Watch } from './watch.ts';
 
@@ -27,7 +31,8 @@ import type { Watch } from './watch.ts';
  * A platform that keeps its connections from call to call: one for each etcd cluster and each
  * Open vSwitch that calls name.
  */
-export class WarmPlatform {
+export class WarmPlatform implements AgentPlatform {
+  readonly readShared = readShared;
   readonly #watch: Watch;
   readonly #log: Log;
   /** The agent's own environment: it names the machine, whatever the environment of a call. */
@@ -107,14 +112,24 @@ export class WarmPlatform {
 
   #warm(settings: EtcdSettings, stateDir: string): WarmIpam {
     const key = JSON.stringify([settings, stateDir]);
-    const warm = this.#ipams.get(key) ?? openWarmIpam(settings, key, this.#piecesOf(settings, stateDir));
+    const warm = this.#ipams.get(key) ?? this.#openIpam(settings, stateDir, key);
     this.#ipams.set(key, warm);
     return warm;
   }
 
-  #piecesOf(settings: EtcdSettings, stateDir: string): WarmIpamPieces {
-    const local = openLocalNode(this.forCall({ CELLNET_STATE_DIR: stateDir }), stateDir, settings);
-    return { local, watch: this.#watch, log: this.#log, since: this.#startedAt };
+  /** @param cluster any text that is unique to the cluster */
+  #openIpam(settings: EtcdSettings, stateDir: string, cluster: string): WarmIpam {
+    const endpoints = settings.endpoints.join(',');
+    const etcd = openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS });
+    return warmIpam({
+      etcd,
+      store: observedStore(etcd, (error) => this.#watch.usedEtcd(endpoints, error)),
+      effects: hostEffects,
+      local: openLocalNode(this.forCall({ CELLNET_STATE_DIR: stateDir }), stateDir, settings),
+      observer: this.#watch.observer(cluster),
+      log: this.#log,
+      since: this.#startedAt,
+    });
   }
 
   /** Closes every connection. The next call opens its own with the current files and settings. */

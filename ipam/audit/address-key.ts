@@ -3,6 +3,7 @@ import {
   formatAddress,
   joinSpans,
   parseAddress,
+  parseIpv4,
   type Address,
   type Cidr,
   type Span,
@@ -21,30 +22,7 @@ export const addressKeyOf = ({ family, value }: Address): AddressKey =>
 
 /** Returns the key of an address text. @throws IpamError `invalid` if it is no IP address */
 export function parseAddressKey(text: string): AddressKey {
-  return quickAddressKey(text) ?? addressKeyOf(parseAddress(text));
-}
-
-/**
- * Parses four decimal numbers without leading zeros, as nearly all addresses are. Returns undefined
- * for anything else, valid or not.
- */
-function quickAddressKey(text: string): number | undefined {
-  let value = 0;
-  let part = -1;
-  let parts = 1;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code === 46) {
-      if (part < 0 || ++parts > 4) return undefined;
-      value = value * 256 + part;
-      part = -1;
-    } else {
-      if (code < 48 || code > 57 || part === 0) return undefined;
-      part = Math.max(part, 0) * 10 + code - 48;
-      if (part > 255) return undefined;
-    }
-  }
-  return part < 0 || parts !== 4 ? undefined : value * 256 + part;
+  return parseIpv4(text) ?? addressKeyOf(parseAddress(text));
 }
 
 interface Stretch {
@@ -141,7 +119,7 @@ export function parsePodIp(text: string): AddressKey {
  * @throws IpamError `invalid`, saying that the API server named it
  */
 export function canonicalIp(text: string): string {
-  return quickAddressKey(text) === undefined ? formatAddressKey(parsePodIp(text)) : text;
+  return parseIpv4(text) === undefined ? formatAddressKey(parsePodIp(text)) : text;
 }
 
 const formatAddressKey = (place: AddressKey): string =>

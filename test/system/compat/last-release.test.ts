@@ -73,6 +73,7 @@ class LastRelease {
   readonly dir: string;
   readonly #child;
   readonly #waiting = new Map<number, (answer: Answer) => void>();
+  readonly #ended: Promise<void>;
   #asked = 0;
 
   constructor(dir: string, endpoint: string) {
@@ -82,6 +83,7 @@ class LastRelease {
       env: { ...process.env, ENDPOINT: endpoint },
       stdio: ['pipe', 'pipe', 'inherit'],
     });
+    this.#ended = new Promise((resolve) => this.#child.once('exit', () => resolve()));
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       const answer = JSON.parse(line) as Answer;
       this.#waiting.get(answer.id)?.(answer);
@@ -90,20 +92,17 @@ class LastRelease {
 
   async ask<T>(op: string, args: object): Promise<T> {
     const id = ++this.#asked;
-    const answered = new Promise<Answer>((resolve, reject) => {
-      this.#waiting.set(id, resolve);
-      this.#child.once('exit', () => reject(new Error('the last release has ended')));
-    });
+    const answered = new Promise<Answer>((resolve) => this.#waiting.set(id, resolve));
     this.#child.stdin.write(`${JSON.stringify({ id, op, args })}\n`);
-    const { result, error } = await answered;
+    const ended = this.#ended.then((): Answer => ({ id, error: 'the last release has ended' }));
+    const { result, error } = await Promise.race([answered, ended]);
     if (error !== undefined) throw new Error(error);
     return result as T;
   }
 
   async close(): Promise<void> {
-    const ended = new Promise((resolve) => this.#child.once('exit', resolve));
     this.#child.stdin.end();
-    await ended;
+    await this.#ended;
   }
 }
 

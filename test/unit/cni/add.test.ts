@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
 import { linkAlias } from '../../../cni/protocol/identity.ts';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { IpamError } from '../../../ipam/model/errors.ts';
+import { owner } from '../ipam/world.ts';
 import { ENV, reply, useFakeNode } from './fake-platform.ts';
 
 /** A lone ADD prepares the pod's end while the port comes up, even when the port fails. */
@@ -124,6 +128,22 @@ suite('ADD', () => {
     assert.equal(output.exitCode, 0, output.stdout);
     assert.equal(reply(output).interfaces?.length, 2);
     assert.deepEqual(node.work(), ['inspect-bridge', 'inspect', 'find-ports', 'announce 1']);
+  });
+
+  test('asked again by an agent that knows nothing of the first ADD, what stands is left alone', async () => {
+    const agent = node.fake.world.agent();
+    await allocate(agent, { node: 'node-1', owner: owner('other'), families: [4] });
+    await stands(true);
+    const [record] = node.files().map((file) => readFileSync(join(node.dir, file), 'utf8'));
+    node.fake.ipam = agent;
+    const output = await node.call();
+    assert.deepEqual(
+      reply(output).ips?.map(({ address }) => address),
+      node.fake.pod?.addresses,
+    );
+    assert.deepEqual(node.work(), ['inspect-bridge', 'inspect', 'find-ports', 'announce 1']);
+    const [now] = node.files().map((file) => readFileSync(join(node.dir, file), 'utf8'));
+    assert.equal(now, record);
   });
 
   test('asked again, a link that vswitchd has not taken is made anew', async () => {

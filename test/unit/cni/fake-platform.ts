@@ -16,6 +16,7 @@ import type {
 } from '../../../cni/platform/platform.ts';
 import type { Output, Plugin } from '../../../cni/protocol/invocation.ts';
 import { dispatch } from '../../../cni/verbs/dispatch.ts';
+import type { Ipam } from '../../../ipam/node/ipam.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { range, World } from '../ipam/world.ts';
 
@@ -23,6 +24,8 @@ import { range, World } from '../ipam/world.ts';
 export class FakePlatform {
   readonly calls: string[] = [];
   readonly world = new World();
+  /** The IPAM of the process that serves the calls. */
+  ipam: Ipam = this.world.ipam;
   /** Errors by the name of the call that fails with them. */
   readonly failures = new Map<string, Error>();
   /** Open vSwitch remotes that do not answer. */
@@ -71,7 +74,7 @@ export class FakePlatform {
       bootedAt: () => 0,
       machine: () => undefined,
       namespaces: { identify: (path) => `id of ${path}`, stateOf: () => 'lives' },
-      openIpam: () => this.#call('ipam', { ...world.ipam, close: () => undefined }),
+      openIpam: () => this.#call('ipam', { ...this.ipam, close: () => undefined }),
       openSwitch: ({ ovsdb }) =>
         this.unreachable.has(ovsdb)
           ? Promise.reject(new OvsdbError('unreachable', `${ovsdb} is away`))

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
+import ipaddr from 'ipaddr.js';
 import {
   cidrContains,
   cidrSize,
@@ -13,6 +14,7 @@ import {
   parseAddress,
   parseAddressInSubnet,
   parseCidr,
+  parseIpv4,
   parseSpan,
   spanContains,
   spanSize,
@@ -31,6 +33,20 @@ const address = family.chain((which) =>
 suite('addresses', () => {
   test('every address survives being written and read', () => {
     fc.assert(fc.property(address, (each) => assert.deepEqual(parseAddress(formatAddress(each)), each)));
+  });
+
+  test('IPv4 is read as ipaddr.js reads four-part decimals', () => {
+    const nearly = fc.stringMatching(/^[0-9]{0,4}(\.[0-9]{0,4}){2,4}$/);
+    fc.assert(
+      fc.property(nearly, (text) => {
+        const expected = ipaddr.IPv4.isValidFourPartDecimal(text)
+          ? ipaddr.IPv4.parse(text)
+              .toByteArray()
+              .reduce((value, byte) => value * 256 + byte, 0)
+          : undefined;
+        assert.equal(parseIpv4(text), expected, text);
+      }),
+    );
   });
 
   test('IPv6 is written as RFC 5952 says', () => {

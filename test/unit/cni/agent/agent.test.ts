@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { Agent } from '../../../../cni/agent/agent.ts';
-import type { WarmPlatform } from '../../../../cni/agent/warm-platform.ts';
+import { Agent, type AgentPlatform } from '../../../../cni/agent/agent.ts';
 import { Watch } from '../../../../cni/agent/watch.ts';
 import { hostEffects } from '../../../../cni/host/effects.ts';
 import { CONFIG, ENV, reply, useFakeNode } from '../fake-platform.ts';
@@ -12,10 +11,13 @@ suite('calls of the agent', () => {
   const start = (): { readonly call: (id: string) => Promise<number | undefined>; unlock: () => void } => {
     let unlock = (): void => undefined;
     const locked = new Promise<() => void>((resolve) => (unlock = () => resolve(() => undefined)));
-    const platform = { forCall: () => ({ ...node.fake.platform(), lock: () => locked }) };
+    const platform: AgentPlatform = {
+      forCall: () => ({ ...node.fake.platform(), lock: () => locked }),
+      readShared: () => undefined,
+    };
     const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
     const { metrics } = new Watch('1.2.3', hostEffects, () => 0);
-    const agent = new Agent(platform as unknown as WarmPlatform, metrics, log, hostEffects);
+    const agent = new Agent(platform, metrics, log, hostEffects);
     const stdin = JSON.stringify(CONFIG);
     return {
       unlock: () => unlock(),

@@ -1,0 +1,134 @@
+import type { EtcdCondition, EtcdTrouble } from './etcd-network.ts';
+import type { Ending } from './kubelet.ts';
+
+/** What happens on any day. Endings and kills in it are faults, too. */
+export type UsualAct =
+  /** `lives`: the first ADD is killed after so many steps. `ending`: what follows a failed ADD. */
+  | { do: 'start'; machine: string; pod: string; lives?: number; ending?: Ending }
+  /** `lives`: the first DEL is killed after so many steps. */
+  | { do: 'stop'; pod: string; ending: Ending; lives?: number }
+  /** The pod's sandbox ends, and the pod gets another one; `same`: under the same container ID. */
+  | { do: 'renew'; pod: string; ending: Ending; same: boolean }
+  /** The runtime repeats ADD, or calls CHECK. */
+  | { do: 'again'; pod: string; verb: 'ADD' | 'CHECK' }
+  /** The runtime calls GC with the attachments that it knows. */
+  | { do: 'gc'; machine: string }
+  /** The agent looks for idle blocks to return. */
+  | { do: 'give-back'; machine: string }
+  /** The operator adds the ranges, where they are missing. */
+  | { do: 'add-ranges' }
+  /** An operator's command; `lives`: it is killed after so many steps. */
+  | { do: 'cnictl'; argv: string; lives?: number };
+
+export type FaultAct =
+  /** The API server forgets the pod, which still runs (`kubectl delete --force`). */
+  | { do: 'forget-pod'; pod: string }
+  | { do: 'kill-agent'; machine: string; forMs: number }
+  | { do: 'power-cut'; machine: string; forMs: number }
+  /** Another machine starts with an image of the disk and the same host name. */
+  | { do: 'clone'; machine: string; as: string }
+  /** The wall clock jumps. */
+  | { do: 'clock'; machine: string; byMs: number }
+  | ({ do: 'etcd-trouble'; forMs: number } & EtcdCondition)
+  /** etcd is set back to what it had so long ago; `newId`: as another cluster. */
+  | { do: 'etcd-set-back'; agoMs: number; newId: boolean }
+  /** etcd starts with an empty data folder, perhaps as the same cluster, or loses all keys. */
+  | { do: 'etcd-empty'; how: 'new-data' | 'same-cluster' | 'keys-deleted' }
+  | { do: 'etcd-compact' }
+  | { do: 'ovs'; machine: string; how: 'hang' | 'away'; forMs: number }
+  | { do: 'kube-away'; forMs: number }
+  | { do: 'kube-stale'; byMs: number; forMs: number };
+
+/**
+ * What happens in a story: the acts of runtimes and operators, and the faults. Each is a value, so
+ * that a story can be printed, cut down and told again.
+ */
+export type Act = UsualAct | FaultAct;
+
+/** An act with its time. */
+export interface Scene {
+  /** Its number in the plan of its seed. */
+  readonly id: number;
+  /** Milliseconds since the start. */
+  readonly at: number;
+  readonly act: Act;
+}
+
+/** Classes of faults, which can be turned on one by one. */
+export const FAULTS = [
+  /** etcd is away for some seconds. */
+  'away',
+  /** Writes whose outcome the client does not learn, or learns late. */
+  'uncertain',
+  /** Programs are killed at any step. */
+  'kill',
+  /** Machines lose power. */
+  'power',
+  /** DEL comes late, twice or never. */
+  'del',
+  'ovs',
+  'kube',
+  /** Wall clocks jump. */
+  'clock',
+  'compact',
+  /** The API server forgets pods that still run. */
+  'forget',
+  'set-back',
+  'empty',
+  'clone',
+] as const;
+export type Fault = (typeof FAULTS)[number];
+
+/**
+ * The classes under which something does not hold yet. `forget`: a check releases the address of a
+ * pod that the API server has forgotten and that still runs. `set-back`: a container that was
+ * started again under its ID with another address gets its earlier address back beside it.
+ */
+const NOT_YET: readonly Fault[] = ['forget', 'set-back'];
+
+/** The classes under which everything holds today. Every test run tells some seeds with them. */
+export const HELD_TODAY: readonly Fault[] = FAULTS.filter((fault) => !NOT_YET.includes(fault));
+
+/** Troubles of etcd after which nothing was done. */
+export const AWAY: readonly EtcdTrouble[] = ['refused', 'lost'];
+/** Troubles of etcd after which something may have been done. */
+export const UNCERTAIN: readonly EtcdTrouble[] = ['unanswered', 'late', 'broken'];
+
+/** Returns the class of a fault; undefined for what happens on any day. */
+export function faultOf(act: Act): Fault | undefined {
+  switch (act.do) {
+    case 'etcd-trouble':
+      return AWAY.includes(act.how) ? 'away' : 'uncertain';
+    case 'etcd-set-back':
+      return 'set-back';
+    case 'etcd-empty':
+      return 'empty';
+    case 'etcd-compact':
+      return 'compact';
+    case 'kill-agent':
+      return 'kill';
+    case 'power-cut':
+      return 'power';
+    case 'kube-away':
+    case 'kube-stale':
+      return 'kube';
+    case 'forget-pod':
+      return 'forget';
+    case 'clone':
+    case 'clock':
+    case 'ovs':
+      return act.do;
+    case 'start':
+    case 'cnictl':
+      return act.lives === undefined ? undefined : 'kill';
+    case 'stop':
+    case 'renew':
+      if (act.ending !== 'del') return 'del';
+      return 'lives' in act ? 'kill' : undefined;
+    case 'again':
+    case 'gc':
+    case 'give-back':
+    case 'add-ranges':
+      return undefined;
+  }
+}

@@ -1,0 +1,67 @@
+import { formatAddress } from '../../ipam/model/address.ts';
+import { expectedOf, isExpected, usedSlots, type Block, type UsedSlot } from '../../ipam/model/block.ts';
+import { decodeBlock } from '../../ipam/records/block-record.ts';
+import { BLOCKS, HISTORY } from '../../ipam/records/keys.ts';
+import { quickBlock } from '../../ipam/records/quick-block.ts';
+import type { Keys } from './etcd-keys.ts';
+import type { Commit } from './etcd.ts';
+
+/** An allocation that a transaction began or ended. */
+export interface ChangedAllocation {
+  readonly address: string;
+  readonly slot: UsedSlot;
+  readonly block: Block;
+}
+
+/** What a transaction changed, in cellnet's terms. */
+export interface Changes {
+  readonly given: readonly ChangedAllocation[];
+  readonly freed: readonly ChangedAllocation[];
+  readonly claimed: readonly Block[];
+  readonly returned: readonly Block[];
+  /** Keys that are neither blocks nor history. */
+  readonly otherKeys: readonly string[];
+}
+
+/** Decoded blocks by value: most stay the same from one transaction to the next. */
+export class BlockReader {
+  readonly #known = new Map<string, Block>();
+
+  /** @throws IpamError `corrupt-record` */
+  read(keys: Keys, key: string): Block | undefined {
+    const value = keys.get(key)?.value;
+    if (value === undefined) return undefined;
+    const known = this.#known.get(value);
+    if (known) return known;
+    const block = quickBlock(key, value) ?? decodeBlock(key, value);
+    this.#known.set(value, block);
+    return block;
+  }
+
+  all(keys: Keys): Block[] {
+    return keys.below(BLOCKS).flatMap(({ key }) => this.read(keys, key) ?? []);
+  }
+}
+
+export function changesOf({ before, after, writes }: Commit, reader: BlockReader): Changes {
+  const keys = [...new Set(writes.map(({ key }) => key))];
+  const pairs = keys
+    .filter((key) => key.startsWith(BLOCKS))
+    .map((key) => ({ was: reader.read(before, key), is: reader.read(after, key) }));
+  return {
+    given: pairs.flatMap(({ was, is }) => endedIn(is, was)),
+    freed: pairs.flatMap(({ was, is }) => endedIn(was, is)),
+    claimed: pairs.flatMap(({ was, is }) => (is && is.node !== was?.node ? [is] : [])),
+    returned: pairs.flatMap(({ was, is }) => (was && was.node !== is?.node ? [was] : [])),
+    otherKeys: keys.filter((key) => !key.startsWith(BLOCKS) && !key.startsWith(HISTORY)),
+  };
+}
+
+/** Returns the allocations of one state of a block that the other state does not have. */
+function endedIn(block: Block | undefined, other: Block | undefined): ChangedAllocation[] {
+  if (!block) return [];
+  return usedSlots(
+    block,
+    (slot) => !(other?.slots.some((each) => isExpected(each, expectedOf(slot))) ?? false),
+  ).map(({ address, slot }) => ({ address: formatAddress(address), slot, block }));
+}

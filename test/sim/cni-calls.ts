@@ -1,0 +1,89 @@
+import { WriteBackLog } from '../../cni/platform/log-write-back.ts';
+import type { OpenIpam, Platform } from '../../cni/platform/platform.ts';
+import type { Verb } from '../../cni/protocol/request.ts';
+import { directIpam } from '../../ipam/node/ipam.ts';
+import { silentObserver } from '../../ipam/node/observer.ts';
+import { callPlugin, type CalledSandbox, type CallOutcome } from './calls.ts';
+import type { Machine } from './machine.ts';
+import { localNodeOf } from './platform.ts';
+import { NEVER, type Process } from './process.ts';
+import type { World } from './world.ts';
+
+/** A call of a runtime. */
+export interface RuntimeCall {
+  readonly verb: Verb;
+  /** Undefined for GC. */
+  readonly sandbox: CalledSandbox | undefined;
+  /** How many steps the plugin makes before it is killed. */
+  readonly lives?: number | undefined;
+  /** Further keys of the network configuration. */
+  readonly config?: object;
+}
+
+/**
+ * The longest that a call may take, in milliseconds: its turn in the agent (30 s) or its lock
+ * (30 s), its servers (ADD 20 s, DEL 10 s), and the undo of an ADD (5 s).
+ */
+const WITHIN_MS: Readonly<Partial<Record<Verb, number>>> = { ADD: 60_000, DEL: 45_000 };
+
+/**
+ * Executes the plugin on a machine as its runtime does, and judges how the call ends.
+ * @param caller the runtime: when it is killed, it learns of no outcome
+ */
+export async function callFrom(
+  world: World,
+  machine: Machine,
+  caller: Process,
+  { verb, sandbox, lives, config: more }: RuntimeCall,
+): Promise<CallOutcome> {
+  const { families, probe, agentShare } = world.setup;
+  const config = { ipam: { type: 'cellnet-ipam', families }, addressProbe: probe, ...more };
+  const name = sandbox ? `${verb} ${sandbox.containerId}` : verb;
+  const plugin = machine.spawn(name, lives);
+  const about = sandbox ? [sandbox.containerId, sandbox.pod.name] : [];
+  const { scheduler, trace } = world.sim;
+  const began = scheduler.time;
+  const agent = plugin.random.chance(agentShare) ? world.hosts.get(machine.name)?.agent : undefined;
+  trace.tell(plugin.name, () => ({
+    text: agent?.alive ? 'begins, by the agent' : 'begins, without agent',
+    about,
+  }));
+  const openIpam = (platform: Platform, expiresAt: number): OpenIpam => ({
+    ...directIpam(world.storeOf(plugin, expiresAt), plugin.effects, localNodeOf(platform), {
+      ...silentObserver,
+      wroteBack: (_, result) => new WriteBackLog(platform.log).tell(result),
+    }),
+    close: () => undefined,
+  });
+  const outcome = await callPlugin(
+    machine,
+    plugin,
+    agent,
+    { verb, config, ...(sandbox && { sandbox }) },
+    openIpam,
+  );
+  trace.tell(plugin.name, () => ({ text: outcomeText(outcome), about }));
+  if (!caller.alive) return await NEVER;
+  const took = scheduler.time - began;
+  const limit = WITHIN_MS[verb] ?? Infinity;
+  if (took > limit)
+    world.violate({
+      kind: 'deadline',
+      text: `${plugin.name} took ${Math.round(took)} ms: expected ${limit} at most`,
+      about,
+    });
+  if (outcome.kind === 'failed' && outcome.code === 999)
+    world.violate({ kind: 'internal', text: `${plugin.name}: ${outcome.message}`, about });
+  return outcome;
+}
+
+function outcomeText(outcome: CallOutcome): string {
+  switch (outcome.kind) {
+    case 'done':
+      return ['done', ...(outcome.result.ips ?? []).map(({ address }) => address)].join(' ');
+    case 'failed':
+      return `fails with code ${outcome.code}: ${outcome.message}`;
+    case 'killed':
+      return 'was killed';
+  }
+}

@@ -1,0 +1,43 @@
+import { NODES, RANGES } from '../../ipam/records/keys.ts';
+import { isDrainKey } from '../../ipam/records/node-record.ts';
+import { decodeRange } from '../../ipam/records/range-record.ts';
+import type { Machine } from './machine.ts';
+import type { Host, World } from './world.ts';
+
+/**
+ * Ends every fault: machines have power, agents run, servers answer. The operator takes clones away
+ * and gives their name to the machine that had it first, and ends every draining.
+ */
+export function endFaults(world: World): void {
+  const { sim, network, kube, hosts, etcd } = world;
+  sim.trace.tell('fault', () => ({ text: 'all faults end', always: true }));
+  network.conditions.clear();
+  Object.assign(kube, { away: false, staleMs: 0 });
+  for (const host of [...hosts.values()]) {
+    if (host.original) takeAway(world, host, host.original);
+    else host.machine.ovs.serve();
+  }
+  for (const host of hosts.values()) {
+    world.powerOn(host);
+    world.startAgent(host);
+  }
+  void world.addRanges();
+  for (const { key, value } of etcd.keys.below(RANGES))
+    if (decodeRange(key, value).state === 'draining')
+      void world.cnictl(`range undrain ${key.slice(RANGES.length)}`);
+  for (const { key } of etcd.keys.below(NODES))
+    if (isDrainKey(key)) void world.cnictl(`node undrain ${key.split('/')[1] ?? ''}`);
+}
+
+function takeAway(world: World, { machine, kubelet }: Host, original: Machine): void {
+  machine.losePower();
+  kubelet.stopAll();
+  world.hosts.delete(machine.name);
+  void world.cnictl(`node adopt ${original.node} --machine ${original.identity.id} --yes`);
+}
+
+/** Ends every pod as it should. */
+export function endPods({ sim, hosts }: World): void {
+  sim.trace.tell('runtime', () => ({ text: 'every pod ends', always: true }));
+  for (const { kubelet } of hosts.values()) kubelet.stopAll();
+}

@@ -1,0 +1,215 @@
+import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
+import { slotIndex, usedSlots, validateBlock, type Block } from '../../ipam/model/block.ts';
+import type { Range } from '../../ipam/model/range.ts';
+import { BLOCKS, blockKey, nodeKey, NODES, rangeKey } from '../../ipam/records/keys.ts';
+import { drainKey, isDrainKey } from '../../ipam/records/node-record.ts';
+import { decodeRange } from '../../ipam/records/range-record.ts';
+import { changesOf, type BlockReader, type ChangedAllocation, type Changes } from './changes.ts';
+import type { Keys } from './etcd-keys.ts';
+import type { Commit } from './etcd.ts';
+import type { Carrier, Living } from './living.ts';
+
+/** What must hold, and how it is called when it does not. */
+export const VIOLATIONS = [
+  /** An address has two living owners. */
+  'double',
+  /** A program released an address that a living attachment carries. */
+  'freed-living',
+  /** A program took away the link of a pod that runs. */
+  'cut-off',
+  /** Index and blocks disagree after a transaction. */
+  'index',
+  /** A program wrote a block that contradicts itself or its range. */
+  'unsound',
+  /** One attachment has two addresses of a family. */
+  'two-addresses',
+  /** A node or a range that is draining gave out an address. */
+  'drained',
+  /** An address was given out again before it had rested. */
+  'unrested',
+  /** A call took longer than its deadline. */
+  'deadline',
+  /** A program failed in a way that it does not explain: an internal error, or an unhandled one. */
+  'internal',
+  /** Something is left of pods that are gone, when all faults are over. */
+  'left-over',
+  /** A pod cannot run although all faults are over. */
+  'stuck',
+] as const;
+export type ViolationKind = (typeof VIOLATIONS)[number];
+
+export interface Violation {
+  readonly kind: ViolationKind;
+  readonly text: string;
+  /** The addresses, pods and containers concerned. */
+  readonly about: readonly string[];
+}
+
+/** Judges each transaction of a program at the moment when etcd carries it out. */
+export class CommitCheck {
+  readonly #reader: BlockReader;
+  readonly #living: Living;
+  readonly #now: () => number | undefined;
+  readonly #ranges = new Map<string, Range>();
+  /** When each address was last released, by the clock of the program that did it. */
+  readonly #releasedAt = new Map<string, number>();
+
+  /** @param now the time by all wall clocks; undefined when they do not agree */
+  constructor(reader: BlockReader, living: Living, now: () => number | undefined) {
+    this.#reader = reader;
+    this.#living = living;
+    this.#now = now;
+  }
+
+  check(commit: Commit): Violation | undefined {
+    const changes = changesOf(commit, this.#reader);
+    // What a pod has already is written back, whatever its node and its range may give out.
+    const given = changes.given.filter((each) => !this.#lives(each));
+    return (
+      this.#freedLiving(changes) ??
+      this.#drained(commit.before, given) ??
+      this.#unrested(commit, given, changes.freed) ??
+      this.#unsound(commit) ??
+      this.#disagreement(commit) ??
+      this.#twoAddresses(commit.after, changes)
+    );
+  }
+
+  #freedLiving({ freed }: Changes): Violation | undefined {
+    for (const each of freed) {
+      const lives = this.#lives(each);
+      if (!lives) continue;
+      const { address, slot } = each;
+      const { containerId } = slot.owner;
+      return {
+        kind: 'freed-living',
+        text: `${address} was released, and container ${containerId} on ${lives.machine} still has it`,
+        about: [address, containerId],
+      };
+    }
+    return undefined;
+  }
+
+  /** Returns the interface of the allocation's own pod, if it carries the address. */
+  #lives({ address, slot: { owner } }: ChangedAllocation): Carrier | undefined {
+    return this.#living
+      .carriersOf(address)
+      .find(({ containerId, ifname }) => containerId === owner.containerId && ifname === owner.ifname);
+  }
+
+  #drained(before: Keys, given: readonly ChangedAllocation[]): Violation | undefined {
+    for (const { address, slot, block } of given) {
+      const drains = before.has(drainKey(block.node))
+        ? `node ${block.node}`
+        : this.#rangeOf(before, block)?.state === 'draining' && `range ${block.range}`;
+      if (!drains) continue;
+      const { containerId } = slot.owner;
+      return {
+        kind: 'drained',
+        text: `${address} was given to ${containerId}, although ${drains} is draining`,
+        about: [address, containerId],
+      };
+    }
+    return undefined;
+  }
+
+  #unrested(
+    { before, after }: Commit,
+    given: readonly ChangedAllocation[],
+    freed: readonly ChangedAllocation[],
+  ): Violation | undefined {
+    const now = this.#now();
+    const early = given.find(({ address, block }) => {
+      const releasedAt = this.#releasedAt.get(address) ?? -Infinity;
+      const { cooldownMs = 0 } = this.#rangeOf(before, block) ?? {};
+      return now !== undefined && now - releasedAt < cooldownMs;
+    });
+    for (const { address, block } of freed) {
+      const is = this.#reader.read(after, blockKey(block.range, block.cidr));
+      const slot = is?.slots[slotIndex(is, parseAddress(address))];
+      if (slot?.state === 'released') this.#releasedAt.set(address, slot.releasedAt);
+    }
+    if (!early) return undefined;
+    const { address, slot } = early;
+    const { containerId } = slot.owner;
+    return {
+      kind: 'unrested',
+      text: `${address} was given to ${containerId} before it had rested`,
+      about: [address, containerId],
+    };
+  }
+
+  /** etcd has other data than before: what was released, and when, is not known to it any more. */
+  restart(): void {
+    this.#releasedAt.clear();
+  }
+
+  #unsound({ after, writes }: Commit): Violation | undefined {
+    for (const { key } of writes) {
+      const block = key.startsWith(BLOCKS) ? this.#reader.read(after, key) : undefined;
+      const range = block && this.#rangeOf(after, block);
+      const [problem] = block && range ? validateBlock(block, range) : [];
+      if (problem !== undefined) return { kind: 'unsound', text: problem, about: addressesIn(block) };
+    }
+    return undefined;
+  }
+
+  #rangeOf(keys: Keys, { range }: Block): Range | undefined {
+    const entry = keys.get(rangeKey(range));
+    if (!entry) return undefined;
+    const known = this.#ranges.get(entry.value) ?? decodeRange(entry.key, entry.value);
+    this.#ranges.set(entry.value, known);
+    return known;
+  }
+
+  #disagreement({ after }: Commit): Violation | undefined {
+    const blocks = this.#reader.all(after);
+    const named = new Set(
+      after
+        .below(NODES)
+        .map(({ key }) => key)
+        .filter((key) => !isDrainKey(key)),
+    );
+    for (const block of blocks) {
+      if (!named.delete(nodeKey(block.node, block.cidr)))
+        return disagreement(
+          `block ${formatCidr(block.cidr)} is of ${block.node}, whose index lacks it`,
+          block,
+        );
+    }
+    const [stray] = named;
+    return stray === undefined
+      ? undefined
+      : disagreement(`${stray} is in the index of a node without the block`);
+  }
+
+  #twoAddresses(keys: Keys, { given }: Changes): Violation | undefined {
+    if (given.length === 0) return undefined;
+    const blocks = this.#reader.all(keys);
+    for (const { address, slot } of given) {
+      const { containerId, ifname } = slot.owner;
+      const all = blocks
+        .flatMap((block) =>
+          usedSlots(block, ({ owner }) => owner.containerId === containerId && owner.ifname === ifname),
+        )
+        .map((each) => formatAddress(each.address));
+      const two = all.filter((each) => each.includes(':') === address.includes(':'));
+      if (two.length < 2) continue;
+      return {
+        kind: 'two-addresses',
+        text: `container ${containerId} has ${two.join(' and ')}`,
+        about: [containerId, ...two],
+      };
+    }
+    return undefined;
+  }
+}
+
+const disagreement = (text: string, block?: Block): Violation => ({
+  kind: 'index',
+  text,
+  about: addressesIn(block),
+});
+
+const addressesIn = (block: Block | undefined): string[] =>
+  block ? [formatCidr(block.cidr), ...usedSlots(block).map(({ address }) => formatAddress(address))] : [];

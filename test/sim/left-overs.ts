@@ -1,0 +1,32 @@
+import { formatAddress } from '../../ipam/model/address.ts';
+import { usedSlots } from '../../ipam/model/block.ts';
+import type { Violation } from './invariants.ts';
+import type { World } from './world.ts';
+
+/** Returns what is left in etcd and on the machines although every pod has ended. */
+export function findLeftOvers({ etcd, hosts, reader }: World): Violation | undefined {
+  const given = reader
+    .all(etcd.keys)
+    .flatMap((block) => usedSlots(block))
+    .map(({ address, slot }) => ({ address: formatAddress(address), containerId: slot.owner.containerId }));
+  const onMachines = [...hosts.values()].flatMap(({ machine }) => [
+    ...machine.disk.filesOfPods.map((name) => `file ${name} on ${machine.name}`),
+    ...machine.ovs.ports.map(
+      ({ externalIds }) => `port of ${externalIds['container-id'] ?? '?'} on ${machine.name}`,
+    ),
+    ...[...machine.kernel.links.values()].map(
+      ({ alias, name }) => `link ${name} (${alias}) on ${machine.name}`,
+    ),
+  ]);
+  const all = [
+    ...given.map(({ address, containerId }) => `${address} of ${containerId} in etcd`),
+    ...onMachines,
+  ];
+  if (all.length === 0) return undefined;
+  const containers = all.flatMap((text) => /\bp\d+\.\d+/.exec(text)?.[0] ?? []);
+  return {
+    kind: 'left-over',
+    text: `left after every pod has ended: ${all.join(', ')}`,
+    about: [...given.map(({ address }) => address), ...containers],
+  };
+}

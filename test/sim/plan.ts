@@ -1,0 +1,47 @@
+import { FAULTS, type Fault, type Scene } from './acts.ts';
+import { Random } from './random.ts';
+import type { RangeSetup, Setup } from './setup.ts';
+import { Writer } from './writer.ts';
+
+/** A story: a cluster, and what happens to it. */
+export interface Plan {
+  readonly seed: number;
+  readonly setup: Setup;
+  /** In the order of their times. */
+  readonly scenes: readonly Scene[];
+}
+
+/** The share of the allowed faults that a story has: few at a time show more than all at once. */
+const SHARE_OF_FAULTS = 0.5;
+
+/** Expands a seed into a story with some of the allowed faults. */
+export function makePlan(seed: number, allowed: readonly Fault[]): Plan {
+  const random = new Random(seed).fork('plan');
+  const setup = makeSetup(random.fork('setup'));
+  const isChosen = (fault: Fault): boolean => random.fork(`fault ${fault}`).chance(SHARE_OF_FAULTS);
+  const faults = FAULTS.filter((fault) => allowed.includes(fault) && isChosen(fault));
+  return { seed, setup, scenes: new Writer(random.fork('acts'), setup, faults).write() };
+}
+
+/** Small ranges and blocks, so that pods soon share them. */
+function makeSetup(random: Random): Setup {
+  const blockSize = random.pick([4, 4, 8]);
+  const cooldownSeconds = random.pick([0, 2, 10, 30]);
+  const range = (cidr: string, name: string): RangeSetup => ({ name, cidr, blockSize, cooldownSeconds });
+  const dual = random.chance(0.2);
+  return {
+    machines: ['n1', 'n2', 'n3'].slice(0, 2 + random.below(2)),
+    ranges: [
+      range('10.1.0.0/27', 'blue'),
+      ...(random.chance(0.3) ? [range('10.2.0.0/28', 'red')] : []),
+      ...(dual ? [range('fd00::/122', 'six')] : []),
+    ],
+    families: dual ? ['ipv4', 'ipv6'] : ['ipv4'],
+    probe: random.chance(0.15),
+    endpoints: random.pick([1, 1, 3]),
+    pageSize: random.pick([2, 5, 500]),
+    etcdLatencyMs: random.pick([1, 1, 10, 50]),
+    agents: random.chance(0.8),
+    agentShare: random.pick([1, 1, 0.8, 0.5, 0]),
+  };
+}

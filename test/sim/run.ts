@@ -1,0 +1,98 @@
+import { faultOf, type Act } from './acts.ts';
+import { endFaults, endPods } from './ending.ts';
+import type { SimEtcd } from './etcd.ts';
+import { findLeftOvers } from './left-overs.ts';
+import type { Violation } from './invariants.ts';
+import { Killed, type Sim } from './process.ts';
+import { perform } from './perform.ts';
+import type { Plan } from './plan.ts';
+import { Random } from './random.ts';
+import { Scheduler } from './scheduler.ts';
+import { Trace } from './trace.ts';
+import { World } from './world.ts';
+
+export interface RunOptions {
+  /** Makes all latencies alike. */
+  readonly calm?: boolean;
+  /** Records what happens. */
+  readonly trace?: boolean;
+  /** Makes the etcd of a test that wants the run to fail. */
+  readonly makeEtcd?: (now: () => number) => SimEtcd;
+}
+
+export interface RunResult {
+  /** Undefined when everything held. */
+  readonly violation: Violation | undefined;
+  readonly trace: Trace;
+  /** How many events happened, and when the last: equal runs have equal numbers. */
+  readonly events: number;
+  readonly endedAt: number;
+}
+
+/**
+ * After the last act, in milliseconds: the time until faults end, until their effects must be over,
+ * and until nothing of the pods may be left once these have ended.
+ */
+const CALM_AFTER_MS = 20_000;
+const SETTLED_AFTER_MS = 150_000;
+const GONE_AFTER_MS = 150_000;
+
+/** Tells the story of a plan from start to end, with all invariants checked at every step. */
+export async function runPlan(
+  plan: Plan,
+  { calm = false, trace: on = false, makeEtcd }: RunOptions = {},
+): Promise<RunResult> {
+  const scheduler = new Scheduler();
+  const trace = new Trace(on, () => scheduler.time);
+  const sim: Sim = { scheduler, random: new Random(plan.seed), trace, calm };
+  const world = new World(
+    sim,
+    plan.setup,
+    makeEtcd?.(() => scheduler.time),
+  );
+  const unhandled = (error: unknown): void => {
+    if (error instanceof Killed) return;
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    world.violate({ kind: 'internal', text: `an error that nothing handles: ${text}`, about: [] });
+  };
+  process.on('unhandledRejection', unhandled);
+  try {
+    await tell(plan, world);
+    // Node.js reports unhandled rejections between turns of the event loop.
+    await new Promise((resolve) => setImmediate(resolve));
+  } finally {
+    process.off('unhandledRejection', unhandled);
+  }
+  return { violation: world.violation, trace, events: scheduler.events, endedAt: scheduler.time };
+}
+
+async function tell(plan: Plan, world: World): Promise<void> {
+  const { scheduler, trace } = world.sim;
+  for (const { id, at, act } of plan.scenes)
+    scheduler.after(at, () => {
+      trace.tell(`act ${id}`, () => {
+        const about = 'pod' in act ? [act.pod] : [];
+        return { text: actText(act), about, always: faultOf(act) !== undefined || act.do === 'cnictl' };
+      });
+      perform(world, act);
+    });
+  const last = plan.scenes.at(-1)?.at ?? 0;
+  const phases: readonly [begin: () => void, forMs: number][] = [
+    [() => undefined, last + CALM_AFTER_MS],
+    [() => endFaults(world), SETTLED_AFTER_MS],
+    [() => endPods(world), GONE_AFTER_MS],
+    [() => void world.cnictl('check --release --repair --yes --even-if-no-pods'), GONE_AFTER_MS],
+  ];
+  for (const [begin, forMs] of phases) {
+    begin();
+    await scheduler.run(scheduler.time + forMs);
+    if (world.violation) return;
+  }
+  const violation = findLeftOvers(world);
+  if (violation) world.violate(violation);
+}
+
+function actText({ do: name, ...rest }: Act): string {
+  const words = Object.entries(rest).map(([key, value]) => `${key}=${value}`);
+  return [name, ...words].join(' ');
+}
