@@ -10,8 +10,8 @@ export interface LostRange {
 }
 
 /**
- * Returns what to say of a lost range: the range must come back from a backup, and not be added like
- * a new one. Undefined if pods of this node use no such address.
+ * Returns what to say of a lost range: the range must come back from a backup, and not be added
+ * like a new one. Undefined if pods of this node use no such address.
  */
 export function lostRange(local: LocalNode, { ranges }: RangeRecords): LostRange | undefined {
   const lost = local

@@ -80,7 +80,7 @@ export async function planRange(
   return [added, nothingNewer(LOST, notes)];
 }
 
-/** Makes every node prove new addresses free on the wire, until all have written back what lives. */
+/** Makes every node prove new addresses free on the wire until all have written back what lives. */
 const recovery = ({ effects }: Ipam, { name }: Range): Put => {
   const reason = `range '${name}' was added again while pods live in it`;
   return put(SET_BACK, encodeSetBack({ at: effects.now(), node: 'operator', reason }));

@@ -22,7 +22,7 @@ suite('deferred teardowns', () => {
       until: 2,
       wire: true,
     });
-  /** A platform whose Open vSwitch at `unix:/hung.sock` does not answer. It notes each try's time. */
+  /** A platform whose Open vSwitch at `unix:/hung.sock` does not answer. It notes each try. */
   const withHung = (): { readonly platform: Platform; readonly tries: number[] } => {
     const { world } = node.fake;
     const fine = node.fake.platform();
