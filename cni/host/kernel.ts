@@ -14,7 +14,13 @@ import {
   markLink,
   type Deletion,
 } from '../netlink/links.ts';
-import { hostNamespace, openNamespace, sameNamespace, NetworkNamespace } from '../netlink/netns.ts';
+import {
+  hostNamespace,
+  newNamespace,
+  openNamespace,
+  sameNamespace,
+  NetworkNamespace,
+} from '../netlink/netns.ts';
 import {
   announcePodInterface,
   bringUpPodInterface,
@@ -83,6 +89,7 @@ function makeKernel(
 ): Kernel {
   return {
     openNamespace,
+    newNamespace,
     isHostNamespace: (namespace) => sameNamespace(opened(namespace), hostNamespace()),
     hostLink: (name) =>
       onHost(async (socket) => {

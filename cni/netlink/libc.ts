@@ -14,6 +14,7 @@ const lazily = (definition: string): (() => NativeFunction) => {
 
 const native = {
   setns: lazily('int setns(int fd, int type)'),
+  unshare: lazily('int unshare(int flags)'),
   socket: lazily('int socket(int domain, int type, int protocol)'),
   close: lazily('int close(int fd)'),
   ioctl: lazily('int ioctl(int fd, unsigned long request, ...)'),
@@ -46,6 +47,11 @@ const check = (result: unknown, operation: string): number => {
 /** Moves the calling thread into a namespace of the given kind (CLONE_NEW…). See setns(2). */
 export const setns = (fd: number, type: number): void => {
   check(native.setns()(fd, type), 'setns');
+};
+
+/** Moves the calling thread into a new namespace of the given kind. See unshare(2). */
+export const unshare = (type: number): void => {
+  check(native.unshare()(type), 'unshare');
 };
 
 /** Opens a socket that the kernel closes on exec. See socket(2). */

@@ -2,7 +2,7 @@
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { hasCode, NamespaceError } from './errors.ts';
 import { CLONE_NEWNET, NS_GET_NSTYPE } from './kernel.ts';
-import { ioctlResult, setns } from './libc.ts';
+import { ioctlResult, setns, unshare } from './libc.ts';
 
 /** An open network namespace. It lives at least as long as it is open, even without its path. */
 export class NetworkNamespace {
@@ -105,6 +105,15 @@ const enter = (namespace: NetworkNamespace): void => {
   }
 };
 
+const returnTo = (namespace: NetworkNamespace): void => {
+  try {
+    enter(namespace);
+    current = namespace;
+  } catch (error) {
+    abandonProcess(error);
+  }
+};
+
 /**
  * Runs `fn` with this thread inside the namespace. `fn` must be synchronous, because code after an
  * `await` would run in another namespace. Calls may be nested. If the thread cannot return to its
@@ -121,12 +130,22 @@ export const inNamespace = <T>(namespace: NetworkNamespace, fn: () => T): T => {
   try {
     return refusePromise(fn());
   } finally {
-    try {
-      enter(before);
-      current = before;
-    } catch (error) {
-      abandonProcess(error);
-    }
+    returnTo(before);
+  }
+};
+
+/**
+ * Makes an empty namespace that only this process knows: it ends with `close()` or with the
+ * process, and every link into it with it.
+ * @throws NetlinkError when the process may make none
+ */
+export const newNamespace = (): NetworkNamespace => {
+  const before = (current ??= hostNamespace());
+  unshare(CLONE_NEWNET);
+  try {
+    return openNamespace('/proc/thread-self/ns/net');
+  } finally {
+    returnTo(before);
   }
 };
 

@@ -114,6 +114,8 @@ export type Unlock = () => void;
 export interface Kernel {
   /** @throws NamespaceError `missing`, `not-a-namespace`, `io` */
   openNamespace(path: string): Namespace;
+  /** Makes an empty namespace that ends with `close`, or with this process. @throws NetlinkError */
+  newNamespace(): Namespace;
   isHostNamespace(namespace: Namespace): boolean;
   hostLink(name: string): Promise<HostLink | undefined>;
   /** Returns every link of the host's namespace. */

@@ -1,8 +1,11 @@
 import { lookup } from '../../ipam/allocate/allocate.ts';
+import { formatAddress } from '../../ipam/model/address.ts';
+import type { Condemnation } from '../../ipam/model/condemnation.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
 import { release } from '../../ipam/release/release.ts';
 import { tearDownAttachment } from '../attach/teardown.ts';
+import { lookOnWire, wireSideOf } from '../attach/wire-look.ts';
 import { withIpamAt } from '../platform/connections.ts';
 import { isOurIpam } from '../platform/node-records.ts';
 import type { Platform, SweptKind, Unlock } from '../platform/platform.ts';
@@ -21,6 +24,8 @@ export type Clearing =
   | { readonly outcome: 'busy' }
   /** The second look no longer finds remains, or finds a new allocation. */
   | { readonly outcome: 'changed' }
+  /** A host answers for an address on the wire. */
+  | { readonly outcome: 'kept' }
   | { readonly outcome: 'failed'; readonly error: string };
 
 /**
@@ -40,7 +45,7 @@ export async function clear(
   try {
     unlock = platform.tryLock(own.stateDir, target);
     if (!unlock) return { outcome: 'busy' };
-    const clearing = await clearLocked(platform, own, target, causeOf(reason));
+    const clearing = await clearLocked(platform, own, target, causeOf(reason, target));
     if (clearing.outcome !== 'cleared') return clearing;
     const { released, swept } = clearing;
     if (released.length > 0)
@@ -57,10 +62,14 @@ export async function clear(
 }
 
 /** Returns the cause for the history of the addresses. */
-function causeOf(reason: RemainsReason | 'superseded'): ReleaseCause {
+function causeOf(reason: RemainsReason | 'superseded', { held }: Target): ReleaseCause {
   if (reason === 'superseded') return { why: 'superseded' };
+  const [sentence] = held.flatMap(({ slot }) => slot.condemned ?? []);
+  if (reason === 'condemned') return { why: 'leaked', detail: sentence?.reason ?? reason, ...by(sentence) };
   return reason === 'node-rebooted' ? { why: 'reboot' } : { why: 'reconcile', detail: reason };
 }
+
+const by = (sentence: Condemnation | undefined): { by?: string } => (sentence ? { by: sentence.by } : {});
 
 async function clearLocked(
   platform: Platform,
@@ -72,6 +81,10 @@ async function clearLocked(
   const verdict = judge(now, { id: platform.bootId, startedAt: platform.bootedAt() });
   if (verdict.kind !== 'remains' || (await wasGivenMeanwhile(platform, own, now)))
     return { outcome: 'changed' };
+  if (verdict.reason === 'condemned' && !(await isStillCondemned(platform, now)))
+    return { outcome: 'changed' };
+  const isOfUnknownBoot = !verdict.atOnce && ['node-rebooted', 'condemned'].includes(verdict.reason);
+  if (isOfUnknownBoot && (await isAnswered(platform, own, now))) return { outcome: 'kept' };
   const released: string[] = [];
   const forget = now.record?.ourIpam ?? false;
   await tearDownAttachment(platform, stepsOf(platform.onStep, 'RECONCILE'), {
@@ -109,6 +122,39 @@ async function wasGivenMeanwhile(platform: Platform, { stateDir }: OwnPlace, kno
   const place = ipamPlaceOf(record);
   const found = await withIpamAt(platform, place.etcd, (ipam) => lookup(ipam, place.node, known));
   return found.length > 0;
+}
+
+/** Reads etcd again: an ADD of the attachment since the survey has taken the sentence off. */
+async function isStillCondemned(platform: Platform, { containerId, ifname, held }: Known): Promise<boolean> {
+  for (const [place] of byPlace(held)) {
+    const now = await withIpamAt(platform, place.etcd, (ipam) =>
+      lookup(ipam, place.node, { containerId, ifname }),
+    );
+    if (now.some(({ slot }) => slot.condemned)) return true;
+  }
+  return false;
+}
+
+/**
+ * Asks the wire for addresses that a boot assigned of which this disk knows nothing: another
+ * machine may have that name, and live. Without a bridge that leads there, nobody is asked.
+ */
+async function isAnswered(
+  platform: Platform,
+  { ovs, bridge }: OwnPlace,
+  { held, pod = '' }: Known,
+): Promise<boolean> {
+  const [first] = held;
+  const side = ovs && first && (await wireSideOf(platform, ovs, first.range.vlan, bridge));
+  if (!side) return false;
+  const answers = await lookOnWire(
+    platform,
+    side,
+    held.map(({ address }) => formatAddress(address)),
+  );
+  for (const [ip, mac] of answers)
+    platform.log.warn('an address of an unknown boot is answered on the wire: kept', { ip, mac, pod });
+  return answers.size > 0;
 }
 
 function byPlace(held: readonly Held[]): Map<Held['place'], Held[]> {

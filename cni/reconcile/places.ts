@@ -15,6 +15,8 @@ export interface OwnPlace {
   readonly ipam: IpamPlace | undefined;
   /** Undefined when the settings name no Open vSwitch and the default socket does not exist. */
   readonly ovs: SwitchAddress | undefined;
+  /** The bridge to ask the wire from, where no port tells of another. */
+  readonly bridge: string;
 }
 
 type PlacedRecord = Pick<AttachmentRecord, 'ipamType' | 'mtu' | 'etcd' | 'node' | 'ovsdb' | 'ovsdbTls'>;

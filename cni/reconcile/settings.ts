@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import {
   checkNodeName,
+  DEFAULT_BRIDGE,
   DEFAULT_OVSDB,
   DEFAULT_RECONCILE_GRACE_MS,
   DEFAULT_RECONCILE_INTERVAL_MS,
@@ -57,6 +58,7 @@ export function ownPlaceOf(
     stateDir: stateDirOf(env),
     ipam: named ? { etcd: etcdSettings(settings.etcd), node } : undefined,
     ovs: switchOf(settings),
+    bridge: settings.bridge ?? DEFAULT_BRIDGE,
   };
 }
 

@@ -16,9 +16,9 @@ export async function freeSuperseded(
   platform: Platform,
   older: readonly SupersededAllocation[],
 ): Promise<void> {
-  const { stateDir, etcd, node, ovsdb, ovsdbTls } = call.settings;
+  const { stateDir, etcd, node, bridge, ovsdb, ovsdbTls } = call.settings;
   const place = { etcd, node };
-  const own: OwnPlace = { stateDir, ipam: place, ovs: { ovsdb, ovsdbTls } };
+  const own: OwnPlace = { stateDir, ipam: place, ovs: { ovsdb, ovsdbTls }, bridge };
   const containers = new Set(older.map(({ slot }) => slot.owner.containerId));
   for (const containerId of containers) {
     const held = older

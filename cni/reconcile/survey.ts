@@ -139,9 +139,10 @@ function assemble(platform: Platform, own: OwnPlace, attachment: Attachment, pie
   return {
     containerId,
     ifname,
-    allocations: held.map(({ slot: { owner, allocatedAt } }) => ({
+    allocations: held.map(({ slot: { owner, allocatedAt, condemned } }) => ({
       bootId: owner.bootId,
       allocatedAt,
+      isCondemned: condemned !== undefined,
       isTraced: owner.bootId === record?.bootId || state.knowsBoot(owner.bootId),
     })),
     allocationsKnown: whole,

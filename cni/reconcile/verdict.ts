@@ -7,6 +7,8 @@ export interface JudgedAllocation {
   readonly allocatedAt: number;
   /** Whether this machine's own disk shows that it ran in that boot. */
   readonly isTraced: boolean;
+  /** Whether a check has found its pod gone, and left it to this node to clear it away. */
+  readonly isCondemned: boolean;
 }
 
 /** What the node and etcd show about one attachment. */
@@ -55,6 +57,8 @@ export interface Boot {
 
 /** The reasons why a gone attachment has remains. */
 export const REMAINS = [
+  /** A check found the pod gone, although its interface may still be up. */
+  'condemned',
   /** The node allocated its addresses in an earlier boot. */
   'node-rebooted',
   /** The pod's namespace and cellnet's link are gone. */
@@ -72,6 +76,8 @@ export type RemainsReason = (typeof REMAINS)[number];
 
 /** Findings that only an operator can resolve: nothing proves that they are leaks. */
 export const ODDITIES = [
+  /** A check found the pod gone, but the interface is not cellnet's to end. */
+  'condemned-not-ours',
   /** The pod's namespace lives, but cellnet's link is gone: the pod is cut off. */
   'no-link',
   /** The pod uses its interface without an allocation: forced release, or etcd was restored. */
@@ -99,6 +105,26 @@ const remains = (reason: RemainsReason, atOnce = false): Verdict => ({ kind: 're
  */
 export function judge(facts: Facts, boot: Boot): Verdict {
   if (!facts.ownsName) return LIVES;
+  if (facts.allocations.some(({ isCondemned }) => isCondemned)) return judgeCondemned(facts, boot);
+  return judgeUncondemned(facts, boot);
+}
+
+/**
+ * What the cluster has condemned goes, once its interface is ended. An interface of another main
+ * plugin must have ended by itself.
+ */
+function judgeCondemned(facts: Facts, boot: Boot): Verdict {
+  const { port, record, link } = facts;
+  const ourInterface = record ? record.ourInterface : port === 'present' || link !== 'absent';
+  if (ourInterface && port !== 'elsewhere') return remains('condemned', true);
+  // Of another boot: no interface on this machine can be its.
+  if (facts.link === 'absent' && facts.allocations.every(({ bootId }) => bootId !== boot.id))
+    return remains('condemned');
+  const verdict = judgeUncondemned(facts, boot);
+  return verdict.kind === 'remains' ? verdict : odd('condemned-not-ours');
+}
+
+function judgeUncondemned(facts: Facts, boot: Boot): Verdict {
   if (facts.link !== 'absent') return judgeLinked(facts);
   return facts.allocations.length > 0 ? judgeAllocated(facts, boot) : judgeBare(facts, boot);
 }

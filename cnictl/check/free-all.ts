@@ -1,6 +1,6 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import type { AuditedAllocation } from '../../ipam/audit/judge.ts';
-import type { Address } from '../../ipam/model/address.ts';
+import { sameAddress, type Address } from '../../ipam/model/address.ts';
 import { expectedOf, type Expected } from '../../ipam/model/block.ts';
 import type { AddressView } from '../../ipam/query/views.ts';
 import type { Read } from '../../ipam/records/unreadable.ts';
@@ -9,10 +9,14 @@ import type { Context } from '../context/context.ts';
 import { operatorOf } from '../context/operator.ts';
 import type { OpenIpam } from '../context/world.ts';
 import { ProgressLine } from '../render/progress.ts';
+import { awaitCleared, type Sentenced } from './await-cleared.ts';
 import { freeAddress, type FreeOutcome } from './free.ts';
+import { NodeLives, nodeLives } from './node-lives.ts';
+import type { Looking } from './progress.ts';
 import { releaseLeaks } from './release-leaks.ts';
 import { releaseLog } from './release-log.ts';
-import { condemnedOf, type LeakRecord } from './report.ts';
+import { provenLeaksOf, type LeakRecord } from './report.ts';
+import { Wire } from './wire.ts';
 
 /** An address to free. */
 export interface Target {
@@ -31,6 +35,8 @@ export interface FreeAllOptions {
   readonly dryRun?: boolean;
   readonly force?: boolean;
   readonly log?: string;
+  /** Longest wait for agents that clear away what was condemned, in milliseconds. */
+  readonly waitMs: number;
 }
 
 export interface Result {
@@ -68,6 +74,21 @@ export async function freeAll(
     end({ address, outcome: { kind: 'unreadable', reason: seen.unreadable.reason } }, leak?.reason);
     return [];
   });
+  const looking: Looking = {
+    progress: (...at) => line.update(...at),
+    warn: (text) => context.warn(text),
+  };
+  const lives = kube ? await nodeLives(kube, looking) : new NodeLives(undefined);
+  const means = { lives, wire: new Wire(context, looking.warn), by, dryRun };
+  const sentenced: Sentenced[] = [];
+  const waitForAgents = async (): Promise<void> => {
+    line.clear();
+    await awaitCleared(ipam, sentenced, context.world, options.waitMs, ({ address }, outcome) => {
+      const at = results.findIndex((result) => sameAddress(result.address, address));
+      results[at] = { address, outcome };
+      write({ address, outcome });
+    });
+  };
   const leaks = readable.flatMap(({ leak }) => leak ?? []);
   if (leaks.length > 0 && kube && !force) {
     for (const { address, leak } of readable)
@@ -75,13 +96,16 @@ export async function freeAll(
         end({ address, outcome: { kind: 'withheld', node: leak.node } }, leak.reason);
     const ranges = (await readRanges(ipam.store)).ranges.map(({ range }) => range);
     const free = leaks.filter(({ withheld }) => withheld === undefined);
-    await releaseLeaks(ipam, kube, condemnedOf(free, ranges), {
-      dryRun,
-      by,
-      looking: { progress: (...at) => line.update(...at), warn: (text) => context.warn(text) },
-      onOutcome: ({ address, reason }, outcome, allocation) => end({ address, outcome }, reason, allocation),
+    await releaseLeaks(ipam, kube, provenLeaksOf(free, ranges), {
+      ...means,
+      looking,
+      onOutcome: (leak, outcome, allocation) => {
+        const { address, expected, reason } = leak;
+        end({ address, outcome }, reason, allocation);
+        if (outcome.kind === 'condemned') sentenced.push({ address, expected, outcome });
+      },
     });
-    line.clear();
+    await waitForAgents();
     return results;
   }
   for (const [i, { address, expected, leak, view }] of readable.entries()) {
@@ -89,15 +113,15 @@ export async function freeAll(
     const { slot } = view;
     const shown = expected ?? (slot?.state === 'used' ? expectedOf(slot) : undefined);
     const outcome = await freeAddress(ipam, kube, address, {
-      dryRun,
+      ...means,
       force,
-      by,
       ...(shown && { expected: shown }),
     });
+    if (outcome.kind === 'condemned' && shown) sentenced.push({ address, expected: shown, outcome });
     end({ address, outcome }, leak?.reason, allocationOf(view));
     line.update('released', i + 1, readable.length);
   }
-  line.clear();
+  await waitForAgents();
   return results;
 }
 

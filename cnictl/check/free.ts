@@ -5,15 +5,17 @@ import { expectedOf, isExpected, type Expected, type UsedSlot } from '../../ipam
 import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { readAddress, type AddressView } from '../../ipam/query/views.ts';
-import { releaseAddress } from '../../ipam/release/release-in-block.ts';
+import { readBlockOf, releaseAddress } from '../../ipam/release/release-in-block.ts';
+import { retryLostRaces } from '../../ipam/store/retry.ts';
+import { endLeaks, type CondemnedLeak, type EndedLeak, type Ending, type EndingMeans } from './end-leaks.ts';
 
 /** The outcome for one address to free. */
 export type FreeOutcome =
-  | { readonly kind: 'released' | 'would-release'; readonly reason: LeakReason | undefined }
+  | Ending
+  /** Its node has cleared it away and released it. */
+  | { readonly kind: 'cleared'; readonly node: string }
   /** The address has no allocation. */
   | { readonly kind: 'free'; readonly state: AddressView['state'] }
-  /** The address has another owner than the caller expects, and keeps it. */
-  | { readonly kind: 'changed' }
   /** Its pod lives. */
   | { readonly kind: 'in-use'; readonly pod: string }
   /** Its node has another name in the cluster, so `check` withheld it. */
@@ -23,14 +25,11 @@ export type FreeOutcome =
   /** The record of its block or range cannot be read. The address counts as in use. */
   | { readonly kind: 'unreadable'; readonly reason: string };
 
-export interface FreeOptions {
-  readonly dryRun: boolean;
+export interface FreeOptions extends Omit<EndingMeans, 'ipam'> {
   /** Releases also an address whose pod lives or is unknown. */
   readonly force: boolean;
   /** Releases only this allocation. Absent: the current one. */
   readonly expected?: Expected;
-  /** Actor for the history. */
-  readonly by: string;
 }
 
 /**
@@ -52,15 +51,20 @@ export async function freeAddress(
   if (!isExpected(slot, expected)) return { kind: 'changed' };
   const verdict = options.force ? undefined : await judgeNow(kube, slot);
   if (verdict?.kind === 'in-use' || verdict?.kind === 'unknown') return verdict;
-  const reason = verdict?.reason;
-  if (options.dryRun) return { kind: 'would-release', reason };
-  const { by } = options;
-  const cause: ReleaseCause =
-    reason === undefined ? { why: 'operator', by } : { why: 'leaked', detail: reason, by };
+  if (verdict) return await endLeak(ipam, { address, expected, reason: verdict.reason }, options);
+  if (options.dryRun) return { kind: 'would-release', reason: undefined };
+  const cause: ReleaseCause = { why: 'operator', by: options.by };
   const outcome = await releaseAddress(ipam, address, expected, cause);
-  if (outcome === 'released') return { kind: 'released', reason };
+  if (outcome === 'released') return { kind: 'released', reason: undefined };
   return outcome === 'changed' ? { kind: 'changed' } : { kind: 'free', state: 'free' };
 }
+
+const endLeak = (ipam: Ipam, leak: EndedLeak, options: FreeOptions): Promise<FreeOutcome> =>
+  retryLostRaces(`releasing ${formatAddress(leak.address)}`, ipam.effects, async () => {
+    const read = await readBlockOf(ipam, leak.address);
+    if (!read) return { kind: 'free', state: 'free' } as const;
+    return (await endLeaks(read, [leak], { ipam, ...options }))?.[0];
+  });
 
 /**
  * Asks the API server for this one pod. Returns `unknown` for an allocation that names no pod, or
@@ -78,6 +82,18 @@ async function judgeNow(
   return verdict;
 }
 
+/** Says who clears condemned addresses away. */
+export function clearingText({ node, life }: Pick<CondemnedLeak, 'node' | 'life'>): string {
+  switch (life) {
+    case 'agent':
+      return `the agent of ${node} ends the interface, then releases the address`;
+    case 'ready':
+      return `${node} is Ready, but has no living agent: start it, or run cnictl node reconcile there`;
+    case 'unlisted':
+      return `nothing proves ${node} gone, for nodes may not be listed; there: cnictl node reconcile`;
+  }
+}
+
 /** Returns one line for the operator. */
 export function outcomeText(address: Address, outcome: FreeOutcome): string {
   const ip = formatAddress(address);
@@ -86,6 +102,14 @@ export function outcomeText(address: Address, outcome: FreeOutcome): string {
       return `${ip} released${outcome.reason === undefined ? '' : ` (${outcome.reason})`}`;
     case 'would-release':
       return `${ip} would be released${outcome.reason === undefined ? '' : ` (${outcome.reason})`}`;
+    case 'condemned':
+      return `${ip} condemned: ${clearingText(outcome)}`;
+    case 'would-condemn':
+      return `${ip} would be condemned: ${clearingText(outcome)}`;
+    case 'cleared':
+      return `${ip} released by ${outcome.node}, which ended its interface`;
+    case 'answers':
+      return `${ip} kept: host ${outcome.mac} still answers for it on the wire`;
     case 'free':
       return `${ip} is not given out: it is ${outcome.state}`;
     case 'changed':

@@ -74,6 +74,11 @@ export class CheckMetrics implements MetricsSource {
     labelNames: ['reason'],
     registers: [this.#registry],
   });
+  readonly #condemned = new Counter({
+    name: 'cellnet_check_condemned_total',
+    help: 'Leaked addresses that were left to their living nodes to clear away',
+    registers: [this.#registry],
+  });
   readonly #kept = new Counter({
     name: 'cellnet_check_kept_total',
     help: 'Addresses that the last look kept from being released',
@@ -116,7 +121,8 @@ export class CheckMetrics implements MetricsSource {
 
   outcome(outcome: FreeOutcome, reason: LeakReason | undefined): void {
     if (outcome.kind === 'released') this.#released.inc({ reason: outcome.reason ?? reason ?? 'unknown' });
-    else this.#kept.inc();
+    else if (outcome.kind !== 'condemned') this.#kept.inc();
+    else if (!outcome.again) this.#condemned.inc();
   }
 
   repaired(): void {

@@ -15,15 +15,15 @@ import { decodeBlock, decodeBlockOf } from '../../ipam/records/block-record.ts';
 import { blockKey, rangeKey } from '../../ipam/records/keys.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
 import { readRecord, valuesOf, type UnreadableRecord } from '../../ipam/records/unreadable.ts';
-import { releaseInBlock } from '../../ipam/release/release-in-block.ts';
 import { retryLostRaces } from '../../ipam/store/retry.ts';
+import { endLeaks, type EndingMeans } from './end-leaks.ts';
 import type { FreeOutcome } from './free.ts';
 import { lookUpPods } from './pods.ts';
 import type { Looking } from './progress.ts';
 import { sideBySide } from './side-by-side.ts';
 
 /** An allocation that two observations find leaked, or that a report names. */
-export interface Condemned {
+export interface ProvenLeak {
   readonly address: Address;
   readonly range: string;
   readonly blockKey: string;
@@ -43,17 +43,22 @@ export interface Condemned {
  * @param allocation as etcd had it at the last look; undefined when it no longer existed
  */
 export type OnOutcome = (
-  condemned: Condemned,
+  leak: ProvenLeak,
   outcome: FreeOutcome,
   allocation: AuditedAllocation | undefined,
 ) => void;
+
+export interface ReleaseLeaksOptions extends Omit<EndingMeans, 'ipam'> {
+  readonly looking: Looking;
+  readonly onOutcome: OnOutcome;
+}
 
 /** Number of blocks read and written concurrently. */
 const BLOCKS_AT_ONCE = 4;
 
 /**
  * Releases leaks block by block. For each block, this function reads it, asks for the pods of its
- * leaks only (rule 6: the last look), and releases those that are still leaked in one transaction
+ * leaks only (rule 6: the last look), and ends those that are still leaked in one transaction
  * guarded by the block as read (rule 5). When the block changes in between, the function looks
  * again at the block and its pods.
  * @throws IpamError, KubeError; exactly the outcomes reported by then are done
@@ -61,24 +66,24 @@ const BLOCKS_AT_ONCE = 4;
 export async function releaseLeaks(
   ipam: Ipam,
   kube: KubeApi,
-  condemned: readonly Condemned[],
-  how: { dryRun: boolean; by: string; looking: Looking; onOutcome: OnOutcome },
+  leaks: readonly ProvenLeak[],
+  how: ReleaseLeaksOptions,
 ): Promise<void> {
   const { looking, onOutcome } = how;
-  const byBlock = new Map<string, Condemned[]>();
-  for (const each of condemned) byBlock.set(each.blockKey, [...(byBlock.get(each.blockKey) ?? []), each]);
+  const byBlock = new Map<string, ProvenLeak[]>();
+  for (const each of leaks) byBlock.set(each.blockKey, [...(byBlock.get(each.blockKey) ?? []), each]);
   let done = 0;
   await sideBySide([...byBlock.values()], BLOCKS_AT_ONCE, async (ofBlock) => {
     if (looking.signal?.aborted) return;
     const judged = await releaseOfBlock(ipam, kube, ofBlock, how);
     for (const { each, outcome, allocation } of judged) onOutcome(each, outcome, allocation);
     done += ofBlock.length;
-    looking.progress('released', done, condemned.length);
+    looking.progress('released', done, leaks.length);
   });
 }
 
 interface Judged {
-  readonly each: Condemned;
+  readonly each: ProvenLeak;
   readonly outcome: FreeOutcome;
   readonly allocation?: AuditedAllocation;
 }
@@ -86,42 +91,31 @@ interface Judged {
 async function releaseOfBlock(
   ipam: Ipam,
   kube: KubeApi,
-  condemned: readonly Condemned[],
-  { dryRun, by, looking }: { dryRun: boolean; by: string; looking: Looking },
+  leaks: readonly ProvenLeak[],
+  { looking, ...means }: ReleaseLeaksOptions,
 ): Promise<Judged[]> {
-  const [first] = condemned;
+  const [first] = leaks;
   if (!first) return [];
   return await retryLostRaces(`releasing addresses of '${first.blockKey}'`, ipam.effects, async () => {
-    const seen = await readForRelease(ipam, condemned);
+    const seen = await readForRelease(ipam, leaks);
     const { unreadable } = seen;
-    if (unreadable) return condemned.map((each) => keptUnread(each, unreadable));
+    if (unreadable) return leaks.map((each) => keptUnread(each, unreadable));
     const pods = await lookUpPods(kube, podsOf(seen.found), { ...looking, progress: () => undefined });
-    const judged = condemned.map((each): Judged => judgeLast(each, seen, pods));
-    const leaked = judged.filter(({ outcome }) => outcome.kind === 'would-release');
-    if (dryRun || leaked.length === 0 || !seen.read) return judged;
-    const outcomes = await releaseInBlock(
-      ipam,
-      seen.read,
-      leaked.map(({ each: { address, expected }, outcome }) => ({
-        address,
-        expected,
-        cause: {
-          why: 'leaked',
-          by,
-          ...('reason' in outcome && outcome.reason && { detail: outcome.reason }),
-        },
-      })),
+    const judged = leaks.map((each): Judged => judgeLast(each, seen, pods));
+    const leaked = judged.flatMap(({ each, outcome }) =>
+      outcome.kind === 'would-release' && outcome.reason !== undefined
+        ? [{ each, address: each.address, expected: each.expected, reason: outcome.reason }]
+        : [],
     );
-    if (!outcomes) return undefined;
-    return judged.map((each) =>
-      each.outcome.kind === 'would-release'
-        ? { ...each, outcome: { ...each.outcome, kind: 'released' } }
-        : each,
-    );
+    if (leaked.length === 0 || !seen.read) return judged;
+    const endings = await endLeaks(seen.read, leaked, { ipam, ...means });
+    if (!endings) return undefined;
+    const endingOf = new Map(leaked.map(({ each }, i) => [each, endings[i]]));
+    return judged.map((one) => ({ ...one, outcome: endingOf.get(one.each) ?? one.outcome }));
   });
 }
 
-const keptUnread = (each: Condemned, { reason }: UnreadableRecord): Judged => ({
+const keptUnread = (each: ProvenLeak, { reason }: UnreadableRecord): Judged => ({
   each,
   outcome: { kind: 'unreadable', reason },
 });
@@ -131,15 +125,15 @@ interface Seen {
   readonly read?: ReadBlock;
   /** The block or its range, if it cannot be read. */
   readonly unreadable?: UnreadableRecord;
-  readonly found: ReadonlyMap<Condemned, AuditedAllocation>;
-  readonly newer: ReadonlyMap<Condemned, AuditedAllocation>;
+  readonly found: ReadonlyMap<ProvenLeak, AuditedAllocation>;
+  readonly newer: ReadonlyMap<ProvenLeak, AuditedAllocation>;
 }
 
-async function readForRelease(ipam: Ipam, condemned: readonly Condemned[]): Promise<Seen> {
-  const [first] = condemned;
+async function readForRelease(ipam: Ipam, leaks: readonly ProvenLeak[]): Promise<Seen> {
+  const [first] = leaks;
   const nothing: Seen = { found: new Map(), newer: new Map() };
   if (!first) return nothing;
-  const others = [...new Set(condemned.flatMap(({ supersededBy }) => supersededBy?.blockKey ?? []))];
+  const others = [...new Set(leaks.flatMap(({ supersededBy }) => supersededBy?.blockKey ?? []))];
   const [entry, rangeEntry, ...rest] = await ipam.store.get([
     first.blockKey,
     rangeKey(first.range),
@@ -155,9 +149,9 @@ async function readForRelease(ipam: Ipam, condemned: readonly Condemned[]): Prom
   const newer = valuesOf(rest.flatMap((each) => (each ? readRecord(each, decodeBlock) : [])));
   const blocks = new Map(newer.map((each) => [blockKey(each.range, each.cidr), each]));
   blocks.set(entry.key, block);
-  const found = new Map<Condemned, AuditedAllocation>();
-  const superseding = new Map<Condemned, AuditedAllocation>();
-  for (const each of condemned) {
+  const found = new Map<ProvenLeak, AuditedAllocation>();
+  const superseding = new Map<ProvenLeak, AuditedAllocation>();
+  for (const each of leaks) {
     const allocation = findExpected(block, each);
     const by = each.supersededBy;
     const other = by && findExpected(blocks.get(by.blockKey), by);
@@ -169,7 +163,7 @@ async function readForRelease(ipam: Ipam, condemned: readonly Condemned[]): Prom
 
 function findExpected(
   block: Block | undefined,
-  { address, blockKey, expected }: Pick<Condemned, 'address' | 'blockKey' | 'expected'>,
+  { address, blockKey, expected }: Pick<ProvenLeak, 'address' | 'blockKey' | 'expected'>,
 ): AuditedAllocation | undefined {
   const slot = block?.slots[slotIndex(block, address)];
   if (!block || !slot || !isExpected(slot, expected)) return undefined;
@@ -188,7 +182,7 @@ function podsOf(found: Seen['found']): { names: Set<string>; uids: Set<string> }
   return { names, uids };
 }
 
-function judgeLast(each: Condemned, { read, found, newer }: Seen, pods: PodIndex): Judged {
+function judgeLast(each: ProvenLeak, { read, found, newer }: Seen, pods: PodIndex): Judged {
   const allocation = found.get(each);
   if (!allocation) return { each, outcome: goneOutcome(read?.block, each.address) };
   const verdict = judge(allocation, pods);

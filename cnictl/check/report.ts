@@ -7,7 +7,7 @@ import { sequence } from '../../ipam/records/codec.ts';
 import { decodeValue } from '../../ipam/records/decode.ts';
 import { blockKey } from '../../ipam/records/keys.ts';
 import { CommandError } from '../context/errors.ts';
-import type { Condemned } from './release-leaks.ts';
+import type { ProvenLeak } from './release-leaks.ts';
 
 /** The findings of `check`, as scripts read them and `--save` stores them. */
 const text = v.string();
@@ -94,9 +94,11 @@ export function intersect(reports: readonly SavedReport[]): LeakRecord[] {
  * Locates a report's leaks. Leaves out leaks of a removed range, because no address of it is
  * allocated.
  */
-export function condemnedOf(leaks: readonly LeakRecord[], ranges: readonly Range[]): Condemned[] {
+export function provenLeaksOf(leaks: readonly LeakRecord[], ranges: readonly Range[]): ProvenLeak[] {
   const byName = new Map(ranges.map((range) => [range.name, range]));
-  const place = (which: Which & { readonly allocatedAt?: string }): Omit<Condemned, 'reason'> | undefined => {
+  const place = (
+    which: Which & { readonly allocatedAt?: string },
+  ): Omit<ProvenLeak, 'reason'> | undefined => {
     const range = byName.get(which.range);
     if (!range) return undefined;
     const address = parseAddress(which.ip, 'address of the report');
@@ -122,7 +124,7 @@ export function condemnedOf(leaks: readonly LeakRecord[], ranges: readonly Range
 }
 
 /** Does the same for a leak that a check has just found. */
-export function condemnedOfLeak({ allocation, reason, supersededBy }: Leak): Condemned {
+export function provenLeakOf({ allocation, reason, supersededBy }: Leak): ProvenLeak {
   const { range } = allocation;
   return {
     ...expectedAt(allocation),
@@ -136,6 +138,6 @@ function expectedAt({
   address,
   blockKey: key,
   slot,
-}: AuditedAllocation): Pick<Condemned, 'address' | 'blockKey' | 'expected'> {
+}: AuditedAllocation): Pick<ProvenLeak, 'address' | 'blockKey' | 'expected'> {
   return { address, blockKey: key, expected: expectedOf(slot) };
 }

@@ -1,5 +1,5 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
-import type { LeakReason } from '../../ipam/audit/judge.ts';
+import type { AuditedAllocation, LeakReason } from '../../ipam/audit/judge.ts';
 import type { Cidr } from '../../ipam/model/address.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
 import { toldUid } from '../context/cluster.ts';
@@ -9,22 +9,27 @@ import { operatorOf } from '../context/operator.ts';
 import type { OpenIpam } from '../context/world.ts';
 import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
+import { awaitCleared, condemnedTexts, type Sentenced } from './await-cleared.ts';
 import { ClusterGuard, type GuardOptions } from './cluster-guard.ts';
 import { doubtedNodes, othersFound, type Findings } from './findings.ts';
 import { firstLook, type FirstLook } from './first-look.ts';
 import { outcomeText, type FreeOutcome } from './free.ts';
+import { nodeLives } from './node-lives.ts';
 import { noPodsText, refuseWithoutPods, stillHasPods } from './pods.ts';
 import type { Looking } from './progress.ts';
 import type { Proof } from './proof.ts';
-import { releaseLeaks } from './release-leaks.ts';
+import { releaseLeaks, type ProvenLeak } from './release-leaks.ts';
 import { releaseLog } from './release-log.ts';
 import { repairIndex } from './repair.ts';
 import { reportJson } from './report-json.ts';
-import { condemnedOfLeak, type ReportSource, type SavedReport } from './report.ts';
+import { provenLeakOf, type ReportSource, type SavedReport } from './report.ts';
 import { countSuspected, nothingFound, secondLook } from './second-look.ts';
+import { Wire } from './wire.ts';
 
 export interface RoundOptions extends GuardOptions {
   readonly graceMs: number;
+  /** Longest wait for agents that clear away what was condemned, in milliseconds. */
+  readonly waitMs: number;
   readonly repair: boolean;
   /** Skips the confirmation. */
   readonly yes: boolean;
@@ -188,22 +193,43 @@ class RoundAt {
     const write = releaseLog(this.#context, log);
     if (!(await stillHasPods(this.#kube, first.moment)))
       refuseWithoutPods(this.#kube, { allocated: first.podAudit.allocated, evenIfNoPods });
-    let left = found.leaked.length;
-    await releaseLeaks(this.#ipam, this.#kube, leaked.map(condemnedOfLeak), {
-      dryRun: false,
+    const means = {
+      lives: await nodeLives(this.#kube, this.#looking),
+      wire: new Wire(this.#context, this.#looking.warn),
       by: operatorOf(this.#context.world),
+      dryRun: false,
+    };
+    let left = found.leaked.length;
+    const tell = (
+      leak: ProvenLeak,
+      outcome: FreeOutcome,
+      allocation: AuditedAllocation | undefined,
+    ): void => {
+      if (!STAYS.has(outcome.kind)) left -= 1;
+      told.outcome?.(outcome, leak.reason);
+      this.#line.clear();
+      if (outcome.kind !== 'condemned') this.#context.world.stderr(`${outcomeText(leak.address, outcome)}\n`);
+      write({ address: leak.address, outcome, reason: leak.reason, allocation });
+    };
+    const sentenced: (ProvenLeak & Sentenced)[] = [];
+    await releaseLeaks(this.#ipam, this.#kube, leaked.map(provenLeakOf), {
+      ...means,
       looking: this.#looking,
-      onOutcome: ({ address, reason }, outcome, allocation) => {
-        if (outcome.kind !== 'unknown' && outcome.kind !== 'unreadable') left -= 1;
-        told.outcome?.(outcome, reason);
-        this.#line.clear();
-        this.#context.world.stderr(`${outcomeText(address, outcome)}\n`);
-        write({ address, outcome, reason, allocation });
+      onOutcome: (leak, outcome, allocation) => {
+        tell(leak, outcome, allocation);
+        if (outcome.kind === 'condemned') sentenced.push({ ...leak, outcome });
       },
     });
+    for (const text of condemnedTexts(sentenced)) this.#context.world.stderr(`${text}\n`);
+    const { waitMs, signal } = this.#options;
+    const onCleared = (leak: ProvenLeak, outcome: FreeOutcome): void => tell(leak, outcome, undefined);
+    await awaitCleared(this.#ipam, sentenced, this.#context.world, waitMs, onCleared, signal);
     return left;
   }
 }
+
+/** Outcomes of a leak that is still there. */
+const STAYS: ReadonlySet<FreeOutcome['kind']> = new Set(['condemned', 'answers', 'unknown', 'unreadable']);
 
 function suspectsText({ podAudit, index, records, stranded }: FirstLook, leaks: number): string {
   const conflicts = podAudit.disputes().length;

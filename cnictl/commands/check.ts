@@ -10,6 +10,7 @@ import { printable } from '../render/printable.ts';
 
 export interface CheckOptions {
   readonly grace: string;
+  readonly wait: string;
   readonly release?: boolean;
   readonly repair?: boolean;
   readonly save?: string;
@@ -62,6 +63,8 @@ export async function check(context: Context, options: CheckOptions): Promise<nu
 function roundOptions(options: CheckOptions): RoundOptions {
   return {
     graceMs: parseDuration(options.grace, '--grace'),
+    // A watching check sees in its next round what was cleared away meanwhile.
+    waitMs: options.watch ? 0 : parseDuration(options.wait, '--wait'),
     release: options.release ?? false,
     repair: options.repair ?? false,
     yes: options.yes ?? false,

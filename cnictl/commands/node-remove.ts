@@ -10,9 +10,11 @@ import {
   viewNode,
   type NodeView,
 } from '../../ipam/query/node-view.ts';
+import { ALIVE_TTL_MS } from '../../ipam/records/alive-record.ts';
 import { lostKey } from '../../ipam/records/lost-record.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
+import { Wire } from '../check/wire.ts';
 import { identifyOwn } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { formatDuration, parseDuration } from '../context/durations.ts';
@@ -101,7 +103,7 @@ async function remove(removal: Removal): Promise<number> {
     context.print(resultJson(removal, nothing), () => noBlockText({ node: name }, nodes));
     return 0;
   }
-  warnIfAlive(context, names);
+  refuseIfAlive(removal, names);
   const count = plural(first.targets.length, 'address', 'addresses');
   const what = `${plural(first.view.blocks.length, 'block')} and ${count} of node '${printable(name)}'`;
   if (!dryRun) await context.confirm(`This frees ${what}`, removal.yes);
@@ -112,6 +114,8 @@ async function remove(removal: Removal): Promise<number> {
     force: removal.force,
     dryRun,
     by: operatorOf(removal.context.world),
+    wire: new Wire(context, (text) => context.warn(text)),
+    vlans: new Map(first.view.blocks.map(({ block, range }) => [block.range, range?.vlan])),
   });
   if (dryRun) return printPlan(removal, first.view, freed);
   await waitForRest(removal);
@@ -142,13 +146,17 @@ async function freeAll(ipam: OpenIpam, name: string): Promise<boolean> {
   return !owner || (await freeName(ipam.store, name, owner.entry));
 }
 
-/** The agent's key proves nothing about the addresses, so that it refuses nothing either. */
-function warnIfAlive(context: Context, { node, alive }: NameView): void {
+/**
+ * An agent that lives goes on giving out addresses of its blocks, and its pods use theirs.
+ * @throws CommandError unless forced
+ */
+function refuseIfAlive({ context, force, dryRun }: Removal, { node, alive }: NameView): void {
   if (!alive) return;
   const { machine, since } = alive.record;
-  context.warn(
-    `an agent on machine ${machine} is alive under node name '${node}' since ${new Date(since).toISOString()}: stop it for good first, or it claims blocks again`,
-  );
+  const what = `an agent on machine ${machine} is alive under node name '${node}' since ${new Date(since).toISOString()}`;
+  const remedy = `Stop it for good first: it counts as alive for ${formatDuration(ALIVE_TTL_MS)} after its last sign.`;
+  if (!force && !dryRun) throw new CommandError(`${what}: nothing was changed`, remedy);
+  context.warn(`${what}. ${remedy}`);
 }
 
 const isNothing = ({ blocks, disagreements, unreadable, draining }: NodeView): boolean =>
@@ -246,6 +254,8 @@ function freedText({ view, outcome, pod }: Freed): string {
       return `${ip}${of} would be released\n`;
     case 'changed':
       return `${ip} kept: it has another owner now\n`;
+    case 'answers':
+      return `${ip}${of} kept: a host still answers for it on the wire\n`;
     case 'pod-lives':
       return `${ip} kept: the API server still has pod ${printable(pod ?? '')}\n`;
     case 'node-is-back':

@@ -11,7 +11,7 @@ import { refuseWithoutPods, stillHasPods } from '../check/pods.ts';
 import { intersect, parseReport, type SavedReport } from '../check/report.ts';
 import { requireCluster, requireOwnReport } from '../check/require-cluster.ts';
 import type { Context } from '../context/context.ts';
-import { formatAge } from '../context/durations.ts';
+import { formatAge, parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
 import type { OpenIpam } from '../context/world.ts';
 import { plural } from '../render/plural.ts';
@@ -25,14 +25,16 @@ export interface ReleaseOptions {
   readonly yes?: boolean;
   readonly force?: boolean;
   readonly log?: string;
+  readonly wait: string;
   /** Releases even when the API server has no pod at all. */
   readonly evenIfNoPods?: boolean;
 }
 
 /**
  * `release`: frees named addresses, or those that all of the saved reports name. An address whose
- * pod lives stays, unless forced. Exit status 2 when an address stays because its pod lives or is
- * unknown, or because the record of its block or range cannot be read.
+ * pod lives stays, unless forced. One on a node that lives is condemned, and the node's agent clears
+ * it away. Exit status 2 when an address stays: its pod lives or is unknown, its node has not
+ * cleared it away in time, a host answers for it on the wire, or a record cannot be read.
  * @throws CommandError when no API server is configured, it may be another cluster's, or it has no
  *   pod at all, unless forced; nothing is then released or printed
  */
@@ -159,7 +161,10 @@ async function releaseAll(
       options.yes ?? false,
     );
   }
-  const results = await freeAll(context, ipam, kube, targets, options);
+  const results = await freeAll(context, ipam, kube, targets, {
+    ...options,
+    waitMs: parseDuration(options.wait, '--wait'),
+  });
   context.print(
     results.map(({ address, outcome }) => ({
       ip: formatAddress(address),
@@ -172,12 +177,22 @@ async function releaseAll(
 }
 
 /** Outcomes of an address that the operator named and that stays. */
-const KEPT: ReadonlySet<FreeOutcome['kind']> = new Set(['in-use', 'unknown', 'unreadable', 'withheld']);
+const KEPT: ReadonlySet<FreeOutcome['kind']> = new Set([
+  'in-use',
+  'unknown',
+  'unreadable',
+  'withheld',
+  'condemned',
+  'answers',
+]);
 
 function detailsOf(outcome: FreeOutcome): object {
   if (outcome.kind === 'in-use') return { pod: outcome.pod };
   if (outcome.kind === 'unreadable') return { reason: outcome.reason };
-  if (outcome.kind === 'withheld') return { node: outcome.node };
+  if (outcome.kind === 'withheld' || outcome.kind === 'cleared') return { node: outcome.node };
+  if (outcome.kind === 'answers') return { mac: outcome.mac };
+  if (outcome.kind === 'condemned' || outcome.kind === 'would-condemn')
+    return { node: outcome.node, life: outcome.life, reason: outcome.reason };
   if (outcome.kind === 'released' || outcome.kind === 'would-release')
     return { reason: outcome.reason ?? null };
   return {};

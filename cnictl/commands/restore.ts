@@ -1,4 +1,6 @@
 import { checkNoOverlap } from '../../ipam/model/new-range.ts';
+import { tellSetBack } from '../../ipam/query/set-back.ts';
+import { aliveKey } from '../../ipam/records/alive-record.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
 import { newestRevision, type Entry } from '../../ipam/records/transaction.ts';
 import { hiddenBy } from '../../ipam/records/unreadable.ts';
@@ -43,7 +45,7 @@ export async function restore(context: Context, file: string, options: RestoreOp
     for (const key of plan.unreadable)
       context.warn(`${key} cannot be read by this version: it is put back as it is`);
     const keys = keysOf(plan);
-    if (keys > 0) await checkPods(context, plan, saved, present, options);
+    if (keys > 0) await checkPods(context, ipam, plan, saved, present, options);
     if (options.dryRun || keys === 0) {
       report(context, {
         file,
@@ -60,6 +62,8 @@ export async function restore(context: Context, file: string, options: RestoreOp
       options.yes ?? false,
     );
     const ranges = newestRevision(present.filter(({ key }) => key.startsWith(RANGES)));
+    // Pods that are younger than the backup use addresses that it calls free.
+    await tellSetBack(ipam, 'operator', `a backup of ${saved.header.takenAt} was restored`);
     const { written, collisions } = await write(context, ipam, plan, ranges);
     report(context, {
       file,
@@ -109,12 +113,14 @@ function occupied(context: Context, others: readonly string[]): CommandError {
 }
 
 /**
- * Refuses while a pod runs that got its address after the backup was taken: the next pod would get
- * the same address.
+ * Looks for pods that got their addresses after the backup was taken. A living agent writes such
+ * addresses back by itself. Refuses where none lives on the pod's node: once the other nodes have
+ * stopped proving new addresses on the wire, the next pod would get the same address.
  * @throws CommandError that names such pods
  */
 async function checkPods(
   context: Context,
+  { store }: OpenIpam,
   plan: RestorePlan,
   saved: Backup,
   present: readonly Entry[],
@@ -127,17 +133,28 @@ async function checkPods(
     return;
   }
   const missing = await missingAfter(context, plan, saved, present);
-  if (missing.length === 0) return;
-  const named = missing.slice(0, 10).map(({ ip, pod }) => `${ip} (${pod.namespace}/${pod.name})`);
-  const more = missing.length > 10 ? ` and ${missing.length - 10} more` : '';
-  const what = `${plural(missing.length, 'running pod')} would have an address that etcd does not hold for it: ${named.join(', ')}${more}`;
-  if (force) context.warn(what);
+  const nodes = [...new Set(missing.map(({ pod }) => pod.nodeName ?? ''))];
+  const alive = await store.get(nodes.map(aliveKey));
+  const living = new Set(nodes.filter((_, i) => alive[i]));
+  const isWrittenBack = ({ pod }: Missing): boolean => living.has(pod.nodeName ?? '');
+  const back = missing.filter(isWrittenBack);
+  const open = missing.filter((each) => !isWrittenBack(each));
+  if (back.length > 0)
+    context.warn(`${youngerText(back)}; the agents of their nodes write them back, within a minute`);
+  if (open.length === 0) return;
+  if (force) context.warn(youngerText(open));
   else {
     throw new CommandError(
-      `${what}; nothing was restored`,
-      'Such an address would be given out again. End these pods first, take a younger backup, or add --force and make the pods again at once.',
+      `${youngerText(open)}, and no agent lives on their nodes to write them back; nothing was restored`,
+      'Start the agents there, then do the same again. Or end these pods first, take a younger backup, or add --force and make the pods again at once.',
     );
   }
+}
+
+function youngerText(missing: readonly Missing[]): string {
+  const named = missing.slice(0, 10).map(({ ip, pod }) => `${ip} (${pod.namespace}/${pod.name})`);
+  const more = missing.length > 10 ? ` and ${missing.length - 10} more` : '';
+  return `${plural(missing.length, 'running pod')} would have an address that etcd does not hold for it: ${named.join(', ')}${more}`;
 }
 
 async function missingAfter(

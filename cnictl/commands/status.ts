@@ -1,14 +1,16 @@
 import { lostText, lostTotals, stillLost } from '../../ipam/audit/lost.ts';
 import { familyName, formatCidr, type Family } from '../../ipam/model/address.ts';
 import { listRangeUsage, type RangeUsage, type RangeUsages } from '../../ipam/query/range-usage.ts';
+import { readSetBack } from '../../ipam/query/set-back.ts';
 import { listBlocks } from '../../ipam/query/views.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
 import { readLost, type Lost, type LostNode } from '../../ipam/records/lost-record.ts';
+import { isDistrusted, type SetBack } from '../../ipam/records/set-back-record.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { identifyOwn, toldUid } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { describeError } from '../context/errors.ts';
-import { FORGOTTEN } from '../doctor/records.ts';
+import { FORGOTTEN, setBackText } from '../doctor/records.ts';
 import { renderCount } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields } from '../render/table.ts';
@@ -26,7 +28,7 @@ interface KubeStatus {
 /** `status`: shows whether etcd and the API server answer, and how full the ranges are. */
 export async function status(context: Context): Promise<number> {
   const { endpoints, prefix } = etcdSettings(context.settings.etcd);
-  const { latencyMs, usages: ranges, unreadable, nodes, lost } = await gather(context);
+  const { latencyMs, usages: ranges, unreadable, nodes, lost, setBack } = await gather(context);
   for (const { reason } of lost.unreadable) context.warn(reason);
   const kube = await gatherKube(context);
   const data = {
@@ -37,9 +39,11 @@ export async function status(context: Context): Promise<number> {
     ranges: ranges.map(rangeJson),
     unreadable,
     lost: lost.nodes.map(lostJson),
+    setBack: setBack ? { ...setBack, at: new Date(setBack.at).toISOString() } : null,
   };
   context.print(data, () => {
     const { paint } = context;
+    const now = context.world.now();
     const api =
       kube.problem ??
       (kube.server === null
@@ -52,6 +56,9 @@ export async function status(context: Context): Promise<number> {
         ['Nodes', nodesText(nodes)],
         ...familiesOf(ranges).map((family) => addressField(family, totalOf(ranges, family))),
         ...lostTotals(lost).map((total): [string, string] => ['Forgotten', paint.red(lostText(total))]),
+        ...(setBack && isDistrusted(setBack, now)
+          ? [['Set back', paint.yellow(setBackText(setBack, now))] satisfies [string, string]]
+          : []),
       ],
       paint,
     );
@@ -110,6 +117,8 @@ interface Gathered extends RangeUsages {
   readonly nodes: NodeUsage[];
   /** What nodes lost and no range has. */
   readonly lost: Lost;
+  /** The cluster's latest set-back that can be read; undefined if there was none. */
+  readonly setBack: SetBack | undefined;
 }
 
 function gather(context: Context): Promise<Gathered> {
@@ -123,7 +132,9 @@ function gather(context: Context): Promise<Gathered> {
     const usages = await listRangeUsage(ipam);
     const known = usages.usages.map(({ range }) => range);
     const nodes = gatherNodes((await listBlocks(ipam)).blocks);
-    return { latencyMs, ...usages, nodes, lost: stillLost(lost, known) };
+    const told = await readSetBack(ipam.store);
+    const setBack = told && 'value' in told ? told.value : undefined;
+    return { latencyMs, ...usages, nodes, lost: stillLost(lost, known), setBack };
   });
 }
 

@@ -4,9 +4,12 @@ import { remedyOf } from '../../ipam/model/errors.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { viewNode, type NodeView } from '../../ipam/query/node-view.ts';
 import { listRangeUsage, type RangeUsages } from '../../ipam/query/range-usage.ts';
+import { readSetBack } from '../../ipam/query/set-back.ts';
 import { NODES } from '../../ipam/records/keys.ts';
 import { readLost, type Lost } from '../../ipam/records/lost-record.ts';
-import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
+import { DISTRUST_MS, isDistrusted, type SetBack } from '../../ipam/records/set-back-record.ts';
+import type { Read, UnreadableRecord } from '../../ipam/records/unreadable.ts';
+import { formatAge } from '../context/durations.ts';
 import { plural } from '../render/plural.ts';
 import { fail, ok, warn, type Check, type Finding } from './finding.ts';
 
@@ -21,12 +24,37 @@ export function recordChecks(
       look: () =>
         withIpam(async (ipam) => judgeRanges(await listRangeUsage(ipam), await readLost(ipam.store))),
     },
+    {
+      name: 'set-back',
+      look: () =>
+        withIpam(async ({ store, effects }) => judgeSetBack(await readSetBack(store), effects.now())),
+    },
     ...(node === undefined
       ? []
       : [
           { name: 'records', look: async () => judgeRecords(await withIpam((ipam) => viewNode(ipam, node))) },
         ]),
   ];
+}
+
+/** Says that etcd forgot records, as long as the nodes prove new addresses because of it. */
+export function judgeSetBack(read: Read<SetBack> | undefined, now: number): Finding[] {
+  if (!read) return [ok('set-back', 'no node has found that etcd forgot something')];
+  if ('unreadable' in read) return [fail('set-back', read.unreadable.reason, remedyOf('corrupt-record'))];
+  const text = setBackText(read.value, now);
+  return [
+    isDistrusted(read.value, now)
+      ? warn('set-back', text, 'Find out who restored etcd; then cnictl check. The nodes do the rest.')
+      : ok('set-back', text),
+  ];
+}
+
+/** Returns when etcd forgot records, and until when that has consequences. */
+export function setBackText(setBack: SetBack, now: number): string {
+  const { at, node, reason } = setBack;
+  const text = `etcd forgot records: ${reason} (told by ${node}, ${formatAge(now - at)} ago)`;
+  if (!isDistrusted(setBack, now)) return text;
+  return `${text}; until ${new Date(at + DISTRUST_MS).toISOString()} each new address is proven on the wire`;
 }
 
 const NAMED = 10;

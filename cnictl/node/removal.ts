@@ -9,6 +9,7 @@ import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { releaseAddress } from '../../ipam/release/release-in-block.ts';
 import { returnIdleBlock } from '../../ipam/release/return-block.ts';
+import type { Wire } from '../check/wire.ts';
 
 /** An address of the node, and the pod that keeps it. */
 export interface Target {
@@ -68,7 +69,7 @@ export function confirmTargets(first: readonly Target[], second: readonly Target
 
 export interface Freed {
   readonly view: AddressView;
-  readonly outcome: 'released' | 'would-release' | 'changed' | 'pod-lives' | 'node-is-back';
+  readonly outcome: 'released' | 'would-release' | 'changed' | 'pod-lives' | 'node-is-back' | 'answers';
   readonly pod: string | null;
 }
 
@@ -79,33 +80,59 @@ export interface FreeOptions {
   readonly dryRun: boolean;
   /** Actor for the history. */
   readonly by: string;
+  /** Asks the wire whether a host still answers for addresses. */
+  readonly wire: Pick<Wire, 'answersFor'>;
+  /** VLANs of the ranges, by name. */
+  readonly vlans: ReadonlyMap<string, number | undefined>;
 }
 
 /**
- * Frees each address only from the allocation that was observed. Checks again before each block
- * whether the node is back.
+ * Frees each address only from the allocation that was observed, and unless a host still answers
+ * for it on the wire. Checks again before each block whether the node is back.
  */
 export async function freeTargets(
   ipam: Ipam,
   targets: readonly Target[],
-  { isBack, force, dryRun, by }: FreeOptions,
+  { isBack, force, dryRun, by, wire, vlans }: FreeOptions,
 ): Promise<Freed[]> {
   const freed: Freed[] = [];
   let back = false;
   let block: unknown;
+  let answers: ReadonlyMap<string, string> = new Map();
   for (const { view, pod } of targets) {
-    if (!dryRun && !back && view.block !== block) back = await isBack();
+    if (!dryRun && !back && view.block !== block) {
+      back = await isBack();
+      if (!back && !force) answers = await answersInBlock(wire, targets, view, vlans.get(view.range));
+    }
     block = view.block;
+    if (answers.has(formatAddress(view.address))) {
+      freed.push({ view, pod: pod ?? null, outcome: 'answers' });
+      continue;
+    }
     freed.push({ view, pod: pod ?? null, outcome: await free(ipam, view, pod, { back, force, dryRun, by }) });
   }
   return freed;
+}
+
+/** Asks for all targets of the view's block at once. */
+async function answersInBlock(
+  wire: Pick<Wire, 'answersFor'>,
+  targets: readonly Target[],
+  { block }: AddressView,
+  vlan: number | undefined,
+): Promise<ReadonlyMap<string, string>> {
+  const own = targets.filter(({ view }) => view.block === block);
+  return await wire.answersFor(
+    vlan,
+    own.map(({ view }) => view.address),
+  );
 }
 
 async function free(
   ipam: Ipam,
   { slot, address }: AddressView,
   pod: string | undefined,
-  { back, force, dryRun, by }: Omit<FreeOptions, 'isBack'> & { readonly back: boolean },
+  { back, force, dryRun, by }: Omit<FreeOptions, 'isBack' | 'wire' | 'vlans'> & { readonly back: boolean },
 ): Promise<Freed['outcome']> {
   if (slot?.state !== 'used') return 'changed';
   if (pod !== undefined && !force) return 'pod-lives';

@@ -3,6 +3,8 @@ import { check, type CheckOptions } from '../commands/check.ts';
 import { release, type ReleaseOptions } from '../commands/release.ts';
 import { collect, type Act } from './act.ts';
 
+const WAIT = 'wait so long for agents of living nodes to clear away what was condemned there';
+
 /** `cnictl check` and `cnictl release` */
 export function addLeakCommands(program: Command, act: Act): void {
   program
@@ -10,6 +12,7 @@ export function addLeakCommands(program: Command, act: Act): void {
     .description("compare etcd with the API server's pods: find leaked and missing addresses")
     .option('--grace <duration>', 'what is suspected is looked at again after this time, 24h at most', '60s')
     .option('--release', 'release what is leaked, after one more look at each')
+    .option('--wait <duration>', WAIT, '2m')
     .option('--repair', 'make index keys of nodes agree with their blocks')
     .option('--save <file>', 'write the report as JSON, for release --from-report')
     .option('--log <file>', 'add a line of JSON for each release')
@@ -41,6 +44,7 @@ export function addLeakCommands(program: Command, act: Act): void {
       collect,
     )
     .option('--dry-run', 'say what would be released, release nothing')
+    .option('--wait <duration>', WAIT, '2m')
     .option('--log <file>', 'add a line of JSON for each release')
     .option('--yes', 'do not ask')
     .option('--even-if-no-pods', 'release also where the API server has no pod at all')

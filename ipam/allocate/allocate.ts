@@ -1,6 +1,7 @@
-import { sameAddress, type Family } from '../model/address.ts';
+import { cidrContains, sameAddress, type Family } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
 import { isOwnedBy, usedSlots } from '../model/block.ts';
+import { pardonSlot } from '../model/condemnation.ts';
 import { IpamError } from '../model/errors.ts';
 import { drainingError } from '../node/drain.ts';
 import type { Ipam } from '../node/ipam.ts';
@@ -42,6 +43,7 @@ export async function allocate(
     // A cached allocation of the attachment may have been released since.
     if (transaction.cached && kept.length > 0) return undefined;
     checkKept(request, kept);
+    pardon(transaction, kept);
     const missing = request.families.filter((family) => !kept.some((each) => each.address.family === family));
     if (missing.length === 0) return kept;
     if (transaction.draining) {
@@ -66,6 +68,15 @@ export async function allocate(
   const allocated = await ipam.runner.run(request.node, { change, holder, ...(chosen && { chosen }) });
   ipam.observer.allocated(request);
   return allocated;
+}
+
+/** An attachment that is added again lives: the node must not clear it away. */
+function pardon(transaction: NodeTransaction, kept: readonly Allocation[]): void {
+  for (const { address, slot } of kept) {
+    if (!slot.condemned) continue;
+    const held = transaction.blocks.find(({ block }) => cidrContains(block.cidr, address));
+    if (held) transaction.put(pardonSlot(held.block, address));
+  }
 }
 
 const isSameAllocation = (a: Allocation, b: Allocation): boolean =>

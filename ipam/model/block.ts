@@ -7,6 +7,7 @@ import {
   type Cidr,
 } from './address.ts';
 import type { Attachment, Owner } from './attachment.ts';
+import type { Condemnation } from './condemnation.ts';
 import type { Lifetime, ReleaseCause } from './lifetime.ts';
 import { blockAt, blockPrefixLength, reservation, type Range } from './range.ts';
 import type { UnknownFields } from './unknown-fields.ts';
@@ -25,6 +26,8 @@ export type Slot =
        * allocation and no other.
        */
       readonly sequence: number;
+      /** Present if the pod is gone and the node is to clear the attachment away. */
+      readonly condemned?: Condemnation;
       readonly unknownFields?: UnknownFields;
     }
   | {

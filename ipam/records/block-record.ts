@@ -31,7 +31,13 @@ const ownerRecord = v.looseObject({
 });
 
 const slotRecord = v.variant('state', [
-  v.looseObject({ state: v.literal('used'), owner: ownerRecord, allocatedAt: time, sequence }),
+  v.looseObject({
+    state: v.literal('used'),
+    owner: ownerRecord,
+    allocatedAt: time,
+    sequence,
+    condemned: v.optional(v.object({ at: time, by: text, reason: text })),
+  }),
   v.looseObject({
     state: v.literal('released'),
     releasedAt: time,
@@ -94,12 +100,13 @@ function encodeSlot(slot: Slot): SlotRecord {
 }
 
 function encodeUsed(slot: UsedSlot): SlotRecord {
-  const { unknownFields, owner, ...known } = slot;
+  const { unknownFields, owner, condemned, ...known } = slot;
   const { unknownFields: ofOwner, ...names } = owner;
   return {
     ...known,
     owner: { ...names, ...ofOwner },
     allocatedAt: isoTime(slot.allocatedAt),
+    ...(condemned && { condemned: { ...condemned, at: isoTime(condemned.at) } }),
     ...unknownFields,
   };
 }
@@ -128,8 +135,9 @@ function decodeSlot(slot: v.InferOutput<typeof blockRecord>['slots'][number]): S
     const mac = conflictMac !== undefined && { conflictMac };
     return { state, releasedAt, sequence, ...mac, ...unknownFieldsOf(rest) };
   }
-  const { state, owner, allocatedAt, sequence, ...rest } = slot;
-  return { state, owner: decodeOwner(owner), allocatedAt, sequence, ...unknownFieldsOf(rest) };
+  const { state, owner, allocatedAt, sequence, condemned, ...rest } = slot;
+  const sentence = condemned && { condemned };
+  return { state, owner: decodeOwner(owner), allocatedAt, sequence, ...sentence, ...unknownFieldsOf(rest) };
 }
 
 /** Omits absent optional fields: the decoder yields `undefined` (exactOptionalPropertyTypes). */

@@ -6,7 +6,7 @@ import type { Ipam } from '../node/ipam.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
 import { decodeBlockOf, encodeBlock } from '../records/block-record.ts';
 import { blockKey } from '../records/keys.ts';
-import { put, same } from '../records/transaction.ts';
+import { put, same, type Guard } from '../records/transaction.ts';
 import { rangeOf } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import { takeBack, type BelievedAllocation, type ReleaseOutcome } from './take-back.ts';
@@ -14,6 +14,7 @@ import { takeBack, type BelievedAllocation, type ReleaseOutcome } from './take-b
 /**
  * Releases allocations of one block of any node in one transaction that compares only this block.
  * For the operator's tool, which works on blocks and not on nodes.
+ * @param more to compare besides
  * @returns undefined if the block changed since the caller read it: the caller must read it again
  * @throws IpamError `store-…`; if `uncertain` is set, etcd may have written the release
  */
@@ -21,11 +22,12 @@ export async function releaseInBlock(
   { store, effects }: Pick<Ipam, 'store' | 'effects'>,
   read: ReadBlock,
   allocations: readonly BelievedAllocation[],
+  more: readonly Guard[] = [],
 ): Promise<readonly ReleaseOutcome[] | undefined> {
   const { entry } = read;
   const { block, outcomes, history } = takeBack(read, allocations, effects.now());
   if (block === read.block) return outcomes;
-  const done = await store.commit([same(entry)], [put(entry.key, encodeBlock(block)), ...history]);
+  const done = await store.commit([same(entry), ...more], [put(entry.key, encodeBlock(block)), ...history]);
   return done === undefined ? undefined : outcomes;
 }
 
@@ -42,11 +44,22 @@ export function releaseAddress(
   cause: ReleaseCause,
 ): Promise<ReleaseOutcome> {
   return retryLostRaces(`releasing ${formatAddress(address)}`, ipam.effects, async () => {
-    const range = await rangeOf(ipam, address);
-    const [entry] = await ipam.store.get([blockKey(range.name, blockAt(range, address))]);
-    if (!entry) return 'free';
-    const read = { block: decodeBlockOf(range)(entry.key, entry.value), range, entry };
+    const read = await readBlockOf(ipam, address);
+    if (!read) return 'free';
     const outcomes = await releaseInBlock(ipam, read, [{ address, expected, cause }]);
     return outcomes?.[0];
   });
+}
+
+/**
+ * Reads the block that has the address; undefined if no node holds it.
+ * @throws IpamError `not-found` if no range contains the address, `corrupt-record`, `store-…`
+ */
+export async function readBlockOf(
+  ipam: Pick<Ipam, 'store'>,
+  address: Address,
+): Promise<ReadBlock | undefined> {
+  const range = await rangeOf(ipam, address);
+  const [entry] = await ipam.store.get([blockKey(range.name, blockAt(range, address))]);
+  return entry && { block: decodeBlockOf(range)(entry.key, entry.value), range, entry };
 }

@@ -10,7 +10,7 @@ import { newScope, type Scope } from '../support/netns.ts';
 import { startNode, type AddedPod, type SimulatedNode } from '../support/node.ts';
 import { must, sleep } from '../support/proc.ts';
 import { tcpTransfer } from '../support/transfer.ts';
-import { startPodServer, type PodServer } from './pod-server.ts';
+import { startPodServer, type PodServer } from '../support/pod-server.ts';
 import { bold, chapter, end, expect, show, step } from './story.ts';
 
 const RANGE = '10.20.0.0/22';
@@ -131,6 +131,7 @@ async function crash(world: World, pods: readonly AddedPod[]): Promise<readonly 
   const lost = pods.slice(2);
   await step('node-b is gone, and its pods from the API server', async () => {
     await world.b.crash();
+    await world.api.putNode(world.b.name, false);
     for (const pod of lost) await world.api.remove('default', pod.name);
   });
   await step('check finds just its two addresses', async () => {

@@ -9,6 +9,7 @@ import type { AgentAnswer, OpenIpam, World } from '../../cnictl/context/world.ts
 import { run } from '../../cnictl/program/program.ts';
 import { allocate } from '../../ipam/allocate/allocate.ts';
 import { parseAddress } from '../../ipam/model/address.ts';
+import { usedSlots } from '../../ipam/model/block.ts';
 import type { Machine } from '../../ipam/model/machine.ts';
 import { directIpam } from '../../ipam/node/ipam.ts';
 import { addRange, setRangeState } from '../../ipam/ranges/ranges.ts';
@@ -66,6 +67,8 @@ export class CliWorld {
     { name: 'node-1', uid: 'n1', ready: true },
     { name: 'node-2', uid: 'n2', ready: true },
   ];
+  /** Whether living agents clear away during pauses what was condemned on their nodes. */
+  agentsWork = true;
   /** The pauses that commands requested, in milliseconds. */
   readonly pauses: number[] = [];
   answers: string[] = [];
@@ -151,6 +154,26 @@ export class CliWorld {
     await store.commit([], [put(aliveKey('node-1'), encodeAliveRecord(alive))]);
   }
 
+  /** The node has no agent, and Kubernetes does not call it Ready. */
+  silence(node: string): void {
+    this.ipam.store.entries.delete(aliveKey(node));
+    this.nodes = this.nodes.map((each) => (each.name === node ? { ...each, ready: false } : each));
+  }
+
+  /** The agents that live release what was condemned on their nodes, as their reconcile does. */
+  async #clearCondemned(): Promise<void> {
+    const isCondemned = ({ value }: { readonly value: string }): boolean => value.includes('"condemned"');
+    if (![...this.ipam.store.entries.values()].some(isCondemned)) return;
+    for (const block of this.ipam.blocks()) {
+      const { node } = block;
+      if (!this.ipam.store.entries.has(aliveKey(node))) continue;
+      for (const seen of usedSlots(block, ({ condemned }) => condemned !== undefined)) {
+        const { by = '', reason: detail = '' } = seen.slot.condemned ?? {};
+        await release(this.ipam.ipam, { node, allocations: [seen], cause: { why: 'leaked', by, detail } });
+      }
+    }
+  }
+
   /** @param ips the addresses to assign, so that no random choice shows; default: one of IPv4 */
   async give(
     node: string,
@@ -203,10 +226,11 @@ export class CliWorld {
         return Promise.resolve(this.answers.shift() ?? '');
       },
       now: () => this.ipam.now,
-      monotonic: () => this.ipam.now,
+      monotonic: () => this.ipam.now + this.pauses.reduce((sum, ms) => sum + ms, 0),
       pause: async (ms) => {
         this.pauses.push(ms);
         await this.meanwhile();
+        if (this.agentsWork) await this.#clearCondemned();
       },
       untilStopped: () => this.stop.signal,
       readFile: (path) => this.files.get(path),

@@ -50,6 +50,7 @@ const LATENCY_MS = { make: 0.5, remove: 15, look: 0.2, configure: 2, announce: 5
 export class SimKernel {
   readonly links = new Map<string, SimLink>();
   readonly namespaces = new Map<string, SimNamespace>();
+  #made = 0;
   readonly #machine: string;
   readonly #bridge: string;
   readonly #living: Living;
@@ -108,6 +109,12 @@ export class SimKernel {
         process.mustStep();
         this.#namespaceAt(path);
         return { path, close: () => undefined };
+      },
+      newNamespace: () => {
+        process.mustStep();
+        const path = `/new/${++this.#made}`;
+        const namespace = this.addNamespace(path, path);
+        return { path, close: () => this.removeNamespace(namespace) };
       },
       isHostNamespace: () => false,
       hostLink: (name) => process.act(LATENCY_MS.look, () => this.#look(name)),

@@ -51,7 +51,7 @@ suite('cnictl on real etcd', () => {
     ipam = directIpam(store, hostEffects);
     assert.equal((await cnictl('range', 'add', ...BLUE)).code, 0);
 
-    api.putNode(node({ name: 'node-1' }));
+    api.putNode(node({ name: 'node-1', ready: false }));
     await give('web-1', 1);
     await give('gone', 2);
     await give('db-0', 3);

@@ -97,7 +97,7 @@ class Races {
     race.world.store = store;
     race.onKube(() => ({}));
     await addRange(race.ipam, range('10.20.0.0/22', { name: 'blue', cooldownMs: 0, blockSize }));
-    for (const name of ['node-1', 'node-2']) api.putNode(node({ name }));
+    for (const name of ['node-1', 'node-2']) api.putNode(node({ name, ready: false }));
     // An earlier check wrote down the cluster.
     await writeCluster(race.ipam, undefined, api.namespaces.get('/kube-system')?.metadata.uid ?? '');
     // One pod lives, so that the check believes the API server.

@@ -86,7 +86,7 @@ suite('races of check and release', () => {
     const saved = await race.check('--save report.json -o json');
     assert.equal(saved.status, 1);
     assert.match(saved.stdout, /"reason": "node-gone"/);
-    race.api.putNode(node({ name: 'node-2' }));
+    race.api.putNode(node({ name: 'node-2', ready: false }));
     // The static pod comes back unchanged, in its earlier sandbox.
     race.api.putPod(
       staticPod({ namespace: 'shop', name: 'static', node: 'node-2', uid: uid(9), configHash: 'hash-1' }),

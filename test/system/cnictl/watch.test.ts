@@ -28,7 +28,7 @@ test('check --watch releases what leaks, outlives etcd and the API server, and e
   scope.defer(() => api.close());
   const kubeconfig = join(dir, 'kubeconfig');
   api.writeKubeconfig(kubeconfig);
-  api.putNode(node({ name: 'node-1' }));
+  api.putNode(node({ name: 'node-1', ready: false }));
   const store = openEtcdStore({ endpoints: etcd.endpoints, prefix: '/cellnet' });
   scope.defer(() => store.close());
   const ipam = directIpam(store, hostEffects);

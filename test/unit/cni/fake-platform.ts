@@ -96,6 +96,7 @@ export class FakePlatform {
     const namespace = (path: string): Namespace => ({ path, close: () => undefined });
     return {
       openNamespace: namespace,
+      newNamespace: () => namespace('/new'),
       isHostNamespace: ({ path }) => path === '/host',
       hostLink: () => this.#call('host-link', this.link),
       hostLinks: () => this.#call('host-links', []),

@@ -235,12 +235,28 @@ suite('node remove', () => {
     assert.deepEqual(held(world, 'node-2'), []);
   });
 
-  test('frees the name too, so that another machine can have it; the key of an agent is left to its lease', async () => {
+  test('a node whose agent lives is refused, and nothing is changed', async () => {
     const world = await gone();
     const { store } = world.ipam;
     const value = encodeAliveRecord({ machine: '77d1e0c3a915', bootId: 'b', since: world.ipam.now });
     await store.commit([], [put('alive/node-2', value)]);
+    const { revision } = store;
     const ran = await world.run(REMOVE);
+    assert.equal(ran.status, 2);
+    assert.match(
+      ran.stderr,
+      /an agent on machine 77d1e0c3a915 is alive under node name 'node-2' since .*: nothing was changed\n.*Stop it for good first/,
+    );
+    assert.equal(store.revision, revision);
+    assert.equal((await world.run(`${REMOVE} --dry-run`)).status, 0);
+  });
+
+  test('by force it frees the name too, so that another machine can have it; the key of an agent is left to its lease', async () => {
+    const world = await gone();
+    const { store } = world.ipam;
+    const value = encodeAliveRecord({ machine: '77d1e0c3a915', bootId: 'b', since: world.ipam.now });
+    await store.commit([], [put('alive/node-2', value)]);
+    const ran = await world.run(`${REMOVE} --force`);
     assert.equal(ran.status, 0, ran.stderr);
     assert.match(ran.stderr, /an agent on machine 77d1e0c3a915 is alive under node name 'node-2'/);
     assert.deepEqual(

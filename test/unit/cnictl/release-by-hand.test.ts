@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { freeAddress } from '../../../cnictl/check/free.ts';
+import { NodeLives } from '../../../cnictl/check/node-lives.ts';
 import { parseAddress } from '../../../ipam/model/address.ts';
 import { CliWorld } from '../../golden/world.ts';
 
@@ -63,6 +64,8 @@ suite('release by hand', () => {
       dryRun: false,
       force: false,
       by: 'admin',
+      lives: new NodeLives(undefined),
+      wire: { answersFor: () => assert.fail('asked the wire') },
     });
     assert.deepEqual(outcome, { kind: 'unknown' });
     assert.equal(world.ipam.given().size, 7);

@@ -45,7 +45,7 @@ suite('check --watch', () => {
       ].map(([ip, reason, name, n, sequence]) => ({
         time: '2026-01-01T03:00:10.000Z',
         ip,
-        outcome: 'released',
+        outcome: 'condemned',
         reason,
         range: 'blue',
         node: 'node-1',
@@ -243,7 +243,7 @@ suite('release from reports', () => {
     const ran = await world.run('release --from-report a.json --yes --even-if-no-pods --log log.jsonl');
     assert.equal(ran.status, 0, ran.stderr);
     assert.equal(world.ipam.given().size, 4);
-    assert.equal((world.files.get('log.jsonl') ?? '').split('"outcome":"released"').length - 1, 3);
+    assert.equal((world.files.get('log.jsonl') ?? '').split('"outcome":"cleared"').length - 1, 3);
   });
 
   test('a dry run logs nothing', async () => {

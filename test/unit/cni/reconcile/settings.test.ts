@@ -43,6 +43,7 @@ suite('what the agent reconciles', () => {
       stateDir: '/state',
       ipam: { etcd, node: 'node-1' },
       ovs: { ovsdb: 'unix:/ovs', ovsdbTls: {} },
+      bridge: 'br-cell',
     };
     const record = { etcd, node: 'node-1', ovsdb: 'unix:/ovs', mtu: 1500 };
     const other = { ...record, etcd: { ...etcd, prefix: '/other' }, ovsdb: 'unix:/other' };

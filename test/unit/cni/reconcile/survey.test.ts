@@ -24,6 +24,7 @@ suite('a survey of the node', () => {
         stateDir: node.dir,
         ipam: undefined,
         ovs: { ovsdb: 'unix:/db.sock', ovsdbTls: {} },
+        bridge: 'br-cell',
       };
       assert.deepEqual(await survey(fake.platform(), own, failures), []);
       assert.match(failures.texts.join(), /port 'odd0' has external_ids .*: expected those of an attachment/);

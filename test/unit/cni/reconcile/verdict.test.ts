@@ -8,7 +8,7 @@ const BOOT: Boot = { id: 'this', startedAt: 1_000 };
 const LIVING: Facts = {
   containerId: 'c1',
   ifname: 'eth0',
-  allocations: [{ bootId: 'this', allocatedAt: 2_000, isTraced: true }],
+  allocations: [{ bootId: 'this', allocatedAt: 2_000, isTraced: true, isCondemned: false }],
   allocationsKnown: true,
   ownsName: true,
   link: 'carrier',
@@ -16,11 +16,15 @@ const LIVING: Facts = {
   record: { bootId: 'this', ourIpam: true, ourInterface: true, namesAddresses: true },
   namespace: 'lives',
 };
+const CONDEMNED: Facts = {
+  ...LIVING,
+  allocations: [{ bootId: 'this', allocatedAt: 2_000, isTraced: true, isCondemned: true }],
+};
 const GONE: Facts = { ...LIVING, link: 'absent', namespace: 'gone' };
 const BARE: Facts = { ...GONE, allocations: [] };
 const REBOOTED: Facts = {
   ...GONE,
-  allocations: [{ bootId: 'before', allocatedAt: 900, isTraced: true }],
+  allocations: [{ bootId: 'before', allocatedAt: 900, isTraced: true, isCondemned: false }],
   record: { bootId: 'before', ourIpam: true, ourInterface: true, namesAddresses: true },
 };
 const BRIDGED: Facts = {
@@ -97,12 +101,18 @@ suite('what one observation says of an attachment', () => {
     ],
     [
       'the same, but nothing on this disk shows that boot',
-      { ...REBOOTED, allocations: [{ bootId: 'before', allocatedAt: 900, isTraced: false }] },
+      {
+        ...REBOOTED,
+        allocations: [{ bootId: 'before', allocatedAt: 900, isTraced: false, isCondemned: false }],
+      },
       'remains node-rebooted',
     ],
     [
       'another boot gave it, after this one began',
-      { ...REBOOTED, allocations: [{ bootId: 'twin', allocatedAt: 1_000, isTraced: false }] },
+      {
+        ...REBOOTED,
+        allocations: [{ bootId: 'twin', allocatedAt: 1_000, isTraced: false, isCondemned: false }],
+      },
       'odd other-boot',
     ],
     [
@@ -135,6 +145,61 @@ suite('what one observation says of an attachment', () => {
         record: { bootId: 'this', ourIpam: false, ourInterface: true, namesAddresses: true },
       },
       'lives',
+    ],
+    ['condemned, and up', CONDEMNED, 'remains condemned at once'],
+    ['condemned, and never finished', { ...CONDEMNED, link: 'idle' }, 'remains condemned at once'],
+    [
+      'condemned, and its link is gone while its namespace lives',
+      { ...CONDEMNED, link: 'absent' },
+      'remains condemned at once',
+    ],
+    [
+      'condemned, and Open vSwitch does not answer',
+      { ...CONDEMNED, port: 'unknown' },
+      'remains condemned at once',
+    ],
+    [
+      'condemned, and no record tells whose it is',
+      { ...CONDEMNED, record: undefined },
+      'remains condemned at once',
+    ],
+    [
+      'condemned, and a foreign port carries its mark',
+      { ...CONDEMNED, port: 'elsewhere' },
+      'odd condemned-not-ours',
+    ],
+    [
+      'condemned, and another main plugin has its interface',
+      { ...BRIDGED, allocations: CONDEMNED.allocations },
+      'odd condemned-not-ours',
+    ],
+    [
+      'condemned, of another boot after this one began',
+      {
+        ...CONDEMNED,
+        allocations: [{ bootId: 'twin', allocatedAt: 2_000, isTraced: false, isCondemned: true }],
+        record: undefined,
+        link: 'absent',
+        port: 'absent',
+        namespace: 'unknown',
+      },
+      'remains condemned',
+    ],
+    [
+      'condemned, of this boot, and nothing is known of it',
+      { ...CONDEMNED, record: undefined, link: 'absent', port: 'absent', namespace: 'unknown' },
+      'odd condemned-not-ours',
+    ],
+    [
+      'condemned, and that interface has ended with its namespace',
+      { ...BRIDGED, allocations: CONDEMNED.allocations, namespace: 'gone' },
+      'remains namespace-gone',
+    ],
+    ['condemned on a machine that does not have the name', { ...CONDEMNED, ownsName: false }, 'lives'],
+    [
+      'one family condemned',
+      { ...CONDEMNED, allocations: [...CONDEMNED.allocations, ...LIVING.allocations] },
+      'remains condemned at once',
     ],
     ['only a port is left', BARE, 'remains port-without-device'],
     [
@@ -175,42 +240,64 @@ suite('what one observation says of an attachment', () => {
   }
 });
 
-const facts: fc.Arbitrary<Facts> = fc.record({
-  containerId: fc.constant('c1'),
-  ifname: fc.constant('eth0'),
-  allocations: fc.array(
-    fc.record({
-      bootId: fc.constantFrom('this', 'before'),
-      allocatedAt: fc.integer({ min: 0, max: 3_000 }),
-      isTraced: fc.boolean(),
-    }),
-    { maxLength: 2 },
-  ),
-  allocationsKnown: fc.boolean(),
-  ownsName: fc.boolean(),
-  link: fc.constantFrom('absent', 'idle', 'carrier'),
-  port: fc.constantFrom('absent', 'present', 'elsewhere', 'unknown'),
-  record: fc.option(
-    fc.record({
-      bootId: fc.constantFrom('this', 'before', undefined),
-      ourIpam: fc.boolean(),
-      ourInterface: fc.boolean(),
-      namesAddresses: fc.boolean(),
-    }),
-    { nil: undefined },
-  ),
-  namespace: fc.constantFrom('lives', 'gone', 'unknown'),
-});
+const factsWith = (condemned: fc.Arbitrary<boolean>): fc.Arbitrary<Facts> =>
+  fc.record({
+    containerId: fc.constant('c1'),
+    ifname: fc.constant('eth0'),
+    allocations: fc.array(
+      fc.record({
+        bootId: fc.constantFrom('this', 'before'),
+        allocatedAt: fc.integer({ min: 0, max: 3_000 }),
+        isTraced: fc.boolean(),
+        isCondemned: condemned,
+      }),
+      { maxLength: 2 },
+    ),
+    allocationsKnown: fc.boolean(),
+    ownsName: fc.boolean(),
+    link: fc.constantFrom('absent', 'idle', 'carrier'),
+    port: fc.constantFrom('absent', 'present', 'elsewhere', 'unknown'),
+    record: fc.option(
+      fc.record({
+        bootId: fc.constantFrom('this', 'before', undefined),
+        ourIpam: fc.boolean(),
+        ourInterface: fc.boolean(),
+        namesAddresses: fc.boolean(),
+      }),
+      { nil: undefined },
+    ),
+    namespace: fc.constantFrom('lives', 'gone', 'unknown'),
+  });
 
-const holds = (property: (facts: Facts, verdict: Verdict) => boolean): void =>
+const holds = (
+  property: (facts: Facts, verdict: Verdict) => boolean,
+  condemned: fc.Arbitrary<boolean> = fc.constant(false),
+): void =>
   fc.assert(
-    fc.property(facts, (each) => property(each, judge(each, BOOT))),
+    fc.property(factsWith(condemned), (each) => property(each, judge(each, BOOT))),
     { numRuns: 3_000 },
   );
 
-suite('whatever the node shows', () => {
+suite('whatever the node shows, uncondemned unless a test says so', () => {
   test('on a machine that does not have the node name everything lives', () =>
-    holds(({ ownsName }, { kind }) => ownsName || kind === 'lives'));
+    holds(({ ownsName }, { kind }) => ownsName || kind === 'lives', fc.boolean()));
+
+  test('a link whose pod’s end is up is torn down only when it is condemned', () =>
+    holds(
+      ({ link, allocations }, { kind }) =>
+        link !== 'carrier' || kind !== 'remains' || allocations.some(({ isCondemned }) => isCondemned),
+      fc.boolean(),
+    ));
+
+  test('an interface of another main plugin is never cleared while its namespace may live', () =>
+    holds(
+      ({ record, namespace, allocations }, { kind }) =>
+        record?.ourInterface !== false ||
+        namespace === 'gone' ||
+        allocations.every(({ bootId }) => bootId !== 'this') ||
+        kind !== 'remains',
+      fc.boolean(),
+    ));
 
   test('what has a link and an address lives', () =>
     holds(

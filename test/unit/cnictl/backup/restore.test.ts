@@ -8,17 +8,21 @@ import { parseAddress } from '../../../../ipam/model/address.ts';
 import { addRange } from '../../../../ipam/ranges/ranges.ts';
 import { encodeCluster, KUBERNETES_KEY } from '../../../../ipam/records/cluster-record.ts';
 import { encodeLost, lostKey } from '../../../../ipam/records/lost-record.ts';
+import { SET_BACK } from '../../../../ipam/records/set-back-record.ts';
 import { put } from '../../../../ipam/records/transaction.ts';
 import { release } from '../../../../ipam/release/release.ts';
 import { CliWorld, container } from '../../../golden/world.ts';
 import type { MemoryStore } from '../../../support/memory-store.ts';
 import { owner, range } from '../../ipam/world.ts';
 
-/** Returns every key except those of living agents, which no backup has. */
+/**
+ * Returns every key except those of living agents, which no backup has, and the set-back that a
+ * restore tells.
+ */
 const content = ({ entries }: MemoryStore): Map<string, string> =>
   new Map(
     [...entries.values()]
-      .filter(({ key }) => !key.startsWith('alive/'))
+      .filter(({ key }) => !key.startsWith('alive/') && key !== SET_BACK)
       .map(({ key, value }) => [key, value]),
   );
 const empty = ({ entries }: MemoryStore): void => entries.clear();
@@ -55,6 +59,8 @@ suite('restore into an empty prefix', () => {
     assert.equal(ran.status, 0, ran.stderr);
     assert.deepEqual(content(store), before);
     assert.deepEqual(world.ipam.problems(), []);
+    const told = store.entries.get(SET_BACK);
+    assert.match(told?.value ?? '', /"node":"operator","reason":"a backup of .* was restored"/);
     const { revision } = store;
     const again = await world.run('restore /b --yes');
     assert.deepEqual([again.status, store.revision], [0, revision]);
@@ -108,10 +114,25 @@ suite('restore into an empty prefix', () => {
     assert.equal(ran.status, 2);
     assert.match(
       ran.stderr,
-      /1 running pod would have an address .* 10\.20\.3\.99 \(shop\/young\); nothing was restored/,
+      /1 running pod would have an address .* 10\.20\.3\.99 \(shop\/young\), and no agent lives on their nodes .*; nothing was restored/,
     );
     assert.equal(world.ipam.store.entries.size, 0);
     assert.equal((await world.run('restore /b --yes --force')).status, 0);
+  });
+
+  test('goes on where an agent lives on the node of such a pod, for it writes the address back', async () => {
+    const world = await backedUp();
+    const { store } = world.ipam;
+    const alive = store.entries.get('alive/node-1')?.value ?? '';
+    empty(store);
+    await store.commit([], [put('alive/node-1', alive)]);
+    world.pods.push(world.pod(70, 'young', { podIPs: ['10.20.3.99'], nodeName: 'node-1' }));
+    const ran = await world.run('restore /b --yes');
+    assert.equal(ran.status, 0, ran.stderr);
+    assert.match(ran.stderr, /10\.20\.3\.99 \(shop\/young\); the agents of their nodes write them back/);
+    world.pods.push(world.pod(71, 'younger', { podIPs: ['10.20.3.98'], nodeName: 'node-3' }));
+    store.entries.delete('blocks/six/fd00:20::2c6f:5bd0:0:0/124');
+    assert.equal((await world.run('restore /b --yes --merge')).status, 2);
   });
 
   test('is refused for a pod whose end is only announced, not for one that has ended', async () => {

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { REPOSITORY } from '../support/cni.ts';
-import type { Fabric } from '../support/fabric.ts';
-import { node } from '../support/kube-api-objects.ts';
-import { must, startDaemon } from '../support/proc.ts';
+import { REPOSITORY } from './cni.ts';
+import type { Fabric } from './fabric.ts';
+import { node } from './kube-api-objects.ts';
+import { must, startDaemon } from './proc.ts';
 
-export interface DemoPod {
+export interface ServedPod {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
@@ -15,8 +15,8 @@ export interface DemoPod {
 /** Runs the test API server as a process in the fabric's namespace, where cnictl reaches it. */
 export interface PodServer {
   readonly kubeconfig: string;
-  putNode(name: string): Promise<void>;
-  put(pod: DemoPod): Promise<void>;
+  putNode(name: string, ready?: boolean): Promise<void>;
+  put(pod: ServedPod): Promise<void>;
   remove(namespace: string, name: string): Promise<void>;
   stop(): Promise<void>;
 }
@@ -49,8 +49,8 @@ export async function startPodServer(fabric: Fabric, dir: string): Promise<PodSe
     });
   return {
     kubeconfig,
-    putNode: async (name) => {
-      await request('PUT', `nodes/${name}`, node({ name }));
+    putNode: async (name, ready = true) => {
+      await request('PUT', `nodes/${name}`, node({ name, ready }));
     },
     put: async ({ namespace, name, ...rest }) => {
       await request('PUT', `pods/${namespace}/${name}`, rest);

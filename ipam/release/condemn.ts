@@ -1,0 +1,32 @@
+import { condemnSlot, type Condemnation, type Condemned } from '../model/condemnation.ts';
+import type { Ipam } from '../node/ipam.ts';
+import type { ReadBlock } from '../node/node-blocks.ts';
+import { encodeBlock } from '../records/block-record.ts';
+import { put, same } from '../records/transaction.ts';
+import type { BelievedAllocation } from './take-back.ts';
+
+/** What to condemn, and why. */
+export type CondemnedAllocation = Omit<BelievedAllocation, 'cause'> & { readonly condemned: Condemnation };
+
+/**
+ * Condemns allocations of one block of any node in one transaction that compares only this block.
+ * The node of the block clears them away.
+ * @returns one outcome for each, in their order; undefined if the block changed since the caller
+ *   read it
+ * @throws IpamError `store-…`
+ */
+export async function condemnInBlock(
+  { store }: Pick<Ipam, 'store'>,
+  { block, entry }: ReadBlock,
+  allocations: readonly CondemnedAllocation[],
+): Promise<readonly Condemned['outcome'][] | undefined> {
+  let changed = block;
+  const outcomes = allocations.map(({ address, expected, condemned }) => {
+    const result = condemnSlot(changed, address, expected, condemned);
+    if (result.outcome === 'condemned') changed = result.block;
+    return result.outcome;
+  });
+  if (changed === block) return outcomes;
+  const done = await store.commit([same(entry)], [put(entry.key, encodeBlock(changed))]);
+  return done === undefined ? undefined : outcomes;
+}
