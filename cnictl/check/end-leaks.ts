@@ -50,7 +50,7 @@ export type Ending =
  * Ends leaks of one block. On a node that lives they are condemned, and the node clears them away.
  * On a silent node they are released, unless a host answers for them on the wire. The transaction
  * compares the block as read, and that no agent has come to life meanwhile.
- * @returns one ending for each, in their order; undefined if something changed: read the block again
+ * @returns one ending for each, in their order; undefined if something changed meanwhile
  * @throws IpamError `store-…`
  */
 export async function endLeaks(

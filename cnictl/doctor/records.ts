@@ -52,7 +52,7 @@ export function judgeSetBack(read: Read<SetBack> | undefined, now: number): Find
 /** Returns when etcd forgot records, and until when that has consequences. */
 export function setBackText(setBack: SetBack, now: number): string {
   const { at, node, reason } = setBack;
-  const text = `etcd forgot records: ${reason} (told by ${node}, ${formatAge(now - at)} ago)`;
+  const text = `${reason} (told by ${node}, ${formatAge(now - at)} ago)`;
   if (!isDistrusted(setBack, now)) return text;
   return `${text}; until ${new Date(at + DISTRUST_MS).toISOString()} each new address is proven on the wire`;
 }

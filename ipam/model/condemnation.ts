@@ -9,7 +9,7 @@ import { isExpected, slotIndex, type Block, type Expected, type UsedSlot } from 
 export interface Condemnation {
   /** Milliseconds since 1970. */
   readonly at: number;
-  /** Who found it, for the history: `alice@admin-1`. */
+  /** The operator or check that found it, for the history: `alice@admin-1`. */
   readonly by: string;
   /** The kind of leak, for the history: `pod-gone`. */
   readonly reason: string;
