@@ -38,7 +38,8 @@ lane_b() {
   step tsc tsc -p . --incremental --tsBuildInfoFile node_modules/.cache/tsc.tsbuildinfo
   step unit run_tests unit
   step golden run_tests golden
-  step prettier prettier --check --log-level warn .
+  step prettier prettier --check --log-level warn --cache --cache-strategy content \
+    --cache-location node_modules/.cache/prettier .
 }
 lane_a &
 lane_b &
