@@ -1,6 +1,6 @@
 /**
- * A real etcd of one member or several, private to the test. It listens on a free port of 127.0.0.1, or in a network
- * namespace on a given address.
+ * A real etcd of one member or several, private to the test. It listens on free ports of 127.0.0.1,
+ * or in a network namespace on a given address.
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -13,8 +13,8 @@ export interface EtcdOptions {
   /** Holds data and certificates. Default: a temporary directory that stop() removes. */
   readonly dir?: string;
   /**
-   * The network namespace to run in. etcd then listens on port 2379, and only programs inside reach
-   * it.
+   * The network namespace to run in. etcd then listens on port 2379, its other members on 2381,
+   * 2383, …, and only programs inside reach it.
    */
   readonly netns?: string;
   /** The address to listen on. Default: 127.0.0.1. */
