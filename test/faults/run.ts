@@ -40,11 +40,18 @@ const AFTER_MS = 5_000;
 const RECOVERS_WITHIN_MS = 60_000;
 const PING_EVERY_MS = 200;
 
-/** @param tell prints a line of progress */
-export async function runFault(fault: Fault, tell: (line: string) => void): Promise<FaultResult> {
+/**
+ * @param tell prints a line of progress
+ * @param afterMs how long pods come and go after the healing, at least
+ */
+export async function runFault(
+  fault: Fault,
+  tell: (line: string) => void,
+  afterMs = AFTER_MS,
+): Promise<FaultResult> {
   const cluster = await startFaultCluster(fault.needs);
   try {
-    return await runOn(cluster, fault, tell);
+    return await runOn(cluster, fault, tell, afterMs);
   } finally {
     await cluster.scope.close();
   }
@@ -54,6 +61,7 @@ async function runOn(
   cluster: FaultCluster,
   fault: Fault,
   tell: (line: string) => void,
+  afterMs: number,
 ): Promise<FaultResult> {
   const { hosts, scope } = cluster;
   const load = new Load(hosts, join(await scope.tempDir(), 'journal.jsonl'), fault.growing ?? false);
@@ -81,7 +89,7 @@ async function runOn(
 
   const names = hosts.map(({ node }) => node.name);
   const recovery = (): number | undefined => recoveryOf(load.calls, names, healedAt);
-  await sleep(AFTER_MS);
+  await sleep(afterMs);
   await until('ADDs to succeed again', () => recovery() !== undefined, RECOVERS_WITHIN_MS, 200).catch(
     () => undefined, // The result says that they did not.
   );

@@ -3,9 +3,9 @@ import { isWorthAnotherEndpoint } from './errors.ts';
 
 /**
  * How long an endpoint that did not answer is left out, in milliseconds. Then one request asks it
- * again.
+ * again, and with it wait all that share its transaction.
  */
-const LEFT_OUT_MS = 5_000;
+const LEFT_OUT_MS = 30_000;
 
 /**
  * Returns etcd3's policy for each endpoint of one client. Without it a member that hangs costs
