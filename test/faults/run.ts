@@ -1,7 +1,7 @@
 /** Runs one fault: pods come and go while it begins, lasts, is healed, and for a while after. */
 import { join } from 'node:path';
 import { sleep, startDaemon, until, type Daemon } from '../support/proc.ts';
-import { startFaultCluster, type FaultCluster } from './cluster.ts';
+import { startFaultCluster, type FaultCluster, type Host } from './cluster.ts';
 import type { Fault } from './fault.ts';
 import {
   callsBeyondDeadline,
@@ -33,7 +33,7 @@ export interface FaultResult {
 }
 
 /** Pods on each node that live through the fault. */
-const LASTING_PODS = 5;
+const LASTING_PODS = 4;
 const BEFORE_MS = 2_000;
 const LASTS_MS = 8_000;
 const AFTER_MS = 5_000;
@@ -118,15 +118,19 @@ async function runOn(
 
 /** Makes the pods that live through the fault. Throws an Error when one cannot be made. */
 async function addLasting({ hosts }: FaultCluster, load: Load): Promise<LivingPod[]> {
-  const pods: LivingPod[] = [];
-  for (const host of hosts)
+  const addTo = async (host: Host): Promise<LivingPod[]> => {
+    const pods: LivingPod[] = [];
     for (let i = 0; i < LASTING_PODS; i++) {
       const pod = await load.add(host);
-      if (!pod)
-        throw new Error(`no pod can be made on ${host.node.name}: ${load.calls.at(-2)?.message ?? ''}`);
+      if (!pod) {
+        const failed = load.calls.findLast(({ node, verb }) => node === host.node.name && verb === 'ADD');
+        throw new Error(`no pod can be made on ${host.node.name}: ${failed?.message ?? ''}`);
+      }
       pods.push(pod);
     }
-  return pods;
+    return pods;
+  };
+  return (await Promise.all(hosts.map(addTo))).flat();
 }
 
 /** Begins to ping from a pod of the first node to one of the second, five times a second. */
