@@ -155,7 +155,8 @@ const HOW_TO_READ = `- **ADD** and **DEL**: the calls that were under way while 
   results, or that etcd says another pod has. **Lost**: a living pod carries the address, and etcd
   does not hold it. **Leaked**: etcd still holds an address after every pod has ended and each node
   has reconciled once. **Left**: links, ports and files of cellnet on the nodes then.
-- Times depend on the machine (two processors here). Counts have two significant digits.
+- Times depend on the machine: here two processors ran the nodes, etcd, and other work. Counts have
+  two significant digits.
 `;
 
 const ADVICE_INTRODUCTION = `\`doctor:\` is a line of \`cnictl doctor\` on the node, \`healthz:\` and \`metric:\` come from the agent's
