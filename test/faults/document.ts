@@ -112,19 +112,18 @@ export function documentOf(results: readonly FaultResult[]): string {
 
 const total = (counts: readonly number[]): number => counts.reduce((sum, count) => sum + count, 0);
 
-/** Returns one sentence about all faults. */
+/** Returns two lines about all faults. */
 export function summaryOf(results: readonly FaultResult[]): string {
   const longest = (pick: (result: FaultResult) => CallFigures): string =>
     roundTime(Math.max(...results.map((result) => pick(result).longestMs)));
   const of = (key: 'twoOwners' | 'lost' | 'leaked' | 'left'): number =>
     total(results.map(({ verified }) => verified[key].length));
+  const wrong = `${of('twoOwners')} addresses had two owners, ${of('lost')} were lost, ${of('leaked')} leaked.`;
+  const slowest = `The longest ADD took ${longest(({ adds }) => adds)}, the longest DEL ${longest(({ dels }) => dels)}.`;
   return [
-    `In this run of ${results.length} faults, ${of('twoOwners')} addresses had two owners,`,
-    `${of('lost')} were lost, ${of('leaked')} leaked,`,
-    `and ${of('left')} links, ports or records were left over.`,
-    `\nThe longest ADD took ${longest(({ adds }) => adds)},`,
-    `the longest DEL ${longest(({ dels }) => dels)}.`,
-  ].join(' ');
+    `In this run of ${results.length} faults, ${wrong}`,
+    `${of('left')} links, ports or records were left over. ${slowest}`,
+  ].join('\n');
 }
 
 const INTRODUCTION = `# Reliability
@@ -147,14 +146,15 @@ const HOW_TO_READ = `- **ADD** and **DEL**: the calls that were under way while 
   concerns; then the median time and the longest. A runtime repeats what was refused: a new pod
   waits, an ended pod stays in state Terminating.
 - **Running pods**: a pod of one node pinged a pod of the other five times a second; an answer
-  after more than a second counts as none. The run uses the userspace datapath, in which
-  ovs-vswitchd itself forwards. With the kernel's datapath known flows go on without it.
+  after more than a second counts as none. The run uses the userspace datapath: ovs-vswitchd itself
+  forwards, and pauses while it has no connection to ovsdb-server. With the kernel's datapath known
+  flows go on without either.
 - **ADDs succeed again after**: from the healing until an ADD succeeded on each node, and none
   failed after it.
-- **Two owners**: addresses that two pods had at a time, by the pods' namespaces and a journal of all
-  results, or that etcd says another pod has. **Lost**: a living pod carries the address, and etcd
-  does not hold it. **Leaked**: etcd still holds an address after every pod has ended and each node
-  has reconciled once. **Left**: links, ports and files of cellnet on the nodes then.
+- **Two owners**: addresses that two pods had at a time, by the pods' namespaces and a journal of
+  all results, or that etcd says another pod has. **Lost**: a living pod carries the address, and
+  etcd does not hold it. **Leaked**: etcd still holds an address after every pod has ended and each
+  node has reconciled once. **Left**: links, ports and files of cellnet on the nodes then.
 - Times depend on the machine: here two processors ran the nodes, etcd, and other work. Counts have
   two significant digits.
 `;
@@ -162,3 +162,6 @@ const HOW_TO_READ = `- **ADD** and **DEL**: the calls that were under way while 
 const ADVICE_INTRODUCTION = `\`doctor:\` is a line of \`cnictl doctor\` on the node, \`healthz:\` and \`metric:\` come from the agent's
 metrics socket, \`log:\` is in the agent's log. [operations.md](operations.md) explains them.
 `;
+
+/** The parts of the document that no run changes. */
+export const FIXED_TEXTS: readonly string[] = [INTRODUCTION, HOW_TO_READ, ADVICE_INTRODUCTION];

@@ -39,7 +39,8 @@ export function classOf(message: string): string {
     .replace(/(?:unix:)?\/[\w./,-]+/g, '…')
     .replace(/\b\d+(?:\.\d+){3}(?::\d+)?\b/g, '…')
     .replace(/\b[0-9a-f]{12,}\b/g, '…')
-    .replace(/\bcell[0-9a-f]{11}\b/g, '…');
+    .replace(/\bcell[0-9a-f]{11}\b/g, '…')
+    .replace(/…+/g, '…');
   return plain.length > LONGEST_MESSAGE ? `${plain.slice(0, LONGEST_MESSAGE)}…` : plain;
 }
 

@@ -26,7 +26,7 @@ export async function signsOf(host: Host, meanwhile: Promise<void> = Promise.res
   const reasons = (JSON.parse(health ?? '{}') as { reasons?: string[] }).reasons ?? [];
   return new Set([
     ...findings.map(({ level, check, detail }) => `doctor: ${level} ${classOf(check)}: ${classOf(detail)}`),
-    ...reasons.map((reason) => `healthz: ${classOf(reason.replace(/since \S+: /, ''))}`),
+    ...reasons.map((reason) => `healthz: ${classOf(reason.replace(/ since \S+: /, ': '))}`),
     ...[...(metrics ?? '').matchAll(TELLING)]
       .filter(([, , value]) => Number(value) > 0)
       .map(([, series]) => `metric: ${series ?? ''}`),

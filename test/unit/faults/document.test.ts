@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
-import { documentOf, roundCount, roundTime, rowOf, summaryOf, tellCalls } from '../../faults/document.ts';
+import {
+  documentOf,
+  FIXED_TEXTS,
+  roundCount,
+  roundTime,
+  rowOf,
+  summaryOf,
+  tellCalls,
+} from '../../faults/document.ts';
 import { chooseFaults, FAULTS } from '../../faults/faults.ts';
 import type { FaultResult } from '../../faults/run.ts';
 import { REPOSITORY } from '../../support/cni.ts';
@@ -57,6 +65,7 @@ suite('the document of a fault run', () => {
 
   test('docs/reliability.md has a row for each fault, and no other', () => {
     const text = readFileSync(join(REPOSITORY, 'docs/reliability.md'), 'utf8');
+    for (const fixed of FIXED_TEXTS) assert.ok(text.includes(fixed), `expected in it: ${fixed}`);
     const names = [...text.matchAll(/^\| [^|]+ \(`([\w-]+)`\) \|/gm)].map(([, name]) => name);
     assert.deepEqual(
       names,
