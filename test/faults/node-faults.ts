@@ -102,12 +102,12 @@ export const MACHINE_FAULTS: readonly Fault[] = [
     'clock-forward',
     'clock an hour ahead',
     1,
-    'The wall clock of one node was set an hour ahead and later back again.',
+    'The wall clock that agent and plugins of one node see was set an hour ahead and later back again, by libfaketime.',
   ),
   clockFault(
     'clock-back',
     'clock an hour behind',
     -1,
-    'The wall clock of one node was set an hour back and later forward again.',
+    'The wall clock that agent and plugins of one node see was set an hour back and later forward again, by libfaketime.',
   ),
 ];
