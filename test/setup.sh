@@ -32,6 +32,7 @@ runc|/usr/sbin/runc|what podman and containerd start containers with
 containerd|/usr/bin/containerd|the runtime that most Kubernetes nodes have
 busybox-static|/bin/busybox|the only file of the test container's image
 openssl|/usr/bin/openssl|certificates for etcd over TLS
+faketime|/usr/bin/faketime|a wall clock that is set while the agent runs
 prometheus|/usr/bin/promtool|to test the alert rules; no server of it is started
 gcc|/usr/bin/cc|the launcher that hands the plugin's calls to the agent
 libc6-dev|/usr/include/stdio.h|what the benchmark's runner is compiled against

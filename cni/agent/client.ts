@@ -12,16 +12,21 @@ const DEADLINE_MS = 90_000;
 /**
  * Sends a call to the agent and returns its reply. Returns undefined when no agent answers or the
  * agent closes the connection without a readable reply: the caller then makes the call itself.
+ * @param deadlineMs longest wait for the reply
  * @throws CniError 11 when the agent holds the connection open past the deadline without an answer.
  * The agent may still work on the call, so the caller must not make it.
  */
-export function askAgent(path: string, request: AgentRequest): Promise<Output | undefined> {
+export function askAgent(
+  path: string,
+  request: AgentRequest,
+  deadlineMs = DEADLINE_MS,
+): Promise<Output | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     let received = Buffer.alloc(0);
     const timer = setTimeout(() => {
       socket.destroy();
-      const message = `the agent at ${path} did not answer within ${DEADLINE_MS / 1000} s`;
+      const message = `the agent at ${path} did not answer within ${deadlineMs / 1000} s`;
       reject(
         new CniError(
           'try-again-later',
@@ -29,7 +34,7 @@ export function askAgent(path: string, request: AgentRequest): Promise<Output | 
           'Look at its log: journalctl -u cellnetd; restart it if it hangs.',
         ),
       );
-    }, DEADLINE_MS);
+    }, deadlineMs);
     const end = (output: Output | undefined): void => {
       clearTimeout(timer);
       socket.destroy();

@@ -41,6 +41,7 @@ export class Watch {
       ...silentObserver,
       holds: (node, blocks) => void this.#held.set(keyOf(node), blocks),
       wrote: (tally) => this.metrics.countAddresses(tally),
+      wroteBack: (_, result) => this.metrics.countWriteBack(result),
     };
   }
 

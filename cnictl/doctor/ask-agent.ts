@@ -4,17 +4,18 @@ import { defaultMetricsAddress } from '../../cni/agent/metrics-address.ts';
 import { CniError } from '../../cni/protocol/errors.ts';
 import type { AgentAnswer } from '../context/world.ts';
 
-/** Longest wait for the health, in milliseconds. */
+/** Longest wait for each of the two answers, in milliseconds. */
 const DEADLINE_MS = 3_000;
 
 /**
  * Asks the agent at the socket for its CNI versions, which needs no other service, and then for its
  * health.
+ * @throws CniError 11 when the agent hangs
  */
 export async function probeAgent(socket: string): Promise<AgentAnswer> {
   const stdin = JSON.stringify({ cniVersion: '1.0.0' });
-  const answers =
-    (await askAgent(socket, { plugin: 'cellnet', env: { CNI_COMMAND: 'VERSION' }, stdin })) !== undefined;
+  const request = { plugin: 'cellnet', env: { CNI_COMMAND: 'VERSION' }, stdin } as const;
+  const answers = (await askAgent(socket, request, DEADLINE_MS)) !== undefined;
   if (!answers) return { answers, health: undefined };
   const address = defaultMetricsAddress(socket);
   return { answers, health: address.kind === 'unix' ? await askHealth(address.path) : undefined };

@@ -1,10 +1,11 @@
 /**
- * A real etcd, private to the test. It listens on a free port of 127.0.0.1, or in a network
- * namespace on a given address.
+ * A real etcd of one member or several, private to the test. It listens on free ports of 127.0.0.1,
+ * or in a network namespace on a given address.
  */
-import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { makeCertificates } from './etcd-tls.ts';
 import { newScope } from './netns.ts';
 import { must, startDaemon, type Daemon } from './proc.ts';
 
@@ -12,8 +13,8 @@ export interface EtcdOptions {
   /** Holds data and certificates. Default: a temporary directory that stop() removes. */
   readonly dir?: string;
   /**
-   * The network namespace to run in. etcd then listens on port 2379, and only programs inside reach
-   * it.
+   * The network namespace to run in. etcd then listens on port 2379, its other members on 2381,
+   * 2383, …, and only programs inside reach it.
    */
   readonly netns?: string;
   /** The address to listen on. Default: 127.0.0.1. */
@@ -24,10 +25,27 @@ export interface EtcdOptions {
   readonly auth?: { readonly username: string; readonly password: string };
   /** Further arguments of etcd. */
   readonly args?: readonly string[];
+  /** The number of members. Default: 1. */
+  readonly members?: number;
+}
+
+/** One member of an etcd cluster. */
+export interface EtcdMember {
+  readonly endpoint: string;
+  readonly pid: number;
+  /** Sends SIGSTOP: the member keeps its connections and answers nothing. */
+  pause(): void;
+  resume(): void;
+  /** Sends SIGKILL and keeps the data. */
+  kill(): Promise<void>;
+  /** Starts the member after `kill`, with its data. Resolves once it serves requests. */
+  start(): Promise<void>;
 }
 
 export interface Etcd {
   readonly endpoints: string[];
+  readonly members: readonly EtcdMember[];
+  /** The first member's. */
   readonly pid: number;
   /** The client's files, set when `tls` is set. */
   readonly caFile?: string;
@@ -42,12 +60,16 @@ export interface Etcd {
   count(prefix: string): Promise<number>;
   /** Returns the store's revision: each transaction that writes adds one. */
   revision(): Promise<number>;
-  /** Sends SIGSTOP: etcd keeps its connections and answers nothing. */
+  /** Returns the member that leads. Rejects when none does. */
+  leader(): Promise<EtcdMember>;
+  /** Stops every member as {@link EtcdMember.pause} does. */
   pause(): void;
   resume(): void;
-  /** Sends SIGKILL and keeps the data. restart() starts etcd again. */
+  /** Sends SIGKILL to every member and keeps the data. restart() starts etcd again. */
   kill(): Promise<void>;
   restart(): Promise<void>;
+  /** Starts etcd again without its data, as when all disks were lost. */
+  empty(): Promise<void>;
   /** Saves a snapshot to a file and returns its path. Equivalent to: etcdctl snapshot save FILE */
   snapshot(): Promise<string>;
   /**
@@ -69,74 +91,15 @@ const freePort = (ip: string): Promise<number> =>
     });
   });
 
-interface Certificates {
-  readonly caFile: string;
-  readonly certFile: string;
-  readonly keyFile: string;
-  readonly serverArgs: string[];
-}
-
-/**
- * Makes a CA, a server certificate for `ip` and a client certificate: P-256 keys, valid for one
- * day.
- */
-const makeCertificates = async (dir: string, ip: string): Promise<Certificates> => {
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'];
-  const file = (name: string): string => join(dir, name);
-  const issue = async (name: string, extension: string): Promise<void> => {
-    await writeFile(file(`${name}.ext`), extension);
-    await must('openssl', [
-      'req',
-      ...key,
-      '-keyout',
-      file(`${name}.key`),
-      '-out',
-      file(`${name}.csr`),
-      '-subj',
-      `/CN=${name}`,
-    ]);
-    const by = ['-CA', file('ca.crt'), '-CAkey', file('ca.key'), '-CAcreateserial', '-days', '1'];
-    await must('openssl', [
-      'x509',
-      '-req',
-      '-in',
-      file(`${name}.csr`),
-      ...by,
-      '-out',
-      file(`${name}.crt`),
-      '-extfile',
-      file(`${name}.ext`),
-    ]);
-    await chmod(file(`${name}.key`), 0o600);
-  };
-  await must('openssl', [
-    'req',
-    '-x509',
-    ...key,
-    '-keyout',
-    file('ca.key'),
-    '-out',
-    file('ca.crt'),
-    '-subj',
-    '/CN=cellnet test CA',
-  ]);
-  await issue('server', `subjectAltName=IP:${ip}\nextendedKeyUsage=serverAuth,clientAuth\n`);
-  await issue('client', 'extendedKeyUsage=clientAuth\n');
-  const server = ['--cert-file', file('server.crt'), '--key-file', file('server.key')];
-  const trust = ['--client-cert-auth', '--trusted-ca-file', file('ca.crt')];
-  return {
-    caFile: file('ca.crt'),
-    certFile: file('client.crt'),
-    keyFile: file('client.key'),
-    serverArgs: [...server, ...trust],
-  };
-};
-
 /**
  * Environment variable that names the folder for etcd's data. The test runner sets one in memory,
  * so that a disk that syncs slowly fails no test. Benchmarks write to the disk.
  */
 export const ETCD_FOLDER = 'CELLNET_TEST_ETCD_FOLDER';
+
+/** Returns the ports of one member: for its clients, for the other members. */
+const portsOf = async (netns: string | undefined, ip: string, index: number): Promise<[number, number]> =>
+  netns === undefined ? [await freePort(ip), await freePort(ip)] : [2379 + 2 * index, 2380 + 2 * index];
 
 /**
  * Starts etcd and resolves once it answers. Rejects with ProcError (etcd's log in the message) when
@@ -148,39 +111,66 @@ export const startEtcd = async (options: EtcdOptions = {}): Promise<Etcd> => {
   const dir = options.dir ?? (await scope.tempDir(process.env[ETCD_FOLDER]));
   await mkdir(dir, { recursive: true });
   const certificates = options.tls === true ? await makeCertificates(dir, ip) : undefined;
-  const [port, peerPort] = netns === undefined ? [await freePort(ip), await freePort(ip)] : [2379, 2380];
-  const endpoint = `${certificates ? 'https' : 'http'}://${ip}:${port}`;
-  const peer = `http://${ip}:${peerPort}`;
-  const args = [
-    ...['--name', 'test', '--data-dir', join(dir, 'data'), '--initial-cluster', `test=${peer}`],
-    ...['--listen-client-urls', endpoint, '--advertise-client-urls', endpoint],
-    ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
-    ...(certificates?.serverArgs ?? []),
-    ...(options.args ?? []),
-  ];
+  const places: { name: string; data: string; endpoint: string; peer: string }[] = [];
+  for (let index = 0; index < (options.members ?? 1); index++) {
+    const [port, peerPort] = await portsOf(netns, ip, index);
+    const suffix = index === 0 ? '' : `-${index + 1}`;
+    const endpoint = `${certificates ? 'https' : 'http'}://${ip}:${port}`;
+    const peer = `http://${ip}:${peerPort}`;
+    places.push({ name: `test${suffix}`, data: join(dir, `data${suffix}`), endpoint, peer });
+  }
+  const initial = places.map(({ name, peer }) => `${name}=${peer}`).join(',');
+  const endpoints = places.map(({ endpoint }) => endpoint);
   const client = certificates
     ? ['--cacert', certificates.caFile, '--cert', certificates.certFile, '--key', certificates.keyFile]
     : [];
   const inside = { ...(netns === undefined ? {} : { netns }), env: { ETCDCTL_API: '3' } };
   let user: string[] = [];
   let snapshots = 0;
-  const ctl = (...words: string[]): Promise<string> =>
-    must('etcdctl', ['--endpoints', endpoint, '--dial-timeout', '5s', ...client, ...user, ...words], inside);
-
-  const start = async (): Promise<Daemon> => {
-    const daemon = await startDaemon(
-      'etcd',
-      args,
-      (it) => it.output().includes('ready to serve client requests'),
+  const ctlAt = (at: readonly string[], words: readonly string[]): Promise<string> =>
+    must(
+      'etcdctl',
+      ['--endpoints', at.join(','), '--dial-timeout', '5s', ...client, ...user, ...words],
       inside,
     );
-    await ctl('endpoint', 'health');
-    return daemon;
+  const ctl = (...words: string[]): Promise<string> => ctlAt(endpoints, words);
+
+  const daemons: Daemon[] = [];
+  const startAt = async (index: number): Promise<void> => {
+    const { name, data, endpoint, peer } = places[index] as (typeof places)[number];
+    const args = [
+      ...['--name', name, '--data-dir', data, '--initial-cluster', initial],
+      ...['--listen-client-urls', endpoint, '--advertise-client-urls', endpoint],
+      ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
+      ...(certificates?.serverArgs ?? []),
+      ...(options.args ?? []),
+    ];
+    const isReady = (it: Daemon): boolean => it.output().includes('ready to serve client requests');
+    daemons[index] = await startDaemon('etcd', args, isReady, inside);
   };
-  let daemon: Daemon;
+  const start = async (): Promise<void> => {
+    // A member of several is ready only with the others.
+    await Promise.all(places.map((_, index) => startAt(index)));
+    await ctl('endpoint', 'health');
+  };
+  const stop = async (): Promise<void> => {
+    await Promise.all(daemons.map((daemon) => daemon.stop()));
+  };
+  const removeData = (): Promise<unknown> =>
+    Promise.all(places.map(({ data }) => rm(data, { recursive: true })));
+  const members = places.map(({ endpoint }, index): EtcdMember => ({
+    endpoint,
+    get pid() {
+      return daemons[index]?.pid ?? 0;
+    },
+    pause: () => daemons[index]?.pause(),
+    resume: () => daemons[index]?.signal('SIGCONT'),
+    kill: async () => daemons[index]?.stop(0),
+    start: () => startAt(index),
+  }));
+  scope.defer(stop);
   try {
-    daemon = await start();
-    scope.defer(() => daemon.stop());
+    await start();
     if (auth) {
       await enableAuth(ctl, auth);
       user = ['--user', `${auth.username}:${auth.password}`];
@@ -190,9 +180,10 @@ export const startEtcd = async (options: EtcdOptions = {}): Promise<Etcd> => {
     throw error;
   }
   return {
-    endpoints: [endpoint],
+    endpoints,
+    members,
     get pid() {
-      return daemon.pid;
+      return daemons[0]?.pid ?? 0;
     },
     ...(certificates && {
       caFile: certificates.caFile,
@@ -210,30 +201,49 @@ export const startEtcd = async (options: EtcdOptions = {}): Promise<Etcd> => {
       };
       return header.revision;
     },
-    pause: () => daemon.pause(),
-    resume: () => daemon.signal('SIGCONT'),
-    kill: () => daemon.stop(0),
+    leader: async () => {
+      // Member IDs have 64 bits: JSON.parse would round them, equal ones equally.
+      const told = JSON.parse(await ctl('endpoint', 'status', '-w', 'json')) as {
+        Endpoint: string;
+        Status: { header: { member_id: number }; leader: number };
+      }[];
+      const leading = told.find(({ Status: { header, leader } }) => header.member_id === leader);
+      const member = members.find(({ endpoint }) => endpoint === leading?.Endpoint);
+      if (!member) throw new Error(`no member of etcd leads: ${JSON.stringify(told)}`);
+      return member;
+    },
+    pause: () => members.forEach((member) => member.pause()),
+    resume: () => members.forEach((member) => member.resume()),
+    kill: async () => {
+      await Promise.all(members.map((member) => member.kill()));
+    },
     restart: async () => {
-      await daemon.stop();
-      daemon = await start();
+      await stop();
+      await start();
+    },
+    empty: async () => {
+      await stop();
+      await removeData();
+      await start();
     },
     snapshot: async () => {
       const file = join(dir, `${snapshots++}.snapshot`);
-      await ctl('snapshot', 'save', file);
+      await ctlAt(endpoints.slice(0, 1), ['snapshot', 'save', file]);
       return file;
     },
     restore: async (file) => {
-      await daemon.stop();
-      await rm(join(dir, 'data'), { recursive: true });
-      await must(
-        'etcdctl',
-        [
-          ...['snapshot', 'restore', file, '--data-dir', join(dir, 'data'), '--name', 'test'],
-          ...['--initial-cluster', `test=${peer}`, '--initial-advertise-peer-urls', peer],
-        ],
-        inside,
-      );
-      daemon = await start();
+      await stop();
+      await removeData();
+      for (const { name, data, peer } of places)
+        await must(
+          'etcdctl',
+          [
+            ...['snapshot', 'restore', file, '--data-dir', data, '--name', name],
+            ...['--initial-cluster', initial, '--initial-advertise-peer-urls', peer],
+          ],
+          inside,
+        );
+      await start();
     },
     stop: () => scope.close(),
   };

@@ -51,7 +51,7 @@ export interface Fabric {
 export interface FabricOptions {
   /** Default: 10.20.0.1/22 on VLAN 120. */
   readonly gateways?: readonly Gateway[];
-  readonly etcd?: Pick<EtcdOptions, 'tls' | 'auth' | 'dir'>;
+  readonly etcd?: Pick<EtcdOptions, 'tls' | 'auth' | 'dir' | 'args' | 'members'>;
 }
 
 const MANAGEMENT = '172.30.0';

@@ -26,6 +26,11 @@ export interface Ovs {
    */
   killDatabase(): Promise<void>;
   startDatabase(): Promise<void>;
+  /** Stops the database server with SIGTERM and starts it again with its old content. */
+  restartDatabase(): Promise<void>;
+  /** Kills ovs-vswitchd with SIGKILL: with the userspace datapath nothing is forwarded any more. */
+  killVswitchd(): Promise<void>;
+  startVswitchd(): Promise<void>;
   restartVswitchd(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -106,6 +111,17 @@ export const startOvs = async ({ netns, dir, remotes = [], databaseArgs = [] }: 
     },
     startDatabase: async () => {
       daemons.database = await startDatabase();
+    },
+    restartDatabase: async () => {
+      await daemons.database?.stop();
+      daemons.database = await startDatabase();
+    },
+    killVswitchd: async () => {
+      daemons.vswitchd?.signal('SIGKILL');
+      await daemons.vswitchd?.ended;
+    },
+    startVswitchd: async () => {
+      daemons.vswitchd = await startVswitchd();
     },
     restartVswitchd: async () => {
       await daemons.vswitchd?.stop();

@@ -91,9 +91,13 @@ export const run = (
     let stragglers: NodeJS.Timeout | undefined;
     child.once('exit', (code, signal) => {
       stragglers = setTimeout(() => {
-        child.stdout.destroy();
-        child.stderr.destroy();
-        finish(code, signal);
+        // On a busy machine this process may not have read the output yet: it does so before the
+        // immediate.
+        setImmediate(() => {
+          child.stdout.destroy();
+          child.stderr.destroy();
+          finish(code, signal);
+        });
       }, 500);
     });
     child.once('close', finish);

@@ -1,5 +1,6 @@
-import { handleWhen, noop, retry } from 'cockatiel';
+import { handleWhen, retry } from 'cockatiel';
 import { Etcd3 } from 'etcd3';
+import { leaveOutSilent } from './endpoints.ts';
 import { isWorthAnotherEndpoint } from './errors.ts';
 import { readEtcdCredentials, type EtcdSettings } from './settings.ts';
 
@@ -22,7 +23,7 @@ export function openClient(settings: EtcdSettings, patience: () => number): Etcd
     // A call tries every endpoint once. Repeating a transaction is safe: if it applied, its guards
     // fail.
     faultHandling: {
-      host: () => noop,
+      host: leaveOutSilent(() => performance.now()),
       global: retry(handleWhen(isWorthAnotherEndpoint), { maxAttempts: settings.endpoints.length - 1 }),
     },
   });

@@ -29,7 +29,8 @@ export function isWorthAnotherEndpoint(error: unknown): boolean {
 function reasonOf(error: unknown): string {
   const text = messageOf(error);
   const [, cause] = /Last error: (?:Error: )?(.+?)\.? *(?:Resolution note:.*)?$/s.exec(text) ?? [];
-  return cause ?? text.replace(/^\d+ [A-Z_]+: /, '');
+  if (cause !== undefined && cause !== 'null') return cause;
+  return text.replace(/^\d+ [A-Z_]+: /, '').replace(/\.? *Last error: null.*$/s, '');
 }
 
 /**

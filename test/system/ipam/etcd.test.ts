@@ -263,6 +263,16 @@ suite('the store on etcd', () => {
           several.close();
         }
       }
+      const hung = `http://127.0.0.1:${holePort}`;
+      const patient = openEtcdStore(
+        { endpoints: [hung, ...etcd.endpoints], prefix: '/c' },
+        { deadlineMs: 2_000 },
+      );
+      const started = performance.now();
+      for (let n = 0; n < 30; n++) assert.deepEqual(await patient.get(['a']), [undefined]);
+      const tookMs = performance.now() - started;
+      assert.ok(tookMs < 2_000, `the hung endpoint was asked again and again: ${tookMs} ms`);
+      patient.close();
       for (const socket of sockets) socket.destroy();
       hole.close();
     });

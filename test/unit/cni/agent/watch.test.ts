@@ -3,6 +3,7 @@ import { suite, test } from 'node:test';
 import { Watch } from '../../../../cni/agent/watch.ts';
 import { OvsdbError } from '../../../../cni/ovsdb/errors.ts';
 import { allocate } from '../../../../ipam/allocate/allocate.ts';
+import { parseAddress } from '../../../../ipam/model/address.ts';
 import { IpamError } from '../../../../ipam/model/errors.ts';
 import type { Ipam } from '../../../../ipam/node/ipam.ts';
 import { addRange } from '../../../../ipam/ranges/ranges.ts';
@@ -17,6 +18,26 @@ const START = Date.parse('2026-01-01T00:00:00Z');
 const newWatch = (now: () => number = () => START): Watch =>
   new Watch('1.2.3', { now, monotonic: now }, () => 0);
 const away = new IpamError('store-unreachable', `etcd at ${ETCD} did not answer in time`);
+
+test('a set-back of etcd, and what was written back, are counted', async () => {
+  const watch = newWatch();
+  const restored = {
+    address: parseAddress('10.20.0.17'),
+    prefixLength: 22,
+    range: 'blue',
+    owner: owner('c'),
+    allocatedAt: START,
+    mac: '0a:58:0a:14:00:11',
+  };
+  const nothing = { restored: [], setAside: [], conflicts: [], outside: [] };
+  const observer = watch.observer('a');
+  observer.wroteBack('node-1', { ...nothing, reason: "etcd's revision went back", restored: [restored] });
+  observer.wroteBack('node-1', { ...nothing, reason: undefined, outside: [restored] });
+  const text = await watch.metrics.text();
+  assert.equal(sample(text, 'cellnet_etcd_set_backs_total'), 1);
+  assert.equal(sample(text, 'cellnet_write_backs_total', { outcome: 'restored' }), 1);
+  assert.equal(sample(text, 'cellnet_write_backs_total', { outcome: 'no-range' }), 1);
+});
 
 suite('the health of the agent', () => {
   test('well while nothing was used; then until a server fails, and from its next success on', () => {
