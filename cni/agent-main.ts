@@ -81,6 +81,7 @@ async function main(): Promise<void> {
 
   const readSettings = (): ReconcileSettings => {
     const settings = reconcileSettings(env, readShared(env), hostname());
+    platform.reconciles = settings.intervalMs > 0;
     lookAfter(platform, settings.own);
     return settings;
   };

@@ -38,8 +38,7 @@ lane_b() {
   step tsc tsc -p . --incremental --tsBuildInfoFile node_modules/.cache/tsc.tsbuildinfo
   step unit run_tests unit
   step golden run_tests golden
-  step prettier prettier --check --log-level warn --cache --cache-strategy content \
-    --cache-location node_modules/.cache/prettier .
+  step prettier prettier --check --log-level warn --cache --cache-strategy content .
 }
 lane_a &
 lane_b &

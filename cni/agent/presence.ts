@@ -27,6 +27,8 @@ export interface PresenceContext {
   readonly log: Log;
   /** When the agent began, in milliseconds since 1970. */
   readonly since: number;
+  /** Whether the agent reconciles the node. */
+  readonly reconciles: () => boolean;
 }
 
 /** A node name under which this agent is alive. */
@@ -124,7 +126,7 @@ export class Presence {
 
   /** @returns the error if this machine is not the one that lives under the name */
   async #tell(each: Announced): Promise<IpamError | undefined> {
-    const { store, local, since } = this.#context;
+    const { store, local, since, reconciles } = this.#context;
     const { machine, bootId } = local;
     if (!machine || bootId === undefined) return undefined;
     const key = aliveKey(each.node);
@@ -140,7 +142,8 @@ export class Presence {
       each.lease = undefined;
       return trouble;
     }
-    const value = encodeAliveRecord({ machine: machine.id, bootId, since });
+    const idle = !reconciles() && ({ idle: true } as const);
+    const value = encodeAliveRecord({ machine: machine.id, bootId, since, ...idle });
     const isThere = each.lease !== undefined && alive?.value === value;
     if (isThere && (await store.leases.keepAlive(each.lease ?? ''))) return undefined;
     // If the write fails, its lease ends by itself.

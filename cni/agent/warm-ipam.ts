@@ -30,6 +30,8 @@ export interface WarmIpamPieces {
   readonly log: Log;
   /** When the agent began, in milliseconds since 1970. */
   readonly since: number;
+  /** Whether the agent reconciles the node. */
+  readonly reconciles: () => boolean;
 }
 
 /**
@@ -37,15 +39,17 @@ export interface WarmIpamPieces {
  * warm, and tells that this agent is alive.
  */
 export function warmIpam(pieces: WarmIpamPieces): WarmIpam {
-  const { etcd, store, effects, local, log, since } = pieces;
+  const { etcd, store, effects, local, log, since, reconciles } = pieces;
   const cache: NodeBlocksCache = new Map();
   const told = new WriteBackLog(log);
   const observer: Observer = {
     ...pieces.observer,
-    allocated: (demand) => {
-      keeper.noted(demand);
-      presence.announce(demand.node);
+    // Also by a reconcile, whatever names the node: the settings or a record of an ADD.
+    holds: (node, blocks) => {
+      pieces.observer.holds(node, blocks);
+      presence.announce(node);
     },
+    allocated: (demand) => keeper.noted(demand),
     wroteBack: (node, result) => {
       told.tell(result);
       pieces.observer.wroteBack(node, result);
@@ -53,7 +57,7 @@ export function warmIpam(pieces: WarmIpamPieces): WarmIpam {
   };
   const ipam = batchingIpam({ store, effects, observer, cache, local }, ETCD_DEADLINE_MS);
   const keeper = new WarmBlocksKeeper(ipam, cache, log);
-  const presence = new Presence({ store: etcd, effects, local, log, since });
+  const presence = new Presence({ store: etcd, effects, local, log, since, reconciles });
   return {
     ipam,
     keeper,

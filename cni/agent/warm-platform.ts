@@ -33,6 +33,8 @@ import type { Watch } from './watch.ts';
  */
 export class WarmPlatform implements AgentPlatform {
   readonly readShared = readShared;
+  /** Whether the agent reconciles its node, by its latest settings. */
+  reconciles = true;
   readonly #watch: Watch;
   readonly #log: Log;
   /** The agent's own environment: it names the machine, whatever the environment of a call. */
@@ -129,6 +131,7 @@ export class WarmPlatform implements AgentPlatform {
       observer: this.#watch.observer(cluster),
       log: this.#log,
       since: this.#startedAt,
+      reconciles: () => this.reconciles,
     });
   }
 

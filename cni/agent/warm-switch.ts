@@ -1,6 +1,6 @@
 import { orLate } from '../../ipam/model/deadline.ts';
 import type { Effects } from '../../ipam/model/effects.ts';
-import { switchOn } from '../host/switch.ts';
+import { bridgeInfoOf, switchOn } from '../host/switch.ts';
 import { inspectBridge } from '../ovsdb/bridges.ts';
 import { OvsdbClient } from '../ovsdb/client.ts';
 import { OvsdbError } from '../ovsdb/errors.ts';
@@ -115,7 +115,7 @@ export class WarmSwitch {
 
   async #lookAt(bridge: string): Promise<BridgeInfo | undefined> {
     const found = await inspectBridge(this.#client, bridge);
-    return found && { userspace: found.datapathType === 'netdev', uplinkMtu: found.uplinkMtu };
+    return found && bridgeInfoOf(found);
   }
 
   async #addPort(port: PortSpec, { session, expiresAt, inTime }: Use): Promise<void> {

@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { withSwitch } from '../platform/connections.ts';
 import type { Platform, Switch } from '../platform/platform.ts';
-import type { AddressProbe } from '../protocol/config-schema.ts';
 import { hostLinkName, linkAlias, portExternalIds } from '../protocol/identity.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import { deleteLink, detachPort } from './interface-teardown.ts';
 
 /** Nobody waits for a pod's start here, so this asks longer than an ADD does. */
-const PROBE: AddressProbe = { count: 3, intervalMs: 200 };
+const PROBE = { count: 3, intervalMs: 200, usersOnly: true };
 /** Smallest MTU that IPv6 allows, in bytes: the probes are short. */
 const MTU = 1_280;
 const INTERFACE = 'look0';
@@ -20,7 +19,7 @@ export interface WireSide extends SwitchAddress {
 
 /**
  * Finds the bridge of this host that leads to the VLAN: one with a port of it, else the default. A
- * bridge without uplink leads nowhere.
+ * bridge without an uplink that has a link leads nowhere.
  * @returns undefined if there is none
  * @throws OvsdbError
  */
@@ -39,8 +38,10 @@ export async function wireSideOf(
   });
 }
 
-const hasUplink = async (ovs: Switch, bridge: string): Promise<boolean> =>
-  (await ovs.inspectBridge(bridge))?.uplinkMtu !== undefined;
+async function hasUplink(ovs: Switch, bridge: string): Promise<boolean> {
+  const found = await ovs.inspectBridge(bridge);
+  return found?.uplinkMtu !== undefined && found.uplinkDown === undefined;
+}
 
 /**
  * Asks from a bridge of this host whether any host answers for the addresses (ARP, neighbour

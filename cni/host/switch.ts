@@ -1,10 +1,10 @@
-import { ensureBridge, inspectBridge } from '../ovsdb/bridges.ts';
+import { ensureBridge, inspectBridge, type BridgeDetails } from '../ovsdb/bridges.ts';
 import { OvsdbClient } from '../ovsdb/client.ts';
 import { isServed } from '../ovsdb/liveness.ts';
 import { addPort, findPorts, removePort } from '../ovsdb/ports.ts';
 import { tlsFiles } from '../ovsdb/remote.ts';
 import type { OvsdbSession } from '../ovsdb/session.ts';
-import type { Switch } from '../platform/platform.ts';
+import type { BridgeInfo, Switch } from '../platform/platform.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 
 /** vswitchd takes 50 ms for 250 ports. A vswitchd that takes longer than this is down or stuck. */
@@ -22,12 +22,18 @@ export async function openSwitch({ ovsdb, ovsdbTls }: SwitchAddress, expiresAt: 
   return { ...switchOn(client.until(expiresAt)), close: () => client.close() };
 }
 
+export const bridgeInfoOf = ({ datapathType, uplinkMtu, uplinkDown }: BridgeDetails): BridgeInfo => ({
+  userspace: datapathType === 'netdev',
+  uplinkMtu,
+  ...(uplinkDown && { uplinkDown }),
+});
+
 /** Returns the operations of a Switch on a session, all of which end by the session's deadline. */
 export function switchOn(session: OvsdbSession): Omit<Switch, 'close'> {
   return {
     inspectBridge: async (bridge) => {
       const found = await inspectBridge(session, bridge);
-      return found && { userspace: found.datapathType === 'netdev', uplinkMtu: found.uplinkMtu };
+      return found && bridgeInfoOf(found);
     },
     isServed: () => isServed(session, Math.min(SERVED_WITHIN_MS, session.remainingMs)),
     createBridge: async (bridge, datapathType) => {

@@ -126,8 +126,8 @@ export interface Conflict {
 const macText = (bytes: Buffer): string => bytes.toString('hex').replace(/..(?=.)/g, '$&:');
 
 /**
- * Returns a conflict when a received frame shows that another host uses one of the addresses, or
- * probes for it too.
+ * Returns a conflict when a received frame shows that another host uses one of the addresses, or,
+ * unless `usersOnly`, probes for it too.
  * @param addresses as the kernel writes them
  * @param probing MAC of our own probes: frames from it are ignored
  */
@@ -135,6 +135,7 @@ export const conflictIn = (
   frame: Buffer,
   addresses: readonly string[],
   probing: string,
+  usersOnly = false,
 ): Conflict | undefined => {
   if (frame.length < 14) return undefined;
   const mac = macText(frame.subarray(6, 12));
@@ -143,25 +144,26 @@ export const conflictIn = (
   const payload = frame.subarray(14);
   const claimed =
     type === ETHERTYPE_ARP
-      ? claimedByArp(payload)
+      ? claimedByArp(payload, usersOnly)
       : type === ETHERTYPE_IPV6
-        ? claimedByNdp(payload)
+        ? claimedByNdp(payload, usersOnly)
         : undefined;
   const address = claimed && addresses.find((each) => addressBytes(each).equals(claimed));
   return address === undefined ? undefined : { address, mac };
 };
 
 /** Returns the sender's address, or the target address if the frame is a probe. */
-const claimedByArp = (arp: Buffer): Buffer | undefined => {
+const claimedByArp = (arp: Buffer, usersOnly: boolean): Buffer | undefined => {
   if (arp.length < 28 || arp.readUInt16BE(2) !== 0x0800) return undefined;
   const sender = arp.subarray(14, 18);
-  return sender.equals(Buffer.alloc(4)) ? arp.subarray(24, 28) : sender;
+  if (!sender.equals(Buffer.alloc(4))) return sender;
+  return usersOnly ? undefined : arp.subarray(24, 28);
 };
 
 /** Returns the target of a neighbour advertisement, or of a probe by neighbour solicitation. */
-const claimedByNdp = (packet: Buffer): Buffer | undefined => {
+const claimedByNdp = (packet: Buffer, usersOnly: boolean): Buffer | undefined => {
   if (packet.length < 64 || packet[6] !== ICMPV6) return undefined;
-  const isProbe = packet.subarray(8, 24).equals(Buffer.alloc(16));
+  const isProbe = !usersOnly && packet.subarray(8, 24).equals(Buffer.alloc(16));
   const type = packet[40];
   if (type === NEIGHBOR_ADVERTISEMENT || (type === NEIGHBOR_SOLICITATION && isProbe))
     return packet.subarray(48, 64);

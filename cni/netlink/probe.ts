@@ -28,6 +28,8 @@ export interface ProbeOptions {
    * cannot wait that long.
    */
   readonly intervalMs: number;
+  /** True leaves out hosts that only probe for the address too: they do not use it yet. */
+  readonly usersOnly?: boolean;
 }
 
 /** Interval between reads of the received frames, in milliseconds. */
@@ -84,7 +86,7 @@ const exchange = async (
   fd: number,
   index: number,
   addresses: readonly string[],
-  { count, intervalMs }: ProbeOptions,
+  { count, intervalMs, usersOnly = false }: ProbeOptions,
   operation: string,
 ): Promise<Conflict | undefined> => {
   const mac = probingMac();
@@ -94,7 +96,7 @@ const exchange = async (
     const until = performance.now() + intervalMs;
     while (performance.now() < until) {
       await sleep(LOOK_EVERY_MS);
-      const conflict = hear(fd, addresses, mac, operation);
+      const conflict = hear(fd, addresses, mac, usersOnly, operation);
       if (conflict) return conflict;
     }
   }
@@ -106,6 +108,7 @@ const hear = (
   fd: number,
   addresses: readonly string[],
   mac: string,
+  usersOnly: boolean,
   operation: string,
 ): Conflict | undefined => {
   for (;;) {
@@ -113,7 +116,7 @@ const hear = (
     if (!frame) return undefined;
     // sll_pkttype of struct sockaddr_ll: the socket also receives frames that this host sent.
     if (frame.from[10] === PACKET_OUTGOING) continue;
-    const conflict = conflictIn(frame.data, addresses, mac);
+    const conflict = conflictIn(frame.data, addresses, mac, usersOnly);
     if (conflict) return conflict;
   }
 };

@@ -14,6 +14,8 @@ export interface BridgeDetails {
    * bridge has no uplink.
    */
   readonly uplinkMtu: number | undefined;
+  /** Present if there are uplinks, and none of them has a link. */
+  readonly uplinkDown?: true;
 }
 
 /**
@@ -40,7 +42,7 @@ export async function inspectBridge(
       columns: ['datapath_type', 'fail_mode', 'ports'],
     },
     { op: 'select', table: 'Port', where: [notOurs], columns: ['_uuid', 'interfaces'] },
-    { op: 'select', table: 'Interface', where: [notOurs], columns: ['_uuid', 'type', 'mtu'] },
+    { op: 'select', table: 'Interface', where: [notOurs], columns: ['_uuid', 'type', 'mtu', 'link_state'] },
   ]);
   const found = bridges?.rows?.[0];
   if (!found) return undefined;
@@ -50,16 +52,17 @@ export async function inspectBridge(
       .filter((row) => members.has(asUuids(row['_uuid'])[0] ?? ''))
       .flatMap((row) => asUuids(row['interfaces'])),
   );
-  const mtus = (interfaces?.rows ?? []).flatMap((row) => {
-    const mtu = asNumber(row['mtu']);
-    const isUplink =
-      devices.has(asUuids(row['_uuid'])[0] ?? '') && DEVICE_TYPES.includes(asString(row['type']) ?? '');
-    return isUplink && isMtu(mtu) ? [mtu] : [];
-  });
+  const uplinks = (interfaces?.rows ?? []).filter(
+    (row) =>
+      devices.has(asUuids(row['_uuid'])[0] ?? '') && DEVICE_TYPES.includes(asString(row['type']) ?? ''),
+  );
+  const mtus = uplinks.map((row) => asNumber(row['mtu'])).filter(isMtu);
+  const isDown = uplinks.length > 0 && uplinks.every((row) => asString(row['link_state']) !== 'up');
   return {
     datapathType: asString(found['datapath_type']) === 'netdev' ? 'netdev' : 'system',
     failMode: asString(found['fail_mode']),
     uplinkMtu: mtus.length > 0 ? Math.min(...mtus) : undefined,
+    ...(isDown && { uplinkDown: true }),
   };
 }
 

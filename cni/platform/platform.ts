@@ -141,7 +141,7 @@ export interface Kernel {
     namespace: Namespace,
     ifname: string,
     addresses: readonly string[],
-    probe: AddressProbe,
+    probe: AddressProbe & { readonly usersOnly?: boolean },
   ): Promise<{ readonly address: string; readonly mac: string } | undefined>;
   /** Returns undefined when the namespace has no such interface. */
   inspect(namespace: Namespace, ifname: string): Promise<PodInterface | undefined>;
@@ -245,6 +245,8 @@ export interface BridgeInfo {
   readonly userspace: boolean;
   /** Smallest MTU of the bridge's uplinks in bytes. Undefined without an uplink. */
   readonly uplinkMtu: number | undefined;
+  /** Present if there are uplinks, and none of them has a link. */
+  readonly uplinkDown?: true;
 }
 
 export interface PortSpec {

@@ -1,6 +1,6 @@
 import { lookup } from '../../ipam/allocate/allocate.ts';
 import { formatAddress } from '../../ipam/model/address.ts';
-import type { Condemnation } from '../../ipam/model/condemnation.ts';
+import { isInForce, type Condemnation } from '../../ipam/model/condemnation.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
 import { release } from '../../ipam/release/release.ts';
@@ -83,8 +83,8 @@ async function clearLocked(
     return { outcome: 'changed' };
   if (verdict.reason === 'condemned' && !(await isStillCondemned(platform, now)))
     return { outcome: 'changed' };
-  const isOfUnknownBoot = !verdict.atOnce && ['node-rebooted', 'condemned'].includes(verdict.reason);
-  if (isOfUnknownBoot && (await isAnswered(platform, own, now))) return { outcome: 'kept' };
+  const isUntraced = !verdict.atOnce && ['node-rebooted', 'condemned'].includes(verdict.reason);
+  if (isUntraced && (await mayBeInUse(platform, own, now, verdict.reason))) return { outcome: 'kept' };
   const released: string[] = [];
   const forget = now.record?.ourIpam ?? false;
   await tearDownAttachment(platform, stepsOf(platform.onStep, 'RECONCILE'), {
@@ -130,30 +130,41 @@ async function isStillCondemned(platform: Platform, { containerId, ifname, held 
     const now = await withIpamAt(platform, place.etcd, (ipam) =>
       lookup(ipam, place.node, { containerId, ifname }),
     );
-    if (now.some(({ slot }) => slot.condemned)) return true;
+    if (now.some(({ slot }) => isInForce(slot.condemned, platform.now()))) return true;
   }
   return false;
 }
 
 /**
- * Asks the wire for addresses that a boot assigned of which this disk knows nothing: another
- * machine may have that name, and live. Without a bridge that leads there, nobody is asked.
+ * Asks the wire for addresses of which nothing on this machine shows an interface: another machine
+ * may have this name and live, or another main plugin may have made the interface. Leaves out those
+ * that another attachment of this node uses: its answer tells nothing. Without a bridge that leads
+ * there nobody is asked; on a node without Open vSwitch, what this boot assigned may then be in
+ * use.
  */
-async function isAnswered(
+async function mayBeInUse(
   platform: Platform,
-  { ovs, bridge }: OwnPlace,
-  { held, pod = '' }: Known,
+  { ovs, bridge, stateDir }: OwnPlace,
+  known: Known,
+  reason: RemainsReason,
 ): Promise<boolean> {
+  const { held, pod = '' } = known;
   const [first] = held;
-  const side = ovs && first && (await wireSideOf(platform, ovs, first.range.vlan, bridge));
-  if (!side) return false;
-  const answers = await lookOnWire(
-    platform,
-    side,
-    held.map(({ address }) => formatAddress(address)),
-  );
+  if (!ovs)
+    return reason === 'condemned' && known.allocations.some(({ bootId }) => bootId === platform.bootId);
+  const side = first && (await wireSideOf(platform, ovs, first.range.vlan, bridge));
+  const state = platform.openState(stateDir);
+  const asked = held
+    .map(({ address }) => formatAddress(address))
+    .filter((ip) => !state.isCarriedByOther(ip, known));
+  if (!side || asked.length === 0) return false;
+  const answers = await lookOnWire(platform, side, asked);
   for (const [ip, mac] of answers)
-    platform.log.warn('an address of an unknown boot is answered on the wire: kept', { ip, mac, pod });
+    platform.log.warn('an address of which nothing is known here is answered on the wire: kept', {
+      ip,
+      mac,
+      pod,
+    });
   return answers.size > 0;
 }
 

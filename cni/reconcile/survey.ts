@@ -1,5 +1,6 @@
 import { isAttachment, type Attachment } from '../../ipam/model/attachment.ts';
 import { usedSlots } from '../../ipam/model/block.ts';
+import { isInForce } from '../../ipam/model/condemnation.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import type { SeenAllocation } from '../../ipam/node/allocations.ts';
@@ -142,7 +143,7 @@ function assemble(platform: Platform, own: OwnPlace, attachment: Attachment, pie
     allocations: held.map(({ slot: { owner, allocatedAt, condemned } }) => ({
       bootId: owner.bootId,
       allocatedAt,
-      isCondemned: condemned !== undefined,
+      isCondemned: isInForce(condemned, platform.now()),
       isTraced: owner.bootId === record?.bootId || state.knowsBoot(owner.bootId),
     })),
     allocationsKnown: whole,

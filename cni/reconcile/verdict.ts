@@ -117,11 +117,17 @@ function judgeCondemned(facts: Facts, boot: Boot): Verdict {
   const { port, record, link } = facts;
   const ourInterface = record ? record.ourInterface : port === 'present' || link !== 'absent';
   if (ourInterface && port !== 'elsewhere') return remains('condemned', true);
-  // Of another boot: no interface on this machine can be its.
-  if (facts.link === 'absent' && facts.allocations.every(({ bootId }) => bootId !== boot.id))
-    return remains('condemned');
+  // Nothing here shows an interface of it. Two looks, then the wire is asked.
+  if (link === 'absent' && isWithoutTrace(facts, boot)) return remains('condemned');
   const verdict = judgeUncondemned(facts, boot);
   return verdict.kind === 'remains' ? verdict : odd('condemned-not-ours');
+}
+
+/** Whether no record of this boot tells of an interface that another main plugin may have made. */
+function isWithoutTrace({ allocations, port, record, namespace }: Facts, boot: Boot): boolean {
+  if (!record && port === 'absent') return true;
+  const mayLive = record?.bootId === boot.id && namespace !== 'gone';
+  return !mayLive && allocations.every(({ bootId }) => bootId !== boot.id);
 }
 
 function judgeUncondemned(facts: Facts, boot: Boot): Verdict {

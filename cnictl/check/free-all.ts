@@ -9,7 +9,7 @@ import type { Context } from '../context/context.ts';
 import { operatorOf } from '../context/operator.ts';
 import type { OpenIpam } from '../context/world.ts';
 import { ProgressLine } from '../render/progress.ts';
-import { awaitCleared, type Sentenced } from './await-cleared.ts';
+import { awaitCleared, condemnedTexts, overdueTexts, type Sentenced } from './await-cleared.ts';
 import { freeAddress, type FreeOutcome } from './free.ts';
 import { NodeLives, nodeLives } from './node-lives.ts';
 import type { Looking } from './progress.ts';
@@ -80,14 +80,22 @@ export async function freeAll(
   };
   const lives = kube ? await nodeLives(kube, looking) : new NodeLives(undefined);
   const means = { lives, wire: new Wire(context, looking.warn), by, dryRun };
-  const sentenced: Sentenced[] = [];
+  const sentenced: (Sentenced & {
+    readonly reason: string | undefined;
+    allocation: AuditedAllocation | undefined;
+  })[] = [];
   const waitForAgents = async (): Promise<void> => {
     line.clear();
-    await awaitCleared(ipam, sentenced, context.world, options.waitMs, ({ address }, outcome) => {
+    const { world } = context;
+    const { waitMs } = options;
+    if (waitMs > 0) for (const text of condemnedTexts(sentenced)) context.warn(text);
+    const overdue = await awaitCleared(ipam, sentenced, world, waitMs, (each, outcome) => {
+      const { address, reason, allocation } = each;
       const at = results.findIndex((result) => sameAddress(result.address, address));
       results[at] = { address, outcome };
-      write({ address, outcome });
+      write({ address, outcome, reason, allocation });
     });
+    if (waitMs > 0) for (const text of overdueTexts(overdue)) context.warn(text);
   };
   const leaks = readable.flatMap(({ leak }) => leak ?? []);
   if (leaks.length > 0 && kube && !force) {
@@ -102,7 +110,7 @@ export async function freeAll(
       onOutcome: (leak, outcome, allocation) => {
         const { address, expected, reason } = leak;
         end({ address, outcome }, reason, allocation);
-        if (outcome.kind === 'condemned') sentenced.push({ address, expected, outcome });
+        if (outcome.kind === 'condemned') sentenced.push({ address, expected, outcome, reason, allocation });
       },
     });
     await waitForAgents();
@@ -117,7 +125,14 @@ export async function freeAll(
       force,
       ...(shown && { expected: shown }),
     });
-    if (outcome.kind === 'condemned' && shown) sentenced.push({ address, expected: shown, outcome });
+    if (outcome.kind === 'condemned' && shown)
+      sentenced.push({
+        address,
+        expected: shown,
+        outcome,
+        reason: outcome.reason,
+        allocation: allocationOf(view),
+      });
     end({ address, outcome }, leak?.reason, allocationOf(view));
     line.update('released', i + 1, readable.length);
   }

@@ -5,6 +5,7 @@ import { expectedOf, isExpected, type Expected, type UsedSlot } from '../../ipam
 import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { readAddress, type AddressView } from '../../ipam/query/views.ts';
+import { pardonInBlock } from '../../ipam/release/condemn.ts';
 import { readBlockOf, releaseAddress } from '../../ipam/release/release-in-block.ts';
 import { retryLostRaces } from '../../ipam/store/retry.ts';
 import { endLeaks, type CondemnedLeak, type EndedLeak, type Ending, type EndingMeans } from './end-leaks.ts';
@@ -50,6 +51,7 @@ export async function freeAddress(
   const { expected = expectedOf(slot) } = options;
   if (!isExpected(slot, expected)) return { kind: 'changed' };
   const verdict = options.force ? undefined : await judgeNow(kube, slot);
+  if (verdict?.kind === 'in-use' && slot.condemned && !options.dryRun) await pardon(ipam, address);
   if (verdict?.kind === 'in-use' || verdict?.kind === 'unknown') return verdict;
   if (verdict) return await endLeak(ipam, { address, expected, reason: verdict.reason }, options);
   if (options.dryRun) return { kind: 'would-release', reason: undefined };
@@ -58,6 +60,12 @@ export async function freeAddress(
   if (outcome === 'released') return { kind: 'released', reason: undefined };
   return outcome === 'changed' ? { kind: 'changed' } : { kind: 'free', state: 'free' };
 }
+
+const pardon = (ipam: Ipam, address: Address): Promise<true> =>
+  retryLostRaces(`taking the sentence off ${formatAddress(address)}`, ipam.effects, async () => {
+    const read = await readBlockOf(ipam, address);
+    return !read || (await pardonInBlock(ipam, read, [address])) || undefined;
+  });
 
 const endLeak = (ipam: Ipam, leak: EndedLeak, options: FreeOptions): Promise<FreeOutcome> =>
   retryLostRaces(`releasing ${formatAddress(leak.address)}`, ipam.effects, async () => {
@@ -87,6 +95,8 @@ export function clearingText({ node, life }: Pick<CondemnedLeak, 'node' | 'life'
   switch (life) {
     case 'agent':
       return `the agent of ${node} ends the interface, then releases the address`;
+    case 'idle':
+      return `the agent of ${node} does not reconcile (reconcile.intervalMs is 0): cnictl node reconcile there`;
     case 'ready':
       return `${node} is Ready, but has no living agent: start it, or run cnictl node reconcile there`;
     case 'unlisted':
@@ -107,7 +117,7 @@ export function outcomeText(address: Address, outcome: FreeOutcome): string {
     case 'would-condemn':
       return `${ip} would be condemned: ${clearingText(outcome)}`;
     case 'cleared':
-      return `${ip} released by ${outcome.node}, which ended its interface`;
+      return `${ip} released on ${outcome.node}`;
     case 'answers':
       return `${ip} kept: host ${outcome.mac} still answers for it on the wire`;
     case 'free':

@@ -77,6 +77,7 @@ export class CheckMetrics implements MetricsSource {
   readonly #condemned = new Counter({
     name: 'cellnet_check_condemned_total',
     help: 'Leaked addresses that were left to their living nodes to clear away',
+    labelNames: ['reason'],
     registers: [this.#registry],
   });
   readonly #kept = new Counter({
@@ -99,7 +100,10 @@ export class CheckMetrics implements MetricsSource {
 
   constructor() {
     for (const source of SOURCES) this.#errors.inc({ source }, 0);
-    for (const reason of Object.keys(LEAK_REASONS)) this.#released.inc({ reason }, 0);
+    for (const reason of Object.keys(LEAK_REASONS)) {
+      this.#released.inc({ reason }, 0);
+      this.#condemned.inc({ reason }, 0);
+    }
   }
 
   found(found: Findings): void {
@@ -120,9 +124,10 @@ export class CheckMetrics implements MetricsSource {
   }
 
   outcome(outcome: FreeOutcome, reason: LeakReason | undefined): void {
+    if (outcome.kind === 'cleared') return;
     if (outcome.kind === 'released') this.#released.inc({ reason: outcome.reason ?? reason ?? 'unknown' });
     else if (outcome.kind !== 'condemned') this.#kept.inc();
-    else if (!outcome.again) this.#condemned.inc();
+    else if (!outcome.again) this.#condemned.inc({ reason: outcome.reason });
   }
 
   repaired(): void {

@@ -1,7 +1,9 @@
 import type { KubeApi, Node } from '../../cni/kube/api.ts';
 import { NodeDirectory } from '../../ipam/model/node-name.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
-import { aliveKey } from '../../ipam/records/alive-record.ts';
+import { aliveKey, decodeAliveRecord } from '../../ipam/records/alive-record.ts';
+import type { Entry } from '../../ipam/records/transaction.ts';
+import { readRecord } from '../../ipam/records/unreadable.ts';
 import { listNodes } from './nodes.ts';
 import type { Looking } from './progress.ts';
 
@@ -9,6 +11,8 @@ import type { Looking } from './progress.ts';
 export type NodeLife =
   /** Its agent lives and does it. */
   | 'agent'
+  /** Its agent lives, but its settings turn reconciling off. */
+  | 'idle'
   /** Kubernetes says that the node is Ready, but no agent lives there. */
   | 'ready'
   /** No agent lives there, and the API server forbids to list nodes: nothing proves it silent. */
@@ -35,7 +39,7 @@ export class NodeLives {
    */
   async of({ store }: Pick<Ipam, 'store'>, node: string): Promise<NodeLife> {
     const [alive] = await store.get([aliveKey(node)]);
-    if (alive) return 'agent';
+    if (alive) return isIdle(alive) ? 'idle' : 'agent';
     if (!this.#isListed) return 'unlisted';
     const name = this.#directory.find(node);
     return name !== undefined && this.#ready.has(name) ? 'ready' : 'silent';
@@ -45,3 +49,9 @@ export class NodeLives {
 /** @throws KubeError */
 export const nodeLives = async (kube: KubeApi, { signal }: Pick<Looking, 'signal'>): Promise<NodeLives> =>
   new NodeLives(await listNodes(kube, { warn: () => undefined, ...(signal && { signal }) }));
+
+/** What cannot be read may reconcile. */
+function isIdle(entry: Entry): boolean {
+  const read = readRecord(entry, decodeAliveRecord);
+  return 'value' in read && read.value.idle === true;
+}

@@ -15,6 +15,7 @@ import { decodeBlock, decodeBlockOf } from '../../ipam/records/block-record.ts';
 import { blockKey, rangeKey } from '../../ipam/records/keys.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
 import { readRecord, valuesOf, type UnreadableRecord } from '../../ipam/records/unreadable.ts';
+import { pardonInBlock } from '../../ipam/release/condemn.ts';
 import { retryLostRaces } from '../../ipam/store/retry.ts';
 import { endLeaks, type EndingMeans } from './end-leaks.ts';
 import type { FreeOutcome } from './free.ts';
@@ -59,8 +60,8 @@ const BLOCKS_AT_ONCE = 4;
 /**
  * Releases leaks block by block. For each block, this function reads it, asks for the pods of its
  * leaks only (rule 6: the last look), and ends those that are still leaked in one transaction
- * guarded by the block as read (rule 5). When the block changes in between, the function looks
- * again at the block and its pods.
+ * guarded by the block as read (rule 5). A sentence on an allocation whose pod lives is taken off.
+ * When the block changes in between, the function looks again at the block and its pods.
  * @throws IpamError, KubeError; exactly the outcomes reported by then are done
  */
 export async function releaseLeaks(
@@ -102,6 +103,17 @@ async function releaseOfBlock(
     if (unreadable) return leaks.map((each) => keptUnread(each, unreadable));
     const pods = await lookUpPods(kube, podsOf(seen.found), { ...looking, progress: () => undefined });
     const judged = leaks.map((each): Judged => judgeLast(each, seen, pods));
+    const living = judged.filter(
+      ({ outcome, allocation }) => outcome.kind === 'in-use' && allocation?.slot.condemned !== undefined,
+    );
+    if (living.length > 0 && seen.read && !means.dryRun) {
+      await pardonInBlock(
+        ipam,
+        seen.read,
+        living.map(({ each }) => each.address),
+      );
+      return undefined;
+    }
     const leaked = judged.flatMap(({ each, outcome }) =>
       outcome.kind === 'would-release' && outcome.reason !== undefined
         ? [{ each, address: each.address, expected: each.expected, reason: outcome.reason }]

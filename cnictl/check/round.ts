@@ -9,7 +9,7 @@ import { operatorOf } from '../context/operator.ts';
 import type { OpenIpam } from '../context/world.ts';
 import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
-import { awaitCleared, condemnedTexts, type Sentenced } from './await-cleared.ts';
+import { awaitCleared, condemnedTexts, overdueTexts, type Sentenced } from './await-cleared.ts';
 import { ClusterGuard, type GuardOptions } from './cluster-guard.ts';
 import { doubtedNodes, othersFound, type Findings } from './findings.ts';
 import { firstLook, type FirstLook } from './first-look.ts';
@@ -211,19 +211,26 @@ class RoundAt {
       if (outcome.kind !== 'condemned') this.#context.world.stderr(`${outcomeText(leak.address, outcome)}\n`);
       write({ address: leak.address, outcome, reason: leak.reason, allocation });
     };
-    const sentenced: (ProvenLeak & Sentenced)[] = [];
+    const sentenced: (ProvenLeak & Sentenced & { readonly allocation: AuditedAllocation | undefined })[] = [];
     await releaseLeaks(this.#ipam, this.#kube, leaked.map(provenLeakOf), {
       ...means,
       looking: this.#looking,
       onOutcome: (leak, outcome, allocation) => {
         tell(leak, outcome, allocation);
-        if (outcome.kind === 'condemned') sentenced.push({ ...leak, outcome });
+        if (outcome.kind === 'condemned') sentenced.push({ ...leak, outcome, allocation });
       },
     });
     for (const text of condemnedTexts(sentenced)) this.#context.world.stderr(`${text}\n`);
     const { waitMs, signal } = this.#options;
-    const onCleared = (leak: ProvenLeak, outcome: FreeOutcome): void => tell(leak, outcome, undefined);
-    await awaitCleared(this.#ipam, sentenced, this.#context.world, waitMs, onCleared, signal);
+    const overdue = await awaitCleared(
+      this.#ipam,
+      sentenced,
+      this.#context.world,
+      waitMs,
+      (leak, outcome) => tell(leak, outcome, leak.allocation),
+      signal,
+    );
+    if (waitMs > 0) for (const text of overdueTexts(overdue)) this.#looking.warn(text);
     return left;
   }
 }

@@ -10,8 +10,9 @@ import {
   viewNode,
   type NodeView,
 } from '../../ipam/query/node-view.ts';
-import { ALIVE_TTL_MS } from '../../ipam/records/alive-record.ts';
+import { aliveKey, ALIVE_TTL_MS } from '../../ipam/records/alive-record.ts';
 import { lostKey } from '../../ipam/records/lost-record.ts';
+import { absent } from '../../ipam/records/transaction.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
 import { Wire } from '../check/wire.ts';
@@ -108,18 +109,20 @@ async function remove(removal: Removal): Promise<number> {
   const what = `${plural(first.view.blocks.length, 'block')} and ${count} of node '${printable(name)}'`;
   if (!dryRun) await context.confirm(`This frees ${what}`, removal.yes);
   const targets = dryRun ? first.targets : await lookAgain(removal, first.targets);
-  const isBack = (): Promise<boolean> => isInCluster(removal);
+  const isBack = async (): Promise<boolean> => (await isInCluster(removal)) || (await isAlive(removal));
+  const guards = removal.force ? [] : [absent(aliveKey(name))];
   const freed = await freeTargets(ipam, targets, {
     isBack,
     force: removal.force,
     dryRun,
     by: operatorOf(removal.context.world),
+    guards,
     wire: new Wire(context, (text) => context.warn(text)),
     vlans: new Map(first.view.blocks.map(({ block, range }) => [block.range, range?.vlan])),
   });
   if (dryRun) return printPlan(removal, first.view, freed);
   await waitForRest(removal);
-  const { returned, left, unreadable } = await returnBlocks(ipam, name, isBack);
+  const { returned, left, unreadable } = await returnBlocks(ipam, name, isBack, guards);
   const isEmpty = left.length + unreadable.length === 0;
   const isClean = isEmpty && !(await isBack()) && (await freeAll(ipam, name));
   context.print(resultJson(removal, { freed, returned: returned.map(cidrOf), left, unreadable }), () =>
@@ -150,12 +153,12 @@ async function freeAll(ipam: OpenIpam, name: string): Promise<boolean> {
  * An agent that lives goes on giving out addresses of its blocks, and its pods use theirs.
  * @throws CommandError unless forced
  */
-function refuseIfAlive({ context, force, dryRun }: Removal, { node, alive }: NameView): void {
+function refuseIfAlive({ context, force }: Removal, { node, alive }: NameView): void {
   if (!alive) return;
   const { machine, since } = alive.record;
   const what = `an agent on machine ${machine} is alive under node name '${node}' since ${new Date(since).toISOString()}`;
   const remedy = `Stop it for good first: it counts as alive for ${formatDuration(ALIVE_TTL_MS)} after its last sign.`;
-  if (!force && !dryRun) throw new CommandError(`${what}: nothing was changed`, remedy);
+  if (!force) throw new CommandError(`${what}: nothing was changed`, remedy);
   context.warn(`${what}. ${remedy}`);
 }
 
@@ -194,6 +197,13 @@ async function lookAgain(removal: Removal, first: readonly Target[]): Promise<Ta
 
 async function isInCluster({ kube, name }: Removal): Promise<boolean> {
   return kube !== undefined && (await kube.getNode(name)) !== undefined;
+}
+
+/** Whether an agent has come to life under the name. By force that does not count. */
+async function isAlive({ ipam, name, force }: Removal): Promise<boolean> {
+  if (force) return false;
+  const [alive] = await ipam.store.get([aliveKey(name)]);
+  return alive !== undefined;
 }
 
 /** A freed address cools before another node may have it (rule 8). */
@@ -259,7 +269,7 @@ function freedText({ view, outcome, pod }: Freed): string {
     case 'pod-lives':
       return `${ip} kept: the API server still has pod ${printable(pod ?? '')}\n`;
     case 'node-is-back':
-      return `${ip}${of} kept: the node is in the cluster again\n`;
+      return `${ip}${of} kept: the node is in the cluster again, or its agent lives\n`;
   }
 }
 
@@ -269,7 +279,7 @@ const REASONS: Readonly<Record<LeftBlock['reason'], string>> = {
   'range-gone': 'its range does not exist: cnictl doctor',
   changed: 'it changed meanwhile; do this again',
   unreadable: 'its record or index entry cannot be read: cnictl node show',
-  'node-is-back': 'the node is in the cluster again',
+  'node-is-back': 'the node is in the cluster again, or its agent lives',
 };
 
 const leftLine = ({ view, reason }: LeftBlock): string => `block ${cidrOf(view)} left: ${REASONS[reason]}\n`;

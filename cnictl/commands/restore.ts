@@ -1,6 +1,7 @@
 import { checkNoOverlap } from '../../ipam/model/new-range.ts';
+import { NodeDirectory } from '../../ipam/model/node-name.ts';
 import { tellSetBack } from '../../ipam/query/set-back.ts';
-import { aliveKey } from '../../ipam/records/alive-record.ts';
+import { ALIVE } from '../../ipam/records/alive-record.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
 import { newestRevision, type Entry } from '../../ipam/records/transaction.ts';
 import { hiddenBy } from '../../ipam/records/unreadable.ts';
@@ -133,10 +134,9 @@ async function checkPods(
     return;
   }
   const missing = await missingAfter(context, plan, saved, present);
-  const nodes = [...new Set(missing.map(({ pod }) => pod.nodeName ?? ''))];
-  const alive = await store.get(nodes.map(aliveKey));
-  const living = new Set(nodes.filter((_, i) => alive[i]));
-  const isWrittenBack = ({ pod }: Missing): boolean => living.has(pod.nodeName ?? '');
+  const alive = (await scanAll(store, ALIVE)).map(({ key }) => key.slice(ALIVE.length));
+  const living = new NodeDirectory(alive);
+  const isWrittenBack = ({ pod }: Missing): boolean => living.find(pod.nodeName ?? '') !== undefined;
   const back = missing.filter(isWrittenBack);
   const open = missing.filter((each) => !isWrittenBack(each));
   if (back.length > 0)

@@ -7,6 +7,7 @@ import { isIdle } from '../../ipam/node/surplus.ts';
 import { viewNode, type NodeView } from '../../ipam/query/node-view.ts';
 import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/views.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
+import type { Guard } from '../../ipam/records/transaction.ts';
 import { releaseAddress } from '../../ipam/release/release-in-block.ts';
 import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 import type { Wire } from '../check/wire.ts';
@@ -82,6 +83,8 @@ export interface FreeOptions {
   readonly by: string;
   /** Asks the wire whether a host still answers for addresses. */
   readonly wire: Pick<Wire, 'answersFor'>;
+  /** What each release compares besides the block. */
+  readonly guards: readonly Guard[];
   /** VLANs of the ranges, by name. */
   readonly vlans: ReadonlyMap<string, number | undefined>;
 }
@@ -93,7 +96,7 @@ export interface FreeOptions {
 export async function freeTargets(
   ipam: Ipam,
   targets: readonly Target[],
-  { isBack, force, dryRun, by, wire, vlans }: FreeOptions,
+  { isBack, force, dryRun, by, wire, vlans, guards }: FreeOptions,
 ): Promise<Freed[]> {
   const freed: Freed[] = [];
   let back = false;
@@ -109,7 +112,11 @@ export async function freeTargets(
       freed.push({ view, pod: pod ?? null, outcome: 'answers' });
       continue;
     }
-    freed.push({ view, pod: pod ?? null, outcome: await free(ipam, view, pod, { back, force, dryRun, by }) });
+    freed.push({
+      view,
+      pod: pod ?? null,
+      outcome: await free(ipam, view, pod, { back, force, dryRun, by, guards }),
+    });
   }
   return freed;
 }
@@ -132,13 +139,19 @@ async function free(
   ipam: Ipam,
   { slot, address }: AddressView,
   pod: string | undefined,
-  { back, force, dryRun, by }: Omit<FreeOptions, 'isBack' | 'wire' | 'vlans'> & { readonly back: boolean },
+  {
+    back,
+    force,
+    dryRun,
+    by,
+    guards,
+  }: Omit<FreeOptions, 'isBack' | 'wire' | 'vlans'> & { readonly back: boolean },
 ): Promise<Freed['outcome']> {
   if (slot?.state !== 'used') return 'changed';
   if (pod !== undefined && !force) return 'pod-lives';
   if (back) return 'node-is-back';
   if (dryRun) return 'would-release';
-  const outcome = await releaseAddress(ipam, address, expectedOf(slot), { why: 'node-removed', by });
+  const outcome = await releaseAddress(ipam, address, expectedOf(slot), { why: 'node-removed', by }, guards);
   return outcome === 'released' ? 'released' : 'changed';
 }
 
@@ -178,6 +191,7 @@ export async function returnBlocks(
   ipam: Ipam,
   node: string,
   isBack: () => Promise<boolean>,
+  guards: readonly Guard[],
 ): Promise<ReturnedBlocks> {
   const returned: BlockView[] = [];
   const left: LeftBlock[] = [];
@@ -185,18 +199,22 @@ export async function returnBlocks(
   const { blocks, unreadable } = await viewNode(ipam, node);
   for (const view of blocks) {
     back ||= await isBack();
-    const reason = back ? 'node-is-back' : await giveBack(ipam, view);
+    const reason = back ? 'node-is-back' : await giveBack(ipam, view, guards);
     if (reason === undefined) returned.push(view);
     else left.push({ view, reason });
   }
   return { returned, left, unreadable };
 }
 
-async function giveBack(ipam: Ipam, view: BlockView): Promise<LeftBlock['reason'] | undefined> {
+async function giveBack(
+  ipam: Ipam,
+  view: BlockView,
+  guards: readonly Guard[],
+): Promise<LeftBlock['reason'] | undefined> {
   const { block, range, counts } = view;
   if (!range) return 'range-gone';
   if (counts.used > 0) return 'in-use';
   if (!isIdle({ block, range }, ipam.effects.now())) return 'cooling';
-  const outcome = await returnIdleBlock(ipam, range, block);
+  const outcome = await returnIdleBlock(ipam, range, block, guards);
   return outcome === 'returned' ? undefined : outcome;
 }

@@ -43,9 +43,11 @@ export async function allocate(
     // A cached allocation of the attachment may have been released since.
     if (transaction.cached && kept.length > 0) return undefined;
     checkKept(request, kept);
-    pardon(transaction, kept);
     const missing = request.families.filter((family) => !kept.some((each) => each.address.family === family));
-    if (missing.length === 0) return kept;
+    if (missing.length === 0) {
+      pardon(transaction, kept);
+      return kept;
+    }
     if (transaction.draining) {
       // A cached drain mark may have been removed since.
       if (transaction.cached) return undefined;
@@ -55,6 +57,7 @@ export async function allocate(
       const steps = await pickAll(ipam, request, missing, kept, transaction, lost);
       if (!steps) return undefined;
       for (const { block, claim } of steps) transaction.put(block, claim);
+      pardon(transaction, kept);
       attempted.push(...steps.map((step) => step.allocation));
       return [...kept, ...steps.map((step) => step.allocation)];
     } catch (error) {

@@ -1,5 +1,6 @@
 import type { Address } from './address.ts';
 import { isExpected, slotIndex, type Block, type Expected, type UsedSlot } from './block.ts';
+import type { UnknownFields } from './unknown-fields.ts';
 
 /**
  * A sentence on an allocation whose pod is gone: its node is to end the interface, and then to
@@ -13,12 +14,24 @@ export interface Condemnation {
   readonly by: string;
   /** The kind of leak, for the history: `pod-gone`. */
   readonly reason: string;
+  readonly unknownFields?: UnknownFields;
+}
+
+/**
+ * How long a sentence holds, in milliseconds. A check that still finds the leak renews it. An older
+ * one is not carried out, for the pod may be back since.
+ */
+export const SENTENCE_MS = 3_600_000;
+
+/** Returns whether the node may carry the sentence out at this time. */
+export function isInForce(condemned: Condemnation | undefined, now: number): boolean {
+  return condemned !== undefined && Math.abs(now - condemned.at) < SENTENCE_MS;
 }
 
 /** The result of condemning one allocation. */
 export type Condemned =
   | { readonly outcome: 'condemned'; readonly block: Block }
-  /** It has been condemned before. */
+  /** It was condemned a short time ago. */
   | { readonly outcome: 'already' }
   /** Another allocation has the address. */
   | { readonly outcome: 'changed' }
@@ -35,7 +48,8 @@ export function condemnSlot(
   const slot = block.slots[index];
   if (slot?.state !== 'used') return { outcome: 'free' };
   if (!isExpected(slot, expected)) return { outcome: 'changed' };
-  if (slot.condemned) return { outcome: 'already' };
+  if (slot.condemned && Math.abs(condemned.at - slot.condemned.at) < SENTENCE_MS / 2)
+    return { outcome: 'already' };
   return { outcome: 'condemned', block: withSlot(block, index, { ...slot, condemned }) };
 }
 

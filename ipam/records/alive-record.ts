@@ -10,7 +10,13 @@ export const ALIVE_TTL_MS = 60_000;
 
 export const aliveKey = (node: string): string => `${ALIVE}${node}`;
 
-const aliveRecord = v.looseObject({ v: schemaVersion, machine: text, bootId: text, since: time });
+const aliveRecord = v.looseObject({
+  v: schemaVersion,
+  machine: text,
+  bootId: text,
+  since: time,
+  idle: v.optional(v.literal(true)),
+});
 
 /**
  * An agent that lives under a node's name. It tells operators of life and never decides who owns an
@@ -23,6 +29,8 @@ export interface AliveRecord {
   readonly bootId: string;
   /** When the agent began, in milliseconds since 1970. */
   readonly since: number;
+  /** Present if reconciling is off: the agent clears nothing away. */
+  readonly idle?: true;
   readonly unknownFields?: UnknownFields;
 }
 
@@ -32,6 +40,6 @@ export function encodeAliveRecord({ since, unknownFields, ...known }: AliveRecor
 
 /** @throws IpamError `corrupt-record` */
 export function decodeAliveRecord(key: string, value: string): AliveRecord {
-  const { v: _, machine, bootId, since, ...rest } = decode(aliveRecord, key, value);
-  return { machine, bootId, since, ...unknownFieldsOf(rest) };
+  const { v: _, machine, bootId, since, idle, ...rest } = decode(aliveRecord, key, value);
+  return { machine, bootId, since, ...(idle && { idle }), ...unknownFieldsOf(rest) };
 }

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { formatCidr, parseCidr } from '../model/address.ts';
 import type { Owner } from '../model/attachment.ts';
 import { validateBlock, type Block, type Slot, type UsedSlot } from '../model/block.ts';
+import type { Condemnation } from '../model/condemnation.ts';
 import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
 import {
@@ -30,13 +31,16 @@ const ownerRecord = v.looseObject({
   podUid: v.optional(text),
 });
 
+const sentenceRecord = v.looseObject({ at: time, by: text, reason: text });
+type SentenceRecord = v.InferInput<typeof sentenceRecord>;
+
 const slotRecord = v.variant('state', [
   v.looseObject({
     state: v.literal('used'),
     owner: ownerRecord,
     allocatedAt: time,
     sequence,
-    condemned: v.optional(v.object({ at: time, by: text, reason: text })),
+    condemned: v.optional(sentenceRecord),
   }),
   v.looseObject({
     state: v.literal('released'),
@@ -106,9 +110,17 @@ function encodeUsed(slot: UsedSlot): SlotRecord {
     ...known,
     owner: { ...names, ...ofOwner },
     allocatedAt: isoTime(slot.allocatedAt),
-    ...(condemned && { condemned: { ...condemned, at: isoTime(condemned.at) } }),
+    ...(condemned && { condemned: encodeCondemned(condemned) }),
     ...unknownFields,
   };
+}
+
+function encodeCondemned({ unknownFields, ...known }: Condemnation): SentenceRecord {
+  return { ...known, at: isoTime(known.at), ...unknownFields };
+}
+
+function decodeCondemned({ at, by, reason, ...rest }: v.InferOutput<typeof sentenceRecord>): Condemnation {
+  return { at, by, reason, ...unknownFieldsOf(rest) };
 }
 
 /** @throws IpamError `corrupt-record` */
@@ -136,7 +148,7 @@ function decodeSlot(slot: v.InferOutput<typeof blockRecord>['slots'][number]): S
     return { state, releasedAt, sequence, ...mac, ...unknownFieldsOf(rest) };
   }
   const { state, owner, allocatedAt, sequence, condemned, ...rest } = slot;
-  const sentence = condemned && { condemned };
+  const sentence = condemned && { condemned: decodeCondemned(condemned) };
   return { state, owner: decodeOwner(owner), allocatedAt, sequence, ...sentence, ...unknownFieldsOf(rest) };
 }
 

@@ -1,4 +1,5 @@
-import { condemnSlot, type Condemnation, type Condemned } from '../model/condemnation.ts';
+import type { Address } from '../model/address.ts';
+import { condemnSlot, pardonSlot, type Condemnation, type Condemned } from '../model/condemnation.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
 import { encodeBlock } from '../records/block-record.ts';
@@ -29,4 +30,19 @@ export async function condemnInBlock(
   if (changed === block) return outcomes;
   const done = await store.commit([same(entry)], [put(entry.key, encodeBlock(changed))]);
   return done === undefined ? undefined : outcomes;
+}
+
+/**
+ * Takes the sentences off allocations of one block whose pods turned out to live.
+ * @returns false if the block changed since the caller read it
+ * @throws IpamError `store-…`
+ */
+export async function pardonInBlock(
+  { store }: Pick<Ipam, 'store'>,
+  { block, entry }: ReadBlock,
+  addresses: readonly Address[],
+): Promise<boolean> {
+  const changed = addresses.reduce(pardonSlot, block);
+  if (changed === block) return true;
+  return (await store.commit([same(entry)], [put(entry.key, encodeBlock(changed))])) !== undefined;
 }

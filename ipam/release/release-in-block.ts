@@ -34,6 +34,7 @@ export async function releaseInBlock(
 /**
  * Releases one address of any node, but only from the allocation that the caller saw (rule 5).
  * @param cause a `conflict` sets the address aside for at least an hour
+ * @param more to compare besides; what never holds ends in `contention`
  * @throws IpamError `not-found` if no range contains the address, `corrupt-record` for its block,
  *   `contention`, `store-…`
  */
@@ -42,11 +43,12 @@ export function releaseAddress(
   address: Address,
   expected: Expected,
   cause: ReleaseCause,
+  more: readonly Guard[] = [],
 ): Promise<ReleaseOutcome> {
   return retryLostRaces(`releasing ${formatAddress(address)}`, ipam.effects, async () => {
     const read = await readBlockOf(ipam, address);
     if (!read) return 'free';
-    const outcomes = await releaseInBlock(ipam, read, [{ address, expected, cause }]);
+    const outcomes = await releaseInBlock(ipam, read, [{ address, expected, cause }], more);
     return outcomes?.[0];
   });
 }

@@ -6,7 +6,7 @@ import { isIdle, type BlockUse } from '../node/surplus.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { blockKey, nodeKey } from '../records/keys.ts';
 import { decodeNodeEntry } from '../records/node-record.ts';
-import { absent, del, same, type Change, type Entry } from '../records/transaction.ts';
+import { absent, del, same, type Change, type Entry, type Guard } from '../records/transaction.ts';
 import { readRecord } from '../records/unreadable.ts';
 
 /**
@@ -32,12 +32,14 @@ export type ReturnOutcome = 'returned' | 'changed' | 'unreadable';
 
 /**
  * Returns one block to its range if it is unchanged since the caller looked at it, and still idle.
+ * @param more to compare besides
  * @throws IpamError `store-…`
  */
 export async function returnIdleBlock(
   { store, effects }: Ipam,
   range: Range,
   { cidr, node, sequence }: Pick<BlockUse, 'cidr' | 'node' | 'sequence'>,
+  more: readonly Guard[] = [],
 ): Promise<ReturnOutcome> {
   const [entry, index] = await store.get([blockKey(range.name, cidr), nodeKey(node, cidr)]);
   if (!entry) return 'changed';
@@ -50,5 +52,5 @@ export async function returnIdleBlock(
   const change = readRecord(entry, () => returnBlock(block, entry, index));
   if ('unreadable' in change) return 'unreadable';
   const { guards, writes } = change.value;
-  return (await store.commit(guards, writes)) === undefined ? 'changed' : 'returned';
+  return (await store.commit([...guards, ...more], writes)) === undefined ? 'changed' : 'returned';
 }

@@ -47,6 +47,7 @@ export class SimAgent {
       observer: silentObserver,
       log,
       since: effects.now(),
+      reconciles: () => true,
     });
     const { ipam, keeper, presence } = this.#warm;
     this.#agent = new Agent(

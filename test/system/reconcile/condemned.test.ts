@@ -86,7 +86,7 @@ suite('leaked, and still on the wire', () => {
     assert.equal(early, 0, 'released while on the wire');
     assert.equal(ran.code, 0, ran.stdout + ran.stderr);
     assert.match(ran.stderr, /2 addresses condemned: the agent of .* ends the interface, then releases/);
-    for (const { ip } of gone) assert.match(ran.stderr, new RegExp(`${ip} released by ${node.nodeName}`));
+    for (const { ip } of gone) assert.match(ran.stderr, new RegExp(`${ip} released on ${node.nodeName}`));
     for (const pod of gone) assert.deepEqual(await podLinks(pod), []);
     await nothingElse(node, kept);
     await reaches(kept);
@@ -162,7 +162,7 @@ suite('leaked, and still on the wire', () => {
     );
     await other.ovs.vsctl('add-port', 'br-cell', hostEnd, 'tag=120');
     const agent = cluster.scope.use(await startReconciling(node, { bootId: anotherBoot() }));
-    const told = 'an address of an unknown boot is answered on the wire: kept';
+    const told = 'an address of which nothing is known here is answered on the wire: kept';
     await until('the agent to tell it', () => agent.logged(told).length > 1);
     assert.equal((await given(cluster.fabric)).get(pod.ip), pod.containerId);
     await twin.ns.stop();

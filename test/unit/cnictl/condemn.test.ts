@@ -6,6 +6,8 @@ import { NodeLives } from '../../../cnictl/check/node-lives.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { parseAddress } from '../../../ipam/model/address.ts';
 import { expectedOf, usedSlots, type UsedSlot } from '../../../ipam/model/block.ts';
+import { isInForce, SENTENCE_MS } from '../../../ipam/model/condemnation.ts';
+import { decodeBlock, encodeBlock } from '../../../ipam/records/block-record.ts';
 import { aliveKey, encodeAliveRecord } from '../../../ipam/records/alive-record.ts';
 import { put } from '../../../ipam/records/transaction.ts';
 import { readBlockOf } from '../../../ipam/release/release-in-block.ts';
@@ -114,6 +116,56 @@ suite('leaks of a node', () => {
     await allocate(world.ipam.ipam, { node: NODE, owner, families: [4] });
     assert.equal(slot()?.condemned, undefined);
     assert.deepEqual(slot() && expectedOf(slot() as UsedSlot), expected, 'the same allocation');
+  });
+});
+
+suite('a sentence', () => {
+  test('holds for an hour, and a check that still finds the leak renews it', async () => {
+    const { world, end, slot } = await leaking();
+    const lives = new NodeLives(undefined);
+    await end({ lives });
+    world.ipam.now += SENTENCE_MS / 2 - 1;
+    assert.equal(isInForce(slot()?.condemned, world.ipam.now), true);
+    const [again] = (await end({ lives })) ?? [];
+    assert.ok(again?.kind === 'condemned' && again.again);
+    world.ipam.now += SENTENCE_MS / 2 + 1;
+    assert.equal(isInForce(slot()?.condemned, world.ipam.now), false);
+    const [renewed] = (await end({ lives })) ?? [];
+    assert.ok(renewed?.kind === 'condemned' && !renewed.again);
+    assert.equal(slot()?.condemned?.at, world.ipam.now);
+  });
+
+  for (const command of [`release ${IP} --yes`, 'release --from-report /r --yes']) {
+    test(`is taken off when the last look finds that the pod lives: ${command}`, async () => {
+      const { world, end, slot } = await leaking();
+      const pods = world.pods;
+      world.pods = pods.filter(({ name }) => name !== 'api-1');
+      await world.run('check --grace 0 --save /r');
+      await end({ lives: new NodeLives(undefined) });
+      world.pods = pods;
+      assert.ok(slot()?.condemned);
+      const ran = await world.run(command);
+      assert.match(ran.stdout, /10\.20\.0\.64 kept: pod shop\/api-1 lives/);
+      assert.equal(slot()?.condemned, undefined);
+    });
+  }
+
+  test('keeps what a later release has added to it', async () => {
+    const { world, end, slot } = await leaking();
+    await end({ lives: new NodeLives(undefined) });
+    const entry = [...world.ipam.store.entries.values()].find(({ value }) => value.includes('"condemned"'));
+    assert.ok(entry);
+    const value = entry.value.replace('"condemned":{', '"condemned":{"colour":"red",');
+    assert.match(encodeBlock(decodeBlock(entry.key, value)), /"colour":"red"/);
+    assert.ok(slot());
+  });
+
+  test('of an agent that does not reconcile is not waited for', async () => {
+    const { world, end } = await leaking();
+    const idle = encodeAliveRecord({ machine: 'm', bootId: 'b', since: 0, idle: true });
+    await world.ipam.store.commit([], [put(aliveKey(NODE), idle)]);
+    const [ending] = (await end()) ?? [];
+    assert.ok(ending?.kind === 'condemned' && ending.life === 'idle');
   });
 });
 

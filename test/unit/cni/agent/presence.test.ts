@@ -23,6 +23,8 @@ class Agent {
   waits: number | undefined;
   #work: (() => void) | undefined;
 
+  reconciles = true;
+
   constructor(store: MemoryLeases, self: Machine, since = SINCE) {
     const say =
       (level: string) =>
@@ -41,7 +43,14 @@ class Agent {
       },
     };
     const local = { machine: self, bootId: `boot-${self.id}` };
-    this.presence = new Presence({ store, effects, local, log, since });
+    this.presence = new Presence({
+      store,
+      effects,
+      local,
+      log,
+      since,
+      reconciles: () => this.reconciles,
+    });
     this.presence.announce('n');
   }
 

@@ -118,4 +118,13 @@ suite('a conflict', () => {
         conflictIn(frame, ADDRESSES, PROBING);
       }),
     ));
+
+  for (const [what, frame, address] of found) {
+    const isProbe = what.includes('probe');
+    test(`for a look that leaves out probes it is ${isProbe ? 'not ' : ''}${what}`, () =>
+      assert.deepEqual(
+        conflictIn(frame, ADDRESSES, PROBING, true),
+        isProbe ? undefined : { address, mac: OTHER },
+      ));
+  }
 });

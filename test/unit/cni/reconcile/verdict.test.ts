@@ -188,6 +188,14 @@ suite('what one observation says of an attachment', () => {
     [
       'condemned, of this boot, and nothing is known of it',
       { ...CONDEMNED, record: undefined, link: 'absent', port: 'absent', namespace: 'unknown' },
+      'remains condemned',
+    ],
+    [
+      'condemned, added again in this boot under another main plugin',
+      {
+        ...BRIDGED,
+        allocations: [{ bootId: 'before', allocatedAt: 900, isTraced: true, isCondemned: true }],
+      },
       'odd condemned-not-ours',
     ],
     [
