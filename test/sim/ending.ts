@@ -21,6 +21,7 @@ export function endFaults(world: World): void {
     world.powerOn(host);
     world.startAgent(host);
   }
+  for (const { kubelet } of hosts.values()) kubelet.tryAgain();
   void world.addRanges();
   for (const { key, value } of etcd.keys.below(RANGES))
     if (decodeRange(key, value).state === 'draining')

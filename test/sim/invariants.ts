@@ -1,12 +1,13 @@
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
 import { slotIndex, usedSlots, validateBlock, type Block } from '../../ipam/model/block.ts';
 import type { Range } from '../../ipam/model/range.ts';
-import { BLOCKS, blockKey, nodeKey, NODES, rangeKey } from '../../ipam/records/keys.ts';
-import { drainKey, isDrainKey } from '../../ipam/records/node-record.ts';
+import { BLOCKS, blockKey, rangeKey } from '../../ipam/records/keys.ts';
+import { drainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
 import { changesOf, type BlockReader, type ChangedAllocation, type Changes } from './changes.ts';
 import type { Keys } from './etcd-keys.ts';
 import type { Commit } from './etcd.ts';
+import { indexDisagreement } from './index-check.ts';
 import type { Carrier, Living } from './living.ts';
 
 /** What must hold, and how it is called when it does not. */
@@ -70,7 +71,7 @@ export class CommitCheck {
       this.#drained(commit.before, given) ??
       this.#unrested(commit, given, changes.freed) ??
       this.#unsound(commit) ??
-      this.#disagreement(commit) ??
+      indexDisagreement(commit, this.#reader) ??
       this.#twoAddresses(commit.after, changes)
     );
   }
@@ -162,27 +163,6 @@ export class CommitCheck {
     return known;
   }
 
-  #disagreement({ after }: Commit): Violation | undefined {
-    const blocks = this.#reader.all(after);
-    const named = new Set(
-      after
-        .below(NODES)
-        .map(({ key }) => key)
-        .filter((key) => !isDrainKey(key)),
-    );
-    for (const block of blocks) {
-      if (!named.delete(nodeKey(block.node, block.cidr)))
-        return disagreement(
-          `block ${formatCidr(block.cidr)} is of ${block.node}, whose index lacks it`,
-          block,
-        );
-    }
-    const [stray] = named;
-    return stray === undefined
-      ? undefined
-      : disagreement(`${stray} is in the index of a node without the block`);
-  }
-
   #twoAddresses(keys: Keys, { given }: Changes): Violation | undefined {
     if (given.length === 0) return undefined;
     const blocks = this.#reader.all(keys);
@@ -205,11 +185,5 @@ export class CommitCheck {
   }
 }
 
-const disagreement = (text: string, block?: Block): Violation => ({
-  kind: 'index',
-  text,
-  about: addressesIn(block),
-});
-
-const addressesIn = (block: Block | undefined): string[] =>
+export const addressesIn = (block: Block | undefined): string[] =>
   block ? [formatCidr(block.cidr), ...usedSlots(block).map(({ address }) => formatAddress(address))] : [];

@@ -30,3 +30,18 @@ export function findLeftOvers({ etcd, hosts, reader }: World): Violation | undef
     about: [...given.map(({ address }) => address), ...containers],
   };
 }
+
+/** What an ADD says when every range of the pod's family is full, which is no fault. */
+const FULL = /address left for node|no VLAN has an active range/;
+
+/** Returns which pods do not run although all faults are over. */
+export function findWaiting({ hosts }: World): Violation | undefined {
+  const waiting = [...hosts.values()].flatMap(({ machine, kubelet }) =>
+    kubelet.waiting
+      .filter(({ failure }) => failure === undefined || !FULL.test(failure))
+      .map(({ pod, failure }) => ({ pod, text: `${pod} on ${machine.name}: ${failure ?? 'no ADD'}` })),
+  );
+  if (waiting.length === 0) return undefined;
+  const text = `not running although all faults are over: ${waiting.map((each) => each.text).join('; ')}`;
+  return { kind: 'stuck', text, about: waiting.map(({ pod }) => pod) };
+}

@@ -42,6 +42,7 @@ function makeSetup(random: Random): Setup {
     pageSize: random.pick([2, 5, 500]),
     etcdLatencyMs: random.pick([1, 1, 10, 50]),
     agents: random.chance(0.8),
+    patient: random.chance(0.2),
     agentShare: random.pick([1, 1, 0.8, 0.5, 0]),
   };
 }

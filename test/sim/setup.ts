@@ -27,6 +27,8 @@ export interface Setup {
   readonly etcdLatencyMs: number;
   /** Whether machines run the agent before the end of the story. */
   readonly agents: boolean;
+  /** Whether it watches the cluster for minutes after the faults, also where nothing is amiss. */
+  readonly patient: boolean;
   /** The share of the calls that reach the agent while it runs, 0 to 1. */
   readonly agentShare: number;
 }

@@ -118,11 +118,12 @@ export class World {
     return status;
   }
 
-  /** The operator adds the ranges that are missing. */
+  /** The operator adds the ranges that are missing; where that is refused, as the refusal says. */
   async addRanges(): Promise<void> {
     for (const range of this.setup.ranges) {
       const known = this.etcd.keys.has(rangeKey(range.name));
-      if (!known) await this.cnictl(rangeAdd(range));
+      if (known || (await this.cnictl(rangeAdd(range))) !== 2) continue;
+      await this.cnictl(`${rangeAdd(range)} --recover`);
     }
   }
 
@@ -138,7 +139,7 @@ export class World {
       tries: endpoints,
       onCommit: (commit) => {
         this.#snapshots.push({ time: this.sim.scheduler.time, snapshot: this.etcd.snapshot() });
-        tellCommit(this.sim.trace, process.name, commit, this.reader);
+        if (this.sim.trace.on) tellCommit(this.sim.trace, process.name, commit, this.reader);
         const violation = this.#check.check(commit);
         if (violation) this.violate(violation);
       },

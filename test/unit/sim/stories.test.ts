@@ -14,6 +14,7 @@ const SETUP: Setup = {
   pageSize: 500,
   etcdLatencyMs: 1,
   agents: true,
+  patient: true,
   agentShare: 1,
 };
 
