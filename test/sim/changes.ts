@@ -3,6 +3,7 @@ import { expectedOf, isExpected, usedSlots, type Block, type UsedSlot } from '..
 import { decodeBlock } from '../../ipam/records/block-record.ts';
 import { BLOCKS, HISTORY } from '../../ipam/records/keys.ts';
 import { quickBlock } from '../../ipam/records/quick-block.ts';
+import { readRecord } from '../../ipam/records/unreadable.ts';
 import type { Keys } from './etcd-keys.ts';
 import type { Commit } from './etcd.ts';
 
@@ -27,13 +28,18 @@ export interface Changes {
 export class BlockReader {
   readonly #known = new Map<string, Block>();
 
-  /** @throws IpamError `corrupt-record` */
+  /** Returns undefined for a block that cannot be read. */
   read(keys: Keys, key: string): Block | undefined {
     const value = keys.get(key)?.value;
     if (value === undefined) return undefined;
     const known = this.#known.get(value);
     if (known) return known;
-    const block = quickBlock(key, value) ?? decodeBlock(key, value);
+    const read = readRecord(
+      { key, value },
+      (name, text) => quickBlock(name, text) ?? decodeBlock(name, text),
+    );
+    if ('unreadable' in read) return undefined;
+    const block = read.value;
     this.#known.set(value, block);
     return block;
   }

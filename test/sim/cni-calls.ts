@@ -1,5 +1,6 @@
 import { WriteBackLog } from '../../cni/platform/log-write-back.ts';
 import type { OpenIpam, Platform } from '../../cni/platform/platform.ts';
+import { CNI_CODES } from '../../cni/protocol/errors.ts';
 import type { Verb } from '../../cni/protocol/request.ts';
 import { directIpam } from '../../ipam/node/ipam.ts';
 import { silentObserver } from '../../ipam/node/observer.ts';
@@ -21,10 +22,10 @@ export interface RuntimeCall {
 }
 
 /**
- * The longest that a call may take, in milliseconds: its turn in the agent (30 s) or its lock
- * (30 s), its servers (ADD 20 s, DEL 10 s), and the undo of an ADD (5 s).
+ * The longest that a call may take once it has its turn, in milliseconds: its servers (ADD 20 s, DEL
+ * 10 s), the undo of an ADD (5 s), and work on its own machine (2 s).
  */
-const WITHIN_MS: Readonly<Partial<Record<Verb, number>>> = { ADD: 60_000, DEL: 45_000 };
+const WITHIN_MS: Readonly<Partial<Record<Verb, number>>> = { ADD: 27_000, DEL: 12_000 };
 
 /**
  * Executes the plugin on a machine as its runtime does, and judges how the call ends.
@@ -43,6 +44,8 @@ export async function callFrom(
   const about = sandbox ? [sandbox.containerId, sandbox.pod.name] : [];
   const { scheduler, trace } = world.sim;
   const began = scheduler.time;
+  const { epoch } = world.etcd;
+  if (sandbox && verb === 'ADD') world.ended.begin(sandbox.containerId);
   const agent = plugin.random.chance(agentShare) ? world.hosts.get(machine.name)?.agent : undefined;
   trace.tell(plugin.name, () => ({
     text: agent?.alive ? 'begins, by the agent' : 'begins, without agent',
@@ -64,7 +67,8 @@ export async function callFrom(
   );
   trace.tell(plugin.name, () => ({ text: outcomeText(outcome), about }));
   if (!caller.alive) return await NEVER;
-  const took = scheduler.time - began;
+  const turnAt = (sandbox && machine.locks.takenAt.get(sandbox.containerId)) ?? began;
+  const took = scheduler.time - Math.max(began, turnAt);
   const limit = WITHIN_MS[verb] ?? Infinity;
   if (took > limit)
     world.violate({
@@ -72,8 +76,18 @@ export async function callFrom(
       text: `${plugin.name} took ${Math.round(took)} ms: expected ${limit} at most`,
       about,
     });
-  if (outcome.kind === 'failed' && outcome.code === 999)
+  if (outcome.kind === 'failed' && outcome.code === CNI_CODES.internal)
     world.violate({ kind: 'internal', text: `${plugin.name}: ${outcome.message}`, about });
+  if (outcome.kind === 'failed' && outcome.code === CNI_CODES['record-corrupt'] && verb === 'ADD')
+    world.violate({ kind: 'spread', text: `${plugin.name}: ${outcome.message}`, about });
+  const hasEnded =
+    (verb === 'ADD' && outcome.kind === 'failed') || (verb === 'DEL' && outcome.kind === 'done');
+  // What a killed agent has sent may still arrive, and nobody is left who knows of it.
+  if (!sandbox || !hasEnded || (agent && !agent.alive)) return outcome;
+  world.ended.end(sandbox.containerId, machine);
+  const left =
+    world.etcd.epoch === epoch && world.ended.leftFor(sandbox.containerId, world.etcd.keys, world.reader);
+  if (left) world.violate(left);
   return outcome;
 }
 

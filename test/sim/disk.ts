@@ -36,6 +36,11 @@ export class SimDisk {
     );
   }
 
+  /** Whether a deferred teardown of the container is recorded. */
+  defers(containerId: string): boolean {
+    return [...this.#folders.pending.files.keys()].some((name) => name.startsWith(`${containerId},`));
+  }
+
   for(process: Process): NodeRecords {
     return new SimRecords(this.#folders, process);
   }

@@ -6,6 +6,7 @@ import { drainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
 import { changesOf, type BlockReader, type ChangedAllocation, type Changes } from './changes.ts';
 import type { Keys } from './etcd-keys.ts';
+import type { EndedContainers } from './ended.ts';
 import type { Commit } from './etcd.ts';
 import { indexDisagreement } from './index-check.ts';
 import type { Carrier, Living } from './living.ts';
@@ -22,6 +23,12 @@ export const VIOLATIONS = [
   'index',
   /** A program wrote a block that contradicts itself or its range. */
   'unsound',
+  /** An address stays given out although the calls of its container have ended. */
+  'forgotten',
+  /** A program wrote a record that it could not read. */
+  'overwrote',
+  /** A record that cannot be read stops work that does not need it. */
+  'spread',
   /** One attachment has two addresses of a family. */
   'two-addresses',
   /** A node or a range that is draining gave out an address. */
@@ -50,13 +57,26 @@ export interface Violation {
 export class CommitCheck {
   readonly #reader: BlockReader;
   readonly #living: Living;
+  readonly #ended: EndedContainers;
+  readonly #damaged: ReadonlyMap<string, string>;
   readonly #now: () => number | undefined;
   readonly #ranges = new Map<string, Range>();
   /** When each address was last released, by the clock of the program that did it. */
   readonly #releasedAt = new Map<string, number>();
 
-  /** @param now the time by all wall clocks; undefined when they do not agree */
-  constructor(reader: BlockReader, living: Living, now: () => number | undefined) {
+  /**
+   * @param damaged records that cannot be read, with the values that they had
+   * @param now the time by all wall clocks; undefined when they do not agree
+   */
+  constructor(
+    reader: BlockReader,
+    living: Living,
+    ended: EndedContainers,
+    damaged: ReadonlyMap<string, string>,
+    now: () => number | undefined,
+  ) {
+    this.#ended = ended;
+    this.#damaged = damaged;
     this.#reader = reader;
     this.#living = living;
     this.#now = now;
@@ -67,13 +87,21 @@ export class CommitCheck {
     // What a pod has already is written back, whatever its node and its range may give out.
     const given = changes.given.filter((each) => !this.#lives(each));
     return (
+      this.#overwrote(commit) ??
       this.#freedLiving(changes) ??
+      this.#ended.givenTo(given) ??
       this.#drained(commit.before, given) ??
       this.#unrested(commit, given, changes.freed) ??
       this.#unsound(commit) ??
       indexDisagreement(commit, this.#reader) ??
       this.#twoAddresses(commit.after, changes)
     );
+  }
+
+  #overwrote({ writes }: Commit): Violation | undefined {
+    const found = writes.find(({ key }) => this.#damaged.has(key));
+    const text = `${found?.key ?? ''} could not be read, and was written all the same`;
+    return found && { kind: 'overwrote', text, about: [] };
   }
 
   #freedLiving({ freed }: Changes): Violation | undefined {

@@ -43,6 +43,7 @@ function makeSetup(random: Random): Setup {
     etcdLatencyMs: random.pick([1, 1, 10, 50]),
     agents: random.chance(0.8),
     patient: random.chance(0.2),
+    crowded: random.chance(0.01),
     agentShare: random.pick([1, 1, 0.8, 0.5, 0]),
   };
 }

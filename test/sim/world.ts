@@ -2,6 +2,7 @@ import { rangeKey } from '../../ipam/records/keys.ts';
 import { SimAgent } from './agent.ts';
 import { BlockReader } from './changes.ts';
 import { callFrom } from './cni-calls.ts';
+import { EndedContainers } from './ended.ts';
 import { EtcdNetwork } from './etcd-network.ts';
 import { SimEtcd, type Snapshot } from './etcd.ts';
 import { CommitCheck, type Violation } from './invariants.ts';
@@ -11,7 +12,8 @@ import { Living } from './living.ts';
 import { Machine, type MachineOptions } from './machine.ts';
 import { runCnictl } from './operator.ts';
 import type { Process, Sim } from './process.ts';
-import { rangeAdd, rangeRecord, type Setup } from './setup.ts';
+import { otherClusters, type OtherCluster } from './other-clusters.ts';
+import { manyBlocks, rangeAdd, rangeRecord, type Setup } from './setup.ts';
 import { SimStore } from './store.ts';
 import { tellCommit } from './tell-commit.ts';
 
@@ -34,6 +36,11 @@ export class World {
   readonly hosts = new Map<string, Host>();
   readonly reader = new BlockReader();
   readonly living: Living;
+  readonly ended = new EndedContainers();
+  /** Records that cannot be read, with the values that they had. */
+  readonly damaged = new Map<string, string>();
+  /** API servers of other clusters, by what tells them from this one's. */
+  #others: Readonly<Record<OtherCluster, SimKube>> | undefined;
   /** The operator's own machine. */
   readonly #admin: Machine;
   readonly #files = new Map<string, string>();
@@ -57,7 +64,7 @@ export class World {
         about: [address, ...carriers.map(({ containerId }) => containerId)],
       });
     });
-    this.#check = new CommitCheck(this.reader, this.living, () =>
+    this.#check = new CommitCheck(this.reader, this.living, this.ended, this.damaged, () =>
       [...this.hosts.values()].some(({ machine }) => machine.clockOffsetMs !== 0)
         ? undefined
         : this.#admin.now(),
@@ -65,6 +72,7 @@ export class World {
     this.#admin = new Machine(sim, { name: 'admin', node: 'admin', living: this.living });
     this.#admin.boot();
     this.etcd.txn([], setup.ranges.map(rangeRecord));
+    if (setup.crowded) for (const writes of manyBlocks()) this.etcd.txn([], writes);
     for (const name of setup.machines) this.addHost({ name, node: name });
   }
 
@@ -102,20 +110,28 @@ export class World {
     this.sim.trace.tell(machine.name, () => ({ text: 'the agent starts' }));
   }
 
-  /** Runs a command of the operator. Resolves to its exit status; undefined when it was killed. */
-  async cnictl(argv: string, lives?: number): Promise<number | undefined> {
+  /**
+   * Runs a command of the operator. Resolves to its exit status; undefined when it was killed.
+   * @param cluster another cluster, whose kubeconfig the operator took by mistake
+   */
+  async cnictl(argv: string, lives?: number, cluster?: OtherCluster): Promise<number | undefined> {
     const process = this.#admin.spawn(`cnictl ${argv}`, lives);
     const tools = {
       machine: this.#admin,
       process,
       store: this.storeOf(process),
-      kube: this.kube,
+      kube: cluster ? this.#otherCluster(cluster) : this.kube,
       files: this.#files,
     };
     this.sim.trace.tell(process.name, () => ({ text: 'starts' }));
     const status = await runCnictl(argv, tools);
     this.sim.trace.tell(process.name, () => ({ text: `ends with ${status ?? 'a signal'}` }));
     return status;
+  }
+
+  #otherCluster(name: OtherCluster): SimKube {
+    this.#others ??= otherClusters(() => this.sim.scheduler.time);
+    return this.#others[name];
   }
 
   /** The operator adds the ranges that are missing; where that is refused, as the refusal says. */
@@ -161,12 +177,14 @@ export class World {
     this.#snapshots.length = this.#snapshots.indexOf(found) + 1;
     this.etcd.restore(found.snapshot, newId ? this.#newClusterId() : undefined);
     this.#check.restart();
+    this.damaged.clear();
   }
 
   /** Empties etcd: by a new data folder, perhaps as the same cluster, or key by key. */
   empty(how: 'new-data' | 'same-cluster' | 'keys-deleted'): void {
     this.#snapshots.length = 0;
     this.#check.restart();
+    this.damaged.clear();
     if (how !== 'keys-deleted') this.etcd.wipe(how === 'new-data' ? this.#newClusterId() : undefined);
     else for (const { key } of this.etcd.keys.entries) this.etcd.txn([], [{ kind: 'delete', key }]);
   }

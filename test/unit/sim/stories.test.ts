@@ -15,6 +15,7 @@ const SETUP: Setup = {
   etcdLatencyMs: 1,
   agents: true,
   patient: true,
+  crowded: false,
   agentShare: 1,
 };
 
