@@ -160,6 +160,8 @@ export async function releaseOwn(
   const state = platform.openState(call.settings.stateDir);
   const record = state.readAttachment(call.request);
   const known = record?.allocations;
+  // The transaction of an ADD that got no answer may still be on its way.
+  const fencing = state.readPending(call.request) !== undefined;
   try {
     return await withIpam(call, platform, (ipam) =>
       release(ipam, {
@@ -167,6 +169,7 @@ export async function releaseOwn(
         attachment: { containerId, ifname },
         ...(known && { addresses: known.map((each) => parseAddressInSubnet(each.address).address) }),
         allocatedUntil,
+        fencing,
         cause: { why: 'del' },
       }),
     );
