@@ -81,8 +81,8 @@ const MOST_RETURNED = 32;
 /**
  * Returns idle blocks to their range if they were idle and unchanged since an earlier call.
  * @param seen the `idle` of the earlier call
- * @returns in `idle` the IDs to pass to the next call, in `returned` the subnets that were returned:
- *   at most {@link MOST_RETURNED}, the others come next
+ * @returns in `idle` the IDs to pass to the next call, in `returned` the subnets that were
+ *   returned: at most {@link MOST_RETURNED}, the others come next
  * @throws IpamError `contention`, `store-…`
  */
 export function returnIdle(

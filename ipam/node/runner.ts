@@ -103,7 +103,8 @@ export async function runRequests<T>(
   const holders = requests.flatMap(({ holder }) => holder ?? []);
   const sent: Sent<T>[] = [];
   let lost = 0;
-  let seemsLost = false;
+  // An object, because the attempts change it.
+  const races = { seemLost: false };
 
   const done = ({ transaction, change, results }: Sent<T>, revision: string): PromiseSettledResult<T>[] => {
     const after = transaction.after(change, revision);
@@ -144,14 +145,14 @@ export async function runRequests<T>(
     sent.push(own);
     const revision = await commitOrSettle(context, node, own.change, before, startedAt);
     if (revision !== undefined) return done(own, revision);
-    seemsLost = true;
+    races.seemLost = true;
     if (!transaction.cached) lost++;
     return undefined;
   };
   try {
     return await retryLostRaces(`changing the blocks of node '${node}'`, effects, attempt);
   } catch (error) {
-    throw seemsLost ? asUncertain(error) : error;
+    throw races.seemLost ? asUncertain(error) : error;
   }
 }
 
