@@ -1,5 +1,5 @@
 import { formatAddress } from '../../ipam/model/address.ts';
-import { expectedOf, isExpected, usedSlots, type Block, type UsedSlot } from '../../ipam/model/block.ts';
+import { usedSlots, type Block, type Slot, type UsedSlot } from '../../ipam/model/block.ts';
 import { decodeBlock } from '../../ipam/records/block-record.ts';
 import { BLOCKS, HISTORY } from '../../ipam/records/keys.ts';
 import { quickBlock } from '../../ipam/records/quick-block.ts';
@@ -63,11 +63,20 @@ export function changesOf({ before, after, writes }: Commit, reader: BlockReader
   };
 }
 
-/** Returns the allocations of one state of a block that the other state does not have. */
+/**
+ * Returns the allocations of one state of a block that the other state does not have. It compares
+ * by itself: what the programs compare is what is judged.
+ */
 function endedIn(block: Block | undefined, other: Block | undefined): ChangedAllocation[] {
   if (!block) return [];
-  return usedSlots(
-    block,
-    (slot) => !(other?.slots.some((each) => isExpected(each, expectedOf(slot))) ?? false),
-  ).map(({ address, slot }) => ({ address: formatAddress(address), slot, block }));
+  return usedSlots(block, (slot) => !other?.slots.some((each) => isSameAllocation(each, slot))).map(
+    ({ address, slot }) => ({ address: formatAddress(address), slot, block }),
+  );
 }
+
+const isSameAllocation = (a: Slot, b: UsedSlot): boolean =>
+  a.state === 'used' &&
+  a.owner.containerId === b.owner.containerId &&
+  a.owner.ifname === b.owner.ifname &&
+  a.sequence === b.sequence &&
+  a.allocatedAt === b.allocatedAt;

@@ -22,8 +22,8 @@ export interface RuntimeCall {
 }
 
 /**
- * The longest that a call may take once it has its turn, in milliseconds: its servers (ADD 20 s, DEL
- * 10 s), the undo of an ADD (5 s), and work on its own machine (2 s).
+ * The longest that a call may take once it has its turn, in milliseconds: its servers (ADD 20 s,
+ * DEL 10 s), the undo of an ADD (5 s), and work on its own machine (2 s).
  */
 const WITHIN_MS: Readonly<Partial<Record<Verb, number>>> = { ADD: 27_000, DEL: 12_000 };
 

@@ -38,7 +38,7 @@ export type PlannedAct = readonly [afterMs: number, act: Act];
 /** Returns a fault of that class, and what follows from it; nothing when it can hit nothing. */
 export function planFault(random: Random, kind: FaultKind, victims: Victims): PlannedAct[] {
   const { machine, pod } = victims;
-  const forMs = Math.round(random.between(500, 20_000));
+  const forMs = Math.round(random.between(500, random.pick([5_000, 20_000, 60_000])));
   const at = (act: FaultAct): PlannedAct[] => [[0, act]];
   switch (kind) {
     case 'away':
@@ -58,7 +58,11 @@ export function planFault(random: Random, kind: FaultKind, victims: Victims): Pl
       return at({ do: 'ovs', machine, how: random.pick(['hang', 'away']), forMs });
     case 'kube':
       if (random.chance(0.3)) return at({ do: 'kube-away', forMs: forMs * 3 });
-      if (pod !== undefined && random.chance(0.4)) return at({ do: 'failed-phase', pod, forMs: forMs * 10 });
+      if (pod !== undefined && random.chance(0.4))
+        return [
+          [0, { do: 'failed-phase', pod, forMs: 90_000 + forMs }],
+          [0, { do: 'cnictl', argv: 'check --release --repair --yes' }],
+        ];
       // Less than the grace of a check: older answers prove nothing to it.
       return at({ do: 'kube-stale', byMs: Math.round(random.between(0, 30_000)), forMs: forMs * 10 });
     case 'clock':

@@ -41,6 +41,8 @@ export const VIOLATIONS = [
   'internal',
   /** Something is left of pods that are gone, when all faults are over. */
   'left-over',
+  /** etcd does not know of an address that a pod uses, when all faults are over. */
+  'lost',
   /** A pod cannot run although all faults are over. */
   'stuck',
 ] as const;

@@ -1,5 +1,5 @@
-import { formatAddress } from '../../ipam/model/address.ts';
-import { usedSlots } from '../../ipam/model/block.ts';
+import { formatAddress, parseAddress } from '../../ipam/model/address.ts';
+import { slotIndex, usedSlots } from '../../ipam/model/block.ts';
 import type { Violation } from './invariants.ts';
 import type { World } from './world.ts';
 
@@ -44,4 +44,27 @@ export function findWaiting({ hosts }: World): Violation | undefined {
   if (waiting.length === 0) return undefined;
   const text = `not running although all faults are over: ${waiting.map((each) => each.text).join('; ')}`;
   return { kind: 'stuck', text, about: waiting.map(({ pod }) => pod) };
+}
+
+/** Returns the addresses of running pods that etcd neither holds for them nor has set aside. */
+export function findLost({ etcd, hosts, reader }: World): Violation | undefined {
+  const blocks = reader.all(etcd.keys);
+  const isKnown = (ip: string, containerId: string): boolean => {
+    const address = parseAddress(ip);
+    return blocks.some((block) => {
+      const slot = block.slots[slotIndex(block, address)];
+      if (slot?.state === 'used') return slot.owner.containerId === containerId;
+      return slot?.state === 'released' && slot.conflictMac !== undefined;
+    });
+  };
+  for (const { kubelet } of hosts.values()) {
+    for (const { containerId, result } of kubelet.running) {
+      const ips = (result?.ips ?? []).map(({ address }) => address.split('/')[0] ?? '');
+      const ip = ips.find((each) => !isKnown(each, containerId));
+      if (ip === undefined) continue;
+      const text = `${ip} is used by ${containerId}, and etcd does not know it although all faults are over`;
+      return { kind: 'lost', text, about: [ip, containerId] };
+    }
+  }
+  return undefined;
 }

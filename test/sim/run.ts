@@ -1,7 +1,7 @@
 import { faultOf, type Act } from './acts.ts';
 import { endFaults, endPods } from './ending.ts';
 import type { SimEtcd } from './etcd.ts';
-import { findLeftOvers, findWaiting } from './left-overs.ts';
+import { findLeftOvers, findLost, findWaiting } from './left-overs.ts';
 import type { Violation } from './invariants.ts';
 import { Killed, type Sim } from './process.ts';
 import { perform } from './perform.ts';
@@ -82,14 +82,17 @@ async function tell(plan: Plan, world: World): Promise<void> {
   const last = plan.scenes.at(-1)?.at ?? 0;
   await scheduler.run(last + CALM_AFTER_MS);
   const phases: readonly (readonly [begin: () => void, find: () => Violation | undefined])[] = [
-    [() => endFaults(world), () => findWaiting(world)],
+    [() => endFaults(world), () => findWaiting(world) ?? findLost(world)],
     [() => endPods(world), () => findLeftOvers(world)],
     [() => void world.cnictl('check --release --repair --yes --even-if-no-pods'), () => findLeftOvers(world)],
   ];
   for (const [i, [begin, find]] of phases.entries()) {
     if (scheduler.stopped) return;
     begin();
-    await settle(world, () => !(plan.setup.patient && i === 0) && find() === undefined);
+    await settle(
+      world,
+      () => (i > 0 || (!plan.setup.patient && world.commands === 0)) && find() === undefined,
+    );
     const left = i === 1 ? undefined : find();
     if (left) world.violate(left);
   }

@@ -50,7 +50,7 @@ export const rangeAdd = ({ name, cidr, blockSize, cooldownSeconds }: RangeSetup)
 /** More than etcd's limit of operations in one transaction, and than the store's own. */
 const MANY = 130;
 
-/** Returns the writes that give the node `n1` many blocks of a range of its own, all of them free. */
+/** Returns the writes that give the node `n1` many free blocks of a range of its own. */
 export function manyBlocks(): Put[][] {
   const cidr = parseCidr('10.8.0.0/21');
   const range = makeRange({ name: 'many', cidr, blockSize: 4, cooldownMs: 0 });

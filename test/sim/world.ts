@@ -39,6 +39,8 @@ export class World {
   readonly ended = new EndedContainers();
   /** Records that cannot be read, with the values that they had. */
   readonly damaged = new Map<string, string>();
+  /** How many commands of the operator are under way. */
+  commands = 0;
   /** API servers of other clusters, by what tells them from this one's. */
   #others: Readonly<Record<OtherCluster, SimKube>> | undefined;
   /** The operator's own machine. */
@@ -116,6 +118,8 @@ export class World {
    */
   async cnictl(argv: string, lives?: number, cluster?: OtherCluster): Promise<number | undefined> {
     const process = this.#admin.spawn(`cnictl ${argv}`, lives);
+    this.commands++;
+    process.onEnd(() => this.commands--);
     const tools = {
       machine: this.#admin,
       process,

@@ -17,6 +17,8 @@ const ACTS = [
 const PER_ACT_MS = { least: 1_000, most: 6_000 };
 /** Most acts follow at once, so that they meet; a share of them after a long pause. */
 const PAUSES = { share: 0.3, shortMs: [5, 50, 500] };
+/** How often any fault happens, in proportion to the usual acts. */
+const FAULTS_TOGETHER = [5, 15, 30];
 /** By how much an act may be more or less frequent in one story than in another. */
 const EMPHASES = [0.3, 1, 1, 4];
 /** Steps after which a program is killed. An ADD makes some twenty. */
@@ -180,6 +182,10 @@ export class Writer {
 /** Stories differ in what they are full of. */
 function weightsOf(random: Random, faults: readonly Fault[]): Partial<Record<UsualKind | FaultKind, number>> {
   const usual = Object.entries(USUAL).map(([kind, weight]) => [kind, weight * random.pick(EMPHASES)]);
-  const unusual = faults.flatMap((fault) => (fault === 'del' ? [] : [[fault, FAULT_WEIGHTS[fault]]]));
+  const kinds = faults.filter((fault) => fault !== 'del');
+  const all = kinds.reduce((sum, kind) => sum + FAULT_WEIGHTS[kind], 0);
+  // A story with one rare kind of faults has as many faults as one with all kinds.
+  const together = random.pick(FAULTS_TOGETHER);
+  const unusual = kinds.map((kind) => [kind, (FAULT_WEIGHTS[kind] / all) * together]);
   return Object.fromEntries([...usual, ...unusual]) as Partial<Record<UsualKind | FaultKind, number>>;
 }
