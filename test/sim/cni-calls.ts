@@ -2,6 +2,7 @@ import { WriteBackLog } from '../../cni/platform/log-write-back.ts';
 import type { OpenIpam, Platform } from '../../cni/platform/platform.ts';
 import { CNI_CODES } from '../../cni/protocol/errors.ts';
 import type { Verb } from '../../cni/protocol/request.ts';
+import { usedSlots } from '../../ipam/model/block.ts';
 import { directIpam } from '../../ipam/node/ipam.ts';
 import { silentObserver } from '../../ipam/node/observer.ts';
 import { callPlugin, type CalledSandbox, type CallOutcome } from './calls.ts';
@@ -45,6 +46,8 @@ export async function callFrom(
   const { scheduler, trace } = world.sim;
   const began = scheduler.time;
   const { epoch } = world.etcd;
+  // What an earlier ADD of the container has got, a later one that fails does not release.
+  const hadAddress = sandbox !== undefined && verb === 'ADD' && hasAddress(world, sandbox.containerId);
   if (sandbox && verb === 'ADD') world.ended.begin(sandbox.containerId);
   const agent = plugin.random.chance(agentShare) ? world.hosts.get(machine.name)?.agent : undefined;
   trace.tell(plugin.name, () => ({
@@ -81,7 +84,8 @@ export async function callFrom(
   if (outcome.kind === 'failed' && outcome.code === CNI_CODES['record-corrupt'] && verb === 'ADD')
     world.violate({ kind: 'spread', text: `${plugin.name}: ${outcome.message}`, about });
   const hasEnded =
-    (verb === 'ADD' && outcome.kind === 'failed') || (verb === 'DEL' && outcome.kind === 'done');
+    (verb === 'ADD' && outcome.kind === 'failed' && !hadAddress) ||
+    (verb === 'DEL' && outcome.kind === 'done');
   // What a killed agent has sent may still arrive, and nobody is left who knows of it.
   if (!sandbox || !hasEnded || (agent && !agent.alive)) return outcome;
   world.ended.end(sandbox.containerId, machine);
@@ -101,3 +105,8 @@ function outcomeText(outcome: CallOutcome): string {
       return 'was killed';
   }
 }
+
+const hasAddress = ({ etcd, reader }: World, containerId: string): boolean =>
+  reader
+    .all(etcd.keys)
+    .some((block) => usedSlots(block, ({ owner }) => owner.containerId === containerId).length > 0);

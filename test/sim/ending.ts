@@ -42,7 +42,9 @@ function takeAway(world: World, { machine, kubelet }: Host, original: Machine): 
   machine.losePower();
   kubelet.stopAll();
   world.hosts.delete(machine.name);
-  void world.cnictl(`node adopt ${original.node} --machine ${original.identity.id} --yes`);
+  const adoption = world.cnictl(`node adopt ${original.node} --machine ${original.identity.id} --yes`);
+  // It waits until the clone has been silent for a while. By then the kubelet may have given up.
+  void adoption.then(() => world.hosts.get(original.name)?.kubelet.tryAgain());
 }
 
 /** Ends every pod as it should. */

@@ -7,25 +7,6 @@ const one = (file: string, text: string, replacement = ''): Mutation['edits'] =>
 /** Guards, orders and steps of the programs, left out one by one. */
 export const FAULTS_OF_GUARDS: readonly Mutation[] = [
   {
-    name: 'owner-not-compared',
-    breaks: 'a release by a report takes the address from whatever owner it has by now',
-    edits: [
-      ...one('ipam/model/block.ts', `if (!isExpected(slot, expected)) return { outcome: 'changed' };`),
-      ...one(
-        'cnictl/check/release-leaks.ts',
-        'if (!block || !slot || !isExpected(slot, expected)) return undefined;',
-        `if (!block || slot?.state !== 'used' || expected.containerId === '') return undefined;`,
-      ),
-      ...one(
-        'cnictl/check/release-leaks.ts',
-        'const pods = await lookUpPods(kube, podsOf(seen.found), { ...looking, progress: () => undefined });',
-        'const pods = { byUid: new Map<string, never>(), byName: new Map<string, never>() };',
-      ),
-    ],
-    faults: ['del', 'kill'],
-    setup: { agents: false },
-  },
-  {
     name: 'cooldown-ignored',
     breaks: 'an address is given out again before it has rested',
     edits: one(

@@ -13,7 +13,6 @@ export const FAULTS_ONCE: readonly Mutation[] = [
       },
     ],
     faults: ['set-back', 'empty'],
-    setup: { agents: true, agentShare: 0.5 },
   },
   {
     name: 'nothing-written-back',
@@ -257,24 +256,6 @@ export const FAULTS_ONCE: readonly Mutation[] = [
       },
     ],
     faults: ['records'],
-  },
-  {
-    name: 'range-over-living-pods',
-    breaks: 'a range is added over pods that use its addresses, and no node tells of a loss',
-    edits: [
-      {
-        file: 'cnictl/commands/range-add-pods.ts',
-        text: 'if (living.length === 0) return;',
-        replacement: 'return;',
-      },
-      {
-        file: 'ipam/ranges/lost-addresses.ts',
-        text: 'if (totals.length + unreadable.length === 0) return;',
-        replacement: 'return;',
-      },
-    ],
-    faults: ['empty'],
-    setup: { agents: false, probe: false },
   },
   {
     name: 'deadlines-by-the-wall-clock',

@@ -89,7 +89,8 @@ export class World {
       ...options,
       living: this.living,
       onDeleted: ({ containerId }) => {
-        if (!this.hosts.get(options.name)?.kubelet.runs(containerId)) return;
+        // With a damaged record a repeated ADD gets another address, and makes the link again.
+        if (this.damaged.size > 0 || !this.hosts.get(options.name)?.kubelet.runs(containerId)) return;
         const text = `container ${containerId} on ${options.name} runs, and a program took its link away`;
         this.violate({ kind: 'cut-off', text, about: [containerId] });
       },
