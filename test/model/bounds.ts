@@ -40,6 +40,7 @@ export const LEFT_OUT: readonly LeftOut[] = [
   { without: ['write-back', 'local-use'], within: 'set-back' },
   { without: ['probe'], within: 'set-back-return' },
   { without: ['carry'], within: 'processes' },
+  { without: ['addresses-first'], within: 'processes' },
   { without: ['fencing'], within: 'late' },
   { without: ['owner'], within: 'checks' },
   { without: ['pods-second'], within: 'checks' },

@@ -105,17 +105,6 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     faults: ['set-back', 'empty', 'kill', 'power'],
   },
   {
-    name: 'block-returned-unread',
-    breaks: 'an operator returns a block without a comparison',
-    edits: one(
-      'ipam/release/return-block.ts',
-      'guards: [same(entry), index ? same(index) : absent(indexKey)],',
-      'guards: [],',
-    ),
-    faults: [],
-    setup: { agents: false, etcdLatencyMs: 50 },
-  },
-  {
     name: 'draining-node-ignored',
     breaks: 'a node that is draining gives out addresses',
     edits: one(
@@ -152,34 +141,6 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
       ),
     ],
     faults: [],
-  },
-  {
-    name: 'one-look-of-check',
-    breaks: 'a check lists pods before allocations, and releases after one look',
-    edits: [
-      ...one(
-        'cnictl/check/first-look.ts',
-        'const survey = await auditRanges(store);',
-        'const early = await kube.listPods(); const survey = await auditRanges(store);',
-      ),
-      ...one(
-        'cnictl/check/first-look.ts',
-        'const moment = await kube.walkPods(',
-        'const moment = await (async (sink: Parameters<KubeApi["walkPods"]>[0]) => { sink.restart(); sink.add(early.pods); return early; })(',
-      ),
-      ...one(
-        'cnictl/check/second-look.ts',
-        'const pods = await lookUpPods(kube, wantedPods(suspected, held), looking);',
-        'const pods = { byUid: new Map<string, AuditedPod>(), byName: new Map<string, AuditedPod>() };',
-      ),
-      ...one(
-        'cnictl/check/release-leaks.ts',
-        'const pods = await lookUpPods(kube, podsOf(seen.found), { ...looking, progress: () => undefined });',
-        'const pods = { byUid: new Map<string, never>(), byName: new Map<string, never>() };',
-      ),
-    ],
-    faults: [],
-    setup: { etcdLatencyMs: 50, pageSize: 2 },
   },
   {
     name: 'allocations-after-links',
