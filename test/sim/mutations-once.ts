@@ -133,13 +133,6 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     setup: { endpoints: 3 },
   },
   {
-    name: 'pending-deleted-early',
-    breaks: 'a deferred teardown that finds nothing ends, and the transaction lands later',
-    edits: [{ file: 'cni/deferred/deferred.ts', text: 'fencing: true,', replacement: 'fencing: false,' }],
-    faults: ['uncertain', 'del'],
-    setup: { agents: true, agentShare: 0 },
-  },
-  {
     name: 'uncertain-not-deferred',
     breaks: 'an ADD whose commit got no answer leaves nothing that releases it',
     edits: [
