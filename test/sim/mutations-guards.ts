@@ -93,6 +93,7 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
         '  } catch (error) {\n    throw error;',
       ),
     ],
+    faults: ['ovs', 'away', 'uncertain'],
   },
   {
     name: 'write-back-takes-blocks',
