@@ -30,12 +30,15 @@ const LANES = Math.max(2, availableParallelism()) + 1;
  * follow by name.
  */
 const LONGEST = [
+  'sim/seeds',
+  'sim/mutations',
   'conformance/cellnet',
   'conformance/ipam',
   'plugin/faults',
   'conformance/fuzz',
   'conformance/reference',
   'soak',
+  'sim/model',
   'unit',
   'agent/agent',
   'agent/silent-ovsdb',

@@ -160,6 +160,9 @@ export async function releaseOwn(
   const state = platform.openState(call.settings.stateDir);
   const record = state.readAttachment(call.request);
   const known = record?.allocations;
+  // The transaction of an ADD that got no answer may still be on its way, or one that writes back
+  // what etcd had forgotten.
+  const fencing = known !== undefined || state.readPending(call.request) !== undefined;
   try {
     return await withIpam(call, platform, (ipam) =>
       release(ipam, {
@@ -167,6 +170,7 @@ export async function releaseOwn(
         attachment: { containerId, ifname },
         ...(known && { addresses: known.map((each) => parseAddressInSubnet(each.address).address) }),
         allocatedUntil,
+        fencing,
         cause: { why: 'del' },
       }),
     );

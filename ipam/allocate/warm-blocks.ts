@@ -75,10 +75,14 @@ export function idleBlocks(
   );
 }
 
+/** Most blocks returned in one transaction, with two writes each: etcd allows 128 operations. */
+const MOST_RETURNED = 32;
+
 /**
  * Returns idle blocks to their range if they were idle and unchanged since an earlier call.
  * @param seen the `idle` of the earlier call
- * @returns in `idle` the IDs to pass to the next call, in `returned` the subnets that were returned
+ * @returns in `idle` the IDs to pass to the next call, in `returned` the subnets that were
+ *   returned: at most {@link MOST_RETURNED}, the others come next
  * @throws IpamError `contention`, `store-…`
  */
 export function returnIdle(
@@ -90,10 +94,10 @@ export function returnIdle(
     change: (transaction) => {
       if (transaction.cached) return undefined;
       const found = idleBlocks(transaction.blocks, ipam.effects.now(), transaction.draining);
-      const again = found.filter(({ id }) => seen.has(id));
+      const again = found.filter(({ id }) => seen.has(id)).slice(0, MOST_RETURNED);
       for (const { block } of again) transaction.giveBack(block);
       return {
-        idle: new Set(found.filter(({ id }) => !seen.has(id)).map(({ id }) => id)),
+        idle: new Set(found.filter((each) => !again.includes(each)).map(({ id }) => id)),
         returned: again.map(({ block }) => formatCidr(block.cidr)),
       };
     },

@@ -6,6 +6,7 @@ import { blockKey, nodePrefix, rangeKey } from '../records/keys.ts';
 import { lostKey } from '../records/lost-record.ts';
 import { decodeMachineRecord, machineKey, type MachineRecord } from '../records/machine-record.ts';
 import { decodeNodeEntry, isDrainKey, type NodeEntry } from '../records/node-record.ts';
+import { quickBlock } from '../records/quick-block.ts';
 import { decodeRange } from '../records/range-record.ts';
 import { decodeSetBack, SET_BACK, type SetBack } from '../records/set-back-record.ts';
 import { newestRevision, type Entry } from '../records/transaction.ts';
@@ -105,7 +106,7 @@ async function readBlocks(
 
 /** @throws IpamError `corrupt-record`, also where the range of the block cannot be used */
 function readHeld(entry: Entry, ranges: ReadonlyMap<string, Range>): ReadBlock {
-  const block = decodeBlock(entry.key, entry.value);
+  const block = quickBlock(entry.key, entry.value) ?? decodeBlock(entry.key, entry.value);
   const range = ranges.get(block.range);
   if (!range) {
     throw new IpamError(

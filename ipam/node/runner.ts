@@ -103,6 +103,8 @@ export async function runRequests<T>(
   const holders = requests.flatMap(({ holder }) => holder ?? []);
   const sent: Sent<T>[] = [];
   let lost = 0;
+  // An object, because the attempts change it.
+  const races = { seemLost: false };
 
   const done = ({ transaction, change, results }: Sent<T>, revision: string): PromiseSettledResult<T>[] => {
     const after = transaction.after(change, revision);
@@ -113,7 +115,7 @@ export async function runRequests<T>(
     return results;
   };
 
-  return await retryLostRaces(`changing the blocks of node '${node}'`, effects, async () => {
+  const attempt = async (): Promise<PromiseSettledResult<T>[] | undefined> => {
     const known = cache.get(node);
     const before = known ?? (await readSafely(context, node, holders));
     if (!before) return undefined;
@@ -139,13 +141,30 @@ export async function runRequests<T>(
     });
     // Callers start their I/O first: the kernel works on it while this process prepares the write.
     if (requests.some((request) => 'chosen' in request)) await effects.yieldTurn();
-    const attempt = { transaction, change: transaction.change(writerOf(context, node)), results };
-    sent.push(attempt);
-    const revision = await commitOrSettle(context, node, attempt.change, before, startedAt);
-    if (revision !== undefined) return done(attempt, revision);
+    const own = { transaction, change: transaction.change(writerOf(context, node)), results };
+    sent.push(own);
+    const revision = await commitOrSettle(context, node, own.change, before, startedAt);
+    if (revision !== undefined) return done(own, revision);
+    races.seemLost = true;
     if (!transaction.cached) lost++;
     return undefined;
-  });
+  };
+  try {
+    return await retryLostRaces(`changing the blocks of node '${node}'`, effects, attempt);
+  } catch (error) {
+    throw races.seemLost ? asUncertain(error) : error;
+  }
+}
+
+/**
+ * A race that seems lost may be won: the client repeats an unanswered transaction at the next
+ * endpoint, and there it finds its own write. Only a read would tell; where that fails, the
+ * transaction may have been carried out.
+ */
+function asUncertain(error: unknown): unknown {
+  if (!(error instanceof IpamError) || error.uncertain || !error.code.startsWith('store-')) return error;
+  const { code, message, remedy } = error;
+  return new IpamError(code, message, { remedy, cause: error, uncertain: true });
 }
 
 /**

@@ -54,7 +54,7 @@ export const ifname = v.pipe(v.string(), v.check(isIfname, `the name of a link: 
 /** Date.parse takes 31 February for 2 March. */
 function isDayOfMonth(text: string): boolean {
   const day = text.slice(0, 10);
-  return new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
+  return new Date(`${day}T00:00:00Z`).getUTCDate() === Number(day.slice(8));
 }
 
 export const isoTime = (ms: number): string => new Date(ms).toISOString();

@@ -1,5 +1,6 @@
 import type { EtcdCondition, EtcdTrouble } from './etcd-network.ts';
 import type { Ending } from './kubelet.ts';
+import type { OtherCluster } from './other-clusters.ts';
 
 /** What happens on any day. Endings and kills in it are faults, too. */
 export type UsualAct =
@@ -18,11 +19,15 @@ export type UsualAct =
   /** The operator adds the ranges, where they are missing. */
   | { do: 'add-ranges' }
   /** An operator's command; `lives`: it is killed after so many steps. */
-  | { do: 'cnictl'; argv: string; lives?: number };
+  | { do: 'cnictl'; argv: string; lives?: number; cluster?: OtherCluster };
 
 export type FaultAct =
   /** The API server forgets the pod, which still runs (`kubectl delete --force`). */
   | { do: 'forget-pod'; pod: string }
+  /** The kubelet tells of the phase Failed, and a container still runs for a while. */
+  | { do: 'failed-phase'; pod: string; forMs: number }
+  /** Somebody damages a record, or puts one of a later release beside the others. */
+  | { do: 'bad-record'; which: BadRecord; nth: number; forMs: number }
   | { do: 'kill-agent'; machine: string; forMs: number }
   | { do: 'power-cut'; machine: string; forMs: number }
   /** Another machine starts with an image of the disk and the same host name. */
@@ -38,6 +43,10 @@ export type FaultAct =
   | { do: 'ovs'; machine: string; how: 'hang' | 'away'; forMs: number }
   | { do: 'kube-away'; forMs: number }
   | { do: 'kube-stale'; byMs: number; forMs: number };
+
+/** `range`: a further key below `ranges/`. The others: one of the records that exist. */
+export const BAD_RECORDS = ['range', 'block', 'index'] as const;
+export type BadRecord = (typeof BAD_RECORDS)[number];
 
 /**
  * What happens in a story: the acts of runtimes and operators, and the faults. Each is a value, so
@@ -71,6 +80,10 @@ export const FAULTS = [
   /** Wall clocks jump. */
   'clock',
   'compact',
+  /** Records that cannot be read. */
+  'records',
+  /** The operator takes the kubeconfig of another cluster. */
+  'cluster',
   /** The API server forgets pods that still run. */
   'forget',
   'set-back',
@@ -111,15 +124,20 @@ export function faultOf(act: Act): Fault | undefined {
       return 'power';
     case 'kube-away':
     case 'kube-stale':
+    case 'failed-phase':
       return 'kube';
+    case 'bad-record':
+      return 'records';
     case 'forget-pod':
       return 'forget';
     case 'clone':
     case 'clock':
     case 'ovs':
       return act.do;
-    case 'start':
     case 'cnictl':
+      if (act.cluster !== undefined) return 'cluster';
+      return act.lives === undefined ? undefined : 'kill';
+    case 'start':
       return act.lives === undefined ? undefined : 'kill';
     case 'stop':
     case 'renew':

@@ -1,8 +1,9 @@
 import { formatAddress } from '../../ipam/model/address.ts';
-import { expectedOf, isExpected, usedSlots, type Block, type UsedSlot } from '../../ipam/model/block.ts';
+import { usedSlots, type Block, type Slot, type UsedSlot } from '../../ipam/model/block.ts';
 import { decodeBlock } from '../../ipam/records/block-record.ts';
 import { BLOCKS, HISTORY } from '../../ipam/records/keys.ts';
 import { quickBlock } from '../../ipam/records/quick-block.ts';
+import { readRecord } from '../../ipam/records/unreadable.ts';
 import type { Keys } from './etcd-keys.ts';
 import type { Commit } from './etcd.ts';
 
@@ -27,13 +28,18 @@ export interface Changes {
 export class BlockReader {
   readonly #known = new Map<string, Block>();
 
-  /** @throws IpamError `corrupt-record` */
+  /** Returns undefined for a block that cannot be read. */
   read(keys: Keys, key: string): Block | undefined {
     const value = keys.get(key)?.value;
     if (value === undefined) return undefined;
     const known = this.#known.get(value);
     if (known) return known;
-    const block = quickBlock(key, value) ?? decodeBlock(key, value);
+    const read = readRecord(
+      { key, value },
+      (name, text) => quickBlock(name, text) ?? decodeBlock(name, text),
+    );
+    if ('unreadable' in read) return undefined;
+    const block = read.value;
     this.#known.set(value, block);
     return block;
   }
@@ -57,11 +63,20 @@ export function changesOf({ before, after, writes }: Commit, reader: BlockReader
   };
 }
 
-/** Returns the allocations of one state of a block that the other state does not have. */
+/**
+ * Returns the allocations of one state of a block that the other state does not have. It compares
+ * by itself: what the programs compare is what is judged.
+ */
 function endedIn(block: Block | undefined, other: Block | undefined): ChangedAllocation[] {
   if (!block) return [];
-  return usedSlots(
-    block,
-    (slot) => !(other?.slots.some((each) => isExpected(each, expectedOf(slot))) ?? false),
-  ).map(({ address, slot }) => ({ address: formatAddress(address), slot, block }));
+  return usedSlots(block, (slot) => !other?.slots.some((each) => isSameAllocation(each, slot))).map(
+    ({ address, slot }) => ({ address: formatAddress(address), slot, block }),
+  );
 }
+
+const isSameAllocation = (a: Slot, b: UsedSlot): boolean =>
+  a.state === 'used' &&
+  a.owner.containerId === b.owner.containerId &&
+  a.owner.ifname === b.owner.ifname &&
+  a.sequence === b.sequence &&
+  a.allocatedAt === b.allocatedAt;

@@ -1,6 +1,8 @@
 import { WriteBackLog } from '../../cni/platform/log-write-back.ts';
 import type { OpenIpam, Platform } from '../../cni/platform/platform.ts';
+import { CNI_CODES } from '../../cni/protocol/errors.ts';
 import type { Verb } from '../../cni/protocol/request.ts';
+import { usedSlots } from '../../ipam/model/block.ts';
 import { directIpam } from '../../ipam/node/ipam.ts';
 import { silentObserver } from '../../ipam/node/observer.ts';
 import { callPlugin, type CalledSandbox, type CallOutcome } from './calls.ts';
@@ -21,10 +23,10 @@ export interface RuntimeCall {
 }
 
 /**
- * The longest that a call may take, in milliseconds: its turn in the agent (30 s) or its lock
- * (30 s), its servers (ADD 20 s, DEL 10 s), and the undo of an ADD (5 s).
+ * The longest that a call may take once it has its turn, in milliseconds: its servers (ADD 20 s,
+ * DEL 10 s), the undo of an ADD (5 s), and work on its own machine (2 s).
  */
-const WITHIN_MS: Readonly<Partial<Record<Verb, number>>> = { ADD: 60_000, DEL: 45_000 };
+const WITHIN_MS: Readonly<Partial<Record<Verb, number>>> = { ADD: 27_000, DEL: 12_000 };
 
 /**
  * Executes the plugin on a machine as its runtime does, and judges how the call ends.
@@ -43,6 +45,10 @@ export async function callFrom(
   const about = sandbox ? [sandbox.containerId, sandbox.pod.name] : [];
   const { scheduler, trace } = world.sim;
   const began = scheduler.time;
+  const { epoch } = world.etcd;
+  // What an earlier ADD of the container has got, a later one that fails does not release.
+  const hadAddress = sandbox !== undefined && verb === 'ADD' && hasAddress(world, sandbox.containerId);
+  if (sandbox && verb === 'ADD') world.ended.begin(sandbox.containerId);
   const agent = plugin.random.chance(agentShare) ? world.hosts.get(machine.name)?.agent : undefined;
   trace.tell(plugin.name, () => ({
     text: agent?.alive ? 'begins, by the agent' : 'begins, without agent',
@@ -64,7 +70,8 @@ export async function callFrom(
   );
   trace.tell(plugin.name, () => ({ text: outcomeText(outcome), about }));
   if (!caller.alive) return await NEVER;
-  const took = scheduler.time - began;
+  const turnAt = (sandbox && machine.locks.takenAt.get(sandbox.containerId)) ?? began;
+  const took = scheduler.time - Math.max(began, turnAt);
   const limit = WITHIN_MS[verb] ?? Infinity;
   if (took > limit)
     world.violate({
@@ -72,8 +79,21 @@ export async function callFrom(
       text: `${plugin.name} took ${Math.round(took)} ms: expected ${limit} at most`,
       about,
     });
-  if (outcome.kind === 'failed' && outcome.code === 999)
+  if (outcome.kind === 'failed' && outcome.code === CNI_CODES.internal)
     world.violate({ kind: 'internal', text: `${plugin.name}: ${outcome.message}`, about });
+  if (outcome.kind === 'failed' && outcome.code === CNI_CODES['record-corrupt'] && verb === 'ADD')
+    world.violate({ kind: 'spread', text: `${plugin.name}: ${outcome.message}`, about });
+  const hasEnded =
+    (verb === 'ADD' && outcome.kind === 'failed' && !hadAddress) ||
+    (verb === 'DEL' && outcome.kind === 'done');
+  // What a killed agent has sent may still arrive, and nobody is left who knows of it.
+  // A DEL cannot see what a damaged record hides of the other family.
+  const isHidden = world.damaged.size > 0;
+  if (!sandbox || !hasEnded || isHidden || (agent && !agent.alive)) return outcome;
+  world.ended.end(sandbox.containerId, machine);
+  const left =
+    world.etcd.epoch === epoch && world.ended.leftFor(sandbox.containerId, world.etcd.keys, world.reader);
+  if (left) world.violate(left);
   return outcome;
 }
 
@@ -87,3 +107,8 @@ function outcomeText(outcome: CallOutcome): string {
       return 'was killed';
   }
 }
+
+const hasAddress = ({ etcd, reader }: World, containerId: string): boolean =>
+  reader
+    .all(etcd.keys)
+    .some((block) => usedSlots(block, ({ owner }) => owner.containerId === containerId).length > 0);

@@ -36,6 +36,11 @@ export class SimDisk {
     );
   }
 
+  /** Whether a deferred teardown of the container is recorded. */
+  defers(containerId: string): boolean {
+    return [...this.#folders.pending.files.keys()].some((name) => name.startsWith(`${containerId},`));
+  }
+
   for(process: Process): NodeRecords {
     return new SimRecords(this.#folders, process);
   }
@@ -153,19 +158,19 @@ class SimRecords implements NodeRecords {
 
   #write(folder: keyof Folders, name: string, content: unknown): void {
     this.#process.mustStep();
-    const text = content === undefined ? undefined : JSON.stringify(content);
-    this.#folders[folder].write(name, text, this.#process.sim.scheduler.time);
+    // A copy as a file has it: what the program does to its own value later reaches no disk.
+    const copy: unknown = content === undefined ? undefined : JSON.parse(JSON.stringify(content));
+    this.#folders[folder].write(name, copy, this.#process.sim.scheduler.time);
   }
 
   #read(folder: keyof Folders, name: string): unknown {
     this.#process.mustStep();
-    const text = this.#folders[folder].files.get(name);
-    return text === undefined ? undefined : JSON.parse(text);
+    return this.#folders[folder].files.get(name);
   }
 
   #readAll(folder: keyof Folders): unknown[] {
     this.#process.mustStep();
-    return [...this.#folders[folder].files.values()].map((text): unknown => JSON.parse(text));
+    return [...this.#folders[folder].files.values()];
   }
 }
 

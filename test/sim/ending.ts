@@ -1,6 +1,8 @@
 import { NODES, RANGES } from '../../ipam/records/keys.ts';
 import { isDrainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
+import { readRecord } from '../../ipam/records/unreadable.ts';
+import { repair } from './bad-records.ts';
 import type { Machine } from './machine.ts';
 import type { Host, World } from './world.ts';
 
@@ -21,19 +23,28 @@ export function endFaults(world: World): void {
     world.powerOn(host);
     world.startAgent(host);
   }
+  for (const key of world.damaged.keys()) repair(world, key);
+  for (const { kubelet } of hosts.values()) kubelet.tryAgain();
   void world.addRanges();
   for (const { key, value } of etcd.keys.below(RANGES))
-    if (decodeRange(key, value).state === 'draining')
-      void world.cnictl(`range undrain ${key.slice(RANGES.length)}`);
+    if (isDraining(key, value)) void world.cnictl(`range undrain ${key.slice(RANGES.length)}`);
   for (const { key } of etcd.keys.below(NODES))
     if (isDrainKey(key)) void world.cnictl(`node undrain ${key.split('/')[1] ?? ''}`);
+}
+
+/** A record of a later release says nothing to this one. */
+function isDraining(key: string, value: string): boolean {
+  const read = readRecord({ key, value }, decodeRange);
+  return 'value' in read && read.value.state === 'draining';
 }
 
 function takeAway(world: World, { machine, kubelet }: Host, original: Machine): void {
   machine.losePower();
   kubelet.stopAll();
   world.hosts.delete(machine.name);
-  void world.cnictl(`node adopt ${original.node} --machine ${original.identity.id} --yes`);
+  const adoption = world.cnictl(`node adopt ${original.node} --machine ${original.identity.id} --yes`);
+  // It waits until the clone has been silent for a while. By then the kubelet may have given up.
+  void adoption.then(() => world.hosts.get(original.name)?.kubelet.tryAgain());
 }
 
 /** Ends every pod as it should. */

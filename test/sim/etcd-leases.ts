@@ -39,6 +39,7 @@ export class Leases {
   /** Returns the leases whose time is over. */
   expired(): string[] {
     const now = this.#now();
+    if (this.#leases.size === 0) return [];
     return [...this.#leases].flatMap(([id, { expiresAt }]) => (expiresAt <= now ? [id] : []));
   }
 

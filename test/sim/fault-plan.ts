@@ -1,4 +1,5 @@
-import { AWAY, UNCERTAIN, type Act, type Fault, type FaultAct } from './acts.ts';
+import { AWAY, BAD_RECORDS, UNCERTAIN, type Act, type Fault, type FaultAct } from './acts.ts';
+import { OTHER_CLUSTERS } from './other-clusters.ts';
 import type { Random } from './random.ts';
 
 /** A class of faults that is an act of its own; `del` changes what the usual acts do. */
@@ -14,6 +15,8 @@ export const FAULT_WEIGHTS: Readonly<Record<FaultKind, number>> = {
   kube: 2,
   clock: 2,
   compact: 1,
+  records: 1,
+  cluster: 1,
   forget: 1,
   'set-back': 1,
   empty: 0.5,
@@ -35,7 +38,7 @@ export type PlannedAct = readonly [afterMs: number, act: Act];
 /** Returns a fault of that class, and what follows from it; nothing when it can hit nothing. */
 export function planFault(random: Random, kind: FaultKind, victims: Victims): PlannedAct[] {
   const { machine, pod } = victims;
-  const forMs = Math.round(random.between(500, 20_000));
+  const forMs = Math.round(random.between(500, random.pick([5_000, 20_000, 60_000])));
   const at = (act: FaultAct): PlannedAct[] => [[0, act]];
   switch (kind) {
     case 'away':
@@ -55,12 +58,28 @@ export function planFault(random: Random, kind: FaultKind, victims: Victims): Pl
       return at({ do: 'ovs', machine, how: random.pick(['hang', 'away']), forMs });
     case 'kube':
       if (random.chance(0.3)) return at({ do: 'kube-away', forMs: forMs * 3 });
+      if (pod !== undefined && random.chance(0.4))
+        return [
+          [0, { do: 'failed-phase', pod, forMs: 90_000 + forMs }],
+          [0, { do: 'cnictl', argv: 'check --release --repair --yes' }],
+        ];
       // Less than the grace of a check: older answers prove nothing to it.
       return at({ do: 'kube-stale', byMs: Math.round(random.between(0, 30_000)), forMs: forMs * 10 });
     case 'clock':
       return at({ do: 'clock', machine, byMs: random.pick([-3_600_000, -60_000, -5_000, 5_000, 60_000]) });
     case 'compact':
       return at({ do: 'etcd-compact' });
+    case 'records':
+      return at({
+        do: 'bad-record',
+        which: random.pick(BAD_RECORDS),
+        nth: random.below(20),
+        forMs: forMs * 4,
+      });
+    case 'cluster': {
+      const argv = 'check --release --repair --yes';
+      return [[0, { do: 'cnictl', argv, cluster: random.pick(OTHER_CLUSTERS) }]];
+    }
     case 'forget':
       return pod === undefined ? [] : at({ do: 'forget-pod', pod });
     case 'set-back': {

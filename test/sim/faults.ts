@@ -1,4 +1,5 @@
 import type { FaultAct } from './acts.ts';
+import { damage } from './bad-records.ts';
 import type { EtcdCondition } from './etcd-network.ts';
 import type { Sim } from './process.ts';
 import type { World } from './world.ts';
@@ -10,6 +11,12 @@ export function cause(world: World, act: FaultAct): void {
   switch (act.do) {
     case 'forget-pod':
       forgetPod(world, act.pod);
+      return;
+    case 'failed-phase':
+      failPhase(world, act.pod, act.forMs);
+      return;
+    case 'bad-record':
+      damage(world, act.which, act.nth, act.forMs);
       return;
     case 'kill-agent':
       killAgent(world, act.machine, act.forMs);
@@ -63,6 +70,20 @@ function forgetPod({ kube, sim }: World, name: string): void {
   if (!pod) return;
   sim.trace.tell('kube', () => ({ text: `forgets pod ${name}, which still runs`, always: true }));
   kube.removePod(pod);
+}
+
+/** A container of the pod runs on for a while, then the pod ends. */
+function failPhase({ hosts, kube, sim }: World, name: string, forMs: number): void {
+  const pod = [...kube.pods.values()].find((each) => each.name === name);
+  if (!pod?.hasRunningContainer) return;
+  sim.trace.tell('kube', () => ({
+    text: `tells that ${name} has failed; a container still runs`,
+    always: true,
+  }));
+  kube.updatePod(pod, { phase: 'Failed' });
+  sim.scheduler.after(forMs, () => {
+    for (const { kubelet } of hosts.values()) kubelet.stop(name, 'del');
+  });
 }
 
 function killAgent(world: World, name: string, forMs: number): void {

@@ -5,12 +5,13 @@ const WRITTEN_BACK_AFTER_MS = 5_000;
 
 /** Files of one folder. What is written counts as durable only after a sync, or after a while. */
 export class Folder {
-  readonly files = new Map<string, string>();
+  /** Contents as they were written. Programs only read them. */
+  readonly files = new Map<string, unknown>();
   /** Files changed since the last sync: what the disk has of them, and since when. */
-  readonly #unsynced = new Map<string, { readonly was: string | undefined; readonly since: number }>();
+  readonly #unsynced = new Map<string, { readonly was: unknown; readonly since: number }>();
 
   /** @param content undefined removes the file */
-  write(name: string, content: string | undefined, now: number): void {
+  write(name: string, content: unknown, now: number): void {
     if (!this.#unsynced.has(name)) this.#unsynced.set(name, { was: this.files.get(name), since: now });
     if (content === undefined) this.files.delete(name);
     else this.files.set(name, content);

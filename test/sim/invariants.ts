@@ -1,12 +1,14 @@
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
 import { slotIndex, usedSlots, validateBlock, type Block } from '../../ipam/model/block.ts';
 import type { Range } from '../../ipam/model/range.ts';
-import { BLOCKS, blockKey, nodeKey, NODES, rangeKey } from '../../ipam/records/keys.ts';
-import { drainKey, isDrainKey } from '../../ipam/records/node-record.ts';
+import { BLOCKS, blockKey, rangeKey } from '../../ipam/records/keys.ts';
+import { drainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
 import { changesOf, type BlockReader, type ChangedAllocation, type Changes } from './changes.ts';
 import type { Keys } from './etcd-keys.ts';
+import type { EndedContainers } from './ended.ts';
 import type { Commit } from './etcd.ts';
+import { indexDisagreement } from './index-check.ts';
 import type { Carrier, Living } from './living.ts';
 
 /** What must hold, and how it is called when it does not. */
@@ -21,6 +23,12 @@ export const VIOLATIONS = [
   'index',
   /** A program wrote a block that contradicts itself or its range. */
   'unsound',
+  /** An address stays given out although the calls of its container have ended. */
+  'forgotten',
+  /** A program wrote a record that it could not read. */
+  'overwrote',
+  /** A record that cannot be read stops work that does not need it. */
+  'spread',
   /** One attachment has two addresses of a family. */
   'two-addresses',
   /** A node or a range that is draining gave out an address. */
@@ -33,6 +41,8 @@ export const VIOLATIONS = [
   'internal',
   /** Something is left of pods that are gone, when all faults are over. */
   'left-over',
+  /** etcd does not know of an address that a pod uses, when all faults are over. */
+  'lost',
   /** A pod cannot run although all faults are over. */
   'stuck',
 ] as const;
@@ -49,13 +59,26 @@ export interface Violation {
 export class CommitCheck {
   readonly #reader: BlockReader;
   readonly #living: Living;
+  readonly #ended: EndedContainers;
+  readonly #damaged: ReadonlyMap<string, string>;
   readonly #now: () => number | undefined;
   readonly #ranges = new Map<string, Range>();
   /** When each address was last released, by the clock of the program that did it. */
   readonly #releasedAt = new Map<string, number>();
 
-  /** @param now the time by all wall clocks; undefined when they do not agree */
-  constructor(reader: BlockReader, living: Living, now: () => number | undefined) {
+  /**
+   * @param damaged records that cannot be read, with the values that they had
+   * @param now the time by all wall clocks; undefined when they do not agree
+   */
+  constructor(
+    reader: BlockReader,
+    living: Living,
+    ended: EndedContainers,
+    damaged: ReadonlyMap<string, string>,
+    now: () => number | undefined,
+  ) {
+    this.#ended = ended;
+    this.#damaged = damaged;
     this.#reader = reader;
     this.#living = living;
     this.#now = now;
@@ -66,13 +89,22 @@ export class CommitCheck {
     // What a pod has already is written back, whatever its node and its range may give out.
     const given = changes.given.filter((each) => !this.#lives(each));
     return (
+      this.#overwrote(commit) ??
       this.#freedLiving(changes) ??
+      this.#ended.givenTo(given) ??
       this.#drained(commit.before, given) ??
       this.#unrested(commit, given, changes.freed) ??
       this.#unsound(commit) ??
-      this.#disagreement(commit) ??
-      this.#twoAddresses(commit.after, changes)
+      indexDisagreement(commit, this.#reader) ??
+      // A damaged record hides a node's own allocations: a repeated ADD then gets another address.
+      (this.#damaged.size > 0 ? undefined : this.#twoAddresses(commit.after, changes))
     );
+  }
+
+  #overwrote({ writes }: Commit): Violation | undefined {
+    const found = writes.find(({ key }) => this.#damaged.has(key));
+    const text = `${found?.key ?? ''} could not be read, and was written all the same`;
+    return found && { kind: 'overwrote', text, about: [] };
   }
 
   #freedLiving({ freed }: Changes): Violation | undefined {
@@ -162,27 +194,6 @@ export class CommitCheck {
     return known;
   }
 
-  #disagreement({ after }: Commit): Violation | undefined {
-    const blocks = this.#reader.all(after);
-    const named = new Set(
-      after
-        .below(NODES)
-        .map(({ key }) => key)
-        .filter((key) => !isDrainKey(key)),
-    );
-    for (const block of blocks) {
-      if (!named.delete(nodeKey(block.node, block.cidr)))
-        return disagreement(
-          `block ${formatCidr(block.cidr)} is of ${block.node}, whose index lacks it`,
-          block,
-        );
-    }
-    const [stray] = named;
-    return stray === undefined
-      ? undefined
-      : disagreement(`${stray} is in the index of a node without the block`);
-  }
-
   #twoAddresses(keys: Keys, { given }: Changes): Violation | undefined {
     if (given.length === 0) return undefined;
     const blocks = this.#reader.all(keys);
@@ -205,11 +216,5 @@ export class CommitCheck {
   }
 }
 
-const disagreement = (text: string, block?: Block): Violation => ({
-  kind: 'index',
-  text,
-  about: addressesIn(block),
-});
-
-const addressesIn = (block: Block | undefined): string[] =>
+export const addressesIn = (block: Block | undefined): string[] =>
   block ? [formatCidr(block.cidr), ...usedSlots(block).map(({ address }) => formatAddress(address))] : [];

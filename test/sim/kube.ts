@@ -10,6 +10,8 @@ const DEADLINE_MS = 30_000;
 /** Pods in one page of a list. Small pages let changes come in between. */
 const PAGE_SIZE = 5;
 
+const FORBIDDEN = new KubeError('forbidden', `${SERVER} forbids to get the namespace kube-system`);
+
 /** The cluster as of one resource version. */
 interface Snapshot {
   readonly time: number;
@@ -22,13 +24,16 @@ interface Snapshot {
 export class SimKube {
   #snapshots: Snapshot[] = [{ time: 0, version: 1, pods: new Map(), nodes: new Map() }];
   readonly #time: () => number;
+  readonly #uid: string | null;
   /** Answers nothing. */
   away = false;
   /** How old its answers are, in milliseconds. */
   staleMs = 0;
 
-  constructor(time: () => number) {
+  /** @param uid of the namespace kube-system; null: the operator may not read it */
+  constructor(time: () => number, uid: string | null = 'cluster-1') {
     this.#time = time;
+    this.#uid = uid;
   }
 
   get pods(): ReadonlyMap<string, Pod> {
@@ -83,7 +88,7 @@ export class SimKube {
       listNodes: () => ask(({ nodes }) => [...nodes.values()]),
       getNode: (name) => ask(({ nodes }) => nodes.get(name)),
       probe: () => ask(() => ({ serverTime: undefined, asked: 0, answered: 0 })),
-      clusterUid: () => ask(() => 'cluster-1'),
+      clusterUid: () => ask(() => this.#uid).then((uid) => uid ?? Promise.reject(FORBIDDEN)),
       close: () => undefined,
     };
   }

@@ -44,6 +44,8 @@ interface Wanted {
   sandboxes: number;
   /** The work on the pod, one piece after the other. */
   work: Promise<void>;
+  /** Why its last ADD failed; undefined before that. */
+  failure: string | undefined;
 }
 
 export type Caller = (
@@ -90,6 +92,21 @@ export class Kubelet {
     return this.running.some((sandbox) => sandbox.containerId === containerId);
   }
 
+  /** The pods that shall run and have no sandbox, and why their last ADD failed. */
+  get waiting(): readonly { readonly pod: string; readonly failure: string | undefined }[] {
+    return [...this.#wanted.values()].flatMap(({ pod, sandbox, failure }) =>
+      sandbox ? [] : [{ pod: pod.name, failure }],
+    );
+  }
+
+  /** Begins again with the pods for which it has given up. */
+  tryAgain(): void {
+    for (const wanted of this.#wanted.values())
+      this.#next(wanted, async () => {
+        if (!wanted.sandbox) await this.#make(wanted, {});
+      });
+  }
+
   has(pod: string): boolean {
     return this.#wanted.has(pod);
   }
@@ -106,7 +123,13 @@ export class Kubelet {
       podIPs: [],
       createdAt: new Date(this.#machine.now()).toISOString(),
     };
-    const wanted: Wanted = { pod, sandbox: undefined, sandboxes: 0, work: Promise.resolve() };
+    const wanted: Wanted = {
+      pod,
+      sandbox: undefined,
+      sandboxes: 0,
+      work: Promise.resolve(),
+      failure: undefined,
+    };
     this.#wanted.set(name, wanted);
     this.#kube.setPod(pod);
     if (this.#machine.up) this.#next(wanted, () => this.#make(wanted, options));
@@ -226,6 +249,7 @@ export class Kubelet {
         this.#report(sandbox);
         return;
       }
+      wanted.failure = outcome.kind === 'failed' ? outcome.message : 'it was killed';
       await this.#end(sandbox, ending);
       await this.#pause(RETRY_MS);
     }

@@ -1,10 +1,13 @@
-import { formatAddress } from '../../ipam/model/address.ts';
-import { usedSlots } from '../../ipam/model/block.ts';
+import { formatAddress, parseAddress } from '../../ipam/model/address.ts';
+import { slotIndex, usedSlots } from '../../ipam/model/block.ts';
 import type { Violation } from './invariants.ts';
 import type { World } from './world.ts';
 
 /** Returns what is left in etcd and on the machines although every pod has ended. */
 export function findLeftOvers({ etcd, hosts, reader }: World): Violation | undefined {
+  // After a clock was set back, what an earlier boot has left may look younger than this boot: the
+  // node tells an operator and keeps it (`other-boot`).
+  if ([...hosts.values()].some(({ machine }) => machine.clockOffsetMs < 0)) return undefined;
   const given = reader
     .all(etcd.keys)
     .flatMap((block) => usedSlots(block))
@@ -29,4 +32,42 @@ export function findLeftOvers({ etcd, hosts, reader }: World): Violation | undef
     text: `left after every pod has ended: ${all.join(', ')}`,
     about: [...given.map(({ address }) => address), ...containers],
   };
+}
+
+/** What an ADD says when every range of the pod's family is full, which is no fault. */
+const FULL = /address left for node|no VLAN has an active range/;
+
+/** Returns which pods do not run although all faults are over. */
+export function findWaiting({ hosts }: World): Violation | undefined {
+  const waiting = [...hosts.values()].flatMap(({ machine, kubelet }) =>
+    kubelet.waiting
+      .filter(({ failure }) => failure === undefined || !FULL.test(failure))
+      .map(({ pod, failure }) => ({ pod, text: `${pod} on ${machine.name}: ${failure ?? 'no ADD'}` })),
+  );
+  if (waiting.length === 0) return undefined;
+  const text = `not running although all faults are over: ${waiting.map((each) => each.text).join('; ')}`;
+  return { kind: 'stuck', text, about: waiting.map(({ pod }) => pod) };
+}
+
+/** Returns the addresses of running pods that etcd neither holds for them nor has set aside. */
+export function findLost({ etcd, hosts, reader }: World): Violation | undefined {
+  const blocks = reader.all(etcd.keys);
+  const isKnown = (ip: string, containerId: string): boolean => {
+    const address = parseAddress(ip);
+    return blocks.some((block) => {
+      const slot = block.slots[slotIndex(block, address)];
+      if (slot?.state === 'used') return slot.owner.containerId === containerId;
+      return slot?.state === 'released' && slot.conflictMac !== undefined;
+    });
+  };
+  for (const { kubelet } of hosts.values()) {
+    for (const { containerId, result } of kubelet.running) {
+      const ips = (result?.ips ?? []).map(({ address }) => address.split('/')[0] ?? '');
+      const ip = ips.find((each) => !isKnown(each, containerId));
+      if (ip === undefined) continue;
+      const text = `${ip} is used by ${containerId}, and etcd does not know it although all faults are over`;
+      return { kind: 'lost', text, about: [ip, containerId] };
+    }
+  }
+  return undefined;
 }

@@ -10,6 +10,8 @@ const LOOK_EVERY_MS = 10;
 /** The locks of attachments on one machine, as fcntl(2) gives them. */
 export class SimLocks {
   readonly #holders = new Map<string, Process>();
+  /** When each lock was last taken, in milliseconds since the start of the simulation. */
+  readonly takenAt = new Map<string, number>();
 
   /** Returns undefined when another call holds the lock. */
   tryLock(process: Process, attachment: Attachment): Unlock | undefined {
@@ -17,6 +19,7 @@ export class SimLocks {
     const name = `${attachment.containerId}/${attachment.ifname}`;
     if (this.#holders.has(name)) return undefined;
     this.#holders.set(name, process);
+    this.takenAt.set(attachment.containerId, process.sim.scheduler.time);
     let held = true;
     const unlock = (): void => {
       if (held) this.#holders.delete(name);

@@ -60,7 +60,8 @@ export class Machine implements Clocks {
     return `${this.name}-boot-${this.#boots}`;
   }
 
-  readonly now = (): number => EPOCH_MS + this.#sim.scheduler.time + this.clockOffsetMs;
+  /** Whole milliseconds, as `Date.now` gives them: records in etcd keep no parts of one. */
+  readonly now = (): number => Math.floor(EPOCH_MS + this.#sim.scheduler.time) + this.clockOffsetMs;
   readonly monotonic = (): number => this.#sim.scheduler.time - this.#bootedAt;
   readonly bootedAt = (): number => this.now() - this.monotonic();
 

@@ -6,6 +6,10 @@
  *     npm run sim -- --seed 17              one seed, with its whole story
  *     npm run sim -- --seed 17 --plan 3,9@1200 --calm    a part of it, as printed for a failure
  *
+ *     npm run sim -- --mutations            the seed that shows each mutation of the programs
+ *     npm run sim -- --mutations NAME...    only these
+ *
+ *     --record        keeps the seeds for the tests (test/sim/caught.json)
  *     --from N        the first seed (1)
  *     --jobs N        worker processes (as many as there are processors)
  *     --faults LIST   classes of faults, or `all`, or `none`; default: those that must hold today
@@ -16,6 +20,7 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { FAULTS, HELD_TODAY, type Fault } from './acts.ts';
+import { tellMutations } from './tell-mutations.ts';
 import { makePlan } from './plan.ts';
 import { runPlan } from './run.ts';
 import { search } from './search.ts';
@@ -23,8 +28,11 @@ import { parsePlan, planText, shrink } from './shrink.ts';
 import { storyOf } from './story.ts';
 import type { Failure } from './worker.ts';
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
+    mutations: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '1' },
     jobs: { type: 'string', default: String(availableParallelism()) },
@@ -106,6 +114,15 @@ async function searchAll(faults: readonly Fault[]): Promise<number> {
   return failures.length > 0 ? 1 : 0;
 }
 
-const faults = faultsOf(values.faults);
-process.exitCode =
-  values.seed === undefined ? await searchAll(faults) : await tellOne(numberOf('seed', 0), faults);
+async function main(): Promise<number> {
+  if (values.mutations)
+    return await tellMutations(positionals, {
+      seeds: numberOf('seeds', 1),
+      jobs: numberOf('jobs', 1),
+      record: values.record,
+    });
+  const faults = faultsOf(values.faults);
+  return values.seed === undefined ? await searchAll(faults) : await tellOne(numberOf('seed', 0), faults);
+}
+
+process.exitCode = await main();

@@ -28,9 +28,11 @@ export function perform(world: World, act: Act): void {
       void world.addRanges();
       return;
     case 'cnictl':
-      void world.cnictl(act.argv, act.lives);
+      void world.cnictl(act.argv, act.lives, act.cluster);
       return;
     case 'forget-pod':
+    case 'failed-phase':
+    case 'bad-record':
     case 'kill-agent':
     case 'power-cut':
     case 'clone':

@@ -11,14 +11,15 @@ export interface Plan {
   readonly scenes: readonly Scene[];
 }
 
-/** The share of the allowed faults that a story has: few at a time show more than all at once. */
-const SHARE_OF_FAULTS = 0.5;
+/** A story has a share of the allowed faults: few at a time show more than all at once. */
+const FEW = 3;
+const shareOf = ({ length }: readonly Fault[]): number => (length <= FEW ? 0.9 : 0.5);
 
 /** Expands a seed into a story with some of the allowed faults. */
 export function makePlan(seed: number, allowed: readonly Fault[]): Plan {
   const random = new Random(seed).fork('plan');
   const setup = makeSetup(random.fork('setup'));
-  const isChosen = (fault: Fault): boolean => random.fork(`fault ${fault}`).chance(SHARE_OF_FAULTS);
+  const isChosen = (fault: Fault): boolean => random.fork(`fault ${fault}`).chance(shareOf(allowed));
   const faults = FAULTS.filter((fault) => allowed.includes(fault) && isChosen(fault));
   return { seed, setup, scenes: new Writer(random.fork('acts'), setup, faults).write() };
 }
@@ -42,6 +43,8 @@ function makeSetup(random: Random): Setup {
     pageSize: random.pick([2, 5, 500]),
     etcdLatencyMs: random.pick([1, 1, 10, 50]),
     agents: random.chance(0.8),
+    patient: random.chance(0.2),
+    crowded: random.chance(0.01),
     agentShare: random.pick([1, 1, 0.8, 0.5, 0]),
   };
 }

@@ -1,7 +1,7 @@
 import { faultOf, type Act } from './acts.ts';
 import { endFaults, endPods } from './ending.ts';
 import type { SimEtcd } from './etcd.ts';
-import { findLeftOvers } from './left-overs.ts';
+import { findLeftOvers, findLost, findWaiting } from './left-overs.ts';
 import type { Violation } from './invariants.ts';
 import { Killed, type Sim } from './process.ts';
 import { perform } from './perform.ts';
@@ -29,13 +29,16 @@ export interface RunResult {
   readonly endedAt: number;
 }
 
-/**
- * After the last act, in milliseconds: the time until faults end, until their effects must be over,
- * and until nothing of the pods may be left once these have ended.
- */
+/** How long faults go on after the last act, in milliseconds. */
 const CALM_AFTER_MS = 20_000;
+/**
+ * After each later phase begins, in milliseconds: when its effects must be over. A phase ends
+ * earlier once nothing is left to wait for, and every request that was late has arrived.
+ */
 const SETTLED_AFTER_MS = 150_000;
-const GONE_AFTER_MS = 150_000;
+const ARRIVED_AFTER_MS = 20_000;
+/** How often it looks whether there is anything to wait for, in milliseconds. */
+const LOOK_EVERY_MS = 5_000;
 
 /** Tells the story of a plan from start to end, with all invariants checked at every step. */
 export async function runPlan(
@@ -77,19 +80,32 @@ async function tell(plan: Plan, world: World): Promise<void> {
       perform(world, act);
     });
   const last = plan.scenes.at(-1)?.at ?? 0;
-  const phases: readonly [begin: () => void, forMs: number][] = [
-    [() => undefined, last + CALM_AFTER_MS],
-    [() => endFaults(world), SETTLED_AFTER_MS],
-    [() => endPods(world), GONE_AFTER_MS],
-    [() => void world.cnictl('check --release --repair --yes --even-if-no-pods'), GONE_AFTER_MS],
+  await scheduler.run(last + CALM_AFTER_MS);
+  const phases: readonly (readonly [begin: () => void, find: () => Violation | undefined])[] = [
+    [() => endFaults(world), () => findWaiting(world) ?? findLost(world)],
+    [() => endPods(world), () => findLeftOvers(world)],
+    [() => void world.cnictl('check --release --repair --yes --even-if-no-pods'), () => findLeftOvers(world)],
   ];
-  for (const [begin, forMs] of phases) {
+  for (const [i, [begin, find]] of phases.entries()) {
+    if (scheduler.stopped) return;
     begin();
-    await scheduler.run(scheduler.time + forMs);
-    if (world.violation) return;
+    await settle(
+      world,
+      () => (i > 0 || (!plan.setup.patient && world.commands === 0)) && find() === undefined,
+    );
+    const left = i === 1 ? undefined : find();
+    if (left) world.violate(left);
   }
-  const violation = findLeftOvers(world);
-  if (violation) world.violate(violation);
+}
+
+/** Lets time pass until nothing is left to wait for, or until nothing may be. */
+async function settle({ sim: { scheduler } }: World, isOver: () => boolean): Promise<void> {
+  const began = scheduler.time;
+  const end = began + SETTLED_AFTER_MS;
+  while (scheduler.time < end) {
+    await scheduler.run(Math.min(scheduler.time + LOOK_EVERY_MS, end));
+    if (scheduler.stopped || (scheduler.time >= began + ARRIVED_AFTER_MS && isOver())) return;
+  }
 }
 
 function actText({ do: name, ...rest }: Act): string {

@@ -35,6 +35,10 @@ export class Scheduler {
     this.#stopped = true;
   }
 
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
   /**
    * Lets every event up to that time happen.
    * @param until milliseconds since the start

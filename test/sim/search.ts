@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import type { Fault } from './acts.ts';
-import type { Failure, Order, Report } from './worker.ts';
+import type { Failure, MutationOrder, MutationReport, Order, Report } from './worker.ts';
 
 export interface SearchOptions {
   readonly from: number;
@@ -51,8 +51,25 @@ export async function search({
   return { events: total.events, failures: failures.sort((a, b) => a.seed - b.seed) };
 }
 
+/**
+ * Searches for each mutation in worker processes.
+ * @param onFound called for each mutation when its search has ended
+ * @throws Error when a worker ends before its work
+ */
+export async function searchMutations(
+  names: readonly string[],
+  { seeds, jobs, onFound }: { seeds: number; jobs: number; onFound: (report: MutationReport) => void },
+): Promise<void> {
+  const left = names.map((mutation) => ({ mutation, count: seeds }));
+  const order = (): MutationOrder | undefined => left.shift();
+  await Promise.all(Array.from({ length: jobs }, () => work(order, onFound)));
+}
+
 /** Gives orders to one worker until there are none. */
-function work(order: () => Order | undefined, note: (report: Report) => void): Promise<void> {
+function work(
+  order: () => Order | MutationOrder | undefined,
+  note: (report: Report & MutationReport) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     // Not the arguments of this process: a test runner has others.
     const child = fork(join(import.meta.dirname, 'worker.ts'), { execArgv: ['--import', 'tsx'] });
@@ -62,7 +79,7 @@ function work(order: () => Order | undefined, note: (report: Report) => void): P
       else child.disconnect();
     };
     child.on('message', (report) => {
-      note(report as Report);
+      note(report as Report & MutationReport);
       next();
     });
     child.once('error', reject);

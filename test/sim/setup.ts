@@ -1,6 +1,9 @@
-import { parseCidr } from '../../ipam/model/address.ts';
+import { offsetAddress, parseCidr } from '../../ipam/model/address.ts';
+import { newBlock } from '../../ipam/model/block.ts';
 import { makeRange } from '../../ipam/model/new-range.ts';
-import { rangeKey } from '../../ipam/records/keys.ts';
+import { encodeBlock } from '../../ipam/records/block-record.ts';
+import { blockKey, nodeKey, rangeKey } from '../../ipam/records/keys.ts';
+import { encodeNodeEntry } from '../../ipam/records/node-record.ts';
 import { encodeRange } from '../../ipam/records/range-record.ts';
 import { put, type Put } from '../../ipam/records/transaction.ts';
 
@@ -27,6 +30,10 @@ export interface Setup {
   readonly etcdLatencyMs: number;
   /** Whether machines run the agent before the end of the story. */
   readonly agents: boolean;
+  /** Whether the first node holds more blocks than etcd compares keys in one transaction. */
+  readonly crowded: boolean;
+  /** Whether it watches the cluster for minutes after the faults, also where nothing is amiss. */
+  readonly patient: boolean;
   /** The share of the calls that reach the agent while it runs, 0 to 1. */
   readonly agentShare: number;
 }
@@ -39,3 +46,21 @@ export function rangeRecord({ name, cidr, blockSize, cooldownSeconds }: RangeSet
 
 export const rangeAdd = ({ name, cidr, blockSize, cooldownSeconds }: RangeSetup): string =>
   `range add ${cidr} --name ${name} --block-size ${blockSize} --cooldown ${cooldownSeconds}s`;
+
+/** More than etcd's limit of operations in one transaction, and than the store's own. */
+const MANY = 130;
+
+/** Returns the writes that give the node `n1` many free blocks of a range of its own. */
+export function manyBlocks(): Put[][] {
+  const cidr = parseCidr('10.8.0.0/21');
+  const range = makeRange({ name: 'many', cidr, blockSize: 4, cooldownMs: 0 });
+  const blocks = Array.from({ length: MANY }, (_, i) => {
+    const base = offsetAddress(cidr.base, BigInt(4 * i));
+    const block = newBlock(range, { base, prefixLength: 30 }, 'n1', 0);
+    return [
+      put(blockKey('many', block.cidr), encodeBlock(block)),
+      put(nodeKey('n1', block.cidr), encodeNodeEntry(block)),
+    ];
+  });
+  return [[put(rangeKey('many'), encodeRange(range))], ...blocks];
+}

@@ -23,16 +23,17 @@ export interface Told {
  */
 export class Trace {
   readonly lines: TraceLine[] = [];
-  readonly #on: boolean;
+  /** Whether anything is recorded. */
+  readonly on: boolean;
   readonly #time: () => number;
 
   constructor(on: boolean, time: () => number) {
-    this.#on = on;
+    this.on = on;
     this.#time = time;
   }
 
   tell(where: string, what: () => Told): void {
-    if (!this.#on) return;
+    if (!this.on) return;
     const { text, about = [], always = false } = what();
     this.lines.push({ time: this.#time(), where, text, about, always });
   }

@@ -2,6 +2,7 @@ import { rangeKey } from '../../ipam/records/keys.ts';
 import { SimAgent } from './agent.ts';
 import { BlockReader } from './changes.ts';
 import { callFrom } from './cni-calls.ts';
+import { EndedContainers } from './ended.ts';
 import { EtcdNetwork } from './etcd-network.ts';
 import { SimEtcd, type Snapshot } from './etcd.ts';
 import { CommitCheck, type Violation } from './invariants.ts';
@@ -11,7 +12,8 @@ import { Living } from './living.ts';
 import { Machine, type MachineOptions } from './machine.ts';
 import { runCnictl } from './operator.ts';
 import type { Process, Sim } from './process.ts';
-import { rangeAdd, rangeRecord, type Setup } from './setup.ts';
+import { otherClusters, type OtherCluster } from './other-clusters.ts';
+import { manyBlocks, rangeAdd, rangeRecord, type Setup } from './setup.ts';
 import { SimStore } from './store.ts';
 import { tellCommit } from './tell-commit.ts';
 
@@ -34,6 +36,13 @@ export class World {
   readonly hosts = new Map<string, Host>();
   readonly reader = new BlockReader();
   readonly living: Living;
+  readonly ended = new EndedContainers();
+  /** Records that cannot be read, with the values that they had. */
+  readonly damaged = new Map<string, string>();
+  /** How many commands of the operator are under way. */
+  commands = 0;
+  /** API servers of other clusters, by what tells them from this one's. */
+  #others: Readonly<Record<OtherCluster, SimKube>> | undefined;
   /** The operator's own machine. */
   readonly #admin: Machine;
   readonly #files = new Map<string, string>();
@@ -57,7 +66,7 @@ export class World {
         about: [address, ...carriers.map(({ containerId }) => containerId)],
       });
     });
-    this.#check = new CommitCheck(this.reader, this.living, () =>
+    this.#check = new CommitCheck(this.reader, this.living, this.ended, this.damaged, () =>
       [...this.hosts.values()].some(({ machine }) => machine.clockOffsetMs !== 0)
         ? undefined
         : this.#admin.now(),
@@ -65,6 +74,7 @@ export class World {
     this.#admin = new Machine(sim, { name: 'admin', node: 'admin', living: this.living });
     this.#admin.boot();
     this.etcd.txn([], setup.ranges.map(rangeRecord));
+    if (setup.crowded) for (const writes of manyBlocks()) this.etcd.txn([], writes);
     for (const name of setup.machines) this.addHost({ name, node: name });
   }
 
@@ -79,7 +89,8 @@ export class World {
       ...options,
       living: this.living,
       onDeleted: ({ containerId }) => {
-        if (!this.hosts.get(options.name)?.kubelet.runs(containerId)) return;
+        // With a damaged record a repeated ADD gets another address, and makes the link again.
+        if (this.damaged.size > 0 || !this.hosts.get(options.name)?.kubelet.runs(containerId)) return;
         const text = `container ${containerId} on ${options.name} runs, and a program took its link away`;
         this.violate({ kind: 'cut-off', text, about: [containerId] });
       },
@@ -102,14 +113,19 @@ export class World {
     this.sim.trace.tell(machine.name, () => ({ text: 'the agent starts' }));
   }
 
-  /** Runs a command of the operator. Resolves to its exit status; undefined when it was killed. */
-  async cnictl(argv: string, lives?: number): Promise<number | undefined> {
+  /**
+   * Runs a command of the operator. Resolves to its exit status; undefined when it was killed.
+   * @param cluster another cluster, whose kubeconfig the operator took by mistake
+   */
+  async cnictl(argv: string, lives?: number, cluster?: OtherCluster): Promise<number | undefined> {
     const process = this.#admin.spawn(`cnictl ${argv}`, lives);
+    this.commands++;
+    process.onEnd(() => this.commands--);
     const tools = {
       machine: this.#admin,
       process,
       store: this.storeOf(process),
-      kube: this.kube,
+      kube: cluster ? this.#otherCluster(cluster) : this.kube,
       files: this.#files,
     };
     this.sim.trace.tell(process.name, () => ({ text: 'starts' }));
@@ -118,11 +134,17 @@ export class World {
     return status;
   }
 
-  /** The operator adds the ranges that are missing. */
+  #otherCluster(name: OtherCluster): SimKube {
+    this.#others ??= otherClusters(() => this.sim.scheduler.time);
+    return this.#others[name];
+  }
+
+  /** The operator adds the ranges that are missing; where that is refused, as the refusal says. */
   async addRanges(): Promise<void> {
     for (const range of this.setup.ranges) {
       const known = this.etcd.keys.has(rangeKey(range.name));
-      if (!known) await this.cnictl(rangeAdd(range));
+      if (known || (await this.cnictl(rangeAdd(range))) !== 2) continue;
+      await this.cnictl(`${rangeAdd(range)} --recover`);
     }
   }
 
@@ -138,7 +160,7 @@ export class World {
       tries: endpoints,
       onCommit: (commit) => {
         this.#snapshots.push({ time: this.sim.scheduler.time, snapshot: this.etcd.snapshot() });
-        tellCommit(this.sim.trace, process.name, commit, this.reader);
+        if (this.sim.trace.on) tellCommit(this.sim.trace, process.name, commit, this.reader);
         const violation = this.#check.check(commit);
         if (violation) this.violate(violation);
       },
@@ -160,12 +182,14 @@ export class World {
     this.#snapshots.length = this.#snapshots.indexOf(found) + 1;
     this.etcd.restore(found.snapshot, newId ? this.#newClusterId() : undefined);
     this.#check.restart();
+    this.damaged.clear();
   }
 
   /** Empties etcd: by a new data folder, perhaps as the same cluster, or key by key. */
   empty(how: 'new-data' | 'same-cluster' | 'keys-deleted'): void {
     this.#snapshots.length = 0;
     this.#check.restart();
+    this.damaged.clear();
     if (how !== 'keys-deleted') this.etcd.wipe(how === 'new-data' ? this.#newClusterId() : undefined);
     else for (const { key } of this.etcd.keys.entries) this.etcd.txn([], [{ kind: 'delete', key }]);
   }

@@ -4,11 +4,21 @@ import { ENDINGS, type Ending } from './kubelet.ts';
 import type { Random } from './random.ts';
 import type { Setup } from './setup.ts';
 
-/** Acts of a story, and its length in milliseconds. */
-const ACTS = { least: 15, most: 60 };
-const LENGTH_MS = { least: 30_000, most: 240_000 };
+/**
+ * Acts of a story, and the time for each on average, in milliseconds. Most stories are short: what
+ * breaks a rule takes few acts, and many stories begin differently more often than few long ones.
+ */
+const ACTS = [
+  { least: 4, most: 12 },
+  { least: 4, most: 12 },
+  { least: 10, most: 25 },
+  { least: 20, most: 50 },
+] as const;
+const PER_ACT_MS = { least: 1_000, most: 6_000 };
 /** Most acts follow at once, so that they meet; a share of them after a long pause. */
 const PAUSES = { share: 0.3, shortMs: [5, 50, 500] };
+/** How often any fault happens, in proportion to the usual acts. */
+const FAULTS_TOGETHER = [5, 15, 30];
 /** By how much an act may be more or less frequent in one story than in another. */
 const EMPHASES = [0.3, 1, 1, 4];
 /** Steps after which a program is killed. An ADD makes some twenty. */
@@ -50,12 +60,13 @@ export class Writer {
 
   write(): Scene[] {
     const random = this.#random;
-    const count = ACTS.least + random.below(ACTS.most - ACTS.least);
-    const lengthMs = random.between(LENGTH_MS.least, LENGTH_MS.most);
+    const { least, most } = random.pick(ACTS);
+    const count = least + random.below(most - least);
+    const perActMs = random.between(PER_ACT_MS.least, PER_ACT_MS.most);
     let at = 1_000;
     while (this.#scenes.length < count) {
       at += random.chance(PAUSES.share)
-        ? random.between(0, (2 * lengthMs) / count / PAUSES.share)
+        ? random.between(0, (2 * perActMs) / PAUSES.share)
         : random.between(0, random.pick(PAUSES.shortMs));
       this.#add(at);
     }
@@ -171,6 +182,10 @@ export class Writer {
 /** Stories differ in what they are full of. */
 function weightsOf(random: Random, faults: readonly Fault[]): Partial<Record<UsualKind | FaultKind, number>> {
   const usual = Object.entries(USUAL).map(([kind, weight]) => [kind, weight * random.pick(EMPHASES)]);
-  const unusual = faults.flatMap((fault) => (fault === 'del' ? [] : [[fault, FAULT_WEIGHTS[fault]]]));
+  const kinds = faults.filter((fault) => fault !== 'del');
+  const all = kinds.reduce((sum, kind) => sum + FAULT_WEIGHTS[kind], 0);
+  // A story with one rare kind of faults has as many faults as one with all kinds.
+  const together = random.pick(FAULTS_TOGETHER);
+  const unusual = kinds.map((kind) => [kind, (FAULT_WEIGHTS[kind] / all) * together]);
   return Object.fromEntries([...usual, ...unusual]) as Partial<Record<UsualKind | FaultKind, number>>;
 }

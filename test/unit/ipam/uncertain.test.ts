@@ -67,6 +67,18 @@ suite('a change that etcd did not answer', () => {
     assert.deepEqual(it.problems(), []);
   });
 
+  test('was repeated by the client, found its own write, and nobody can look: uncertain', async () => {
+    const { it } = await world();
+    const commit = it.store.commit.bind(it.store);
+    it.store.commit = async (guards, writes) => {
+      await commit(guards, writes);
+      it.store.get = () => Promise.reject(new IpamError('store-unreachable', 'etcd is away'));
+      return await commit(guards, writes);
+    };
+    await assert.rejects(allocate(it.ipam, request('a')), { code: 'store-unreachable', uncertain: true });
+    assert.equal(it.given().size, 2);
+  });
+
   test('was not carried out: it is done again, and can never take place later', async () => {
     const { it, arrive } = await world('late');
     await allocate(it.ipam, request('a'));

@@ -78,6 +78,25 @@ suite('giving back', () => {
     assert.equal(world.blocks().length, 1);
   });
 
+  test('more idle blocks than one transaction may delete go one after the other', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.20.0.0/22', { blockSize: 4, cooldownMs: 0 }));
+    await give(world.ipam, ...ids(320));
+    await take(world.ipam, ...ids(320));
+    world.now += 1;
+    let { idle } = await returnIdle(world.ipam, 'n', none);
+    const sizes: number[] = [];
+    while (idle.size > 0) {
+      const next = await returnIdle(world.ipam, 'n', idle);
+      sizes.push(next.returned.length);
+      idle = next.idle;
+    }
+    assert.deepEqual(sizes, [32, 32, world.blocks().length === 1 ? sizes[2] : 0]);
+    assert.ok(sizes.every((size) => 2 * size + 1 <= 128));
+    assert.equal(world.blocks().length, 1);
+    assert.deepEqual(world.problems(), []);
+  });
+
   test('one that was used in between stays', async () => {
     const world = await filled();
     await take(world.ipam, ...ids(40));

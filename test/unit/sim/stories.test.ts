@@ -14,6 +14,8 @@ const SETUP: Setup = {
   pageSize: 500,
   etcdLatencyMs: 1,
   agents: true,
+  patient: true,
+  crowded: false,
   agentShare: 1,
 };
 

@@ -1,0 +1,39 @@
+import { HELD_TODAY } from './acts.ts';
+import { loadSimulator } from './bundle.ts';
+import type { ViolationKind } from './invariants.ts';
+import type { Mutation } from './mutations.ts';
+import { makePlan } from './plan.ts';
+import { runPlan } from './run.ts';
+
+/** The seed whose story shows a mutation. */
+export interface Caught {
+  readonly seed: number;
+  readonly kind: ViolationKind;
+  /** How many seeds were run. */
+  readonly seeds: number;
+}
+
+/**
+ * Runs the mutated programs until one of the seeds breaks a rule that the programs as they are keep
+ * with this seed.
+ * @returns undefined when no seed does
+ */
+export async function catchMutation(
+  { edits, faults = HELD_TODAY, setup = {} }: Mutation,
+  seeds: Iterable<number>,
+): Promise<Caught | undefined> {
+  const mutated = await loadSimulator(edits);
+  let count = 0;
+  for (const seed of seeds) {
+    count++;
+    const usual = makePlan(seed, faults);
+    const plan = { ...usual, setup: { ...usual.setup, ...setup } };
+    const { violation } = await mutated.runPlan(plan);
+    if (violation && !(await runPlan(plan)).violation) return { seed, kind: violation.kind, seeds: count };
+  }
+  return undefined;
+}
+
+export function* seedsFrom(first: number, count: number): Iterable<number> {
+  for (let i = 0; i < count; i++) yield first + i;
+}

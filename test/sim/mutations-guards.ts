@@ -1,0 +1,197 @@
+import type { Mutation } from './mutations.ts';
+
+const one = (file: string, text: string, replacement = ''): Mutation['edits'] => [
+  { file, text, replacement },
+];
+
+/** Guards, orders and steps of the programs, left out one by one. */
+export const FAULTS_OF_GUARDS: readonly Mutation[] = [
+  {
+    name: 'cooldown-ignored',
+    breaks: 'an address is given out again before it has rested',
+    edits: one(
+      'ipam/model/block.ts',
+      `return slot.state === 'released' && Math.abs(now - slot.releasedAt) < restMs(slot, cooldownMs);`,
+      `return slot.state === 'released' && slot.conflictMac !== undefined && Math.abs(now - slot.releasedAt) < restMs(slot, cooldownMs);`,
+    ),
+  },
+  {
+    name: 'cache-kept-after-lost-race',
+    breaks: 'the cache of the agent outlives a lost race',
+    edits: one('ipam/node/runner.ts', 'cache.delete(node);\n    const results', 'const results'),
+  },
+  {
+    name: 'index-not-written',
+    breaks: "a claim does not enter the block in the node's index",
+    edits: one('ipam/node/transaction.ts', 'put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),'),
+  },
+  {
+    name: 'index-not-deleted',
+    breaks: "a returned block stays in the node's index",
+    edits: one('ipam/node/transaction.ts', '[del(key), del(nodeKey(this.#node, cidr))]', '[del(key)]'),
+  },
+  {
+    name: 'machine-record-not-compared',
+    breaks: "a change does not compare the node's machine record",
+    edits: one(
+      'ipam/node/transaction.ts',
+      'before.machine ? same(before.machine.entry) : absent(machineKey(this.#node)),',
+    ),
+  },
+  {
+    name: 'claimed-block-not-compared',
+    breaks: 'a claim takes a block that another node holds by now',
+    edits: one(
+      'ipam/node/transaction.ts',
+      '...claims.map(([key, { former }]) => (former ? same(former.entry) : absent(key))),',
+    ),
+  },
+  {
+    name: 'range-not-compared',
+    breaks: 'a change does not compare the state of its range',
+    edits: one(
+      'ipam/node/transaction.ts',
+      '...new Map(ranges.map((entry) => [entry.key, same(entry)])).values(),',
+    ),
+    faults: [],
+  },
+  {
+    name: 'lock-not-taken',
+    breaks: 'a reconcile clears an attachment without its lock',
+    edits: one(
+      'cni/reconcile/clear.ts',
+      'unlock = platform.tryLock(own.stateDir, target);',
+      'unlock = () => undefined;',
+    ),
+  },
+  {
+    name: 'undo-dropped',
+    breaks: 'a failed ADD does not release what it allocated',
+    edits: one(
+      'cni/address/ipam.ts',
+      'if (fresh.length > 0) undo.push(',
+      'if (fresh.length > 99) undo.push(',
+    ),
+  },
+  {
+    name: 'deferral-dropped',
+    breaks: 'a DEL that cannot release the address forgets it',
+    edits: one('cni/verbs/del.ts', 'else deferTeardown(call, platform, !portGone);'),
+  },
+  {
+    name: 'undo-not-deferred',
+    breaks: 'an undo that fails is forgotten',
+    edits: [
+      ...one(
+        'cni/verbs/add.ts',
+        'if (!(await undo.revert())) leaveForLater(call, platform);',
+        'await undo.revert();',
+      ),
+      ...one(
+        'cni/address/ipam.ts',
+        '  } catch (error) {\n    deferTeardown(call, platform, false);\n    throw error;',
+        '  } catch (error) {\n    throw error;',
+      ),
+    ],
+    faults: ['ovs', 'away', 'uncertain'],
+  },
+  {
+    name: 'write-back-takes-blocks',
+    breaks: 'a node that writes back takes over a block from which another node gives out',
+    edits: one(
+      'ipam/node/write-back.ts',
+      'const isOurs = !found || found.node === node || isIdle(found, at.range, carried, context.effects.now());',
+      'const isOurs = true;',
+    ),
+    faults: ['set-back', 'empty', 'kill', 'power'],
+  },
+  {
+    name: 'draining-node-ignored',
+    breaks: 'a node that is draining gives out addresses',
+    edits: one(
+      'ipam/allocate/allocate.ts',
+      'if (transaction.draining) {',
+      'if (transaction.blocks.length > 999) {',
+    ),
+    faults: [],
+  },
+  {
+    name: 'draining-range-ignored',
+    breaks: 'a range that is draining gives out addresses',
+    edits: one('ipam/allocate/eligible.ts', `range.state === 'active' &&`),
+    faults: [],
+  },
+  {
+    name: 'kept-address-not-found',
+    breaks: 'a repeated ADD gets a second address',
+    edits: one(
+      'ipam/allocate/allocate.ts',
+      'usedSlots(block, (slot) => isOwnedBy(slot, attachment))',
+      `usedSlots(block, (slot) => slot.owner.containerId === '')`,
+    ),
+  },
+  {
+    name: 'released-before-the-link',
+    breaks: 'a DEL releases the address while the link is still there',
+    edits: [
+      ...one('cni/verbs/del.ts', `await step('delete-link', () => deleteLink(platform, call.request));`),
+      ...one(
+        'cni/verbs/del.ts',
+        `await step('forget', () => {`,
+        `await deleteLink(platform, call.request);\n  await step('forget', () => {`,
+      ),
+    ],
+    faults: [],
+  },
+  {
+    name: 'allocations-after-links',
+    breaks: 'a reconcile lists links before allocations, and clears after one look without a lock',
+    edits: [
+      ...one(
+        'cni/reconcile/survey.ts',
+        'const { held, whole, refused } = await readPlaces(platform, places, failures, dryRun);\n  const links = await (await platform.openKernel()).hostLinks();',
+        'const links = await (await platform.openKernel()).hostLinks();\n  const { held, whole, refused } = await readPlaces(platform, places, failures, dryRun);',
+      ),
+      ...one(
+        'cni/reconcile/observations.ts',
+        'each.atOnce || (before.has(each.id) && leftMs(each) <= 0);',
+        'true;',
+      ),
+      ...one(
+        'cni/reconcile/clear.ts',
+        'unlock = platform.tryLock(own.stateDir, target);',
+        'unlock = () => undefined;',
+      ),
+      ...one(
+        'cni/reconcile/clear.ts',
+        'const now = await lookAgain(platform, own, target);',
+        'const now = { ...(await lookAgain(platform, own, target)), ...target } as Known;',
+      ),
+    ],
+    faults: [],
+  },
+  {
+    name: 'block-not-returned-by-count',
+    breaks: 'the agent returns a block that was used since its last look',
+    edits: one(
+      'ipam/allocate/warm-blocks.ts',
+      'const again = found.filter(({ id }) => seen.has(id)).slice(0, MOST_RETURNED);',
+      'const again = transaction.blocks.filter((_, i) => i > 0);',
+    ),
+    faults: [],
+  },
+  {
+    name: 'late-request-sent',
+    breaks: 'a request whose caller has given up is carried out',
+    edits: [
+      ...one('ipam/node/queued-request.ts', 'if (this.#ended) throw this.#late();'),
+      ...one(
+        'ipam/node/batcher.ts',
+        'const due = batch.filter(({ expiresAt }) => expiresAt >= now);',
+        'const due = batch;',
+      ),
+      ...one('ipam/node/batcher.ts', 'for (const each of batch) if (each.expiresAt < now) each.expire();'),
+    ],
+    faults: ['away', 'uncertain'],
+  },
+];
