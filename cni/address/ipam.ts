@@ -84,6 +84,7 @@ export async function grantOwn(
 ): Promise<Grant> {
   const requested = requestedAddresses(call);
   const families = familiesFor(call, requested);
+  const known = platform.openState(call.settings.stateDir).readAttachment(call.request)?.allocations;
   let older: readonly SupersededAllocation[] = [];
   return await withIpam(call, platform, async (ipam) => {
     try {
@@ -92,6 +93,7 @@ export async function grantOwn(
         owner: ownerOf(call, platform),
         families,
         ...(requested.length > 0 && { requested }),
+        ...(known && { known: known.map((each) => parseAddressInSubnet(each.address).address) }),
         ...(call.config.ourIpam?.ranges && { ranges: call.config.ourIpam.ranges }),
       };
       const allocations = await allocate(

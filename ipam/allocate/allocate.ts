@@ -4,6 +4,7 @@ import { isOwnedBy, usedSlots } from '../model/block.ts';
 import { pardonSlot } from '../model/condemnation.ts';
 import { IpamError } from '../model/errors.ts';
 import { drainingError } from '../node/drain.ts';
+import { checkReadable } from '../node/hidden.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { readNodeBlocks, type HeldBlock } from '../node/node-blocks.ts';
 import type { NodeRequest } from '../node/runner.ts';
@@ -24,7 +25,8 @@ import { checkKept } from './requested-address.ts';
  *   The write may fail or bring others.
  * @param held receives, at each attempt, the node's blocks as they are known, perhaps from a cache
  * @throws IpamError `exhausted` naming the full ranges; `not-found` for an unknown range name;
- *   `conflict`, `not-found` or `taken` for a requested address; `contention`, `store-…`. If
+ *   `conflict`, `not-found` or `taken` for a requested address; `corrupt-record` if a record that
+ *   cannot be read may hold a known address; `contention`, `store-…`. If
  *   `uncertain` is set, etcd may have written the allocation.
  */
 export async function allocate(
@@ -47,6 +49,12 @@ export async function allocate(
     if (missing.length === 0) {
       pardon(transaction, kept);
       return kept;
+    }
+    const hidden = request.known?.filter(({ family }) => missing.includes(family)) ?? [];
+    if (hidden.length > 0) {
+      // A block that cannot be read may hold what an earlier ADD of the attachment got.
+      if (transaction.cached) return undefined;
+      checkReadable(transaction, hidden);
     }
     if (transaction.draining) {
       // A cached drain mark may have been removed since.

@@ -23,6 +23,8 @@ export interface AllocationRequest extends Demand {
   readonly owner: Owner;
   /** Addresses that the caller requires, at most one of each family. */
   readonly requested?: readonly RequestedAddress[];
+  /** Addresses that the attachment has by the node's own record, from an earlier ADD. */
+  readonly known?: readonly Address[];
 }
 
 export interface RequestedAddress extends Address {

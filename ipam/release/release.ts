@@ -1,13 +1,12 @@
-import { cidrContains, formatAddress, type Address } from '../model/address.ts';
+import { cidrContains, formatAddress, sameAddress, type Address } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
 import { expectedOf, isOwnedBy, usedSlots, type UsedSlot } from '../model/block.ts';
-import { IpamError } from '../model/errors.ts';
 import type { ReleaseCause } from '../model/lifetime.ts';
 import type { SeenAllocation } from '../node/allocations.ts';
+import { checkReadable } from '../node/hidden.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import type { NodeTransaction } from '../node/transaction.ts';
-import { cidrOfBlockKey } from '../records/keys.ts';
 import { takeBack, type BelievedAllocation } from './take-back.ts';
 
 /** What to release from the node's own blocks. */
@@ -40,38 +39,37 @@ export type ReleaseRequest = {
  * Releases addresses of the node's own blocks, all families in one transaction. It succeeds if they
  * are already gone.
  * @returns the released addresses, as text
- * @throws IpamError `contention`, `store-…`; `corrupt-record` if nothing was found for the
- *   attachment, but an unreadable record of the node may cover its addresses
+ * @throws IpamError `contention`, `store-…`; `corrupt-record` if an unreadable record of the node
+ *   may hold an address of the attachment: then nothing is released
  */
 export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> {
   return ipam.runner.run<string[]>(request.node, {
     change: (transaction) => {
       const believed = believedIn(transaction.blocks, request);
+      if ('attachment' in request && transaction.unreadable.length > 0) {
+        const hidden = notAmong(request.addresses, believed);
+        const mayBeHidden = hidden ? hidden.length > 0 : believed.length === 0;
+        if (mayBeHidden && transaction.cached) return undefined;
+        if (mayBeHidden) checkReadable(transaction, hidden);
+      }
       const released = takeBackAll(transaction, believed, ipam.effects.now());
       const wanted = 'allocations' in request ? request.allocations.length : Math.max(1, believed.length);
       if (released.length >= wanted) return released;
       // Only a complete and fresh read proves that an allocation is gone.
       if (transaction.cached) return undefined;
-      if ('attachment' in request) {
-        if (released.length === 0) checkReadable(transaction, request.addresses);
-        if (request.fencing) transaction.touch();
-      }
+      if ('attachment' in request && request.fencing) transaction.touch();
       return released;
     },
     ...('attachment' in request && { holder: request.attachment }),
   });
 }
 
-/**
- * @throws IpamError `corrupt-record` if a record that cannot be read may hold one of the addresses
- */
-function checkReadable({ unreadable }: NodeTransaction, addresses: readonly Address[] | undefined): void {
-  const hidden = unreadable.find(({ key }) => {
-    const cidr = cidrOfBlockKey(key);
-    return !cidr || !addresses || addresses.some((address) => cidrContains(cidr, address));
-  });
-  if (hidden) throw new IpamError('corrupt-record', hidden.reason);
-}
+/** Returns those of the attachment's addresses of which no allocation was found. */
+const notAmong = (
+  addresses: readonly Address[] | undefined,
+  found: readonly BelievedAllocation[],
+): Address[] | undefined =>
+  addresses?.filter((address) => !found.some((each) => sameAddress(each.address, address)));
 
 function believedIn(blocks: readonly HeldBlock[], request: ReleaseRequest): BelievedAllocation[] {
   const { cause } = request;

@@ -81,7 +81,9 @@ export async function callFrom(
     });
   if (outcome.kind === 'failed' && outcome.code === CNI_CODES.internal)
     world.violate({ kind: 'internal', text: `${plugin.name}: ${outcome.message}`, about });
-  if (outcome.kind === 'failed' && outcome.code === CNI_CODES['record-corrupt'] && verb === 'ADD')
+  // A repeated ADD needs the record that may hold the addresses of the first one.
+  const isCorrupt = outcome.kind === 'failed' && outcome.code === CNI_CODES['record-corrupt'];
+  if (isCorrupt && verb === 'ADD' && !hadAddress)
     world.violate({ kind: 'spread', text: `${plugin.name}: ${outcome.message}`, about });
   const hasEnded =
     (verb === 'ADD' && outcome.kind === 'failed' && !hadAddress) ||
@@ -108,7 +110,8 @@ function outcomeText(outcome: CallOutcome): string {
   }
 }
 
-const hasAddress = ({ etcd, reader }: World, containerId: string): boolean =>
+const hasAddress = ({ etcd, reader, living }: World, containerId: string): boolean =>
+  living.carriesAny(containerId) ||
   reader
     .all(etcd.keys)
     .some((block) => usedSlots(block, ({ owner }) => owner.containerId === containerId).length > 0);

@@ -29,6 +29,13 @@ export class Living {
     this.#carriers.get(address)?.delete(carrier);
   }
 
+  /** Whether the container's interface carries an address. */
+  carriesAny(containerId: string): boolean {
+    return [...this.#carriers.values()].some((carriers) =>
+      [...carriers].some((carrier) => carrier.containerId === containerId),
+    );
+  }
+
   carriersOf(address: string): readonly Carrier[] {
     return [...(this.#carriers.get(address) ?? [])];
   }

@@ -261,4 +261,26 @@ export const FAULTS_ONCE: readonly Mutation[] = [
       },
     ],
   },
+  {
+    name: 'released-on-the-wire',
+    breaks: 'a check releases what leaked on a node that lives, whose interface is still up',
+    edits: [
+      {
+        file: 'cnictl/check/end-leaks.ts',
+        text: "if (life !== 'silent') {",
+        replacement: 'if (lives === undefined) {',
+      },
+      {
+        file: 'cnictl/check/end-leaks.ts',
+        text: '[absent(aliveKey(node))],',
+        replacement: '[],',
+      },
+      {
+        file: 'cnictl/check/end-leaks.ts',
+        text: 'answers.get(formatAddress(address));',
+        replacement: 'undefined;',
+      },
+    ],
+    faults: ['forget'],
+  },
 ];
