@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Caught } from './catch.ts';
 import { MUTATIONS } from './mutations.ts';
@@ -46,7 +46,11 @@ export async function tellMutations(
       const caught = found.get(name);
       return caught ? [[name, caught.seed]] : [];
     });
-    writeFileSync(RECORD, `${JSON.stringify(Object.fromEntries(seedOf), null, 2)}\n`);
+    // A search for some of them keeps the seeds of the others.
+    const before = JSON.parse(readFileSync(RECORD, 'utf8')) as Record<string, number>;
+    const kept =
+      names.length === 0 ? Object.fromEntries(seedOf) : { ...before, ...Object.fromEntries(seedOf) };
+    writeFileSync(RECORD, `${JSON.stringify(kept, null, 2)}\n`);
   }
   return [...found.values()].includes(undefined) ? 1 : 0;
 }
