@@ -42,14 +42,13 @@ export async function tellMutations(
     console.log(`| ${name} | ${breaks} | ${caught?.seeds ?? `over ${seeds}`} | ${caught?.kind ?? 'none'} |`);
   }
   if (record) {
-    const seedOf = wanted.flatMap(({ name }) => {
-      const caught = found.get(name);
-      return caught ? [[name, caught.seed]] : [];
-    });
     // A search for some of them keeps the seeds of the others.
-    const before = JSON.parse(readFileSync(RECORD, 'utf8')) as Record<string, number>;
-    const kept =
-      names.length === 0 ? Object.fromEntries(seedOf) : { ...before, ...Object.fromEntries(seedOf) };
+    const kept: Record<string, number> =
+      names.length === 0 ? {} : (JSON.parse(readFileSync(RECORD, 'utf8')) as Record<string, number>);
+    for (const { name } of wanted) {
+      const caught = found.get(name);
+      if (caught) kept[name] = caught.seed;
+    }
     writeFileSync(RECORD, `${JSON.stringify(kept, null, 2)}\n`);
   }
   return [...found.values()].includes(undefined) ? 1 : 0;
