@@ -70,7 +70,7 @@ suite('the connection to Open vSwitch that lives on', () => {
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     await ovs.killDatabase();
     await until('the loss', () => !warm.alive);
-    assert.deepEqual(await inspect('br-t'), { userspace: true, uplinkMtu: 1300 });
+    assert.deepEqual(await inspect('br-t'), { userspace: true, uplinkMtu: 1300, uplinkDown: true });
     await assert.rejects(inspect('br-unknown'), { code: 'connection-lost' });
   });
 });
