@@ -205,11 +205,9 @@ async function remove(world: World, pods: readonly AddedPod[]): Promise<void> {
     }
     const ports = await world.a.ovs.vsctl('list-ports', 'br-cell');
     expect(ports.trim() === 'uplink0', `bridge br-cell has ${ports}: expected only uplink0`);
-    const pending = readdirSync(world.a.stateDir, { recursive: true, encoding: 'utf8' });
-    expect(
-      pending.every((file) => !file.endsWith('.json')),
-      `node-a still has records: ${pending.join(', ')}`,
-    );
+    const files = readdirSync(world.a.stateDir, { recursive: true, encoding: 'utf8' });
+    const ofPods = files.filter((file) => /^(?:attachments|pending|addresses)\/./.test(file));
+    expect(ofPods.length === 0, `node-a still has records: ${ofPods.join(', ')}`);
     const { stdout } = await world.fabric.cnictl('ip', 'list', '-o', 'json');
     const used = (JSON.parse(stdout) as { ip: string; state: string }[]).filter(
       ({ state }) => state === 'used',
