@@ -33,8 +33,8 @@ export interface ReleaseOptions {
 /**
  * `release`: frees named addresses, or those that all of the saved reports name. An address whose
  * pod lives stays, unless forced. One on a node that lives is condemned, and the node's agent
- * clears it away. Exit status 2 when an address stays: its pod lives or is unknown, its node has not
- * cleared it away in time, a host answers for it on the wire, or a record cannot be read.
+ * clears it away. Exit status 2 when an address stays: its pod lives or is unknown, its node has
+ * not cleared it away in time, a host answers for it on the wire, or a record cannot be read.
  * @throws CommandError when no API server is configured, it may be another cluster's, or it has no
  *   pod at all, unless forced; nothing is then released or printed
  */
