@@ -9,6 +9,7 @@ import { release } from '../../ipam/release/release.ts';
 import type { UndoStack } from '../attach/undo.ts';
 import { deferTeardown } from '../deferred/defer.ts';
 import { withIpamAt } from '../platform/connections.ts';
+import type { AttachmentRecord } from '../platform/node-records.ts';
 import type { OpenIpam, Platform } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
@@ -46,7 +47,8 @@ export function withIpam<T>(
  * IPAM runs in this process. Any other runs by delegation (CNI SPEC section 4), and a DEL follows
  * its failed ADD.
  * @param chosen called by our IPAM with a tentative grant before the write to etcd, if all of its
- *   addresses are new; the final grant may differ, or the allocation may fail
+ *   addresses are new and the ADD is no repeated one; the final grant may differ, or the allocation
+ *   may fail
  * @throws CniError 7 when the configuration has no key 'ipam' or the plugin is not installed
  */
 export async function grantAddresses(
@@ -76,6 +78,10 @@ export async function grantAddresses(
   }
 }
 
+/** Returns the addresses that the node's own record names; undefined if it names none. */
+const addressesIn = (record: AttachmentRecord | undefined): Address[] | undefined =>
+  record?.allocations?.map(({ address }) => parseAddressInSubnet(address).address);
+
 export async function grantOwn(
   call: Call,
   platform: Platform,
@@ -84,7 +90,8 @@ export async function grantOwn(
 ): Promise<Grant> {
   const requested = requestedAddresses(call);
   const families = familiesFor(call, requested);
-  const known = platform.openState(call.settings.stateDir).readAttachment(call.request)?.allocations;
+  const record = platform.openState(call.settings.stateDir).readAttachment(call.request);
+  const known = addressesIn(record);
   let older: readonly SupersededAllocation[] = [];
   return await withIpam(call, platform, async (ipam) => {
     try {
@@ -93,14 +100,17 @@ export async function grantOwn(
         owner: ownerOf(call, platform),
         families,
         ...(requested.length > 0 && { requested }),
-        ...(known && { known: known.map((each) => parseAddressInSubnet(each.address).address) }),
+        ...(known && { known }),
         ...(call.config.ourIpam?.ranges && { ranges: call.config.ourIpam.ranges }),
       };
       const allocations = await allocate(
         ipam,
         request,
         (tentative) => {
-          if (tentative.every((allocation) => allocation.fresh)) chosen(grantOf(tentative));
+          // A repeated ADD waits for the final grant: a cache that does not know of the earlier ADD
+          // brings other addresses, and setting up for them would take away the interface that the
+          // pod uses.
+          if (!record && tentative.every((allocation) => allocation.fresh)) chosen(grantOf(tentative));
         },
         (held) => {
           older = findSuperseded(held, request.owner);
@@ -161,7 +171,7 @@ export async function releaseOwn(
   const { containerId, ifname } = call.request;
   const state = platform.openState(call.settings.stateDir);
   const record = state.readAttachment(call.request);
-  const known = record?.allocations;
+  const known = addressesIn(record);
   // The transaction of an ADD that got no answer may still be on its way, or one that writes back
   // what etcd had forgotten.
   const fencing = known !== undefined || state.readPending(call.request) !== undefined;
@@ -170,7 +180,7 @@ export async function releaseOwn(
       release(ipam, {
         node: call.settings.node,
         attachment: { containerId, ifname },
-        ...(known && { addresses: known.map((each) => parseAddressInSubnet(each.address).address) }),
+        ...(known && { addresses: known }),
         allocatedUntil,
         fencing,
         cause: { why: 'del' },

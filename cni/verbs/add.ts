@@ -103,14 +103,10 @@ async function attach(
   await finishDeferred(call, platform);
   const bridge = inspectBridge(call, platform);
   // ADD sets up the veth for the tentative grant while etcd writes it. The pod's end gets its
-  // address only after the write. A repeated ADD waits for the final grant: a cache that does not
-  // know of the earlier ADD brings other addresses, and setting up for them would take away the
-  // interface that the pod uses.
-  const isFirst = !platform.openState(call.settings.stateDir).readAttachment(call.request);
+  // address only after the write.
   let early: Promise<PodLink> | undefined;
   const granting = step('allocate', () =>
     grantAddresses(call, platform, undo.addresses, (tentative) => {
-      if (!isFirst) return;
       early ??= bridge.then((info) => setup.createPodLink(makePlan(call, tentative, info)));
       // A rejection must not count as unhandled before settleAll below awaits it.
       early.catch(() => undefined);

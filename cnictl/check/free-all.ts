@@ -78,7 +78,7 @@ export async function freeAll(
     progress: (...at) => line.update(...at),
     warn: (text) => context.warn(text),
   };
-  const lives = kube ? await nodeLives(kube, looking) : new NodeLives(undefined);
+  const lives = kube && !force ? await nodeLives(kube, looking) : new NodeLives(undefined);
   const means = { lives, wire: new Wire(context, looking.warn), by, dryRun };
   const sentenced: (Sentenced & {
     readonly reason: string | undefined;

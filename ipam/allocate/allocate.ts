@@ -1,7 +1,7 @@
 import { cidrContains, sameAddress, type Family } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
 import { isOwnedBy, usedSlots } from '../model/block.ts';
-import { pardonSlot } from '../model/condemnation.ts';
+import { pardonSlot } from '../model/condemn-slot.ts';
 import { IpamError } from '../model/errors.ts';
 import { drainingError } from '../node/drain.ts';
 import { checkReadable } from '../node/hidden.ts';

@@ -1,5 +1,6 @@
 import type { Address } from '../model/address.ts';
-import { condemnSlot, pardonSlot, type Condemnation, type Condemned } from '../model/condemnation.ts';
+import { condemnSlot, pardonSlot, type Condemned } from '../model/condemn-slot.ts';
+import type { Condemnation } from '../model/condemnation.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
 import { encodeBlock } from '../records/block-record.ts';
