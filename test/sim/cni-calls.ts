@@ -89,9 +89,7 @@ export async function callFrom(
     (verb === 'ADD' && outcome.kind === 'failed' && !hadAddress) ||
     (verb === 'DEL' && outcome.kind === 'done');
   // What a killed agent has sent may still arrive, and nobody is left who knows of it.
-  // A DEL cannot see what a damaged record hides of the other family.
-  const isHidden = world.damaged.size > 0;
-  if (!sandbox || !hasEnded || isHidden || (agent && !agent.alive)) return outcome;
+  if (!sandbox || !hasEnded || (agent && !agent.alive)) return outcome;
   world.ended.end(sandbox.containerId, machine);
   const left =
     world.etcd.epoch === epoch && world.ended.leftFor(sandbox.containerId, world.etcd.keys, world.reader);

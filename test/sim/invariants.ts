@@ -96,8 +96,7 @@ export class CommitCheck {
       this.#unrested(commit, given, changes.freed) ??
       this.#unsound(commit) ??
       indexDisagreement(commit, this.#reader) ??
-      // A damaged record hides a node's own allocations: a repeated ADD then gets another address.
-      (this.#damaged.size > 0 ? undefined : this.#twoAddresses(commit.after, changes))
+      this.#twoAddresses(commit.after, changes)
     );
   }
 

@@ -89,8 +89,7 @@ export class World {
       ...options,
       living: this.living,
       onDeleted: ({ containerId }) => {
-        // With a damaged record a repeated ADD gets another address, and makes the link again.
-        if (this.damaged.size > 0 || !this.hosts.get(options.name)?.kubelet.runs(containerId)) return;
+        if (!this.hosts.get(options.name)?.kubelet.runs(containerId)) return;
         // What the API server forgot is condemned (decision 27), though the runtime keeps it.
         if (![...this.kube.pods.values()].some(({ name }) => containerId.startsWith(`${name}.`))) return;
         const text = `container ${containerId} on ${options.name} runs, and a program took its link away`;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { KubeError } from '../../../cni/kube/errors.ts';
 import { freeAddress } from '../../../cnictl/check/free.ts';
 import { NodeLives } from '../../../cnictl/check/node-lives.ts';
 import { parseAddress } from '../../../ipam/model/address.ts';
@@ -75,5 +76,14 @@ suite('release by hand', () => {
     const world = await CliWorld.make();
     assert.equal((await world.run('release 10.20.0.19 10.20.0.1 --yes')).status, 2);
     assert.equal(world.ipam.given().size, 7);
+  });
+
+  test('by force it needs nothing of an API server that does not answer', async () => {
+    const world = await CliWorld.make();
+    const silent = (): Promise<never> => Promise.reject(new KubeError('timeout', 'no answer'));
+    world.kube = { listNodes: silent, getPod: silent, anyPod: silent };
+    const ran = await world.run('release 10.20.0.16 --yes --force');
+    assert.equal(ran.status, 0, ran.stderr);
+    assert.equal(world.ipam.given().has('10.20.0.16'), false);
   });
 });
