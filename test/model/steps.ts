@@ -1,6 +1,7 @@
 import { expectedOf, isExpected, releaseSlot } from '../../ipam/model/block.ts';
 import { addressOf, carryOut, NOW, usedIn } from './etcd.ts';
-import { workSteps, type Step } from './node-steps.ts';
+import { workSteps } from './node-steps.ts';
+import type { Step } from './sent-steps.ts';
 import type { Rule } from './rules.ts';
 import {
   containerOf,
