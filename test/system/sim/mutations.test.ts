@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { constants, setPriority } from 'node:os';
 import { suite, test } from 'node:test';
 import { edited } from '../../sim/bundle.ts';
 import { catchMutation, seedsFrom } from '../../sim/catch.ts';
 import { MUTATIONS } from '../../sim/mutations.ts';
+
+// The search has no deadline, and gives way to files beside it that have one.
+setPriority(constants.priority.PRIORITY_LOW);
 
 /** Seeds that showed the mutations when they were last searched for. */
 const RECORD = join(import.meta.dirname, '../../sim/caught.json');

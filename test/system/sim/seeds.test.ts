@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { constants, setPriority } from 'node:os';
 import { test } from 'node:test';
 import { HELD_TODAY } from '../../sim/acts.ts';
 import { makePlan } from '../../sim/plan.ts';
@@ -7,6 +8,9 @@ import { search } from '../../sim/search.ts';
 import { planText, shrink } from '../../sim/shrink.ts';
 import { storyOf } from '../../sim/story.ts';
 import type { Failure } from '../../sim/worker.ts';
+
+// The search has no deadline, and gives way to files beside it that have one.
+setPriority(constants.priority.PRIORITY_LOW);
 
 /** More take longer than the rest of the tests together: `npm run sim` runs them. */
 const SEEDS = 700;
