@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { directIpam } from '../../ipam/node/ipam.ts';
 import { silentObserver, type Observer } from '../../ipam/node/observer.ts';
+import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
 import { Deadlines } from '../platform/deadlines.ts';
 import { WriteBackLog } from '../platform/log-write-back.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -11,7 +12,7 @@ import { readBoot } from './boot.ts';
 import { runDelegate } from './delegate.ts';
 import { hostEffects } from './effects.ts';
 import { openLocalNode } from './local-node.ts';
-import { lock, tryLock } from './lock.ts';
+import { lock, takeTurn, tryLock } from './lock.ts';
 import { openLog, type FlushableLog } from './log.ts';
 import { keepMachineOf } from './machine.ts';
 import { hostNamespaces } from './namespaces.ts';
@@ -39,10 +40,10 @@ export function hostPlatform(env: Environment, plugin: string): Platform & { rea
     deadlines: new Deadlines(hostEffects.monotonic),
     yieldTurn: hostEffects.yieldTurn,
     hostname: hostname(),
-    openIpam: async (settings, expiresAt) => {
+    openIpam: async (settings, _, callExpiresAt) => {
       const { openEtcdStore } = await import('../../ipam/store/etcd/store.ts');
-      const store = openEtcdStore(settings, { expiresAt });
-      const node = openLocalNode(local, stateDirOf(env), settings);
+      const store = openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS, expiresAt: callExpiresAt });
+      const node = openLocalNode(local, stateDirOf(env), settings, () => takeTurn(stateDirOf(env)));
       const told = new WriteBackLog(log);
       const observer: Observer = { ...silentObserver, wroteBack: (_, result) => told.tell(result) };
       return { ...directIpam(store, hostEffects, node, observer), close: () => store.close() };

@@ -1,7 +1,7 @@
 import { formatAddress } from '../../ipam/model/address.ts';
 import type { Machine } from '../../ipam/model/machine.ts';
 import { isNewer, type Fence } from '../../ipam/node/fence.ts';
-import type { LocalNode } from '../../ipam/node/local-node.ts';
+import { noLocalNode, type LocalNode } from '../../ipam/node/local-node.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Platform } from '../platform/platform.ts';
 import { isUsedByOther, livingCarriers } from '../reconcile/living.ts';
@@ -17,8 +17,14 @@ const REVISIONS_BEHIND = 1_000n;
 /**
  * What this machine knows by itself, for the IPAM of one etcd cluster. A process keeps the fences
  * in memory too, so that it notices a set-back even when the disk refuses a write.
+ * @param takeTurn for a process with one caller; the agent gives its callers their turns itself
  */
-export function openLocalNode(platform: Pieces, stateDir: string, etcd: EtcdSettings): LocalNode {
+export function openLocalNode(
+  platform: Pieces,
+  stateDir: string,
+  etcd: EtcdSettings,
+  takeTurn = noLocalNode.takeTurn,
+): LocalNode {
   const fences = new Map<string, Fence>();
   const placeOf = (node: string): string =>
     JSON.stringify({ endpoints: [...etcd.endpoints].sort(), prefix: etcd.prefix, node });
@@ -32,6 +38,7 @@ export function openLocalNode(platform: Pieces, stateDir: string, etcd: EtcdSett
     isUsedByOther: (address, owner) => isUsedByOther(platform, stateDir, formatAddress(address), owner),
     carriedAddresses: () => state().carriedAddresses(),
     livingCarriers: (addresses, holders) => livingCarriers(platform, stateDir, etcd, addresses, holders),
+    takeTurn,
     readFence: (node) => fences.get(node) ?? state().readFence(placeOf(node)),
     saveFence: (node, fence, afterSetBack) => {
       const known = fences.get(node) ?? state().readFence(placeOf(node));

@@ -16,6 +16,11 @@ import { withFolder } from './folder.ts';
 const PATIENCE_MS = 30_000;
 const LOOK_EVERY_MS = 10;
 
+/** The byte of the turns. Those of attachments are below 2^60. */
+const TURNS_PLACE = 2n ** 60n;
+/** Longest wait for a turn, in milliseconds. Each takes some milliseconds, unless etcd is slow. */
+const TURN_PATIENCE_MS = 1_000;
+
 /**
  * Returns the byte that stands for the attachment in the file of locks: 60 bits of a hash. No two
  * attachments of a node share one, or calls for one of them would wait for the other's servers. The
@@ -32,6 +37,10 @@ function placeOf({ containerId, ifname }: Attachment): bigint {
  * @throws CniError 5 when the file of locks cannot be opened
  */
 export function tryLock(dir: string, attachment: Attachment): Unlock | undefined {
+  return tryLockPlace(dir, placeOf(attachment));
+}
+
+function tryLockPlace(dir: string, place: bigint): Unlock | undefined {
   const folder = join(dir, 'locks');
   let fd: number;
   try {
@@ -45,7 +54,7 @@ export function tryLock(dir: string, attachment: Attachment): Unlock | undefined
       { cause },
     );
   }
-  if (tryLockByte(fd, placeOf(attachment))) return () => closeSync(fd);
+  if (tryLockByte(fd, place)) return () => closeSync(fd);
   closeSync(fd);
   return undefined;
 }
@@ -65,4 +74,24 @@ export async function lock(dir: string, attachment: Attachment): Promise<Unlock>
     }
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }
+}
+
+/**
+ * Waits for a turn to change the node's blocks, among the processes that use this state folder and
+ * have lost a race. Never throws: a process that gets no turn goes on without one, and may
+ * lose again.
+ */
+export async function takeTurn(dir: string): Promise<Unlock> {
+  const expiresAt = performance.now() + TURN_PATIENCE_MS;
+  try {
+    while (performance.now() < expiresAt) {
+      const unlock = tryLockPlace(dir, TURNS_PLACE);
+      if (unlock) return unlock;
+      // Waiters that looked at the same moments would wait for each other's looks.
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS * Math.random()));
+    }
+  } catch {
+    // The call itself tells what is wrong with the folder, where it needs it.
+  }
+  return () => undefined;
 }

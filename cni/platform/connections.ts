@@ -2,7 +2,10 @@ import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import type { OpenIpam, Platform, Switch } from './platform.ts';
 
-/** Longest time that one use of etcd takes, in milliseconds (rule 4). */
+/**
+ * Longest wait for one request to etcd, in milliseconds (rule 4). A caller of the agent waits no
+ * longer for all its requests together, since it shares them with others.
+ */
 export const ETCD_DEADLINE_MS = 5_000;
 /** Longest time that one use of Open vSwitch takes, with vswitchd's part, in milliseconds. */
 const SWITCH_DEADLINE_MS = 5_000;
@@ -24,8 +27,8 @@ export function withIpamAt<T>(
   etcd: EtcdSettings,
   work: (ipam: OpenIpam) => Promise<T>,
 ): Promise<T> {
-  return platform.deadlines.ask(etcdName(etcd), ETCD_DEADLINE_MS, async (expiresAt) =>
-    closing(await platform.openIpam(etcd, expiresAt), work),
+  return platform.deadlines.ask(etcdName(etcd), ETCD_DEADLINE_MS, async (...deadlines) =>
+    closing(await platform.openIpam(etcd, ...deadlines), work),
   );
 }
 

@@ -41,10 +41,15 @@ export class Deadlines {
    * Runs the work with a server. Throws the earlier error if the server did not answer before.
    * @param server identifies the server
    * @param withinMs deadline of this use, in milliseconds
-   * @param work receives when it must be over, in milliseconds of the monotonic clock
+   * @param work receives when this use must be over, and when the call must be, in milliseconds of
+   *   the monotonic clock. Work whose every request has a deadline may go on until the call's end
    * @throws CniError 11 when the call's own deadline has passed
    */
-  async ask<T>(server: string, withinMs: number, work: (expiresAt: number) => Promise<T>): Promise<T> {
+  async ask<T>(
+    server: string,
+    withinMs: number,
+    work: (expiresAt: number, callExpiresAt: number) => Promise<T>,
+  ): Promise<T> {
     const earlier = this.#silent.get(server) ?? this.#hurried.get(server);
     if (earlier) throw earlier;
     const now = this.#monotonic();
@@ -52,9 +57,12 @@ export class Deadlines {
       throw new CniError('try-again-later', `the call took too long: ${server} was not asked any more`);
     const own = now + withinMs;
     try {
-      return await work(Math.min(own, this.#expiresAt));
+      return await work(Math.min(own, this.#expiresAt), this.#expiresAt);
     } catch (error) {
-      if (isSilence(error)) (own <= this.#expiresAt ? this.#silent : this.#hurried).set(server, error);
+      if (isSilence(error)) {
+        const hadItsTime = own <= this.#expiresAt && this.#monotonic() < this.#expiresAt;
+        (hadItsTime ? this.#silent : this.#hurried).set(server, error);
+      }
       throw error;
     }
   }

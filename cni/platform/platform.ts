@@ -24,9 +24,13 @@ export interface Platform extends Pick<Effects, 'now' | 'monotonic' | 'yieldTurn
   readonly bootedAt: () => number;
   /** Returns what tells this machine from a clone of it; undefined when nothing does. */
   readonly machine: () => Machine | undefined;
+  /**
+   * @param expiresAt when all its work must be over, in milliseconds of the monotonic clock
+   * @param callExpiresAt the same for an IPAM whose requests have a deadline of their own. Many
+   *   processes that change one node's blocks at once lose races, and each race is another request
+   */
+  readonly openIpam: (settings: EtcdSettings, expiresAt: number, callExpiresAt: number) => Promise<OpenIpam>;
   /** @param expiresAt when all its work must be over, in milliseconds of the monotonic clock */
-  readonly openIpam: (settings: EtcdSettings, expiresAt: number) => Promise<OpenIpam>;
-  /** @param expiresAt as for `openIpam` */
   readonly openSwitch: (at: SwitchAddress, expiresAt: number) => Promise<Switch>;
   readonly openKernel: () => Promise<Kernel>;
   readonly namespaces: Namespaces;

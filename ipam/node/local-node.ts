@@ -46,6 +46,11 @@ export interface LocalNode {
    * @param holders attachments whose lock the caller holds
    */
   livingCarriers(addresses: readonly string[], holders: readonly Attachment[]): Promise<LivingCarriers>;
+  /**
+   * Waits until no other process of the machine that lost a race has its turn, but not for long:
+   * only speed depends on it. Resolves with a function that ends the turn.
+   */
+  readonly takeTurn: () => Promise<() => void>;
   /** Returns the newest state of etcd that a process of this node has seen. */
   readFence(node: string): Fence | undefined;
   /**
@@ -62,6 +67,7 @@ export const noLocalNode: LocalNode = {
   isUsedByOther: () => Promise.resolve(false),
   carriedAddresses: () => [],
   livingCarriers: () => Promise.resolve({ carriers: [], unlock: () => undefined }),
+  takeTurn: () => Promise.resolve(() => undefined),
   readFence: () => undefined,
   saveFence: () => undefined,
 };

@@ -115,7 +115,10 @@ export async function runRequests<T>(
     return results;
   };
 
-  const attempt = async (): Promise<PromiseSettledResult<T>[] | undefined> => {
+  let endTurn: (() => void) | undefined;
+  const attempt = async (n: number): Promise<PromiseSettledResult<T>[] | undefined> => {
+    // Whoever lost takes turns with the other losers: together they would lose again.
+    if (n > 0) endTurn ??= await local.takeTurn();
     const known = cache.get(node);
     const before = known ?? (await readSafely(context, node, holders));
     if (!before) return undefined;
@@ -153,6 +156,8 @@ export async function runRequests<T>(
     return await retryLostRaces(`changing the blocks of node '${node}'`, effects, attempt);
   } catch (error) {
     throw races.seemLost ? asUncertain(error) : error;
+  } finally {
+    endTurn?.();
   }
 }
 

@@ -82,17 +82,23 @@ export const runFuzz = async (numRuns: number, seed?: number): Promise<FuzzTotal
   const totals: FuzzTotals = { inputs: 0, replies: new Map() };
   const dir = mkdtempSync(join(tmpdir(), 'cellnet-fuzz-'));
   let fake = await new FakePlatform(dir).withRange();
+  // Most inputs change nothing, and what has not changed since the last one needs no second look.
+  let before = snapshot(fake, dir);
   const call = (input: FuzzInput): Promise<Output> =>
     dispatch(input.plugin, input, () => Promise.resolve(fake.platform()));
   try {
     await fc.assert(
       fc.asyncProperty(fuzzInput, async (input) => {
-        if (totals.inputs % WORLD_LASTS === 0) fake = await new FakePlatform(dir).withRange();
-        const before = snapshot(fake, dir);
+        if (totals.inputs % WORLD_LASTS === 0) {
+          fake = await new FakePlatform(dir).withRange();
+          before = snapshot(fake, dir);
+        }
+        const { revision } = fake.world.store;
         fake.calls.length = 0;
         const code = judge(await call(input));
+        let after = snapshot(fake, dir);
         if (code !== undefined && REFUSED_AT_ONCE.includes(code)) {
-          assert.equal(snapshot(fake, dir), before, 'a refused call has changed something');
+          assert.equal(after, before, 'a refused call has changed something');
           assert.deepEqual(
             fake.calls.filter((name) => CHANGING.includes(name)),
             [],
@@ -108,7 +114,10 @@ export const runFuzz = async (numRuns: number, seed?: number): Promise<FuzzTotal
           const left = await call({ ...input, env: { ...input.env, CNI_COMMAND: 'DEL' } });
           assert.equal(left.exitCode, 0, `DEL of what ADD made: ${left.stdout}`);
           assert.equal(fake.world.given().size, 0, 'DEL has left an address');
+          after = snapshot(fake, dir);
         }
+        before = after;
+        if (fake.world.store.revision === revision) return;
         assert.ok(
           [...fake.world.store.entries.keys()].every((key) => KEY.test(key)),
           [...fake.world.store.entries.keys()].join(),

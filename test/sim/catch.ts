@@ -2,8 +2,7 @@ import { HELD_TODAY } from './acts.ts';
 import { loadSimulator } from './bundle.ts';
 import type { ViolationKind } from './invariants.ts';
 import type { Mutation } from './mutations.ts';
-import { makePlan } from './plan.ts';
-import { runPlan } from './run.ts';
+import type * as Simulator from './simulator.ts';
 
 /** The seed whose story shows a mutation. */
 export interface Caught {
@@ -16,11 +15,13 @@ export interface Caught {
 /**
  * Runs the mutated programs until one of the seeds breaks a rule that the programs as they are keep
  * with this seed.
+ * @param sound the simulator with the programs as they are
  * @returns undefined when no seed does
  */
 export async function catchMutation(
   { edits, faults = HELD_TODAY, setup = {} }: Mutation,
   seeds: Iterable<number>,
+  { makePlan, runPlan }: typeof Simulator,
 ): Promise<Caught | undefined> {
   const mutated = await loadSimulator(edits);
   let count = 0;

@@ -175,8 +175,8 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     edits: [
       {
         file: 'cni/platform/deadlines.ts',
-        text: 'return await work(Math.min(own, this.#expiresAt));',
-        replacement: 'return await work(own);',
+        text: 'return await work(Math.min(own, this.#expiresAt), this.#expiresAt);',
+        replacement: 'return await work(own, Infinity);',
       },
       {
         file: 'cni/platform/deadlines.ts',

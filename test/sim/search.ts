@@ -18,6 +18,13 @@ export interface SearchResult {
   readonly failures: readonly Failure[];
 }
 
+export interface MutationSearch {
+  readonly seeds: number;
+  readonly jobs: number;
+  readonly firsts?: Readonly<Record<string, number>>;
+  readonly onFound: (report: MutationReport) => void;
+}
+
 /** Seeds that a worker runs for one order. */
 const SEEDS_AT_ONCE = 10;
 
@@ -53,14 +60,15 @@ export async function search({
 
 /**
  * Searches for each mutation in worker processes.
+ * @param firsts the seed to begin with, by the mutation's name
  * @param onFound called for each mutation when its search has ended
  * @throws Error when a worker ends before its work
  */
 export async function searchMutations(
   names: readonly string[],
-  { seeds, jobs, onFound }: { seeds: number; jobs: number; onFound: (report: MutationReport) => void },
+  { seeds, jobs, firsts = {}, onFound }: MutationSearch,
 ): Promise<void> {
-  const left = names.map((mutation) => ({ mutation, count: seeds }));
+  const left = names.map((mutation) => ({ mutation, first: firsts[mutation], count: seeds }));
   const order = (): MutationOrder | undefined => left.shift();
   await Promise.all(Array.from({ length: jobs }, () => work(order, onFound)));
 }

@@ -28,7 +28,8 @@ export async function tellMutations(
     {
       seeds,
       jobs,
-      onFound: ({ mutation, caught }) => {
+      onFound: ({ mutation, caught, trouble }) => {
+        if (trouble !== undefined) throw new Error(`${mutation}: ${trouble}`);
         found.set(mutation, caught);
         process.stderr.write(
           `${mutation}: ${caught ? `seed ${caught.seed}, ${caught.kind}` : 'not caught'}\n`,

@@ -51,7 +51,7 @@ const ROWS: readonly Row[] = [
   { argv: 'node reconcile --dry-run --grace 0', tells: [] },
   { argv: 'status', tells: ALL },
   { argv: 'check --grace 0', tells: [] },
-  { argv: 'check --grace 0 --release --yes', tells: [] },
+  { argv: 'check --grace 0 --release --wait 0 --yes', tells: [] },
   { argv: 'check --grace 0 --repair --yes', tells: [] },
   { argv: 'range add 10.40.0.0/24 --name pink', tells: ['range'], status: { range: 2 } },
   { argv: 'range drain blue', tells: ['block'] },

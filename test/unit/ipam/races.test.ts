@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { claimAhead, returnIdle } from '../../../ipam/allocate/warm-blocks.ts';
 import { IpamError } from '../../../ipam/model/errors.ts';
-import type { Ipam } from '../../../ipam/node/ipam.ts';
+import { directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
+import { noLocalNode } from '../../../ipam/node/local-node.ts';
 import { addRange, removeRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
 import { release } from '../../../ipam/release/release.ts';
 import { MAX_ATTEMPTS } from '../../../ipam/store/retry.ts';
@@ -21,6 +22,29 @@ suite('races', () => {
     };
     await assert.rejects(give(world, 'n', 'a'), { code: 'contention' });
     assert.equal(commits, MAX_ATTEMPTS);
+  });
+
+  test('a loser takes a turn for its next attempts, and ends it', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.20.0.0/22'));
+    const told: string[] = [];
+    const takeTurn = (): Promise<() => void> => {
+      told.push('turn');
+      return Promise.resolve(() => void told.push('end'));
+    };
+    const ipam = directIpam(world.store, world.effects, { ...noLocalNode, takeTurn });
+    const give = (id: string): Promise<unknown> =>
+      allocate(ipam, { node: 'n', owner: owner(id), families: [4] });
+    await give('a');
+    assert.equal(told.length, 0);
+    const commit = world.store.commit.bind(world.store);
+    let losses = 2;
+    world.store.commit = (...change) => {
+      told.push('commit');
+      return losses-- > 0 ? Promise.resolve(undefined) : commit(...change);
+    };
+    await give('b');
+    assert.deepEqual(told, ['commit', 'turn', 'commit', 'commit', 'end']);
   });
 
   type Step =

@@ -6,7 +6,7 @@ import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
 import type { Machine } from '../../../ipam/model/machine.ts';
 import type { Fence } from '../../../ipam/node/fence.ts';
 import { directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
-import type { CarriedAddress, LocalNode } from '../../../ipam/node/local-node.ts';
+import { noLocalNode, type CarriedAddress, type LocalNode } from '../../../ipam/node/local-node.ts';
 import { silentObserver, type WriteBackResult } from '../../../ipam/node/observer.ts';
 import { readOwnBlocks } from '../../../ipam/node/own-blocks.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
@@ -45,6 +45,7 @@ class Node implements LocalNode {
       carriers: addresses.flatMap((address) => this.carried.get(address) ?? []),
       unlock: () => undefined,
     });
+  takeTurn = noLocalNode.takeTurn;
   readFence: LocalNode['readFence'] = () => this.fence;
   saveFence: LocalNode['saveFence'] = (_, fence) => (this.fence = fence);
 

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
-import { lock, tryLock } from '../../../../cni/host/lock.ts';
+import { lock, takeTurn, tryLock } from '../../../../cni/host/lock.ts';
 
 suite("an attachment's lock", () => {
   const attachment = (i: number): { containerId: string; ifname: string } => ({
@@ -22,6 +22,35 @@ suite("an attachment's lock", () => {
     (await waiting)();
     for (const [i, unlock] of unlocks.entries()) if (i !== 7) unlock();
     assert.deepEqual(readdirSync(join(dir, 'locks')), ['attachments']);
+  });
+
+  test('turns come one after another, and beside the locks', async (t) => {
+    const dir = mkdtempSync(join(tmpdir(), 'cellnet-unit-'));
+    t.after(() => rmSync(dir, { recursive: true }));
+    const unlock = tryLock(dir, attachment(1));
+    let inTurn = 0;
+    const mostInTurn: number[] = [];
+    const work = async (): Promise<void> => {
+      const endTurn = await takeTurn(dir);
+      mostInTurn.push(++inTurn);
+      await new Promise((resolve) => setImmediate(resolve));
+      inTurn--;
+      endTurn();
+    };
+    await Promise.all([work(), work(), work(), work()]);
+    assert.deepEqual(mostInTurn, [1, 1, 1, 1]);
+    unlock?.();
+  });
+
+  test('who gets no turn goes on without one', async (t) => {
+    (await takeTurn('/proc/none'))();
+    const dir = mkdtempSync(join(tmpdir(), 'cellnet-unit-'));
+    t.after(() => rmSync(dir, { recursive: true }));
+    const endTurn = await takeTurn(dir);
+    const began = performance.now();
+    (await takeTurn(dir))();
+    assert.ok(performance.now() - began >= 1_000);
+    endTurn();
   });
 
   test('in a folder that cannot be made is an error that says so', () => {

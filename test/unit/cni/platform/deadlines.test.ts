@@ -65,6 +65,26 @@ suite('the deadlines of a call', () => {
     assert.ok(deadlines.atMost(1_500).isSilent('etcd'));
   });
 
+  test('work whose requests have deadlines of their own may go on until the call ends', async () => {
+    const deadlines = new Deadlines(monotonic, 20_000);
+    const left = await deadlines.ask('etcd', 5_000, (_, callExpiresAt) =>
+      Promise.resolve(callExpiresAt - clock.now),
+    );
+    assert.equal(left, 20_000);
+  });
+
+  test('a request that the end of a part cut short is no silence of the whole call', async () => {
+    const deadlines = new Deadlines(monotonic, 20_000);
+    const part = deadlines.atMost(6_000);
+    const cut = part.ask('etcd', 5_000, () => {
+      clock.now += 6_000;
+      return Promise.reject(new IpamError('store-unreachable', ''));
+    });
+    await assert.rejects(cut, { code: 'store-unreachable' });
+    assert.ok(part.isSilent('etcd'));
+    assert.equal(await expiry(deadlines), 5_000);
+  });
+
   test('an undo has its time whatever is left; a delegate does not use up that of the call', async () => {
     const deadlines = new Deadlines(monotonic, 1_000);
     await deadlines.exclude(() => {
