@@ -79,7 +79,7 @@ export async function grantAddresses(
 }
 
 /** Returns the addresses that the node's own record names; undefined if it names none. */
-const addressesIn = (record: AttachmentRecord | undefined): Address[] | undefined =>
+const addressesIn = (record: Pick<AttachmentRecord, 'allocations'> | undefined): Address[] | undefined =>
   record?.allocations?.map(({ address }) => parseAddressInSubnet(address).address);
 
 export async function grantOwn(
@@ -171,10 +171,11 @@ export async function releaseOwn(
   const { containerId, ifname } = call.request;
   const state = platform.openState(call.settings.stateDir);
   const record = state.readAttachment(call.request);
-  const known = addressesIn(record);
+  const pending = state.readPending(call.request);
+  const known = addressesIn(record) ?? addressesIn(pending);
   // The transaction of an ADD that got no answer may still be on its way, or one that writes back
   // what etcd had forgotten.
-  const fencing = known !== undefined || state.readPending(call.request) !== undefined;
+  const fencing = known !== undefined || pending !== undefined;
   try {
     return await withIpam(call, platform, (ipam) =>
       release(ipam, {
@@ -187,7 +188,7 @@ export async function releaseOwn(
       }),
     );
   } catch (error) {
-    if (isOtherMachine(error) && !record && !state.readPending(call.request)) return [];
+    if (isOtherMachine(error) && !record && !pending) return [];
     throw error;
   }
 }

@@ -36,6 +36,7 @@ export class WarmPlatform implements AgentPlatform {
   /** Whether the agent reconciles its node, by its latest settings. */
   reconciles = true;
   readonly #watch: Watch;
+  readonly #states = new Map<string, NodeState>();
   readonly #log: Log;
   /** The agent's own environment: it names the machine, whatever the environment of a call. */
   readonly #env: Environment;
@@ -84,8 +85,7 @@ export class WarmPlatform implements AgentPlatform {
       openSwitch: (at, expiresAt) => this.#openSwitch(at, expiresAt),
       openKernel: () => Promise.resolve(this.#kernel),
       namespaces: hostNamespaces,
-      openState: (dir) =>
-        new NodeState(dir, (what) => this.#log.warn('trouble with a record of the node', { what })),
+      openState: (dir) => this.#openState(dir),
       lock,
       tryLock,
       runDelegate: (call) => runDelegate(call, env),
@@ -127,7 +127,9 @@ export class WarmPlatform implements AgentPlatform {
       etcd,
       store: observedStore(etcd, (error) => this.#watch.usedEtcd(endpoints, error)),
       effects: hostEffects,
-      local: openLocalNode(this.forCall({ CELLNET_STATE_DIR: stateDir }), stateDir, settings),
+      local: openLocalNode(this.forCall({ CELLNET_STATE_DIR: stateDir }), stateDir, settings, {
+        schedule: hostEffects.schedule,
+      }),
       observer: this.#watch.observer(cluster),
       log: this.#log,
       since: this.#startedAt,
@@ -142,6 +144,15 @@ export class WarmPlatform implements AgentPlatform {
     this.#ipams.clear();
     for (const opening of this.#switches.values()) closeWhenOpen(opening);
     this.#switches.clear();
+  }
+
+  /** Every call opens the folder several times, and nearly all calls the same one. */
+  #openState(dir: string): NodeState {
+    const known = this.#states.get(dir);
+    if (known) return known;
+    const state = new NodeState(dir, (what) => this.#log.warn('trouble with a record of the node', { what }));
+    this.#states.set(dir, state);
+    return state;
   }
 
   async #openSwitch(at: SwitchAddress, expiresAt: number): Promise<Switch> {

@@ -36,5 +36,5 @@ export async function tearDownAttachment(
     state.uncarry(attachment);
     await release();
   });
-  if (forget) await step('forget', () => state.removeAttachment(attachment));
+  if (forget) await step('forget', () => state.removeAttachment(attachment, true));
 }

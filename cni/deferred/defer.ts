@@ -10,6 +10,14 @@ import type { Call } from '../protocol/call.ts';
 export function deferTeardown(call: Call, platform: Platform, withInterface: boolean): void {
   const state = platform.openState(call.settings.stateDir);
   // The later of both, because the clock may have been set back since the ADD.
-  const until = Math.max(platform.now(), state.readAttachment(call.request)?.createdAt ?? 0);
-  state.savePending({ ...recordOf(call, platform), until, wire: withInterface });
+  const record = state.readAttachment(call.request);
+  const until = Math.max(platform.now(), record?.createdAt ?? 0);
+  // A repeated DEL finds the record gone, and the first one's deferral.
+  const { allocations } = record ?? state.readPending(call.request) ?? {};
+  state.savePending({
+    ...recordOf(call, platform),
+    until,
+    wire: withInterface,
+    ...(allocations && { allocations }),
+  });
 }

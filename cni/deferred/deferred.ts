@@ -1,3 +1,4 @@
+import { parseAddressInSubnet } from '../../ipam/model/address.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { isOtherMachine } from '../../ipam/node/name-owner.ts';
@@ -34,6 +35,9 @@ async function finish(entry: PendingTeardown, platform: Platform, state: NodeRec
     const request = {
       node: entry.node,
       attachment: { containerId, ifname },
+      ...(entry.allocations && {
+        addresses: entry.allocations.map(({ address }) => parseAddressInSubnet(address).address),
+      }),
       allocatedUntil: entry.until,
       // The ADD's or DEL's own transaction may still be on its way.
       fencing: true,

@@ -1,46 +1,53 @@
-import { readdirSync, readlinkSync, rmSync, statSync, symlinkSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { withFolder } from './folder.ts';
+import { constants, copyFileSync, linkSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Attachment } from '../../ipam/model/attachment.ts';
+import { hasCode, removeFile, withFolder } from './folder.ts';
 
 /**
- * Which attachment uses which address, as symbolic links: `addresses/10.20.0.17` leads to the
- * record of the attachment. The kernel makes a link only where there is none, so of two processes
- * one wins. A link whose record is gone counts for nothing.
+ * Which attachment uses which address, as hard links: `addresses/10.20.0.17` is the attachment's
+ * record, as it was when the address was entered. The kernel makes a link only where there is none,
+ * so of two processes one wins. A link whose attachment has no record any more counts for nothing.
+ * Hard links, because a link that needs an inode of its own takes ten times as long.
  */
 export class CarriedAddresses {
   readonly #folder: string;
   readonly #records: string;
+  readonly #fileOf: (attachment: Attachment) => string;
 
-  /** @param records the folder of the attachments' records, a sibling of `folder` */
-  constructor(folder: string, records: string) {
+  /**
+   * @param records the folder of the attachments' records, a sibling of `folder`
+   * @param fileOf returns the name of an attachment's record in it
+   */
+  constructor(folder: string, records: string, fileOf: (attachment: Attachment) => string) {
     this.#folder = folder;
     this.#records = records;
+    this.#fileOf = fileOf;
   }
 
   /**
    * Enters the address for the record.
-   * @param record name of the record's file
+   * @param record name of the record's file, which exists
    * @returns the file of another record that the address is entered for, and that exists
    */
   enter(address: string, record: string): string | undefined {
     const path = join(this.#folder, address);
-    const target = join('..', basename(this.#records), record);
+    const target = join(this.#records, record);
     for (let attempt = 0; ; attempt++) {
       try {
-        withFolder(this.#folder, () => symlinkSync(target, path));
+        withFolder(this.#folder, () => linkOrCopy(target, path));
         return undefined;
       } catch (error) {
         if (!hasCode(error, 'EEXIST') || attempt > 2) throw error;
         const other = this.recordOf(address);
         if (other !== undefined) return other === record ? undefined : other;
-        rmSync(path, { force: true });
+        this.#remove(address);
       }
     }
   }
 
   /** Removes the address if it is entered for the record. */
   leave(address: string, record: string): void {
-    if (this.#target(address) === record) rmSync(join(this.#folder, address), { force: true });
+    if (this.#target(address) === record) this.#remove(address);
   }
 
   /** Returns the file of the record that uses the address; undefined if there is none. */
@@ -61,20 +68,39 @@ export class CarriedAddresses {
 
   /** Removes the entries whose record is gone. */
   sweep(): void {
-    for (const address of this.list())
-      if (this.recordOf(address) === undefined) rmSync(join(this.#folder, address), { force: true });
+    for (const address of this.list()) if (this.recordOf(address) === undefined) this.#remove(address);
   }
 
+  /** Returns undefined for an entry that is absent, or damaged by a loss of power. */
   #target(address: string): string | undefined {
     const path = join(this.#folder, address);
+    // An allocation asks for an address that nobody uses, and an exception costs more than a look.
+    if (!statSync(path, { throwIfNoEntry: false })) return undefined;
+    let text: string;
     try {
-      return basename(readlinkSync(path));
+      text = readFileSync(path, 'utf8');
     } catch (error) {
       if (hasCode(error, 'ENOENT')) return undefined;
       throw error;
     }
+    try {
+      return this.#fileOf(JSON.parse(text) as Attachment);
+    } catch {
+      return undefined;
+    }
+  }
+
+  #remove(address: string): void {
+    removeFile(join(this.#folder, address));
   }
 }
 
-const hasCode = (error: unknown, code: string): boolean =>
-  error instanceof Error && 'code' in error && error.code === code;
+/** Copies on file systems without hard links. Throws EEXIST where there is something. */
+function linkOrCopy(target: string, path: string): void {
+  try {
+    linkSync(target, path);
+  } catch (error) {
+    if (!['EPERM', 'ENOTSUP', 'EMLINK'].some((code) => hasCode(error, code))) throw error;
+    copyFileSync(target, path, constants.COPYFILE_EXCL);
+  }
+}

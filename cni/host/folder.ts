@@ -1,8 +1,18 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-const hasCode = (error: unknown, code: string): boolean =>
+/** Whether it is an error of the system with that code, such as `ENOENT`. */
+export const hasCode = (error: unknown, code: string): boolean =>
   error instanceof Error && 'code' in error && error.code === code;
+
+/** Removes a file if it is there. Quicker than `rmSync`, which is made for whole folders. */
+export function removeFile(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+  }
+}
 
 function mkdirUnlessThere(folder: string): void {
   try {

@@ -43,7 +43,9 @@ export function hostPlatform(env: Environment, plugin: string): Platform & { rea
     openIpam: async (settings, _, callExpiresAt) => {
       const { openEtcdStore } = await import('../../ipam/store/etcd/store.ts');
       const store = openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS, expiresAt: callExpiresAt });
-      const node = openLocalNode(local, stateDirOf(env), settings, () => takeTurn(stateDirOf(env)));
+      const node = openLocalNode(local, stateDirOf(env), settings, {
+        takeTurn: () => takeTurn(stateDirOf(env)),
+      });
       const told = new WriteBackLog(log);
       const observer: Observer = { ...silentObserver, wroteBack: (_, result) => told.tell(result) };
       return { ...directIpam(store, hostEffects, node, observer), close: () => store.close() };

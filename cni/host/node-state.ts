@@ -7,7 +7,6 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -16,7 +15,8 @@ import * as v from 'valibot';
 import { isAttachment, type Attachment } from '../../ipam/model/attachment.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import type { Fence } from '../../ipam/node/fence.ts';
-import { decodeValue } from '../../ipam/records/decode.ts';
+import { decodeValue, type Decoded } from '../../ipam/records/decode.ts';
+import { memoize } from '../protocol/memoize.ts';
 import {
   attachmentRecord,
   pendingRecord,
@@ -26,7 +26,7 @@ import {
 } from '../platform/node-records.ts';
 import { CniError } from '../protocol/errors.ts';
 import { CarriedAddresses } from './carried.ts';
-import { withFolder } from './folder.ts';
+import { hasCode, removeFile, withFolder } from './folder.ts';
 
 /** Matches the temporary files of writeRecord. */
 const UNFINISHED = /\.\d+\.tmp$/;
@@ -46,6 +46,18 @@ const fenceRecord = v.looseObject({
 function digits(): v.GenericSchema<string> {
   return v.pipe(v.string(), v.regex(/^\d+$/));
 }
+
+/** Returns the record in the text of a file. Throws SyntaxError for what is no JSON. */
+type Parse<T> = (text: string) => Decoded<T>;
+
+const parserOf =
+  <S extends v.GenericSchema>(schema: S): Parse<v.InferOutput<S>> =>
+  (text) =>
+    decodeValue(schema, JSON.parse(text));
+/** A DEL reads its record more than once, and a reconcile those of all pods. */
+const parseAttachment = memoize(parserOf(attachmentRecord), 512);
+const parsePending = parserOf(pendingRecord);
+const parseFence = parserOf(fenceRecord);
 
 /**
  * The node's own records, below `/var/lib/cellnet/`: one small JSON file for each attachment and
@@ -67,7 +79,7 @@ export class NodeState implements NodeRecords {
     this.#complain = complain;
     this.#attachments = join(dir, 'attachments');
     this.#pending = join(dir, 'pending');
-    this.#carried = new CarriedAddresses(join(dir, 'addresses'), this.#attachments);
+    this.#carried = new CarriedAddresses(join(dir, 'addresses'), this.#attachments, fileOf);
     this.#fences = join(dir, 'fences');
     this.#boots = join(dir, 'boots');
   }
@@ -81,23 +93,23 @@ export class NodeState implements NodeRecords {
    * truncated. The caller then relies on the configuration.
    */
   readAttachment(attachment: Attachment): AttachmentRecord | undefined {
-    return this.#read(attachmentRecord, join(this.#attachments, fileOf(attachment)));
+    return this.#read(parseAttachment, join(this.#attachments, fileOf(attachment)));
   }
 
   /** Returns every readable record. */
   listAttachments(): AttachmentRecord[] {
-    return this.#list(attachmentRecord, this.#attachments);
+    return this.#list(parseAttachment, this.#attachments);
   }
 
   /**
    * Reports a record that cannot be removed to `complain`, and does not throw: the record says what
    * an ADD used, not that something still exists.
    */
-  removeAttachment(attachment: Attachment): void {
+  removeAttachment(attachment: Attachment, uncarried = false): void {
     const path = join(this.#attachments, fileOf(attachment));
     try {
-      this.uncarry(attachment);
-      rmSync(path, { force: true });
+      if (!uncarried) this.uncarry(attachment);
+      removeFile(path);
     } catch (error) {
       this.#complain(`${path}: ${messageOf(error)}`);
     }
@@ -130,7 +142,7 @@ export class NodeState implements NodeRecords {
 
   carrierOf(address: string): AttachmentRecord | undefined {
     const file = this.#carried.recordOf(address);
-    return file === undefined ? undefined : this.#read(attachmentRecord, join(this.#attachments, file));
+    return file === undefined ? undefined : this.#read(parseAttachment, join(this.#attachments, file));
   }
 
   isCarriedByOther(address: string, attachment: Attachment): boolean {
@@ -139,7 +151,7 @@ export class NodeState implements NodeRecords {
   }
 
   readFence(place: string): Fence | undefined {
-    return this.#read(fenceRecord, join(this.#fences, fenceFileOf(place)));
+    return this.#read(parseFence, join(this.#fences, fenceFileOf(place)));
   }
 
   /** A fence that cannot be written is reported, and does not stop the call. */
@@ -160,7 +172,7 @@ export class NodeState implements NodeRecords {
       }))
       .sort((a, b) => b.at - a.at);
     writeRecord(this.#boots, bootId, { v: 1, bootId }, true);
-    for (const { file } of known.slice(BOOTS_KEPT)) rmSync(join(this.#boots, file), { force: true });
+    for (const { file } of known.slice(BOOTS_KEPT)) removeFile(join(this.#boots, file));
   }
 
   knowsBoot(bootId: string): boolean {
@@ -173,12 +185,12 @@ export class NodeState implements NodeRecords {
   }
 
   readPending(attachment: Attachment): PendingTeardown | undefined {
-    return this.#read(pendingRecord, join(this.#pending, fileOf(attachment)));
+    return this.#read(parsePending, join(this.#pending, fileOf(attachment)));
   }
 
   /** Returns the deferred teardowns, oldest first. Throws CniError 5. */
   listPending(): PendingTeardown[] {
-    return this.#list(pendingRecord, this.#pending).sort((a, b) => a.until - b.until);
+    return this.#list(parsePending, this.#pending).sort((a, b) => a.until - b.until);
   }
 
   /** Returns the number of deferred teardowns, readable or not. Throws CniError 5. */
@@ -199,26 +211,26 @@ export class NodeState implements NodeRecords {
         UNFINISHED.test(file) ? join(folder, file) : [],
       )) {
         const changedAt = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? now;
-        if (Math.abs(now - changedAt) > UNFINISHED_AFTER_MS) rmSync(path, { force: true });
+        if (Math.abs(now - changedAt) > UNFINISHED_AFTER_MS) removeFile(path);
       }
     }
   }
 
   /** Returns every readable record of the folder that lies where its attachment's record lies. */
-  #list<T extends v.GenericSchema<unknown, Attachment>>(schema: T, folder: string): v.InferOutput<T>[] {
+  #list<T extends Attachment>(parse: Parse<T>, folder: string): T[] {
     return filesOf(folder).flatMap((file) => {
-      const record = this.#read(schema, join(folder, file));
+      const record = this.#read(parse, join(folder, file));
       if (record === undefined || file === fileOf(record)) return record ?? [];
       this.#complain(`${join(folder, file)}: holds the record of ${record.containerId}/${record.ifname}`);
       return [];
     });
   }
 
-  #read<T extends v.GenericSchema>(schema: T, path: string): v.InferOutput<T> | undefined {
+  #read<T>(parse: Parse<T>, path: string): T | undefined {
     try {
       // The record is mostly absent, and an exception costs more than this stat.
       if (!statSync(path, { throwIfNoEntry: false })) return undefined;
-      const result = decodeValue(schema, JSON.parse(readFileSync(path, 'utf8')));
+      const result = parse(readFileSync(path, 'utf8'));
       if (result.ok) return result.value;
       this.#complain(`${path}: ${result.problem.message}`);
     } catch (error) {
@@ -228,7 +240,7 @@ export class NodeState implements NodeRecords {
   }
 
   removePending(attachment: Attachment): void {
-    rmSync(join(this.#pending, fileOf(attachment)), { force: true });
+    removeFile(join(this.#pending, fileOf(attachment)));
   }
 }
 
@@ -287,7 +299,7 @@ function writeRecord(folder: string, file: string, record: object, durable: bool
     renameSync(beside, path);
     if (durable) syncFolder(folder);
   } catch (error) {
-    rmSync(beside, { force: true });
+    removeFile(beside);
     throw ioFailure(`cannot write ${path}`, error);
   }
 }
@@ -301,8 +313,7 @@ function syncFolder(folder: string): void {
   }
 }
 
-const isAbsent = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && error.code === 'ENOENT';
+const isAbsent = (error: unknown): boolean => hasCode(error, 'ENOENT');
 
 function ioFailure(what: string, cause: unknown): CniError {
   const reason = messageOf(cause);

@@ -26,6 +26,20 @@ const commonRecord = v.looseObject({
   createdAt: milliseconds,
 });
 
+/** What cellnet-ipam allocated. Absent in records of versions that did not keep it. */
+const allocations = v.optional(
+  v.array(
+    v.looseObject({
+      /** With the prefix length of the range: `10.20.0.17/22`. */
+      address: text,
+      /** Name of the range. */
+      range: text,
+      /** Milliseconds since 1970. */
+      allocatedAt: v.number(),
+    }),
+  ),
+);
+
 export const attachmentRecord = v.looseObject({
   ...commonRecord.entries,
   /** ID of the boot in which the attachment was made. */
@@ -35,19 +49,7 @@ export const attachmentRecord = v.looseObject({
    * (`Namespaces.identify`).
    */
   netns: v.optional(v.looseObject({ path: text, id: text })),
-  /** What cellnet-ipam allocated. Absent in records of versions that did not keep it. */
-  allocations: v.optional(
-    v.array(
-      v.looseObject({
-        /** With the prefix length of the range: `10.20.0.17/22`. */
-        address: text,
-        /** Name of the range. */
-        range: text,
-        /** Milliseconds since 1970. */
-        allocatedAt: v.number(),
-      }),
-    ),
-  ),
+  allocations,
   /** MAC of the pod's end. Absent when another main plugin made the interface. */
   mac: v.optional(text),
   podNamespace: v.optional(text),
@@ -61,6 +63,8 @@ export const pendingRecord = v.looseObject({
   until: milliseconds,
   /** False when another main plugin created the interface, so that only the address is ours. */
   wire: v.boolean(),
+  /** As its record named them: one of them may be in a block that cannot be read now. */
+  allocations,
 });
 
 /** What a teardown needs to know about an attachment. */
@@ -95,7 +99,8 @@ export interface NodeRecords {
   saveAttachment(record: AttachmentRecord): void;
   readAttachment(attachment: Attachment): AttachmentRecord | undefined;
   listAttachments(): AttachmentRecord[];
-  removeAttachment(attachment: Attachment): void;
+  /** @param uncarried true after {@link uncarry}, which this does otherwise */
+  removeAttachment(attachment: Attachment, uncarried?: boolean): void;
   /**
    * Notes that the attachment uses the addresses of its record, which must be saved. From now on no
    * process of the node gives them to another attachment.

@@ -22,22 +22,23 @@ export async function del(call: Call, platform: Platform): Promise<void> {
     attempt(call, platform, () => detachPort(platform, call.settings, call.request)),
   );
   await step('delete-link', () => deleteLink(platform, call.request));
+  const state = platform.openState(call.settings.stateDir);
+  const { ipamType } = call.config;
+  const theirs = ipamType === OUR_IPAM ? undefined : ipamType;
   const done = await step('release', async () => {
-    const { ipamType } = call.config;
-    if (ipamType !== undefined && ipamType !== OUR_IPAM) {
-      await delegate(call, platform, ipamType, 'DEL');
+    if (theirs !== undefined) {
+      await delegate(call, platform, theirs, 'DEL');
       return portGone;
     }
-    platform.openState(call.settings.stateDir).uncarry(call.request);
+    state.uncarry(call.request);
     // A remaining port still receives the packets of the address. The address stays allocated until
     // the port is gone.
     return portGone && (await attempt(call, platform, () => releaseOwn(call, platform)));
   });
   await step('forget', () => {
-    const state = platform.openState(call.settings.stateDir);
     if (done) state.removePending(call.request);
     else deferTeardown(call, platform, !portGone);
-    state.removeAttachment(call.request);
+    state.removeAttachment(call.request, theirs === undefined);
   });
   platform.log.info(done ? 'detached' : 'detached; the rest is put off', { containerId, ifname });
   if (done) await finishDeferred(call, platform);

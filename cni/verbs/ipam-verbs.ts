@@ -56,11 +56,11 @@ export async function ipamDel(call: Call, platform: Platform): Promise<void> {
     const reason = messageOf(error);
     platform.log.warn('cannot be released now: put off', { containerId, ifname, reason });
     deferTeardown(call, platform, false);
-    state.removeAttachment(call.request);
+    state.removeAttachment(call.request, true);
     return;
   }
   state.removePending(call.request);
-  state.removeAttachment(call.request);
+  state.removeAttachment(call.request, true);
   await finishDeferred(call, platform);
 }
 

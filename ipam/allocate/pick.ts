@@ -1,4 +1,4 @@
-import { candidates, slotAddress } from '../model/block.ts';
+import { nextCandidate, slotAddress, type Candidate } from '../model/block.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import { claimBlock } from './claim.ts';
 import { isEligible } from './eligible.ts';
@@ -42,12 +42,16 @@ async function firstUnused(
   blocks: readonly HeldBlock[],
 ): Promise<{ readonly held: HeldBlock; readonly index: number } | undefined> {
   const now = ipam.effects.now();
-  const inTurn = blocks
-    .flatMap((held) => candidates(held.block, now, held.range.cooldownMs).map((each) => ({ ...each, held })))
-    .sort((a, b) => a.turn - b.turn);
-  for (const each of inTurn) {
-    const address = slotAddress(each.held.block, each.index);
-    if (!(await ipam.local.isUsedByOther(address, request.owner))) return each;
+  const used = new Map<HeldBlock, Set<number>>();
+  for (;;) {
+    let next: (Candidate & { readonly held: HeldBlock }) | undefined;
+    for (const held of blocks) {
+      const first = nextCandidate(held.block, now, held.range.cooldownMs, used.get(held));
+      if (first && (!next || first.turn < next.turn)) next = { ...first, held };
+    }
+    if (!next) return undefined;
+    const { held, index } = next;
+    if (!(await ipam.local.isUsedByOther(slotAddress(held.block, index), request.owner))) return next;
+    used.set(held, (used.get(held) ?? new Set()).add(index));
   }
-  return undefined;
 }

@@ -126,23 +126,28 @@ export interface Candidate {
   readonly turn: number;
 }
 
-/** Returns every slot that can be assigned now, in the order in which they go. */
-export function candidates(block: Block, now: number, cooldownMs: number): Candidate[] {
-  const found = block.slots.flatMap((slot, index) => {
-    if (slot.state === 'used' || slot.state === 'reserved' || isCooling(slot, now, cooldownMs)) return [];
-    return [{ index, turn: slot.state === 'free' ? 0 : slot.releasedAt }];
-  });
-  // The sort is stable: of equal turns the lowest index stays first.
-  return found.sort((a, b) => a.turn - b.turn);
-}
-
-/** Returns the next slot to assign, or undefined if all are used, reserved or cooling. */
-export function nextCandidate(block: Block, now: number, cooldownMs: number): Candidate | undefined {
-  return candidates(block, now, cooldownMs)[0];
+/**
+ * Returns the next slot to assign, or undefined if all are used, reserved or cooling. Of equal
+ * turns the lowest index goes first.
+ * @param except slots to pass over, by index
+ */
+export function nextCandidate(
+  block: Block,
+  now: number,
+  cooldownMs: number,
+  except?: ReadonlySet<number>,
+): Candidate | undefined {
+  let next: Candidate | undefined;
+  for (const [index, slot] of block.slots.entries()) {
+    if (slot.state === 'used' || slot.state === 'reserved' || isCooling(slot, now, cooldownMs)) continue;
+    const turn = slot.state === 'free' ? 0 : slot.releasedAt;
+    if ((!next || turn < next.turn) && !except?.has(index)) next = { index, turn };
+  }
+  return next;
 }
 
 /**
- * Assigns the slot to the owner. The caller chose the slot with {@link candidates} of the same
+ * Assigns the slot to the owner. The caller chose the slot with {@link nextCandidate} of the same
  * block value.
  * @throws Error if the slot is used, reserved or outside the block
  */
@@ -175,14 +180,22 @@ export type Restored =
  * Enters an allocation that the block has forgotten, although the owner still uses the address. The
  * allocation keeps its time, and gets a new sequence.
  * @param allocatedAt milliseconds since 1970
+ * @param over whether it takes the place of another owner's allocation
  */
-export function restoreSlot(block: Block, address: Address, owner: Owner, allocatedAt: number): Restored {
+export function restoreSlot(
+  block: Block,
+  address: Address,
+  owner: Owner,
+  allocatedAt: number,
+  over = false,
+): Restored {
   const index = slotIndex(block, address);
   const before = block.slots[index];
   if (!before || before.state === 'reserved') return { outcome: 'conflict', by: undefined };
   if (before.state === 'used') {
     const { owner: by } = before;
-    return isOwnedBy(before, owner) ? { outcome: 'held' } : { outcome: 'conflict', by };
+    if (isOwnedBy(before, owner)) return { outcome: 'held' };
+    if (!over) return { outcome: 'conflict', by };
   }
   const sequence = block.sequence + 1;
   const slot: UsedSlot = { state: 'used', owner, allocatedAt, sequence };

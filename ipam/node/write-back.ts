@@ -27,6 +27,7 @@ import { readRecord } from '../records/unreadable.ts';
 import { readRanges, type RangeEntry } from '../store/ranges.ts';
 import type { Store } from '../store/store.ts';
 import { blankBlock } from './blank-block.ts';
+import { releaseFormer } from './former.ts';
 import type { CarriedAddress, LocalNode } from './local-node.ts';
 import type { NodeBlocks } from './node-blocks.ts';
 import type { Observer, WriteBackResult } from './observer.ts';
@@ -66,7 +67,7 @@ export async function writeBack(
   writer: Writer,
   finding: Finding,
 ): Promise<'written' | 'lost' | 'nothing'> {
-  const missing = missingOf(finding);
+  const missing = await missingOf(context, finding);
   if (missing.length === 0) return await write(context, writer, finding, []);
   const living = await context.local.livingCarriers(missing, finding.holders);
   try {
@@ -78,14 +79,25 @@ export async function writeBack(
 }
 
 /**
- * Returns the addresses that the node's own records call used, and the blocks do not. A record that
- * cannot be read may hold those that it covers.
+ * Returns the addresses that the node's own records call used, and the blocks do not, or not by the
+ * same attachment: an etcd that was set back names the owner of then. A record that cannot be read
+ * may hold those that it covers.
  */
-function missingOf({ carried, blocks: { blocks, unreadable } }: Finding): string[] {
+async function missingOf(
+  { local, effects }: Pick<WriteBackContext, 'local' | 'effects'>,
+  { carried, reason, blocks: { blocks, unreadable, setBack } }: Finding,
+): Promise<string[]> {
   if (carried.length === 0) return [];
-  const used = new Set(
-    blocks.flatMap(({ block }) => usedSlots(block).map(({ address }) => formatAddress(address))),
-  );
+  const mayBeAnothers = reason !== undefined || isFresh(setBack?.record, effects.now());
+  const entered = new Set(carried);
+  const used = new Set<string>();
+  for (const { block } of blocks)
+    for (const { address, slot } of usedSlots(block)) {
+      const text = formatAddress(address);
+      const isAnothers =
+        mayBeAnothers && entered.has(text) && (await local.isUsedByOther(address, slot.owner));
+      if (!isAnothers) used.add(text);
+    }
   const hidden = unreadable.flatMap(({ key }) => cidrOfBlockKey(key) ?? []);
   const isHidden = (text: string): boolean => {
     const address = parseAddress(text);
@@ -97,13 +109,14 @@ function missingOf({ carried, blocks: { blocks, unreadable } }: Finding): string
 async function write(
   context: WriteBackContext,
   writer: Writer,
-  { node, blocks, reason }: Finding,
+  { node, blocks, reason, carried }: Finding,
   living: readonly CarriedAddress[],
 ): Promise<'written' | 'lost' | 'nothing'> {
   const { effects, observer, store } = context;
   if (living.length === 0 && reason === undefined && !blocks.lost) return 'nothing';
   const transaction = new NodeTransaction(node, blocks, false);
   const placed = await place(context, transaction, node, blocks, living);
+  releaseFormer(transaction, placed.restored, carried, effects.now());
   const lost = lostSubnets(placed.outside);
   if (!isTold(blocks.lost, lost))
     transaction.tellLost(lost.length > 0 ? encodeLost({ at: effects.now(), subnets: lost }) : undefined);
@@ -181,7 +194,7 @@ async function place(
       continue;
     }
     const base = found ? { ...found, node } : await blankBlock(context, at.range, cidr, node);
-    const block = restore(base, carried, placed);
+    const block = restore(base, carried, own !== undefined, placed);
     if (block === base && own) continue;
     const former = entry && found && { node: found.node, entry };
     if (own) transaction.put(block);
@@ -207,14 +220,16 @@ function isIdle(block: Block, range: Range, carried: readonly CarriedAddress[], 
   return usedSlots(block, ({ owner }) => !isOurs(owner)).length === 0 && !block.slots.some(rests);
 }
 
+/** @param over whether the node's own records say who has the addresses of the block */
 function restore(
   base: Block,
   carried: readonly CarriedAddress[],
+  over: boolean,
   placed: { restored: CarriedAddress[]; conflicts: (CarriedAddress & { by: string })[] },
 ): Block {
   let block = base;
   for (const each of carried) {
-    const result = restoreSlot(block, each.address, each.owner, each.allocatedAt);
+    const result = restoreSlot(block, each.address, each.owner, each.allocatedAt, over);
     if (result.outcome === 'restored') {
       block = result.block;
       placed.restored.push(each);

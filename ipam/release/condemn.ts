@@ -5,7 +5,7 @@ import type { Ipam } from '../node/ipam.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
 import { encodeBlock } from '../records/block-record.ts';
 import { put, same } from '../records/transaction.ts';
-import type { BelievedAllocation } from './take-back.ts';
+import type { BelievedAllocation } from '../node/take-back.ts';
 
 /** What to condemn, and why. */
 export type CondemnedAllocation = Omit<BelievedAllocation, 'cause'> & { readonly condemned: Condemnation };

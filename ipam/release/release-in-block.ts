@@ -9,7 +9,7 @@ import { blockKey } from '../records/keys.ts';
 import { put, same, type Guard } from '../records/transaction.ts';
 import { rangeOf } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
-import { takeBack, type BelievedAllocation, type ReleaseOutcome } from './take-back.ts';
+import { takeBack, type BelievedAllocation, type ReleaseOutcome } from '../node/take-back.ts';
 
 /**
  * Releases allocations of one block of any node in one transaction that compares only this block.

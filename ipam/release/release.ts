@@ -7,7 +7,7 @@ import { checkReadable } from '../node/hidden.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import type { NodeTransaction } from '../node/transaction.ts';
-import { takeBack, type BelievedAllocation } from './take-back.ts';
+import { takeBack, type BelievedAllocation } from '../node/take-back.ts';
 
 /** What to release from the node's own blocks. */
 export type ReleaseRequest = {

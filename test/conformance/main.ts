@@ -75,7 +75,7 @@ const main = async (args: readonly string[]): Promise<number> => {
   try {
     for (const subject of await subjectsOf(scope, args)) {
       console.log(`\n${subject.name} (${subject.kind} plugin)`);
-      const outcomes = await runConformance(subject, (outcome) => console.log(report(outcome)));
+      const outcomes = await runConformance(subject, { tell: (outcome) => console.log(report(outcome)) });
       const failed = outcomes.filter(({ failure }) => failure !== undefined).length;
       const versions = [...new Set(outcomes.map(({ version }) => version))].join(', ');
       console.log(

@@ -36,17 +36,25 @@ export const runCase = async (subject: Subject, version: Version, of: Case): Pro
   }
 };
 
+export interface ConformanceOptions {
+  /** The versions to run, those of them that the plugin supports. */
+  readonly versions?: readonly Version[];
+  /** Receives each outcome as its case ends. */
+  readonly tell?: (outcome: Outcome) => void;
+}
+
 /**
  * Runs every case at every version, two at a time: each trial has its own network. Returns the
  * outcomes in the order of the cases.
  */
 export const runConformance = async (
   subject: Subject,
-  tell: (outcome: Outcome) => void = () => undefined,
+  { versions = VERSIONS, tell = () => undefined }: ConformanceOptions = {},
 ): Promise<Outcome[]> => {
-  const work = (await versionsOf(subject)).flatMap((version) =>
-    casesFor(subject.kind, version).map((of) => ({ version, of })),
-  );
+  const supported = await versionsOf(subject);
+  const work = supported
+    .filter((version) => versions.includes(version))
+    .flatMap((version) => casesFor(subject.kind, version).map((of) => ({ version, of })));
   const outcomes: Outcome[] = [];
   const waiting = work.entries();
   const lane = async (): Promise<void> => {

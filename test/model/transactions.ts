@@ -1,5 +1,4 @@
 import {
-  candidates,
   expectedOf,
   isOwnedBy,
   newBlock,
@@ -14,6 +13,7 @@ import type { Owner } from '../../ipam/model/attachment.ts';
 import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
 import { setBackReason } from '../../ipam/node/fence.ts';
 import { isIdle } from '../../ipam/node/surplus.ts';
+import { allCandidates } from '../support/candidates.ts';
 import { addressOf, NOW, usedIn } from './etcd.ts';
 import type { Rule } from './rules.ts';
 import {
@@ -164,7 +164,7 @@ function pickFrom(
   without: ReadonlySet<Rule>,
 ): Picked | undefined {
   const inTurn = blocks
-    .flatMap((each) => candidates(each.block, NOW, 0).map((candidate) => ({ ...each, ...candidate })))
+    .flatMap((each) => allCandidates(each.block, NOW, 0).map((candidate) => ({ ...each, ...candidate })))
     .sort((a, b) => a.turn - b.turn);
   for (const { at, was, block, index } of inTurn) {
     const place = { block: at, slot: index };

@@ -43,7 +43,7 @@ export class SimAgent {
       etcd: store,
       store,
       effects,
-      local: localNodeOf(platform()),
+      local: localNodeOf(platform(), { schedule: effects.schedule }),
       observer: silentObserver,
       log,
       since: effects.now(),

@@ -17,7 +17,9 @@ export function damage(world: World, which: BadRecord, nth: number, forMs: numbe
   const entry = entries[nth % Math.max(1, entries.length)];
   if (!entry) return;
   damaged.set(entry.key, entry.value);
-  put(world, entry.key, entry.value.slice(0, -7));
+  const bad = entry.value.slice(0, -7);
+  world.damages.push({ key: entry.key, bad, value: entry.value });
+  put(world, entry.key, bad);
   sim.scheduler.after(forMs, () => repair(world, entry.key));
 }
 

@@ -273,7 +273,11 @@ export class Kubelet {
     }
     await this.#delete(sandbox, path, lives);
     this.#machine.kernel.removeNamespace(sandbox.namespace);
-    if (ending === 'twice') void this.#process.wait(TWICE_AFTER_MS).then(() => this.#delete(sandbox, path));
+    // A runtime calls no second DEL for a container that it has started again.
+    if (ending === 'twice')
+      void this.#process.wait(TWICE_AFTER_MS).then(() => {
+        if (!this.runs(sandbox.containerId)) void this.#delete(sandbox, path);
+      });
   }
 
   /** Calls DEL until it succeeds. */

@@ -55,7 +55,8 @@ export function findWaiting({ hosts }: World): Violation | undefined {
 }
 
 /** Returns the addresses of running pods that etcd neither holds for them nor has set aside. */
-export function findLost({ etcd, hosts, reader }: World): Violation | undefined {
+export function findLost(world: World): Violation | undefined {
+  const { etcd, hosts, reader, living } = world;
   const blocks = reader.all(etcd.keys);
   const isKnown = (ip: string, containerId: string): boolean => {
     const address = parseAddress(ip);
@@ -67,6 +68,9 @@ export function findLost({ etcd, hosts, reader }: World): Violation | undefined 
   };
   for (const { kubelet } of hosts.values()) {
     for (const { containerId, result } of kubelet.running) {
+      // What the API server forgot is condemned, and loses link and address, though the runtime
+      // keeps it.
+      if (world.isForgotten(containerId) && !living.carriesAny(containerId)) continue;
       const ips = (result?.ips ?? []).map(({ address }) => address.split('/')[0] ?? '');
       const ip = ips.find((each) => !isKnown(each, containerId));
       if (ip === undefined) continue;

@@ -194,4 +194,28 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     ],
     faults: ['away', 'uncertain'],
   },
+  {
+    name: 'release-without-owner',
+    breaks: "a release frees the addresses of the node's record, whatever container has them by now",
+    edits: [
+      ...one(
+        'ipam/release/release.ts',
+        'usedSlots(block, isMeant).map(({ address, slot })',
+        `usedSlots(block)
+      .filter(({ address, slot }) => isMeant(slot) || request.addresses?.some((each) => sameAddress(each, address)))
+      .map(({ address, slot })`,
+      ),
+    ],
+    faults: ['kill', 'power', 'del', 'uncertain'],
+  },
+  {
+    name: 'returned-block-not-compared',
+    breaks: 'an operator returns a block out of which an address was given since the look',
+    edits: one(
+      'ipam/release/return-block.ts',
+      'guards: [same(entry), index ? same(index) : absent(indexKey)],',
+      'guards: [],',
+    ),
+    faults: [],
+  },
 ];

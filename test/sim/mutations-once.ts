@@ -20,7 +20,7 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     edits: [
       {
         file: 'ipam/node/write-back.ts',
-        text: 'const missing = missingOf(finding);',
+        text: 'const missing = await missingOf(context, finding);',
         replacement: 'const missing: string[] = [];',
       },
     ],
@@ -32,8 +32,8 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     edits: [
       {
         file: 'ipam/allocate/pick.ts',
-        text: 'if (!(await ipam.local.isUsedByOther(address, request.owner))) return each;',
-        replacement: 'return each;',
+        text: 'if (!(await ipam.local.isUsedByOther(slotAddress(held.block, index), request.owner))) return next;',
+        replacement: 'return next;',
       },
       {
         file: 'ipam/node/write-back.ts',
@@ -150,7 +150,7 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     edits: [
       {
         file: 'cni/address/ipam.ts',
-        text: 'const fencing = known !== undefined || state.readPending(call.request) !== undefined;',
+        text: 'const fencing = known !== undefined || pending !== undefined;',
         replacement: 'const fencing = false;',
       },
     ],
@@ -213,6 +213,18 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     ],
     faults: [],
     setup: { crowded: true },
+  },
+  {
+    name: 'range-added-over-living-pods',
+    breaks: 'an operator adds a range that etcd forgot, over the pods that live in it',
+    edits: [
+      {
+        file: 'cnictl/commands/range-add-pods.ts',
+        text: 'if (living.length === 0) return;',
+        replacement: 'return;',
+      },
+    ],
+    faults: ['empty'],
   },
   {
     name: 'failed-is-finished',

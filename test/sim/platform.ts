@@ -1,4 +1,4 @@
-import { openLocalNode } from '../../cni/host/local-node.ts';
+import { openLocalNode, type LocalNodeOptions } from '../../cni/host/local-node.ts';
 import { Deadlines } from '../../cni/platform/deadlines.ts';
 import type { Log, LogFields, OpenIpam, Platform } from '../../cni/platform/platform.ts';
 import { CniError } from '../../cni/protocol/errors.ts';
@@ -47,8 +47,8 @@ export function platformOf(
 }
 
 /** What a program's machine knows by itself. */
-export const localNodeOf = (platform: Platform): LocalNode =>
-  openLocalNode(platform, ENVIRONMENT.CELLNET_STATE_DIR, ETCD);
+export const localNodeOf = (platform: Platform, options: LocalNodeOptions = {}): LocalNode =>
+  openLocalNode(platform, ENVIRONMENT.CELLNET_STATE_DIR, ETCD, options);
 
 /** The log goes into the story. */
 export function logOf({ sim, name }: Process): Log {

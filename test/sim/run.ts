@@ -32,10 +32,11 @@ export interface RunResult {
 /** How long faults go on after the last act, in milliseconds. */
 const CALM_AFTER_MS = 20_000;
 /**
- * After each later phase begins, in milliseconds: when its effects must be over. A phase ends
- * earlier once nothing is left to wait for, and every request that was late has arrived.
+ * After each later phase begins, in milliseconds: when its effects must be over. The longest is a
+ * check that looks twice, a minute apart, and then two looks of the agent, as far apart. A phase
+ * ends earlier once nothing is left to wait for, and every request that was late has arrived.
  */
-const SETTLED_AFTER_MS = 150_000;
+const SETTLED_AFTER_MS = 240_000;
 const ARRIVED_AFTER_MS = 20_000;
 /** How often it looks whether there is anything to wait for, in milliseconds. */
 const LOOK_EVERY_MS = 5_000;

@@ -39,6 +39,8 @@ export class World {
   readonly ended = new EndedContainers();
   /** Records that cannot be read, with the values that they had. */
   readonly damaged = new Map<string, string>();
+  /** All records that were ever damaged: a snapshot may bring one back. */
+  readonly damages: { readonly key: string; readonly bad: string; readonly value: string }[] = [];
   /** How many commands of the operator are under way. */
   commands = 0;
   /** API servers of other clusters, by what tells them from this one's. */
@@ -84,6 +86,11 @@ export class World {
     this.sim.scheduler.stop();
   }
 
+  /** Whether the API server has no pod of that container. */
+  isForgotten(containerId: string): boolean {
+    return ![...this.kube.pods.values()].some(({ name }) => containerId.startsWith(`${name}.`));
+  }
+
   addHost(options: Pick<MachineOptions, 'name' | 'node' | 'imageOf'>): void {
     const machine = new Machine(this.sim, {
       ...options,
@@ -91,7 +98,7 @@ export class World {
       onDeleted: ({ containerId }) => {
         if (!this.hosts.get(options.name)?.kubelet.runs(containerId)) return;
         // What the API server forgot is condemned (decision 27), though the runtime keeps it.
-        if (![...this.kube.pods.values()].some(({ name }) => containerId.startsWith(`${name}.`))) return;
+        if (this.isForgotten(containerId)) return;
         const text = `container ${containerId} on ${options.name} runs, and a program took its link away`;
         this.violate({ kind: 'cut-off', text, about: [containerId] });
       },
@@ -184,6 +191,8 @@ export class World {
     this.etcd.restore(found.snapshot, newId ? this.#newClusterId() : undefined);
     this.#check.restart();
     this.damaged.clear();
+    for (const { key, bad, value } of this.damages)
+      if (this.etcd.keys.get(key)?.value === bad) this.damaged.set(key, value);
   }
 
   /** Empties etcd: by a new data folder, perhaps as the same cluster, or key by key. */

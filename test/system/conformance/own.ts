@@ -3,13 +3,17 @@ import { after, before, suite, test } from 'node:test';
 import { CASES, casesFor } from '../../conformance/cases.ts';
 import { ownSubjects } from '../../conformance/subjects.ts';
 import { runConformance } from '../../conformance/suite.ts';
-import { VERSIONS, type PluginKind, type Subject } from '../../conformance/trial.ts';
+import { VERSIONS, type PluginKind, type Subject, type Version } from '../../conformance/trial.ts';
 import { newScope } from '../../support/netns.ts';
 
 /**
- * Runs the suite of our plugin of that kind, without the agent and through it: every case at every
- * CNI version.
+ * Versions to run without the agent: the last of each form of the reply. Each call starts Node.js,
+ * and the agent runs the same code at every version. `npm run conformance` runs all versions both
+ * ways.
  */
+const BY_ITSELF: readonly Version[] = ['0.4.0', '1.1.0'];
+
+/** Runs every case of the suite with our plugin of that kind, without the agent and through it. */
 export const ownConformance = (plugin: string, kind: PluginKind): void => {
   suite(`conformance of ${plugin} to CNI`, () => {
     const scope = newScope();
@@ -19,14 +23,16 @@ export const ownConformance = (plugin: string, kind: PluginKind): void => {
     });
     after(() => scope.close());
 
-    for (const name of [`${plugin} by itself`, `${plugin} by the agent`]) {
-      test(`${name} holds every case at every version`, async (t) => {
-        const subject = own.find((each) => each.name === name) ?? assert.fail();
-        const outcomes = await runConformance(subject);
-        assert.deepEqual([...new Set(outcomes.map(({ version }) => version))], [...VERSIONS]);
+    for (const [by, versions] of [
+      ['by itself', BY_ITSELF],
+      ['by the agent', VERSIONS],
+    ] as const) {
+      test(`${plugin} ${by} holds every case at ${versions.join(', ')}`, async (t) => {
+        const subject = own.find((each) => each.name === `${plugin} ${by}`) ?? assert.fail();
+        const outcomes = await runConformance(subject, { versions });
         assert.deepEqual(
           outcomes.map(({ version, of }) => `${version} ${of.section}: ${of.sentence}`),
-          VERSIONS.flatMap((version) =>
+          versions.flatMap((version) =>
             casesFor(kind, version).map((of) => `${version} ${of.section}: ${of.sentence}`),
           ),
         );

@@ -12,7 +12,9 @@ suite('conformance of reference plugins to CNI', () => {
   test('it catches what reference plugins do otherwise, and finds nothing else amiss in bridge', async (t) => {
     const found = new Map<string, Set<string>>();
     for (const subject of await referenceSubjects(newScope(t))) {
-      const failed = (await runConformance(subject)).filter(({ failure }) => failure !== undefined);
+      const failed = (await runConformance(subject, { versions: ['0.4.0', '1.0.0'] })).filter(
+        ({ failure }) => failure !== undefined,
+      );
       found.set(subject.name, new Set(failed.map(({ of }) => `${of.section}: ${of.sentence}`)));
     }
     assert.deepEqual([...(found.get('bridge') ?? [])].sort(), [

@@ -7,7 +7,7 @@ import { hostEffects } from '../../../cni/host/effects.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import type { Allocation } from '../../../ipam/allocate/allocation.ts';
 import { formatCidr, offsetAddress, parseAddress, parseCidr } from '../../../ipam/model/address.ts';
-import { candidates, newBlock, takeSlot, type Block } from '../../../ipam/model/block.ts';
+import { newBlock, takeSlot, type Block } from '../../../ipam/model/block.ts';
 import { makeRange } from '../../../ipam/model/new-range.ts';
 import { blockAt } from '../../../ipam/model/range.ts';
 import { directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
@@ -21,6 +21,7 @@ import { release } from '../../../ipam/release/release.ts';
 import type { EtcdSettings } from '../../../ipam/store/etcd/settings.ts';
 import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
 import { scanAll, type Store } from '../../../ipam/store/store.ts';
+import { allCandidates } from '../../support/candidates.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { owner } from '../../unit/ipam/world.ts';
@@ -30,7 +31,7 @@ const ipamOn = (store: Store): Ipam => directIpam(store, hostEffects);
 /** Assigns every address of the block to a container of its own. */
 function usedUp(block: Block): Block {
   const id = (i: number): string => `${formatCidr(block.cidr).replace(/\W/g, '-')}-${i}`;
-  return candidates(block, 0, 0).reduce(
+  return allCandidates(block, 0, 0).reduce(
     (left, { index }) => takeSlot(left, index, owner(id(index)), 1).block,
     block,
   );

@@ -161,7 +161,7 @@ suite('the protocol', () => {
           if ([1, 4, 6, 7].includes(code)) assert.equal(node.fake.world.store.revision, revision);
         },
       ),
-      { numRuns: 3000 },
+      { numRuns: 1_000 },
     );
   });
 });

@@ -80,7 +80,7 @@ suite('the ring of a block', () => {
           checkRings(world, model);
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 

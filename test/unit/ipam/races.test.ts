@@ -184,7 +184,7 @@ suite('races', () => {
           assert.deepEqual(world.problems(), []);
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 

@@ -156,6 +156,42 @@ suite('an etcd that has forgotten', () => {
     assert.equal(world.given().size, 401);
   });
 
+  test('an address of which it names the owner of then is entered for the pod that has it', async () => {
+    const { world, a } = await twoNodes();
+    const ip = await a.start('then');
+    const before = snapshot(world);
+    await release(a.ipam, {
+      node: 'a',
+      attachment: { containerId: 'then', ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
+    a.carried.clear();
+    await a.start('now', ip);
+    restore(world, before);
+    await a.start('next');
+    assert.equal(a.carried.get(ip)?.owner.containerId, 'now');
+    allKnown(world, a);
+    assert.equal([...world.given().values()].includes('then'), false);
+  });
+
+  test('a pod that was started again has only the address of now', async () => {
+    const { world, a } = await twoNodes();
+    const former = await a.start('p');
+    const before = snapshot(world);
+    await release(a.ipam, {
+      node: 'a',
+      attachment: { containerId: 'p', ifname: 'eth0' },
+      cause: { why: 'del' },
+    });
+    a.carried.clear();
+    await a.start('p', '10.20.0.9');
+    restore(world, before);
+    await a.start('next');
+    allKnown(world, a);
+    assert.equal(world.given().get('10.20.0.9'), 'p');
+    assert.notEqual(world.given().get(former), 'p');
+  });
+
   test('an attachment that is gone is not written back', async () => {
     const { world, a } = await twoNodes();
     const before = snapshot(world);

@@ -283,7 +283,7 @@ const holds = (
 ): void =>
   fc.assert(
     fc.property(factsWith(condemned), (each) => property(each, judge(each, BOOT))),
-    { numRuns: 3_000 },
+    { numRuns: 1_500 },
   );
 
 suite('whatever the node shows, uncondemned unless a test says so', () => {

@@ -343,7 +343,7 @@ suite('restore where something is', () => {
           if (!losesSome) assert.deepEqual(world.ipam.problems(), []);
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 });

@@ -1,7 +1,7 @@
 import type { Address } from '../model/address.ts';
 import { releaseSlot, type Block, type Expected } from '../model/block.ts';
 import type { ReleaseCause } from '../model/lifetime.ts';
-import type { HeldBlock } from '../node/node-blocks.ts';
+import type { HeldBlock } from './node-blocks.ts';
 import { recordLifetime } from '../records/history-record.ts';
 import type { Put } from '../records/transaction.ts';
 
