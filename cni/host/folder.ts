@@ -1,4 +1,4 @@
-import { mkdirSync, unlinkSync } from 'node:fs';
+import { lstatSync, mkdirSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Whether it is an error of the system with that code, such as `ENOENT`. */
@@ -7,6 +7,8 @@ export const hasCode = (error: unknown, code: string): boolean =>
 
 /** Removes a file if it is there. Quicker than `rmSync`, which is made for whole folders. */
 export function removeFile(path: string): void {
+  // Mostly it is not there, and an exception costs more than a look.
+  if (!lstatSync(path, { throwIfNoEntry: false })) return;
   try {
     unlinkSync(path);
   } catch (error) {

@@ -55,12 +55,13 @@ export class ClusterGuard {
   }
 
   /**
-   * Judges by what both sides hold, and writes down the cluster of the first check.
+   * Judges by what both sides hold, and writes down the cluster of the first check that is
+   * proven to be ours.
    * @throws ClusterError when nothing may be released, and something was to be; IpamError `store-…`
    */
-  async prove({ podAudit, nodes, ranges }: FirstLook): Promise<Proof> {
-    const { allocated, named, pods, knowsPods } = podAudit;
-    const evidence = { standing: nodes.standing, ranges, allocated, named, pods, knowsPods };
+  async prove({ podAudit, nodes }: FirstLook): Promise<Proof> {
+    const { named, pods, knowsPods } = podAudit;
+    const evidence = { standing: nodes.standing, named, pods, knowsPods };
     const first = prove({ identity: this.identity, ...evidence }, this.#kube);
     const proof =
       first.remember === undefined

@@ -22,8 +22,6 @@ import type { Looking, Progress } from './progress.ts';
 
 /** Holds what one pass over everything suspects. */
 export interface FirstLook {
-  /** Number of ranges, readable or not. */
-  readonly ranges: number;
   readonly podAudit: PodAudit;
   readonly index: IndexComparison;
   readonly records: readonly RecordFinding[];
@@ -62,9 +60,8 @@ export async function firstLook(ipam: Ipam, kube: KubeApi, looking: Looking): Pr
   );
   const nodes = compareNodes(listed, podAudit);
   if (nodes.standing === 'none-known') looking.warn(`${noneKnownText(kube)} Nothing is said of nodes`);
-  const ranges = survey.ranges.length + survey.findings.length;
   const lost = stillLost(await readLost(store), survey.ranges);
-  return { lost, ranges, podAudit, index, records, nodes, stranded: strandedBlocks(podAudit, nodes), moment };
+  return { lost, podAudit, index, records, nodes, stranded: strandedBlocks(podAudit, nodes), moment };
 }
 
 async function readBlocks(

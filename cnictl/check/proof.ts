@@ -8,9 +8,6 @@ import { noneKnownText, type Standing } from './nodes.ts';
 export interface Evidence {
   readonly identity: Identity;
   readonly standing: Standing;
-  readonly ranges: number;
-  /** Number of allocations. */
-  readonly allocated: number;
   /** Those that name a pod. */
   readonly named: number;
   /** Number of pods that the API server has. */
@@ -48,13 +45,11 @@ export function prove(evidence: Evidence, kube: Pick<KubeApi, 'server'>): Proof 
 }
 
 /**
- * Returns whether a first record may be written. Without a range, etcd may be empty because it
- * forgot, or its prefix may be wrong.
+ * Returns whether a first record may be written: when an allocation names a pod of this cluster.
+ * Less proves nothing: every cluster's API server looks like ours to an etcd that has no allocation
+ * yet, and its record would then refuse ours.
  */
-function isFirst({ standing, ranges, allocated, named, knowsPods }: Evidence): boolean {
-  if (ranges === 0) return false;
-  return allocated === 0 || (standing === 'known' && (named === 0 || knowsPods));
-}
+const isFirst = ({ standing, knowsPods }: Evidence): boolean => standing === 'known' && knowsPods;
 
 export const noneKnown = (kube: Pick<KubeApi, 'server'>): ClusterError =>
   new ClusterError(
