@@ -45,7 +45,8 @@ async function replace(ipam: Ipam, seen: Parameters<typeof writeCluster>[1], uid
 }
 
 /**
- * Writes down the cluster of the first check that is proven to be ours. A user that may only read etcd still gets a report.
+ * Writes down the cluster of the first check that is proven to be ours. A user that may only read
+ * etcd still gets a report.
  * @returns the identity afterwards: another check may have been first
  * @throws IpamError `store-…`
  */
