@@ -1,6 +1,6 @@
 import { allocate, lookup } from '../../ipam/allocate/allocate.ts';
 import type { Allocation } from '../../ipam/allocate/allocation.ts';
-import { parseAddressInSubnet, sameAddress, type Address } from '../../ipam/model/address.ts';
+import { sameAddress, type Address } from '../../ipam/model/address.ts';
 import type { Attachment, Owner } from '../../ipam/model/attachment.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import { findSuperseded, type SupersededAllocation } from '../../ipam/node/allocations.ts';
@@ -9,7 +9,7 @@ import { release } from '../../ipam/release/release.ts';
 import type { UndoStack } from '../attach/undo.ts';
 import { deferTeardown } from '../deferred/defer.ts';
 import { withIpamAt } from '../platform/connections.ts';
-import type { AttachmentRecord } from '../platform/node-records.ts';
+import { addressesOf } from '../platform/node-records.ts';
 import type { OpenIpam, Platform } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
@@ -78,10 +78,6 @@ export async function grantAddresses(
   }
 }
 
-/** Returns the addresses that the node's own record names; undefined if it names none. */
-const addressesIn = (record: Pick<AttachmentRecord, 'allocations'> | undefined): Address[] | undefined =>
-  record?.allocations?.map(({ address }) => parseAddressInSubnet(address).address);
-
 export async function grantOwn(
   call: Call,
   platform: Platform,
@@ -91,7 +87,7 @@ export async function grantOwn(
   const requested = requestedAddresses(call);
   const families = familiesFor(call, requested);
   const record = platform.openState(call.settings.stateDir).readAttachment(call.request);
-  const known = addressesIn(record);
+  const known = addressesOf(record);
   let older: readonly SupersededAllocation[] = [];
   return await withIpam(call, platform, async (ipam) => {
     try {
@@ -172,7 +168,7 @@ export async function releaseOwn(
   const state = platform.openState(call.settings.stateDir);
   const record = state.readAttachment(call.request);
   const pending = state.readPending(call.request);
-  const known = addressesIn(record) ?? addressesIn(pending);
+  const known = addressesOf(record) ?? addressesOf(pending);
   // The transaction of an ADD that got no answer may still be on its way, or one that writes back
   // what etcd had forgotten.
   const fencing = known !== undefined || pending !== undefined;

@@ -1,4 +1,3 @@
-import { parseAddressInSubnet } from '../../ipam/model/address.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { isOtherMachine } from '../../ipam/node/name-owner.ts';
@@ -6,7 +5,13 @@ import { release } from '../../ipam/release/release.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { deleteLink, detachPort } from '../attach/interface-teardown.ts';
 import { etcdName, switchName, withIpamAt } from '../platform/connections.ts';
-import { isOurIpam, switchOf, type NodeRecords, type PendingTeardown } from '../platform/node-records.ts';
+import {
+  addressesOf,
+  isOurIpam,
+  switchOf,
+  type NodeRecords,
+  type PendingTeardown,
+} from '../platform/node-records.ts';
 import type { Platform, Unlock } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { CniError } from '../protocol/errors.ts';
@@ -32,12 +37,11 @@ async function finish(entry: PendingTeardown, platform: Platform, state: NodeRec
   }
   if (isOurIpam(entry)) {
     const { containerId, ifname } = entry;
+    const addresses = addressesOf(entry);
     const request = {
       node: entry.node,
       attachment: { containerId, ifname },
-      ...(entry.allocations && {
-        addresses: entry.allocations.map(({ address }) => parseAddressInSubnet(address).address),
-      }),
+      ...(addresses && { addresses }),
       allocatedUntil: entry.until,
       // The ADD's or DEL's own transaction may still be on its way.
       fencing: true,

@@ -1,22 +1,11 @@
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { isAttachment, type Attachment } from '../../ipam/model/attachment.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import type { Fence } from '../../ipam/node/fence.ts';
 import { decodeValue, type Decoded } from '../../ipam/records/decode.ts';
-import { memoize } from '../protocol/memoize.ts';
 import {
   attachmentRecord,
   pendingRecord,
@@ -25,8 +14,10 @@ import {
   type PendingTeardown,
 } from '../platform/node-records.ts';
 import { CniError } from '../protocol/errors.ts';
+import { memoize } from '../protocol/memoize.ts';
 import { CarriedAddresses } from './carried.ts';
-import { hasCode, removeFile, withFolder } from './folder.ts';
+import { removeFile } from './folder.ts';
+import { attemptIo, entriesOf, filesOf, isAbsent, writeRecord } from './record-files.ts';
 
 /** Matches the temporary files of writeRecord. */
 const UNFINISHED = /\.\d+\.tmp$/;
@@ -258,69 +249,10 @@ function fileOf(attachment: Attachment): string {
     .digest('hex')}.json`;
 }
 
-/** A place has any text, so that its hash names the file. */
+/**
+ * The hash of the place names the file, since the text of a place may hold what no file name does.
+ */
 const fenceFileOf = (place: string): string =>
   `${createHash('sha256').update(place).digest('hex').slice(0, 16)}.json`;
 
 const withoutPrefix = (address: string): string => address.split('/')[0] ?? address;
-
-const filesOf = (folder: string): string[] => entriesOf(folder).filter((file) => file.endsWith('.json'));
-
-function entriesOf(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch (error) {
-    if (isAbsent(error)) return [];
-    throw ioFailure(`cannot list ${folder}`, error);
-  }
-}
-
-/** Runs the work. Throws CniError 5. */
-function attemptIo<T>(what: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw ioFailure(what, error);
-  }
-}
-
-/** Writes the record atomically: to a temporary file that it then renames. Throws CniError 5. */
-function writeRecord(folder: string, file: string, record: object, durable: boolean): void {
-  const path = join(folder, file);
-  const beside = `${path}.${process.pid}.tmp`;
-  try {
-    const fd = withFolder(folder, () => openSync(beside, 'w', 0o600));
-    try {
-      writeFileSync(fd, JSON.stringify(record)); // Throws on a partial write.
-      if (durable) fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(beside, path);
-    if (durable) syncFolder(folder);
-  } catch (error) {
-    removeFile(beside);
-    throw ioFailure(`cannot write ${path}`, error);
-  }
-}
-
-function syncFolder(folder: string): void {
-  const fd = openSync(folder, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-const isAbsent = (error: unknown): boolean => hasCode(error, 'ENOENT');
-
-function ioFailure(what: string, cause: unknown): CniError {
-  const reason = messageOf(cause);
-  return new CniError(
-    'io-failure',
-    `${what}: ${reason}`,
-    'Check that the state folder (/var/lib/cellnet, or CELLNET_STATE_DIR) can be written and has room.',
-    { cause },
-  );
-}

@@ -66,7 +66,9 @@ export interface KubeApi {
    * must not conclude anything from it before that.
    */
   readonly walkPods: (sink: PodSink, options?: ListOptions) => Promise<Moment>;
-  /** Reports whether the cluster has any pod; requests the list's first item as a quorum read. */
+  /**
+   * Reports whether the cluster has a pod at all; requests the list's first item as a quorum read.
+   */
   readonly anyPod: () => Promise<Moment & { readonly any: boolean }>;
   /** Resolves to undefined only when the server reports that this very pod does not exist. */
   readonly getPod: (namespace: string, name: string) => Promise<Pod | undefined>;

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { parseAddressInSubnet, type Address } from '../../ipam/model/address.ts';
 import type { Attachment } from '../../ipam/model/attachment.ts';
 import type { Fence } from '../../ipam/node/fence.ts';
 import { containerId, count, ifname, milliseconds } from '../../ipam/records/codec.ts';
@@ -77,6 +78,11 @@ export type AttachmentRecord = v.InferOutput<typeof attachmentRecord>;
 
 /** A teardown that is deferred because etcd or OVSDB did not answer. */
 export type PendingTeardown = v.InferOutput<typeof pendingRecord>;
+
+/** Returns the addresses that the record names; undefined if it names none. */
+export const addressesOf = (
+  record: Pick<AttachmentRecord, 'allocations'> | undefined,
+): Address[] | undefined => record?.allocations?.map(({ address }) => parseAddressInSubnet(address).address);
 
 /** Returns true when our IPAM assigned the addresses. */
 export const isOurIpam = ({ ipamType }: Pick<CommonRecord, 'ipamType'>): boolean =>

@@ -1,7 +1,7 @@
 import { formatAddress, sameAddress, type Address } from '../model/address.ts';
 import { expectedOf, isOwnedBy, usedSlots, type UsedSlot } from '../model/block.ts';
 import type { CarriedAddress } from './local-node.ts';
-import { takeBack } from './take-back.ts';
+import { takeBackAll } from './take-back.ts';
 import type { NodeTransaction } from './transaction.ts';
 
 /**
@@ -22,17 +22,15 @@ export function releaseFormer(
         each.address.family === address.family &&
         !sameAddress(each.address, address),
     ) && !carried.includes(formatAddress(address));
-  for (const held of restored.length > 0 ? transaction.blocks : []) {
-    const former = usedSlots(held.block)
+  if (restored.length === 0) return;
+  const former = transaction.blocks.flatMap(({ block }) =>
+    usedSlots(block)
       .filter(({ address, slot }) => isFormer(address, slot))
       .map(({ address, slot }) => ({
         address,
         expected: expectedOf(slot),
         cause: { why: 'superseded' } as const,
-      }));
-    if (former.length === 0) continue;
-    const { block, history } = takeBack(held, former, now);
-    transaction.put(block);
-    for (const record of history) transaction.tell(record);
-  }
+      })),
+  );
+  takeBackAll(transaction, former, now);
 }

@@ -117,7 +117,7 @@ export async function runRequests<T>(
 
   let endTurn: (() => void) | undefined;
   const attempt = async (n: number): Promise<PromiseSettledResult<T>[] | undefined> => {
-    // Whoever lost takes turns with the other losers: together they would lose again.
+    // A process that lost takes turns with the other losers: together they would lose again.
     if (n > 0) endTurn ??= await local.takeTurn();
     const known = cache.get(node);
     const before = known ?? (await readSafely(context, node, holders));

@@ -1,9 +1,10 @@
-import type { Address } from '../model/address.ts';
+import { cidrContains, formatAddress, type Address } from '../model/address.ts';
 import { releaseSlot, type Block, type Expected } from '../model/block.ts';
 import type { ReleaseCause } from '../model/lifetime.ts';
-import type { HeldBlock } from './node-blocks.ts';
 import { recordLifetime } from '../records/history-record.ts';
 import type { Put } from '../records/transaction.ts';
+import type { HeldBlock } from './node-blocks.ts';
+import type { NodeTransaction } from './transaction.ts';
 
 /** An allocation that the caller expects in a block, and why it ends. */
 export interface BelievedAllocation {
@@ -42,4 +43,23 @@ export function takeBack(
     return result.outcome;
   });
   return { block: left, outcomes, history };
+}
+
+/**
+ * Releases those allocations in the transaction that its blocks still have as expected.
+ * @returns the released addresses, as text
+ */
+export function takeBackAll(
+  transaction: NodeTransaction,
+  believed: readonly BelievedAllocation[],
+  now: number,
+): string[] {
+  return transaction.blocks.flatMap((held) => {
+    const own = believed.filter(({ address }) => cidrContains(held.block.cidr, address));
+    const { block, outcomes, history } = takeBack(held, own, now);
+    if (block === held.block) return [];
+    transaction.put(block);
+    for (const record of history) transaction.tell(record);
+    return own.filter((_, i) => outcomes[i] === 'released').map(({ address }) => formatAddress(address));
+  });
 }

@@ -7,15 +7,8 @@ import {
   type Cidr,
 } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
-import {
-  isCooling,
-  restoreSlot,
-  setAsideSlot,
-  slotIndex,
-  usedSlots,
-  type Block,
-  type Slot,
-} from '../model/block.ts';
+import { isCooling, slotIndex, usedSlots, type Block, type Slot } from '../model/block.ts';
+import { restoreSlot, setAsideSlot } from '../model/restore-slot.ts';
 import type { Effects } from '../model/effects.ts';
 import { blockAt, type Range } from '../model/range.ts';
 import { decodeBlock } from '../records/block-record.ts';
@@ -220,7 +213,7 @@ function isIdle(block: Block, range: Range, carried: readonly CarriedAddress[], 
   return usedSlots(block, ({ owner }) => !isOurs(owner)).length === 0 && !block.slots.some(rests);
 }
 
-/** @param over whether the node's own records say who has the addresses of the block */
+/** @param over whether a living pod takes the place of another owner in the block */
 function restore(
   base: Block,
   carried: readonly CarriedAddress[],

@@ -3,9 +3,9 @@ import { condemnSlot, pardonSlot, type Condemned } from '../model/condemn-slot.t
 import type { Condemnation } from '../model/condemnation.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
+import type { BelievedAllocation } from '../node/take-back.ts';
 import { encodeBlock } from '../records/block-record.ts';
 import { put, same } from '../records/transaction.ts';
-import type { BelievedAllocation } from '../node/take-back.ts';
 
 /** What to condemn, and why. */
 export type CondemnedAllocation = Omit<BelievedAllocation, 'cause'> & { readonly condemned: Condemnation };

@@ -4,12 +4,12 @@ import type { ReleaseCause } from '../model/lifetime.ts';
 import { blockAt } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
+import { takeBack, type BelievedAllocation, type ReleaseOutcome } from '../node/take-back.ts';
 import { decodeBlockOf, encodeBlock } from '../records/block-record.ts';
 import { blockKey } from '../records/keys.ts';
 import { put, same, type Guard } from '../records/transaction.ts';
 import { rangeOf } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
-import { takeBack, type BelievedAllocation, type ReleaseOutcome } from '../node/take-back.ts';
 
 /**
  * Releases allocations of one block of any node in one transaction that compares only this block.

@@ -1,4 +1,4 @@
-import { cidrContains, formatAddress, sameAddress, type Address } from '../model/address.ts';
+import { sameAddress, type Address } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
 import { expectedOf, isOwnedBy, usedSlots, type UsedSlot } from '../model/block.ts';
 import type { ReleaseCause } from '../model/lifetime.ts';
@@ -6,8 +6,7 @@ import type { SeenAllocation } from '../node/allocations.ts';
 import { checkReadable } from '../node/hidden.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
-import type { NodeTransaction } from '../node/transaction.ts';
-import { takeBack, type BelievedAllocation } from '../node/take-back.ts';
+import { takeBackAll, type BelievedAllocation } from '../node/take-back.ts';
 
 /** What to release from the node's own blocks. */
 export type ReleaseRequest = {
@@ -81,19 +80,4 @@ function believedIn(blocks: readonly HeldBlock[], request: ReleaseRequest): Beli
   return blocks.flatMap(({ block }) =>
     usedSlots(block, isMeant).map(({ address, slot }) => ({ address, expected: expectedOf(slot), cause })),
   );
-}
-
-function takeBackAll(
-  transaction: NodeTransaction,
-  believed: readonly BelievedAllocation[],
-  now: number,
-): string[] {
-  return transaction.blocks.flatMap((held) => {
-    const own = believed.filter(({ address }) => cidrContains(held.block.cidr, address));
-    const { block, outcomes, history } = takeBack(held, own, now);
-    if (block === held.block) return [];
-    transaction.put(block);
-    for (const record of history) transaction.tell(record);
-    return own.filter((_, i) => outcomes[i] === 'released').map(({ address }) => formatAddress(address));
-  });
 }

@@ -3,12 +3,11 @@ import {
   isOwnedBy,
   newBlock,
   releaseSlot,
-  restoreSlot,
-  setAsideSlot,
   takeSlot,
   usedSlots,
   type Block,
 } from '../../ipam/model/block.ts';
+import { restoreSlot, setAsideSlot } from '../../ipam/model/restore-slot.ts';
 import type { Owner } from '../../ipam/model/attachment.ts';
 import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
 import { setBackReason } from '../../ipam/node/fence.ts';
