@@ -167,8 +167,9 @@ export async function releaseOwn(
   const { containerId, ifname } = call.request;
   const state = platform.openState(call.settings.stateDir);
   const record = state.readAttachment(call.request);
-  const pending = state.readPending(call.request);
-  const known = addressesOf(record) ?? addressesOf(pending);
+  const recorded = addressesOf(record);
+  const pending = recorded ? undefined : state.readPending(call.request);
+  const known = recorded ?? addressesOf(pending);
   // The transaction of an ADD that got no answer may still be on its way, or one that writes back
   // what etcd had forgotten.
   const fencing = known !== undefined || pending !== undefined;

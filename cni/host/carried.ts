@@ -47,7 +47,9 @@ export class CarriedAddresses {
 
   /** Removes the address if it is entered for the record. */
   leave(address: string, record: string): void {
-    if (this.#target(address) === record) this.#remove(address);
+    const path = join(this.#folder, address);
+    // Mostly it is the link that was made, and the name of the same file needs not be read.
+    if (isSameFile(path, join(this.#records, record)) || this.#target(address) === record) removeFile(path);
   }
 
   /** Returns the file of the record that uses the address; undefined if there is none. */
@@ -93,6 +95,11 @@ export class CarriedAddresses {
   #remove(address: string): void {
     removeFile(join(this.#folder, address));
   }
+}
+
+function isSameFile(path: string, other: string): boolean {
+  const [a, b] = [path, other].map((each) => statSync(each, { throwIfNoEntry: false, bigint: true }));
+  return a !== undefined && b !== undefined && a.ino === b.ino && a.dev === b.dev;
 }
 
 /** Copies on file systems without hard links. Throws EEXIST where there is something. */

@@ -136,7 +136,8 @@ export async function runRequests<T>(
       return undefined;
     }
     if (transaction.isEmpty) {
-      if (known) cache.set(node, known);
+      // Also when all callers gave up while it was read: the next ones need not read it again.
+      cache.set(node, before);
       return results;
     }
     results.forEach((result, i) => {

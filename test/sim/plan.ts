@@ -30,7 +30,7 @@ function makeSetup(random: Random): Setup {
   const cooldownSeconds = random.pick([0, 2, 10, 30]);
   const range = (cidr: string, name: string): RangeSetup => ({ name, cidr, blockSize, cooldownSeconds });
   const dual = random.chance(0.2);
-  return {
+  const setup: Setup = {
     machines: ['n1', 'n2', 'n3'].slice(0, 2 + random.below(2)),
     ranges: [
       range('10.1.0.0/27', 'blue'),
@@ -47,4 +47,6 @@ function makeSetup(random: Random): Setup {
     crowded: random.chance(0.01),
     agentShare: random.pick([1, 1, 0.8, 0.5, 0]),
   };
+  // An index of hundreds of blocks in pages of 2 keys takes longer than a call has: etcd's are 500.
+  return setup.crowded ? { ...setup, pageSize: 500 } : setup;
 }

@@ -130,6 +130,23 @@ suite('a process that lives on', () => {
     );
   });
 
+  test('a first read that takes longer than its callers wait serves the next ones', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.20.0.0/22'));
+    await ask(world.agent(), 'first');
+    const agent = world.agent();
+    world.store.before = () => {
+      world.now += 6_000;
+      return Promise.resolve();
+    };
+    // Its first change finds that its caller gave up while the blocks were read.
+    const late = agent.runner.run('n', { change: () => Promise.reject(new Error('too late')) });
+    await assert.rejects(late, { message: 'too late' });
+    const requests = count(world);
+    await ask(agent, 'a');
+    assert.deepEqual([...requests], [['commit', 1]]);
+  });
+
   test('a request behind a transaction that etcd did not answer waits for no other', async () => {
     const world = new World();
     await addRange(world.ipam, range('10.20.0.0/22'));
