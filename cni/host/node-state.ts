@@ -14,8 +14,8 @@ import {
   type PendingTeardown,
 } from '../platform/node-records.ts';
 import { CniError } from '../protocol/errors.ts';
-import { memoize } from '../protocol/memoize.ts';
 import { CarriedAddresses } from './carried.ts';
+import { FileCache } from './file-cache.ts';
 import { removeFile } from './folder.ts';
 import { attemptIo, entriesOf, filesOf, isAbsent, writeRecord } from './record-files.ts';
 
@@ -26,6 +26,8 @@ const UNFINISHED_AFTER_MS = 60_000;
 const BOOT_ID = /^[0-9a-f-]{1,64}$/;
 /** More than any node boots while an allocation of an early boot is still to be cleared. */
 const BOOTS_KEPT = 100;
+/** Twice the pods that a node is planned for. */
+const ATTACHMENTS_KNOWN = 512;
 
 const fenceRecord = v.looseObject({
   v: v.literal(1),
@@ -45,8 +47,7 @@ const parserOf =
   <S extends v.GenericSchema>(schema: S): Parse<v.InferOutput<S>> =>
   (text) =>
     decodeValue(schema, JSON.parse(text));
-/** A DEL reads its record more than once, and a reconcile those of all pods. */
-const parseAttachment = memoize(parserOf(attachmentRecord), 512);
+const parseAttachment = parserOf(attachmentRecord);
 const parsePending = parserOf(pendingRecord);
 const parseFence = parserOf(fenceRecord);
 
@@ -60,6 +61,8 @@ export class NodeState implements NodeRecords {
   readonly #carried: CarriedAddresses;
   readonly #fences: string;
   readonly #boots: string;
+  /** A DEL reads its record several times, and a reconcile those of all pods. */
+  readonly #known = new FileCache<AttachmentRecord>(ATTACHMENTS_KNOWN);
   readonly #complain: (what: string) => void;
 
   /**
@@ -76,7 +79,9 @@ export class NodeState implements NodeRecords {
   }
 
   saveAttachment(record: AttachmentRecord): void {
-    writeRecord(this.#attachments, fileOf(record), record, false);
+    const file = fileOf(record);
+    writeRecord(this.#attachments, file, record, false);
+    this.#known.add(join(this.#attachments, file), record);
   }
 
   /**
@@ -84,12 +89,17 @@ export class NodeState implements NodeRecords {
    * truncated. The caller then relies on the configuration.
    */
   readAttachment(attachment: Attachment): AttachmentRecord | undefined {
-    return this.#read(parseAttachment, join(this.#attachments, fileOf(attachment)));
+    return this.#readAttachment(fileOf(attachment));
+  }
+
+  #readAttachment(file: string): AttachmentRecord | undefined {
+    const path = join(this.#attachments, file);
+    return this.#known.get(path, () => this.#read(parseAttachment, path));
   }
 
   /** Returns every readable record. */
   listAttachments(): AttachmentRecord[] {
-    return this.#list(parseAttachment, this.#attachments);
+    return this.#list(this.#attachments, (file) => this.#readAttachment(file));
   }
 
   /**
@@ -133,7 +143,7 @@ export class NodeState implements NodeRecords {
 
   carrierOf(address: string): AttachmentRecord | undefined {
     const file = this.#carried.recordOf(address);
-    return file === undefined ? undefined : this.#read(parseAttachment, join(this.#attachments, file));
+    return file === undefined ? undefined : this.#readAttachment(file);
   }
 
   isCarriedByOther(address: string, attachment: Attachment): boolean {
@@ -181,7 +191,9 @@ export class NodeState implements NodeRecords {
 
   /** Returns the deferred teardowns, oldest first. Throws CniError 5. */
   listPending(): PendingTeardown[] {
-    return this.#list(parsePending, this.#pending).sort((a, b) => a.until - b.until);
+    const read = (file: string): PendingTeardown | undefined =>
+      this.#read(parsePending, join(this.#pending, file));
+    return this.#list(this.#pending, read).sort((a, b) => a.until - b.until);
   }
 
   /** Returns the number of deferred teardowns, readable or not. Throws CniError 5. */
@@ -208,9 +220,9 @@ export class NodeState implements NodeRecords {
   }
 
   /** Returns every readable record of the folder that lies where its attachment's record lies. */
-  #list<T extends Attachment>(parse: Parse<T>, folder: string): T[] {
+  #list<T extends Attachment>(folder: string, read: (file: string) => T | undefined): T[] {
     return filesOf(folder).flatMap((file) => {
-      const record = this.#read(parse, join(folder, file));
+      const record = read(file);
       if (record === undefined || file === fileOf(record)) return record ?? [];
       this.#complain(`${join(folder, file)}: holds the record of ${record.containerId}/${record.ifname}`);
       return [];

@@ -93,9 +93,11 @@ export function usedSlots(
   block: Block,
   isWanted: (slot: UsedSlot) => boolean = () => true,
 ): { address: Address; slot: UsedSlot }[] {
-  return block.slots.flatMap((slot, i) =>
-    slot.state === 'used' && isWanted(slot) ? [{ address: slotAddress(block, i), slot }] : [],
-  );
+  const found: { address: Address; slot: UsedSlot }[] = [];
+  block.slots.forEach((slot, i) => {
+    if (slot.state === 'used' && isWanted(slot)) found.push({ address: slotAddress(block, i), slot });
+  });
+  return found;
 }
 
 export function isOwnedBy(slot: Slot, attachment: Attachment): slot is UsedSlot {

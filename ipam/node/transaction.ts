@@ -5,12 +5,7 @@ import { encodeBlock } from '../records/block-record.ts';
 import { historyThatFits } from '../records/history-record.ts';
 import { blockKey, nodeKey, nodePrefix, rangeKey } from '../records/keys.ts';
 import { lostKey } from '../records/lost-record.ts';
-import {
-  decodeMachineRecord,
-  encodeMachineRecord,
-  machineKey,
-  type MachineRecord,
-} from '../records/machine-record.ts';
+import { encodeMachineRecord, machineKey, type MachineRecord } from '../records/machine-record.ts';
 import { encodeNodeEntry } from '../records/node-record.ts';
 import { encodeSetBack, SET_BACK, type SetBack } from '../records/set-back-record.ts';
 import {
@@ -61,6 +56,8 @@ export class NodeTransaction {
   #setBack: SetBack | undefined;
   #lost: Write | undefined;
   #touched = false;
+  /** As the latest change writes it. */
+  #machine: MachineRecord | undefined;
   /**
    * True if the transaction builds on cached data. A write may rely on that, because etcd compares
    * the guards. An answer without a write may not.
@@ -193,8 +190,9 @@ export class NodeTransaction {
       // A claim must not miss a set-back that another node has just found.
       ...(claims.length > 0 || this.#setBack ? [setBackEntry ? same(setBackEntry) : absent(SET_BACK)] : []),
     ];
+    this.#machine = this.#nextMachine(writer);
     const writes = [
-      put(machineKey(this.#node), this.#nextMachine(writer)),
+      put(machineKey(this.#node), encodeMachineRecord(this.#machine)),
       ...[...this.#returned].flatMap(([key, { cidr }]) => [del(key), del(nodeKey(this.#node, cidr))]),
       ...[...this.#changed].map(([key, block]) => put(key, encodeBlock(block))),
       ...[...this.#others].map(([key, { block }]) => put(key, encodeBlock(block))),
@@ -210,9 +208,9 @@ export class NodeTransaction {
   }
 
   /** The machine record after the transaction. */
-  #nextMachine({ machine, bootId, mark, at, generation }: Writer): string {
+  #nextMachine({ machine, bootId, mark, at, generation }: Writer): MachineRecord {
     const { adoptedBy, ...kept } = this.#before.machine?.record ?? ({} as Partial<MachineRecord>);
-    return encodeMachineRecord({
+    return {
       ...kept,
       generation: (kept.generation ?? generation) + 1,
       mark,
@@ -220,12 +218,12 @@ export class NodeTransaction {
       // The machine's own entry ends the adoption. A process that speaks for none does not.
       ...(machine ? { machine } : adoptedBy !== undefined && { adoptedBy }),
       ...(bootId !== undefined && { bootId }),
-    });
+    };
   }
 
   /**
    * Returns the node's blocks after the transaction.
-   * @param change what was committed
+   * @param change the latest {@link change}, which was committed
    * @param revision at which it was committed
    */
   after({ writes }: Change, revision: string): NodeBlocks {
@@ -253,7 +251,7 @@ export class NodeTransaction {
       ],
       rangeEntries: [...ranges.values()],
       indexRevision: claimed.length > 0 ? revision : before.indexRevision,
-      machine: { entry: machine, record: decodeMachineRecord(machine.key, machine.value) },
+      machine: this.#machine && { entry: machine, record: this.#machine },
       setBack: this.#setBack ? { entry: entryOf(SET_BACK), record: this.#setBack } : before.setBack,
       state: { ...before.state, revision },
     };
