@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { connect as connectPlain, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { messageOf } from '../../ipam/model/errors.ts';
 import { OvsdbError } from './errors.ts';
 
 /** Files for an `ssl:` remote. Open vSwitch verifies the certificates of both ends. */
@@ -66,7 +67,7 @@ export function openRemote(text: string, deadlineMs: number, tls?: TlsFiles): Pr
       );
     };
     const timer = setTimeout(() => fail('timeout', `no connection within ${deadlineMs} ms`), deadlineMs);
-    socket.once('error', (error) => fail('unreachable', error.message, error));
+    socket.once('error', (error) => fail('unreachable', messageOf(error), error));
     socket.once(remote.kind === 'ssl' ? 'secureConnect' : 'connect', () => {
       clearTimeout(timer);
       socket.removeAllListeners('error');
