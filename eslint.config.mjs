@@ -30,7 +30,19 @@ const packagesForbiddenIn = (folder) =>
  * (docs/architecture.md), so no two folders import one another.
  */
 const LAYERS = {
-  ipam: ['model', 'records', 'settings', 'store', 'node', 'release', 'allocate', 'query', 'audit', 'ranges'],
+  ipam: [
+    'model',
+    'files',
+    'records',
+    'settings',
+    'store',
+    'node',
+    'release',
+    'allocate',
+    'query',
+    'audit',
+    'ranges',
+  ],
   cni: [
     'protocol',
     'subprocess',
@@ -49,7 +61,15 @@ const LAYERS = {
   cnictl: ['render', 'context', 'install', 'doctor', 'backup', 'check', 'node', 'commands', 'program'],
 };
 /** Folders of I/O: named for a technology, or this host's part of the platform. */
-const IO = ['ipam/store/etcd', 'cni/subprocess', 'cni/netlink', 'cni/ovsdb', 'cni/kube', 'cni/host'];
+const IO = [
+  'ipam/files',
+  'ipam/store/etcd',
+  'cni/subprocess',
+  'cni/netlink',
+  'cni/ovsdb',
+  'cni/kube',
+  'cni/host',
+];
 
 const arrow = (regex, message) => ({ regex, message });
 const NOT_TEST = arrow('(^|/)test/', 'Sources never import tests.');
@@ -194,6 +214,7 @@ export default tseslint.config(
   imports('cnictl'),
   ...Object.entries(LAYERS).flatMap(([module, layers]) => layers.map((name) => layer(module, name))),
   layer('ipam', 'store', 'ipam/store/etcd', true),
+  layer('ipam', 'files', 'ipam/files', true),
   WALL_CLOCK,
   EFFECTS,
   { plugins: { cellnet: { rules: { prose } } }, rules: { 'cellnet/prose': 'error' } },

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../ipam/model/errors.ts';
-import { DEFAULT_AGENT, parseSharedConfig } from '../ipam/settings/settings.ts';
+import { DEFAULT_AGENT } from '../ipam/settings/settings.ts';
 import { VERSION } from '../ipam/settings/version.ts';
 import { Agent } from './agent/agent.ts';
 import {
@@ -21,7 +21,7 @@ import { NodeState } from './host/node-state.ts';
 import { raisePriority } from './host/priority.ts';
 import { readShared } from './host/shared-config.ts';
 import type { Log } from './platform/platform.ts';
-import { stateDirOf } from './protocol/settings.ts';
+import { sharedSettings, stateDirOf } from './protocol/settings.ts';
 import type { OwnPlace } from './reconcile/places.ts';
 import { reconcileSettings, type ReconcileSettings } from './reconcile/settings.ts';
 
@@ -176,9 +176,7 @@ function sourceOf(watch: Watch, server: AgentServer): MetricsSource {
 function socketOf(env: NodeJS.ProcessEnv): string {
   const { CELLNET_AGENT: path } = env;
   if (path && path !== 'false') return path;
-  const shared = readShared(env);
-  const inFile = shared && parseSharedConfig(shared.content, shared.file).agent;
-  return inFile || DEFAULT_AGENT;
+  return sharedSettings(readShared(env)).agent || DEFAULT_AGENT;
 }
 
 void main().catch((error: unknown) => {

@@ -12,7 +12,7 @@ import type { AgentRequest } from './protocol.ts';
 export interface AgentPlatform {
   /** Returns the platform for one call with this environment. */
   forCall(env: Environment): Platform;
-  /** Reads the shared configuration file. @throws Error when it cannot be read */
+  /** Reads the shared configuration file. */
   readShared(env: Environment): Input['sharedConfig'];
 }
 

@@ -1,5 +1,6 @@
-import { DEFAULT_AGENT, parseSharedConfig } from '../../ipam/settings/settings.ts';
+import { DEFAULT_AGENT } from '../../ipam/settings/settings.ts';
 import type { Input } from '../protocol/invocation.ts';
+import { sharedSettings } from '../protocol/settings.ts';
 
 /**
  * Returns the path of the agent's socket for this call, or false for no agent. As for every key,
@@ -11,7 +12,7 @@ export function agentOf({ env, stdin, sharedConfig }: Input): string | false {
   if (variable) return variable === 'false' ? false : variable;
   const inline = agentKeyOf(() => JSON.parse(stdin) as unknown);
   if (inline !== undefined) return inline;
-  const file = sharedConfig && agentKeyOf(() => parseSharedConfig(sharedConfig.content, sharedConfig.file));
+  const file = agentKeyOf(() => sharedSettings(sharedConfig));
   return file ?? DEFAULT_AGENT;
 }
 

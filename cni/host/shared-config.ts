@@ -1,20 +1,30 @@
-import { readFileSync } from 'node:fs';
+import { readRegularFile } from '../../ipam/files/regular-file.ts';
+import { messageOf } from '../../ipam/model/errors.ts';
 import { DEFAULT_CONFIG_FILE } from '../../ipam/settings/settings.ts';
-import type { Input } from '../protocol/invocation.ts';
+import { CniError } from '../protocol/errors.ts';
+import type { SharedConfig } from '../protocol/invocation.ts';
 import type { Environment } from '../protocol/request.ts';
+import { hasCode } from './folder.ts';
 
 /**
  * Reads the shared configuration file for each call, so that a change of the file counts at once.
- * Returns undefined when the default file is absent.
- * @throws Error when the file cannot be read, or CELLNET_CONFIG names an absent file
+ * Returns undefined when the default file is absent. Never throws: a DEL goes on without the file.
  */
-export function readShared(env: Environment): Input['sharedConfig'] {
+export function readShared(env: Environment): SharedConfig | undefined {
   const file = env['CELLNET_CONFIG'] || DEFAULT_CONFIG_FILE;
   try {
-    return { content: readFileSync(file, 'utf8'), file };
+    return { file, content: readRegularFile(file).toString('utf8') };
   } catch (error) {
-    const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (absent && file === DEFAULT_CONFIG_FILE) return undefined;
-    throw error;
+    if (hasCode(error, 'ENOENT') && file === DEFAULT_CONFIG_FILE) return undefined;
+    return { file, failure: unreadable(file, error) };
   }
+}
+
+function unreadable(file: string, cause: unknown): CniError {
+  return new CniError(
+    'io-failure',
+    `the shared configuration file ${file} cannot be read: ${messageOf(cause)}`,
+    'Put a regular file there, or name another one in CELLNET_CONFIG.',
+    { cause },
+  );
 }

@@ -2,11 +2,12 @@ import type { KubeApi, ListOptions, Moment, Node, Pod, PodList, PodSink } from '
 import { Client } from './client.ts';
 import { asObject, asText, DecodeError, decodeNode, decodePod, interner } from './decode.ts';
 import { KubeError } from './errors.ts';
-import { findTarget, type FindOptions } from './kubeconfig.ts';
+import { findTarget, type FindOptions, type Target } from './kubeconfig.ts';
 import { within, type Limit } from './limit.ts';
 import { decoding, listAll, walkAll, type Listing } from './list.ts';
 import { getNode, probe } from './node.ts';
 import { decodePage } from './page.ts';
+import { proxyFor } from './proxy.ts';
 import { Sessions } from './session.ts';
 import { saysNotFound, type Purpose } from './status.ts';
 
@@ -30,7 +31,7 @@ const RETRY_PAUSE_MS = 250;
  * @throws KubeError `config`
  */
 export function connectKube(options: ConnectOptions): KubeApi {
-  const target = findTarget(options);
+  const target = throughProxy(findTarget(options), options.env);
   const { server } = target.cluster;
   const sessions = new Sessions(target, {
     env: options.env,
@@ -61,6 +62,13 @@ export function connectKube(options: ConnectOptions): KubeApi {
     clusterUid: () => operation('get namespace kube-system', (limit) => clusterUid(client, limit)),
     close: () => client.close(),
   };
+}
+
+/** The kubeconfig's `proxy-url` takes precedence over the environment. */
+function throughProxy(target: Target, env: NodeJS.ProcessEnv): Target {
+  const { cluster } = target;
+  const proxyUrl = cluster.proxyUrl || proxyFor(cluster.server, env);
+  return proxyUrl === undefined ? target : { ...target, cluster: { ...cluster, proxyUrl } };
 }
 
 function podListing(): Listing<Pod> {

@@ -55,6 +55,9 @@ export function findTarget(options: FindOptions): Target {
   );
 }
 
+/** kubectl writes null for a field that is not set. */
+const isSet = (value: unknown): boolean => value !== undefined && value !== null;
+
 const given = (text: string | undefined): text is string => text !== undefined && text !== '';
 
 /** KUBECONFIG may list several files. Like kubectl, skips those that do not exist. */
@@ -188,7 +191,7 @@ function completeUser(
 ): Pick<Target, 'user' | 'tokenFile'> {
   if (raw === undefined) return { user };
   for (const key of ['as-groups', 'as-uid', 'as-user-extra']) {
-    if (raw.fields[key] !== undefined) throw refuse(`impersonates by '${key}', which is not supported`);
+    if (isSet(raw.fields[key])) throw refuse(`impersonates by '${key}', which is not supported`);
   }
   const tokenFile = raw.fields['tokenFile'];
   const exec = user.exec as { readonly command?: unknown } | null | undefined;

@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,14 +84,16 @@ static int mentions_agent(const struct bytes *text) {
 
 /*
  * Returns 0 when the file is absent or does not mention the agent. Returns 1 for an unreadable file
- * too: the Node plugin reports the error.
+ * too, and for one that is not regular: the Node plugin reports the error. Without O_NONBLOCK,
+ * opening a named pipe waits for its writer.
  */
 static int shared_config_mentions_agent(void) {
   const char *path = getenv("CELLNET_CONFIG");
   struct bytes text = {0};
-  int fd = open(path && *path ? path : DEFAULT_CONFIG, O_RDONLY | O_CLOEXEC);
+  struct stat status;
+  int fd = open(path && *path ? path : DEFAULT_CONFIG, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0) return errno != ENOENT;
-  int found = read_all(fd, MAX_STDIN, &text) < 0 || mentions_agent(&text);
+  int found = fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || read_all(fd, MAX_STDIN, &text) < 0 || mentions_agent(&text);
   close(fd);
   free(text.data);
   return found;

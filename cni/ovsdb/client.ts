@@ -45,7 +45,7 @@ export class OvsdbClient implements OvsdbSession {
     this.#unanswered = new UnansweredRequests(remote, deadlineMs, () => this.#giveUp());
     this.#probe = setInterval(() => this.#probeIdle(), deadlineMs).unref();
     socket.on('data', (chunk) => this.#receive(chunk));
-    socket.on('error', (error) => this.#end(this.#broken(error.message, error)));
+    socket.on('error', (error) => this.#end(this.#broken(messageOf(error), error)));
     socket.on('close', () => this.#end(this.#broken('the server closed it')));
   }
 

@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { connect as connectPlain, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { readRegularFile } from '../../ipam/files/regular-file.ts';
+import { messageOf } from '../../ipam/model/errors.ts';
 import { OvsdbError } from './errors.ts';
 
 /** Files for an `ssl:` remote. Open vSwitch verifies the certificates of both ends. */
@@ -48,8 +49,8 @@ export function parseRemote(text: string): Remote {
 /**
  * Connects a socket to the remote.
  * @throws OvsdbError `unreachable`; `timeout` without a connection within the deadline; `protocol`
- *   for a malformed remote, or for `ssl:` without its files; the error of `readFileSync` when one
- *   of those files cannot be read
+ *   for a malformed remote, or for `ssl:` without its files; the error of `readRegularFile` when
+ *   one of those files cannot be read
  */
 export function openRemote(text: string, deadlineMs: number, tls?: TlsFiles): Promise<Socket> {
   const remote = parseRemote(text);
@@ -66,7 +67,7 @@ export function openRemote(text: string, deadlineMs: number, tls?: TlsFiles): Pr
       );
     };
     const timer = setTimeout(() => fail('timeout', `no connection within ${deadlineMs} ms`), deadlineMs);
-    socket.once('error', (error) => fail('unreachable', error.message, error));
+    socket.once('error', (error) => fail('unreachable', messageOf(error), error));
     socket.once(remote.kind === 'ssl' ? 'secureConnect' : 'connect', () => {
       clearTimeout(timer);
       socket.removeAllListeners('error');
@@ -84,7 +85,7 @@ function dial(text: string, remote: Remote, tls?: TlsFiles): Socket {
       'protocol',
       `ovsdb '${text}' needs a certificate, a key and a CA: expected all three files`,
     );
-  const [ca, cert, key] = [tls.caFile, tls.certFile, tls.keyFile].map((file) => readFileSync(file));
+  const [ca, cert, key] = [tls.caFile, tls.certFile, tls.keyFile].map((file) => readRegularFile(file));
   // Certificates of Open vSwitch's PKI (ovs-pki) carry no host name. Like Open vSwitch's own
   // programs, the client trusts every certificate that the CA signed.
   return connectTls({ host, port, ca, cert, key, checkServerIdentity: () => undefined });

@@ -1,7 +1,7 @@
 import type * as v from 'valibot';
 import type { Family } from '../../ipam/model/address.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
-import { decodeValue, shorten } from '../../ipam/records/decode.ts';
+import { decodeValue, shorten, withoutNullMembers } from '../../ipam/records/decode.ts';
 import type { OvsdbTls } from '../../ipam/settings/settings.ts';
 import {
   OUR_IPAM,
@@ -47,7 +47,10 @@ export interface NetworkConfig {
   /** Type of the IPAM plugin; undefined when the section is absent. */
   readonly ipamType: string | undefined;
   readonly prevResult: CniResult | undefined;
-  /** The JSON object from stdin, unvalidated; on a DEL with invalid keys, without them. */
+  /**
+   * The JSON object from stdin, unvalidated, without members that are null; on a DEL with invalid
+   * keys, without them.
+   */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
@@ -64,13 +67,24 @@ export interface ReadConfig {
  *   value and the expected form
  */
 export function readNetworkConfig(stdin: string, plugin: 'cellnet' | 'cellnet-ipam', verb: Verb): ReadConfig {
-  const raw = parseObject(stdin);
+  const raw = withoutNullKeys(parseObject(stdin));
   try {
     return { config: parseNetworkConfig(raw, plugin), complaint: undefined };
   } catch (error) {
     if (verb !== 'DEL' || !(error instanceof CniError) || error.kind !== 'invalid-config') throw error;
     return { config: parseNetworkConfig(withoutWrongKeys(raw), plugin), complaint: error };
   }
+}
+
+/** Keys with a domain, such as `cni.dev/valid-attachments`, belong to the runtime. */
+const isRuntimes = (key: string): boolean => key.includes('/');
+
+/** Keeps the runtime's keys: for a list that must be there, null means that it is empty. */
+function withoutNullKeys(raw: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const kept = Object.entries(raw).filter(([key, value]) => value !== null || isRuntimes(key));
+  return Object.fromEntries(
+    kept.map(([key, value]) => [key, isRuntimes(key) ? value : withoutNullMembers(value)]),
+  );
 }
 
 /** Network name for a DEL without a valid one, which goes by container and interface instead. */
@@ -106,8 +120,7 @@ function parseNetworkConfig(
   plugin: 'cellnet' | 'cellnet-ipam',
 ): NetworkConfig {
   const cniVersion = checkVersion(raw['cniVersion']);
-  // Keys with a domain, such as `cni.dev/valid-attachments`, belong to the runtime.
-  const ours = Object.fromEntries(Object.entries(raw).filter(([key]) => !key.includes('/')));
+  const ours = Object.fromEntries(Object.entries(raw).filter(([key]) => !isRuntimes(key)));
   const { name, ipam, ...config } = plugin === 'cellnet' ? decode(mainSchema, ours, '') : decodeForIpam(ours);
   return {
     cniVersion,

@@ -7,7 +7,7 @@ import {
   type Address,
 } from '../../ipam/model/address.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
-import { decodeValue } from '../../ipam/records/decode.ts';
+import { decodeValue, withoutNullMembers } from '../../ipam/records/decode.ts';
 import { CniError } from './errors.ts';
 import { IF_RESULT, type CniIp, type CniResult, type CniRoute } from './result.ts';
 
@@ -76,7 +76,7 @@ export function grantOfDelegate(type: string, stdout: string): Grant {
   } catch (cause) {
     throw wrong(messageOf(cause));
   }
-  const result = decodeValue(IF_RESULT, json);
+  const result = decodeValue(IF_RESULT, withoutNullMembers(json));
   if (!result.ok) throw wrong(result.problem.message);
   const { ips = [], routes = [], dns } = result.value;
   if (ips.length === 0) throw wrong('it has no address');

@@ -7,9 +7,14 @@ export type Plugin = 'cellnet' | 'cellnet-ipam';
 export interface Input {
   readonly env: Environment;
   readonly stdin: string;
-  /** The content and path of the shared configuration file; undefined without such a file. */
-  readonly sharedConfig: { readonly content: string; readonly file: string } | undefined;
+  /** The shared configuration file; undefined without such a file. */
+  readonly sharedConfig: SharedConfig | undefined;
 }
+
+/** The shared configuration file at its path `file`, or why it cannot be read. */
+export type SharedConfig = { readonly file: string } & (
+  { readonly content: string } | { readonly failure: Error }
+);
 
 export interface Output {
   /** One JSON object on one line, or an empty string. */

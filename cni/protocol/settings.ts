@@ -6,6 +6,7 @@ import {
   DEFAULT_OVSDB,
   DEFAULT_STATE_DIR,
   mergeSettings,
+  parseSharedConfig,
   settingsFromEnvironment,
   type OvsdbTls,
   type PartialSettings,
@@ -13,6 +14,8 @@ import {
 import { etcdSettings, type EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { NetworkConfig } from './config.ts';
 import { CniError } from './errors.ts';
+import type { SharedConfig } from './invocation.ts';
+import { memoize } from './memoize.ts';
 import type { Environment } from './request.ts';
 
 /**
@@ -28,6 +31,15 @@ export interface NodeSettings {
   readonly agent: string | false;
   /** Directory of the state that must survive an etcd outage. */
   readonly stateDir: string;
+}
+
+const parseShared = memoize(parseSharedConfig);
+
+/** @throws IpamError `invalid`, or the failure of a file that cannot be read */
+export function sharedSettings(shared: SharedConfig | undefined): PartialSettings {
+  if (!shared) return {};
+  if ('failure' in shared) throw shared.failure;
+  return parseShared(shared.content, shared.file);
 }
 
 /** The address of OVSDB: a remote as in ovsdb(7), with key and certificate files for `ssl:`. */

@@ -6,14 +6,13 @@ import {
   DEFAULT_RECONCILE_GRACE_MS,
   DEFAULT_RECONCILE_INTERVAL_MS,
   mergeSettings,
-  parseSharedConfig,
   settingsFromEnvironment,
   type PartialSettings,
 } from '../../ipam/settings/settings.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Input } from '../protocol/invocation.ts';
 import type { Environment } from '../protocol/request.ts';
-import { stateDirOf, type SwitchAddress } from '../protocol/settings.ts';
+import { sharedSettings, stateDirOf, type SwitchAddress } from '../protocol/settings.ts';
 import type { OwnPlace } from './places.ts';
 
 export interface ReconcileSettings {
@@ -26,14 +25,14 @@ export interface ReconcileSettings {
 /**
  * Returns the settings for a process that serves no call. The environment overrides the shared
  * file.
- * @throws IpamError `invalid`, CniError 4
+ * @throws IpamError `invalid`; CniError 4; 5 when the shared file cannot be read
  */
 export function reconcileSettings(
   env: Environment,
   shared: Input['sharedConfig'],
   hostname: string,
 ): ReconcileSettings {
-  const file = shared ? parseSharedConfig(shared.content, shared.file) : {};
+  const file = sharedSettings(shared);
   const merged = mergeSettings([settingsFromEnvironment(env), file]);
   return {
     own: ownPlaceOf(merged, env, hostname),

@@ -1,4 +1,4 @@
-import { parseSharedConfig, type PartialSettings } from '../../ipam/settings/settings.ts';
+import type { PartialSettings } from '../../ipam/settings/settings.ts';
 import { Deadlines } from '../platform/deadlines.ts';
 import type { Platform, Unlock } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
@@ -8,7 +8,7 @@ import type { Input, Output, Plugin } from '../protocol/invocation.ts';
 import { memoize } from '../protocol/memoize.ts';
 import { parseRequest, parseVerb } from '../protocol/request.ts';
 import { renderResult, type CniResult } from '../protocol/result.ts';
-import { resolveSettings, stateDirOf } from '../protocol/settings.ts';
+import { resolveSettings, sharedSettings, stateDirOf } from '../protocol/settings.ts';
 import { checkVerbIn, LATEST, SUPPORTED_VERSIONS } from '../protocol/version.ts';
 import { add } from './add.ts';
 import { check } from './check.ts';
@@ -18,7 +18,6 @@ import { ipamAdd, ipamCheck, ipamDel } from './ipam-verbs.ts';
 import { ipamStatus, status } from './status.ts';
 
 const readConfig = memoize(readNetworkConfig);
-const readShared = memoize(parseSharedConfig);
 
 type VerbFunction = (call: Call, platform: Platform) => Promise<CniResult | undefined>;
 
@@ -124,9 +123,8 @@ async function serve(plugin: Plugin, input: Input, platform: Platform): Promise<
 
 /** @param recorded whether the ADD's record has all settings: DEL then ignores a broken file */
 function readSharedSettings({ sharedConfig }: Input, platform: Platform, recorded: boolean): PartialSettings {
-  if (!sharedConfig) return {};
   try {
-    return readShared(sharedConfig.content, sharedConfig.file);
+    return sharedSettings(sharedConfig);
   } catch (error) {
     if (!recorded) throw error;
     platform.log.warn('the shared file is wrong: DEL goes on by what the ADD used', {

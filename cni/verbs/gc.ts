@@ -58,14 +58,23 @@ export async function gc(call: Call, platform: Platform, plugin: 'cellnet' | 'ce
 
 const idOf = ({ containerId, ifname }: Attachment): string => `${containerId}/${ifname}`;
 
-function validAttachments(call: Call): ReadonlySet<string> {
-  const key = KEYS.find((each) => call.config.raw[each] !== undefined);
-  if (!key)
+/**
+ * Reads the list of either name. If a runtime sends both, what one of them names is valid. A
+ * runtime in Go writes an empty list as null.
+ */
+function validAttachments({ config }: Call): ReadonlySet<string> {
+  const keys = KEYS.filter((each) => config.raw[each] !== undefined);
+  if (keys.length === 0)
     throw new CniError('invalid-config', `GC needs key '${KEYS[0]}': the attachments that are still valid`);
-  const result = decodeValue(attachments, call.config.raw[key]);
+  return new Set(keys.flatMap((key) => readAttachments(key, config.raw[key] ?? []).map(idOf)));
+}
+
+/** @throws CniError 7 */
+function readAttachments(key: string, list: unknown): Attachment[] {
+  const result = decodeValue(attachments, list);
   if (!result.ok)
     throw new CniError('invalid-config', `network configuration: key '${key}': ${result.problem.message}`);
-  return new Set(result.value.map((each) => idOf({ containerId: each.containerID, ifname: each.ifname })));
+  return result.value.map(({ containerID: containerId, ifname }) => ({ containerId, ifname }));
 }
 
 /** Returns this network's attachments on this node, from the records, marks in OVSDB, and etcd. */

@@ -81,7 +81,14 @@ export function invalid(message: string): IpamError {
   return new IpamError('invalid', message);
 }
 
-/** Returns the message of anything that can be thrown. */
+/**
+ * Returns the message of anything that can be thrown. Node's error for a host name whose addresses
+ * all refuse has no message of its own, but one for each address.
+ */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  if (error.message !== '') return error.message;
+  if (error instanceof AggregateError && error.errors.length > 0)
+    return error.errors.map(messageOf).join('; ');
+  return 'code' in error ? String(error.code) : error.name;
 }

@@ -53,6 +53,21 @@ function entriesOf(schema: unknown): Record<string, unknown> | undefined {
   return undefined;
 }
 
+/** Members nest less deeply in every document that cellnet reads. Bounds the recursion. */
+const DEEPEST = 16;
+
+/**
+ * Returns the JSON value without members that are null. Programs in Go write null for an optional
+ * member, list or map that is not set, so it means the same as no member. Keeps null elements of
+ * lists.
+ */
+export function withoutNullMembers(value: unknown, depth = DEEPEST): unknown {
+  if (typeof value !== 'object' || value === null || depth === 0) return value;
+  if (Array.isArray(value)) return value.map((each) => withoutNullMembers(each, depth - 1));
+  const members = Object.entries(value).filter(([, member]) => member !== null);
+  return Object.fromEntries(members.map(([key, member]) => [key, withoutNullMembers(member, depth - 1)]));
+}
+
 export function shorten(input: unknown): string {
   const text = JSON.stringify(input) as string | undefined;
   if (text === undefined) return String(input);

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { invalid, messageOf } from '../model/errors.ts';
-import { decodeValue, shorten } from '../records/decode.ts';
+import { decodeValue, shorten, withoutNullMembers } from '../records/decode.ts';
 
 /**
  * How cellnet finds etcd and the node's components. The same keys exist in
@@ -77,7 +77,10 @@ export const DEFAULT_RECONCILE_GRACE_MS = 30_000;
 export const DEFAULT_PREFIX = '/cellnet';
 export const DEFAULT_ENDPOINTS: readonly string[] = ['http://127.0.0.1:2379'];
 
-/** @throws IpamError `invalid`, naming the file and the key */
+/**
+ * A key that is null counts as absent.
+ * @throws IpamError `invalid`, naming the file and the key
+ */
 export function parseSharedConfig(content: string, file: string): PartialSettings {
   let json: unknown;
   try {
@@ -85,7 +88,7 @@ export function parseSharedConfig(content: string, file: string): PartialSetting
   } catch (cause) {
     throw invalid(`${file} is not JSON: ${messageOf(cause)}`);
   }
-  const result = decodeValue(sharedSchema, json);
+  const result = decodeValue(sharedSchema, withoutNullMembers(json));
   if (!result.ok) throw invalid(`${file}: ${result.problem.message}`);
   return result.value;
 }

@@ -2,6 +2,7 @@ import { handleWhen, retry } from 'cockatiel';
 import { Etcd3 } from 'etcd3';
 import { leaveOutSilent } from './endpoints.ts';
 import { isWorthAnotherEndpoint } from './errors.ts';
+import { CHANNEL_OPTIONS, logInDirectly } from './login.ts';
 import { readEtcdCredentials, type EtcdSettings } from './settings.ts';
 
 /**
@@ -14,12 +15,12 @@ export function openClient(settings: EtcdSettings, patience: () => number): Etcd
   // gRPC takes a date, and computes a duration from it at once: a later jump of the clock is
   // harmless.
   const callOptions = (): { deadline: number } => ({ deadline: Date.now() + patience() });
-  return new Etcd3({
+  const client = new Etcd3({
     hosts: [...settings.endpoints],
     defaultCallOptions: callOptions,
     ...(credentials.tls && { credentials: credentials.tls }),
     ...(credentials.auth && { auth: { ...credentials.auth, callOptions } }),
-    grpcOptions: { 'grpc.max_receive_message_length': 64 * 1024 * 1024 },
+    grpcOptions: CHANNEL_OPTIONS,
     // A call tries every endpoint once. Repeating a transaction is safe: if it applied, its guards
     // fail.
     faultHandling: {
@@ -27,4 +28,6 @@ export function openClient(settings: EtcdSettings, patience: () => number): Etcd
       global: retry(handleWhen(isWorthAnotherEndpoint), { maxAttempts: settings.endpoints.length - 1 }),
     },
   });
+  logInDirectly(client);
+  return client;
 }

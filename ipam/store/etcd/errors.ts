@@ -29,8 +29,8 @@ export function isWorthAnotherEndpoint(error: unknown): boolean {
 function reasonOf(error: unknown): string {
   const text = messageOf(error);
   const [, cause] = /Last error: (?:Error: )?(.+?)\.? *(?:Resolution note:.*)?$/s.exec(text) ?? [];
-  if (cause !== undefined && cause !== 'null') return cause;
-  return text.replace(/^\d+ [A-Z_]+: /, '').replace(/\.? *Last error: null.*$/s, '');
+  if (cause !== undefined && !['null', 'undefined'].includes(cause)) return cause;
+  return text.replace(/^\d+ [A-Z_]+: /, '').replace(/\.? *Last error: (null|undefined).*$/s, '');
 }
 
 /**

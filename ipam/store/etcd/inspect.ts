@@ -1,7 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import type { Etcd3 } from 'etcd3';
-import { IpamError } from '../../model/errors.ts';
+import { IpamError, messageOf } from '../../model/errors.ts';
 import { openClient } from './client.ts';
 import { translateError } from './errors.ts';
 import { checkEtcdSettings, readEtcdCredentials, type EtcdSettings } from './settings.ts';
@@ -130,7 +130,9 @@ function askClock(settings: EtcdSettings): Promise<ServerClock> {
     );
     req.on('timeout', () => req.destroy(new Error(`silent for ${DEADLINE_MS} ms`)));
     req.on('error', (cause) =>
-      reject(new IpamError('store-unreachable', `${url.href} did not answer: ${cause.message}`, { cause })),
+      reject(
+        new IpamError('store-unreachable', `${url.href} did not answer: ${messageOf(cause)}`, { cause }),
+      ),
     );
     req.end();
   });

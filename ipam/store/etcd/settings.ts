@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readRegularFile } from '../../files/regular-file.ts';
 import { invalid, IpamError, messageOf } from '../../model/errors.ts';
 import { DEFAULT_ENDPOINTS, DEFAULT_PREFIX, type PartialEtcd } from '../../settings/settings.ts';
 
@@ -75,7 +75,7 @@ function checkPairs(settings: EtcdSettings, secure: boolean): void {
 export function readEtcdCredentials(settings: EtcdSettings): EtcdCredentials {
   const read = (key: 'caFile' | 'certFile' | 'keyFile' | 'passwordFile', path: string): Buffer => {
     try {
-      return readFileSync(path);
+      return readRegularFile(path);
     } catch (cause) {
       const reason = messageOf(cause);
       throw new IpamError('invalid', `etcd.${key} '${path}' cannot be read: ${reason}`, { cause });

@@ -18,6 +18,7 @@ import { blockKey, nodeKey } from '../../../ipam/records/keys.ts';
 import { encodeNodeEntry } from '../../../ipam/records/node-record.ts';
 import { absent, put, same, unchanged } from '../../../ipam/records/transaction.ts';
 import { release } from '../../../ipam/release/release.ts';
+import { openEtcdInspector } from '../../../ipam/store/etcd/inspect.ts';
 import type { EtcdSettings } from '../../../ipam/store/etcd/settings.ts';
 import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
 import { scanAll, type Store } from '../../../ipam/store/store.ts';
@@ -309,5 +310,26 @@ suite('a guarded etcd', () => {
       code: 'invalid',
       message: /etcd\.passwordFile '.*absent' cannot be read/,
     });
+  });
+
+  test("is asked directly, login too, whatever proxy the runtime's environment names", async (t) => {
+    const scope = newScope(t);
+    const etcd = scope.use(await startEtcd({ auth: { username: 'root', password: 'secret' } }));
+    const passwordFile = join(await scope.tempDir(), 'password');
+    await writeFile(passwordFile, 'secret');
+    const before = { ...process.env };
+    // Nobody listens there.
+    const proxy = 'http://127.0.0.1:9';
+    Object.assign(process.env, { http_proxy: proxy, https_proxy: proxy, grpc_proxy: proxy });
+    scope.defer(() => {
+      process.env = before;
+    });
+    const settings = { endpoints: etcd.endpoints, prefix: '/cellnet', username: 'root', passwordFile };
+    const store = openEtcdStore(settings);
+    assert.ok(await store.commit([absent('a')], [put('a', '1')]));
+    store.close();
+    const inspector = openEtcdInspector(settings);
+    assert.equal(await inspector.members(), 1);
+    inspector.close();
   });
 });

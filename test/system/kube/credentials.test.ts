@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import { connect as connectTcp, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import type { KubeApi } from '../../../cni/kube/api.ts';
 import { connectKube } from '../../../cni/kube/connect.ts';
 import { makeCertificates, startKubeApi } from '../../support/kube-api.ts';
 import { fill, isError, start, tempDir, type Started } from './setup.ts';
@@ -268,13 +269,14 @@ test('TLS to a plain port, and plain to a TLS port', async (t) => {
   await assert.rejects(swap(secure, 'https:', 'http:').listPods(), isError('unreachable'));
 });
 
-test('through the proxy that the kubeconfig names', async (t) => {
+/** Starts an HTTP proxy that finds every host here. `proxied` lists what it was asked for. */
+async function startProxy(t: TestContext): Promise<{ url: string; proxied: string[] }> {
   const proxied: string[] = [];
   const proxy = createServer();
   proxy.on('connect', (req, client) => {
     proxied.push(req.url ?? '');
-    const [host, port] = (req.url ?? '').split(':');
-    const upstream = connectTcp(Number(port), host, () => {
+    const [, port] = (req.url ?? '').split(':');
+    const upstream = connectTcp(Number(port), '127.0.0.1', () => {
       client.write('HTTP/1.1 200 Connection established\r\n\r\n');
       upstream.pipe(client).pipe(upstream);
     });
@@ -283,20 +285,55 @@ test('through the proxy that the kubeconfig names', async (t) => {
   });
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
   t.after(() => proxy.close());
-  const { api, dir, connect } = await startSecure(t);
-  fill(api, 700);
+  return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, proxied };
+}
+
+/** Connects with a kubeconfig that `change` has edited. */
+function connectEdited(
+  t: TestContext,
+  { dir, connect }: Started,
+  change: (text: string) => string,
+  env: NodeJS.ProcessEnv = {},
+): KubeApi {
   connect();
-  const file = join(dir, 'kubeconfig');
-  const { port } = proxy.address() as AddressInfo;
-  writeFileSync(
-    file,
-    readFileSync(file, 'utf8').replace(/( +)server:/, `$1proxy-url: http://127.0.0.1:${port}\n$&`),
-  );
-  const kube = connectKube({ kubeconfig: file, env: {}, deadlineMs: 5000, retryPauseMs: 5 });
+  const kubeconfig = join(dir, 'kubeconfig');
+  writeFileSync(kubeconfig, change(readFileSync(kubeconfig, 'utf8')));
+  const kube = connectKube({ kubeconfig, env, deadlineMs: 5000, retryPauseMs: 5 });
   t.after(() => kube.close());
+  return kube;
+}
+
+test('through the proxy that the kubeconfig names', async (t) => {
+  const { url, proxied } = await startProxy(t);
+  const started = await startSecure(t);
+  fill(started.api, 700);
+  const named = (text: string): string => text.replace(/( +)server:/, `$1proxy-url: ${url}\n$&`);
+  // The kubeconfig wins over the environment.
+  const kube = connectEdited(t, started, named, { HTTPS_PROXY: 'http://192.0.2.1:9' });
   assert.equal((await kube.listPods()).pods.length, 700);
-  assert.equal(proxied[0], new URL(api.url).host);
+  assert.equal(proxied[0], new URL(started.api.url).host);
 });
+
+for (const secure of [true, false]) {
+  const variable = secure ? 'https_proxy' : 'HTTP_PROXY';
+  test(`through the proxy of ${variable}, unless NO_PROXY names the server`, async (t) => {
+    const { url, proxied } = await startProxy(t);
+    const started = await (secure ? startSecure(t) : start(t));
+    fill(started.api, 3);
+    const { port } = new URL(started.api.url);
+    // Only the proxy finds this host.
+    const elsewhere = (text: string): string =>
+      text.replace(
+        /( +)server: (https?):.*/,
+        `$1tls-server-name: localhost\n$1server: $2://api.invalid:${port}`,
+      );
+    const env = { [variable]: url };
+    assert.equal((await connectEdited(t, started, elsewhere, env).listPods()).pods.length, 3);
+    assert.deepEqual([...new Set(proxied)], [`api.invalid:${port}`]);
+    const direct = connectEdited(t, started, elsewhere, { ...env, NO_PROXY: '10.0.0.0/8,.invalid' });
+    await assert.rejects(direct.listPods(), isError('unreachable', /ENOTFOUND|EAI_AGAIN/));
+  });
+}
 
 test('requests at once do not disturb each other when credentials are renewed', async (t) => {
   const { api, dir, connect } = await startSecure(t);

@@ -97,6 +97,11 @@ test('what a context names must be there', () => {
   refuses({ user: { as: 'x', 'as-groups': ['y'] } }, /as-groups.*not supported/);
 });
 
+test('null, as kubectl writes it for what is not set, is no impersonation', () => {
+  const kubeconfig = write('nulls', { user: { 'as-groups': null, 'as-uid': null, 'as-user-extra': null } });
+  assert.equal(findTarget({ kubeconfig, env: {} }).source, kubeconfig);
+});
+
 test('a secret in the address is not repeated', () => {
   const kubeconfig = write('secret', { server: 'https://me:secret@k.example' });
   assert.throws(
