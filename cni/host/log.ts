@@ -17,6 +17,7 @@ export interface FlushableLog extends Log {
  * to the reply. Writes lines of level CELLNET_LOG_LEVEL (default `warn`) and above, in the next
  * turn of the event loop. Loads the library, which takes 6 ms, with the first line: most calls
  * write none.
+ * @param plugin the key `plugin` of each line that does not name another one itself
  */
 export function openLog(env: Environment, plugin: string): FlushableLog {
   const lowest = LEVELS.indexOf(LEVELS.find((each) => each === env['CELLNET_LOG_LEVEL']) ?? 'warn');
@@ -38,7 +39,7 @@ export function openLog(env: Environment, plugin: string): FlushableLog {
   const note = (level: Level, message: string, fields: LogFields = {}): void => {
     if (LEVELS.indexOf(level) < lowest) return;
     const time = new Date();
-    waiting.push((ready) => ready[level]({ time: time.toISOString(), ...fields }, message));
+    waiting.push((ready) => ready[level]({ time: time.toISOString(), plugin, ...fields }, message));
     // The plugin writes its reply first.
     if (waiting.length === 1) setImmediate(() => void flush());
   };
@@ -53,7 +54,8 @@ export function openLog(env: Environment, plugin: string): FlushableLog {
 async function makeLogger(file: string | undefined, plugin: string): Promise<Logger> {
   const { pino } = await import('pino');
   const options = {
-    base: { plugin },
+    // pino writes its own keys and then those of the line, also when both have the same.
+    base: null,
     timestamp: false,
     formatters: { level: (label: string) => ({ level: label }) },
   };
@@ -63,7 +65,7 @@ async function makeLogger(file: string | undefined, plugin: string): Promise<Log
     return pino(options, open(openSync(file, 'a', 0o640)));
   } catch (error) {
     const logger = pino(options, open(2));
-    logger.warn({ file, reason: messageOf(error) }, 'the log file cannot be opened');
+    logger.warn({ plugin, file, reason: messageOf(error) }, 'the log file cannot be opened');
     return logger;
   }
 }

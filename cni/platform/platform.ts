@@ -88,7 +88,10 @@ export interface OpenIpam extends Ipam {
   close(): void;
 }
 
-export type LogFields = Readonly<Record<string, string | number | boolean | readonly string[]>>;
+/** The keys of one log line. The log itself writes `level`, `time` and `msg`. */
+export type LogFields = Readonly<Record<string, string | number | boolean | readonly string[]>> & {
+  readonly [own in 'level' | 'time' | 'msg']?: never;
+};
 
 export interface Log {
   info(message: string, fields?: LogFields): void;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openLog } from '../../../cni/host/log.ts';
+import type { LogFields } from '../../../cni/platform/platform.ts';
 
 interface Line {
   readonly level: string;
@@ -38,6 +39,28 @@ test('lines from the level on are in the file, in order, by the next turn or whe
   assert.equal(lines()[2]?.msg, 'third');
   await log.flush();
   assert.equal(lines().length, 3);
+});
+
+test('no line has a key twice, also where the line names the plugin that it is about', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'cellnet-log-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const file = join(dir, 'log');
+  const log = openLog({ CELLNET_LOG_FILE: file }, 'cellnetd');
+  log.warn('served', { plugin: 'cellnet', verb: 'ADD' });
+  log.warn('reloaded');
+  // @ts-expect-error These keys are the log's own.
+  const own: LogFields = { level: 'x', time: 'x', msg: 'x' };
+  assert.ok(own);
+  await log.flush();
+  const keys = readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => [...line.matchAll(/"(\w+)":/g)].map(([, key]) => key));
+  assert.deepEqual(keys, [
+    ['level', 'time', 'plugin', 'verb', 'msg'],
+    ['level', 'time', 'plugin', 'msg'],
+  ]);
+  assert.match(readFileSync(file, 'utf8'), /"plugin":"cellnet",.*\n.*"plugin":"cellnetd"/);
 });
 
 test('a log that cannot be written stops nothing', async () => {
