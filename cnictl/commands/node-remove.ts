@@ -86,7 +86,7 @@ export async function nodeRemove(
     const name = await nodeInEtcd(ipam, given);
     const removal = { context, ipam, name, graceMs, waitMs, dryRun, yes, force };
     if (!context.knowsKube) return await remove({ ...removal, kube: undefined });
-    return await context.withKube(async (kube) => {
+    return await context.withKubeLists(async (kube) => {
       await identifyOwn(ipam.store, kube);
       return await remove({ ...removal, kube });
     });
