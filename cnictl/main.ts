@@ -10,13 +10,10 @@ import { messageOf } from '../ipam/model/errors.ts';
 import { directIpam } from '../ipam/node/ipam.ts';
 import { appendToFile, checkTarget, readIfThere, replaceFile } from './context/files.ts';
 import { realFiles } from './context/host-files.ts';
-import { watchOutput } from './context/output.ts';
+import { drained, watchOutput } from './context/output.ts';
 import { pause } from './context/pause.ts';
 import type { World } from './context/world.ts';
 import { run, TROUBLE } from './program/program.ts';
-
-/** Longest time for one API server request with all its pages, in milliseconds. */
-const KUBE_DEADLINE_MS = 300_000;
 
 /**
  * Longest time for a program of the host, in milliseconds. It exceeds the agent's own stop time.
@@ -76,11 +73,13 @@ const world: World = {
     const store = openEtcdStore(settings);
     return { ...directIpam(store, hostEffects), close: () => store.close() };
   },
-  openKube: async ({ kubeconfig, configuredKubeconfig }) => {
+  openKube: async ({ kubeconfig, configuredKubeconfig, requestTimeoutMs, listTimeoutMs }) => {
     const { connectKube } = await import('../cni/kube/connect.ts');
     return connectKube({
       env: process.env,
-      deadlineMs: KUBE_DEADLINE_MS,
+      deadlineMs: requestTimeoutMs,
+      listDeadlineMs: listTimeoutMs,
+      idleMs: requestTimeoutMs,
       ...(kubeconfig !== undefined && { kubeconfig }),
       ...(configuredKubeconfig !== undefined && { configuredKubeconfig }),
     });
@@ -118,9 +117,10 @@ watchOutput(process.stderr, () => {
 });
 
 /**
- * Does not call process.exit: the process ends when its output is written, so that a pipe gets all
- * of it.
+ * Ends the process once its output is written, so that a pipe gets all of it. A request that a
+ * command gave up does not keep the process.
  */
-void run(process.argv.slice(2), world).then((status) => {
-  process.exitCode = outputFailed ? TROUBLE : status;
+void run(process.argv.slice(2), world).then(async (status) => {
+  await Promise.all([process.stdout, process.stderr].map(drained));
+  process.exit(outputFailed ? TROUBLE : status);
 });

@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import { KubeError, reasonOf } from './errors.ts';
 import type { Limit } from './limit.ts';
-import { get, type Answer } from './request.ts';
+import { get, LONGEST_OBJECT, type Answer } from './request.ts';
 import type { Sessions } from './session.ts';
 import { parseStatus, statusError, type Purpose, type Status } from './status.ts';
 
@@ -39,12 +39,13 @@ export class Client {
 
   /**
    * @param path the path below the server's address, which may itself include a path
+   * @param maxBytes longest response body
    * @throws KubeError
    */
-  async get(path: string, purpose: Purpose, limit: Limit): Promise<Reply> {
+  async get(path: string, purpose: Purpose, limit: Limit, maxBytes = LONGEST_OBJECT): Promise<Reply> {
     let renewed = false;
     for (let attempt = 1; ; attempt++) {
-      const outcome = await this.#attempt(path, purpose, limit);
+      const outcome = await this.#attempt(path, purpose, limit, maxBytes);
       if (outcome.kind !== 'failed') {
         if (outcome.kind === 'found' || outcome.error.code !== 'unauthorized' || renewed) return outcome;
         if (!this.#options.sessions.renewable) return outcome;
@@ -64,12 +65,13 @@ export class Client {
     }
   }
 
-  async #attempt(path: string, purpose: Purpose, limit: Limit): Promise<Reply | Failed> {
-    const { server, sessions, idleMs } = this.#options;
+  async #attempt(path: string, purpose: Purpose, limit: Limit, maxBytes: number): Promise<Reply | Failed> {
+    const { server, sessions } = this.#options;
+    const idleMs = Math.min(this.#options.idleMs, limit.totalMs / 2);
     const session = await sessions.current(limit.signal);
     let answer: Answer;
     try {
-      answer = await get(new URL(server + path), { session, idleMs, signal: limit.signal });
+      answer = await get(new URL(server + path), { session, idleMs, signal: limit.signal, maxBytes });
     } catch (error) {
       if (limit.signal.aborted) throw limit.signal.reason;
       if (error instanceof KubeError && error.code === 'unreachable') return { kind: 'failed', error };

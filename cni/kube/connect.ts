@@ -12,9 +12,15 @@ import { Sessions } from './session.ts';
 import { saysNotFound, type Purpose } from './status.ts';
 
 export interface ConnectOptions extends FindOptions {
-  /** Applies to each whole operation, including its retries and all pages. */
+  /** Applies to each whole operation, including its retries. */
   readonly deadlineMs: number;
-  /** An attempt fails and is retried after this many milliseconds without a byte. */
+  /** Applies to a list with all its pages. Default: `deadlineMs` */
+  readonly listDeadlineMs?: number;
+  /**
+   * An attempt fails and is retried after this many milliseconds without a byte, or after half of
+   * the operation's deadline, so that a server behind a load balancer that hangs leaves time to ask
+   * another.
+   */
   readonly idleMs?: number;
   /** The pause before the first retry, in milliseconds. */
   readonly retryPauseMs?: number;
@@ -45,17 +51,20 @@ export function connectKube(options: ConnectOptions): KubeApi {
     retryPauseMs: options.retryPauseMs ?? RETRY_PAUSE_MS,
     random: options.random ?? Math.random,
   });
-  const operation = <T>(what: string, work: (limit: Limit) => Promise<T>, signal?: AbortSignal): Promise<T> =>
-    within({ deadlineMs: options.deadlineMs, what: `${server}: ${what}`, signal }, work);
+  const { deadlineMs, listDeadlineMs = deadlineMs } = options;
+  const operation = <T>(what: string, work: (limit: Limit) => Promise<T>): Promise<T> =>
+    within({ deadlineMs, what: `${server}: ${what}` }, work);
+  const listing = <T>(what: string, work: (limit: Limit) => Promise<T>, signal?: AbortSignal): Promise<T> =>
+    within({ deadlineMs: listDeadlineMs, what: `${server}: ${what}`, signal }, work);
   return {
     server,
-    listPods: (list = {}) => operation('list pods', (limit) => listPods(client, list, limit), list.signal),
+    listPods: (list = {}) => listing('list pods', (limit) => listPods(client, list, limit), list.signal),
     walkPods: (sink, list = {}) =>
-      operation('list pods', (limit) => walkPods(client, sink, list, limit), list.signal),
+      listing('list pods', (limit) => walkPods(client, sink, list, limit), list.signal),
     anyPod: () => operation('list pods', (limit) => anyPod(client, limit)),
     getPod: (namespace, name) =>
       operation(`get pod ${namespace}/${name}`, (limit) => getPod(client, namespace, name, limit)),
-    listNodes: (list = {}) => operation('list nodes', (limit) => listNodes(client, list, limit), list.signal),
+    listNodes: (list = {}) => listing('list nodes', (limit) => listNodes(client, list, limit), list.signal),
     getNode: (name) => operation(`get node ${name}`, (limit) => getNode(client, name, limit)),
     probe: (resource) =>
       operation(`list ${resource}`, (limit) => probe(client, resource, options.now ?? Date.now, limit)),

@@ -49,7 +49,8 @@ const REMEDIES: Readonly<Record<KubeErrorCode, string>> = {
     'Check the server address in the kubeconfig, and the network between here and there: `kubectl get --raw /readyz`.',
   unavailable: 'Wait until the API server is healthy (`kubectl get --raw /readyz?verbose`), then try again.',
   expired: 'Try again when the API server is less loaded: the list took longer than its history lasts.',
-  timeout: 'Try again with a longer deadline, or look at the load of the API server.',
+  timeout:
+    'Look at the load of the API server (`kubectl get --raw /readyz`), or wait longer: --request-timeout 60s.',
   cancelled: 'Run it again.',
   refused:
     'Check that the server address in the kubeconfig is the API server itself, and not something in front of it.',

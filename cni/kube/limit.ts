@@ -4,6 +4,8 @@ import { KubeError } from './errors.ts';
 /** Ends an operation early: at its deadline, or when the caller cancels it. */
 export interface Limit {
   readonly signal: AbortSignal;
+  /** From the start to the deadline. */
+  readonly totalMs: number;
   readonly remainingMs: () => number;
   /** Waits `ms` milliseconds. Rejects as soon as the limit is reached. */
   readonly pause: (ms: number) => Promise<void>;
@@ -34,6 +36,7 @@ export async function within<T>(
     controller.signal.throwIfAborted();
     return await work({
       signal: controller.signal,
+      totalMs: deadlineMs,
       remainingMs: () => Math.max(0, endsAt - performance.now()),
       pause: (ms) => sleep(ms, undefined, { signal: controller.signal }),
     });

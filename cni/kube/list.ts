@@ -5,6 +5,7 @@ import { DecodeError } from './decode.ts';
 import { KubeError } from './errors.ts';
 import type { Limit } from './limit.ts';
 import { decodePage, Snapshot, type Page } from './page.ts';
+import { LONGEST_PAGE } from './request.ts';
 import type { Purpose } from './status.ts';
 
 export interface Listing<T> {
@@ -94,7 +95,12 @@ async function walkSnapshot<T>(
   do {
     const query = token === undefined ? '' : `&continue=${encodeURIComponent(token)}`;
     const purpose = { verb: 'list', resource: listing.resource } as const;
-    const reply = await client.get(`${listing.path}?limit=${PAGE_SIZE}${query}`, purpose, limit);
+    const reply = await client.get(
+      `${listing.path}?limit=${PAGE_SIZE}${query}`,
+      purpose,
+      limit,
+      LONGEST_PAGE,
+    );
     if (reply.kind === 'other') {
       if (reply.error.code === 'expired') return { expired: reply.error };
       throw reply.error;

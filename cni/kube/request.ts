@@ -14,16 +14,21 @@ export interface RequestOptions {
   /** The attempt fails after this many milliseconds without a byte. */
   readonly idleMs: number;
   readonly signal: AbortSignal;
+  /** Longest body, in bytes. */
+  readonly maxBytes: number;
 }
 
-/** In bytes. A page of 500 large pods has about 10 MB; V8 allows no string above 512 MB. */
-const LONGEST_BODY = 500_000_000;
+/** In bytes. etcd takes requests of 1.5 MB, or a few times that where it is set so. */
+export const LONGEST_OBJECT = 16_000_000;
+/** In bytes. A page of 500 large pods has about 10 MB. */
+export const LONGEST_PAGE = 100_000_000;
 
 /**
  * Sends one GET and reads the whole response. Follows no redirect.
- * @throws KubeError `tls`, which a retry cannot fix, or `unreachable`, which a retry may fix
+ * @throws KubeError `tls` or `malformed` (the body is too long), which a retry cannot fix, or
+ *   `unreachable`, which a retry may fix
  */
-export function get(url: URL, { session, idleMs, signal }: RequestOptions): Promise<Answer> {
+export function get(url: URL, { session, idleMs, signal, maxBytes }: RequestOptions): Promise<Answer> {
   const { request } = url.protocol === 'https:' ? https : http;
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => reject(connectionError(url, error));
@@ -43,15 +48,16 @@ export function get(url: URL, { session, idleMs, signal }: RequestOptions): Prom
     req.on('error', fail);
     req.on('response', (res) => {
       const { statusCode = 0, headers } = res;
-      readWhole(res, (body) => resolve({ status: statusCode, headers, body }), fail);
+      readWhole(res, maxBytes, (body) => resolve({ status: statusCode, headers, body }), fail);
     });
     req.end();
   });
 }
 
-/** Calls `succeed` only with a body that is complete by its HTTP framing. */
+/** Calls `succeed` only with a body that is complete by its HTTP framing, and not too long. */
 function readWhole(
   res: http.IncomingMessage,
+  maxBytes: number,
   succeed: (body: string) => void,
   fail: (error: unknown) => void,
 ): void {
@@ -60,8 +66,9 @@ function readWhole(
   const cut = (): void => fail(new Error(`cut after ${length} bytes`));
   res.on('data', (chunk: Buffer) => {
     length += chunk.length;
-    if (length > LONGEST_BODY) res.destroy(new Error(`more than ${LONGEST_BODY} bytes`));
-    else chunks.push(chunk);
+    if (length <= maxBytes) return void chunks.push(chunk);
+    fail(new BodyTooLong(maxBytes));
+    res.destroy();
   });
   res.on('aborted', cut);
   res.on('error', fail);
@@ -69,6 +76,13 @@ function readWhole(
     if (res.complete) succeed(Buffer.concat(chunks, length).toString('utf8'));
     else cut();
   });
+}
+
+/** A retry would read as much again. */
+class BodyTooLong extends Error {
+  constructor(maxBytes: number) {
+    super(`more than ${maxBytes} bytes`);
+  }
 }
 
 const TLS_CODES = new Set([
@@ -96,6 +110,8 @@ function isTls(code: string): boolean {
 }
 
 function connectionError(url: URL, error: unknown): KubeError {
+  if (error instanceof BodyTooLong)
+    return new KubeError('malformed', `${url.origin} answers without an end: ${error.message}`);
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const reason = reasonOf(error) === '' ? code : reasonOf(error).trim();
   if (isTls(code)) {

@@ -79,7 +79,7 @@ export async function checkRound(context: Context, options: RoundOptions, told: 
   };
   try {
     return await context.withIpam((ipam) =>
-      context.withKube((kube) => new RoundAt(context, ipam, kube, options, looking, line).run(told)),
+      context.withKubeLists((kube) => new RoundAt(context, ipam, kube, options, looking, line).run(told)),
     );
   } finally {
     line.clear();

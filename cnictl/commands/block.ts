@@ -63,10 +63,14 @@ const NODES_NAMED = 10;
  * @param nodes nodes that hold blocks; the text names the first ten
  */
 export function noBlockText({ node, range }: BlockFilter, nodes: readonly string[]): string {
-  const more = nodes.length > NODES_NAMED ? ` and ${nodes.length - NODES_NAMED} more` : '';
-  const names = nodes.length === 0 ? 'none' : `${nodes.slice(0, NODES_NAMED).join(', ')}${more}`;
   const where = range === undefined ? '' : ` of range '${range}'`;
-  return `node '${printable(node ?? '')}' holds no block${where}; nodes that do: ${names}\n`;
+  return `node '${printable(node ?? '')}' holds no block${where}; nodes that do: ${nodesText(nodes)}\n`;
+}
+
+/** Names the first ten. */
+export function nodesText(nodes: readonly string[]): string {
+  const more = nodes.length > NODES_NAMED ? ` and ${nodes.length - NODES_NAMED} more` : '';
+  return nodes.length === 0 ? 'none' : `${printable(nodes.slice(0, NODES_NAMED).join(', '))}${more}`;
 }
 
 export function blockJson({ block, counts }: BlockView): object {

@@ -32,6 +32,8 @@ export const DEFAULT_CONF_DIR = '/etc/cni/net.d';
  * Longer than every single wait of a check, so that the check's own error names what it waited for.
  */
 const DEADLINE_MS = 20_000;
+/** What a check of the API server does beside its one request, in milliseconds. */
+const BESIDE_MS = 10_000;
 
 /**
  * `doctor`: examines the cluster and this node, and changes nothing. Exit status 1 after any
@@ -40,8 +42,9 @@ const DEADLINE_MS = 20_000;
 export async function doctor(context: Context, options: DoctorOptions): Promise<number> {
   if (options.bundle !== undefined) context.world.checkTarget(options.bundle);
   const stateDir = context.world.env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR;
+  const deadlineMs = Math.max(DEADLINE_MS, context.requestTimeoutMs + BESIDE_MS);
   const paths: NodePaths = { confDir: options.confDir, binDir: options.binDir, stateDir };
-  const findings = await runChecks(checksOf(context, options, paths), DEADLINE_MS);
+  const findings = await runChecks(checksOf(context, options, paths), deadlineMs);
   if (options.bundle !== undefined)
     context.world.writeFile(options.bundle, await makeBundle(context, findings, paths));
   const count = (level: Level): number => findings.filter((finding) => finding.level === level).length;

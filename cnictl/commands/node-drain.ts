@@ -10,6 +10,7 @@ import type { Context } from '../context/context.ts';
 import { printable } from '../render/printable.ts';
 import { listOfNode, noBlockText } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
+import { requireKnownNode } from './known-node.ts';
 import { cidrOf, leftText } from './node-show.ts';
 
 /** A block whose range exists. A block without its range is never idle. */
@@ -37,26 +38,29 @@ export async function giveBackIdle(
   return { returned, left };
 }
 
+const UNKNOWN_YET = ' To drain a node before it joins the cluster: --force.';
+
 /**
  * `node drain`: stops new allocations on the node, returns its idle blocks, and names what stays.
+ * @throws CommandError for a node that neither etcd nor the cluster knows, unless forced
  */
 export async function nodeDrain(
   context: Context,
   given: string,
-  options: { readonly dryRun?: boolean },
+  options: { readonly dryRun?: boolean; readonly force?: boolean },
 ): Promise<number> {
   checkNodeName(given);
-  const dryRun = options.dryRun ?? false;
+  const { dryRun = false, force = false } = options;
   const { name, returned, left, unreadable, others } = await context.withIpam(async (ipam) => {
     const name = await nodeInEtcd(ipam, given);
+    if (!force) await requireKnownNode(context, ipam, name, UNKNOWN_YET);
     if (!dryRun) await setNodeDraining(ipam, name, true);
     // This read follows the mark, so it sees every earlier allocation, and no later one can follow.
     const { blocks, unreadable } = await viewNode(ipam, name);
-    const isKnown = blocks.length + unreadable.length > 0;
+    const isKnown = !force || blocks.length + unreadable.length > 0;
     const { nodes: others = [] } = isKnown ? {} : await listOfNode(ipam, { node: name });
     return { name, ...(await giveBackIdle(ipam, blocks, dryRun)), unreadable, others };
   });
-  // The operator may drain a node without blocks, but more often the name is wrong.
   if (others.length > 0)
     context.warn(
       `${noBlockText({ node: name }, others).trimEnd()}; if that is not its name: cnictl node undrain ${name}`,
@@ -102,11 +106,15 @@ function drainText(context: Context, { name, dryRun, returned, left, used, hides
   return lines.join('');
 }
 
-/** `node undrain` */
+/**
+ * `node undrain`
+ * @throws CommandError for a node that neither etcd nor the cluster knows
+ */
 export async function nodeUndrain(context: Context, given: string): Promise<number> {
   checkNodeName(given);
   const { name, changed } = await context.withIpam(async (ipam) => {
     const name = await nodeInEtcd(ipam, given);
+    await requireKnownNode(context, ipam, name);
     return { name, changed: await setNodeDraining(ipam, name, false) };
   });
   context.print({ name, state: 'active', changed }, () =>

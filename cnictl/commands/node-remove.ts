@@ -86,7 +86,7 @@ export async function nodeRemove(
     const name = await nodeInEtcd(ipam, given);
     const removal = { context, ipam, name, graceMs, waitMs, dryRun, yes, force };
     if (!context.knowsKube) return await remove({ ...removal, kube: undefined });
-    return await context.withKube(async (kube) => {
+    return await context.withKubeLists(async (kube) => {
       await identifyOwn(ipam.store, kube);
       return await remove({ ...removal, kube });
     });
@@ -102,7 +102,8 @@ async function remove(removal: Removal): Promise<number> {
     const { nodes = [] } = await listOfNode(ipam, { node: name });
     const nothing = { freed: [], returned: [], left: [], unreadable: [] };
     context.print(resultJson(removal, nothing), () => noBlockText({ node: name }, nodes));
-    return 0;
+    // A name that nothing is of is a typing error more often than a node that is removed already.
+    return 2;
   }
   refuseIfAlive(removal, names);
   const count = plural(first.targets.length, 'address', 'addresses');

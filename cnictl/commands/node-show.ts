@@ -3,45 +3,30 @@ import { viewName, type NameView } from '../../ipam/node/name-records.ts';
 import { nodeInEtcd, viewNode, type Disagreement, type NodeView } from '../../ipam/query/node-view.ts';
 import { addressesOf, type BlockView } from '../../ipam/query/views.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
-import { findClusterNode } from '../context/cluster-node.ts';
-import { identifyOwn } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
-import { describeError } from '../context/errors.ts';
 import { renderBar } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import { renderFields } from '../render/table.ts';
+import type { NodeInCluster } from './ask-cluster.ts';
 import { blockJson, blockTable } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
+import { knownNode } from './known-node.ts';
 import { nameFields, nameJson } from './node-name.ts';
-
-/**
- * What the API server reports of a node. `known` is null when no server is configured or answers.
- */
-export interface NodeInCluster {
-  readonly server: string | null;
-  readonly known: boolean | null;
-  /** The node's name in the cluster. */
-  readonly name: string | null;
-  /** False when only the domain tells the two names apart: it may be another machine. */
-  readonly certain: boolean | null;
-  readonly ready: boolean | null;
-  readonly problem: string | null;
-}
 
 /**
  * `node show`: shows the node's blocks, its addresses with their owners, and its state in the
  * cluster.
+ * @throws CommandError for a node that neither etcd nor the cluster knows
  */
 export async function nodeShow(context: Context, named: string): Promise<number> {
   checkNodeName(named);
-  const { view, names } = await context.withIpam(async (ipam) => {
-    const view = await viewNode(ipam, await nodeInEtcd(ipam, named));
-    return { view, names: await viewName(ipam.store, view.node) };
+  const { name, view, names, kube } = await context.withIpam(async (ipam) => {
+    const name = await nodeInEtcd(ipam, named);
+    const kube = await knownNode(context, ipam, name);
+    return { name, kube, view: await viewNode(ipam, name), names: await viewName(ipam.store, name) };
   });
-  const name = view.node;
-  const kube = await askCluster(context, name);
   const now = context.world.now();
   const addresses = view.blocks.flatMap((block) => addressesOf(block, now));
   const given = addresses.filter(({ state }) => state !== 'reserved');
@@ -128,28 +113,6 @@ function clusterText({ server, known, name, certain, ready, problem }: NodeInClu
   if (known !== true) return `${server} has no such node`;
   const state = `${server}: ${ready === true ? 'Ready' : 'not Ready'}`;
   return certain === true ? state : `${state}, if it is the node that is ${printable(name ?? '')} there`;
-}
-
-const NOTHING_KNOWN = { server: null, known: null, name: null, certain: null, ready: null } as const;
-
-/** Never throws. Returns an error in `problem`. */
-export async function askCluster(context: Context, name: string): Promise<NodeInCluster> {
-  if (!context.knowsKube) return { ...NOTHING_KNOWN, problem: null };
-  try {
-    return await context.withKube(async (kube) => {
-      const { server } = kube;
-      await context.withIpam(({ store }) => identifyOwn(store, kube));
-      const found = await findClusterNode(kube, name);
-      if (!found) return { ...NOTHING_KNOWN, server, known: false, problem: null };
-      const { node, certain } = found;
-      return { server, known: true, name: node.name, certain, ready: node.ready, problem: null };
-    });
-  } catch (error) {
-    const [first = ''] = describeError(error)
-      .replace(/^cnictl: /, '')
-      .split('\n');
-    return { ...NOTHING_KNOWN, problem: first };
-  }
 }
 
 /** Describes blocks and their addresses as a part of a sentence. */

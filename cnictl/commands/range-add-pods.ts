@@ -50,7 +50,7 @@ async function findLivingPods(context: Context, store: Store, range: Range): Pro
   const line = new ProgressLine(context.world, context.paint);
   let living: LivingPod[] = [];
   try {
-    await context.withKube(async (kube) => {
+    await context.withKubeLists(async (kube) => {
       await identifyOwn(store, kube);
       await kube.walkPods(
         {

@@ -70,7 +70,7 @@ export async function release(
       }
       return await releaseAll(context, ipam, kube, seen, options);
     };
-    return context.knowsKube ? await context.withKube(releaseWith) : await releaseWith(undefined);
+    return context.knowsKube ? await context.withKubeLists(releaseWith) : await releaseWith(undefined);
   });
 }
 

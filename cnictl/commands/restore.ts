@@ -168,7 +168,7 @@ async function missingAfter(
   );
   const after = [...present, ...saved.records.filter(({ key }) => written.has(key))];
   const { ranges, blocks, unreadable } = readRecords(after);
-  const { pods } = await context.withKube((kube) => kube.listPods());
+  const { pods } = await context.withKubeLists((kube) => kube.listPods());
   return missingOf(
     [...blocks.values()],
     pods,

@@ -12,6 +12,7 @@ import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { makePaint, type Paint } from '../render/paint.ts';
 import { printable } from '../render/printable.ts';
 import { unreadableNotes } from '../render/unreadable.ts';
+import { parseDuration } from './durations.ts';
 import { CommandError } from './errors.ts';
 import type { OpenIpam, World } from './world.ts';
 
@@ -27,8 +28,14 @@ export interface GlobalOptions {
   readonly etcdUsername?: string;
   readonly etcdPasswordFile?: string;
   readonly kubeconfig?: string;
+  readonly requestTimeout?: string;
   readonly ovsdb?: string;
 }
+
+/** Default of `--request-timeout`. */
+const REQUEST_TIMEOUT_MS = 10_000;
+/** Longest time for a list of all pods, of which a cluster may have half a million. */
+const LIST_TIMEOUT_MS = 300_000;
 
 /**
  * Holds what a command works with: the world, and the resolved settings (flag over environment over
@@ -40,6 +47,8 @@ export class Context {
   readonly settings: PartialSettings;
   /** The shared configuration's path, whether the file exists or not. */
   readonly configFile: string;
+  /** Longest time for one request to the API server with its retries, in milliseconds. */
+  readonly requestTimeoutMs: number;
   readonly paint: Paint;
   readonly #file: PartialSettings;
 
@@ -47,6 +56,7 @@ export class Context {
   constructor(world: World, options: GlobalOptions) {
     this.world = world;
     this.options = options;
+    this.requestTimeoutMs = requestTimeoutOf(options);
     this.configFile = options.config ?? (world.env['CELLNET_CONFIG'] || DEFAULT_CONFIG_FILE);
     this.#file = readShared(world, options.config);
     this.settings = mergeSettings([
@@ -68,11 +78,27 @@ export class Context {
   }
 
   /**
-   * Connects to the API server for the work and closes the connection afterwards.
+   * Connects to the API server for the work and closes the connection afterwards. Every operation,
+   * also a list, ends within the request timeout.
    * @throws KubeError
    */
   async withKube<T>(work: (kube: KubeApi) => Promise<T>): Promise<T> {
+    return await this.#withKube(this.requestTimeoutMs, work);
+  }
+
+  /**
+   * Does the same for work that lists all pods: a list may last five minutes as long as the API
+   * server is never silent for the request timeout.
+   * @throws KubeError
+   */
+  async withKubeLists<T>(work: (kube: KubeApi) => Promise<T>): Promise<T> {
+    return await this.#withKube(Math.max(LIST_TIMEOUT_MS, this.requestTimeoutMs), work);
+  }
+
+  async #withKube<T>(listTimeoutMs: number, work: (kube: KubeApi) => Promise<T>): Promise<T> {
     const kube = await this.world.openKube({
+      requestTimeoutMs: this.requestTimeoutMs,
+      listTimeoutMs,
       kubeconfig: this.options.kubeconfig,
       configuredKubeconfig: this.#file.kubeconfig,
     });
@@ -134,6 +160,13 @@ export class Context {
     const answer = await this.world.ask(`${what}. Go on? [y/N] `);
     if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('nothing was changed: it was not confirmed');
   }
+}
+
+function requestTimeoutOf({ requestTimeout: text }: GlobalOptions): number {
+  if (text === undefined) return REQUEST_TIMEOUT_MS;
+  const ms = parseDuration(text, '--request-timeout');
+  if (ms > 0) return ms;
+  throw new CommandError(`--request-timeout '${text}': expected more than 0, such as 30s`);
 }
 
 function readShared(world: World, flag: string | undefined): PartialSettings {

@@ -79,6 +79,10 @@ export interface KubeOptions {
   readonly kubeconfig: string | undefined;
   /** From the shared configuration file. KUBECONFIG takes precedence. */
   readonly configuredKubeconfig: string | undefined;
+  /** Longest time for one operation, and longest silence of a list, in milliseconds. */
+  readonly requestTimeoutMs: number;
+  /** Longest time for a list with all its pages, in milliseconds. */
+  readonly listTimeoutMs: number;
 }
 
 /**

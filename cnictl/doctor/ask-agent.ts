@@ -1,11 +1,12 @@
 import http from 'node:http';
 import { askAgent } from '../../cni/agent/client.ts';
 import { defaultMetricsAddress } from '../../cni/agent/metrics-address.ts';
-import { CniError } from '../../cni/protocol/errors.ts';
 import type { AgentAnswer } from '../context/world.ts';
 
 /** Longest wait for each of the two answers, in milliseconds. */
 const DEADLINE_MS = 3_000;
+/** Longest answer about its health, in characters. */
+const LONGEST_HEALTH = 100_000;
 
 /**
  * Asks the agent at the socket for its CNI versions, which needs no other service, and then for its
@@ -27,15 +28,17 @@ export async function probeAgent(socket: string): Promise<AgentAnswer> {
  */
 function askHealth(socketPath: string): Promise<AgentAnswer['health']> {
   return new Promise((resolve) => {
-    const req = http.get({ socketPath, path: '/healthz', timeout: DEADLINE_MS }, (res) => {
+    const signal = AbortSignal.timeout(DEADLINE_MS);
+    const req = http.get({ socketPath, path: '/healthz', signal }, (res) => {
       let body = '';
       res.setEncoding('utf8');
-      res.on('data', (chunk: string) => (body += chunk));
+      res.on('data', (chunk: string) => {
+        body += chunk;
+        if (body.length > LONGEST_HEALTH) req.destroy();
+      });
       res.on('end', () => resolve(parseHealth(body)));
+      res.on('close', () => resolve(undefined));
     });
-    req.on('timeout', () =>
-      req.destroy(new CniError('try-again-later', 'the agent is silent', 'Look at its log.')),
-    );
     req.on('error', () => resolve(undefined));
   });
 }

@@ -19,7 +19,8 @@ export function addLifecycleCommands(node: Command, act: Act): void {
     .description('give out nothing new on a node and return its empty blocks; what is given out stays')
     .argument('<name>')
     .option('--dry-run', 'say what would be returned, change nothing')
-    .action((name: string, options: { dryRun?: boolean }, command: Command) =>
+    .option('--force', 'also a name that neither etcd nor the API server knows')
+    .action((name: string, options: { dryRun?: boolean; force?: boolean }, command: Command) =>
       act(command, (context) => nodeDrain(context, name, options)),
     );
   node

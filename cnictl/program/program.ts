@@ -63,6 +63,10 @@ function makeProgram(act: Act, world: World): Command {
       '--kubeconfig <file>',
       "the API server's configuration (KUBECONFIG; else that of the shared configuration, in-cluster, ~/.kube/config)",
     )
+    .option(
+      '--request-timeout <duration>',
+      'longest wait for an answer of the API server; a list of all pods may take 5m (default: 10s)',
+    )
     .option('--ovsdb <remote>', 'database of Open vSwitch (CELLNET_OVSDB)')
     .configureHelp({ showGlobalOptions: true })
     .helpCommand(false)

@@ -3,7 +3,9 @@ import { NodeDirectory } from '../model/node-name.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeBlock } from '../records/block-record.ts';
 import { blockKey, BLOCKS, cidrTextOf, nodeKey, NODES, nodePrefix } from '../records/keys.ts';
+import { aliveKey } from '../records/alive-record.ts';
 import { lostKey } from '../records/lost-record.ts';
+import { machineKey } from '../records/machine-record.ts';
 import { decodeNodeEntry, decodeDrainMark, isDrainKey } from '../records/node-record.ts';
 import { absent, del, unchanged, type Entry, type Guard } from '../records/transaction.ts';
 import { readRecord, unreadableOf, valuesOf, type UnreadableRecord } from '../records/unreadable.ts';
@@ -109,6 +111,18 @@ export async function indexedNodes({ store }: Ipam): Promise<string[]> {
 export async function nodeInEtcd(ipam: Ipam, name: string): Promise<string> {
   const names = await indexedNodes(ipam);
   return names.includes(name) ? name : (new NodeDirectory(names).same(name) ?? name);
+}
+
+/**
+ * Returns whether etcd has a record of the node: of its blocks, its machine, its agent, or what it
+ * lost.
+ * @param name as etcd spells it
+ */
+export async function hasTraceOf({ store }: Ipam, name: string): Promise<boolean> {
+  const records = await store.get([machineKey(name), aliveKey(name), lostKey(name)]);
+  if (records.some((entry) => entry !== undefined)) return true;
+  const [index = 0] = await store.count([nodePrefix(name)]);
+  return index > 0;
 }
 
 /**

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { KubeError } from '../../../cni/kube/errors.ts';
+import { aliveKey } from '../../../ipam/records/alive-record.ts';
+import { lostKey } from '../../../ipam/records/lost-record.ts';
+import { machineKey } from '../../../ipam/records/machine-record.ts';
 import { drainKey } from '../../../ipam/records/node-record.ts';
+import { put } from '../../../ipam/records/transaction.ts';
 import { release } from '../../../ipam/release/release.ts';
 import { CliWorld, container } from '../../golden/world.ts';
 
@@ -32,16 +37,64 @@ suite('node drain', () => {
     assert.match((await world.run('node undrain node-1')).stdout, /was not draining/);
   });
 
-  test('a name that no block is of is doubted, and said which are', async () => {
+  for (const command of ['drain nod-1', 'drain nod-1 --dry-run', 'undrain nod-1', 'show nod-1']) {
+    test(`node ${command}: a name that neither etcd nor the cluster knows is refused`, async () => {
+      const world = await CliWorld.make();
+      const before = world.ipam.store.revision;
+      const ran = await world.run(`node ${command}`);
+      assert.deepEqual([ran.status, ran.stdout, world.ipam.store.revision], [2, '', before]);
+      assert.match(
+        ran.stderr,
+        /node 'nod-1' is not known: etcd has nothing of it, and https:\/\/api\.example\.org:6443 has no such node; nodes that hold blocks: node-1, node-2\n.*cnictl node list/,
+      );
+    });
+  }
+
+  test('a node that only the cluster knows, or of which etcd has any record, can be drained', async () => {
     const world = await CliWorld.make();
-    const ran = await world.run('node drain nod-1');
-    assert.equal(ran.status, 0);
-    assert.match(
-      ran.stderr,
-      /node 'nod-1' holds no block; nodes that do: node-1, .*cnictl node undrain nod-1/,
-    );
-    assert.match((await world.run('node remove nod-2 --dry-run')).stdout, /nodes that do: node-1, /);
-    assert.doesNotMatch((await world.run('node remove nod-2 --dry-run')).stdout, /do: .*nod-1/);
+    world.nodes = [...world.nodes, { name: 'fresh', uid: 'n3', ready: true }];
+    assert.equal((await world.run('node drain fresh')).status, 0);
+    world.nodes = [];
+    for (const key of [machineKey('one'), aliveKey('two'), lostKey('three'), drainKey('four')])
+      await world.ipam.store.commit([], [put(key, '{}')]);
+    for (const name of ['fresh', 'one', 'two', 'three', 'node-1'])
+      assert.equal((await world.run(`node drain ${name}`)).status, 0, name);
+    assert.equal((await world.run('node show one')).status, 0);
+    assert.doesNotMatch((await world.run('node undrain four')).stderr, /not known/);
+  });
+
+  test('a node that holds a block is known although its index is lost', async () => {
+    const world = await CliWorld.make();
+    for (const key of [...world.ipam.store.entries.keys()])
+      if (key.startsWith('nodes/') || key.startsWith('machines/') || key.startsWith('alive/'))
+        world.ipam.store.entries.delete(key);
+    world.nodes = [];
+    assert.match((await world.run('node show node-2')).stdout, /Amiss/);
+  });
+
+  test('without an answer of the API server only etcd tells, and --force drains a node that is to come', async () => {
+    const world = await CliWorld.make();
+    world.kube = {
+      clusterUid: () => Promise.reject(new KubeError('unreachable', 'https://api.example.org: no answer')),
+    };
+    assert.equal((await world.run('node drain node-1')).status, 0);
+    const refused = await world.run('node drain node-7');
+    assert.equal(refused.status, 2);
+    assert.match(refused.stderr, /the API server could not be asked \(.*no answer.*\).*\n.*--force/);
+    world.env = {};
+    assert.match((await world.run('node drain node-7')).stderr, /no API server is configured/);
+    const forced = await world.run('node drain node-7 --force');
+    assert.equal(forced.status, 0);
+    assert.match(forced.stderr, /node 'node-7' holds no block; .*cnictl node undrain node-7/);
+    assert.equal((await world.run('node undrain node-7')).status, 0);
+  });
+
+  test('node remove of a name that nothing is of is trouble, and says which nodes there are', async () => {
+    const world = await CliWorld.make();
+    const ran = await world.run('node remove nod-2 --dry-run');
+    assert.equal(ran.status, 2);
+    assert.match(ran.stdout, /nodes that do: node-1, /);
+    assert.doesNotMatch(ran.stdout, /do: .*nod-2/);
     assert.match(
       (await world.run('block return --node nod-1')).stdout,
       /'nod-1' holds no block; nodes that do/,
