@@ -230,23 +230,22 @@ export class NodeTransaction {
     const before = this.#before;
     const values = new Map(writes.flatMap((each) => (each.kind === 'put' ? [[each.key, each.value]] : [])));
     const entryOf = (key: string): Entry => ({ key, value: values.get(key) ?? '', revision });
-    const claimed = [...this.#claims].map(([key, { block, range }]) => ({
-      block,
-      range,
-      entry: entryOf(key),
-    }));
-    const ranges = new Map([...this.#claims.values()].map(({ rangeEntry }) => [rangeEntry.key, rangeEntry]));
-    for (const entry of before.rangeEntries) ranges.set(entry.key, entry);
+    const claims = [...this.#claims];
+    const claimed = claims.map(([key, { block, range }]) => ({ block, range, entry: entryOf(key) }));
+    const ranges = new Map(before.rangeEntries.map((entry) => [entry.key, entry]));
+    // A claim reads its range later than the rest was read: both its entry and what it says count.
+    for (const [, { rangeEntry }] of claims) ranges.set(rangeEntry.key, rangeEntry);
+    const newer = new Map(claims.map(([, { range }]) => [range.name, range]));
+    const kept = before.blocks.filter(({ entry }) => !this.#returned.has(entry.key));
     const machine = entryOf(machineKey(this.#node));
     return {
       ...before,
       blocks: [
-        ...before.blocks
-          .filter(({ entry }) => !this.#returned.has(entry.key))
-          .map((read) => {
-            const block = this.#changed.get(read.entry.key);
-            return block ? { ...read, block, entry: entryOf(read.entry.key) } : read;
-          }),
+        ...kept.map(({ block, range, entry }) => ({
+          range: newer.get(range.name) ?? range,
+          block: this.#changed.get(entry.key) ?? block,
+          entry: this.#changed.has(entry.key) ? entryOf(entry.key) : entry,
+        })),
         ...claimed,
       ],
       rangeEntries: [...ranges.values()],

@@ -96,6 +96,21 @@ suite('a process that lives on', () => {
     await assert.rejects(ask(agent, 'b'), { code: 'exhausted', message: /blue \(draining\)/ });
   });
 
+  test('a range that was drained, active when a block was claimed, and drains again gives nothing', async () => {
+    const world = new World();
+    await addRange(world.ipam, range('10.20.0.0/27', { name: 'blue', blockSize: 4, cooldownMs: 0 }));
+    await ask(world.agent(), 'first');
+    const agent = world.agent();
+    await setRangeState(world.ipam, 'blue', 'draining');
+    // It reads its block now, of a range that drains.
+    await assert.rejects(ask(agent, 'a'), { code: 'exhausted' });
+    await setRangeState(world.ipam, 'blue', 'active');
+    await ask(agent, 'b');
+    assert.equal(world.blocks().length, 2, 'a block was claimed');
+    await setRangeState(world.ipam, 'blue', 'draining');
+    await assert.rejects(ask(agent, 'late'), { code: 'exhausted', message: /blue \(draining\)/ });
+  });
+
   test('callers of one transaction that need several new blocks get one each, down to the last of the range', async () => {
     for (let seed = 1; seed <= 20; seed++) {
       const world = new World(7919 * seed);
