@@ -8,6 +8,7 @@ import type { Store } from '../../ipam/store/store.ts';
 import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
 import { WriteBackLog } from '../platform/log-write-back.ts';
 import type { Log } from '../platform/platform.ts';
+import { InUse } from './in-use.ts';
 import { Presence } from './presence.ts';
 import { WarmBlocksKeeper } from './warm-blocks-keeper.ts';
 
@@ -16,8 +17,10 @@ export interface WarmIpam {
   readonly ipam: SharedIpam;
   readonly keeper: WarmBlocksKeeper;
   readonly presence: Presence;
-  /** Also closes the store. */
-  close(): void;
+  /** Begins a use of `ipam`, and returns what ends it. */
+  begin(): () => void;
+  /** Ends the work between calls. Closes the store when the last use has ended. */
+  retire(): void;
 }
 
 export interface WarmIpamPieces {
@@ -58,14 +61,16 @@ export function warmIpam(pieces: WarmIpamPieces): WarmIpam {
   const ipam = batchingIpam({ store, effects, observer, cache, local }, ETCD_DEADLINE_MS);
   const keeper = new WarmBlocksKeeper(ipam, cache, log);
   const presence = new Presence({ store: etcd, effects, local, log, since, reconciles });
+  const inUse = new InUse(() => store.close());
   return {
     ipam,
     keeper,
     presence,
-    close: () => {
+    begin: () => inUse.begin(),
+    retire: () => {
       keeper.stop();
       presence.stop();
-      store.close();
+      inUse.retire();
     },
   };
 }

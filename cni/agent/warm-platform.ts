@@ -79,8 +79,8 @@ export class WarmPlatform implements AgentPlatform {
       machine: () => keepMachineOf(this.#env, stateDirOf(env)),
       // A relative state folder must reject and not throw.
       openIpam: async (settings, expiresAt) => {
-        const { ipam } = this.#warm(settings, stateDirOf(env));
-        return Promise.resolve({ ...ipam.until(expiresAt), close: () => undefined });
+        const warm = this.#warm(settings, stateDirOf(env));
+        return Promise.resolve({ ...warm.ipam.until(expiresAt), close: warm.begin() });
       },
       openSwitch: (at, expiresAt) => this.#openSwitch(at, expiresAt),
       openKernel: () => Promise.resolve(this.#kernel),
@@ -137,12 +137,15 @@ export class WarmPlatform implements AgentPlatform {
     });
   }
 
-  /** Closes every connection. The next call opens its own with the current files and settings. */
+  /**
+   * Makes the next calls open connections of their own, with the current files and settings. Calls
+   * under way end on those they have, which are closed then.
+   */
   forget(): void {
     this.#watch.forget();
-    for (const warm of this.#ipams.values()) warm.close();
+    for (const warm of this.#ipams.values()) warm.retire();
     this.#ipams.clear();
-    for (const opening of this.#switches.values()) closeWhenOpen(opening);
+    for (const opening of this.#switches.values()) retireWhenOpen(opening);
     this.#switches.clear();
   }
 
@@ -169,7 +172,7 @@ export class WarmPlatform implements AgentPlatform {
     const key = JSON.stringify(at);
     const known = this.#switches.get(key);
     if (known && (await isAlive(known))) return await known;
-    if (known) closeWhenOpen(known);
+    if (known) retireWhenOpen(known);
     // Another call may have started to connect during the await above.
     const now = this.#switches.get(key);
     const opening =
@@ -198,9 +201,13 @@ async function isAlive(opening: Promise<WarmSwitch>): Promise<boolean> {
   }
 }
 
-function closeWhenOpen(opening: Promise<WarmSwitch>): void {
+/** Those who wait for the connection begin to use it before it is retired. */
+function retireWhenOpen(opening: Promise<WarmSwitch>): void {
   opening.then(
-    (warm) => warm.close(),
+    async (warm) => {
+      await hostEffects.yieldTurn();
+      warm.retire();
+    },
     () => undefined,
   );
 }

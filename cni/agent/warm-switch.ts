@@ -13,6 +13,7 @@ import type { BridgeInfo, PortSpec, Switch } from '../platform/platform.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import type { BurstBarrier } from './burst-barrier.ts';
 import { ChangeQueue } from './change-queue.ts';
+import { InUse } from './in-use.ts';
 import { KnownBridges } from './known-bridges.ts';
 
 /** What vswitchd reports about one of our interfaces. */
@@ -41,6 +42,7 @@ export class WarmSwitch {
   readonly #bridges: KnownBridges;
   readonly #effects: Effects;
   readonly #changes: ChangeQueue;
+  readonly #inUse = new InUse(() => this.close());
   readonly #burstBarrier: BurstBarrier;
 
   private constructor(client: OvsdbClient, barrier: BurstBarrier, effects: Effects) {
@@ -90,13 +92,18 @@ export class WarmSwitch {
     return this.#client.lost === undefined;
   }
 
+  /** Closes the connection when the last Switch on it is closed. */
+  retire(): void {
+    this.#inUse.retire();
+  }
+
   close(): void {
     this.#bridges.close();
     this.#client.close();
   }
 
   /**
-   * Returns a Switch for one call. Closing it leaves the connection open.
+   * Returns a Switch for one call, which closes it. The connection stays open for the next.
    * @param expiresAt when all its work must be over, in milliseconds of the monotonic clock
    */
   asSwitch(expiresAt: number): Switch {
@@ -109,7 +116,7 @@ export class WarmSwitch {
       inspectBridge: (bridge) => inTime(this.#bridges.get(bridge)),
       addPort: (port) => this.#addPort(port, use),
       removePort: (containerId, ifname) => this.#removePort(containerId, ifname, use),
-      close: () => undefined,
+      close: this.#inUse.begin(),
     };
   }
 

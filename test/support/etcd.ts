@@ -78,6 +78,11 @@ export interface Etcd {
    * Equivalent to: etcdctl snapshot restore FILE --data-dir DIR …
    */
   restore(snapshot: string): Promise<void>;
+  /**
+   * Starts a member that follows and serves no request.
+   * Equivalent to: etcdctl member add learner --learner
+   */
+  addLearner(): Promise<{ readonly endpoint: string; stop(): Promise<unknown> }>;
   stop(): Promise<void>;
 }
 
@@ -244,6 +249,21 @@ export const startEtcd = async (options: EtcdOptions = {}): Promise<Etcd> => {
           inside,
         );
       await start();
+    },
+    addLearner: async () => {
+      const name = 'learner';
+      const [port, peerPort] = await portsOf(netns, ip, places.length);
+      const [endpoint, peer] = [`http://${ip}:${port}`, `http://${ip}:${peerPort}`];
+      await ctl('member', 'add', name, '--learner', '--peer-urls', peer);
+      const args = [
+        ...['--name', name, '--data-dir', join(dir, `data-${name}`)],
+        ...['--initial-cluster', `${initial},${name}=${peer}`, '--initial-cluster-state', 'existing'],
+        ...['--listen-client-urls', endpoint, '--advertise-client-urls', endpoint],
+        ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
+      ];
+      const isReady = (it: Daemon): boolean => it.output().includes('ready to serve client requests');
+      const daemon = await startDaemon('etcd', args, isReady, inside);
+      return { endpoint, stop: () => daemon.stop() };
     },
     stop: () => scope.close(),
   };

@@ -3,7 +3,11 @@ import { Etcd3 } from 'etcd3';
 import { leaveOutSilent } from './endpoints.ts';
 import { isWorthAnotherEndpoint } from './errors.ts';
 import { CHANNEL_OPTIONS, logInDirectly } from './login.ts';
+import { askEndpoint } from './pool.ts';
 import { readEtcdCredentials, type EtcdSettings } from './settings.ts';
+
+/** Longest wait for an endpoint that no request waits for, in milliseconds. */
+const ASIDE_WITHIN_MS = 2_000;
 
 /**
  * Opens an etcd client, which connects on its first request.
@@ -15,7 +19,8 @@ export function openClient(settings: EtcdSettings, patience: () => number): Etcd
   // gRPC takes a date, and computes a duration from it at once: a later jump of the clock is
   // harmless.
   const callOptions = (): { deadline: number } => ({ deadline: Date.now() + patience() });
-  const client = new Etcd3({
+  const anyKey = Buffer.from(`${settings.prefix}/v1/`);
+  const client: Etcd3 = new Etcd3({
     hosts: [...settings.endpoints],
     defaultCallOptions: callOptions,
     ...(credentials.tls && { credentials: credentials.tls }),
@@ -24,7 +29,10 @@ export function openClient(settings: EtcdSettings, patience: () => number): Etcd
     // A call tries every endpoint once. Repeating a transaction is safe: if it applied, its guards
     // fail.
     faultHandling: {
-      host: leaveOutSilent(() => performance.now()),
+      host: leaveOutSilent({
+        now: () => performance.now(),
+        ask: (index) => askEndpoint(client, index, anyKey, Date.now() + ASIDE_WITHIN_MS),
+      }),
       global: retry(handleWhen(isWorthAnotherEndpoint), { maxAttempts: settings.endpoints.length - 1 }),
     },
   });

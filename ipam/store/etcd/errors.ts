@@ -4,6 +4,8 @@ import {
   EtcdPermissionDeniedError,
   GRPCCancelledError,
   GRPCDeadlineExceededError,
+  GRPCFailedPreconditionError,
+  GRPCResourceExhastedError,
   GRPCUnauthenticatedError,
   GRPCUnavailableError,
 } from 'etcd3';
@@ -20,9 +22,37 @@ const DENIED = [
 const isOneOf = (error: unknown, classes: readonly (new (...args: never[]) => Error)[]): boolean =>
   classes.some((each) => error instanceof each);
 
+/** Returns whether etcd refused the login or the user. */
+export const isDenied = (error: unknown): boolean => isOneOf(error, DENIED);
+
+/** Returns whether no connection came about, for which a certificate can be the cause. */
+export const isUnconnected = (error: unknown): boolean => error instanceof GRPCUnavailableError;
+
+/** A member's own deadline passed. etcd gives the error no class of its own. */
+const isLateInside = (error: unknown): boolean =>
+  /context (deadline exceeded|canceled)/.test(messageOf(error));
+
+/**
+ * Returns whether a member answers that it cannot serve now: a learner, one that is not the leader,
+ * one with too many requests. Two errors of the same classes concern the whole cluster: the space
+ * that its quota leaves, and authentication.
+ */
+function isUnable(error: unknown): boolean {
+  const classes = [GRPCFailedPreconditionError, GRPCResourceExhastedError];
+  return isOneOf(error, classes) && !/space exceeded|auth/.test(messageOf(error));
+}
+
 /** Returns whether another member of the cluster may answer instead. */
 export function isWorthAnotherEndpoint(error: unknown): boolean {
-  return isOneOf(error, UNREACHABLE);
+  return isOneOf(error, UNREACHABLE) || isUnable(error) || isLateInside(error);
+}
+
+/**
+ * Returns whether etcd refused the request for its login alone: the token of a JWT provider ends
+ * with any change of users and roles.
+ */
+export function isOutdatedLogin(error: unknown): boolean {
+  return messageOf(error).includes('revision of auth store is old');
 }
 
 /** Extracts the cause from gRPC's error text: `connect ECONNREFUSED 127.0.0.1:2379`. */
@@ -40,17 +70,23 @@ function reasonOf(error: unknown): string {
 export function translateError(error: unknown, endpoints: string, writing: boolean): IpamError {
   if (error instanceof IpamError) return error;
   const reason = reasonOf(error);
-  if (error instanceof GRPCDeadlineExceededError) {
+  if (error instanceof GRPCDeadlineExceededError || isLateInside(error)) {
     return new IpamError('store-unreachable', `etcd at ${endpoints} did not answer in time`, {
       cause: error,
       uncertain: writing,
     });
   }
-  if (isOneOf(error, DENIED)) {
+  if (isDenied(error)) {
     return new IpamError('store-denied', `etcd at ${endpoints} refused: ${reason}`, { cause: error });
   }
   if (isOneOf(error, UNREACHABLE)) {
     return new IpamError('store-unreachable', `etcd at ${endpoints} is unreachable: ${reason}`, {
+      cause: error,
+      uncertain: writing,
+    });
+  }
+  if (isUnable(error)) {
+    return new IpamError('store-unreachable', `etcd at ${endpoints} cannot serve now: ${reason}`, {
       cause: error,
       uncertain: writing,
     });

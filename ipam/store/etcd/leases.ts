@@ -1,22 +1,25 @@
 import { castGrpcError, EtcdLeaseInvalidError, type Etcd3 } from 'etcd3';
 import type { Leases } from '../leases.ts';
 
-type Call = <T>(kind: 'read' | 'write', request: () => Promise<T>) => Promise<T>;
+type Call = <T>(kind: 'read' | 'write', request: (client: Etcd3) => Promise<T>) => Promise<T>;
 
 /**
  * The leases of an etcd client. It does not use the client's own `Lease`, which has timers of its
  * own.
- * @param call translates errors
+ * @param call runs a request with the client, and translates its errors
  */
-export function leasesOn({ leaseClient }: Etcd3, call: Call): Leases {
+export function leasesOn(call: Call): Leases {
   return {
     grant: async (ttlMs) => {
-      const { ID } = await call('write', () => leaseClient.leaseGrant({ TTL: Math.ceil(ttlMs / 1000) }));
+      const { ID } = await call('write', ({ leaseClient }) =>
+        leaseClient.leaseGrant({ TTL: Math.ceil(ttlMs / 1000) }),
+      );
       return ID;
     },
-    keepAlive: async (lease) => (await call('read', () => keepAliveOnce(leaseClient, lease))) > 0,
+    keepAlive: async (lease) =>
+      (await call('read', ({ leaseClient }) => keepAliveOnce(leaseClient, lease))) > 0,
     revoke: (lease) =>
-      call('write', async () => {
+      call('write', async ({ leaseClient }) => {
         try {
           await leaseClient.leaseRevoke({ ID: lease });
         } catch (error) {

@@ -1,4 +1,6 @@
 import { castGrpcError, type Etcd3 } from 'etcd3';
+import { isOutdatedLogin } from './errors.ts';
+import { poolOf } from './pool.ts';
 
 /** gRPC's settings for every connection to etcd. */
 export const CHANNEL_OPTIONS = {
@@ -20,26 +22,12 @@ interface AuthService {
 
 type AuthServiceClass = new (address: string, credentials: unknown, options: object) => AuthService;
 
-/** The parts of etcd3's connection pool that this file uses. etcd3's types hide them. */
-interface Pool {
-  readonly hosts: readonly { getServiceClient(name: 'Auth'): AuthService }[];
-  readonly authenticator: {
-    getCredentialsFromHost: (
-      address: string,
-      name: string,
-      password: string,
-      callOptions: unknown,
-      credentials: unknown,
-    ) => Promise<string>;
-  };
-}
-
 /**
  * Makes the client log in with {@link CHANNEL_OPTIONS} too. etcd3 logs in over a connection of its
  * own, without the options of the client, and leaves it open.
  */
 export function logInDirectly(client: Etcd3): void {
-  const { hosts, authenticator } = Reflect.get(client, 'pool') as Pool;
+  const { hosts, authenticator } = poolOf(client);
   authenticator.getCredentialsFromHost = async (address, name, password, callOptions, credentials) => {
     const [host] = hosts;
     if (!host) throw new Error('the client of etcd has no endpoint');
@@ -51,6 +39,22 @@ export function logInDirectly(client: Etcd3): void {
       service.close();
     }
   };
+}
+
+/**
+ * Sends the request, and once again with a new login if etcd refused it for an outdated one. Of
+ * many requests that etcd refuses together, one logs in.
+ */
+export async function withLogin<T>(client: Etcd3, request: () => Promise<T>): Promise<T> {
+  const { authenticator } = poolOf(client);
+  const login = authenticator.awaitingMetadata;
+  try {
+    return await request();
+  } catch (error) {
+    if (!isOutdatedLogin(error)) throw error;
+    if (authenticator.awaitingMetadata === login) authenticator.invalidateMetadata();
+    return await request();
+  }
 }
 
 function authenticate(

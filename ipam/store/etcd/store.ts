@@ -2,9 +2,9 @@ import type { Etcd3, ICompare, IKeyValue, IRequestOp, ITxnRequest, ITxnResponse 
 import type { Entry, Guard, Write } from '../../records/transaction.ts';
 import type { LeasedStore, Leases } from '../leases.ts';
 import type { ReadOptions, ScanOptions } from '../store.ts';
-import { openClient } from './client.ts';
 import { translateError } from './errors.ts';
 import { leasesOn } from './leases.ts';
+import { RenewedClient } from './renewed-client.ts';
 import { checkEtcdSettings, type EtcdSettings } from './settings.ts';
 
 export interface EtcdStoreOptions {
@@ -33,15 +33,15 @@ export function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOptions 
 
 class EtcdStore implements LeasedStore {
   readonly leases: Leases;
-  readonly #client: Etcd3;
+  readonly #client: RenewedClient;
   readonly #prefix: string;
   readonly #endpoints: string;
 
   constructor(settings: EtcdSettings, options: EtcdStoreOptions) {
     this.#prefix = `${settings.prefix}/v1/`;
     this.#endpoints = settings.endpoints.join(',');
-    this.#client = openClient(settings, () => patienceOf(settings, options));
-    this.leases = leasesOn(this.#client, (kind, request) => this.#call(kind, request));
+    this.#client = new RenewedClient(settings, () => patienceOf(settings, options));
+    this.leases = leasesOn((kind, request) => this.#call(kind, request));
   }
 
   async get(keys: readonly string[], options: ReadOptions = {}): Promise<(Entry | undefined)[]> {
@@ -72,8 +72,8 @@ class EtcdStore implements LeasedStore {
     let from = this.#key(prefix);
     let revision: string | undefined;
     for (;;) {
-      const page = await this.#call('read', () =>
-        this.#client.kv.range({
+      const page = await this.#call('read', ({ kv }) =>
+        kv.range({
           key: from,
           range_end: end,
           limit: PAGE_SIZE,
@@ -169,12 +169,12 @@ class EtcdStore implements LeasedStore {
   }
 
   #txn(kind: 'read' | 'write', request: ITxnRequest): Promise<ITxnResponse> {
-    return this.#call(kind, () => this.#client.kv.txn(request));
+    return this.#call(kind, ({ kv }) => kv.txn(request));
   }
 
-  async #call<T>(kind: 'read' | 'write', request: () => Promise<T>): Promise<T> {
+  async #call<T>(kind: 'read' | 'write', request: (client: Etcd3) => Promise<T>): Promise<T> {
     try {
-      return await request();
+      return await this.#client.use(request);
     } catch (error) {
       throw translateError(error, this.#endpoints, kind === 'write');
     }

@@ -290,6 +290,21 @@ suite('the node agent', () => {
     await clean();
   });
 
+  test('SIGHUP fails no call that is under way', async () => {
+    const all = await pods(12);
+    const calls = all.map((pod) => call('ADD', pod));
+    for (let i = 0; i < 4; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      agent.daemon.signal('SIGHUP');
+    }
+    for (const outcome of await Promise.all(calls)) succeeded(outcome);
+    const ended = all.map((pod) => call('DEL', pod));
+    agent.daemon.signal('SIGHUP');
+    for (const outcome of await Promise.all(ended)) succeeded(outcome);
+    assert.equal(agent.logged('cannot be done now: put off').length, 0, 'no DEL was deferred');
+    await clean();
+  });
+
   test('is found by key "agent" of the configuration too; false is never asked', async () => {
     const [pod] = (await pods(1)) as [Pod];
     const by = (value: string | false): object => node.networkConfig({ agent: value });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { GRPCDeadlineExceededError } from 'etcd3';
+import { GRPCDeadlineExceededError, GRPCFailedPreconditionError } from 'etcd3';
 import { leaveOutSilent } from '../../../ipam/store/etcd/endpoints.ts';
 
 const silence = new GRPCDeadlineExceededError('too late');
@@ -8,7 +8,11 @@ const silence = new GRPCDeadlineExceededError('too late');
 suite('endpoints of etcd that do not answer', () => {
   const start = (count: number) => {
     const clock = { ms: 1_000 };
-    const policy = leaveOutSilent(() => clock.ms);
+    const aside: { resolve: () => void; reject: (error: unknown) => void; index: number }[] = [];
+    const policy = leaveOutSilent({
+      now: () => clock.ms,
+      ask: (index) => new Promise((resolve, reject) => void aside.push({ resolve, reject, index })),
+    });
     const endpoints = Array.from({ length: count }, () => policy());
     /** Sends a request to one endpoint. Tells whether the endpoint was asked. */
     const ask = async (index: number, answer: () => Promise<unknown>): Promise<boolean> => {
@@ -21,23 +25,48 @@ suite('endpoints of etcd that do not answer', () => {
         .catch(() => undefined);
       return asked;
     };
-    return { clock, ask };
+    return { clock, ask, aside };
   };
   const fails = (): Promise<never> => Promise.reject(silence);
   const answers = (): Promise<string> => Promise.resolve('ok');
 
-  test('one that did not answer is left out for 30 s; then a single request asks it', async () => {
-    const { clock, ask } = start(3);
+  test('one that did not answer is asked aside every 5 s, and back once it answers', async () => {
+    const { clock, ask, aside } = start(3);
     assert.equal(await ask(0, fails), true);
     assert.equal(await ask(0, answers), false);
     assert.equal(await ask(1, answers), true);
-    clock.ms += 30_001;
-    let end: (() => void) | undefined;
-    const probe = ask(0, () => new Promise<void>((resolve) => (end = resolve)));
+    assert.equal(aside.length, 0);
+    clock.ms += 5_000;
+    for (let i = 0; i < 3; i++) assert.equal(await ask(0, answers), false);
+    assert.deepEqual(
+      aside.map(({ index }) => index),
+      [0],
+    );
+    aside[0]?.reject(silence);
+    await Promise.resolve();
     assert.equal(await ask(0, answers), false);
-    end?.();
-    assert.equal(await probe, true);
+    clock.ms += 5_000;
+    await ask(0, answers);
+    aside[1]?.resolve();
+    await Promise.resolve();
     assert.equal(await ask(0, answers), true);
+    assert.equal(aside.length, 2);
+  });
+
+  test('an error of etcd to the question aside is an answer, unless it cannot serve', async () => {
+    const { clock, ask, aside } = start(2);
+    for (const { error, isBack } of [
+      { error: new GRPCFailedPreconditionError('etcdserver: rpc not supported for learner'), isBack: false },
+      { error: new Error('etcdserver: permission denied'), isBack: true },
+    ]) {
+      await ask(0, fails);
+      clock.ms += 5_000;
+      await ask(0, answers);
+      aside.at(-1)?.reject(error);
+      await Promise.resolve();
+      await Promise.resolve();
+      assert.equal(await ask(0, answers), isBack);
+    }
   });
 
   test('an error of etcd itself is an answer', async () => {

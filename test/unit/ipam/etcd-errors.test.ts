@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { GRPCUnavailableError } from 'etcd3';
-import { translateError } from '../../../ipam/store/etcd/errors.ts';
+import {
+  GRPCDeadlineExceededError,
+  GRPCFailedPreconditionError,
+  GRPCResourceExhastedError,
+  GRPCUnavailableError,
+  GRPCUnknownError,
+} from 'etcd3';
+import { isWorthAnotherEndpoint, translateError } from '../../../ipam/store/etcd/errors.ts';
 
 test('an endpoint that is unreachable: the cause, if gRPC knows one', () => {
   const messageFor = (text: string): string =>
@@ -16,5 +22,29 @@ test('an endpoint that is unreachable: the cause, if gRPC knows one', () => {
       messageFor(`${text} ${nothing}. Resolution note: `),
       'etcd at http://10.0.0.1:2379 is unreachable: No connection established',
     );
+  }
+});
+
+test('a member that cannot serve is no failure of the cluster: another is asked, and the call repeated', () => {
+  const unable = [
+    new GRPCDeadlineExceededError('4 DEADLINE_EXCEEDED: Deadline exceeded'),
+    new GRPCFailedPreconditionError('9 FAILED_PRECONDITION: etcdserver: rpc not supported for learner'),
+    new GRPCFailedPreconditionError('9 FAILED_PRECONDITION: etcdserver: not leader'),
+    new GRPCResourceExhastedError('8 RESOURCE_EXHAUSTED: etcdserver: too many requests'),
+    new GRPCUnknownError('2 UNKNOWN: context deadline exceeded'),
+  ];
+  for (const error of unable) {
+    assert.equal(isWorthAnotherEndpoint(error), true, error.message);
+    const { code, uncertain } = translateError(error, 'http://10.0.0.1:2379', true);
+    assert.deepEqual([code, uncertain], ['store-unreachable', true], error.message);
+  }
+  const ofAll = [
+    new GRPCResourceExhastedError('8 RESOURCE_EXHAUSTED: etcdserver: mvcc: database space exceeded'),
+    new GRPCFailedPreconditionError('9 FAILED_PRECONDITION: etcdserver: authentication is not enabled'),
+    new GRPCUnknownError('2 UNKNOWN: etcdserver: something else'),
+  ];
+  for (const error of ofAll) {
+    assert.equal(isWorthAnotherEndpoint(error), false, error.message);
+    assert.equal(translateError(error, 'http://10.0.0.1:2379', true).code, 'store-failed', error.message);
   }
 });
