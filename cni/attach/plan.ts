@@ -4,7 +4,7 @@ import type { Call } from '../protocol/call.ts';
 import { DEFAULT_MTU, type AddressProbe } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
 import { addressesOf, resolveRoutes, type Grant } from '../protocol/grant.ts';
-import { hostLinkName, linkAlias, macOf, portExternalIds } from '../protocol/identity.ts';
+import { hostLinkName, hostMacOf, linkAlias, macOf, portExternalIds } from '../protocol/identity.ts';
 import { requestedMac } from '../protocol/requested.ts';
 
 /** After etcd was set back, another pod may use what etcd calls free. */
@@ -45,6 +45,7 @@ export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
   const hostName = hostLinkName(request);
   const veth = {
     hostName,
+    hostMac: hostMacOf(request),
     alias: linkAlias(request),
     podName: request.ifname,
     mac: requestedMac(call) ?? macOf(addresses),

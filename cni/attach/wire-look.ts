@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { withSwitch } from '../platform/connections.ts';
 import type { Platform, Switch } from '../platform/platform.ts';
-import { hostLinkName, linkAlias, portExternalIds } from '../protocol/identity.ts';
+import { hostLinkName, hostMacOf, linkAlias, portExternalIds } from '../protocol/identity.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import { deleteLink, detachPort } from './interface-teardown.ts';
 
@@ -63,6 +63,7 @@ export async function lookOnWire(
   try {
     const end = await kernel.createVeth({
       hostName: name,
+      hostMac: hostMacOf(attachment),
       alias: linkAlias(attachment),
       podName: INTERFACE,
       namespace,

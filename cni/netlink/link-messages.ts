@@ -99,6 +99,8 @@ export const describeLink = (link: LinkReference): string =>
 
 export interface VethRequest {
   readonly name: string;
+  /** Undefined: the kernel chooses one at random. */
+  readonly mac?: string | undefined;
   readonly mtu?: number | undefined;
   /** True brings this end up at once. The peer stays down. */
   readonly up?: boolean;
@@ -121,10 +123,10 @@ const ONE_QUEUE = [u32(IFLA_NUM_TX_QUEUES, 1), u32(IFLA_NUM_RX_QUEUES, 1)];
  * Creates both ends with their names in their namespaces, because the kernel waits for its readers
  * (RCU) when a link is moved or renamed later. The peer is a separate message inside
  * IFLA_INFO_DATA: its ifinfomsg, then its attributes (linux/veth.h).
- * Equivalent to: ip link add NAME mtu MTU numtxqueues 1 numrxqueues 1 up
+ * Equivalent to: ip link add NAME address MAC mtu MTU numtxqueues 1 numrxqueues 1 up
  *   type veth peer name PEER address MAC mtu MTU netns NS
  */
-export const addVeth = ({ name, mtu, up = false, peer }: VethRequest): Request => {
+export const addVeth = ({ name, mac: ownMac, mtu, up = false, peer }: VethRequest): Request => {
   const peerMessage = payload(header(), [
     text(IFLA_IFNAME, peer.name),
     mac(IFLA_ADDRESS, peer.mac),
@@ -138,6 +140,7 @@ export const addVeth = ({ name, mtu, up = false, peer }: VethRequest): Request =
     NLM_F_CREATE | NLM_F_EXCL,
     payload(up ? header(0, IFF_UP, IFF_UP) : header(), [
       text(IFLA_IFNAME, name),
+      mac(IFLA_ADDRESS, ownMac),
       u32(IFLA_MTU, mtu),
       ...ONE_QUEUE,
       nested(
