@@ -43,6 +43,8 @@ export class FakePlatform {
    * Whether vswitchd has taken each created link, in order. vswitchd has taken all further links.
    */
   readonly taken: boolean[] = [];
+  /** What another IPAM plugin prints. */
+  delegateReply = '{"ips":[{"address":"10.1.0.5/24","gateway":"10.1.0.1"}]}';
   /** The conflict that a probe reports. */
   conflict: { address: string; mac: string } | undefined;
 
@@ -83,8 +85,7 @@ export class FakePlatform {
       openState: () => new NodeState(this.#dir, (what) => void this.calls.push(`complaint ${what}`)),
       lock: () => Promise.resolve(() => undefined),
       tryLock: () => () => undefined,
-      runDelegate: ({ type, verb }) =>
-        this.#call(`delegate ${type} ${verb}`, '{"ips":[{"address":"10.1.0.5/24","gateway":"10.1.0.1"}]}'),
+      runDelegate: ({ type, verb }) => this.#call(`delegate ${type} ${verb}`, this.delegateReply),
       inBurst: () => this.crowded,
       announceLater: ({ count }) => void this.calls.push(`announce ${count}`),
       log,
