@@ -13,10 +13,12 @@ import {
   readText,
   text,
   u32,
+  u8,
   type Attribute,
 } from './attributes.ts';
 import {
   AF_INET,
+  AF_INET6,
   IF_OPER_UP,
   IFF_UP,
   IFLA_ADDRESS,
@@ -26,6 +28,7 @@ import {
   IFLA_IFALIAS,
   IFLA_IFNAME,
   IFLA_INET_CONF,
+  IFLA_INET6_ADDR_GEN_MODE,
   IFLA_INFO_DATA,
   IFLA_INFO_KIND,
   IFLA_LINK,
@@ -38,6 +41,7 @@ import {
   IFLA_NUM_TX_QUEUES,
   IFLA_OPERSTATE,
   IFLA_PROMISCUITY,
+  IN6_ADDR_GEN_MODE_NONE,
   IPV4_DEVCONF_ARP_NOTIFY,
   NLM_F_ACK,
   NLM_F_CREATE,
@@ -160,7 +164,15 @@ export interface LinkSettings {
   readonly alias?: string;
   /** True makes the kernel send gratuitous ARP when the link comes up or its MAC is set. */
   readonly arpNotify?: boolean;
+  /** False keeps the kernel from giving the link an IPv6 link-local address when it comes up. */
+  readonly linkLocal?: false;
 }
+
+/** `inet6_set_link_af` of net/ipv6/addrconf.c. */
+const NO_LINK_LOCAL = nested(
+  IFLA_AF_SPEC,
+  nested(AF_INET6, u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE)),
+);
 
 /** Encodes one of net.ipv4.conf.LINK: `inet_set_link_af` of net/ipv4/devinet.c. */
 const ipv4Setting = (setting: number, on: boolean): Attribute =>
@@ -168,7 +180,7 @@ const ipv4Setting = (setting: number, on: boolean): Attribute =>
 
 /**
  * Equivalent to: ip link set LINK up mtu MTU address MAC alias TEXT;
- * sysctl -w net.ipv4.conf.LINK.arp_notify=1
+ * sysctl -w net.ipv4.conf.LINK.arp_notify=1; ip link set LINK addrgenmode none
  */
 export const setLink = (link: LinkReference, settings: LinkSettings): Request => {
   const { index, name } = refer(link);
@@ -184,6 +196,7 @@ export const setLink = (link: LinkReference, settings: LinkSettings): Request =>
       mac(IFLA_ADDRESS, settings.mac),
       settings.alias === undefined ? undefined : [IFLA_IFALIAS, Buffer.from(settings.alias)],
       settings.arpNotify === undefined ? undefined : ipv4Setting(IPV4_DEVCONF_ARP_NOTIFY, settings.arpNotify),
+      settings.linkLocal === false ? NO_LINK_LOCAL : undefined,
     ]),
   );
 };

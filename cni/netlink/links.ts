@@ -58,7 +58,8 @@ export const createVeth = async (
     if (shown.error) throw shown.error;
     // The host's end has no carrier before the pod's end is up. Until then the kernel gives it no
     // link-local address.
-    inNamespace(host.namespace, () => disableIpv6(hostName));
+    if (!inNamespace(host.namespace, () => disableIpv6(hostName)))
+      await host.request([setLink({ index: shown.answer.index }, { linkLocal: false })]);
     return shown.answer;
   } catch (error) {
     const made = shown.error ? { name: hostName } : { index: shown.answer.index };

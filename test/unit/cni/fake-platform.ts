@@ -33,6 +33,7 @@ export class FakePlatform {
   readonly #dir: string;
   pod: PodInterface | undefined;
   crowded = false;
+  uplinkMtu = 9000;
   /**
    * The host's end that the kernel reports. findPorts reports the last added port only while it is
    * set.
@@ -124,7 +125,7 @@ export class FakePlatform {
 
   #switch(): Switch {
     return {
-      inspectBridge: () => this.#call('inspect-bridge', { userspace: false, uplinkMtu: 9000 }),
+      inspectBridge: () => this.#call('inspect-bridge', { userspace: false, uplinkMtu: this.uplinkMtu }),
       isServed: () => this.#call('is-served', true),
       createBridge: () => this.#call('create-bridge', undefined),
       addPort: (port) => {
