@@ -4,5 +4,5 @@ const LONGEST_BYTES = 107;
 /** For error messages, after "expected". */
 export const SOCKET_PATH_FORM = `a socket path of at most ${LONGEST_BYTES} bytes`;
 
-/** Returns whether the kernel takes the path. Node.js would cut a longer one and use another file. */
+/** Whether the kernel takes the path. Node.js would cut a longer one and use another file. */
 export const isSocketPath = (path: string): boolean => Buffer.byteLength(path) <= LONGEST_BYTES;
