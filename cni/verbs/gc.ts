@@ -108,7 +108,8 @@ async function gather(
   if (ipamType === undefined || ipamType === OUR_IPAM) {
     // A node that was renamed has attachments under its former name.
     for (const node of new Set([call.settings.node, ...records.filter(isOurIpam).map((each) => each.node)])) {
-      const read = await failures.attempt(`allocations of node ${node}`, async () => {
+      const what = node === call.settings.node ? 'allocations' : `allocations of node ${node}`;
+      const read = await failures.attempt(what, async () => {
         const blocks = await readOwnBlocks(call, platform, node);
         for (const seen of allocationsOf(blocks)) {
           const { owner } = seen.slot;
