@@ -1,4 +1,5 @@
 import { DEFAULT_AGENT } from '../../ipam/settings/settings.ts';
+import { isSocketPath } from '../../ipam/settings/socket-path.ts';
 import type { Input } from '../protocol/invocation.ts';
 import { sharedSettings } from '../protocol/settings.ts';
 
@@ -7,7 +8,12 @@ import { sharedSettings } from '../protocol/settings.ts';
  * the environment wins over the inline configuration, and that over the shared file. This function
  * ignores invalid input: the process that serves the call reports it.
  */
-export function agentOf({ env, stdin, sharedConfig }: Input): string | false {
+export function agentOf(input: Input): string | false {
+  const path = namedIn(input);
+  return path !== false && isSocketPath(path) && path;
+}
+
+function namedIn({ env, stdin, sharedConfig }: Input): string | false {
   const variable = env['CELLNET_AGENT'];
   if (variable) return variable === 'false' ? false : variable;
   const inline = agentKeyOf(() => JSON.parse(stdin) as unknown);

@@ -1,13 +1,17 @@
 import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
+import { isSocketPath, SOCKET_PATH_FORM } from '../../ipam/settings/socket-path.ts';
 
 /**
  * Listens at the path for root only: creates the folder with mode 0700 and the socket with 0600.
  * Replaces the socket that a killed agent left.
- * @throws Error when another agent answers there, or others can write to the folder
+ * @throws Error when another agent answers there, others can write to the folder, or the path is
+ *   too long
  */
 export async function listenForRoot(server: Server, path: string): Promise<void> {
+  if (!isSocketPath(path))
+    throw new Error(`'${path}' has ${Buffer.byteLength(path)} bytes: expected ${SOCKET_PATH_FORM}`);
   const folder = dirname(path);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const { mode, uid } = statSync(folder);

@@ -1,4 +1,11 @@
-import { formatAddress, parseAddressInSubnet, parseCidr, formatCidr } from '../../ipam/model/address.ts';
+import {
+  canonicalInSubnet,
+  formatAddress,
+  formatCidr,
+  parseAddress,
+  parseAddressInSubnet,
+  subnetOf,
+} from '../../ipam/model/address.ts';
 import { withSwitch } from '../platform/connections.ts';
 import type {
   Kernel,
@@ -53,8 +60,8 @@ export function podDifferences(
   }
   if (link.mtu !== undefined && link.mtu !== found.mtu)
     problems.push(differ(`MTU of ${spec.ifname}`, link.mtu, found.mtu));
-  const addresses = found.addresses.map(canonicalAddress);
-  for (const address of spec.addresses.map(canonicalAddress)) {
+  const addresses = found.addresses.map(canonicalInSubnet);
+  for (const address of spec.addresses.map(canonicalInSubnet)) {
     if (!addresses.includes(address)) {
       problems.push(differ(`address of ${spec.ifname}`, address, addresses.join(', ') || 'none'));
     }
@@ -98,13 +105,13 @@ export function portDifferences(ports: readonly PortInfo[], spec: Omit<PortSpec,
   return problems;
 }
 
-function canonicalAddress(text: string): string {
-  const { address, prefixLength } = parseAddressInSubnet(text);
-  return `${formatAddress(address)}/${prefixLength}`;
-}
+const sameRoute = (a: CniRoute, b: CniRoute): boolean => keyOf(a) === keyOf(b);
 
-function sameRoute(a: CniRoute, b: CniRoute): boolean {
-  return formatCidr(parseCidr(a.dst)) === formatCidr(parseCidr(b.dst)) && (a.gw ?? '') === (b.gw ?? '');
+/** Returns one text for every spelling of the route. */
+function keyOf({ dst, gw }: CniRoute): string {
+  const { address, prefixLength } = parseAddressInSubnet(dst, 'route');
+  const via = gw === undefined ? '' : formatAddress(parseAddress(gw, 'gateway'));
+  return `${formatCidr(subnetOf(address, prefixLength))} ${via}`;
 }
 
 function routeText(route: CniRoute): string {

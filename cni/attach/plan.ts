@@ -1,10 +1,10 @@
-import { formatAddress, type Address } from '../../ipam/model/address.ts';
+import { formatAddress, type Address, type Family } from '../../ipam/model/address.ts';
 import type { BridgeInfo, PodInterfaceSpec, PortSpec, VethSpec } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
-import { DEFAULT_MTU, type AddressProbe } from '../protocol/config-schema.ts';
+import { DEFAULT_MTU, IPV6_MIN_MTU, type AddressProbe } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
 import { addressesOf, resolveRoutes, type Grant } from '../protocol/grant.ts';
-import { hostLinkName, linkAlias, macOf, portExternalIds } from '../protocol/identity.ts';
+import { hostLinkName, hostMacOf, linkAlias, macOf, portExternalIds } from '../protocol/identity.ts';
 import { requestedMac } from '../protocol/requested.ts';
 
 /** After etcd was set back, another pod may use what etcd calls free. */
@@ -23,10 +23,27 @@ export interface Plan {
 
 /**
  * Returns the configured MTU, else that of the bridge's uplink, else the default.
- * @throws CniError 7 for a configured MTU above that of the uplink, which would drop large packets
+ * @param families those of the pod's addresses
+ * @throws CniError 7 for a configured MTU above that of the uplink, which would drop large packets,
+ *   and for one that is too small for IPv6
  */
-function mtuOf({ config, settings }: Call, { uplinkMtu }: BridgeInfo): number {
+export function mtuOf(
+  { config, settings }: Call,
+  { uplinkMtu }: BridgeInfo,
+  families: readonly Family[],
+): number {
   const { mtu = uplinkMtu ?? DEFAULT_MTU } = config;
+  if (mtu < IPV6_MIN_MTU && families.includes(6)) {
+    const what =
+      config.mtu === undefined
+        ? `the MTU of the uplink of bridge '${settings.bridge}'`
+        : "network configuration: key 'mtu'";
+    throw new CniError(
+      'invalid-config',
+      `${what} is ${mtu}: expected at least ${IPV6_MIN_MTU} for a pod with an IPv6 address (RFC 8200 section 5)`,
+      "Raise the MTU, or leave IPv6 out of 'ipam.families'.",
+    );
+  }
   if (uplinkMtu === undefined || mtu <= uplinkMtu) return mtu;
   throw new CniError(
     'invalid-config',
@@ -37,7 +54,7 @@ function mtuOf({ config, settings }: Call, { uplinkMtu }: BridgeInfo): number {
 
 /**
  * Pure: the same call, grant and bridge yield the same plan.
- * @throws CniError 7 for an MTU above that of the uplink
+ * @throws CniError 7 for an MTU above that of the uplink, or too small for IPv6
  */
 export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
   const { request, config, settings } = call;
@@ -45,10 +62,15 @@ export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
   const hostName = hostLinkName(request);
   const veth = {
     hostName,
+    hostMac: hostMacOf(request),
     alias: linkAlias(request),
     podName: request.ifname,
     mac: requestedMac(call) ?? macOf(addresses),
-    mtu: mtuOf(call, bridge),
+    mtu: mtuOf(
+      call,
+      bridge,
+      addresses.map(({ family }) => family),
+    ),
   };
   return {
     grant,

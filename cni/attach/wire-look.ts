@@ -1,14 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { withSwitch } from '../platform/connections.ts';
 import type { Platform, Switch } from '../platform/platform.ts';
-import { hostLinkName, linkAlias, portExternalIds } from '../protocol/identity.ts';
+import { IPV6_MIN_MTU } from '../protocol/config-schema.ts';
+import { hostLinkName, hostMacOf, linkAlias, portExternalIds } from '../protocol/identity.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import { deleteLink, detachPort } from './interface-teardown.ts';
 
 /** Nobody waits for a pod's start here, so this asks longer than an ADD does. */
 const PROBE = { count: 3, intervalMs: 200, usersOnly: true };
-/** Smallest MTU that IPv6 allows, in bytes: the probes are short. */
-const MTU = 1_280;
 const INTERFACE = 'look0';
 
 /** A bridge that leads to a VLAN. */
@@ -63,11 +62,13 @@ export async function lookOnWire(
   try {
     const end = await kernel.createVeth({
       hostName: name,
+      hostMac: hostMacOf(attachment),
       alias: linkAlias(attachment),
       podName: INTERFACE,
       namespace,
       mac: '0a:5a:00:00:00:01',
-      mtu: MTU,
+      // The probes are short.
+      mtu: IPV6_MIN_MTU,
       aside: false,
     });
     await end.mark();

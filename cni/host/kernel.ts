@@ -99,8 +99,8 @@ function makeKernel(
     hostLinks: () => onHost(async (socket) => (await listLinks(socket)).map(hostLinkOf)),
     createVeth: (spec) =>
       onHost(async (socket) => {
-        const { hostName, podName: peerName, mac, mtu } = spec;
-        const options = { hostName, peerName, peerNamespace: opened(spec.namespace), mac, mtu };
+        const { hostName, hostMac, podName: peerName, mac, mtu } = spec;
+        const options = { hostName, hostMac, peerName, peerNamespace: opened(spec.namespace), mac, mtu };
         const { index } = await createVeth(socket, options, spec.aside ? createAside : undefined);
         return {
           mark: () => onHost(async (same) => hostLinkOf(await markLink(same, index, spec.alias))),

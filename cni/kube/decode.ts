@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { formatAddress, parseAddress } from '../../ipam/model/address.ts';
 import type { Node, Pod } from './api.ts';
 
 /** A value violates the Kubernetes API's schema. `path` locates it within the decoded object. */
@@ -70,10 +71,12 @@ function asTime(value: unknown, path: string): string {
   return text;
 }
 
+/** Returns the one spelling of the address: an IPv6 address has many, and callers compare texts. */
 function asIp(value: unknown, path: string): string {
   const text = asText(value, path);
-  if (isIP(text) === 0) throw new DecodeError(path, 'an IP address', value);
-  return text;
+  const version = isIP(text);
+  if (version === 0 || text.includes('%')) throw new DecodeError(path, 'an IP address', value);
+  return version === 4 ? text : formatAddress(parseAddress(text));
 }
 
 function asSubnet(value: unknown, path: string): string {
@@ -92,9 +95,9 @@ function decodePodIPs(status: Json): readonly string[] {
       ? []
       : asArray(status['podIPs'], 'status.podIPs')
   ).map((entry, i) => asIp(asObject(entry, `status.podIPs[${i}]`)['ip'], `status.podIPs[${i}].ip`));
-  const first = asOptionalText(status['podIP'], 'status.podIP');
-  if (first === undefined || ips.includes(asIp(first, 'status.podIP'))) return ips;
-  return [first, ...ips];
+  const text = asOptionalText(status['podIP'], 'status.podIP');
+  const first = text === undefined ? undefined : asIp(text, 'status.podIP');
+  return first === undefined || ips.includes(first) ? ips : [first, ...ips];
 }
 
 const CONTAINER_STATUSES = [

@@ -7,6 +7,7 @@ import {
   parseAttributes,
   putString,
   putU32,
+  putU8,
   readU32,
   type StreamData,
 } from 'netlink/dist/structs.js';
@@ -29,6 +30,7 @@ const optional =
   (type: number, value: Value | undefined): Attribute | undefined =>
     value === undefined ? undefined : [type, encode(value)];
 
+export const u8 = optional<number>(putU8);
 export const u32 = optional<number>(putU32);
 /** Encodes zero-terminated text. */
 export const text = optional<string>((value) => putString(value));

@@ -13,10 +13,12 @@ import {
   readText,
   text,
   u32,
+  u8,
   type Attribute,
 } from './attributes.ts';
 import {
   AF_INET,
+  AF_INET6,
   IF_OPER_UP,
   IFF_UP,
   IFLA_ADDRESS,
@@ -26,6 +28,7 @@ import {
   IFLA_IFALIAS,
   IFLA_IFNAME,
   IFLA_INET_CONF,
+  IFLA_INET6_ADDR_GEN_MODE,
   IFLA_INFO_DATA,
   IFLA_INFO_KIND,
   IFLA_LINK,
@@ -38,6 +41,7 @@ import {
   IFLA_NUM_TX_QUEUES,
   IFLA_OPERSTATE,
   IFLA_PROMISCUITY,
+  IN6_ADDR_GEN_MODE_NONE,
   IPV4_DEVCONF_ARP_NOTIFY,
   NLM_F_ACK,
   NLM_F_CREATE,
@@ -99,6 +103,8 @@ export const describeLink = (link: LinkReference): string =>
 
 export interface VethRequest {
   readonly name: string;
+  /** Undefined: the kernel chooses one at random. */
+  readonly mac?: string | undefined;
   readonly mtu?: number | undefined;
   /** True brings this end up at once. The peer stays down. */
   readonly up?: boolean;
@@ -121,10 +127,10 @@ const ONE_QUEUE = [u32(IFLA_NUM_TX_QUEUES, 1), u32(IFLA_NUM_RX_QUEUES, 1)];
  * Creates both ends with their names in their namespaces, because the kernel waits for its readers
  * (RCU) when a link is moved or renamed later. The peer is a separate message inside
  * IFLA_INFO_DATA: its ifinfomsg, then its attributes (linux/veth.h).
- * Equivalent to: ip link add NAME mtu MTU numtxqueues 1 numrxqueues 1 up
+ * Equivalent to: ip link add NAME address MAC mtu MTU numtxqueues 1 numrxqueues 1 up
  *   type veth peer name PEER address MAC mtu MTU netns NS
  */
-export const addVeth = ({ name, mtu, up = false, peer }: VethRequest): Request => {
+export const addVeth = ({ name, mac: ownMac, mtu, up = false, peer }: VethRequest): Request => {
   const peerMessage = payload(header(), [
     text(IFLA_IFNAME, peer.name),
     mac(IFLA_ADDRESS, peer.mac),
@@ -138,6 +144,7 @@ export const addVeth = ({ name, mtu, up = false, peer }: VethRequest): Request =
     NLM_F_CREATE | NLM_F_EXCL,
     payload(up ? header(0, IFF_UP, IFF_UP) : header(), [
       text(IFLA_IFNAME, name),
+      mac(IFLA_ADDRESS, ownMac),
       u32(IFLA_MTU, mtu),
       ...ONE_QUEUE,
       nested(
@@ -157,7 +164,15 @@ export interface LinkSettings {
   readonly alias?: string;
   /** True makes the kernel send gratuitous ARP when the link comes up or its MAC is set. */
   readonly arpNotify?: boolean;
+  /** False keeps the kernel from giving the link an IPv6 link-local address when it comes up. */
+  readonly linkLocal?: false;
 }
+
+/** `inet6_set_link_af` of net/ipv6/addrconf.c. */
+const NO_LINK_LOCAL = nested(
+  IFLA_AF_SPEC,
+  nested(AF_INET6, u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE)),
+);
 
 /** Encodes one of net.ipv4.conf.LINK: `inet_set_link_af` of net/ipv4/devinet.c. */
 const ipv4Setting = (setting: number, on: boolean): Attribute =>
@@ -165,7 +180,7 @@ const ipv4Setting = (setting: number, on: boolean): Attribute =>
 
 /**
  * Equivalent to: ip link set LINK up mtu MTU address MAC alias TEXT;
- * sysctl -w net.ipv4.conf.LINK.arp_notify=1
+ * sysctl -w net.ipv4.conf.LINK.arp_notify=1; ip link set LINK addrgenmode none
  */
 export const setLink = (link: LinkReference, settings: LinkSettings): Request => {
   const { index, name } = refer(link);
@@ -181,6 +196,7 @@ export const setLink = (link: LinkReference, settings: LinkSettings): Request =>
       mac(IFLA_ADDRESS, settings.mac),
       settings.alias === undefined ? undefined : [IFLA_IFALIAS, Buffer.from(settings.alias)],
       settings.arpNotify === undefined ? undefined : ipv4Setting(IPV4_DEVCONF_ARP_NOTIFY, settings.arpNotify),
+      settings.linkLocal === false ? NO_LINK_LOCAL : undefined,
     ]),
   );
 };

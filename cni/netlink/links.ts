@@ -20,6 +20,8 @@ export interface VethOptions {
   /** Name of the pod's interface, for example 'eth0'. */
   readonly peerName: string;
   readonly peerNamespace: NetworkNamespace;
+  /** MAC of the host's end. udev would replace one that the kernel chose. */
+  readonly hostMac: string;
   /** MAC of the pod's interface. */
   readonly mac: string;
   /** MTU of both ends, in bytes. */
@@ -33,7 +35,8 @@ type Attempt = Rtnetlink['attempt'];
  * MAC and MTU, still down. The host's end is up, without IPv6 (its link-local traffic would be
  * flooded to every pod) and without a mark: see markLink. If a later step fails, this function
  * removes the link again.
- * Equivalent to: ip link add HOST mtu MTU up type veth peer name PEER address MAC mtu MTU netns NS;
+ * Equivalent to: ip link add HOST address MAC mtu MTU up
+ *   type veth peer name PEER address MAC mtu MTU netns NS;
  * sysctl -w net.ipv6.conf.HOST.disable_ipv6=1
  * @param attempt sends the requests to the kernel, in the namespace of `host`
  * @returns the host's end right after its creation
@@ -44,10 +47,10 @@ export const createVeth = async (
   options: VethOptions,
   attempt: Attempt = (requests) => host.attempt(requests),
 ): Promise<Link> => {
-  const { hostName, peerName, peerNamespace, mac, mtu } = options;
+  const { hostName, hostMac, peerName, peerNamespace, mac, mtu } = options;
   const peer = { name: peerName, mac, mtu, namespaceFd: peerNamespace.fd };
   const [created, shown] = await attempt([
-    addVeth({ name: hostName, mtu, up: true, peer }),
+    addVeth({ name: hostName, mac: hostMac, mtu, up: true, peer }),
     showLink({ name: hostName }),
   ]);
   if (created.error) throw explainTaken(created.error, options, shown.error === undefined);
@@ -55,7 +58,8 @@ export const createVeth = async (
     if (shown.error) throw shown.error;
     // The host's end has no carrier before the pod's end is up. Until then the kernel gives it no
     // link-local address.
-    inNamespace(host.namespace, () => disableIpv6(hostName));
+    if (!inNamespace(host.namespace, () => disableIpv6(hostName)))
+      await host.request([setLink({ index: shown.answer.index }, { linkLocal: false })]);
     return shown.answer;
   } catch (error) {
     const made = shown.error ? { name: hostName } : { index: shown.answer.index };

@@ -58,16 +58,27 @@ const insideWithLink = <T>(
 const hasIpv6 = (addresses: readonly InterfaceAddress[]): boolean =>
   addresses.some(({ address }) => familyOf(address) === 6);
 
-/** Writes the settings that must be in place before the link is up. Synchronous. */
-const prepare = (fd: number, { name, addresses, checksumOffload }: PodInterfaceOptions): void => {
+/** The pod's end with its settings. */
+export interface PreparedLink extends NamedLink {
+  /** False when IPv6 could not be switched off: the link must get no link-local address. */
+  readonly linkLocal: boolean;
+}
+
+/**
+ * Writes the settings that must be in place before the link is up. Synchronous. Returns false when
+ * IPv6 could not be switched off.
+ */
+const prepare = (fd: number, { name, addresses, checksumOffload }: PodInterfaceOptions): boolean => {
+  if (!checksumOffload) disableTxChecksumOffload(fd, name);
   if (hasIpv6(addresses)) {
     writeSetting(name, 'ipv6/disable_ipv6', 0);
     writeSetting(name, 'ipv6/accept_dad', 0);
     // Only IPAM assigns addresses and routes. This setting also stops the router solicitations,
     // which the network would flood.
     writeSetting(name, 'ipv6/accept_ra', 0);
-  } else disableIpv6(name);
-  if (!checksumOffload) disableTxChecksumOffload(fd, name);
+    return true;
+  }
+  return disableIpv6(name);
 };
 
 const broadcastOf = ({ address, prefixLength }: InterfaceAddress): string | undefined => {
@@ -82,11 +93,11 @@ const broadcastOf = ({ address, prefixLength }: InterfaceAddress): string | unde
  * Equivalent to: sysctl -w …; ethtool --features …
  * @throws NetlinkError ENODEV when no such link exists
  */
-export const preparePodInterface = (namespace: NetworkNamespace, options: PodInterfaceOptions): NamedLink =>
-  insideWithLink(namespace, options.name, (fd, link) => {
-    prepare(fd, options);
-    return link;
-  });
+export const preparePodInterface = (
+  namespace: NetworkNamespace,
+  options: PodInterfaceOptions,
+): PreparedLink =>
+  insideWithLink(namespace, options.name, (fd, link) => ({ ...link, linkLocal: prepare(fd, options) }));
 
 /**
  * Assigns the addresses to the prepared end, sets it up, then adds its routes, in one message. The
@@ -99,21 +110,24 @@ export const preparePodInterface = (namespace: NetworkNamespace, options: PodInt
  */
 export const bringUpPodInterface = async (
   namespace: NetworkNamespace,
-  link: NamedLink,
+  link: PreparedLink,
   { addresses, routes }: PodInterfaceOptions,
 ): Promise<{ readonly leftOut: readonly Route[] }> => {
   const leftOut: Route[] = [];
-  const assign = addresses.map((address) =>
-    addAddress(link, address, { broadcast: broadcastOf(address), replace: true }),
-  );
-  const outcomes = await attemptOnce(namespace, [
-    ...assign,
+  const beforeRoutes = [
+    ...(link.linkLocal ? [] : [setLink(link, { linkLocal: false })]),
+    ...addresses.map((address) =>
+      addAddress(link, address, { broadcast: broadcastOf(address), replace: true }),
+    ),
     setLink(link, { up: true }),
+  ];
+  const outcomes = await attemptOnce(namespace, [
+    ...beforeRoutes,
     ...routes.map((route) => addRoute(link, route)),
   ]);
   for (const [position, { error }] of outcomes.entries()) {
     if (error === undefined) continue;
-    const route = routes[position - assign.length - 1];
+    const route = routes[position - beforeRoutes.length];
     if (route === undefined) throw error;
     const [installed] =
       error.code === 'EEXIST'

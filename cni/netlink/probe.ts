@@ -65,14 +65,15 @@ export const probeAddresses = async (
   options: ProbeOptions,
 ): Promise<Conflict | undefined> => {
   const operation = `probe on ${link}`;
-  const { fd, index } = inNamespace(namespace, () => {
-    disableIpv6(link); // The link's own IPv6 traffic would disturb the probe.
+  const { fd, index, silent } = inNamespace(namespace, () => {
+    const ipv6Off = disableIpv6(link); // The link's own IPv6 traffic would disturb the probe.
     const socket = openSocket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0, operation);
-    return { fd: socket, index: linkIndex(socket, link) };
+    return { fd: socket, index: linkIndex(socket, link), silent: ipv6Off };
   });
   const named = { index, name: link };
   try {
-    await withRtnetlink(namespace, (socket) => socket.request([setLink(named, { up: true })]));
+    const quiet = silent ? [] : [setLink(named, { linkLocal: false })];
+    await withRtnetlink(namespace, (socket) => socket.request([...quiet, setLink(named, { up: true })]));
     // Bound while the link is down, the socket would report ENETDOWN later.
     bindSocket(fd, linkAddress(index, ETH_P_ALL), operation);
     return await exchange(fd, index, addresses, options, operation);

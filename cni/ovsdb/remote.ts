@@ -2,6 +2,7 @@ import { connect as connectPlain, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { readRegularFile } from '../../ipam/files/regular-file.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
+import { isSocketPath, SOCKET_PATH_FORM } from '../../ipam/settings/socket-path.ts';
 import { OvsdbError } from './errors.ts';
 
 /** Files for an `ssl:` remote. Open vSwitch verifies the certificates of both ends. */
@@ -35,7 +36,7 @@ const NETWORK = /^(tcp|ssl):(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$
  * @throws OvsdbError `protocol` for any other form
  */
 export function parseRemote(text: string): Remote {
-  if (text.startsWith('unix:/')) return { kind: 'unix', path: text.slice(5), host: '', port: 0 };
+  if (text.startsWith('unix:/')) return unixRemote(text.slice('unix:'.length));
   const [, kind, ipv6, host, port] = NETWORK.exec(text) ?? [];
   if ((kind === 'tcp' || kind === 'ssl') && Number(port) <= 65535) {
     return { kind, path: '', host: ipv6 ?? host ?? '', port: Number(port) };
@@ -44,6 +45,12 @@ export function parseRemote(text: string): Remote {
     'protocol',
     `ovsdb '${text}': expected 'unix:/PATH', 'tcp:HOST:PORT' or 'ssl:HOST:PORT'`,
   );
+}
+
+function unixRemote(path: string): Remote {
+  if (isSocketPath(path)) return { kind: 'unix', path, host: '', port: 0 };
+  const length = Buffer.byteLength(path);
+  throw new OvsdbError('protocol', `ovsdb 'unix:${path}' has ${length} bytes: expected ${SOCKET_PATH_FORM}`);
 }
 
 /**

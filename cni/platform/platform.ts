@@ -179,6 +179,8 @@ export interface HostLink {
 
 export interface VethSpec {
   readonly hostName: string;
+  /** MAC of the host's end. */
+  readonly hostMac: string;
   readonly alias: string;
   readonly podName: string;
   readonly namespace: Namespace;

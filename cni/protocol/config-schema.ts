@@ -5,6 +5,8 @@ import { OUR_EXTERNAL_IDS } from './identity.ts';
 /** Type of cellnet's IPAM, which runs within the process of the main plugin `cellnet`. */
 export const OUR_IPAM = 'cellnet-ipam';
 export const DEFAULT_MTU = 1500;
+/** Least MTU of a link that carries IPv6, in bytes (RFC 8200 section 5). */
+export const IPV6_MIN_MTU = 1280;
 
 /** The number and interval of an attachment's address announcements; none for `count` 0. */
 export interface Announcement {

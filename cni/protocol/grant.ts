@@ -93,6 +93,9 @@ export function grantOfDelegate(type: string, stdout: string): Grant {
   };
 }
 
+/** RT_SCOPE_LINK of linux/rtnetlink.h. A greater number is a smaller scope. */
+const SCOPE_LINK = 253;
+
 /** Returns the addresses without their prefix lengths. */
 export function addressesOf(grant: Pick<Grant, 'ips'>): Address[] {
   return grant.ips.map((ip) => parseAddressInSubnet(ip.address).address);
@@ -100,11 +103,12 @@ export function addressesOf(grant: Pick<Grant, 'ips'>): Address[] {
 
 /**
  * Returns the routes with the next hop that the kernel needs. A route without `gw` gets the gateway
- * of the first address of its family, if that has one (CNI SPEC section 5, `routes.gw`).
+ * of the first address of its family, if that has one (CNI SPEC section 5, `routes.gw`). A route
+ * whose scope says that its destinations are on the link or the host itself gets none.
  */
 export function resolveRoutes(grant: Pick<Grant, 'ips' | 'routes'>): CniRoute[] {
   return grant.routes.map((route) => {
-    if (route.gw !== undefined) return route;
+    if (route.gw !== undefined || (route.scope ?? 0) >= SCOPE_LINK) return route;
     const ipv6 = route.dst.includes(':');
     const gateway = grant.ips.find((ip) => ip.address.includes(':') === ipv6)?.gateway;
     return gateway === undefined ? route : { ...route, gw: gateway };

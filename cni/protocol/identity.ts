@@ -8,8 +8,22 @@ import type { CniArgs } from './request.ts';
  * of a hash, 15 bytes in total (IFNAMSIZ without NUL). With 44 bits, two of 250 attachments on a
  * node collide on about 2 of 10^9 nodes; the alias then tells them apart.
  */
-export function hostLinkName({ containerId, ifname }: Attachment): string {
-  return `cell${createHash('sha256').update(`${containerId}/${ifname}`).digest('hex').slice(0, 11)}`;
+export function hostLinkName(attachment: Attachment): string {
+  return `cell${digestOf(attachment).slice(0, 11)}`;
+}
+
+function digestOf({ containerId, ifname }: Attachment): string {
+  return createHash('sha256').update(`${containerId}/${ifname}`).digest('hex');
+}
+
+/**
+ * Returns the MAC of the veth's host end: `fe` and 10 hexadecimal digits of the same hash. udev
+ * replaces a MAC that the kernel chose at random (`MACAddressPolicy=persistent`), and leaves one
+ * that was set. A bridge without a MAC of its own takes the lowest of its ports: `fe` is above the
+ * uplink's, as it is of virtual machines' links in libvirt.
+ */
+export function hostMacOf(attachment: Attachment): string {
+  return `fe${digestOf(attachment).slice(0, 10)}`.replace(/..(?=.)/g, '$&:');
 }
 
 /** Returns the alias that marks a link as cellnet's (rule 7; IFLA_IFALIAS, at most 255 bytes). */

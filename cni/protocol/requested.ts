@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import type { RequestedAddress } from '../../ipam/allocate/allocation.ts';
 import { formatAddress, parseAddress, parseAddressInSubnet, type Family } from '../../ipam/model/address.ts';
 import type { Call } from './call.ts';
+import { OUR_IPAM } from './config-schema.ts';
 import { decode, familiesOf, type NetworkConfig } from './config.ts';
 import { CniError } from './errors.ts';
 import type { CniArgs } from './request.ts';
@@ -122,6 +123,11 @@ export function familiesFor(call: Call, requested: readonly RequestedAddress[]):
     'invalid-config',
     `the requested address ${formatAddress(stray)} is IPv${stray.family}, but 'ipam.families' is ${JSON.stringify(ourIpam?.families)}`,
   );
+}
+
+/** Returns the families that our IPAM is asked for; none where another IPAM plugin decides. */
+export function wantedFamilies(call: Call): readonly Family[] {
+  return call.config.ipamType === OUR_IPAM ? familiesFor(call, requestedAddresses(call)) : [];
 }
 
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;

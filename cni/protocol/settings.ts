@@ -11,6 +11,7 @@ import {
   type OvsdbTls,
   type PartialSettings,
 } from '../../ipam/settings/settings.ts';
+import { isSocketPath, SOCKET_PATH_FORM } from '../../ipam/settings/socket-path.ts';
 import { etcdSettings, type EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { NetworkConfig } from './config.ts';
 import { CniError } from './errors.ts';
@@ -74,6 +75,21 @@ export function resolveSettings(
     agent: merged.agent ?? DEFAULT_AGENT,
     stateDir: stateDirOf(env),
   };
+}
+
+/**
+ * Checks the paths of unix sockets, from whichever source they come.
+ * @throws CniError 7, which names the key, its value and the expected form
+ */
+export function checkSocketPaths({ agent, ovsdb }: Pick<NodeSettings, 'agent' | 'ovsdb'>): void {
+  const paths = { agent: agent || '', ovsdb: ovsdb.startsWith('unix:') ? ovsdb.slice('unix:'.length) : '' };
+  for (const [key, path] of Object.entries(paths)) {
+    if (isSocketPath(path)) continue;
+    throw new CniError(
+      'invalid-config',
+      `key '${key}' is ${shorten(path)}, of ${Buffer.byteLength(path)} bytes: expected ${SOCKET_PATH_FORM}`,
+    );
+  }
 }
 
 /** @throws CniError 4 for a relative path, which each process would resolve differently */

@@ -10,7 +10,7 @@ import {
   type PodLink,
   type CompletedInterface,
 } from '../attach/interface-setup.ts';
-import { makePlan, type Plan } from '../attach/plan.ts';
+import { makePlan, mtuOf, type Plan } from '../attach/plan.ts';
 import { settleAll } from '../attach/settle-all.ts';
 import { UndoStack } from '../attach/undo.ts';
 import { deferTeardown } from '../deferred/defer.ts';
@@ -22,7 +22,7 @@ import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { CniError, bridgeMissing } from '../protocol/errors.ts';
 import type { Grant } from '../protocol/grant.ts';
-import { refuseBandwidth, requestedMac } from '../protocol/requested.ts';
+import { refuseBandwidth, requestedMac, wantedFamilies } from '../protocol/requested.ts';
 import { extendResult, type CniResult } from '../protocol/result.ts';
 
 /** Time that a failed ADD has for its undo whatever is left of its own, in milliseconds. */
@@ -102,6 +102,9 @@ async function attach(
   await finishOwnDeferred(call, platform);
   await finishDeferred(call, platform);
   const bridge = inspectBridge(call, platform);
+  // An MTU that is too small for IPv6 must cost no address.
+  const families = wantedFamilies(call);
+  if (families.includes(6)) mtuOf(call, await bridge, families);
   // ADD sets up the veth for the tentative grant while etcd writes it. The pod's end gets its
   // address only after the write.
   let early: Promise<PodLink> | undefined;

@@ -1,3 +1,4 @@
+import { canonicalInSubnet } from '../../ipam/model/address.ts';
 import { delegate, lookupOwn } from '../address/ipam.ts';
 import { podDifferences, portDifferences } from '../attach/differences.ts';
 import { withSwitch } from '../platform/connections.ts';
@@ -126,7 +127,13 @@ async function checkGrant(
  * @param held the attachment's addresses in etcd, in CIDR notation
  */
 export function allocationDifferences(ips: readonly string[], held: readonly string[]): string[] {
-  return ips
-    .filter((ip) => !held.includes(ip))
-    .map((ip) => `allocation in etcd: expected ${ip}, found ${held.join(', ') || 'none'}`);
+  return missingFrom(held, ips).map(
+    (ip) => `allocation in etcd: expected ${ip}, found ${held.join(', ') || 'none'}`,
+  );
+}
+
+/** Returns those of the addresses, in CIDR notation, that the list lacks in any spelling. */
+export function missingFrom(list: readonly string[], ips: readonly string[]): string[] {
+  const known = new Set(list.map(canonicalInSubnet));
+  return ips.filter((ip) => !known.has(canonicalInSubnet(ip)));
 }

@@ -1,5 +1,6 @@
 import type { PartialSettings } from '../../ipam/settings/settings.ts';
 import { Deadlines } from '../platform/deadlines.ts';
+import type { CommonRecord } from '../platform/node-records.ts';
 import type { Platform, Unlock } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { parseObject, readNetworkConfig } from '../protocol/config.ts';
@@ -8,7 +9,7 @@ import type { Input, Output, Plugin } from '../protocol/invocation.ts';
 import { memoize } from '../protocol/memoize.ts';
 import { parseRequest, parseVerb } from '../protocol/request.ts';
 import { renderResult, type CniResult } from '../protocol/result.ts';
-import { resolveSettings, sharedSettings, stateDirOf } from '../protocol/settings.ts';
+import { checkSocketPaths, resolveSettings, sharedSettings, stateDirOf } from '../protocol/settings.ts';
 import { checkVerbIn, LATEST, SUPPORTED_VERSIONS } from '../protocol/version.ts';
 import { add } from './add.ts';
 import { check } from './check.ts';
@@ -89,7 +90,8 @@ async function serve(plugin: Plugin, input: Input, platform: Platform): Promise<
   const { config, complaint } = readConfig(input.stdin, plugin, request.verb);
   checkVerbIn(request.verb, config.cniVersion);
   const stateDir = stateDirOf(input.env);
-  const recorded = request.verb === 'DEL' ? recordedSettings(platform, stateDir, request) : {};
+  const record = recordFor(platform, stateDir, request);
+  const recorded = request.verb === 'DEL' && record ? recordedSettings(record) : {};
   const file = readSharedSettings(input, platform, recorded.settings !== undefined);
   if (complaint) {
     const { containerId, ifname } = request;
@@ -100,7 +102,10 @@ async function serve(plugin: Plugin, input: Input, platform: Platform): Promise<
       recorded: recorded.settings !== undefined,
     });
   }
-  const settings = resolveSettings(config, input.env, file, platform.hostname, recorded.settings);
+  const resolved = resolveSettings(config, input.env, file, platform.hostname, recorded.settings);
+  if (request.verb !== 'DEL') checkSocketPaths(resolved);
+  // The node may have been renamed since. The addresses are in the blocks of its former name.
+  const settings = { ...resolved, node: record?.node ?? resolved.node };
   const call: Call = {
     request,
     config: { ...config, ipamType: config.ipamType ?? recorded.ipamType },
@@ -150,14 +155,19 @@ async function takeTurn({ request, settings }: Call, platform: Platform): Promis
   }
 }
 
-/** Returns the settings that the ADD of the attachment used, if its record still exists. */
-function recordedSettings(
-  platform: Platform,
-  stateDir: string,
-  request: Call['request'],
-): { settings?: PartialSettings; ipamType?: string | undefined } {
-  const record = platform.openState(stateDir).readAttachment(request);
-  if (!record) return {};
+/** Returns what the node has recorded of the call's attachment: its ADD, or a deferred teardown. */
+function recordFor(platform: Platform, stateDir: string, request: Call['request']): CommonRecord | undefined {
+  if (!['ADD', 'DEL', 'CHECK'].includes(request.verb)) return undefined;
+  const state = platform.openState(stateDir);
+  const record = state.readAttachment(request);
+  return record ?? (request.verb === 'DEL' ? state.readPending(request) : undefined);
+}
+
+/** Returns the settings that the ADD of the attachment used. */
+function recordedSettings(record: CommonRecord): {
+  settings?: PartialSettings;
+  ipamType?: string | undefined;
+} {
   const { etcd, node, bridge, ovsdb, ovsdbTls, ipamType } = record;
   return {
     settings: { etcd, node, bridge, ovsdb, ovsdbTls, agent: undefined, kubeconfig: undefined },

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { isAttachment, type Attachment } from '../../ipam/model/attachment.ts';
 import { allocationsOf, type SeenAllocation } from '../../ipam/node/allocations.ts';
 import { checkOwnsName } from '../../ipam/node/name-owner.ts';
-import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
+import { readNodeBlocks, type HeldBlock } from '../../ipam/node/node-blocks.ts';
 import { decodeValue } from '../../ipam/records/decode.ts';
 import { release } from '../../ipam/release/release.ts';
 import { delegate, delegateDel, withIpam } from '../address/ipam.ts';
@@ -10,6 +10,7 @@ import { Failures } from '../attach/failures.ts';
 import { tearDownAttachment } from '../attach/teardown.ts';
 import { finishDeferred } from '../deferred/deferred.ts';
 import { withSwitch } from '../platform/connections.ts';
+import { isOurIpam } from '../platform/node-records.ts';
 import type { Platform } from '../platform/platform.ts';
 import { stepsOf } from '../platform/steps.ts';
 import type { Call } from '../protocol/call.ts';
@@ -20,9 +21,9 @@ const attachments = v.array(v.looseObject({ containerID: v.string(), ifname: v.s
 /** The name of the key in SPEC.md, and its name in the release tag of 1.1.0. */
 const KEYS = ['cni.dev/valid-attachments', 'cni.dev/attachments'] as const;
 
-/** An attachment of this network, with its allocations in etcd. */
+/** An attachment of this network, with its allocations in etcd, by the name of their node. */
 interface Known extends Attachment {
-  readonly allocations: SeenAllocation[];
+  readonly allocations: Map<string, SeenAllocation[]>;
 }
 
 /**
@@ -87,12 +88,13 @@ async function gather(
   const { name, ipamType } = call.config;
   const known = new Map<string, Known>();
   const note = ({ containerId, ifname }: Attachment): Known => {
-    const each = known.get(idOf({ containerId, ifname })) ?? { containerId, ifname, allocations: [] };
+    const each = known.get(idOf({ containerId, ifname })) ?? { containerId, ifname, allocations: new Map() };
     known.set(idOf(each), each);
     return each;
   };
-  const records = platform.openState(call.settings.stateDir).listAttachments();
-  records.filter(({ network }) => network === name).forEach(note);
+  const all = platform.openState(call.settings.stateDir).listAttachments();
+  const records = all.filter(({ network }) => network === name);
+  records.forEach(note);
   if (plugin === 'cellnet') {
     await failures.attempt('ports', async () => {
       const ports = await withSwitch(platform, call.settings, (ovs) => ovs.findPorts());
@@ -104,20 +106,34 @@ async function gather(
     });
   }
   if (ipamType === undefined || ipamType === OUR_IPAM) {
-    await failures.attempt('allocations', async () => {
-      const { node } = call.settings;
-      const { blocks } = await withIpam(call, platform, async ({ store, local }) => {
-        const read = await readNodeBlocks(store, node);
-        checkOwnsName(node, read.machine?.record, local.machine);
-        return read;
+    // A node that was renamed has attachments under its former name.
+    for (const node of new Set([call.settings.node, ...records.filter(isOurIpam).map((each) => each.node)])) {
+      const what = node === call.settings.node ? 'allocations' : `allocations of node ${node}`;
+      const read = await failures.attempt(what, async () => {
+        const blocks = await readOwnBlocks(call, platform, node);
+        for (const seen of allocationsOf(blocks)) {
+          const { owner } = seen.slot;
+          if (owner.network !== name) continue;
+          const { allocations } = note(owner);
+          allocations.set(node, [...(allocations.get(node) ?? []), seen]);
+        }
+        return true;
       });
-      for (const seen of allocationsOf(blocks)) {
-        const { owner } = seen.slot;
-        if (owner.network === name) note(owner).allocations.push(seen);
-      }
-    });
+      // Without their records, the next GC would not look at that name.
+      if (!read && node !== call.settings.node)
+        for (const record of records.filter((each) => each.node === node)) known.delete(idOf(record));
+    }
   }
   return known.values();
+}
+
+/** @throws IpamError `other-machine`, `store-…` */
+function readOwnBlocks(call: Call, platform: Platform, node: string): Promise<readonly HeldBlock[]> {
+  return withIpam(call, platform, async ({ store, local }) => {
+    const { blocks, machine } = await readNodeBlocks(store, node);
+    checkOwnsName(node, machine?.record, local.machine);
+    return blocks;
+  });
 }
 
 /** Removes one attachment in the order of DEL. A step that fails stops the later ones. */
@@ -140,10 +156,8 @@ async function remove(
         await delegateDel(call, platform, ipamType, known);
         return;
       }
-      const { allocations } = known;
-      if (allocations.length === 0) return;
-      const { node } = call.settings;
-      await withIpam(call, platform, (ipam) => release(ipam, { node, allocations, cause: { why: 'gc' } }));
+      for (const [node, allocations] of known.allocations)
+        await withIpam(call, platform, (ipam) => release(ipam, { node, allocations, cause: { why: 'gc' } }));
     },
   });
   platform.log.info('removed by GC', { containerId: known.containerId, ifname: known.ifname });

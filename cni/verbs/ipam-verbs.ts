@@ -11,7 +11,7 @@ import { CniError } from '../protocol/errors.ts';
 import { ipamResult, type Grant } from '../protocol/grant.ts';
 import type { CniResult } from '../protocol/result.ts';
 import { UNDO_WITHIN_MS } from './add.ts';
-import { prevResultOf, throwProblems } from './check.ts';
+import { missingFrom, prevResultOf, throwProblems } from './check.ts';
 
 /**
  * ADD of `cellnet-ipam` for another main plugin (CNI SPEC section 4 "Delegated plugins"): allocates
@@ -73,7 +73,7 @@ export async function ipamCheck(call: Call, platform: Platform): Promise<void> {
   const held = (await lookupOwn(call, platform))?.ips.map((ip) => ip.address) ?? [];
   if (held.length === 0) throwProblems(call, ['allocation in etcd: expected one, found none']);
   const known = (previous.ips ?? []).map((ip) => ip.address);
-  const missing = held.filter((ip) => !known.includes(ip));
+  const missing = missingFrom(known, held);
   const found = known.join(', ') || 'none';
   throwProblems(
     call,

@@ -1,11 +1,13 @@
 import { roomFor } from '../../ipam/allocate/room.ts';
 import { delegate, withIpam } from '../address/ipam.ts';
+import { mtuOf } from '../attach/plan.ts';
 import { withSwitch } from '../platform/connections.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { familiesOf } from '../protocol/config.ts';
 import { CniError, toCniError, bridgeMissing } from '../protocol/errors.ts';
+import { wantedFamilies } from '../protocol/requested.ts';
 
 /**
  * STATUS (CNI SPEC 1.1.0 section 4): succeeds when an ADD could succeed now: etcd answers, a range
@@ -42,6 +44,7 @@ async function checkSwitch(call: Call, platform: Platform): Promise<void> {
   await withSwitch(platform, call.settings, async (ovs) => {
     const info = await ovs.inspectBridge(bridge);
     if (!info && !call.config.createBridge) throw bridgeMissing(bridge, ovsdb);
+    if (info) mtuOf(call, info, wantedFamilies(call));
     if (await ovs.isServed()) return;
     throw new CniError(
       'not-available-limited',

@@ -156,6 +156,16 @@ export function offsetAddress(address: Address, offset: bigint): Address {
   return { family: address.family, value: address.value + offset };
 }
 
+/**
+ * Returns the one spelling of an address in CIDR notation, so that texts can be compared: IPv6
+ * addresses have many.
+ * @throws IpamError `invalid`
+ */
+export function canonicalInSubnet(text: string): string {
+  const { address, prefixLength } = parseAddressInSubnet(text);
+  return `${formatAddress(address)}/${prefixLength}`;
+}
+
 export function sameAddress(a: Address, b: Address): boolean {
   return a.family === b.family && a.value === b.value;
 }

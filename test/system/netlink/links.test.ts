@@ -12,7 +12,7 @@ import {
   listLinks,
   markLink,
 } from '../../../cni/netlink/links.ts';
-import { ALIAS, makeConnectedPair, makePair, MAC } from './pair.ts';
+import { ALIAS, HOST_MAC, makeConnectedPair, makePair, MAC } from './pair.ts';
 
 interface IpLink {
   readonly ifindex: number;
@@ -37,6 +37,11 @@ test('a veth is made with both ends named, placed and set', async (t) => {
   const hostEnd = ipLink(await host.exec('ip', '-j', '-d', 'link', 'show', veth.hostName));
   assert.equal(hostEnd.ifindex, made.index);
   assert.equal(hostEnd.address, made.mac);
+  assert.equal(hostEnd.address, HOST_MAC);
+  // NET_ADDR_SET of linux/netdevice.h, as udev reads it. A MAC that is NET_ADDR_RANDOM is udev's to
+  // replace.
+  const look = `mount -t sysfs sysfs /mnt && cat /mnt/class/net/${veth.hostName}/addr_assign_type`;
+  assert.equal((await host.exec('unshare', '--mount', 'sh', '-c', look)).trim(), '3');
   assert.equal(hostEnd.mtu, 1400);
   assert.equal(hostEnd.ifalias, undefined, 'the mark comes when the port forwards');
   const marked = await markLink(socket, made.index, ALIAS);

@@ -24,6 +24,7 @@ export interface Pair {
 
 export const ALIAS = 'cellnet:a1b2c3/eth0';
 export const MAC = '0a:58:0a:14:00:11';
+export const HOST_MAC = 'fe:a1:b2:c3:d4:e5';
 
 export const openScoped = (scope: Scope, path: string): NetworkNamespace => {
   const namespace = openNamespace(path);
@@ -40,7 +41,14 @@ export const makePair = async (t: Parameters<typeof newScope>[0]): Promise<Pair>
   const socket = Rtnetlink.open(openScoped(scope, host.path));
   scope.defer(() => socket.close());
   const hostName = uniqueLink('nl');
-  const veth = { hostName, peerName: 'eth0', peerNamespace: podNamespace, mac: MAC, mtu: 1400 };
+  const veth = {
+    hostName,
+    hostMac: HOST_MAC,
+    peerName: 'eth0',
+    peerNamespace: podNamespace,
+    mac: MAC,
+    mtu: 1400,
+  };
   return { scope, host, pod, podNamespace, socket, veth };
 };
 

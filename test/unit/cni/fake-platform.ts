@@ -33,6 +33,7 @@ export class FakePlatform {
   readonly #dir: string;
   pod: PodInterface | undefined;
   crowded = false;
+  uplinkMtu = 9000;
   /**
    * The host's end that the kernel reports. findPorts reports the last added port only while it is
    * set.
@@ -43,6 +44,8 @@ export class FakePlatform {
    * Whether vswitchd has taken each created link, in order. vswitchd has taken all further links.
    */
   readonly taken: boolean[] = [];
+  /** What another IPAM plugin prints. */
+  delegateReply = '{"ips":[{"address":"10.1.0.5/24","gateway":"10.1.0.1"}]}';
   /** The conflict that a probe reports. */
   conflict: { address: string; mac: string } | undefined;
 
@@ -83,8 +86,7 @@ export class FakePlatform {
       openState: () => new NodeState(this.#dir, (what) => void this.calls.push(`complaint ${what}`)),
       lock: () => Promise.resolve(() => undefined),
       tryLock: () => () => undefined,
-      runDelegate: ({ type, verb }) =>
-        this.#call(`delegate ${type} ${verb}`, '{"ips":[{"address":"10.1.0.5/24","gateway":"10.1.0.1"}]}'),
+      runDelegate: ({ type, verb }) => this.#call(`delegate ${type} ${verb}`, this.delegateReply),
       inBurst: () => this.crowded,
       announceLater: ({ count }) => void this.calls.push(`announce ${count}`),
       log,
@@ -123,7 +125,7 @@ export class FakePlatform {
 
   #switch(): Switch {
     return {
-      inspectBridge: () => this.#call('inspect-bridge', { userspace: false, uplinkMtu: 9000 }),
+      inspectBridge: () => this.#call('inspect-bridge', { userspace: false, uplinkMtu: this.uplinkMtu }),
       isServed: () => this.#call('is-served', true),
       createBridge: () => this.#call('create-bridge', undefined),
       addPort: (port) => {

@@ -51,6 +51,13 @@ test('host network, end in progress, two families', () => {
   assert.deepEqual(decode(pod({ name: 'a', ips: ['10.0.0.1', 'fd00::1'] })).podIPs, ['10.0.0.1', 'fd00::1']);
 });
 
+test('an IPv6 address has one spelling', () => {
+  assert.deepEqual(decode(pod({ name: 'a', ips: ['FD00:0:0::0001'] })).podIPs, ['fd00::1']);
+  const twice = withField('status.podIPs', [{ ip: 'fd00::1' }]) as { status: { podIP: string } };
+  twice.status.podIP = 'FD00::1';
+  assert.deepEqual(decode(twice).podIPs, ['fd00::1']);
+});
+
 test('status.podIP counts where podIPs does not hold it', () => {
   assert.deepEqual(decode(withField('status.podIPs', undefined)).podIPs, ['10.0.0.1']);
   assert.deepEqual(decode(withField('status.podIPs', [{ ip: '10.0.0.9' }])).podIPs, ['10.0.0.1', '10.0.0.9']);

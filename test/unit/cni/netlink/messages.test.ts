@@ -19,6 +19,7 @@ const eth0 = { index: 7, name: 'eth0' };
 test('a veth carries its peer as a message of its own: ifinfomsg, name, MAC, MTU, namespace, queues', () => {
   const request = addVeth({
     name: 'cn0',
+    mac: 'fe:01:02:03:04:05',
     mtu: 1400,
     peer: { name: 'eth0', mac: '0a:58:0a:14:00:11', mtu: 1400, namespaceFd: 9 },
   });
@@ -30,6 +31,7 @@ test('a veth carries its peer as a message of its own: ifinfomsg, name, MAC, MTU
     bytes(
       '00'.repeat(16),
       '0800 0300 636e3000', // IFLA_IFNAME cn0
+      '0a00 0100 fe0102030405 0000', // IFLA_ADDRESS
       '0800 0400 78050000', // IFLA_MTU 1400
       '0800 1f00 01000000', // IFLA_NUM_TX_QUEUES 1
       '0800 2000 01000000', // IFLA_NUM_RX_QUEUES 1
