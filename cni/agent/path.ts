@@ -1,18 +1,27 @@
 import { DEFAULT_AGENT, parseSharedConfig } from '../../ipam/settings/settings.ts';
 import type { Input } from '../protocol/invocation.ts';
+import { memoize } from '../protocol/memoize.ts';
+
+const readShared = memoize(parseSharedConfig);
 
 /**
- * Returns the path of the agent's socket for this call, or false for no agent. As for every key,
- * the environment wins over the inline configuration, and that over the shared file. This function
- * ignores invalid input: the process that serves the call reports it.
+ * Returns the path of the agent's socket that the call names, false for no agent, or undefined when
+ * it names none. As for every key, the environment wins over the inline configuration, and that
+ * over the shared file. This function ignores invalid input: the process that serves the call
+ * reports it.
  */
-export function agentOf({ env, stdin, sharedConfig }: Input): string | false {
+export function namedAgent({ env, stdin, sharedConfig }: Input): string | false | undefined {
   const variable = env['CELLNET_AGENT'];
   if (variable) return variable === 'false' ? false : variable;
-  const inline = agentKeyOf(() => JSON.parse(stdin) as unknown);
+  // Most configurations do not name it, and need not be parsed for that.
+  const inline = /agent|\\u/.test(stdin) ? agentKeyOf(() => JSON.parse(stdin) as unknown) : undefined;
   if (inline !== undefined) return inline;
-  const file = sharedConfig && agentKeyOf(() => parseSharedConfig(sharedConfig.content, sharedConfig.file));
-  return file ?? DEFAULT_AGENT;
+  return sharedConfig && agentKeyOf(() => readShared(sharedConfig.content, sharedConfig.file));
+}
+
+/** Returns the path of the agent's socket for this call, or false for no agent. */
+export function agentOf(input: Input): string | false {
+  return namedAgent(input) ?? DEFAULT_AGENT;
 }
 
 function agentKeyOf(read: () => unknown): string | false | undefined {

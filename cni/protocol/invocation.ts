@@ -9,6 +9,8 @@ export interface Input {
   readonly stdin: string;
   /** The content and path of the shared configuration file; undefined without such a file. */
   readonly sharedConfig: { readonly content: string; readonly file: string } | undefined;
+  /** Whether an agent runs that did not answer this call, and may hold its attachment's lock. */
+  readonly agentHangs?: boolean;
 }
 
 export interface Output {
