@@ -7,7 +7,7 @@ import { decodeReply, encodeRequest, type AgentRequest } from './protocol.ts';
 /**
  * Longest wait for a reply, in milliseconds; connecting and sending count. It is shorter than the
  * runtime's, and longer than a call lasts in the agent with its wait for its turn, except one whose
- * other IPAM plugin hangs. The launcher (cni/launcher/launcher.c) has the same.
+ * other IPAM plugin hangs. The launcher (cni/launcher/) has the same.
  */
 const DEADLINE_MS = 90_000;
 /** The same for a DEL, which the plugin then finishes itself. */
