@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { messageOf } from '../ipam/model/errors.ts';
+import { DEFAULT_AGENT } from '../ipam/settings/settings.ts';
 import { agentOf } from './agent/path.ts';
 import { hostPlatform } from './host/host-platform.ts';
 import { CallsPastAgent, type PastAgent } from './host/past-agent.ts';
@@ -42,12 +43,12 @@ export async function runPlugin(
 /** Returns the exit status: 0 when the agent answers a question. */
 async function probe(): Promise<0 | 1> {
   try {
-    const path = agentOf({ env: process.env, stdin: '{}', sharedConfig: readShared(process.env) });
+    // An agent that calls shall not use listens all the same: see agent-main.ts.
+    const path =
+      agentOf({ env: process.env, stdin: '{}', sharedConfig: readShared(process.env) }) || DEFAULT_AGENT;
     const { answers } = await import('./agent/probe.ts');
-    if (path !== false && (await answers(path))) return 0;
-    process.stderr.write(
-      path === false ? '"agent" is false: no agent is used\n' : `no agent answers at ${path}\n`,
-    );
+    if (await answers(path)) return 0;
+    process.stderr.write(`no agent answers at ${path}\n`);
   } catch (error) {
     process.stderr.write(`${messageOf(error)}\n`);
   }

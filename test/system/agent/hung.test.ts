@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { startAgent, type RunningAgent } from '../../support/agent.ts';
@@ -112,6 +112,13 @@ suite('an agent that hangs, or is out of reach', () => {
     assert.equal(await probe(), 0);
     assert.equal(typeof (await past('hung')), 'number');
     assert.equal(agent.logged('a socket was gone, and is there again').length, 2);
+  });
+
+  test('the Node plugin probes where an agent listens that the configuration forbids', async () => {
+    const file = join(dirname(agent.socket), 'config.json');
+    writeFileSync(file, '{"agent":false}');
+    const probed = await run(join(OUR_PLUGINS, 'cellnet'), ['--probe'], { env: { CELLNET_CONFIG: file } });
+    assert.deepEqual([probed.code, probed.stderr], [1, 'no agent answers at /run/cellnet/agent.sock\n']);
   });
 
   test('two that start at once at one socket: one goes on, and the end of the other takes nothing', async () => {
