@@ -319,12 +319,15 @@ script.runInThisContext()(exports, requireInLib, module, filename, require('node
  */
 const compileLauncher = (name) => {
   const hardened = ['-O2', '-D_FORTIFY_SOURCE=2', '-fstack-protector-strong', '-Wl,-z,relro,-z,now', '-s'];
-  const source = join(ROOT, 'cni/launcher/launcher.c');
+  const folder = join(ROOT, 'cni/launcher');
+  const sources = readdirSync(folder)
+    .filter((file) => file.endsWith('.c'))
+    .map((file) => join(folder, file));
   const output = join(FRESH, 'bin', name);
   const compile = ({ command, before = [], after = [] }) =>
     spawnSync(
       command,
-      ['-Wall', '-Wextra', ...hardened, `-DPLUGIN="${name}"`, '-o', output, ...before, source, ...after],
+      ['-Wall', '-Wextra', ...hardened, `-DPLUGIN="${name}"`, '-o', output, ...before, ...sources, ...after],
       { encoding: 'utf8' },
     );
   const musl = process.env.CC === undefined ? muslCompiler() : undefined;

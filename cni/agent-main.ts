@@ -11,13 +11,18 @@ import {
   type MetricsAddress,
 } from './agent/metrics-address.ts';
 import { MetricsServer, type MetricsSource } from './agent/metrics-server.ts';
+import { answers } from './agent/probe.ts';
 import { Reconciler } from './agent/reconciler.ts';
+import { SelfCheck } from './agent/self-check.ts';
 import { AgentServer } from './agent/server.ts';
+import { isSameSocket } from './agent/unix-socket.ts';
 import { WarmPlatform } from './agent/warm-platform.ts';
 import { Watch } from './agent/watch.ts';
 import { hostEffects } from './host/effects.ts';
 import { openLog } from './host/log.ts';
 import { NodeState } from './host/node-state.ts';
+import { serviceManager } from './host/notify.ts';
+import { CallsPastAgent } from './host/past-agent.ts';
 import { raisePriority } from './host/priority.ts';
 import { readShared } from './host/shared-config.ts';
 import type { Log } from './platform/platform.ts';
@@ -69,11 +74,19 @@ async function main(): Promise<void> {
   const state = new NodeState(stateDirOf(env), (what) =>
     log.warn('trouble with a record of the node', { what }),
   );
-  const watch = new Watch(VERSION, hostEffects, () => state.countPending());
+  const past = new CallsPastAgent(stateDirOf(env));
+  const watch = new Watch(
+    VERSION,
+    hostEffects,
+    () => state.countPending(),
+    () => past.count(),
+  );
   const platform = new WarmPlatform(watch, log, env);
-  const agent = new Agent(platform, watch.metrics, log, hostEffects);
+  const isOwnSocket = (path: string): boolean => isSameSocket(path, socket);
+  const agent = new Agent(platform, watch.metrics, log, hostEffects, isOwnSocket);
   const server = await AgentServer.listen(socket, (request) => agent.serve(request), log);
-  const metricsServer = await serveMetrics(metricsAddress, sourceOf(watch, server), log);
+  const metricsServer = await serveMetrics(metricsAddress, sourceOf(watch, server, past), log);
+  countPast(past, log);
   log.info('ready', {
     socket,
     metrics: metricsServer ? formatMetricsAddress(metricsServer.address) : 'off',
@@ -94,6 +107,14 @@ async function main(): Promise<void> {
     hostEffects,
   );
   reconciler.start();
+  const selfCheck = new SelfCheck({
+    sockets: [server, ...(metricsServer ? [metricsServer] : [])],
+    ask: () => answers(socket),
+    manager: serviceManager(env),
+    log,
+    effects: hostEffects,
+  });
+  selfCheck.start();
 
   process.on('SIGHUP', () => {
     platform.forget();
@@ -107,12 +128,15 @@ async function main(): Promise<void> {
   });
   const stop = (): void => {
     log.info('ending', { working: server.working });
+    selfCheck.stop();
     metricsServer?.close();
     reconciler.stop();
     const late = setTimeout(() => void log.flush().finally(() => process.exit(1)), DRAIN_MS);
     void server
       .drain()
       .then(() => platform.withdraw())
+      .then(() => past.end())
+      .catch((error: unknown) => log.warn('the agent ends untidily', { reason: messageOf(error) }))
       .then(() => log.flush())
       .then(() => {
         clearTimeout(late);
@@ -160,7 +184,16 @@ async function serveMetrics(
   }
 }
 
-function sourceOf(watch: Watch, server: AgentServer): MetricsSource {
+/** Without the count the agent serves too. */
+function countPast(past: CallsPastAgent, log: Log): void {
+  try {
+    past.begin();
+  } catch (error) {
+    log.warn('calls past the agent cannot be counted', { reason: messageOf(error) });
+  }
+}
+
+function sourceOf(watch: Watch, server: AgentServer, past: CallsPastAgent): MetricsSource {
   return {
     contentType: watch.metrics.contentType,
     text: () => watch.metrics.text(),
@@ -169,6 +202,7 @@ function sourceOf(watch: Watch, server: AgentServer): MetricsSource {
       version: VERSION,
       uptimeSeconds: Math.round(process.uptime()),
       callsUnderWay: server.working,
+      callsPastAgent: past.count(),
     }),
   };
 }

@@ -37,6 +37,7 @@ const LONGEST = [
   'conformance/ipam',
   'unit',
   'soak',
+  'agent/hung',
   'agent/agent',
   'agent/silent-ovsdb',
   'reconcile/vanished',

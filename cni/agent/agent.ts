@@ -6,6 +6,7 @@ import type { Input, Output } from '../protocol/invocation.ts';
 import { podOf, type Environment } from '../protocol/request.ts';
 import { dispatch, failure } from '../verbs/dispatch.ts';
 import type { Metrics } from './metrics.ts';
+import { namedAgent } from './path.ts';
 import type { AgentRequest } from './protocol.ts';
 
 /** What the agent's calls work with. */
@@ -24,29 +25,49 @@ const MAX_CALLS = 1_000;
  */
 const TURN_LIMITS = { waitMs: 30_000, most: 10 };
 
+/** The call's configuration names another agent, or none. The plugin then serves the call. */
+export class CallDeclined extends Error {
+  override readonly name = 'CallDeclined';
+}
+
 /** Serves calls like the plugins, on warm connections. Runs the calls of one attachment in turn. */
 export class Agent {
   readonly #platform: AgentPlatform;
   readonly #metrics: Pick<Metrics, 'beginCall'>;
   readonly #log: Log;
   readonly #effects: Effects;
+  readonly #isOwnSocket: (path: string) => boolean;
   /** The calls under way and waiting, by attachment. */
   readonly #turns = new Map<string, Turns>();
   #underWay = 0;
 
-  constructor(platform: AgentPlatform, metrics: Pick<Metrics, 'beginCall'>, log: Log, effects: Effects) {
+  /** @param isOwnSocket tells whether the path of a socket is that of this agent */
+  constructor(
+    platform: AgentPlatform,
+    metrics: Pick<Metrics, 'beginCall'>,
+    log: Log,
+    effects: Effects,
+    isOwnSocket: (path: string) => boolean = () => true,
+  ) {
+    this.#isOwnSocket = isOwnSocket;
     this.#effects = effects;
     this.#platform = platform;
     this.#metrics = metrics;
     this.#log = log;
   }
 
+  /** @throws CallDeclined */
   async serve({ plugin, env, stdin }: AgentRequest): Promise<Output> {
     const started = this.#effects.monotonic();
     const end = this.#metrics.beginCall(env['CNI_COMMAND'] ?? '');
-    const output = await this.#admit({ plugin, env, stdin });
+    const output = await this.#admit({ plugin, env, stdin }).catch((error: unknown) => {
+      end(undefined);
+      throw error;
+    });
     const failed = output.exitCode !== 0;
     end(failed);
+    // Probes ask for the versions every few seconds.
+    if (env['CNI_COMMAND'] === 'VERSION') return output;
     const pod = podOf(env);
     this.#log.info('served', {
       plugin,
@@ -60,7 +81,10 @@ export class Agent {
     return output;
   }
 
-  /** Refuses a call, with the reply for that, when too many are under way or wait. */
+  /**
+   * Refuses a call, with the reply for that, when too many are under way or wait.
+   * @throws CallDeclined
+   */
   async #admit(request: AgentRequest): Promise<Output> {
     if (this.#underWay >= MAX_CALLS)
       return failure(request.stdin, tryLater(`the agent is busy: ${MAX_CALLS} calls are under way already`));
@@ -68,6 +92,7 @@ export class Agent {
     try {
       return await this.#inTurn(attachmentOf(request.env), () => this.#dispatch(request));
     } catch (error) {
+      if (error instanceof CallDeclined) throw error;
       return failure(request.stdin, error);
     } finally {
       this.#underWay--;
@@ -76,6 +101,9 @@ export class Agent {
 
   async #dispatch({ plugin, env, stdin }: AgentRequest): Promise<Output> {
     const input = { env, stdin, sharedConfig: this.#platform.readShared(env) };
+    const named = namedAgent(input);
+    if (named === false || (named !== undefined && !this.#isOwnSocket(named)))
+      throw new CallDeclined(`the call is for ${named === false ? 'no agent' : `the agent at ${named}`}`);
     return await dispatch(plugin, input, () => Promise.resolve(this.#platform.forCall(env)));
   }
 

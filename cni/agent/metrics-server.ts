@@ -1,11 +1,15 @@
-import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { HealthReport } from './health.ts';
 import type { MetricsAddress } from './metrics-address.ts';
-import { listenForRoot } from './unix-socket.ts';
+import { RootSocket } from './unix-socket.ts';
 
 /** Scrapers are few. The server refuses more connections, so that they cost the agent nothing. */
 const MAX_CONNECTIONS = 16;
+/**
+ * Longest time for a whole request and for a silent connection, in milliseconds: a few slow clients
+ * must not take all connections.
+ */
+const WITHIN_MS = 10_000;
 
 /** Supplies the metrics text and the health report. */
 export interface MetricsSource {
@@ -48,19 +52,26 @@ export async function answer(source: MetricsSource, method: string, url: string)
 export class MetricsServer {
   readonly #server: Server;
   readonly #address: MetricsAddress;
+  readonly #socket: RootSocket | undefined;
 
-  private constructor(server: Server, address: MetricsAddress) {
+  private constructor(server: Server, address: MetricsAddress, socket: RootSocket | undefined) {
     this.#server = server;
     this.#address = address;
+    this.#socket = socket;
   }
 
   /** @throws Error when the address is taken, or others can write to the socket's folder */
   static async listen(address: MetricsAddress, source: MetricsSource): Promise<MetricsServer> {
-    const server = createServer((request, response) => void reply(source, request, response));
+    const server = createServer(
+      { headersTimeout: WITHIN_MS, requestTimeout: WITHIN_MS, connectionsCheckingInterval: WITHIN_MS / 5 },
+      (request, response) => void reply(source, request, response),
+    );
     server.maxConnections = MAX_CONNECTIONS;
-    if (address.kind === 'unix') await listenForRoot(server, address.path);
-    else await listenAt(server, address.host, address.port);
-    return new MetricsServer(server, address);
+    server.timeout = WITHIN_MS;
+    if (address.kind === 'unix')
+      return new MetricsServer(server, address, await RootSocket.listen(server, address.path));
+    await listenAt(server, address.host, address.port);
+    return new MetricsServer(server, address, undefined);
   }
 
   /** The address that the server listens at, with the port that the kernel chose for port 0. */
@@ -70,10 +81,15 @@ export class MetricsServer {
     return { ...this.#address, port: bound.port };
   }
 
+  /** Makes the socket again if it is gone. See {@link RootSocket.restore}. */
+  async restore(): Promise<boolean> {
+    return (await this.#socket?.restore()) ?? false;
+  }
+
   /** Closes every connection and frees the address at once. */
   close(): void {
-    if (this.#address.kind === 'unix') rmSync(this.#address.path, { force: true });
-    this.#server.close();
+    if (this.#socket) this.#socket.close();
+    else this.#server.close();
     this.#server.closeAllConnections();
   }
 }

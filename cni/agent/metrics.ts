@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Tally } from '../../ipam/model/block-counts.ts';
 import type { WriteBackResult } from '../../ipam/node/observer.ts';
+import { PAST_AGENT, type PastAgent } from '../host/past-agent.ts';
 import type { Cleared, SweptKind } from '../platform/platform.ts';
 import type { StepHook } from '../platform/steps.ts';
 import { VERBS } from '../protocol/request.ts';
@@ -12,6 +13,8 @@ export interface Scraped {
   readonly ranges: () => readonly RangeUse[];
   /** Returns the number of deferred teardowns. May throw: the metric is then NaN. */
   readonly pending: () => number;
+  /** Returns the calls that plugins served themselves since the agent began. */
+  readonly past?: () => Readonly<Record<PastAgent, number>>;
 }
 
 /** Upper bounds in seconds, from a warm call to a call that waits for its turn. */
@@ -200,13 +203,17 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: LAG_EVERY_MS });
   }
 
-  /** Counts a call as begun. Returns a function that the caller calls at its end. */
-  beginCall(verb: string): (failed: boolean) => void {
+  /**
+   * Counts a call as begun. Returns a function that the caller calls at its end, with undefined for
+   * a call that was not served.
+   */
+  beginCall(verb: string): (failed: boolean | undefined) => void {
     const known = VERBS.find((each) => each === verb) ?? 'unknown';
     const started = this.#monotonic();
     this.#underWay.inc();
     return (failed) => {
       this.#underWay.dec();
+      if (failed === undefined) return;
       const seconds = (this.#monotonic() - started) / 1000;
       this.#calls.observe({ verb: known, outcome: failed ? 'failed' : 'done' }, seconds);
     };
@@ -275,7 +282,18 @@ export class Metrics {
 }
 
 /** Adds the gauges that look up their values at each scrape. */
-function addScraped(registers: Registry[], { ranges, pending }: Scraped): void {
+function addScraped(registers: Registry[], { ranges, pending, past }: Scraped): void {
+  new Counter({
+    name: 'cellnet_calls_past_agent_total',
+    help: 'Calls that plugins served themselves since this agent began, by reason (configured, unanswered, hung)',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset();
+      const counts = past?.();
+      for (const reason of PAST_AGENT) this.inc({ reason }, counts?.[reason] ?? 0);
+    },
+  });
   new Gauge({
     name: 'cellnet_blocks_held',
     help: "Blocks that this node holds, by range; no series before the agent's first use of them",

@@ -4,22 +4,24 @@ import type { Input } from '../protocol/invocation.ts';
 import { sharedSettings } from '../protocol/settings.ts';
 
 /**
- * Returns the path of the agent's socket for this call, or false for no agent. As for every key,
- * the environment wins over the inline configuration, and that over the shared file. This function
- * ignores invalid input: the process that serves the call reports it.
+ * Returns the path of the agent's socket that the call names, false for no agent, or undefined when
+ * it names none. As for every key, the environment wins over the inline configuration, and that
+ * over the shared file. This function ignores invalid input: the process that serves the call
+ * reports it.
  */
-export function agentOf(input: Input): string | false {
-  const path = namedIn(input);
-  return path !== false && isSocketPath(path) && path;
-}
-
-function namedIn({ env, stdin, sharedConfig }: Input): string | false {
+export function namedAgent({ env, stdin, sharedConfig }: Input): string | false | undefined {
   const variable = env['CELLNET_AGENT'];
   if (variable) return variable === 'false' ? false : variable;
-  const inline = agentKeyOf(() => JSON.parse(stdin) as unknown);
+  // Most configurations do not name it, and need not be parsed for that.
+  const inline = /agent|\\u/.test(stdin) ? agentKeyOf(() => JSON.parse(stdin) as unknown) : undefined;
   if (inline !== undefined) return inline;
-  const file = agentKeyOf(() => sharedSettings(sharedConfig));
-  return file ?? DEFAULT_AGENT;
+  return agentKeyOf(() => sharedSettings(sharedConfig));
+}
+
+/** Returns the path of the agent's socket for this call, or false for no agent. */
+export function agentOf(input: Input): string | false {
+  const path = namedAgent(input) ?? DEFAULT_AGENT;
+  return path !== false && isSocketPath(path) && path;
 }
 
 function agentKeyOf(read: () => unknown): string | false | undefined {

@@ -1,29 +1,44 @@
-import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { peerUid } from '../netlink/peer.ts';
+import type { Effects } from '../../ipam/model/effects.ts';
+import { messageOf } from '../../ipam/model/errors.ts';
+import { hostEffects } from '../host/effects.ts';
+import { hasHungUp, isTrustedPeer, peerUid } from '../netlink/peer.ts';
 import type { Log } from '../platform/platform.ts';
 import type { Output } from '../protocol/invocation.ts';
+import { CallDeclined } from './agent.ts';
 import { decodeRequest, encodeReply, type AgentRequest } from './protocol.ts';
-import { listenForRoot } from './unix-socket.ts';
+import { RootSocket } from './unix-socket.ts';
 
 /**
- * The agent closes a connection that is silent for this many milliseconds. A plugin sends its
- * request at once.
+ * How long the agent waits for a whole request, and for a caller that does not take its reply, in
+ * milliseconds. A plugin sends its request at once.
  */
-const REQUEST_WITHIN_MS = 10_000;
+const WITHIN_MS = 10_000;
+
+export interface ServerOptions {
+  readonly effects?: Pick<Effects, 'schedule'>;
+  readonly withinMs?: number;
+}
 
 /** Serves the agent's socket: one request a connection, from root or the agent's own user only. */
 export class AgentServer {
-  readonly #path: string;
   readonly #serve: (request: AgentRequest) => Promise<Output>;
   readonly #log: Log;
   readonly #server: Server;
+  readonly #effects: Pick<Effects, 'schedule'>;
+  readonly #withinMs: number;
   readonly #working = new Set<Promise<void>>();
+  #socket: RootSocket | undefined;
 
-  private constructor(path: string, serve: (request: AgentRequest) => Promise<Output>, log: Log) {
-    this.#path = path;
+  private constructor(
+    serve: (request: AgentRequest) => Promise<Output>,
+    log: Log,
+    { effects = hostEffects, withinMs = WITHIN_MS }: ServerOptions,
+  ) {
     this.#serve = serve;
     this.#log = log;
+    this.#effects = effects;
+    this.#withinMs = withinMs;
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
@@ -32,9 +47,14 @@ export class AgentServer {
     path: string,
     serve: (request: AgentRequest) => Promise<Output>,
     log: Log,
+    options: ServerOptions = {},
   ): Promise<AgentServer> {
-    const agent = new AgentServer(path, serve, log);
-    await listenForRoot(agent.#server, path);
+    const agent = new AgentServer(serve, log, options);
+    agent.#socket = await RootSocket.listen(agent.#server, path);
+    // Without a listener, a connection for which no file is left would end the process.
+    agent.#server.on('error', (error) =>
+      log.error('no connection was accepted', { reason: messageOf(error) }),
+    );
     return agent;
   }
 
@@ -43,22 +63,27 @@ export class AgentServer {
     return this.#working.size;
   }
 
+  /** Makes the socket again if it is gone. See {@link RootSocket.restore}. */
+  async restore(): Promise<boolean> {
+    return (await this.#socket?.restore()) ?? false;
+  }
+
   /** Accepts no more calls. Resolves when the agent has answered those under way. */
   async drain(): Promise<void> {
-    rmSync(this.#path, { force: true });
-    this.#server.close();
+    this.#socket?.close();
     await Promise.all(this.#working);
   }
 
   #accept(socket: Socket): void {
-    const uid = peerUid(socket);
-    if (uid !== 0 && uid !== process.geteuid?.()) {
-      this.#log.warn('a caller that is not root was turned away', { uid: uid ?? -1 });
+    if (!isTrustedPeer(socket)) {
+      this.#log.warn('a caller that is not root was turned away', { uid: peerUid(socket) ?? -1 });
       socket.destroy();
       return;
     }
     let received = Buffer.alloc(0);
-    socket.setTimeout(REQUEST_WITHIN_MS, () => socket.destroy());
+    // One deadline for all bytes, however the caller spreads them.
+    const late = this.#effects.schedule(this.#withinMs, () => socket.destroy());
+    socket.on('close', () => late.cancel());
     // A caller that disconnects gets no answer. The agent still finishes the call, as a standalone
     // plugin would.
     socket.on('error', () => socket.destroy());
@@ -67,9 +92,9 @@ export class AgentServer {
       try {
         const request = decodeRequest(received);
         if (!request) return;
-        socket.setTimeout(0);
+        late.cancel();
         socket.pause();
-        this.#track(this.#answer(socket, request));
+        this.#begin(socket, request);
       } catch (error) {
         this.#log.warn('a request could not be read', { reason: String(error) });
         socket.destroy();
@@ -77,9 +102,33 @@ export class AgentServer {
     });
   }
 
+  /**
+   * An agent that hung finds calls whose callers have given up: the runtime repeats an ADD, and the
+   * plugin has finished a DEL. Carried out late, such a call could meet a newer attachment.
+   */
+  #begin(socket: Socket, request: AgentRequest): void {
+    if (hasHungUp(socket)) {
+      const { CNI_COMMAND: verb = '', CNI_CONTAINERID: containerId = '' } = request.env;
+      this.#log.warn('a call was dropped: its caller has given up', { verb, containerId });
+      socket.destroy();
+      return;
+    }
+    this.#track(this.#answer(socket, request));
+  }
+
+  /** A connection that ends without a reply tells the plugin to serve the call itself. */
   async #answer(socket: Socket, request: AgentRequest): Promise<void> {
-    const output = await this.#serve(request);
-    if (!socket.destroyed) socket.end(encodeReply(output));
+    try {
+      const output = await this.#serve(request);
+      if (socket.destroyed) return;
+      socket.end(encodeReply(output));
+      const late = this.#effects.schedule(this.#withinMs, () => socket.destroy());
+      socket.on('close', () => late.cancel());
+    } catch (error) {
+      if (error instanceof CallDeclined) this.#log.info('declined', { reason: error.message });
+      else this.#log.error('a call was not answered', { reason: messageOf(error) });
+      socket.destroy();
+    }
   }
 
   #track(work: Promise<void>): void {

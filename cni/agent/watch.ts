@@ -4,7 +4,7 @@ import type { HeldBlock } from '../../ipam/node/node-blocks.ts';
 import { silentObserver, type Observer } from '../../ipam/node/observer.ts';
 import { OvsdbError } from '../ovsdb/errors.ts';
 import { judge, nextUse, type HealthReport, type ServerKind, type ServerUse } from './health.ts';
-import { Metrics } from './metrics.ts';
+import { Metrics, type Scraped } from './metrics.ts';
 import { useByRange, type RangeUse } from './range-use.ts';
 
 /** Codes of a database that does not serve. With any other code the database has answered. */
@@ -20,15 +20,17 @@ export class Watch {
 
   /**
    * @param pending returns the number of deferred teardowns; may throw
+   * @param past returns the calls that plugins served themselves
    */
   constructor(
     version: string,
     { now, monotonic }: Pick<Effects, 'now' | 'monotonic'>,
     pending: () => number,
+    past?: Scraped['past'],
   ) {
     this.#now = now;
     const ranges = (): RangeUse[] => useByRange([...this.#held.values()].flat(), now());
-    this.metrics = new Metrics(version, { ranges, pending }, monotonic);
+    this.metrics = new Metrics(version, { ranges, pending, ...(past && { past }) }, monotonic);
   }
 
   /**

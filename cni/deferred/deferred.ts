@@ -29,12 +29,17 @@ export interface DeferredOutcome {
   readonly left: number;
 }
 
-/** Finishes one teardown: port and link first, then the addresses (rule 8), then its record. */
+/**
+ * Finishes one teardown: port and link first, then the addresses (rule 8), then its record. The
+ * attachment's own record is still there when its DEL got no turn.
+ */
 async function finish(entry: PendingTeardown, platform: Platform, state: NodeRecords): Promise<void> {
+  const isRecorded = state.readAttachment(entry) !== undefined;
   if (entry.wire) {
     await detachPort(platform, switchOf(entry), entry);
     await deleteLink(platform, entry);
   }
+  if (isRecorded) state.uncarry(entry);
   if (isOurIpam(entry)) {
     const { containerId, ifname } = entry;
     const addresses = addressesOf(entry);
@@ -51,6 +56,7 @@ async function finish(entry: PendingTeardown, platform: Platform, state: NodeRec
     const released = await withIpamAt(platform, etcdSettings(entry.etcd), work);
     platform.log.info('carried out a teardown that was put off', { containerId, ifname, released });
   }
+  if (isRecorded) state.removeAttachment(entry, true);
   state.removePending(entry);
 }
 

@@ -59,9 +59,12 @@ function tryLockPlace(dir: string, place: bigint): Unlock | undefined {
   return undefined;
 }
 
-/** @throws CniError 11 when another call holds the lock too long; 5 as {@link tryLock} */
-export async function lock(dir: string, attachment: Attachment): Promise<Unlock> {
-  const expiresAt = performance.now() + PATIENCE_MS;
+/**
+ * @param patienceMs longest wait for another call of the attachment
+ * @throws CniError 11 when another call holds the lock too long; 5 as {@link tryLock}
+ */
+export async function lock(dir: string, attachment: Attachment, patienceMs = PATIENCE_MS): Promise<Unlock> {
+  const expiresAt = performance.now() + patienceMs;
   for (;;) {
     const unlock = tryLock(dir, attachment);
     if (unlock) return unlock;
@@ -69,7 +72,7 @@ export async function lock(dir: string, attachment: Attachment): Promise<Unlock>
       const { containerId, ifname } = attachment;
       throw new CniError(
         'try-again-later',
-        `another call for ${containerId}/${ifname} has been under way for ${PATIENCE_MS / 1000} s`,
+        `another call for ${containerId}/${ifname} has been under way for ${patienceMs / 1000} s`,
       );
     }
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));

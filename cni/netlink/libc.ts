@@ -31,6 +31,7 @@ const native = {
     'int getsockopt(int fd, int level, int name, _Out_ void *value, _Inout_ uint32_t *length)',
   ),
   fcntl: lazily('int fcntl(int fd, int command, ...)'),
+  poll: lazily('int poll(void *fds, unsigned long count, int timeout_ms)'),
   setsockopt: lazily('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
 };
 
@@ -148,6 +149,17 @@ export const socketAddress = (fd: number, size: number): Buffer | undefined => {
 export const readOption = (fd: number, level: number, name: number, size: number): Buffer | undefined => {
   const value = Buffer.alloc(size);
   return succeeded(native.getsockopt()(fd, level, name, value, [size])) === undefined ? undefined : value;
+};
+
+/**
+ * Returns whether poll(2) reports the event now: struct pollfd { int fd; short events, revents }.
+ * It always reports POLLHUP and POLLERR.
+ */
+export const hasPollEvent = (fd: number, event: number): boolean => {
+  const polled = Buffer.alloc(8);
+  polled.writeInt32LE(fd, 0);
+  polled.writeInt16LE(event, 4);
+  return native.poll()(polled, 1, 0) === 1 && (polled.readInt16LE(6) & event) !== 0;
 };
 
 /**

@@ -38,8 +38,9 @@ export interface Platform extends Pick<Effects, 'now' | 'monotonic' | 'yieldTurn
   /**
    * Waits for the attachment's lock, which all processes of the node share: what one call has found
    * must hold until that call is done. The kernel releases the lock when the process ends.
+   * @param patienceMs longest wait; absent: longer than a call lasts
    */
-  readonly lock: (dir: string, attachment: Attachment) => Promise<Unlock>;
+  readonly lock: (dir: string, attachment: Attachment, patienceMs?: number) => Promise<Unlock>;
   /** Does the same as `lock`, but returns undefined when another call holds the lock. */
   readonly tryLock: (dir: string, attachment: Attachment) => Unlock | undefined;
   readonly runDelegate: (call: DelegateCall) => Promise<string>;

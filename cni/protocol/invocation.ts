@@ -9,6 +9,8 @@ export interface Input {
   readonly stdin: string;
   /** The shared configuration file; undefined without such a file. */
   readonly sharedConfig: SharedConfig | undefined;
+  /** Whether an agent runs that did not answer this call, and may hold its attachment's lock. */
+  readonly agentHangs?: boolean;
 }
 
 /** The shared configuration file at its path `file`, or why it cannot be read. */

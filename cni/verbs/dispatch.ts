@@ -13,7 +13,7 @@ import { checkSocketPaths, resolveSettings, sharedSettings, stateDirOf } from '.
 import { checkVerbIn, LATEST, SUPPORTED_VERSIONS } from '../protocol/version.ts';
 import { add } from './add.ts';
 import { check } from './check.ts';
-import { del } from './del.ts';
+import { deferDel, del } from './del.ts';
 import { gc } from './gc.ts';
 import { ipamAdd, ipamCheck, ipamDel } from './ipam-verbs.ts';
 import { ipamStatus, status } from './status.ts';
@@ -61,6 +61,12 @@ const WITHIN_MS: Readonly<Record<Exclude<Call['request']['verb'], 'VERSION'>, nu
   STATUS: 10_000,
   GC: Infinity,
 };
+
+/**
+ * Longest wait for the turn of a DEL that a hung agent did not answer, in milliseconds. The agent
+ * may hold the attachment for as long as it lives, and the pod's end has waited already.
+ */
+const BESIDE_HUNG_AGENT_MS = 2_000;
 
 /** Serves one call of a plugin. Never throws, and acts on the outside only through the platform. */
 export async function dispatch(
@@ -115,7 +121,15 @@ async function serve(plugin: Plugin, input: Input, platform: Platform): Promise<
   if (request.verb === 'VERSION')
     throw new CniError('internal', 'VERSION is answered without a configuration');
   // GC locks each attachment that it removes. CHECK and STATUS only read.
-  const unlock = await takeTurn(call, platform);
+  const isBesideHungAgent = input.agentHangs === true && request.verb === 'DEL';
+  let unlock: Unlock | undefined;
+  try {
+    unlock = await takeTurn(call, platform, isBesideHungAgent ? BESIDE_HUNG_AGENT_MS : undefined);
+  } catch (error) {
+    if (!isBesideHungAgent || toCniError(error).kind !== 'try-again-later') throw error;
+    deferDel(call, platform, plugin, error);
+    return '';
+  }
   try {
     // The wait for another call's end does not count.
     const deadlines = new Deadlines(platform.monotonic, WITHIN_MS[request.verb]);
@@ -143,10 +157,14 @@ function readSharedSettings({ sharedConfig }: Input, platform: Platform, recorde
  * Locks the attachment of an ADD or DEL. DEL continues without a lock when the folder of locks
  * cannot be used: the end of a pod must not wait.
  */
-async function takeTurn({ request, settings }: Call, platform: Platform): Promise<Unlock | undefined> {
+async function takeTurn(
+  { request, settings }: Call,
+  platform: Platform,
+  patienceMs: number | undefined,
+): Promise<Unlock | undefined> {
   if (request.verb !== 'ADD' && request.verb !== 'DEL') return undefined;
   try {
-    return await platform.lock(settings.stateDir, request);
+    return await platform.lock(settings.stateDir, request, patienceMs);
   } catch (error) {
     const { kind, message } = toCniError(error);
     if (request.verb !== 'DEL' || kind !== 'io-failure') throw error;

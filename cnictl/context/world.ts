@@ -102,5 +102,12 @@ export interface AgentAnswer {
   readonly answers: boolean;
   /** Undefined when its health is not available. */
   readonly health:
-    { readonly ok: boolean; readonly version: string; readonly reasons: readonly string[] } | undefined;
+    | {
+        readonly ok: boolean;
+        readonly version: string;
+        readonly reasons: readonly string[];
+        /** Calls that plugins served themselves since the agent began, by reason. */
+        readonly callsPastAgent?: Readonly<Record<string, number>>;
+      }
+    | undefined;
 }

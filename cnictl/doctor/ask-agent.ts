@@ -1,6 +1,6 @@
 import http from 'node:http';
-import { askAgent } from '../../cni/agent/client.ts';
 import { defaultMetricsAddress } from '../../cni/agent/metrics-address.ts';
+import { answers } from '../../cni/agent/probe.ts';
 import type { AgentAnswer } from '../context/world.ts';
 
 /** Longest wait for each of the two answers, in milliseconds. */
@@ -14,12 +14,9 @@ const LONGEST_HEALTH = 100_000;
  * @throws CniError 11 when the agent hangs
  */
 export async function probeAgent(socket: string): Promise<AgentAnswer> {
-  const stdin = JSON.stringify({ cniVersion: '1.0.0' });
-  const request = { plugin: 'cellnet', env: { CNI_COMMAND: 'VERSION' }, stdin } as const;
-  const answers = (await askAgent(socket, request, DEADLINE_MS)) !== undefined;
-  if (!answers) return { answers, health: undefined };
+  if (!(await answers(socket, DEADLINE_MS))) return { answers: false, health: undefined };
   const address = defaultMetricsAddress(socket);
-  return { answers, health: address.kind === 'unix' ? await askHealth(address.path) : undefined };
+  return { answers: true, health: address.kind === 'unix' ? await askHealth(address.path) : undefined };
 }
 
 /**
@@ -45,8 +42,10 @@ function askHealth(socketPath: string): Promise<AgentAnswer['health']> {
 
 export function parseHealth(body: string): AgentAnswer['health'] {
   try {
-    const { ok, version, reasons = [] } = JSON.parse(body) as Partial<NonNullable<AgentAnswer['health']>>;
-    return typeof ok === 'boolean' && typeof version === 'string' ? { ok, version, reasons } : undefined;
+    const health = JSON.parse(body) as Partial<NonNullable<AgentAnswer['health']>>;
+    const { ok, version, reasons = [], callsPastAgent } = health;
+    if (typeof ok !== 'boolean' || typeof version !== 'string') return undefined;
+    return { ok, version, reasons, ...(callsPastAgent && { callsPastAgent }) };
   } catch {
     return undefined;
   }

@@ -36,6 +36,16 @@ export function judgeAgent(socket: string | false, answer: AgentAnswer, version:
       'systemctl restart cellnetd, or install the newer one: cnictl node install',
     );
   }
+  const past = Object.entries(health.callsPastAgent ?? {}).filter(([, count]) => count > 0);
+  if (past.length > 0) {
+    const total = past.reduce((sum, [, count]) => sum + count, 0);
+    const reasons = past.map(([reason, count]) => `${count} ${reason}`).join(', ');
+    return warn(
+      check,
+      `answers at ${socket}, but ${plural(total, 'call')} came past it since it began: ${reasons}`,
+      'configured: "agent" is false. unanswered: "agent" names a socket where none answers. hung: its log tells why.',
+    );
+  }
   return ok(check, `answers at ${socket}, version ${version}, well`);
 }
 

@@ -26,7 +26,11 @@ Before=kubelet.service
 StartLimitIntervalSec=0
 
 [Service]
-Type=exec
+# It says when it is ready. It must answer a question of its own through its socket within 30 s, or is killed at once
+# and started again: a process that hangs does not heed another signal.
+Type=notify
+WatchdogSec=30
+WatchdogSignal=SIGKILL
 ExecStart=${join(currentOf(layout), 'bin/cellnetd')}
 ExecReload=/bin/kill -HUP $MAINPID
 EnvironmentFile=-/etc/default/cellnetd

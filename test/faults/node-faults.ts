@@ -68,7 +68,7 @@ export const AGENT_FAULTS: readonly Fault[] = [
     group: 'agent',
     title: 'hung',
     done: 'The agent was stopped (SIGSTOP) and later went on (SIGCONT).',
-    todo: 'Restart the agent. Calls wait for it for 90 s; once it is killed, they go on without it.',
+    todo: 'Restart the agent, unless systemd or the kubelet does. An ADD waits for it for 90 s, a DEL for 30 s; once it is killed, they go on without it.',
     hits: 'first node',
     sign: /^doctor: \w+ agent/,
     stopsCalls: true,

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
+import type { Platform } from '../../../cni/platform/platform.ts';
+import { CniError } from '../../../cni/protocol/errors.ts';
+import type { Output, Plugin } from '../../../cni/protocol/invocation.ts';
+import { dispatch } from '../../../cni/verbs/dispatch.ts';
 import { IpamError } from '../../../ipam/model/errors.ts';
-import { reply, useFakeNode } from './fake-platform.ts';
+import { CONFIG, ENV, reply, useFakeNode } from './fake-platform.ts';
 
 suite('DEL', () => {
   const node = useFakeNode();
@@ -90,6 +94,81 @@ suite('teardowns that were put off', () => {
     writeFileSync(join(node.dir, 'pending'), 'in the way');
     assert.equal(reply(await node.call({ CNI_COMMAND: 'DEL' }, {}, 'cellnet-ipam')).code, 5);
     assert.deepEqual(node.files(), ['attachments/c1,eth0.json']);
+  });
+});
+
+suite('a DEL that a hung agent did not answer', () => {
+  const node = useFakeNode();
+  const waits: (number | undefined)[] = [];
+  /** Calls DEL while the agent holds the attachment, or not. */
+  const del = (isHeld: boolean, more: object = {}, plugin: Plugin = 'cellnet'): Promise<Output> => {
+    const held = new CniError('try-again-later', 'another call has been under way for 2 s');
+    const lock: Platform['lock'] = (_, __, patienceMs) => {
+      waits.push(patienceMs);
+      return isHeld ? Promise.reject(held) : Promise.resolve(() => undefined);
+    };
+    const input = {
+      env: { ...ENV, CNI_COMMAND: 'DEL' },
+      stdin: JSON.stringify({ ...CONFIG, ...more }),
+      sharedConfig: undefined,
+      agentHangs: true,
+    };
+    return dispatch(plugin, input, () => Promise.resolve({ ...node.fake.platform(), lock }));
+  };
+  const later = (): Promise<Output> => node.call({ CNI_COMMAND: 'DEL', CNI_CONTAINERID: 'other' });
+
+  test('is carried out when its attachment is free', async () => {
+    await node.call();
+    assert.equal((await del(false)).exitCode, 0);
+    assert.equal(node.fake.world.given().size, 0);
+    assert.deepEqual(node.files(), []);
+  });
+
+  for (const plugin of ['cellnet', 'cellnet-ipam'] as const)
+    test(`${plugin}: else it waits 2 s, touches nothing, and is finished later`, async () => {
+      await node.call({}, {}, plugin);
+      node.fake.calls.length = 0;
+      waits.length = 0;
+      assert.deepEqual(await del(true, {}, plugin), { stdout: '', exitCode: 0 });
+      assert.deepEqual(waits, [2_000]);
+      assert.deepEqual(node.work(), []);
+      assert.equal(node.fake.world.given().size, 1);
+      assert.deepEqual(node.files().sort(), ['attachments/c1,eth0.json', 'pending/c1,eth0.json']);
+      await later();
+      assert.equal(node.fake.world.given().size, 0);
+      assert.deepEqual(node.files(), []);
+      assert.deepEqual(readdirSync(join(node.dir, 'addresses')), []);
+      assert.equal(node.work().includes('delete-link'), true);
+    });
+
+  test('an ADD of the attachment finishes it first, and keeps what it makes itself', async () => {
+    await node.call();
+    await del(true);
+    node.fake.world.now += 1_000;
+    assert.equal((await node.call()).exitCode, 0);
+    assert.equal(node.fake.world.given().size, 1);
+    await later();
+    assert.equal(node.fake.world.given().size, 1);
+    assert.ok(node.files().includes('attachments/c1,eth0.json'));
+  });
+
+  test('with another IPAM plugin it fails: only a DEL reaches that plugin', async () => {
+    const ipam = { type: 'host-local' };
+    await node.call({}, { ipam });
+    assert.equal(reply(await del(true, { ipam })).code, 11);
+    assert.deepEqual(node.files(), ['attachments/c1,eth0.json']);
+    assert.equal((await del(false, { ipam })).exitCode, 0);
+    assert.ok(node.fake.calls.includes('delegate host-local DEL'));
+  });
+
+  test('a healthy wait for a turn is as long as before', async () => {
+    const env = { ...ENV, CNI_COMMAND: 'DEL' };
+    const platform = {
+      ...node.fake.platform(),
+      lock: () => Promise.reject(new CniError('try-again-later', 'another call')),
+    };
+    const input = { env, stdin: JSON.stringify(CONFIG), sharedConfig: undefined };
+    assert.equal(reply(await dispatch('cellnet', input, () => Promise.resolve(platform))).code, 11);
   });
 });
 

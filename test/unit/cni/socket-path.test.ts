@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { suite, test } from 'node:test';
 import { agentOf } from '../../../cni/agent/path.ts';
-import { listenForRoot } from '../../../cni/agent/unix-socket.ts';
+import { RootSocket } from '../../../cni/agent/unix-socket.ts';
 import { parseRemote } from '../../../cni/ovsdb/remote.ts';
 import { CONFIG, reply, useFakeNode } from './fake-platform.ts';
 
@@ -42,6 +42,6 @@ suite('the path of a unix socket', () => {
   test('of 108 bytes is no agent, no remote, and nothing to listen at', async () => {
     assert.equal(agentOf({ env: { CELLNET_AGENT: long }, stdin: '{}', sharedConfig: undefined }), false);
     assert.throws(() => parseRemote(`unix:${long}`), { code: 'protocol', message: /has 108 bytes/ });
-    await assert.rejects(listenForRoot(createServer(), long), /has 108 bytes: expected a socket path/);
+    await assert.rejects(RootSocket.listen(createServer(), long), /has 108 bytes: expected a socket path/);
   });
 });

@@ -142,6 +142,16 @@ test('the agent', () => {
   assert.equal(level('/s', true, { version: '0' }), 'warn');
   assert.equal(level('/s', true, { ok: false }), 'fail');
   assert.equal(level('/s', true), 'ok');
+  const past = { configured: 2, unanswered: 0, hung: 1 };
+  const told = judgeAgent('/s', { answers: true, health: { ...health, callsPastAgent: past } }, '1');
+  assert.equal(told.level, 'warn');
+  assert.match(told.detail, /3 calls came past it since it began: 2 configured, 1 hung$/);
+  const none = { configured: 0, unanswered: 0, hung: 0 };
+  assert.equal(
+    judgeAgent('/s', { answers: true, health: { ...health, callsPastAgent: none } }, '1').level,
+    'ok',
+  );
+  assert.deepEqual(parseHealth(JSON.stringify({ ...health, callsPastAgent: past }))?.callsPastAgent, past);
   assert.equal(parseHealth('hello'), undefined);
   assert.equal(parseHealth('{}'), undefined);
 });
