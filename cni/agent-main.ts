@@ -17,6 +17,7 @@ import { WarmPlatform } from './agent/warm-platform.ts';
 import { Watch } from './agent/watch.ts';
 import { hostEffects } from './host/effects.ts';
 import { openLog } from './host/log.ts';
+import { keepRecent } from './host/recent-log.ts';
 import { NodeState } from './host/node-state.ts';
 import { raisePriority } from './host/priority.ts';
 import { readShared } from './host/shared-config.ts';
@@ -61,7 +62,7 @@ async function main(): Promise<void> {
     return;
   }
   const env = { ...process.env, ...(values.config !== undefined && { CELLNET_CONFIG: values.config }) };
-  const log = openLog({ CELLNET_LOG_LEVEL: 'info', ...env }, 'cellnetd');
+  const { log, recent } = keepRecent(openLog({ CELLNET_LOG_LEVEL: 'info', ...env }, 'cellnetd'));
   beQuick(log);
   const socket = values.socket ?? socketOf(env);
   const metricsAddress =
@@ -73,7 +74,11 @@ async function main(): Promise<void> {
   const platform = new WarmPlatform(watch, log, env);
   const agent = new Agent(platform, watch.metrics, log, hostEffects);
   const server = await AgentServer.listen(socket, (request) => agent.serve(request), log);
-  const metricsServer = await serveMetrics(metricsAddress, sourceOf(watch, server), log);
+  const metricsServer = await serveMetrics(
+    metricsAddress,
+    { ...sourceOf(watch, server), ...(metricsAddress?.kind === 'unix' && { log: recent }) },
+    log,
+  );
   log.info('ready', {
     socket,
     metrics: metricsServer ? formatMetricsAddress(metricsServer.address) : 'off',

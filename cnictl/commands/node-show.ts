@@ -6,6 +6,7 @@ import { checkNodeName } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
 import { renderBar } from '../render/bar.ts';
+import { painted, type Cell } from '../render/cell.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import { renderFields } from '../render/table.ts';
@@ -74,23 +75,24 @@ function totalsOf(blocks: readonly BlockView[]): {
   };
 }
 
-function fieldsOf(
-  context: Context,
-  view: NodeView,
-  names: NameView,
-  kube: NodeInCluster,
-): [string, string][] {
+function fieldsOf(context: Context, view: NodeView, names: NameView, kube: NodeInCluster): [string, Cell][] {
   const { paint, world } = context;
   const { capacity, allocated, cooling } = totalsOf(view.blocks);
   return [
     ['Node', printable(view.node)],
-    ['State', view.draining ? paint.yellow(drainingText(view, world.now())) : 'active'],
-    ['Kubernetes', kube.known === true ? clusterText(kube) : paint.yellow(clusterText(kube))],
+    ['State', view.draining ? painted(paint.yellow(drainingText(view, world.now()))) : 'active'],
+    [
+      'Kubernetes',
+      kube.known === true ? clusterText(kube) : painted(paint.yellow(printable(clusterText(kube)))),
+    ],
     ...nameFields(names, world.now()),
     ['Blocks', `${view.blocks.length}`],
     ['Addresses', `${allocated} of ${capacity} used, ${cooling} cooling`],
-    ['Utilisation', renderBar(allocated, capacity, paint)],
-    ...view.disagreements.map((each): [string, string] => ['Amiss', paint.red(disagreementText(each))]),
+    ['Utilisation', painted(renderBar(allocated, capacity, paint))],
+    ...view.disagreements.map((each): [string, Cell] => [
+      'Amiss',
+      painted(paint.red(disagreementText(each))),
+    ]),
   ];
 }
 
