@@ -35,7 +35,7 @@ export function valueAt(
   const [, escape = '', quote = ''] = /^(\\*)(["'])/.exec(between) ?? [];
   const mark = `${escape}${quote}`;
   if (quote !== '' && (text[at] === '{' || text[at] === '['))
-    return { end: endOfStructure(text, at), before: mark, after: mark };
+    return { end: endOfStructure(text, at, escape.length), before: mark, after: mark };
   const block = matchAt(BLOCK_SCALAR, text, at);
   if (block) return { end: endOfBlock(text, at, at + block[0].length), before: '', after: '' };
   const bare = matchAt(quote === '' ? BARE : BARE_IN_JSON, text, at);
@@ -73,16 +73,23 @@ function closingOf(text: string, start: number, mark: string): number {
 const closes = (count: number, backslashes: number): boolean =>
   count === backslashes || (count > backslashes && (count - backslashes) % (2 * (backslashes + 1)) === 0);
 
-/** The end of an object or array of JSON; the end of the text where it is cut off. */
-function endOfStructure(text: string, at: number): number {
+/**
+ * The end of an object or array of JSON; the end of the text where it is cut off.
+ * @param backslashes before each quote, by how deep the JSON is nested in strings
+ */
+function endOfStructure(text: string, at: number, backslashes: number): number {
   let depth = 0;
   let isInString = false;
   for (let i = at; i < text.length; i++) {
-    const character = text[i] ?? '';
-    if (character === '\\' && isInString) i++;
-    else if (character === '"') isInString = !isInString;
-    else if (!isInString && '{['.includes(character)) depth += 1;
-    else if (!isInString && ']}'.includes(character)) {
+    const run = i;
+    while (text[i] === '\\') i++;
+    const count = i - run;
+    const character = text[i];
+    if (character === '"') {
+      if (isInString ? closes(count, backslashes) : count === backslashes) isInString = !isInString;
+    } else if (isInString) continue;
+    else if (character === '{' || character === '[') depth += 1;
+    else if (character === '}' || character === ']') {
       depth -= 1;
       if (depth === 0) return i + 1;
     }

@@ -61,10 +61,12 @@ suite('secrets in texts', () => {
         JSON.stringify({ [name]: 'planted' }),
         JSON.stringify({ log: JSON.stringify({ log: JSON.stringify({ [name]: 'pla"n\\ted' }) }) }),
         JSON.stringify({ a: [{ [name]: ['planted'] }] }, null, 2),
+        JSON.stringify({ log: JSON.stringify({ [name]: { a: ['pla}"n\\ted', 1] }, kept: 'kept' }), kept: 1 }),
       ]) {
         const clean = redactText(text);
         assert.doesNotMatch(clean, /pla.?n.*ted/, text);
         if (text.startsWith('{')) assert.doesNotThrow(() => JSON.parse(clean) as unknown, clean);
+        assert.equal(clean.includes('kept'), text.includes('kept'), clean);
       }
       assert.ok(!JSON.stringify(redactJson({ a: { [name]: 'planted' } })).includes('planted'));
       assert.ok(!JSON.stringify(redactJson([{ name, value: 'planted' }])).includes('planted'));
