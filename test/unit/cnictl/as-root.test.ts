@@ -41,7 +41,10 @@ suite('without root', () => {
       rmSync(dir, { recursive: true });
     });
     const uid = process.geteuid?.();
-    if (uid !== 0) return void t.skip('needs root, to become another user');
+    if (uid !== 0) {
+      t.skip('needs root, to become another user');
+      return;
+    }
     process.seteuid?.(65_534);
     t.after(() => process.seteuid?.(0));
     try {
