@@ -20,6 +20,7 @@ import { WarmPlatform } from './agent/warm-platform.ts';
 import { Watch } from './agent/watch.ts';
 import { hostEffects } from './host/effects.ts';
 import { openLog } from './host/log.ts';
+import { keepRecent } from './host/recent-log.ts';
 import { NodeState } from './host/node-state.ts';
 import { serviceManager } from './host/notify.ts';
 import { CallsPastAgent } from './host/past-agent.ts';
@@ -66,7 +67,7 @@ async function main(): Promise<void> {
     return;
   }
   const env = { ...process.env, ...(values.config !== undefined && { CELLNET_CONFIG: values.config }) };
-  const log = openLog({ CELLNET_LOG_LEVEL: 'info', ...env }, 'cellnetd');
+  const { log, recent } = keepRecent(openLog({ CELLNET_LOG_LEVEL: 'info', ...env }, 'cellnetd'));
   beQuick(log);
   const socket = values.socket ?? socketOf(env);
   const metricsAddress =
@@ -85,7 +86,11 @@ async function main(): Promise<void> {
   const isOwnSocket = (path: string): boolean => isSameSocket(path, socket);
   const agent = new Agent(platform, watch.metrics, log, hostEffects, isOwnSocket);
   const server = await AgentServer.listen(socket, (request) => agent.serve(request), log);
-  const metricsServer = await serveMetrics(metricsAddress, sourceOf(watch, server, past), log);
+  const metricsServer = await serveMetrics(
+    metricsAddress,
+    { ...sourceOf(watch, server, past), ...(metricsAddress?.kind === 'unix' && { log: recent }) },
+    log,
+  );
   countPast(past, log);
   log.info('ready', {
     socket,

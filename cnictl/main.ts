@@ -92,6 +92,10 @@ const world: World = {
     const { probeAgent } = await import('./doctor/ask-agent.ts');
     return probeAgent(socket);
   },
+  agentLog: async (socket) => {
+    const { askAgentLog } = await import('./doctor/ask-agent.ts');
+    return askAgentLog(socket);
+  },
   openOvsdb: async (remote, files) => {
     const { OvsdbClient } = await import('../cni/ovsdb/client.ts');
     const { tlsFiles } = await import('../cni/ovsdb/remote.ts');

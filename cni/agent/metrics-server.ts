@@ -17,6 +17,8 @@ export interface MetricsSource {
   readonly text: () => Promise<string>;
   /** May return other keys beside those of the report. */
   readonly health: () => HealthReport;
+  /** The newest lines of the log. Absent where others than root may ask. */
+  readonly log?: () => string;
 }
 
 interface Reply {
@@ -43,6 +45,9 @@ export async function answer(source: MetricsSource, method: string, url: string)
         body: `${JSON.stringify(report)}\n`,
       };
     }
+    case '/log':
+      if (source.log) return { status: 200, type: PLAIN, body: source.log() };
+      return { status: 403, type: PLAIN, body: 'served at a unix socket only: it has names of pods\n' };
     default:
       return { status: 404, type: PLAIN, body: 'expected /metrics or /healthz\n' };
   }

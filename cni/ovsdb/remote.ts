@@ -69,7 +69,7 @@ export function openRemote(text: string, deadlineMs: number, tls?: TlsFiles): Pr
       reject(
         new OvsdbError(code, `Open vSwitch's database at ${text} is unreachable: ${reason}`, {
           cause,
-          remedy: 'Check that ovsdb-server runs (systemctl status openvswitch-switch), and the key `ovsdb`.',
+          remedy: hasCode(cause, 'EACCES', 'EPERM') ? DENIED : AWAY,
         }),
       );
     };
@@ -82,6 +82,12 @@ export function openRemote(text: string, deadlineMs: number, tls?: TlsFiles): Pr
     });
   });
 }
+
+const AWAY = 'Check that ovsdb-server runs (systemctl status openvswitch-switch), and the key `ovsdb`.';
+const DENIED = 'Run it as root: the socket is for root only. As root, look at SELinux and AppArmor.';
+
+const hasCode = (error: unknown, ...codes: readonly string[]): boolean =>
+  error instanceof Error && 'code' in error && codes.includes(String(error.code));
 
 function dial(text: string, remote: Remote, tls?: TlsFiles): Socket {
   const { host, port } = remote;

@@ -29,6 +29,8 @@ export interface Finding {
   readonly pod: string | undefined;
   /** The addresses that etcd has allocated to it. */
   readonly ips: readonly string[];
+  /** The addresses that its port has been made for. */
+  readonly portIps: readonly string[];
   readonly reason: RemainsReason | OddReason;
   /**
    * `waiting`: a second observation must prove it. `found`: proven in a dry run. `kept`: left for
@@ -153,7 +155,7 @@ async function clearOne(platform: Platform, own: OwnPlace, each: Judged, dryRun:
 }
 
 function findingOf({ id, known, reason }: Judged, result: Outcome): Finding {
-  const { containerId, ifname, pod, held } = known;
+  const { containerId, ifname, pod, held, marked } = known;
   const cleared = result.outcome === 'cleared' ? result : undefined;
   return {
     id,
@@ -161,6 +163,7 @@ function findingOf({ id, known, reason }: Judged, result: Outcome): Finding {
     ifname,
     pod,
     ips: held.map(({ address }) => formatAddress(address)),
+    portIps: marked,
     reason,
     outcome: result.outcome,
     released: cleared?.released ?? [],

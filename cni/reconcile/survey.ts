@@ -33,7 +33,11 @@ export interface Target extends Attachment {
 }
 
 /** Everything known about an attachment. */
-export type Known = Facts & Target;
+export type Known = Facts &
+  Target & {
+    /** The addresses that the port's mark names: those of its ADD, whatever etcd says now. */
+    readonly marked: readonly string[];
+  };
 
 /**
  * Observes the node once. Reads the records and etcd's allocations before links and ports (rule 6),
@@ -161,6 +165,7 @@ function assemble(platform: Platform, own: OwnPlace, attachment: Attachment, pie
     held,
     ovs: ports[0]?.at ?? switchAt(record, own),
     pod: podOf(held, ports),
+    marked: (ports[0]?.info.externalIds['ip'] ?? '').split(',').filter(Boolean),
   };
 }
 

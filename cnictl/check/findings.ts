@@ -16,6 +16,8 @@ export interface StrandedBlock {
 export interface Findings {
   readonly allocated: number;
   readonly pods: number;
+  /** Those of the pods that use their host's network. */
+  readonly hostPods: number;
   readonly leaked: readonly Leak[];
   /** Allocations without a pod's name or UID: nothing proves them leaked, so they are in use. */
   readonly unknown: readonly AuditedAllocation[];

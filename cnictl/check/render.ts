@@ -91,7 +91,7 @@ const RECORD_COLUMNS: Column<RecordRow>[] = [
 
 /** Returns one line: how much was examined, and what was found. */
 export function summary(found: Findings, paint: Paint): string {
-  const { allocated, pods, leaked, missing, conflicts, unknown } = found;
+  const { allocated, pods, hostPods, leaked, missing, conflicts, unknown } = found;
   const records = recordsFound(found);
   const more = [
     ...(conflicts.length > 0 ? [plural(conflicts.length, 'conflict')] : []),
@@ -101,6 +101,7 @@ export function summary(found: Findings, paint: Paint): string {
     leaked.length + othersFound(found) === 0
       ? paint.green('nothing leaked, nothing missing')
       : [`${leaked.length} leaked`, `${missing.length} missing`, ...more].join(', ');
+  const onHosts = hostPods > 0 ? ` (and ${hostPods} on the network of a host)` : '';
   const rest = unknown.length > 0 ? `, ${unknown.length} without a pod's name (count as in use)` : '';
-  return `${plural(allocated, 'address', 'addresses')} given out, ${plural(pods, 'pod')}: ${verdict}${rest}`;
+  return `${plural(allocated, 'address', 'addresses')} given out, ${plural(pods - hostPods, 'pod')}${onHosts}: ${verdict}${rest}`;
 }

@@ -165,14 +165,13 @@ class RoundAt {
 
   async #repair({ index }: Findings, told: RoundTold): Promise<number> {
     if (index.length === 0) return 0;
-    const { world } = this.#context;
     await this.#context.confirm(`This repairs ${plural(index.length, 'index key')}`, this.#options.yes);
     let repaired = 0;
     await repairIndex(this.#ipam, index, this.#looking, ({ indexKey, reason }) => {
       repaired += 1;
       told.repaired?.();
       this.#line.clear();
-      world.stderr(`${indexKey} ${reason === 'no-index' ? 'written' : 'deleted'} (${reason})\n`);
+      this.#context.note(`${indexKey} ${reason === 'no-index' ? 'written' : 'deleted'} (${reason})`);
     });
     return repaired;
   }
@@ -208,7 +207,7 @@ class RoundAt {
       if (!STAYS.has(outcome.kind)) left -= 1;
       told.outcome?.(outcome, leak.reason);
       this.#line.clear();
-      if (outcome.kind !== 'condemned') this.#context.world.stderr(`${outcomeText(leak.address, outcome)}\n`);
+      if (outcome.kind !== 'condemned') this.#context.note(outcomeText(leak.address, outcome));
       write({ address: leak.address, outcome, reason: leak.reason, allocation });
     };
     const sentenced: (ProvenLeak & Sentenced & { readonly allocation: AuditedAllocation | undefined })[] = [];
@@ -220,7 +219,7 @@ class RoundAt {
         if (outcome.kind === 'condemned') sentenced.push({ ...leak, outcome, allocation });
       },
     });
-    for (const text of condemnedTexts(sentenced)) this.#context.world.stderr(`${text}\n`);
+    for (const text of condemnedTexts(sentenced)) this.#context.note(text);
     const { waitMs, signal } = this.#options;
     const overdue = await awaitCleared(
       this.#ipam,

@@ -41,6 +41,7 @@ export function countSuspected(first: FirstLook): { readonly leaks: number; read
 export const nothingFound = ({ podAudit, lost }: FirstLook): Findings => ({
   allocated: podAudit.allocated,
   pods: podAudit.pods,
+  hostPods: podAudit.hostPods,
   leaked: [],
   unknown: podAudit.unknown,
   missing: [],
@@ -80,6 +81,7 @@ export async function secondLook(
   return {
     allocated: podAudit.allocated,
     pods: podAudit.pods,
+    hostPods: podAudit.hostPods,
     leaked: suspected.suspicions.flatMap((each) => leakOf(each, held, pods, nodes)),
     unknown: podAudit.unknown,
     missing: [

@@ -4,6 +4,7 @@ import { listBlocks, type BlockFilter, type BlockPage, type BlockView } from '..
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
 import { renderBar } from '../render/bar.ts';
+import { painted } from '../render/cell.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';
 
@@ -33,7 +34,7 @@ export function blockTable(context: Context, blocks: readonly BlockView[]): stri
       { title: 'COOLING', value: ({ counts }) => `${counts.cooling}`, right: true },
       {
         title: 'UTILISATION',
-        value: ({ counts }) => renderBar(counts.used, counts.capacity, context.paint),
+        value: ({ counts }) => painted(renderBar(counts.used, counts.capacity, context.paint)),
       },
     ],
     blocks,

@@ -9,13 +9,15 @@ import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { readRanges } from '../../ipam/store/ranges.ts';
 import type { Context } from '../context/context.ts';
 import { makeBundle } from '../doctor/bundle.ts';
+import { mergeCauses } from '../doctor/causes.ts';
 import { etcdChecks } from '../doctor/etcd.ts';
 import { ok, runChecks, type Check, type Finding, type Level } from '../doctor/finding.ts';
 import { kubeChecks } from '../doctor/kube.ts';
 import { machineCheck } from '../doctor/machine.ts';
-import { fileChecks, judgeAgent, type NodePaths } from '../doctor/node.ts';
+import { BY_KUBERNETES, BY_SYSTEMD, fileChecks, judgeAgent, type NodePaths } from '../doctor/node.ts';
 import { ovsChecks } from '../doctor/ovs.ts';
 import { recordChecks } from '../doctor/records.ts';
+import { painted } from '../render/cell.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';
@@ -25,6 +27,8 @@ export interface DoctorOptions {
   readonly confDir: string;
   readonly binDir: string;
   readonly bundle?: string;
+  /** The lowest level that makes the exit status 1. */
+  readonly failOn: 'warn' | 'fail';
 }
 
 export const DEFAULT_CONF_DIR = '/etc/cni/net.d';
@@ -37,14 +41,15 @@ const BESIDE_MS = 10_000;
 
 /**
  * `doctor`: examines the cluster and this node, and changes nothing. Exit status 1 after any
- * warning or failure.
+ * warning or failure, or only after a failure with `--fail-on fail`.
  */
 export async function doctor(context: Context, options: DoctorOptions): Promise<number> {
   if (options.bundle !== undefined) context.world.checkTarget(options.bundle);
   const stateDir = context.world.env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR;
   const deadlineMs = Math.max(DEADLINE_MS, context.requestTimeoutMs + BESIDE_MS);
-  const paths: NodePaths = { confDir: options.confDir, binDir: options.binDir, stateDir };
-  const findings = await runChecks(checksOf(context, options, paths), deadlineMs);
+  const { confDir, binDir } = options;
+  const paths: NodePaths = { confDir, binDir, stateDir, inPod: isInPod(context) };
+  const findings = mergeCauses(await runChecks(checksOf(context, options, paths), deadlineMs));
   if (options.bundle !== undefined)
     context.world.writeFile(options.bundle, await makeBundle(context, findings, paths));
   const count = (level: Level): number => findings.filter((finding) => finding.level === level).length;
@@ -54,13 +59,23 @@ export async function doctor(context: Context, options: DoctorOptions): Promise<
       version: VERSION,
       node: options.cluster ? null : nodeOf(context),
       counts,
-      findings,
+      findings: findings.map(findingJson),
       bundle: options.bundle ?? null,
     },
     () => render(context, findings, counts, options.bundle),
   );
-  return counts.warn + counts.fail > 0 ? 1 : 0;
+  return findings.some((finding) => counted(finding, options.failOn)) ? 1 : 0;
 }
+
+/** The cause only groups findings: it is the error, or the server that `also` is about. */
+const findingJson = ({ cause: _, ...finding }: Finding): object => finding;
+
+/** Advice never counts: it would stand for as long as the cluster does. */
+const counted = ({ level, advice }: Finding, failOn: DoctorOptions['failOn']): boolean =>
+  level === 'fail' || (level === 'warn' && failOn === 'warn' && advice !== true);
+
+/** The kubelet sets it in every container. */
+const isInPod = ({ world }: Context): boolean => Boolean(world.env['KUBERNETES_SERVICE_HOST']);
 
 const nodeOf = ({ settings, world }: Context): string => settings.node ?? world.hostname;
 
@@ -69,7 +84,7 @@ function checksOf(context: Context, options: DoctorOptions, paths: NodePaths): C
   const node = options.cluster ? undefined : nodeOf(context);
   const cluster = [
     configurationCheck(context),
-    ...etcdChecks(etcdSettings(settings.etcd), world.openEtcd),
+    ...etcdChecks(etcdSettings(settings.etcd), world.openEtcd, node),
     ...recordChecks((work) => context.withIpam(work), node),
     ...kubeChecks(context, node),
   ];
@@ -86,7 +101,8 @@ function checksOf(context: Context, options: DoctorOptions, paths: NodePaths): C
       name: 'agent',
       look: async () => {
         const answer = asked === undefined ? undefined : await world.probeAgent(asked);
-        return [judgeAgent(socket, answer ?? { answers: false, health: undefined }, VERSION)];
+        const commands = paths.inPod ? BY_KUBERNETES : BY_SYSTEMD;
+        return [judgeAgent(socket, answer ?? { answers: false, health: undefined }, VERSION, commands)];
       },
     },
     ...fileChecks(world.files, paths),
@@ -117,15 +133,18 @@ function render(
 ): string {
   const { paint } = context;
   const colour = { ok: paint.green, warn: paint.yellow, fail: paint.red };
-  const lines = findings.flatMap(({ check, level, detail, remedy }) => [
+  const lines = findings.flatMap(({ check, level, detail, remedy, also = [] }) => [
     { level: colour[level](level), check, detail: printable(detail) },
+    ...(also.length === 0
+      ? []
+      : [{ level: '', check: '', detail: paint.dim(`failed with it: ${printable(also.join(', '))}`) }]),
     ...(remedy === '' ? [] : [{ level: '', check: '', detail: paint.dim(`→ ${printable(remedy)}`) }]),
   ]);
   const table = renderTable<(typeof lines)[number]>(
     [
-      { title: 'LEVEL', value: ({ level }) => level },
+      { title: 'LEVEL', value: ({ level }) => painted(level) },
       { title: 'CHECK', value: ({ check }) => check },
-      { title: 'DETAIL', value: ({ detail }) => detail },
+      { title: 'DETAIL', value: ({ detail }) => painted(detail) },
     ],
     lines,
     paint,

@@ -5,6 +5,7 @@ import { readHistory, type AddressHistory } from '../../ipam/query/history.ts';
 import type { AddressView } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge, parseDuration } from '../context/durations.ts';
+import { painted } from '../render/cell.ts';
 import type { Paint } from '../render/paint.ts';
 import { podJson, podText } from '../render/pod.ts';
 import { printable } from '../render/printable.ts';
@@ -94,7 +95,7 @@ function lifetimeTable(rows: readonly LifetimeRow[], now: number, paint: Paint):
       { title: 'FROM', value: ({ from }) => secondsText(from) },
       {
         title: 'UNTIL',
-        value: ({ until }) => (until === undefined ? paint.green('in use') : secondsText(until)),
+        value: ({ until }) => (until === undefined ? painted(paint.green('in use')) : secondsText(until)),
       },
       { title: 'LASTED', value: ({ from, until }) => formatAge((until ?? now) - from), right: true },
       { title: 'ENDED', value: ({ until }) => agoText(until, now), right: true },

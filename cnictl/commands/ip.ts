@@ -3,6 +3,7 @@ import type { Owner } from '../../ipam/model/attachment.ts';
 import { addressesOf, showAddress, type AddressView, type BlockFilter } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
+import { painted } from '../render/cell.ts';
 import type { Paint } from '../render/paint.ts';
 import { podJson, podText } from '../render/pod.ts';
 import { renderFields, renderTable } from '../render/table.ts';
@@ -31,7 +32,7 @@ export function addressTable({ paint }: Context, views: readonly AddressView[], 
   return renderTable<AddressView>(
     [
       { title: 'ADDRESS', value: ({ address }) => formatAddress(address) },
-      { title: 'STATE', value: (view) => paintState(view, paint) },
+      { title: 'STATE', value: (view) => painted(paintState(view, paint)) },
       { title: 'POD', value: (view) => podText(ownerOf(view)) },
       { title: 'NODE', value: ({ node }) => node ?? '-' },
       { title: 'RANGE', value: ({ range }) => range },

@@ -102,8 +102,7 @@ async function remove(removal: Removal): Promise<number> {
     const { nodes = [] } = await listOfNode(ipam, { node: name });
     const nothing = { freed: [], returned: [], left: [], unreadable: [] };
     context.print(resultJson(removal, nothing), () => noBlockText({ node: name }, nodes));
-    // A name that nothing is of is a typing error more often than a node that is removed already.
-    return 2;
+    return 0;
   }
   refuseIfAlive(removal, names);
   const count = plural(first.targets.length, 'address', 'addresses');

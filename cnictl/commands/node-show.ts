@@ -5,27 +5,28 @@ import { addressesOf, type BlockView } from '../../ipam/query/views.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
+import { describeError } from '../context/errors.ts';
 import { renderBar } from '../render/bar.ts';
+import { painted, type Cell } from '../render/cell.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import { renderFields } from '../render/table.ts';
 import type { NodeInCluster } from './ask-cluster.ts';
 import { blockJson, blockTable } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
-import { knownNode } from './known-node.ts';
+import { lookUpNode } from './known-node.ts';
 import { nameFields, nameJson } from './node-name.ts';
 
 /**
  * `node show`: shows the node's blocks, its addresses with their owners, and its state in the
- * cluster.
- * @throws CommandError for a node that neither etcd nor the cluster knows
+ * cluster. Exit status 2 for a node that neither etcd nor the cluster knows.
  */
 export async function nodeShow(context: Context, named: string): Promise<number> {
   checkNodeName(named);
-  const { name, view, names, kube } = await context.withIpam(async (ipam) => {
+  const { name, view, names, kube, unknown } = await context.withIpam(async (ipam) => {
     const name = await nodeInEtcd(ipam, named);
-    const kube = await knownNode(context, ipam, name);
-    return { name, kube, view: await viewNode(ipam, name), names: await viewName(ipam.store, name) };
+    const { found: kube, unknown } = await lookUpNode(context, ipam, name);
+    return { name, kube, unknown, view: await viewNode(ipam, name), names: await viewName(ipam.store, name) };
   });
   const now = context.world.now();
   const addresses = view.blocks.flatMap((block) => addressesOf(block, now));
@@ -33,7 +34,7 @@ export async function nodeShow(context: Context, named: string): Promise<number>
   context.print(
     {
       name,
-      ...stateJson(view),
+      ...stateJson(view, unknown === undefined),
       ...nameJson(names),
       kubernetes: kube,
       ...totalsOf(view.blocks),
@@ -43,18 +44,21 @@ export async function nodeShow(context: Context, named: string): Promise<number>
       unreadable: view.unreadable,
     },
     () => {
-      const sections = [renderFields(fieldsOf(context, view, names, kube), context.paint)];
+      const sections = [
+        renderFields(fieldsOf(context, view, names, kube, unknown === undefined), context.paint),
+      ];
       if (view.blocks.length > 0) sections.push(blockTable(context, view.blocks));
       if (given.length > 0) sections.push(addressTable(context, given, now));
       return sections.join('\n');
     },
   );
   context.warnUnreadable(view.unreadable);
-  return kube.problem === null ? 0 : 2;
+  if (unknown) context.world.stderr(describeError(unknown));
+  return kube.problem === null && !unknown ? 0 : 2;
 }
 
-const stateJson = ({ drainingSince, draining }: NodeView): object => ({
-  state: draining ? 'draining' : 'active',
+const stateJson = ({ drainingSince, draining }: NodeView, isKnown: boolean): object => ({
+  state: draining ? 'draining' : isKnown ? 'active' : 'unknown',
   drainingSince: drainingSince === undefined ? null : new Date(drainingSince).toISOString(),
 });
 
@@ -79,18 +83,28 @@ function fieldsOf(
   view: NodeView,
   names: NameView,
   kube: NodeInCluster,
-): [string, string][] {
+  isKnown: boolean,
+): [string, Cell][] {
   const { paint, world } = context;
   const { capacity, allocated, cooling } = totalsOf(view.blocks);
   return [
     ['Node', printable(view.node)],
-    ['State', view.draining ? paint.yellow(drainingText(view, world.now())) : 'active'],
-    ['Kubernetes', kube.known === true ? clusterText(kube) : paint.yellow(clusterText(kube))],
+    [
+      'State',
+      view.draining ? painted(paint.yellow(drainingText(view, world.now()))) : isKnown ? 'active' : 'unknown',
+    ],
+    [
+      'Kubernetes',
+      kube.known === true ? clusterText(kube) : painted(paint.yellow(printable(clusterText(kube)))),
+    ],
     ...nameFields(names, world.now()),
     ['Blocks', `${view.blocks.length}`],
     ['Addresses', `${allocated} of ${capacity} used, ${cooling} cooling`],
-    ['Utilisation', renderBar(allocated, capacity, paint)],
-    ...view.disagreements.map((each): [string, string] => ['Amiss', paint.red(disagreementText(each))]),
+    ['Utilisation', painted(renderBar(allocated, capacity, paint))],
+    ...view.disagreements.map((each): [string, Cell] => [
+      'Amiss',
+      painted(paint.red(disagreementText(each))),
+    ]),
   ];
 }
 

@@ -6,6 +6,7 @@ import { DEFAULT_BRIDGE, DEFAULT_OVSDB } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
 import { renderBar } from '../render/bar.ts';
+import { painted } from '../render/cell.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';
 import { aliveText, nameJson } from './node-name.ts';
@@ -72,13 +73,13 @@ export async function nodeList(context: Context): Promise<number> {
     return renderTable<(typeof nodes)[number]>(
       [
         { title: 'NODE', value: ({ name }) => name },
-        { title: 'STATE', value: ({ state }) => (state === 'active' ? state : paint.yellow(state)) },
+        { title: 'STATE', value: ({ state }) => (state === 'active' ? state : painted(paint.yellow(state))) },
         { title: 'BLOCKS', value: ({ blocks }) => `${blocks}`, right: true },
         { title: 'USED', value: ({ allocated, capacity }) => `${allocated}/${capacity}`, right: true },
         { title: 'COOLING', value: ({ cooling }) => `${cooling}`, right: true },
         {
           title: 'UTILISATION',
-          value: ({ allocated, capacity }) => renderBar(allocated, capacity, paint),
+          value: ({ allocated, capacity }) => painted(renderBar(allocated, capacity, paint)),
         },
         { title: 'RANGES', value: ({ ranges }) => ranges.join(', ') },
         { title: 'MACHINE', value: ({ view }) => view?.owner?.record.machine?.id ?? '-' },

@@ -10,6 +10,7 @@ import { ClusterError, identifyOwn } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
 import { podText } from '../render/pod.ts';
+import { ProgressLine } from '../render/progress.ts';
 import { ownerOf, stateText } from './ip.ts';
 import { findMismatches, type NotHeld } from './pod-mismatch.ts';
 import { podReport, renderPod, type Answer } from './pod-report.ts';
@@ -22,7 +23,7 @@ import { podReport, renderPod, type Answer } from './pod-report.ts';
 export async function podShow(context: Context, text: string): Promise<number> {
   const name = parsePodName(text);
   return await context.withIpam(async (ipam) => {
-    const trace = await tracePod(ipam, name, (records) => progress(context, records));
+    const trace = await traced(context, ipam, name);
     const answer = await ask(context, ipam, name);
     if (answer.kind === 'none' && trace.held.length + trace.past.length === 0) {
       context.warnUnreadable(trace.unreadable);
@@ -39,7 +40,7 @@ export async function podShow(context: Context, text: string): Promise<number> {
     const report = { name, trace, answer, mismatches };
     context.print(podReport(report), () => renderPod(report, context.world.now(), context.paint));
     context.warnUnreadable(trace.unreadable);
-    return 0;
+    return answer.kind === 'failed' ? 2 : 0;
   });
 }
 
@@ -50,8 +51,13 @@ function parsePodName(text: string): PodName {
   throw new CommandError(`pod '${text}': expected NAMESPACE/NAME, such as default/web-1`);
 }
 
-function progress({ world }: Context, records: number): void {
-  if (world.isTerminal) world.stderr(`\r${records} records read\r`);
+async function traced(context: Context, ipam: Ipam, name: PodName): Promise<PodTrace> {
+  const line = new ProgressLine(context.world, context.paint);
+  try {
+    return await tracePod(ipam, name, (records) => line.update('records read', records, 0));
+  } finally {
+    line.clear();
+  }
 }
 
 async function ask(context: Context, { store }: Ipam, { namespace, name }: PodName): Promise<Answer> {

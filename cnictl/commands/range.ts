@@ -19,7 +19,9 @@ import type { Context } from '../context/context.ts';
 import { formatDuration, parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
 import { renderBar, renderCount } from '../render/bar.ts';
+import { painted } from '../render/cell.ts';
 import { plural } from '../render/plural.ts';
+import { ProgressLine } from '../render/progress.ts';
 import { renderFields, renderTable } from '../render/table.ts';
 import { refuseLivingPods } from './range-add-pods.ts';
 
@@ -128,7 +130,7 @@ export function rangeTable({ paint }: Context, usages: readonly RangeUsage[]): s
       { title: 'VLAN', value: ({ range }) => `${range.vlan ?? '-'}`, right: true },
       {
         title: 'STATE',
-        value: ({ range }) => (range.state === 'active' ? range.state : paint.yellow(range.state)),
+        value: ({ range: { state } }) => (state === 'active' ? state : painted(paint.yellow(state))),
       },
       {
         title: 'BLOCKS',
@@ -137,7 +139,10 @@ export function rangeTable({ paint }: Context, usages: readonly RangeUsage[]): s
       },
       { title: 'USED', value: ({ allocated }) => `${allocated}`, right: true },
       { title: 'FREE', value: ({ free }) => renderCount(free), right: true },
-      { title: 'UTILISATION', value: ({ allocated, capacity }) => renderBar(allocated, capacity, paint) },
+      {
+        title: 'UTILISATION',
+        value: ({ allocated, capacity }) => painted(renderBar(allocated, capacity, paint)),
+      },
     ],
     usages,
     paint,
@@ -170,7 +175,7 @@ function rangeFields({ paint }: Context, usage: RangeUsage): string {
         `${usage.blocks.claimed} of ${renderCount(usage.blocks.total)} claimed, ${range.blockSize} addresses each`,
       ],
       ['Addresses', `${usage.allocated} of ${renderCount(usage.capacity)} used, ${usage.cooling} cooling`],
-      ['Utilisation', renderBar(usage.allocated, usage.capacity, paint)],
+      ['Utilisation', painted(renderBar(usage.allocated, usage.capacity, paint))],
     ],
     paint,
   );
@@ -195,12 +200,12 @@ export async function rangeRemove(
     const what = `range ${name} (${formatCidr(range.cidr)})${blocks}`;
     if (!options.dryRun) {
       await context.confirm(`This removes ${what}`, options.yes ?? false);
-      const clear = ' '.repeat(40);
-      await removeRange(ipam, name, (done) => {
-        const line = `\r${plural(done, 'block')} of ${emptyBlocks} returned`;
-        if (context.world.isTerminal)
-          context.world.stderr(`${line}${done === emptyBlocks ? `\r${clear}\r` : ''}`);
-      });
+      const line = new ProgressLine(context.world, context.paint);
+      try {
+        await removeRange(ipam, name, (done) => line.update('blocks returned', done, emptyBlocks));
+      } finally {
+        line.clear();
+      }
     }
     const data = { name, cidr: formatCidr(range.cidr), emptyBlocks, removed: !options.dryRun };
     context.print(data, () => `${options.dryRun ? 'would be removed' : 'removed'}: ${what}\n`);

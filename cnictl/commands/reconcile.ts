@@ -68,12 +68,14 @@ function statusOf({ findings, failures, pending }: ReconcileReport, dryRun: bool
 const isOpen = (outcome: Finding['outcome'], dryRun: boolean): boolean =>
   outcome === 'kept' || outcome === 'busy' || (dryRun && outcome === 'found');
 
-function json({ containerId, ifname, pod, ips, reason, outcome, released, swept, error }: Finding): object {
+function json(finding: Finding): object {
+  const { containerId, ifname, pod, ips, portIps, reason, outcome, released, swept, error } = finding;
   return {
     containerId,
     ifname,
     pod: pod ?? null,
     ips,
+    portIps,
     reason,
     outcome,
     released,
@@ -109,7 +111,7 @@ function render(
       ? ''
       : renderTable<Finding>(
           [
-            { title: 'ADDRESS', value: ({ ips }) => ips.join(',') || '-' },
+            { title: 'ADDRESS', value: addressText },
             { title: 'REASON', value: ({ reason }) => reason },
             { title: 'POD', value: ({ pod }) => printable(pod ?? '-') },
             { title: 'CONTAINER', value: ({ containerId }) => printable(containerId.slice(0, 12)) },
@@ -126,6 +128,12 @@ function render(
     found.length > 0 ? countText(found, dryRun) : '',
   ].filter(Boolean);
   return `${rows}node ${printable(node)}: ${told.join('; ')}\n`;
+}
+
+/** Without an allocation, tells the address that the pod was given, and most likely uses. */
+function addressText({ ips, portIps }: Finding): string {
+  if (ips.length > 0) return ips.join(',');
+  return portIps.length > 0 ? `${portIps.join(',')} (by its port)` : '-';
 }
 
 function outcomeText({ outcome, swept, error }: Finding): string {

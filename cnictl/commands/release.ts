@@ -16,6 +16,7 @@ import { CommandError } from '../context/errors.ts';
 import type { OpenIpam } from '../context/world.ts';
 import { plural } from '../render/plural.ts';
 import { podText } from '../render/pod.ts';
+import { printable } from '../render/printable.ts';
 import { ownerOf } from './ip.ts';
 
 export interface ReleaseOptions {
@@ -154,8 +155,7 @@ async function releaseAll(
   const dryRun = options.dryRun ?? false;
   const views = viewsOf(targets);
   if (!dryRun && views.some((view) => view.state === 'used')) {
-    if (!options.yes)
-      for (const view of views) context.world.stderr(`  ${describe(view, context.world.now())}\n`);
+    if (!options.yes) for (const view of views) context.note(`  ${describe(view, context.world.now())}`);
     await context.confirm(
       `This releases ${plural(views.length, 'address', 'addresses')}`,
       options.yes ?? false,
@@ -171,7 +171,7 @@ async function releaseAll(
       outcome: outcome.kind,
       ...detailsOf(outcome),
     })),
-    () => results.map(({ address, outcome }) => `${outcomeText(address, outcome)}\n`).join(''),
+    () => results.map(({ address, outcome }) => `${printable(outcomeText(address, outcome))}\n`).join(''),
   );
   return results.some(({ outcome }) => KEPT.has(outcome.kind)) ? 2 : 0;
 }

@@ -19,6 +19,7 @@ import { CommandError } from '../context/errors.ts';
 import type { OpenIpam } from '../context/world.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
+import { ProgressLine } from '../render/progress.ts';
 import { clusterUid } from './backup.ts';
 
 export interface RestoreOptions {
@@ -198,7 +199,10 @@ async function write(
     );
   }
   const total = keysOf(plan);
-  const carried = await carryUnits(store, plan.units, (keys) => progress(context, keys, total));
+  const line = new ProgressLine(context.world, context.paint);
+  const carried = await carryUnits(store, plan.units, (keys) =>
+    line.update('keys written', keys, total),
+  ).finally(() => line.clear());
   const raced = new Set(carried.collisions.map(({ key }) => key));
   const placed: BackupRecord[] = plan.units
     .flatMap(({ records }) => records)
@@ -214,13 +218,7 @@ async function write(
     );
   }
   const last = await carryRanges(store, plan.ranges, seen);
-  progress(context, total, total);
   return { written: carried.written + last.written, collisions: [...carried.collisions, ...last.collisions] };
-}
-
-function progress({ world }: Context, keys: number, total: number): void {
-  if (!world.isTerminal) return;
-  world.stderr(keys < total ? `\r${keys} of ${total} keys written` : `\r${' '.repeat(50)}\r`);
 }
 
 interface Outcome {

@@ -12,7 +12,9 @@ import type { Context } from '../context/context.ts';
 import { describeError } from '../context/errors.ts';
 import { FORGOTTEN, setBackText } from '../doctor/records.ts';
 import { renderCount } from '../render/bar.ts';
+import { painted, type Cell } from '../render/cell.ts';
 import { plural } from '../render/plural.ts';
+import { printable } from '../render/printable.ts';
 import { renderFields } from '../render/table.ts';
 import { gatherNodes, type NodeUsage } from './node.ts';
 import { rangeJson, rangeTable } from './range.ts';
@@ -43,6 +45,7 @@ export async function status(context: Context): Promise<number> {
   };
   context.print(data, () => {
     const { paint } = context;
+    const alarm = (text: string): Cell => painted(paint.red(printable(text)));
     const now = context.world.now();
     const api =
       kube.problem ??
@@ -51,13 +54,18 @@ export async function status(context: Context): Promise<number> {
         : `${kube.server}: answers, ${plural(kube.nodes ?? 0, 'node')}`);
     const fields = renderFields(
       [
-        ['etcd', `${endpoints.join(', ')} ${paint.green('answers')} in ${latencyMs} ms`],
-        ['Kubernetes', kube.problem === null ? api : paint.red(api)],
+        ['etcd', painted(`${printable(endpoints.join(', '))} ${paint.green('answers')} in ${latencyMs} ms`)],
+        ['Kubernetes', kube.problem === null ? api : alarm(api)],
         ['Nodes', nodesText(nodes)],
         ...familiesOf(ranges).map((family) => addressField(family, totalOf(ranges, family))),
-        ...lostTotals(lost).map((total): [string, string] => ['Forgotten', paint.red(lostText(total))]),
+        ...lostTotals(lost).map((total): [string, Cell] => ['Forgotten', alarm(lostText(total))]),
         ...(setBack && isDistrusted(setBack, now)
-          ? [['Set back', paint.yellow(setBackText(setBack, now))] satisfies [string, string]]
+          ? [
+              ['Set back', painted(paint.yellow(printable(setBackText(setBack, now))))] satisfies [
+                string,
+                Cell,
+              ],
+            ]
           : []),
       ],
       paint,

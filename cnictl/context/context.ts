@@ -1,4 +1,3 @@
-import { stringify } from 'yaml';
 import type { KubeApi } from '../../cni/kube/api.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import {
@@ -9,6 +8,7 @@ import {
   type PartialSettings,
 } from '../../ipam/settings/settings.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
+import { jsonText, yamlText } from '../render/data.ts';
 import { makePaint, type Paint } from '../render/paint.ts';
 import { printable } from '../render/printable.ts';
 import { unreadableNotes } from '../render/unreadable.ts';
@@ -37,6 +37,9 @@ const REQUEST_TIMEOUT_MS = 10_000;
 /** Longest time for a list of all pods, of which a cluster may have half a million. */
 const LIST_TIMEOUT_MS = 300_000;
 
+/** Colours are for a terminal, unless NO_COLOR is set (no-color.org). */
+export const hasColours = ({ isTerminal, env }: World): boolean => isTerminal && !env['NO_COLOR'];
+
 /**
  * Holds what a command works with: the world, and the resolved settings (flag over environment over
  * file).
@@ -64,7 +67,7 @@ export class Context {
       settingsFromEnvironment(world.env),
       this.#file,
     ]);
-    this.paint = makePaint(world.isTerminal && !world.env['NO_COLOR']);
+    this.paint = makePaint(hasColours(world));
   }
 
   /** Opens IPAM for the work and closes it afterwards. */
@@ -124,10 +127,10 @@ export class Context {
   print(data: unknown, table: () => string): void {
     switch (this.options.output) {
       case 'json':
-        this.world.stdout(`${JSON.stringify(data, null, 2)}\n`);
+        this.world.stdout(jsonText(data, 2));
         break;
       case 'yaml':
-        this.world.stdout(stringify(data));
+        this.world.stdout(yamlText(data));
         break;
       case 'table':
         this.world.stdout(table());
@@ -137,6 +140,11 @@ export class Context {
 
   warn(text: string): void {
     this.world.stderr(`cnictl: ${printable(text)}\n`);
+  }
+
+  /** Tells on stderr what was done, beside the result. */
+  note(text: string): void {
+    this.world.stderr(`${printable(text)}\n`);
   }
 
   /** Reports records that a command left out. To be called after the result is printed. */
@@ -157,7 +165,7 @@ export class Context {
         'Add --yes, or look first with --dry-run.',
       );
     }
-    const answer = await this.world.ask(`${what}. Go on? [y/N] `);
+    const answer = await this.world.ask(`${printable(what)}. Go on? [y/N] `);
     if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('nothing was changed: it was not confirmed');
   }
 }

@@ -63,6 +63,8 @@ export interface World {
   /** Opens read access to etcd's own state. */
   readonly openEtcd: (settings: EtcdSettings) => Promise<EtcdInspector>;
   readonly probeAgent: (socket: string) => Promise<AgentAnswer>;
+  /** Returns the newest lines of the agent's log; undefined when the agent does not give them. */
+  readonly agentLog: (socket: string) => Promise<string | undefined>;
   readonly openOvsdb: (remote: string, tls: OvsdbTls) => Promise<OvsdbClient>;
   /** Returns this machine, as the plugins know it. @throws CniError for a malformed name of it */
   readonly machine: () => Machine;

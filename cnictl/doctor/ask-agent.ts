@@ -1,3 +1,4 @@
+import { accessSync, constants } from 'node:fs';
 import http from 'node:http';
 import { defaultMetricsAddress } from '../../cni/agent/metrics-address.ts';
 import { answers } from '../../cni/agent/probe.ts';
@@ -5,8 +6,8 @@ import type { AgentAnswer } from '../context/world.ts';
 
 /** Longest wait for each of the two answers, in milliseconds. */
 const DEADLINE_MS = 3_000;
-/** Longest answer about its health, in characters. */
-const LONGEST_HEALTH = 100_000;
+/** Longest answer, in characters. */
+const LONGEST_ANSWER = 10_000_000;
 
 /**
  * Asks the agent at the socket for its CNI versions, which needs no other service, and then for its
@@ -14,26 +15,50 @@ const LONGEST_HEALTH = 100_000;
  * @throws CniError 11 when the agent hangs
  */
 export async function probeAgent(socket: string): Promise<AgentAnswer> {
+  refuseUnlessAllowed(socket);
   if (!(await answers(socket, DEADLINE_MS))) return { answers: false, health: undefined };
   const address = defaultMetricsAddress(socket);
   return { answers: true, health: address.kind === 'unix' ? await askHealth(address.path) : undefined };
+}
+
+/** An agent behind a socket that this user may not use is not one that does not answer. */
+function refuseUnlessAllowed(socket: string): void {
+  try {
+    accessSync(socket, constants.R_OK | constants.W_OK);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EACCES') throw error;
+  }
+}
+
+/** Returns the newest lines of the agent's log; undefined when they cannot be had from it. */
+export async function askAgentLog(socket: string): Promise<string | undefined> {
+  const address = defaultMetricsAddress(socket);
+  const answer = address.kind === 'unix' ? await ask(address.path, '/log') : undefined;
+  return answer?.status === 200 ? answer.body : undefined;
+}
+
+async function askHealth(socketPath: string): Promise<AgentAnswer['health']> {
+  return parseHealth((await ask(socketPath, '/healthz'))?.body ?? '');
 }
 
 /**
  * Returns undefined when no agent answers there. The metrics may be served elsewhere, or not at
  * all.
  */
-function askHealth(socketPath: string): Promise<AgentAnswer['health']> {
+function ask(
+  socketPath: string,
+  path: string,
+): Promise<{ readonly status: number; readonly body: string } | undefined> {
   return new Promise((resolve) => {
     const signal = AbortSignal.timeout(DEADLINE_MS);
-    const req = http.get({ socketPath, path: '/healthz', signal }, (res) => {
+    const req = http.get({ socketPath, path, signal }, (res) => {
       let body = '';
       res.setEncoding('utf8');
       res.on('data', (chunk: string) => {
         body += chunk;
-        if (body.length > LONGEST_HEALTH) req.destroy();
+        if (body.length > LONGEST_ANSWER) req.destroy();
       });
-      res.on('end', () => resolve(parseHealth(body)));
+      res.on('end', () => resolve({ status: res.statusCode ?? 0, body }));
       res.on('close', () => resolve(undefined));
     });
     req.on('error', () => resolve(undefined));

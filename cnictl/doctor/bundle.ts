@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { messageOf } from '../../ipam/model/errors.ts';
 import { BLOCKS, NODES, RANGES } from '../../ipam/records/keys.ts';
+import { DEFAULT_AGENT } from '../../ipam/settings/settings.ts';
 import { VERSION } from '../../ipam/settings/version.ts';
 import type { Context } from '../context/context.ts';
 import type { Finding } from './finding.ts';
@@ -46,6 +47,7 @@ export async function makeBundle(
     ['pending.json', () => json(context.world.files.list(join(paths.stateDir, 'pending')))],
     ['keys.jsonl', () => keys(context)],
     ['plugin-log.txt', () => pluginLog(context)],
+    ['agent-recent.jsonl', () => agentLog(context)],
     ...COMMANDS.map(([name, argv]): Part => [name, async () => (await context.world.exec(argv)).output]),
   ];
   const entries = await Promise.all(parts.map((part) => entryOf(part, secrets)));
@@ -112,6 +114,13 @@ function keys(context: Context): Promise<string> {
     }
     return `${lines.join('\n')}\n`;
   });
+}
+
+/** Where the agent runs in a container, the journal has nothing of it. */
+async function agentLog({ world, settings }: Context): Promise<string> {
+  const socket = settings.agent ?? DEFAULT_AGENT;
+  const lines = socket === false ? undefined : await world.agentLog(socket);
+  return lines ?? 'the agent does not give its newest lines: see agent-log.txt, or kubectl logs\n';
 }
 
 function pluginLog({ world }: Context): string {

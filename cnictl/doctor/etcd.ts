@@ -1,7 +1,7 @@
-import type { EtcdInspector, MemberStatus } from '../../ipam/store/etcd/inspect.ts';
+import type { EtcdInspector, ForRoot, MemberStatus } from '../../ipam/store/etcd/inspect.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { judgeClock } from './clock.ts';
-import { fail, failed, ok, warn, type Check, type Finding } from './finding.ts';
+import { advise, fail, failed, ok, warn, type Check, type Finding } from './finding.ts';
 
 export type OpenInspector = (settings: EtcdSettings) => Promise<EtcdInspector>;
 
@@ -11,8 +11,11 @@ const SLOW_MS = 50;
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 const GROUPS = ['ranges', 'blocks', 'nodes', 'history', 'machines', 'alive', 'cluster', 'lost'] as const;
 
-/** Returns the checks of each endpoint, and of the cluster as a whole. */
-export function etcdChecks(settings: EtcdSettings, open: OpenInspector): Check[] {
+/**
+ * Returns the checks of each endpoint, and of the cluster as a whole.
+ * @param node whose rights are enough; undefined: an operator's are needed
+ */
+export function etcdChecks(settings: EtcdSettings, open: OpenInspector, node: string | undefined): Check[] {
   const using = async <T>(
     endpoints: readonly string[],
     work: (etcd: EtcdInspector) => Promise<T>,
@@ -43,13 +46,18 @@ export function etcdChecks(settings: EtcdSettings, open: OpenInspector): Check[]
     check('etcd alarms', async (etcd) => judgeAlarms(await etcd.alarms())),
     {
       name: 'etcd permissions',
-      look: () => using(settings.endpoints, (etcd) => judgePermissions(etcd, settings)),
+      look: () => using(settings.endpoints, (etcd) => lookAtPermissions(etcd, settings, node)),
     },
     check('etcd clock', async (etcd) => judgeClock('etcd clock', await etcd.clock())),
   ];
 }
 
-export function judgeMember(check: string, { version, dbBytes, hasLeader }: MemberStatus): Finding {
+/** What only root may ask in this etcd. The remedy must not be to make cellnet root. */
+const FOR_ROOT = 'etcd tells it to root only, and cellnet does not need it';
+
+export function judgeMember(check: string, status: ForRoot<MemberStatus>): Finding {
+  if (status === 'denied') return ok(check, `answers; version and size were not looked at: ${FOR_ROOT}`);
+  const { version, dbBytes, hasLeader } = status;
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const size = `${Math.ceil(dbBytes / 1024 ** 2)} MB`;
   const detail = `version ${version}, database ${size}`;
@@ -81,9 +89,12 @@ export function judgeLatency(ms: number): Finding {
   );
 }
 
-export function judgeMembers(members: number, endpoints: number): Finding {
+export function judgeMembers(members: ForRoot<number>, endpoints: number): Finding {
+  if (members === 'denied')
+    return ok('etcd members', `${endpoints} configured; how many there are was not looked at: ${FOR_ROOT}`);
   const detail = `${members} in the cluster, ${endpoints} configured`;
-  if (members === 1) return warn('etcd members', `${detail}: without it no pod starts`, 'Run three or five.');
+  if (members === 1)
+    return advise('etcd members', `${detail}: without it no pod starts`, 'Run three or five.');
   if (endpoints < Math.min(members, 3)) {
     return warn(
       'etcd members',
@@ -94,7 +105,8 @@ export function judgeMembers(members: number, endpoints: number): Finding {
   return ok('etcd members', detail);
 }
 
-export function judgeAlarms(alarms: readonly string[]): Finding {
+export function judgeAlarms(alarms: ForRoot<readonly string[]>): Finding {
+  if (alarms === 'denied') return ok('etcd alarms', `not looked at: ${FOR_ROOT}`);
   if (alarms.length === 0) return ok('etcd alarms', 'none');
   return fail(
     'etcd alarms',
@@ -103,23 +115,76 @@ export function judgeAlarms(alarms: readonly string[]): Finding {
   );
 }
 
-async function judgePermissions(etcd: EtcdInspector, { prefix, username }: EtcdSettings): Promise<Finding[]> {
-  const check = 'etcd permissions';
-  const user = username === undefined ? 'nobody (no user is configured)' : `user ${username}`;
-  const denied: string[] = [];
-  for (const group of GROUPS) {
-    try {
-      if (!(await etcd.mayWrite(group))) denied.push(`${prefix}/v1/${group}/`);
-    } catch (error) {
-      return [failed(check, error)];
-    }
+/** A key that a program writes: below a group, or just this one. */
+type Right = readonly [group: string, name?: string];
+
+/** What the programs of a node write (docs/etcd-access.md). */
+const nodeRights = (node: string): Right[] => [
+  ['blocks'],
+  ['history'],
+  [`nodes/${node}`],
+  ['machines', node],
+  ['alive', node],
+  ['lost', node],
+  ['cluster', 'set-back'],
+];
+
+async function lookAtPermissions(
+  etcd: EtcdInspector,
+  settings: EtcdSettings,
+  node: string | undefined,
+): Promise<Finding[]> {
+  const deniedOf = async (rights: readonly Right[]): Promise<string[]> => {
+    const denied: string[] = [];
+    for (const [group, name] of rights)
+      if (!(await etcd.mayWrite(group, name))) denied.push(`${settings.prefix}/v1/${group}/${name ?? ''}`);
+    return denied;
+  };
+  try {
+    const all = await deniedOf(GROUPS.map((group) => [group]));
+    const ofNode = node === undefined || all.length === 0 ? [] : await deniedOf(nodeRights(node));
+    return [judgePermissions(settings, node, all, ofNode)];
+  } catch (error) {
+    return [failed('etcd permissions', error)];
   }
-  if (denied.length === 0) return [ok(check, `${user} may read and write below ${prefix}/v1/`)];
-  return [
-    fail(
+}
+
+/**
+ * @param all groups of keys that may not be written
+ * @param ofNode keys that the node writes and may not
+ */
+export function judgePermissions(
+  settings: Pick<EtcdSettings, 'prefix' | 'username' | 'certFile'>,
+  node: string | undefined,
+  all: readonly string[],
+  ofNode: readonly string[],
+): Finding {
+  const check = 'etcd permissions';
+  const user = userText(settings);
+  const below = `${settings.prefix}/v1/`;
+  if (all.length === 0) return ok(check, `${user} may read and write below ${below}`);
+  if (node !== undefined && ofNode.length === 0)
+    return ok(
       check,
-      `${user} may not write below ${denied.join(', ')}`,
-      `etcdctl role grant-permission ROLE --prefix=true readwrite ${prefix}/`,
-    ),
-  ];
+      `${user} may do what node ${node} needs; commands that change ranges or other nodes need an operator's user`,
+    );
+  const denied = node === undefined ? all : ofNode;
+  const remedy =
+    node === undefined
+      ? `Grant it: docs/examples/etcd-roles.sh operator, or etcdctl role grant-permission ROLE --prefix=true readwrite ${below}`
+      : `Grant just that: docs/examples/etcd-roles.sh node ${node}`;
+  const who = user === EVERYBODY ? 'a client without a user' : user;
+  return fail(
+    check,
+    `${who} may not write ${node === undefined ? 'below ' : ''}${denied.join(', ')}`,
+    remedy,
+  );
+}
+
+const EVERYBODY = 'every client that reaches etcd (no user is configured)';
+
+function userText({ username, certFile }: Pick<EtcdSettings, 'username' | 'certFile'>): string {
+  if (username !== undefined) return `user ${username}`;
+  if (certFile !== undefined) return `the client certificate ${certFile}`;
+  return EVERYBODY;
 }

@@ -1,4 +1,7 @@
-import { messageOf } from '../../ipam/model/errors.ts';
+import { KubeError, type KubeErrorCode } from '../../cni/kube/errors.ts';
+import { OvsdbError } from '../../cni/ovsdb/errors.ts';
+import { remedyFor } from '../context/errors.ts';
+import { IpamError, messageOf } from '../../ipam/model/errors.ts';
 
 export type Level = 'ok' | 'warn' | 'fail';
 
@@ -10,6 +13,12 @@ export interface Finding {
   readonly detail: string;
   /** What to do. Empty when the level is ok. */
   readonly remedy: string;
+  /** A warning about how the cluster is built, which does not end: it sets no exit status. */
+  readonly advice?: true;
+  /** Further checks that failed for the same cause, and have no line of their own. */
+  readonly also?: readonly string[];
+  /** The error that was thrown, or the server that is away and on which several checks depend. */
+  readonly cause?: string;
 }
 
 export const ok = (check: string, detail: string): Finding => ({ check, level: 'ok', detail, remedy: '' });
@@ -18,6 +27,10 @@ export const warn = (check: string, detail: string, remedy: string): Finding => 
   level: 'warn',
   detail,
   remedy,
+});
+export const advise = (check: string, detail: string, remedy: string): Finding => ({
+  ...warn(check, detail, remedy),
+  advice: true,
 });
 export const fail = (check: string, detail: string, remedy: string): Finding => ({
   check,
@@ -38,9 +51,31 @@ export function failed(
   error: unknown,
   remedy = 'Look at the message; CELLNET_DEBUG=1 tells more.',
 ): Finding {
-  const own =
-    error instanceof Error && 'remedy' in error && typeof error.remedy === 'string' ? error.remedy : '';
-  return fail(check, messageOf(error), own === '' ? remedy : own);
+  const cause = causeOf(error);
+  return { ...fail(check, messageOf(error), remedyFor(error) || remedy), cause };
+}
+
+/** The cause of a failure where etcd, or a member of it, does not answer. */
+export const ETCD_AWAY = 'etcd is away';
+
+/** Codes of KubeError that concern the server or the user as a whole, not one request. */
+const KUBE_CAUSES: readonly KubeErrorCode[] = [
+  'config',
+  'credentials',
+  'unauthorized',
+  'tls',
+  'unreachable',
+  'unavailable',
+  'timeout',
+];
+
+/** Returns what makes every check of the same server fail alike; else the error itself. */
+function causeOf(error: unknown): string {
+  if (error instanceof IpamError && error.code === 'store-unreachable') return ETCD_AWAY;
+  if (error instanceof OvsdbError && ['unreachable', 'connection-lost', 'timeout'].includes(error.code))
+    return 'Open vSwitch is away';
+  if (error instanceof KubeError && KUBE_CAUSES.includes(error.code)) return 'the API server is away';
+  return messageOf(error);
 }
 
 /**

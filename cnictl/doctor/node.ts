@@ -6,22 +6,40 @@ import { checkConflist, namesCellnet } from '../install/network.ts';
 import { plural } from '../render/plural.ts';
 import { fail, ok, warn, type Check, type Finding } from './finding.ts';
 
-export function judgeAgent(socket: string | false, answer: AgentAnswer, version: string): Finding {
+/** How an operator looks at the agent, and starts it again. */
+export interface AgentCommands {
+  readonly look: string;
+  readonly restart: string;
+}
+
+export const BY_SYSTEMD: AgentCommands = {
+  look: 'systemctl status cellnetd; journalctl -u cellnetd',
+  restart: 'systemctl restart cellnetd, or install the newer one: cnictl node install',
+};
+const IN_POD = 'kubectl -n kube-system';
+/** As docs/examples/cellnet-daemonset.yaml names it. */
+export const BY_KUBERNETES: AgentCommands = {
+  look: `${IN_POD} get pods -l app.kubernetes.io/name=cellnet -o wide; ${IN_POD} logs POD`,
+  restart: `${IN_POD} rollout restart daemonset/cellnet, with the image of the newer one`,
+};
+
+export function judgeAgent(
+  socket: string | false,
+  answer: AgentAnswer,
+  version: string,
+  commands = BY_SYSTEMD,
+): Finding {
   const check = 'agent';
   if (socket === false) return ok(check, 'not used, as configured: the plugin serves calls itself');
   if (!answer.answers) {
-    return warn(
-      check,
-      `none answers at ${socket}: the plugin serves calls itself`,
-      'systemctl status cellnetd; journalctl -u cellnetd',
-    );
+    return warn(check, `none answers at ${socket}: the plugin serves calls itself`, commands.look);
   }
   const { health } = answer;
   if (!health)
     return warn(
       check,
       `answers at ${socket}; its health could not be asked for`,
-      'Look at the address of its metrics: journalctl -u cellnetd',
+      `Look in its log for the address of its metrics: ${commands.look}`,
     );
   if (!health.ok)
     return fail(
@@ -30,11 +48,7 @@ export function judgeAgent(socket: string | false, answer: AgentAnswer, version:
       'The fault is with what it names, not with the agent.',
     );
   if (health.version !== version) {
-    return warn(
-      check,
-      `is version ${health.version}, this cnictl ${version}`,
-      'systemctl restart cellnetd, or install the newer one: cnictl node install',
-    );
+    return warn(check, `is version ${health.version}, this cnictl ${version}`, commands.restart);
   }
   const past = Object.entries(health.callsPastAgent ?? {}).filter(([, count]) => count > 0);
   if (past.length > 0) {
@@ -54,6 +68,8 @@ export interface NodePaths {
   readonly confDir: string;
   readonly binDir: string;
   readonly stateDir: string;
+  /** Whether this cnictl runs in a pod, where a folder of the host may not be mounted. */
+  readonly inPod: boolean;
 }
 
 export function fileChecks(files: Pick<Files, 'list' | 'read' | 'kind'>, paths: NodePaths): Check[] {
@@ -73,8 +89,12 @@ export function fileChecks(files: Pick<Files, 'list' | 'read' | 'kind'>, paths: 
  */
 function judgeNetwork(
   files: Pick<Files, 'list' | 'read' | 'kind'>,
-  { confDir, binDir }: NodePaths,
+  { confDir, binDir, inPod }: NodePaths,
 ): Finding[] {
+  if (inPod && files.kind(confDir) === undefined) {
+    const where = 'look on the node, or mount it';
+    return [ok('network', `not looked at: ${confDir} is not mounted in this pod; ${where}`)];
+  }
   const names = files.list(confDir).filter((name) => /\.(conf|conflist|json)$/.test(name));
   const install = 'cnictl node install';
   const name = names.find((each) => namesCellnet(files.read(join(confDir, each)) ?? ''));

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { DEFAULT_CONF_DIR, doctor, type DoctorOptions } from '../commands/doctor.ts';
 import { DEFAULT_BIN_DIR } from '../install/layout.ts';
 import type { Act } from './act.ts';
@@ -12,9 +12,14 @@ export function addDoctorCommand(program: Command, act: Act): void {
     .option('--conf-dir <folder>', 'where the runtime looks for networks', DEFAULT_CONF_DIR)
     .option('--bin-dir <folder>', 'where the runtime looks for plugins', DEFAULT_BIN_DIR)
     .option('--bundle <file>', 'write a support archive (tar.gz) without secrets')
+    .addOption(
+      new Option('--fail-on <level>', 'what makes the exit status 1: with fail, a warning does not')
+        .choices(['warn', 'fail'])
+        .default('warn'),
+    )
     .addHelpText(
       'after',
-      '\nExit status: 0 all is well, 1 warnings or failures were found, 2 it could not look.',
+      '\nExit status: 0 all is well, 1 warnings or failures were found (advice is neither), 2 it could not look.',
     )
     .action((options: DoctorOptions, command: Command) =>
       act(command, (context) => doctor(context, options)),

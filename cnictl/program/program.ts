@@ -1,10 +1,10 @@
 import { Command, CommanderError, Option } from 'commander';
 import { VERSION } from '../../ipam/settings/version.ts';
 import { status } from '../commands/status.ts';
-import { Context, type GlobalOptions } from '../context/context.ts';
+import { Context, hasColours, type GlobalOptions } from '../context/context.ts';
 import { CommandError, describeError } from '../context/errors.ts';
 import type { World } from '../context/world.ts';
-import { printableLines } from '../render/printable.ts';
+import { printableLines, safeFor } from '../render/printable.ts';
 import type { Act } from './act.ts';
 import { addBackupCommands } from './backup.ts';
 import { addBlockCommands } from './block.ts';
@@ -23,7 +23,8 @@ export const TROUBLE = 2;
  * @returns the exit status: 0 done or nothing found, 1 found (`check`, `doctor`, `node reconcile`),
  *   2 trouble
  */
-export async function run(argv: readonly string[], world: World): Promise<number> {
+export async function run(argv: readonly string[], outside: World): Promise<number> {
+  const world = guarded(outside);
   let exitStatus = 0;
   const act = async (command: Command, work: (context: Context) => Promise<number>): Promise<void> => {
     exitStatus = await work(new Context(world, command.optsWithGlobals<GlobalOptions>()));
@@ -39,6 +40,20 @@ export async function run(argv: readonly string[], world: World): Promise<number
       world.stderr(`${printableLines(error.stack ?? '')}\n`);
     return TROUBLE;
   }
+}
+
+/** Lets no control character out that cnictl does not write itself. */
+function guarded(world: World): World {
+  const colours = hasColours(world);
+  const [out, err] = [
+    { colours, clears: false },
+    { colours, clears: world.showsProgress },
+  ];
+  return {
+    ...world,
+    stdout: (text) => world.stdout(safeFor(out, text)),
+    stderr: (text) => world.stderr(safeFor(err, text)),
+  };
 }
 
 function makeProgram(act: Act, world: World): Command {

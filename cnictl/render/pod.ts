@@ -1,8 +1,9 @@
 import type { Owner } from '../../ipam/model/attachment.ts';
+import { printable } from './printable.ts';
 
 export function podText(owner: Omit<Owner, 'bootId'> | undefined): string {
   if (owner?.podName === undefined) return '-';
-  return `${owner.podNamespace ?? '?'}/${owner.podName}`;
+  return printable(`${owner.podNamespace ?? '?'}/${owner.podName}`);
 }
 
 /** Returns null when the runtime named no pod. */

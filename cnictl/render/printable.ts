@@ -9,9 +9,39 @@ export function printable(text: string): string {
   return text.replace(UNSEEN, escapeCharacter);
 }
 
+/** Returns whether {@link printable} leaves the text as it is. */
+export const isPrintable = (text: string): boolean => text.search(UNSEEN) === -1;
+
 /** Does the same for several lines, and keeps their line ends. */
 export function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n');
+}
+
+/** Returns to the start of the line and clears it. */
+export const CLEAR_LINE = '\r\u001b[K';
+/** The colours of {@link makePaint}. */
+const COLOUR = /(\u001b\[(?:0|1|2|31|32|33)m)/;
+
+export interface Screen {
+  /** Whether cnictl writes colours there. */
+  readonly colours: boolean;
+  /** Whether cnictl moves a line there: it clears it first. */
+  readonly clears: boolean;
+}
+
+/**
+ * Escapes all that cnictl itself does not write: the last guard before a terminal. A colour in a
+ * foreign name gets past it where colours are allowed, so names are escaped where they are
+ * inserted.
+ */
+export function safeFor({ colours, clears }: Screen, text: string): string {
+  if (clears && text.startsWith(CLEAR_LINE))
+    return CLEAR_LINE + safeFor({ colours, clears }, text.slice(CLEAR_LINE.length));
+  if (!colours) return printableLines(text);
+  return text
+    .split(COLOUR)
+    .map((part, i) => (i % 2 === 1 ? part : printableLines(part)))
+    .join('');
 }
 
 /** JSON does not escape DEL, C1 and direction marks. */

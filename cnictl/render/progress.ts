@@ -1,8 +1,7 @@
 import { renderBar } from './bar.ts';
 import type { Paint } from './paint.ts';
+import { CLEAR_LINE } from './printable.ts';
 
-/** Returns to the start of the line and clears it. */
-const CLEAR = '\r\u001b[K';
 /** Ten updates a second look smooth and cost nothing. */
 const INTERVAL_MS = 100;
 
@@ -30,17 +29,17 @@ export class ProgressLine {
     if (!showsProgress) return;
     const at = now();
     // A clock that was set back must not stop the line.
-    if (Math.abs(at - this.#shownAt) < INTERVAL_MS && done < total) return;
+    if (Math.abs(at - this.#shownAt) < INTERVAL_MS && (total === 0 || done < total)) return;
     this.#shownAt = at;
     this.#shows = true;
     const share = total > 0 ? `${renderBar(Math.min(done, total), total, this.#paint)}  ` : '';
-    stderr(`${CLEAR}${share}${done}${total > 0 ? ` of ${total}` : ''} ${what}`);
+    stderr(`${CLEAR_LINE}${share}${done}${total > 0 ? ` of ${total}` : ''} ${what}`);
   }
 
   /** Clears the line for other output. */
   clear(): void {
     if (!this.#shows) return;
     this.#shows = false;
-    this.#screen.stderr(CLEAR);
+    this.#screen.stderr(CLEAR_LINE);
   }
 }

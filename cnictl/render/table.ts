@@ -1,8 +1,9 @@
+import { renderCell, type Cell } from './cell.ts';
 import { widthOf, type Paint } from './paint.ts';
 
 export interface Column<Row> {
   readonly title: string;
-  readonly value: (row: Row) => string;
+  readonly value: (row: Row) => Cell;
   /** Aligns to the right, for numbers. */
   readonly right?: boolean;
 }
@@ -14,7 +15,7 @@ export function renderTable<Row>(
   paint: Paint,
 ): string {
   const titles = columns.map((column) => paint.bold(column.title));
-  const lines = [titles, ...rows.map((row) => columns.map((column) => column.value(row)))];
+  const lines = [titles, ...rows.map((row) => columns.map((column) => renderCell(column.value(row))))];
   const widths = columns.map((_, i) => Math.max(...lines.map((line) => widthOf(line[i] ?? ''))));
   return lines
     .map((line) =>
@@ -32,9 +33,11 @@ export function renderTable<Row>(
 
 /** Renders names and values, one per line, for a single object. */
 export function renderFields(
-  fields: readonly (readonly [name: string, value: string])[],
+  fields: readonly (readonly [name: string, value: Cell])[],
   paint: Paint,
 ): string {
   const width = Math.max(...fields.map(([name]) => name.length)) + 1;
-  return fields.map(([name, value]) => `${paint.bold(`${name}:`.padEnd(width))}  ${value}\n`).join('');
+  return fields
+    .map(([name, value]) => `${paint.bold(`${name}:`.padEnd(width))}  ${renderCell(value)}\n`)
+    .join('');
 }

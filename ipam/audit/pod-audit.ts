@@ -76,6 +76,7 @@ export class PodAudit {
   readonly unknown: AuditedAllocation[] = [];
   #opaqueAllocations = 0;
   #pods = 0;
+  #hostPods = 0;
   #knowsPods = false;
   #states = new Uint8Array(0);
   #claims: Claim[] = [];
@@ -98,6 +99,11 @@ export class PodAudit {
 
   get pods(): number {
     return this.#pods;
+  }
+
+  /** Number of pods that use their host's network, and so have no address of ours. */
+  get hostPods(): number {
+    return this.#hostPods;
   }
 
   /** Number of reliable allocations that name a pod. */
@@ -142,6 +148,7 @@ export class PodAudit {
   /** Starts the list of pods, for the first time or again. */
   restartPods(): void {
     this.#pods = 0;
+    this.#hostPods = 0;
     this.#knowsPods = false;
     this.#states = new Uint8Array(this.#table.size);
     this.#claims = [];
@@ -154,6 +161,7 @@ export class PodAudit {
   /** @throws IpamError `invalid` if the API server names something that is no IP address */
   addPod(pod: AuditedPod): void {
     this.#pods += 1;
+    if (pod.hostNetwork) this.#hostPods += 1;
     const isAlive = stateOf(pod) === 'alive';
     if (!isAlive && this.#knowsPods) return;
     const uids = pod.configHash === undefined ? [pod.uid] : [pod.uid, pod.configHash];

@@ -82,6 +82,8 @@ export class CliWorld {
   kube: Partial<KubeApi> = {};
   etcd: Partial<EtcdInspector> = {};
   agent: AgentAnswer = { answers: true, health: { ok: true, version: VERSION, reasons: [] } };
+  /** The newest lines of the agent's log. */
+  agentLog: string | undefined;
   exec: World['exec'] = ([program]) =>
     Promise.reject(new Error(`no test runs ${program ?? ''} on this machine`));
   /** Replaces the store in memory. */
@@ -250,6 +252,7 @@ export class CliWorld {
       exec: (argv) => this.exec(argv),
       openEtcd: () => Promise.resolve({ ...this.#etcd(), ...this.etcd }),
       probeAgent: () => Promise.resolve(this.agent),
+      agentLog: () => Promise.resolve(this.agentLog),
       dist: this.dist,
       machine: () => this.machine,
       openIpam: () => Promise.resolve(this.#openIpam()),

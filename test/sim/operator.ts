@@ -68,6 +68,7 @@ function worldOf({ machine, process, store, kube, files }: OperatorTools): World
     openKube: () => Promise.resolve(kube.for(process)),
     openEtcd: notHere('an inspection of etcd'),
     probeAgent: notHere('the socket of the agent'),
+    agentLog: notHere('the log of the agent'),
     openOvsdb: notHere('OVSDB itself'),
     machine: () => machine.identity,
     openPlatform: (): Promise<Platform> =>

@@ -23,7 +23,8 @@ const isOneOf = (error: unknown, classes: readonly (new (...args: never[]) => Er
   classes.some((each) => error instanceof each);
 
 /** Returns whether etcd refused the login or the user. */
-export const isDenied = (error: unknown): boolean => isOneOf(error, DENIED);
+export const isDenied = (error: unknown): boolean =>
+  isOneOf(error, DENIED) || messageOf(error).includes('user name is empty');
 
 /** Returns whether no connection came about, for which a certificate can be the cause. */
 export const isUnconnected = (error: unknown): boolean => error instanceof GRPCUnavailableError;

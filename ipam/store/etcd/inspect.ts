@@ -1,6 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
-import type { Etcd3 } from 'etcd3';
+import { EtcdPermissionDeniedError, type Etcd3 } from 'etcd3';
 import { IpamError, messageOf } from '../../model/errors.ts';
 import { openClient } from './client.ts';
 import { translateError } from './errors.ts';
@@ -24,6 +24,9 @@ export interface ServerClock {
   readonly answered: number;
 }
 
+/** Newer etcds tell their own state to root only. cellnet does its work without that right. */
+export type ForRoot<T> = T | 'denied';
+
 /** Read-only queries about one etcd or one member. Each rejects with IpamError `store-…`. */
 export interface EtcdInspector {
   /**
@@ -31,16 +34,17 @@ export interface EtcdInspector {
    * because this process is busy too.
    */
   latency(): Promise<number>;
-  status(): Promise<MemberStatus>;
+  status(): Promise<ForRoot<MemberStatus>>;
   /** `NOSPACE`, `CORRUPT`, each with its member. */
-  alarms(): Promise<readonly string[]>;
-  members(): Promise<number>;
+  alarms(): Promise<ForRoot<readonly string[]>>;
+  members(): Promise<ForRoot<number>>;
   /**
-   * Returns whether the etcd user may read and write keys below the group. It sends a transaction
+   * Returns whether the etcd user may read and write a key below the group. It sends a transaction
    * whose comparison never holds: etcd never applies it, but checks the permissions of all
    * its operations (server/etcdserver/apply_auth.go, checkTxnAuth).
+   * @param name the rest of the key; default: one that no program writes
    */
-  mayWrite(group: string): Promise<boolean>;
+  mayWrite(group: string, name?: string): Promise<boolean>;
   /** Asks by HTTP, because only those answers carry the time. */
   clock(): Promise<ServerClock>;
   close(): void;
@@ -58,6 +62,14 @@ export function openEtcdInspector(settings: EtcdSettings): EtcdInspector {
       throw translateError(error, endpoints, false);
     }
   };
+  const askRoot = async <T>(question: (client: Etcd3) => Promise<T>): Promise<ForRoot<T>> => {
+    try {
+      return await ask(question);
+    } catch (error) {
+      if (error instanceof IpamError && error.cause instanceof EtcdPermissionDeniedError) return 'denied';
+      throw error;
+    }
+  };
   const countOne = { key: Buffer.from(`${settings.prefix}/v1/ranges/`), count_only: true };
   return {
     latency: async () => {
@@ -70,18 +82,20 @@ export function openEtcdInspector(settings: EtcdSettings): EtcdInspector {
       }
       return best;
     },
-    status: async () => {
-      const { version, dbSize, leader } = await ask(({ maintenance }) => maintenance.status());
-      return { version, dbBytes: Number(dbSize), hasLeader: leader !== '0' };
-    },
-    alarms: async () => {
-      const { alarms } = await ask(({ maintenance }) => maintenance.alarm({}));
-      return alarms.map(
-        ({ alarm, memberID }) => `${alarm.toUpperCase()} of member ${BigInt(memberID).toString(16)}`,
-      );
-    },
-    members: async () => (await ask(({ cluster }) => cluster.memberList({}))).members.length,
-    mayWrite: (group) => mayWrite(ask, Buffer.from(`${settings.prefix}/v1/${group}/doctor`)),
+    status: () =>
+      askRoot(async ({ maintenance }) => {
+        const { version, dbSize, leader } = await maintenance.status();
+        return { version, dbBytes: Number(dbSize), hasLeader: leader !== '0' };
+      }),
+    alarms: () =>
+      askRoot(async ({ maintenance }) =>
+        (await maintenance.alarm({})).alarms.map(
+          ({ alarm, memberID }) => `${alarm.toUpperCase()} of member ${BigInt(memberID).toString(16)}`,
+        ),
+      ),
+    members: () => askRoot(async ({ cluster }) => (await cluster.memberList({})).members.length),
+    mayWrite: (group, name = 'doctor') =>
+      mayWrite(ask, Buffer.from(`${settings.prefix}/v1/${group}/${name}`)),
     clock: () => askClock(settings),
     close: () => client.close(),
   };
@@ -107,10 +121,23 @@ async function mayWrite(
   }
 }
 
-/** Sends GET /version to the first endpoint: it needs no permission and leaves no trace. */
-function askClock(settings: EtcdSettings): Promise<ServerClock> {
+/** Asks the endpoints in turn until one answers. */
+async function askClock(settings: EtcdSettings): Promise<ServerClock> {
+  let failure: unknown;
+  for (const endpoint of settings.endpoints) {
+    try {
+      return await askClockAt(endpoint, settings);
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  throw failure;
+}
+
+/** Sends GET /version: it needs no permission and leaves no trace. */
+function askClockAt(endpoint: string, settings: EtcdSettings): Promise<ServerClock> {
   const { tls } = readEtcdCredentials(settings);
-  const url = new URL('/version', settings.endpoints[0]);
+  const url = new URL('/version', endpoint);
   const { request } = url.protocol === 'https:' ? https : http;
   return new Promise((resolve, reject) => {
     const asked = Date.now();

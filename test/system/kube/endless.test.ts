@@ -4,6 +4,7 @@ import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { connectKube } from '../../../cni/kube/connect.ts';
+import { OUR_PLUGINS } from '../../support/cni.ts';
 import { pod } from '../../support/kube-api.ts';
 import { run } from '../../support/proc.ts';
 import { isError, start, writeKubeconfig } from './setup.ts';
@@ -112,11 +113,10 @@ test('a server that hangs once is asked again before the deadline', async (t) =>
 for (const scheme of ['http', 'https'] as const) {
   test(`cnictl doctor ends soon beside a ${scheme} server that takes connections and hangs`, async (t) => {
     const kubeconfig = await listen(t, silent(t), scheme);
-    const main = join(import.meta.dirname, '../../../cnictl/main.ts');
-    const options = ['--request-timeout', '1s', '--kubeconfig', kubeconfig, '-o', 'json'];
+    const options = ['--request-timeout', '2s', '--kubeconfig', kubeconfig, '-o', 'json'];
     const began = performance.now();
-    const ran = await run(process.execPath, ['--import', 'tsx', main, 'doctor', '--cluster', ...options], {
-      timeoutMs: 60_000,
+    const ran = await run(join(OUR_PLUGINS, 'cnictl'), ['doctor', '--cluster', ...options], {
+      timeoutMs: 100_000,
       env: { CELLNET_ETCD_ENDPOINTS: 'http://127.0.0.1:1' },
     });
     const tookMs = performance.now() - began;
@@ -124,9 +124,10 @@ for (const scheme of ['http', 'https'] as const) {
     const { findings } = JSON.parse(ran.stdout) as {
       findings: { check: string; detail: string; remedy: string }[];
     };
-    const asked = findings.filter(({ detail }) => /not done within 1000 ms/.test(detail));
+    const asked = findings.filter(({ detail }) => /not done within 2000 ms/.test(detail));
     assert.ok(asked.length > 0, ran.stdout);
     for (const { remedy } of asked) assert.match(remedy, /--request-timeout/);
-    assert.ok(tookMs < 20_000, `${tookMs} ms`);
+    // It took 300 s; a machine that is busy needs a few times the 4 s of one that is not.
+    assert.ok(tookMs < 60_000, `${tookMs} ms`);
   });
 }

@@ -32,6 +32,7 @@ test('every metric of check --watch is documented with its type and labels, and 
   metrics.found({
     allocated: 0,
     pods: 0,
+    hostPods: 0,
     leaked: [],
     unknown: [],
     missing: [],

@@ -33,6 +33,16 @@ suite('metrics over HTTP', () => {
     assert.deepEqual(JSON.parse(body), { ok: false, reasons: ['etcd is away'], servers: [] });
   });
 
+  test('the log is served only where its names of pods reach root alone', async () => {
+    const log = (): string => '{"msg":"ready"}\n';
+    assert.deepEqual(await answer({ ...source(), log }, 'GET', '/log'), {
+      status: 200,
+      type: 'text/plain; charset=utf-8',
+      body: '{"msg":"ready"}\n',
+    });
+    assert.equal((await answer(source(), 'GET', '/log')).status, 403);
+  });
+
   test('a socket for root alone, gone when it is closed; a second one there is refused', async (t) => {
     const path = join(tempDir(t), 'run', 'metrics.sock');
     const address = { kind: 'unix', path } as const;

@@ -31,6 +31,19 @@ test("tar: Debian's reads what we write, at every size around a block", () => {
   assert.throws(() => makeTar([{ name: 'n'.repeat(101), content: '' }], 0), /too long for a tar header/);
 });
 
+test("the support archive has the agent's newest lines, without secrets, or says where they are", async () => {
+  const world = await CliWorld.make();
+  world.exec = () => Promise.resolve({ status: null, output: 'no such program\n' });
+  const lines = async (): Promise<string> => {
+    assert.notEqual((await world.run('doctor --conf-dir /none --bundle /b.tar.gz')).status, 2);
+    const archive = gunzipSync(world.written.get('/b.tar.gz') ?? Buffer.of());
+    return extracted(archive, 'cellnet-support/agent-recent.jsonl');
+  };
+  assert.match(await lines(), /kubectl logs/);
+  world.agentLog = '{"level":"info","msg":"ready","password":"planted"}\n';
+  assert.equal(await lines(), '{"level":"info","msg":"ready","password":"[redacted]"}\n');
+});
+
 test('the support archive has what helps, and no secret that was planted anywhere', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'cellnet-doctor-'));
   try {

@@ -25,6 +25,18 @@ suite('secrets in texts', () => {
     ['a setting in YAML', "  token: 'planted5 with spaces'", 'planted5 with spaces'],
     ['a flag', 'etcdctl --password planted6 get', 'planted6'],
     ['a flag with its value', 'x --client-token=planted7', 'planted7'],
+    ['a number in JSON', '{"pin": 12345678, "x": 1}', '12345678'],
+    ['a list in JSON', '{"cookies": ["planted-a", {"b": "planted-b"}], "x": 1}', 'planted'],
+    ['an object in JSON in JSON', JSON.stringify({ m: '{"secret":{"a":"planted"},"x":1}' }), 'planted'],
+    ['a quoted text that is cut off', '{"token":"planted and more', 'planted'],
+    ['a block of YAML', 'a:\n  password: |\n    planted one\n\n    planted two\n  next: x', 'planted'],
+    ['a cookie', 'Set-Cookie: a=planted; Path=/', 'planted'],
+    ['all of an Authorization header', 'Authorization: Digest username="x", response="planted"', 'planted'],
+    ['a signature in a URL', 'https://h/x?X-Amz-Signature=planted&a=b', 'planted'],
+    ['a SAS of Azure', 'https://h/x?sv=1&sig=planted%3D', 'planted'],
+    ['the ID of a key', 'key AKIAABCDEFGHIJKLMNOP here', 'AKIAABCDEFGHIJKLMNOP'],
+    ['a password with an @ in a URL', 'http://root:plan@ted@10.0.0.1/x', 'ted@'],
+    ['a backslash at the end', JSON.stringify({ password: 'planted\\', x: 'kept' }), 'planted'],
   ];
   for (const [what, text, secret] of planted) {
     test(what, () => {
@@ -33,6 +45,32 @@ suite('secrets in texts', () => {
       assert.ok(clean.includes(REDACTED));
     });
   }
+
+  const NAMES =
+    'cookie pin psk sshKey accessKey signature aws_secret_access_key AWS_SESSION_TOKEN client-secret dbPassword wpa.psk secretKeys preSharedKey sharedkey api-key apiKey private_key authToken otp sig bearer signingKey PGPASSWORD credentials wgPrivateKey tls-client-key-data'.split(
+      ' ',
+    );
+  for (const name of NAMES)
+    test(`the name ${name}, in each way to write it`, () => {
+      for (const text of [
+        `${name}=planted`,
+        `${name}: planted`,
+        `x ${name} = 'planted'`,
+        `--${name} planted x`,
+        `--${name}=planted x`,
+        JSON.stringify({ [name]: 'planted' }),
+        JSON.stringify({ log: JSON.stringify({ log: JSON.stringify({ [name]: 'pla"n\\ted' }) }) }),
+        JSON.stringify({ a: [{ [name]: ['planted'] }] }, null, 2),
+        JSON.stringify({ log: JSON.stringify({ [name]: { a: ['pla}"n\\ted', 1] }, kept: 'kept' }), kept: 1 }),
+      ]) {
+        const clean = redactText(text);
+        assert.doesNotMatch(clean, /pla.?n.*ted/, text);
+        if (text.startsWith('{')) assert.doesNotThrow(() => JSON.parse(clean) as unknown, clean);
+        assert.equal(clean.includes('kept'), text.includes('kept'), clean);
+      }
+      assert.ok(!JSON.stringify(redactJson({ a: { [name]: 'planted' } })).includes('planted'));
+      assert.ok(!JSON.stringify(redactJson([{ name, value: 'planted' }])).includes('planted'));
+    });
 
   test('a known one goes wherever it stands', () => {
     fc.assert(
@@ -59,9 +97,66 @@ suite('secrets in texts', () => {
       'keyFile: /etc/cellnet/node.key',
       'key blocks/blue/10.20.0.0/28 of node-1',
       'the password file cannot be read',
+      '{"key":"blocks/blue/10.20.0.16/28","value":"x"}',
+      'indexKey=nodes/node-1/10.20.0.16/28 secretName: etcd-certs passwordFile="/etc/p"',
+      '{"token":null,"secret":true,"mapping":"a","spinning":1,"author":"me","keyboard":"de"}',
     ])
       assert.equal(redactText(text), text);
   });
+});
+
+suite('a long value', () => {
+  const N = 200_000;
+  const many = (part: string): string => part.repeat(Math.ceil(N / part.length));
+  for (const part of [
+    'a',
+    'a.',
+    'a-',
+    '-',
+    '--',
+    ' ',
+    '\\',
+    '"',
+    "'",
+    '\\"',
+    'eyJ-',
+    'eyJa.',
+    '://',
+    'a://',
+    'a@',
+    '-----BEGIN ',
+    '-----BEGIN A',
+    'LS0tLS1',
+    'AKIA',
+    'Bearer ',
+    'cookie:',
+    'password=',
+    'password="',
+    'password=\\"',
+    'password=\\"\n',
+    "password='\n",
+    'password: |\n',
+    'password: |\n ',
+    '"password":[',
+    '"password":{"',
+    '--password ',
+    '--password  -',
+    'x:\n',
+    '{"name":"a","value":"b"},',
+  ])
+    test(`of ${JSON.stringify(part)} takes time linear in its length`, () => {
+      for (const text of [
+        many(part),
+        `password=${many(part)}`,
+        `"token":"${many(part)}`,
+        `${many(part)}=x`,
+      ]) {
+        const began = performance.now();
+        redactText(text);
+        const tookMs = performance.now() - began;
+        assert.ok(tookMs < 2_000, `${tookMs} ms for ${JSON.stringify(text.slice(0, 40))}`);
+      }
+    });
 });
 
 test('secrets in configurations, however deep; names of files stay', () => {
