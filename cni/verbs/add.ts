@@ -3,6 +3,7 @@ import { formatAddress, parseAddress } from '../../ipam/model/address.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import { grantAddresses, setAside } from '../address/ipam.ts';
 import { compare } from '../attach/differences.ts';
+import { findStandstill } from '../attach/forwarding.ts';
 import {
   isSound,
   settle,
@@ -102,6 +103,7 @@ async function attach(
   await finishOwnDeferred(call, platform);
   await finishDeferred(call, platform);
   const bridge = inspectBridge(call, platform);
+  const forwarding = bridge.then((info) => requireForwarding(call, platform, info));
   // ADD sets up the veth for the tentative grant while etcd writes it. The pod's end gets its
   // address only after the write.
   let early: Promise<PodLink> | undefined;
@@ -119,6 +121,7 @@ async function attach(
       () => early,
       () => early,
     ),
+    forwarding,
   );
   const kept = laid && (await keepOrUndo(call, platform, laid, grant, undo.setup));
   const plan = kept?.plan ?? makePlan(call, grant, info);
@@ -170,6 +173,15 @@ function inspectBridge(call: Call, platform: Platform): Promise<BridgeInfo> {
     }
     if (info) return info;
     throw bridgeMissing(bridge, ovsdb);
+  });
+}
+
+/** @throws CniError 11 when the bridge forwards nothing: a pod on it would reach nobody */
+function requireForwarding(call: Call, platform: Platform, info: BridgeInfo): Promise<void> {
+  const { bridge, ovsdb } = call.settings;
+  return withSwitch(platform, call.settings, async (ovs) => {
+    const found = await findStandstill(ovs, bridge, info, ovsdb);
+    if (found) throw new CniError('try-again-later', found.why, found.remedy);
   });
 }
 
