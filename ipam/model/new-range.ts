@@ -142,7 +142,7 @@ function checkGateway(range: Range): void {
 /** RFC 4291 section 2.5.6: the bits between the prefix and the interface identifier are zero. */
 const LINK_LOCAL = subnetOf({ family: 6, value: 0xfe80n << 112n }, 64);
 
-/** Routers of IPv6 have link-local addresses, and redundant ones (VRRP) often no other in common. */
+/** Redundant routers of IPv6 (VRRP) often have no other address in common than a link-local one. */
 function isLinkLocalRouter(cidr: Cidr, address: Address): boolean {
   return (
     cidr.base.family === 6 && cidrContains(LINK_LOCAL, address) && !sameAddress(LINK_LOCAL.base, address)
