@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { startCapture } from '../../support/capture.ts';
+import { setSysctl } from '../../support/netns.ts';
 import type { AddedPod, SimulatedNode } from '../../support/node.ts';
 import { tcpTransfer } from '../../support/transfer.ts';
 import {
@@ -70,6 +71,8 @@ suite('both families', () => {
 
   test('a link-local gateway: the pod reaches what is behind it, and CHECK agrees', async () => {
     const { fabric } = cluster;
+    for (const device of ['default', 'lo'])
+      await setSysctl(fabric.ns.name, `net/ipv6/conf/${device}/disable_ipv6`, 0);
     const router = await fabric.addGateway({ vlan: 160, address: 'fd00:60::9/64' });
     await fabric.ns.exec('ip', 'address', 'add', 'fe80::1/64', 'dev', router, 'nodad');
     await fabric.ns.exec('ip', 'address', 'add', 'fd00:99::1/128', 'dev', 'lo', 'nodad');
