@@ -27,9 +27,9 @@ export const bridgeInfoOf = (details: BridgeDetails): BridgeInfo => ({
   userspace: details.datapathType === 'netdev',
   uplinkMtu: details.uplinkMtu,
   ...(details.uplinkDown && { uplinkDown: true }),
-  ...(!details.hasDatapath && { withoutDatapath: true }),
+  ...(details.withoutDatapath && { withoutDatapath: true }),
   ...(details.failMode === 'secure' && { secure: true }),
-  ...(details.controllers.length > 0 && { controllers: details.controllers }),
+  ...(details.controllers && { controllers: details.controllers }),
 });
 
 /**

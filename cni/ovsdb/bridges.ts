@@ -23,9 +23,10 @@ export interface BridgeDetails {
   readonly uplinkMtu: number | undefined;
   /** Present if there are uplinks, and none of them has a link. */
   readonly uplinkDown?: true;
-  /** False while ovs-vswitchd has not made the bridge's datapath, or could not make it. */
-  readonly hasDatapath: boolean;
-  readonly controllers: readonly { readonly target: string; readonly connected: boolean }[];
+  /** Present while ovs-vswitchd has not made the bridge's datapath, or could not make it. */
+  readonly withoutDatapath?: true;
+  /** Present if the bridge has any. */
+  readonly controllers?: readonly { readonly target: string; readonly connected: boolean }[];
 }
 
 /** Whether a device can have the MTU, in bytes: from RFC 791's smallest to the largest packet. */
@@ -58,7 +59,10 @@ export async function inspectBridge(
   if (!found) return undefined;
   const members = new Set(asUuids(found['ports']));
   const uplinks = uplinksOf(members, ports?.rows ?? [], interfaces?.rows ?? []).map(({ device }) => device);
-  const itsControllers = new Set(asUuids(found['controller']));
+  const controllerIds = asUuids(found['controller']);
+  const itsControllers = (controllers?.rows ?? [])
+    .filter((row) => controllerIds.includes(asUuids(row['_uuid'])[0] ?? ''))
+    .map((row) => ({ target: asString(row['target']) ?? '', connected: row['is_connected'] === true }));
   const mtus = uplinks.map((row) => asNumber(row['mtu'])).filter(isMtu);
   const isDown = uplinks.length > 0 && uplinks.every((row) => asString(row['link_state']) !== 'up');
   return {
@@ -66,10 +70,8 @@ export async function inspectBridge(
     failMode: asString(found['fail_mode']),
     uplinkMtu: mtus.length > 0 ? Math.min(...mtus) : undefined,
     ...(isDown && { uplinkDown: true }),
-    hasDatapath: asString(found['datapath_id']) !== undefined,
-    controllers: (controllers?.rows ?? [])
-      .filter((row) => itsControllers.has(asUuids(row['_uuid'])[0] ?? ''))
-      .map((row) => ({ target: asString(row['target']) ?? '', connected: row['is_connected'] === true })),
+    ...(asString(found['datapath_id']) === undefined && { withoutDatapath: true }),
+    ...(itsControllers.length > 0 && { controllers: itsControllers }),
   };
 }
 
