@@ -48,6 +48,7 @@ const LAYERS = {
     'subprocess',
     'netlink',
     'ovsdb',
+    'openflow',
     'kube',
     'platform',
     'attach',
@@ -67,6 +68,7 @@ const IO = [
   'cni/subprocess',
   'cni/netlink',
   'cni/ovsdb',
+  'cni/openflow',
   'cni/kube',
   'cni/host',
 ];

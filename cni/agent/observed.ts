@@ -49,6 +49,7 @@ export function observedSwitch(ovs: Switch, told: Told, forwards: (does: boolean
       forwards(served);
       return served;
     },
+    ...(ovs.readFlows && { readFlows: ovs.readFlows.bind(ovs) }),
     createBridge: (bridge, datapathType) => observed(ovs.createBridge(bridge, datapathType), told),
     addPort: async (port) => {
       await observed(ovs.addPort(port), told);

@@ -1,6 +1,7 @@
 import { orLate } from '../../ipam/model/deadline.ts';
 import type { Effects } from '../../ipam/model/effects.ts';
 import { bridgeInfoOf, switchOn } from '../host/switch.ts';
+import { readFlows } from '../openflow/flows.ts';
 import { inspectBridge } from '../ovsdb/bridges.ts';
 import { OvsdbClient } from '../ovsdb/client.ts';
 import { OvsdbError } from '../ovsdb/errors.ts';
@@ -9,12 +10,17 @@ import { attachPort, detachPorts, OWNER, removePort, unlessThere } from '../ovsd
 import { asNumber, asRecord, asString, map, type RawRow } from '../ovsdb/protocol.ts';
 import { tlsFiles } from '../ovsdb/remote.ts';
 import type { OvsdbSession } from '../ovsdb/session.ts';
+import { INTERFACE_COLUMNS, PORT_COLUMNS } from '../ovsdb/uplinks.ts';
 import type { BridgeInfo, PortSpec, Switch } from '../platform/platform.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import type { BurstBarrier } from './burst-barrier.ts';
 import { ChangeQueue } from './change-queue.ts';
 import { InUse } from './in-use.ts';
 import { KnownBridges } from './known-bridges.ts';
+import { RecentFlows } from './recent-flows.ts';
+
+/** What {@link inspectBridge} reads of a bridge. */
+const BRIDGE_COLUMNS = ['name', 'datapath_type', 'datapath_id', 'fail_mode', 'controller'];
 
 /** What vswitchd reports about one of our interfaces. */
 interface InterfaceState {
@@ -40,6 +46,7 @@ export class WarmSwitch {
   readonly #watchers = new Map<string, (state: InterfaceState) => void>();
   readonly #ports = new Map<string, OurPort>();
   readonly #bridges: KnownBridges;
+  readonly #flows: RecentFlows;
   readonly #effects: Effects;
   readonly #changes: ChangeQueue;
   readonly #inUse = new InUse(() => this.close());
@@ -49,6 +56,7 @@ export class WarmSwitch {
     this.#client = client;
     this.#effects = effects;
     this.#bridges = new KnownBridges((bridge) => this.#lookAt(bridge), effects);
+    this.#flows = new RecentFlows((bridge) => readFlows(client.remote, bridge), effects);
     this.#changes = new ChangeQueue((operations) => client.transact(operations), effects);
     this.#burstBarrier = barrier;
   }
@@ -76,9 +84,10 @@ export class WarmSwitch {
           warm.#seeInterface(row, uuid),
         ),
         client.monitor('Port', ours, ['external_ids'], (row, uuid) => warm.#seePort(row, uuid)),
-        client.monitor('Bridge', [], ['name', 'datapath_type'], changed),
-        client.monitor('Port', others, ['interfaces'], changed),
-        client.monitor('Interface', others, ['type', 'mtu'], changed),
+        client.monitor('Bridge', [], BRIDGE_COLUMNS, changed),
+        client.monitor('Controller', [], ['target', 'is_connected'], changed),
+        client.monitor('Port', others, PORT_COLUMNS, changed),
+        client.monitor('Interface', others, [...INTERFACE_COLUMNS, 'mtu'], changed),
       ]);
     } catch (error) {
       warm.close();
@@ -112,8 +121,9 @@ export class WarmSwitch {
       orLate(work, expiresAt, this.#effects, () => lateAnswer(this.#client.remote));
     const use = { session, expiresAt, inTime };
     return {
-      ...switchOn(session),
+      ...switchOn(session, this.#client.remote),
       inspectBridge: (bridge) => inTime(this.#bridges.get(bridge)),
+      readFlows: (bridge) => this.#flows.get(bridge),
       addPort: (port) => this.#addPort(port, use),
       removePort: (containerId, ifname) => this.#removePort(containerId, ifname, use),
       close: this.#inUse.begin(),

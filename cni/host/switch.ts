@@ -1,3 +1,4 @@
+import { readFlows } from '../openflow/flows.ts';
 import { ensureBridge, inspectBridge, type BridgeDetails } from '../ovsdb/bridges.ts';
 import { OvsdbClient } from '../ovsdb/client.ts';
 import { isServed } from '../ovsdb/liveness.ts';
@@ -19,23 +20,30 @@ export async function openSwitch({ ovsdb, ovsdbTls }: SwitchAddress, expiresAt: 
   const tls = tlsFiles(ovsdbTls);
   const deadlineMs = Math.max(1, expiresAt - performance.now());
   const client = await OvsdbClient.connect(ovsdb, { deadlineMs, ...(tls && { tls }) });
-  return { ...switchOn(client.until(expiresAt)), close: () => client.close() };
+  return { ...switchOn(client.until(expiresAt), ovsdb), close: () => client.close() };
 }
 
-export const bridgeInfoOf = ({ datapathType, uplinkMtu, uplinkDown }: BridgeDetails): BridgeInfo => ({
-  userspace: datapathType === 'netdev',
-  uplinkMtu,
-  ...(uplinkDown && { uplinkDown }),
+export const bridgeInfoOf = (details: BridgeDetails): BridgeInfo => ({
+  userspace: details.datapathType === 'netdev',
+  uplinkMtu: details.uplinkMtu,
+  ...(details.uplinkDown && { uplinkDown: true }),
+  ...(details.withoutDatapath && { withoutDatapath: true }),
+  ...(details.failMode === 'secure' && { secure: true }),
+  ...(details.controllers && { controllers: details.controllers }),
 });
 
-/** Returns the operations of a Switch on a session, all of which end by the session's deadline. */
-export function switchOn(session: OvsdbSession): Omit<Switch, 'close'> {
+/**
+ * Returns the operations of a Switch on a session, all of which end by the session's deadline.
+ * @param ovsdb the session's remote
+ */
+export function switchOn(session: OvsdbSession, ovsdb: string): Omit<Switch, 'close'> {
   return {
     inspectBridge: async (bridge) => {
       const found = await inspectBridge(session, bridge);
       return found && bridgeInfoOf(found);
     },
     isServed: () => isServed(session, Math.min(SERVED_WITHIN_MS, session.remainingMs)),
+    readFlows: (bridge) => readFlows(ovsdb, bridge),
     createBridge: async (bridge, datapathType) => {
       const deadlineMs = session.remainingMs;
       await ensureBridge(session, { bridge, failMode: 'standalone', datapathType, deadlineMs });

@@ -1,5 +1,15 @@
 import { detachPorts } from './ports.ts';
-import { asUuids, namedUuid, set, uuid, type Operation, type OperationResult, type Row } from './protocol.ts';
+import {
+  asUuids,
+  map,
+  namedUuid,
+  set,
+  uuid,
+  type Operation,
+  type OperationResult,
+  type Row,
+} from './protocol.ts';
+import { UPLINK_MARK } from './uplinks.ts';
 
 export interface BridgePlan {
   readonly bridge: string;
@@ -62,13 +72,33 @@ export function creation({ bridge, failMode, datapathType = 'system' }: BridgePl
   };
 }
 
-/** Equivalent to: ovs-vsctl add-port B UPLINK */
+/** Equivalent to: ovs-vsctl add-port B UPLINK external_ids:cellnet-uplink=true */
 export function attachment(bridge: string, uplink: string): BridgeStep {
   return {
     change: `uplink ${uplink} attached to ${bridge}`,
     operations: attachUplink(bridge, uplink),
     device: uplink,
     undo: ([, port]) => detachPorts(asUuids(port?.uuid)),
+  };
+}
+
+/**
+ * Marks a port that somebody else attached as an uplink.
+ * Equivalent to: ovs-vsctl set port UPLINK external_ids:cellnet-uplink=true
+ */
+export function marking(bridge: string, uplink: string): BridgeStep {
+  const change = (mutator: 'insert' | 'delete'): Operation[] => [
+    {
+      op: 'mutate',
+      table: 'Port',
+      where: [['name', '==', uplink]],
+      mutations: [['external_ids', mutator, map(UPLINK_MARK)]],
+    },
+  ];
+  return {
+    change: `uplink ${uplink} of ${bridge} marked as uplink`,
+    operations: change('insert'),
+    undo: () => change('delete'),
   };
 }
 
@@ -118,7 +148,12 @@ function createBridge(name: string, failMode: string, datapathType: string): Ope
 function attachUplink(bridge: string, name: string): Operation[] {
   return [
     { op: 'insert', table: 'Interface', 'uuid-name': 'interface', row: { name } },
-    { op: 'insert', table: 'Port', 'uuid-name': 'port', row: { name, interfaces: namedUuid('interface') } },
+    {
+      op: 'insert',
+      table: 'Port',
+      'uuid-name': 'port',
+      row: { name, interfaces: namedUuid('interface'), external_ids: map(UPLINK_MARK) },
+    },
     {
       op: 'mutate',
       table: 'Bridge',

@@ -1,28 +1,33 @@
-import { attachment, creation, settingsOf, type BridgePlan, type BridgeStep } from './bridge-steps.ts';
+import {
+  attachment,
+  creation,
+  marking,
+  settingsOf,
+  type BridgePlan,
+  type BridgeStep,
+} from './bridge-steps.ts';
 import { DEFAULT_DEADLINE_MS } from './client.ts';
 import { OvsdbError } from './errors.ts';
 import { waitForInterface } from './interface-wait.ts';
 import { OWNER } from './ports.ts';
 import { asNumber, asString, asUuids, map, type Operation } from './protocol.ts';
 import type { OvsdbSession } from './session.ts';
+import { INTERFACE_COLUMNS, isMarkedUplink, PORT_COLUMNS, uplinksOf } from './uplinks.ts';
 
 export interface BridgeDetails {
   readonly datapathType: 'system' | 'netdev';
   readonly failMode: string | undefined;
   /**
-   * Smallest MTU of the bridge's uplinks: ports that are devices and not ours. Undefined when the
-   * bridge has no uplink.
+   * Smallest MTU of the bridge's uplinks (`uplinksOf`). Undefined when the bridge has none.
    */
   readonly uplinkMtu: number | undefined;
   /** Present if there are uplinks, and none of them has a link. */
   readonly uplinkDown?: true;
+  /** Present while ovs-vswitchd has not made the bridge's datapath, or could not make it. */
+  readonly withoutDatapath?: true;
+  /** Present if the bridge has any. */
+  readonly controllers?: readonly { readonly target: string; readonly connected: boolean }[];
 }
-
-/**
- * Interface types that are devices of the host. `internal` and tunnels are not
- * (ovs-vswitchd.conf.db(5)).
- */
-const DEVICE_TYPES = ['', 'system', 'dpdk', 'afxdp', 'afxdp-nonpmd'];
 
 /** Whether a device can have the MTU, in bytes: from RFC 791's smallest to the largest packet. */
 const isMtu = (mtu: number | undefined): mtu is number =>
@@ -34,28 +39,30 @@ export async function inspectBridge(
   bridge: string,
 ): Promise<BridgeDetails | undefined> {
   const notOurs = ['external_ids', 'excludes', map({ owner: OWNER })] as const;
-  const [bridges, ports, interfaces] = await session.transact([
+  const [bridges, ports, interfaces, controllers] = await session.transact([
     {
       op: 'select',
       table: 'Bridge',
       where: [['name', '==', bridge]],
-      columns: ['datapath_type', 'fail_mode', 'ports'],
+      columns: ['datapath_type', 'datapath_id', 'fail_mode', 'ports', 'controller'],
     },
-    { op: 'select', table: 'Port', where: [notOurs], columns: ['_uuid', 'interfaces'] },
-    { op: 'select', table: 'Interface', where: [notOurs], columns: ['_uuid', 'type', 'mtu', 'link_state'] },
+    { op: 'select', table: 'Port', where: [notOurs], columns: ['_uuid', ...PORT_COLUMNS] },
+    {
+      op: 'select',
+      table: 'Interface',
+      where: [notOurs],
+      columns: ['_uuid', ...INTERFACE_COLUMNS, 'mtu', 'link_state'],
+    },
+    { op: 'select', table: 'Controller', where: [], columns: ['_uuid', 'target', 'is_connected'] },
   ]);
   const found = bridges?.rows?.[0];
   if (!found) return undefined;
   const members = new Set(asUuids(found['ports']));
-  const devices = new Set(
-    (ports?.rows ?? [])
-      .filter((row) => members.has(asUuids(row['_uuid'])[0] ?? ''))
-      .flatMap((row) => asUuids(row['interfaces'])),
-  );
-  const uplinks = (interfaces?.rows ?? []).filter(
-    (row) =>
-      devices.has(asUuids(row['_uuid'])[0] ?? '') && DEVICE_TYPES.includes(asString(row['type']) ?? ''),
-  );
+  const uplinks = uplinksOf(members, ports?.rows ?? [], interfaces?.rows ?? []).map(({ device }) => device);
+  const controllerIds = asUuids(found['controller']);
+  const itsControllers = (controllers?.rows ?? [])
+    .filter((row) => controllerIds.includes(asUuids(row['_uuid'])[0] ?? ''))
+    .map((row) => ({ target: asString(row['target']) ?? '', connected: row['is_connected'] === true }));
   const mtus = uplinks.map((row) => asNumber(row['mtu'])).filter(isMtu);
   const isDown = uplinks.length > 0 && uplinks.every((row) => asString(row['link_state']) !== 'up');
   return {
@@ -63,6 +70,8 @@ export async function inspectBridge(
     failMode: asString(found['fail_mode']),
     uplinkMtu: mtus.length > 0 ? Math.min(...mtus) : undefined,
     ...(isDown && { uplinkDown: true }),
+    ...(asString(found['datapath_id']) === undefined && { withoutDatapath: true }),
+    ...(itsControllers.length > 0 && { controllers: itsControllers }),
   };
 }
 
@@ -84,11 +93,17 @@ export interface BridgeChanges {
 export async function ensureBridge(session: OvsdbSession, plan: BridgePlan): Promise<BridgeChanges> {
   const [bridges, ports] = await session.transact([
     { op: 'select', table: 'Bridge', where: [], columns: ['name', 'fail_mode', 'datapath_type', 'ports'] },
-    { op: 'select', table: 'Port', where: [['name', '==', plan.uplink ?? '']], columns: ['_uuid'] },
+    {
+      op: 'select',
+      table: 'Port',
+      where: [['name', '==', plan.uplink ?? '']],
+      columns: ['_uuid', 'external_ids'],
+    },
   ]);
   const rows = bridges?.rows ?? [];
   const present = rows.find((row) => row['name'] === plan.bridge);
-  const uplinkPort = asUuids(ports?.rows?.[0]?.['_uuid'])[0];
+  const uplinkRow = ports?.rows?.[0];
+  const uplinkPort = asUuids(uplinkRow?.['_uuid'])[0];
   const holder =
     uplinkPort === undefined ? undefined : rows.find((row) => asUuids(row['ports']).includes(uplinkPort));
   if (holder && holder['name'] !== plan.bridge) {
@@ -104,6 +119,8 @@ export async function ensureBridge(session: OvsdbSession, plan: BridgePlan): Pro
     ? settingsOf(plan, asString(present['fail_mode']), asString(present['datapath_type']))
     : [creation(plan)];
   if (plan.uplink !== undefined && !holder) steps.push(attachment(plan.bridge, plan.uplink));
+  else if (plan.uplink !== undefined && uplinkRow && !isMarkedUplink(uplinkRow))
+    steps.push(marking(plan.bridge, plan.uplink));
   if (!(plan.dryRun ?? false)) await carryOut(session, steps, plan);
   return {
     created: !present,

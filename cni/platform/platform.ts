@@ -237,6 +237,11 @@ export interface Switch {
   /** Returns true when ovs-vswitchd carries out the database within the time of a STATUS. */
   isServed(): Promise<boolean>;
   /**
+   * Returns what the bridge's flows do, `absent` when ovs-vswitchd has no such bridge, or undefined
+   * when nobody can be asked. Missing where a platform has no way to ask.
+   */
+  readFlows?(bridge: string): Promise<BridgeFlows | 'absent' | undefined>;
+  /**
    * Creates the bridge in fail mode `standalone`, or adjusts the settings of an existing one.
    * @throws OvsdbError
    */
@@ -257,6 +262,27 @@ export interface BridgeInfo {
   readonly uplinkMtu: number | undefined;
   /** Present if there are uplinks, and none of them has a link. */
   readonly uplinkDown?: true;
+  /** Present if ovs-vswitchd has not made the bridge's datapath. */
+  readonly withoutDatapath?: true;
+  /** Present if the bridge's fail mode is `secure`: it forwards only by the flows of others. */
+  readonly secure?: true;
+  /** Controllers of the bridge, if it has any. */
+  readonly controllers?: readonly Controller[];
+}
+
+/** An OpenFlow controller, which decides what its bridge forwards. */
+export interface Controller {
+  readonly target: string;
+  readonly connected: boolean;
+}
+
+/** The flows of a bridge. */
+export interface BridgeFlows {
+  readonly count: number;
+  /** Whether a flow sends packets to a port, a group or another table. */
+  readonly outputs: boolean;
+  /** Whether a flow sends packets to a controller. */
+  readonly toController: boolean;
 }
 
 export interface PortSpec {

@@ -3,6 +3,7 @@ import { formatAddress, parseAddress } from '../../ipam/model/address.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import { grantAddresses, setAside } from '../address/ipam.ts';
 import { compare } from '../attach/differences.ts';
+import { findStandstill } from '../attach/forwarding.ts';
 import {
   isSound,
   settle,
@@ -102,6 +103,7 @@ async function attach(
   await finishOwnDeferred(call, platform);
   await finishDeferred(call, platform);
   const bridge = inspectBridge(call, platform);
+  const forwarding = bridge.then((info) => requireForwarding(call, platform, info));
   // An MTU that is too small for IPv6 must cost no address.
   const families = wantedFamilies(call);
   if (families.includes(6)) mtuOf(call, await bridge, families);
@@ -122,6 +124,7 @@ async function attach(
       () => early,
       () => early,
     ),
+    forwarding,
   );
   const kept = laid && (await keepOrUndo(call, platform, laid, grant, undo.setup));
   const plan = kept?.plan ?? makePlan(call, grant, info);
@@ -173,6 +176,15 @@ function inspectBridge(call: Call, platform: Platform): Promise<BridgeInfo> {
     }
     if (info) return info;
     throw bridgeMissing(bridge, ovsdb);
+  });
+}
+
+/** @throws CniError 11 when the bridge forwards nothing: a pod on it would reach nobody */
+function requireForwarding(call: Call, platform: Platform, info: BridgeInfo): Promise<void> {
+  const { bridge, ovsdb } = call.settings;
+  return withSwitch(platform, call.settings, async (ovs) => {
+    const found = await findStandstill(ovs, bridge, info, ovsdb);
+    if (found) throw new CniError('try-again-later', found.why, found.remedy);
   });
 }
 

@@ -1,6 +1,7 @@
 import { canonicalInSubnet } from '../../ipam/model/address.ts';
 import { delegate, lookupOwn } from '../address/ipam.ts';
 import { podDifferences, portDifferences } from '../attach/differences.ts';
+import { findStandstill } from '../attach/forwarding.ts';
 import { withSwitch } from '../platform/connections.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
@@ -12,7 +13,7 @@ import type { CniResult } from '../protocol/result.ts';
 /**
  * CHECK (CNI SPEC section 4): compares with the `prevResult` the link, its addresses and routes,
  * the port with its VLAN and owner, and the allocation in etcd. The `prevResult` includes the
- * changes of later plugins of the chain.
+ * changes of later plugins of the chain. The bridge must forward.
  * @throws CniError 105 naming the expected and the found value of each difference
  */
 export async function check(call: Call, platform: Platform): Promise<void> {
@@ -89,13 +90,19 @@ async function checkAddresses(call: Call, platform: Platform, previous: CniResul
   const { containerId, ifname } = call.request;
   const { ips } = ourPart(call, previous);
   const { problems, vlan } = await checkGrant(call, platform, ips);
-  const ports = await withSwitch(platform, call.settings, (ovs) => ovs.findPorts(containerId, ifname));
+  const { bridge, ovsdb } = call.settings;
+  const { ports, found } = await withSwitch(platform, call.settings, async (ovs) => {
+    const ports = await ovs.findPorts(containerId, ifname);
+    const info = await ovs.inspectBridge(bridge);
+    return { ports, found: info && (await findStandstill(ovs, bridge, info, ovsdb)) };
+  });
   // Compare no addresses: later plugins of the chain may have added some.
   const owner = portExternalIds({ ...call.request, network: call.config.name }, call.request.args, undefined);
   return [
     ...problems,
+    ...(found ? [found.why] : []),
     ...portDifferences(ports, {
-      bridge: call.settings.bridge,
+      bridge,
       name: hostLinkName(call.request),
       // Without the allocation the expected VLAN is unknown. `problems` already reports that.
       tag: call.config.vlan ?? (problems.length > 0 ? ports[0]?.tag : vlan),

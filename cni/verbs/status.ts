@@ -1,5 +1,6 @@
 import { roomFor } from '../../ipam/allocate/room.ts';
 import { delegate, withIpam } from '../address/ipam.ts';
+import { findStandstill, vswitchdAway } from '../attach/forwarding.ts';
 import { mtuOf } from '../attach/plan.ts';
 import { withSwitch } from '../platform/connections.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -11,9 +12,10 @@ import { wantedFamilies } from '../protocol/requested.ts';
 
 /**
  * STATUS (CNI SPEC 1.1.0 section 4): succeeds when an ADD could succeed now: etcd answers, a range
- * has room, the bridge exists or ADD would create it, and ovs-vswitchd carries out OVSDB's state.
- * @throws CniError 51 when the bridge or ovs-vswitchd is missing, which cuts off running pods too;
- *   50 for other failures; a delegated IPAM plugin's own code
+ * has room, the bridge exists or ADD would create it, ovs-vswitchd carries out OVSDB's state, and
+ * the bridge forwards.
+ * @throws CniError 51 when the bridge or ovs-vswitchd is missing, or the bridge forwards nothing,
+ *   which cuts off running pods too; 50 for other failures; a delegated IPAM plugin's own code
  */
 export async function status(call: Call, platform: Platform): Promise<void> {
   await orUnavailable(() => checkSwitch(call, platform));
@@ -45,12 +47,9 @@ async function checkSwitch(call: Call, platform: Platform): Promise<void> {
     const info = await ovs.inspectBridge(bridge);
     if (!info && !call.config.createBridge) throw bridgeMissing(bridge, ovsdb);
     if (info) mtuOf(call, info, wantedFamilies(call));
-    if (await ovs.isServed()) return;
-    throw new CniError(
-      'not-available-limited',
-      `ovs-vswitchd does not carry out what Open vSwitch's database at ${ovsdb} says: does it run?`,
-      'Look at the log of ovs-vswitchd: systemctl status ovs-vswitchd.',
-    );
+    const isServed = await ovs.isServed();
+    const found = isServed ? info && (await findStandstill(ovs, bridge, info, ovsdb)) : vswitchdAway(ovsdb);
+    if (found) throw new CniError('not-available-limited', found.why, found.remedy);
   });
 }
 

@@ -1,10 +1,11 @@
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
 import { isServed } from '../../cni/ovsdb/liveness.ts';
-import { OWNER } from '../../cni/ovsdb/ports.ts';
-import { asArray, asNumber, asRecord, asString, asUuids, type RawRow } from '../../cni/ovsdb/protocol.ts';
+import { asArray, asNumber, asString, asUuids } from '../../cni/ovsdb/protocol.ts';
+import { INTERFACE_COLUMNS, PORT_COLUMNS, uplinksOf, type UplinkRows } from '../../cni/ovsdb/uplinks.ts';
 import { fail, ok, warn, type Check, type Finding } from './finding.ts';
+import { lookAtForwarding } from './forwarding.ts';
 
-/** A device on the bridge that is not ours, and the VLANs of its port. */
+/** A device that leads from the bridge to the switch, and the VLANs of its port. */
 export interface Uplink {
   readonly name: string;
   readonly type: string;
@@ -48,6 +49,7 @@ export function ovsChecks(
       name: 'ovs-vswitchd',
       look: async () => [judgeServed(await using((client) => isServed(client, SERVED_WITHIN_MS)))],
     },
+    { name: 'forwarding', look: () => using((client) => lookAtForwarding(client, bridge)) },
     {
       name: 'VLANs',
       look: async () => {
@@ -77,45 +79,34 @@ export async function readSwitch(client: OvsdbClient, bridge: string): Promise<S
       op: 'select',
       table: 'Port',
       where: [],
-      columns: ['_uuid', 'interfaces', 'tag', 'trunks', 'vlan_mode', 'external_ids'],
+      columns: ['_uuid', ...PORT_COLUMNS, 'trunks', 'vlan_mode'],
     },
     {
       op: 'select',
       table: 'Interface',
       where: [],
-      columns: ['_uuid', 'name', 'type', 'admin_state', 'link_state', 'error'],
+      columns: ['_uuid', ...INTERFACE_COLUMNS, 'name', 'admin_state', 'link_state', 'error'],
     },
   ]);
   const version = asString(root?.rows?.[0]?.['ovs_version']);
   const found = bridges?.rows?.[0];
   if (!found) return { version, bridge: undefined };
   const members = new Set(asUuids(found['ports']));
-  const byUuid = new Map((interfaces?.rows ?? []).map((row) => [asUuids(row['_uuid'])[0] ?? '', row]));
-  const uplinks = (ports?.rows ?? [])
-    .filter((row) => members.has(asUuids(row['_uuid'])[0] ?? ''))
-    .filter((row) => asRecord(row['external_ids'])['owner'] !== OWNER)
-    .flatMap((port) => asUuids(port['interfaces']).flatMap((id) => uplinkOf(port, byUuid.get(id))));
+  const uplinks = uplinksOf(members, ports?.rows ?? [], interfaces?.rows ?? []).map(uplinkOf);
   return { version, bridge: { datapathType: asString(found['datapath_type']) ?? '', uplinks } };
 }
 
-/** `internal` ports and tunnels lead to no switch (ovs-vswitchd.conf.db(5), Interface type). */
-const DEVICE_TYPES = ['', 'system', 'dpdk', 'afxdp', 'afxdp-nonpmd'];
-
-function uplinkOf(port: RawRow, row: RawRow | undefined): Uplink[] {
-  const type = asString(row?.['type']) ?? '';
-  if (!row || !DEVICE_TYPES.includes(type)) return [];
-  return [
-    {
-      name: asString(row['name']) ?? '?',
-      type,
-      adminState: asString(row['admin_state']),
-      linkState: asString(row['link_state']),
-      error: asString(row['error']),
-      tag: asNumber(port['tag']),
-      trunks: asArray(port['trunks']).flatMap((vlan) => (typeof vlan === 'number' ? [vlan] : [])),
-      mode: asString(port['vlan_mode']),
-    },
-  ];
+function uplinkOf({ port, device }: UplinkRows): Uplink {
+  return {
+    name: asString(device['name']) ?? '?',
+    type: asString(device['type']) ?? '',
+    adminState: asString(device['admin_state']),
+    linkState: asString(device['link_state']),
+    error: asString(device['error']),
+    tag: asNumber(port['tag']),
+    trunks: asArray(port['trunks']).flatMap((vlan) => (typeof vlan === 'number' ? [vlan] : [])),
+    mode: asString(port['vlan_mode']),
+  };
 }
 
 export function judgeSwitch(name: string, { version, bridge }: SwitchFacts): Finding[] {

@@ -12,7 +12,7 @@ export function addRangeCommands(program: Command, act: Act): void {
     .argument('<subnet>', 'in CIDR notation, such as 10.20.0.0/22')
     .option(
       '--gateway <address>',
-      "the pods' default gateway, inside the subnet; without it they get no default route",
+      "the pods' default gateway, inside the subnet or link-local (fe80::1); without it they get no default route",
     )
     .option('--name <name>', 'name of the range (default: from the subnet)')
     .option('--vlan <id>', 'VLAN ID 1 to 4094 (default: untagged)')

@@ -139,15 +139,25 @@ function checkGateway(range: Range): void {
   }
 }
 
+/** RFC 4291 section 2.5.6: the bits between the prefix and the interface identifier are zero. */
+const LINK_LOCAL = subnetOf({ family: 6, value: 0xfe80n << 112n }, 64);
+
+/** Redundant routers of IPv6 (VRRP) often have no other address in common than a link-local one. */
+function isLinkLocalRouter(cidr: Cidr, address: Address): boolean {
+  return (
+    cidr.base.family === 6 && cidrContains(LINK_LOCAL, address) && !sameAddress(LINK_LOCAL.base, address)
+  );
+}
+
 function checkNeighbour({ cidr }: Range, address: Address, what: string): void {
-  if (cidrContains(cidr, address)) return;
+  if (cidrContains(cidr, address) || isLinkLocalRouter(cidr, address)) return;
   const { first, last } = cidrSpan(cidr);
   const where =
     address.family === first.family
       ? `outside ${formatCidr(cidr)}`
       : `${familyName(address.family)}, and the range ${formatCidr(cidr)} is ${familyName(first.family)}`;
   throw invalid(
-    `${what} is ${where}: expected an address from ${formatAddress(offsetAddress(first, 1n))} to ${formatAddress(offsetAddress(last, first.family === 4 ? -1n : 0n))}`,
+    `${what} is ${where}: expected an address from ${formatAddress(offsetAddress(first, 1n))} to ${formatAddress(offsetAddress(last, first.family === 4 ? -1n : 0n))}${first.family === 6 ? ', or a link-local one such as fe80::1' : ''}`,
   );
 }
 

@@ -19,7 +19,7 @@ import type { UnknownFields } from './unknown-fields.ts';
 /** A route that pods of the range get in addition to the default route. */
 export interface Route {
   readonly destination: Cidr;
-  /** Next hop on the range's own subnet; absent: the range's gateway. */
+  /** Next hop: as the range's gateway. Absent: that gateway. */
   readonly via?: Address;
   readonly unknownFields?: UnknownFields;
 }
@@ -31,7 +31,7 @@ export type RangeState = 'active' | 'draining';
 export interface Range {
   readonly name: string;
   readonly cidr: Cidr;
-  /** Absent: pods get no default route. */
+  /** On the range's own subnet, or link-local in IPv6. Absent: pods get no default route. */
   readonly gateway?: Address;
   /** 802.1Q VLAN ID of the port's access VLAN, 1 to 4094; absent: untagged. */
   readonly vlan?: number;
@@ -66,16 +66,14 @@ export function blockTotal(range: Range): bigint {
  * section 2.6.1), the gateway, every next hop of a route, and the exclusions.
  */
 export function reservedSpans(range: Range): Span[] {
-  const { first, last } = cidrSpan(range.cidr);
+  const whole = cidrSpan(range.cidr);
+  const { first, last } = whole;
   const single = (address: Address): Span => ({ first: address, last: address });
-  const hops = range.routes.flatMap((route) => (route.via ? [single(route.via)] : []));
-  return joinSpans([
-    single(first),
-    ...(first.family === 4 ? [single(last)] : []),
-    ...(range.gateway ? [single(range.gateway)] : []),
-    ...hops,
-    ...range.exclude,
-  ]);
+  const hops = [range.gateway, ...range.routes.map(({ via }) => via)]
+    .flatMap((hop) => (hop ? [single(hop)] : []))
+    // A link-local next hop is none of the range's addresses.
+    .filter((hop) => spanContains(whole, hop.first));
+  return joinSpans([single(first), ...(first.family === 4 ? [single(last)] : []), ...hops, ...range.exclude]);
 }
 
 /** Returns a test for reserved addresses. It computes the spans once. */

@@ -68,7 +68,7 @@ suite('remotes over the network', () => {
     }
     const address = { ovsdb: `ssl:127.0.0.1:${port + 1}`, ovsdbTls: tls };
     const opened = await openSwitch(address, performance.now() + 5_000);
-    assert.deepEqual(await opened.inspectBridge('br-n'), { userspace: false, uplinkMtu: undefined });
+    assert.equal((await opened.inspectBridge('br-n'))?.userspace, false);
     opened.close();
     await assert.rejects(
       OvsdbClient.connect(`ssl:127.0.0.1:${port + 1}`, { tls: { ...tls, caFile: file('client.pem') } }),

@@ -1,9 +1,20 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { startCapture } from '../../support/capture.ts';
+import { setSysctl } from '../../support/netns.ts';
 import type { AddedPod, SimulatedNode } from '../../support/node.ts';
 import { tcpTransfer } from '../../support/transfer.ts';
-import { BLUE, failed, given, podLinks, remains, startCluster, succeeded, type Cluster } from './world.ts';
+import {
+  addRange,
+  BLUE,
+  failed,
+  given,
+  podLinks,
+  remains,
+  startCluster,
+  succeeded,
+  type Cluster,
+} from './world.ts';
 
 const SIX = ['fd00:20::/64', '--gateway', 'fd00:20::1', '--vlan', '120', '--name', 'six', '--cooldown', '0'];
 
@@ -56,6 +67,22 @@ suite('both families', () => {
     await a.delPod(here);
     await b.delPod(there);
     assert.deepEqual(await remains(a), []);
+  });
+
+  test('a link-local gateway: the pod reaches what is behind it, and CHECK agrees', async () => {
+    const { fabric } = cluster;
+    for (const device of ['default', 'lo'])
+      await setSysctl(fabric.ns.name, `net/ipv6/conf/${device}/disable_ipv6`, 0);
+    const router = await fabric.addGateway({ vlan: 160, address: 'fd00:60::9/64' });
+    await fabric.ns.exec('ip', 'address', 'add', 'fe80::1/64', 'dev', router, 'nodad');
+    await fabric.ns.exec('ip', 'address', 'add', 'fd00:99::1/128', 'dev', 'lo', 'nodad');
+    await addRange(fabric, 'fd00:60::/64', '--gateway', 'fe80::1', '--vlan', '160', '--name', 'local');
+    const ipam = { ...(config(a, 'ipv6')['ipam'] as object), ranges: ['local'] };
+    const pod = await a.addPod('local', { config: { ipam } });
+    assert.deepEqual(pod.result.routes, [{ dst: '::/0', gw: 'fe80::1' }]);
+    await pod.ns.pings('fd00:99::1', '-6');
+    succeeded(await a.call('CHECK', pod, { config: a.networkConfig({ ipam, prevResult: pod.result }) }));
+    await a.delPod(pod);
   });
 
   test('both or neither: where one family has no room, none is given', async () => {

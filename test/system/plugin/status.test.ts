@@ -63,6 +63,18 @@ suite('STATUS', () => {
     succeeded(await status());
   });
 
+  test('a bridge that forwards nothing: 51, and no pod is made on it', async () => {
+    await node.ovs.vsctl('set-fail-mode', 'br-cell', 'secure');
+    const [outcome, added] = [await status(), await node.call('ADD', pod)];
+    await node.ovs.vsctl('set-fail-mode', 'br-cell', 'standalone');
+    failed(outcome, 51, /bridge 'br-cell' forwards nothing: it has no flow \(fail_mode is secure\)/);
+    failed(added, 11, /bridge 'br-cell' forwards nothing/);
+    assert.equal((await node.ovs.vsctl('list-ports', 'br-cell')).trim(), 'uplink0');
+    succeeded(await status());
+    succeeded(await node.call('ADD', pod));
+    succeeded(await node.call('DEL', pod));
+  });
+
   test('the database of Open vSwitch is away: 50', async () => {
     await node.ovs.killDatabase();
     const outcome = await status();

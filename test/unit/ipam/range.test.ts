@@ -20,6 +20,8 @@ import {
   usableBlockTotal,
   type Range,
 } from '../../../ipam/model/range.ts';
+import { rangeKey } from '../../../ipam/records/keys.ts';
+import { decodeRange, encodeRange } from '../../../ipam/records/range-record.ts';
 import { range } from './world.ts';
 
 /** Small ranges of both families with exclusions anywhere, so that a test can count everything. */
@@ -92,6 +94,18 @@ suite('arithmetic of ranges', () => {
     assert.equal(rangeCapacity(range('10.20.0.0/22')), 1022);
   });
 
+  test('a link-local gateway or next hop takes no address of the range', () => {
+    const six = range('fd00:20::/112', { gateway: 'fe80::1' });
+    assert.equal(rangeCapacity(six), 65_535);
+    assert.equal(usableBlockTotal(six), 4096);
+    const hop = makeRange({
+      cidr: parseCidr('fd00:20::/112'),
+      routes: [{ destination: parseCidr('fd00:96::/64'), via: parseAddress('fe80::2') }],
+    });
+    assert.equal(rangeCapacity(hop), 65_535);
+    assert.deepEqual(decodeRange(rangeKey(six.name), encodeRange(six)), six);
+  });
+
   test('picking block after block gives every usable one once, then none', () => {
     fc.assert(
       fc.property(
@@ -157,6 +171,13 @@ suite('a range that is refused', () => {
       () => range('10.20.0.0/22', { gateway: 'fd00::1' }),
       /gateway fd00::1 is IPv6, and the range 10\.20\.0\.0\/22 is IPv4: expected an address from 10\.20\.0\.1/,
     ],
+    [
+      'gateway outside, in IPv6',
+      () => range('fd00:20::/64', { gateway: 'fd00:21::1' }),
+      /expected an address from fd00:20::1 to .*, or a link-local one such as fe80::1/,
+    ],
+    ['gateway fe80::', () => range('fd00:20::/64', { gateway: 'fe80::' }), /gateway fe80:: is outside/],
+    ['link-local for IPv4', () => range('10.20.0.0/22', { gateway: 'fe80::1' }), /fe80::1 is IPv6, and/],
     ['VLAN 0', () => range('10.20.0.0/22', { vlan: 0 }), /vlan 0: expected a VLAN ID from 1 to 4094/],
     ['VLAN 4095', () => range('10.20.0.0/22', { vlan: 4095 }), /vlan 4095/],
     ['name with a slash', () => range('10.20.0.0/22', { name: 'a/b' }), /range name 'a\/b'/],
