@@ -10,24 +10,26 @@ import { readRanges } from '../../ipam/store/ranges.ts';
 import type { Context } from '../context/context.ts';
 import { makeBundle } from '../doctor/bundle.ts';
 import { etcdChecks } from '../doctor/etcd.ts';
-import { ok, runChecks, type Check, type Finding, type Level } from '../doctor/finding.ts';
+import { failed, ok, runChecks, type Check, type Finding, type Level } from '../doctor/finding.ts';
 import { kubeChecks } from '../doctor/kube.ts';
 import { machineCheck } from '../doctor/machine.ts';
 import { fileChecks, judgeAgent, type NodePaths } from '../doctor/node.ts';
 import { ovsChecks } from '../doctor/ovs.ts';
 import { recordChecks } from '../doctor/records.ts';
+import { Tree } from '../install/layout.ts';
+import { foldersInUse } from '../install/remembered.ts';
+import { DEFAULT_FOLDERS, type RuntimeFolders } from '../install/runtimes.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable } from '../render/table.ts';
 
 export interface DoctorOptions {
   readonly cluster?: boolean;
-  readonly confDir: string;
-  readonly binDir: string;
+  readonly confDir?: string;
+  readonly binDir?: string;
   readonly bundle?: string;
 }
 
-export const DEFAULT_CONF_DIR = '/etc/cni/net.d';
 /**
  * Longer than every single wait of a check, so that the check's own error names what it waited for.
  */
@@ -43,8 +45,10 @@ export async function doctor(context: Context, options: DoctorOptions): Promise<
   if (options.bundle !== undefined) context.world.checkTarget(options.bundle);
   const stateDir = context.world.env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR;
   const deadlineMs = Math.max(DEADLINE_MS, context.requestTimeoutMs + BESIDE_MS);
-  const paths: NodePaths = { confDir: options.confDir, binDir: options.binDir, stateDir };
-  const findings = await runChecks(checksOf(context, options, paths), deadlineMs);
+  const folders = lookForFolders(context, options);
+  const paths: NodePaths = { ...folders.paths, stateDir };
+  const checked = await runChecks(checksOf(context, options, paths), deadlineMs);
+  const findings = [...checked, ...folders.trouble];
   if (options.bundle !== undefined)
     context.world.writeFile(options.bundle, await makeBundle(context, findings, paths));
   const count = (level: Level): number => findings.filter((finding) => finding.level === level).length;
@@ -60,6 +64,24 @@ export async function doctor(context: Context, options: DoctorOptions): Promise<
     () => render(context, findings, counts, options.bundle),
   );
   return counts.warn + counts.fail > 0 ? 1 : 0;
+}
+
+/**
+ * Returns the runtime's folders by the options, else as `node install` knows or finds them. Where
+ * neither can tell, the usual ones and a line that says why.
+ */
+function lookForFolders(
+  { world }: Context,
+  { confDir, binDir, cluster }: DoctorOptions,
+): { readonly paths: RuntimeFolders; readonly trouble: readonly Finding[] } {
+  const given = { ...(confDir !== undefined && { confDir }), ...(binDir !== undefined && { binDir }) };
+  const isKnown = cluster === true || (confDir !== undefined && binDir !== undefined);
+  if (isKnown) return { paths: { ...DEFAULT_FOLDERS, ...given }, trouble: [] };
+  try {
+    return { paths: { ...foldersInUse(new Tree('/', world.files), world.files), ...given }, trouble: [] };
+  } catch (error) {
+    return { paths: { ...DEFAULT_FOLDERS, ...given }, trouble: [failed("runtime's folders", error)] };
+  }
 }
 
 const nodeOf = ({ settings, world }: Context): string => settings.node ?? world.hostname;

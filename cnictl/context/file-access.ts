@@ -13,6 +13,8 @@ export interface Look {
   readonly list: (folder: string) => readonly string[];
   /** The path without links. It must exist. */
   readonly realPath: (path: string) => string;
+  /** Tells whether an existing folder lies on a file system that is mounted read-only. */
+  readonly isReadOnly: (folder: string) => boolean;
   /** SHA-256 in hex over every file's path, content and executable bit. */
   readonly digest: (folder: string) => string;
 }
@@ -34,6 +36,6 @@ export interface Files extends Look {
    * Removes a file, a link, or a folder with its content. Does nothing when the path is missing.
    */
   readonly remove: (path: string) => void;
-  /** Removes a folder only while it is empty. */
-  readonly removeIfEmpty: (path: string) => void;
+  /** Removes a folder only while it is empty, and tells whether it did. */
+  readonly removeIfEmpty: (path: string) => boolean;
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  accessSync,
   chmodSync,
   closeSync,
   constants,
@@ -69,6 +70,16 @@ function digestOf(folder: string): string {
   return hash.digest('hex');
 }
 
+/** access(2) reports a read-only file system to every user, also to root. */
+function isReadOnly(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return false;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EROFS';
+  }
+}
+
 function sync(path: string): void {
   const fd = openSync(path, 'r');
   try {
@@ -124,6 +135,11 @@ function write(path: string, content: string): void {
   }
 }
 
+function removeFolder(path: string): boolean {
+  rmdirSync(path);
+  return true;
+}
+
 /** The files of this host. */
 export const realFiles: Files = {
   kind: (path) => attempt('looked at', path, () => kindOf(path), [ABSENT, undefined]),
@@ -131,6 +147,7 @@ export const realFiles: Files = {
   readLink: (path) => attempt('read', path, () => readlinkSync(path)),
   list: (path) => attempt('listed', path, () => readdirSync(path).sort(), [ABSENT, []]),
   realPath: (path) => attempt('followed', path, () => realpathSync(path)),
+  isReadOnly,
   digest: (folder) => attempt('read', folder, () => digestOf(folder)),
   makeFolder: (path) =>
     attempt('made', path, () => mkdirSync(path, { mode: 0o755 }), [['EEXIST'], undefined]),
@@ -140,5 +157,5 @@ export const realFiles: Files = {
   rename: (from, to) => attempt('moved', from, () => renameSync(from, to)),
   remove: (path) => attempt('removed', path, () => rmSync(path, { recursive: true, force: true })),
   removeIfEmpty: (path) =>
-    attempt('removed', path, () => rmdirSync(path), [['ENOTEMPTY', 'EEXIST', 'EBUSY', ...ABSENT], undefined]),
+    attempt('removed', path, () => removeFolder(path), [['ENOTEMPTY', 'EEXIST', 'EBUSY', ...ABSENT], false]),
 };

@@ -15,8 +15,11 @@ export type Step =
   | { readonly do: 'remove'; readonly path: string }
   | { readonly do: 'remove-if-empty'; readonly path: string };
 
-/** Returns a line for the operator; undefined for the manifest. */
-export function describe(step: Step): string | undefined {
+/**
+ * Returns a line for the operator that says what the step did, or what it is going to do. Undefined
+ * for the manifest.
+ */
+export function describe(step: Step, when: 'before' | 'after'): string | undefined {
   switch (step.do) {
     case 'make-folder':
       return `folder ${step.path} made`;
@@ -33,7 +36,7 @@ export function describe(step: Step): string | undefined {
     case 'remove':
       return `${step.path} removed`;
     case 'remove-if-empty':
-      return `folder ${step.path} removed, if it is empty`;
+      return `folder ${step.path} removed${when === 'before' ? ', if it is empty' : ''}`;
     case 'record':
       return undefined;
   }
@@ -41,14 +44,17 @@ export function describe(step: Step): string | undefined {
 
 /**
  * Performs one step.
+ * @returns whether it changed something
  * @throws CommandError
  */
-export async function perform(step: Step, files: Files, exec: Exec): Promise<void> {
+export async function perform(step: Step, files: Files, exec: Exec): Promise<boolean> {
+  if (step.do === 'remove-if-empty') return files.removeIfEmpty(step.path);
   if (step.do === 'run') await mustRun(step.argv, exec);
   else change(step, files);
+  return true;
 }
 
-function change(step: Exclude<Step, { do: 'run' }>, files: Files): void {
+function change(step: Exclude<Step, { do: 'run' | 'remove-if-empty' }>, files: Files): void {
   switch (step.do) {
     case 'make-folder':
       files.makeFolder(step.path);
@@ -68,9 +74,6 @@ function change(step: Exclude<Step, { do: 'run' }>, files: Files): void {
       break;
     case 'remove':
       files.remove(step.path);
-      break;
-    case 'remove-if-empty':
-      files.removeIfEmpty(step.path);
       break;
   }
 }

@@ -8,6 +8,7 @@ import {
   DEFAULT_BIN_DIR,
   DEFAULT_CONF,
   DEFAULT_LIB_DIR,
+  DEFAULT_PROGRAM_DIR,
   manifestOf,
   Tree,
 } from '../../../../cnictl/install/layout.ts';
@@ -21,7 +22,12 @@ import { planUninstall } from '../../../../cnictl/install/unplan.ts';
 import { versionName } from '../../../../cnictl/install/versions.ts';
 import { makeDist } from '../../../support/dist.ts';
 
-const layout = { binDir: DEFAULT_BIN_DIR, libDir: DEFAULT_LIB_DIR, conf: DEFAULT_CONF };
+const layout = {
+  binDir: DEFAULT_BIN_DIR,
+  libDir: DEFAULT_LIB_DIR,
+  conf: DEFAULT_CONF,
+  programDir: DEFAULT_PROGRAM_DIR,
+};
 const STOPPED: Service = { enabled: false, active: false };
 const RUNNING: Service = { enabled: true, active: true };
 
@@ -40,7 +46,7 @@ class Node {
   wanted(mark: string, unit = makeUnit(layout)): Wanted {
     const from = makeDist(join(this.folder, 'dist'), mark);
     const conflist = makeConflist({ network: 'cell', bridge: undefined, cniVersion: '1.0.0' });
-    return { layout, from, version: versionName(from, realFiles), conflist, unit };
+    return { layout, from, version: versionName(from, realFiles), conflist, unit, options: {} };
   }
 
   async install(wanted: Wanted, service: Service): Promise<string[]> {
