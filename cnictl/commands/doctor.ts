@@ -13,7 +13,7 @@ import { etcdChecks } from '../doctor/etcd.ts';
 import { failed, ok, runChecks, type Check, type Finding, type Level } from '../doctor/finding.ts';
 import { kubeChecks } from '../doctor/kube.ts';
 import { machineCheck } from '../doctor/machine.ts';
-import { fileChecks, judgeAgent, type NodePaths } from '../doctor/node.ts';
+import { fileChecks, judgeAgent, nodeProgramCheck, type NodePaths } from '../doctor/node.ts';
 import { ovsChecks } from '../doctor/ovs.ts';
 import { recordChecks } from '../doctor/records.ts';
 import { Tree } from '../install/layout.ts';
@@ -111,6 +111,7 @@ function checksOf(context: Context, options: DoctorOptions, paths: NodePaths): C
         return [judgeAgent(socket, answer ?? { answers: false, health: undefined }, VERSION)];
       },
     },
+    nodeProgramCheck(world),
     ...fileChecks(world.files, paths),
   ];
 }

@@ -28,7 +28,7 @@ export async function nodeUninstall(context: Context, options: UninstallOptions)
   const made = readManifest({ libDir }, tree, files);
   const dryRun = options.dryRun ?? false;
   if (!options.force) checkUnused(context, tree);
-  const service = made && (await serviceOf(context.world, tree, UNIT in made.files));
+  const service = made && (await serviceOf(context, tree, UNIT in made.files));
   const steps = made ? planUninstall(libDir, made, tree, files, service) : [];
   if (!dryRun && steps.length > 0)
     await context.confirm(`cellnet goes from this node: no pod can be started on it`, options.yes ?? false);

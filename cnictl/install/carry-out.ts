@@ -1,8 +1,9 @@
+import { DEFAULT_AGENT } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
-import type { World } from '../context/world.ts';
 import type { Tree } from './layout.ts';
+import { agentEnvironment } from './node-program.ts';
 import { askService, type Service } from './service.ts';
-import { describe, perform, type Step } from './steps.ts';
+import { describe, perform, type Hands, type Step } from './steps.ts';
 
 /** Exists while systemd runs: sd_booted(3). */
 const SYSTEMD_RUNS = '/run/systemd/system';
@@ -12,12 +13,14 @@ const SYSTEMD_RUNS = '/run/systemd/system';
  * root's.
  */
 export async function serviceOf(
-  { files, exec }: Pick<World, 'files' | 'exec'>,
+  { world, settings }: Pick<Context, 'world' | 'settings'>,
   tree: Tree,
   asked: boolean,
 ): Promise<Service> {
+  const { files, exec } = world;
   const runs = asked && tree.root === '/' && files.kind(SYSTEMD_RUNS) === 'folder';
-  return runs ? askService(exec) : undefined;
+  if (!runs) return undefined;
+  return await askService(exec, agentEnvironment(files)['CELLNET_AGENT'] || settings.agent || DEFAULT_AGENT);
 }
 
 /**
@@ -25,15 +28,11 @@ export async function serviceOf(
  * @returns a line for each change
  * @throws CommandError
  */
-export async function carryOut(
-  world: Pick<World, 'files' | 'exec'>,
-  steps: readonly Step[],
-  dryRun: boolean,
-): Promise<string[]> {
+export async function carryOut(hands: Hands, steps: readonly Step[], dryRun: boolean): Promise<string[]> {
   if (dryRun) return steps.flatMap((step) => describe(step, 'before') ?? []);
   const changes: string[] = [];
   for (const step of steps) {
-    const changed = await perform(step, world.files, world.exec);
+    const changed = await perform(step, hands);
     const line = changed ? describe(step, 'after') : undefined;
     if (line !== undefined) changes.push(line);
   }

@@ -64,7 +64,7 @@ export function planInstall(wanted: Wanted, known: Manifest, tree: Tree, look: L
     ...switched.steps,
     ...linked,
     ...unitFile.steps,
-    ...(unit === undefined ? [] : planService(service, known.agent, agent)),
+    ...(unit === undefined ? [] : planService(service, known.agent, agent, conf.steps.length > 0)),
     ...conf.steps,
     ...switched.cleaning,
   ];
@@ -103,12 +103,14 @@ function recorded(
 
 /**
  * Compares the last recorded start with the present version and unit, so that a failed restart is
- * repeated.
+ * repeated. A restart succeeds as soon as systemd has a process. So the steps wait for the agent's
+ * answer, after a start and before a new network file.
  */
 function planService(
   service: Service,
   before: Manifest['agent'],
   now: NonNullable<Manifest['agent']>,
+  writesNetwork: boolean,
 ): Step[] {
   if (!service) return [];
   const unitChanged = before?.unit !== now.unit;
@@ -117,6 +119,7 @@ function planService(
     ...(unitChanged ? [RELOAD] : []),
     ...(service.enabled ? [] : [ENABLE]),
     ...(restart ? [RESTART] : []),
+    ...(restart || writesNetwork ? [{ do: 'await-agent', socket: service.socket } as const] : []),
   ];
 }
 

@@ -1,6 +1,6 @@
 import { CommandError } from '../context/errors.ts';
 import type { Files } from '../context/file-access.ts';
-import type { Exec } from '../context/world.ts';
+import type { Exec, World } from '../context/world.ts';
 
 /** One change of an installation, as a value. Paths include `--root`. */
 export type Step =
@@ -11,6 +11,8 @@ export type Step =
   /** The manifest. Output does not mention it. */
   | { readonly do: 'record'; readonly path: string; readonly content: string }
   | { readonly do: 'run'; readonly argv: readonly string[] }
+  /** Waits until the agent answers at its socket. */
+  | { readonly do: 'await-agent'; readonly socket: string }
   | { readonly do: 'move-aside'; readonly path: string; readonly to: string }
   | { readonly do: 'remove'; readonly path: string }
   | { readonly do: 'remove-if-empty'; readonly path: string };
@@ -37,24 +39,30 @@ export function describe(step: Step, when: 'before' | 'after'): string | undefin
       return `${step.path} removed`;
     case 'remove-if-empty':
       return `folder ${step.path} removed${when === 'before' ? ', if it is empty' : ''}`;
+    case 'await-agent':
+      return `${when === 'before' ? 'wait until the agent answers' : 'the agent answers'} at ${step.socket}`;
     case 'record':
       return undefined;
   }
 }
+
+/** What a step may touch. */
+export type Hands = Pick<World, 'files' | 'exec' | 'probeAgent' | 'monotonic' | 'pause'>;
 
 /**
  * Performs one step.
  * @returns whether it changed something
  * @throws CommandError
  */
-export async function perform(step: Step, files: Files, exec: Exec): Promise<boolean> {
-  if (step.do === 'remove-if-empty') return files.removeIfEmpty(step.path);
-  if (step.do === 'run') await mustRun(step.argv, exec);
-  else change(step, files);
+export async function perform(step: Step, hands: Hands): Promise<boolean> {
+  if (step.do === 'remove-if-empty') return hands.files.removeIfEmpty(step.path);
+  if (step.do === 'run') await mustRun(step.argv, hands.exec);
+  else if (step.do === 'await-agent') await awaitAgent(step.socket, hands);
+  else change(step, hands.files);
   return true;
 }
 
-function change(step: Exclude<Step, { do: 'run' | 'remove-if-empty' }>, files: Files): void {
+function change(step: Exclude<Step, { do: 'run' | 'await-agent' | 'remove-if-empty' }>, files: Files): void {
   switch (step.do) {
     case 'make-folder':
       files.makeFolder(step.path);
@@ -83,6 +91,27 @@ async function mustRun(argv: readonly string[], exec: Exec): Promise<void> {
   if (status === 0) return;
   throw new CommandError(
     `'${argv.join(' ')}' failed: ${output.trim() || `exit status ${status ?? 'none'}`}`,
+    'Look at journalctl -u cellnetd; then do the same command again: it goes on where it stopped.',
+  );
+}
+
+/** Longest wait for a started agent, in milliseconds. It is up in a second or two. */
+const START_MS = 30_000;
+const AGAIN_MS = 250;
+
+async function awaitAgent(socket: string, { probeAgent, monotonic, pause }: Hands): Promise<void> {
+  const until = monotonic() + START_MS;
+  for (;;) {
+    const answers = await probeAgent(socket).then(
+      (answer) => answer.answers,
+      () => false,
+    );
+    if (answers) return;
+    if (monotonic() >= until) break;
+    await pause(AGAIN_MS);
+  }
+  throw new CommandError(
+    `the agent does not answer at ${socket} ${START_MS / 1000} s after its start: a new network is not handed to the runtime`,
     'Look at journalctl -u cellnetd; then do the same command again: it goes on where it stopped.',
   );
 }
