@@ -46,7 +46,12 @@ export async function nodeInstall(context: Context, options: InstallOptions): Pr
 }
 
 /** Returns what the operator still has to do or should know, and no step does. */
-function hintsOf({ world }: Context, { layout, unit }: Wanted, tree: Tree, service: Service): string[] {
+function hintsOf(
+  { world }: Context,
+  { layout, unit, shared }: Wanted,
+  tree: Tree,
+  service: Service,
+): string[] {
   const folder = tree.at(dirname(layout.conf));
   const earlier = world.files
     .list(folder)
@@ -57,7 +62,7 @@ function hintsOf({ world }: Context, { layout, unit }: Wanted, tree: Tree, servi
     ...(earlier.length > 0
       ? [`${earlier.join(', ')} comes before ${layout.conf}: most runtimes take the first`]
       : []),
-    ...(world.files.kind(tree.at(DEFAULT_CONFIG_FILE))
+    ...(shared !== undefined || world.files.kind(tree.at(DEFAULT_CONFIG_FILE))
       ? []
       : [
           `there is no ${tree.at(DEFAULT_CONFIG_FILE)} yet: etcd is looked for at ${DEFAULT_ENDPOINTS.join(', ')}`,

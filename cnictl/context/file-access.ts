@@ -29,8 +29,11 @@ export interface Files extends Look {
   readonly copyFolder: (from: string, to: string) => void;
   /** Creates or replaces the link atomically: a reader follows the old or the new one. */
   readonly link: (target: string, path: string) => void;
-  /** Writes the whole file or nothing, with mode 0644. The content is on disk when it appears. */
-  readonly write: (path: string, content: string) => void;
+  /**
+   * Writes the whole file or nothing. The content is on disk when it appears.
+   * @param mode default: 0644
+   */
+  readonly write: (path: string, content: string, mode?: number) => void;
   readonly rename: (from: string, to: string) => void;
   /**
    * Removes a file, a link, or a folder with its content. Does nothing when the path is missing.

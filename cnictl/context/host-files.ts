@@ -122,11 +122,11 @@ function link(target: string, path: string): void {
   sync(dirname(path));
 }
 
-function write(path: string, content: string): void {
+function write(path: string, content: string, mode = 0o644): void {
   const fresh = beside(path);
   try {
-    writeFileSync(fresh, content, { mode: 0o644 });
-    chmodSync(fresh, 0o644);
+    writeFileSync(fresh, content, { mode });
+    chmodSync(fresh, mode);
     sync(fresh);
     renameSync(fresh, path);
     sync(dirname(path));
@@ -153,7 +153,7 @@ export const realFiles: Files = {
     attempt('made', path, () => mkdirSync(path, { mode: 0o755 }), [['EEXIST'], undefined]),
   copyFolder: (from, to) => attempt('copied', to, () => copyFolder(from, to)),
   link: (target, path) => attempt('linked', path, () => link(target, path)),
-  write: (path, content) => attempt('written', path, () => write(path, content)),
+  write: (path, content, mode) => attempt('written', path, () => write(path, content, mode)),
   rename: (from, to) => attempt('moved', from, () => renameSync(from, to)),
   remove: (path) => attempt('removed', path, () => rmSync(path, { recursive: true, force: true })),
   removeIfEmpty: (path) =>

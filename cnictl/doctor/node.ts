@@ -4,6 +4,7 @@ import type { Files } from '../context/file-access.ts';
 import type { AgentAnswer, World } from '../context/world.ts';
 import { checkConflist, namesCellnet } from '../install/network.ts';
 import { lookAtNode, NODE_REMEDY, supportEnd } from '../install/node-program.ts';
+import { isEdited } from '../install/remembered.ts';
 import { plural } from '../render/plural.ts';
 import { fail, ok, warn, type Check, type Finding } from './finding.ts';
 
@@ -94,9 +95,12 @@ function judgeNetwork(
   const lines: Finding[] = [];
   try {
     checkConflist(text, file);
+    const edited = isEdited(file, text, files)
+      ? ', edited since node install wrote it: upgrades keep it'
+      : '';
     lines.push(
       name === names[0]
-        ? ok('network', file)
+        ? ok('network', `${file}${edited}`)
         : warn(
             'network',
             `${file}, but a runtime takes ${names[0] ?? ''} first`,

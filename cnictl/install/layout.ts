@@ -9,6 +9,11 @@ export const CONF_NAME = '10-cell.conflist';
 export const DEFAULT_CONF_DIR = '/etc/cni/net.d';
 export const DEFAULT_CONF = join(DEFAULT_CONF_DIR, CONF_NAME);
 export const UNIT = '/etc/systemd/system/cellnetd.service';
+/**
+ * Suffix of a file that an operator edited and that is out of use. The runtime does not read it: it
+ * reads *.conf, *.conflist and *.json.
+ */
+export const ASIDE = '.saved';
 /** Where operators and systemd look for programs. */
 export const DEFAULT_PROGRAM_DIR = '/usr/local/bin';
 

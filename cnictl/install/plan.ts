@@ -1,11 +1,22 @@
 import { basename, dirname, join } from 'node:path';
+import { DEFAULT_CONFIG_FILE } from '../../ipam/settings/settings.ts';
 import { CommandError } from '../context/errors.ts';
 import type { Look } from '../context/file-access.ts';
 import type { Choices } from './choices.ts';
-import { currentOf, manifestOf, programLinks, UNIT, versionsOf, type Layout, type Tree } from './layout.ts';
+import {
+  ASIDE,
+  currentOf,
+  manifestOf,
+  programLinks,
+  UNIT,
+  versionsOf,
+  type Layout,
+  type Tree,
+} from './layout.ts';
 import { formatManifest, merge, sha256, wrote, type Manifest } from './manifest.ts';
 import { namesCellnet } from './network.ts';
 import { ENABLE, RELOAD, RESTART, type Service } from './service.ts';
+import { planSharedFile } from './shared-file.ts';
 import type { Step } from './steps.ts';
 import { isOurUnit } from './unit.ts';
 import { halfMade, isOlder, shortDigest } from './versions.ts';
@@ -20,6 +31,10 @@ export interface Wanted {
   readonly conflist: string | undefined;
   /** Undefined: no systemd unit. */
   readonly unit: string | undefined;
+  /** The shared configuration. Undefined: it is the operator's. */
+  readonly shared: string | undefined;
+  /** Whether a network or unit that was edited here is saved aside and written again. */
+  readonly replaceEdited: boolean;
   /** What a later installation repeats. */
   readonly options: Choices;
 }
@@ -50,17 +65,20 @@ export function planInstall(wanted: Wanted, known: Manifest, tree: Tree, look: L
   const conf =
     conflist === undefined
       ? keepFile(layout.conf, known, tree, look)
-      : planFile(layout.conf, conflist, known, namesCellnet, tree, look);
-  const unitFile = unit === undefined ? NOTHING : planFile(UNIT, unit, known, isOurUnit, tree, look);
+      : planFile(layout.conf, conflist, wanted, known, namesCellnet, tree, look);
+  const unitFile = unit === undefined ? NOTHING : planFile(UNIT, unit, wanted, known, isOurUnit, tree, look);
   const switched = planSwitch(wanted, known, tree, look);
+  const shared = planSharedFile(tree.at(DEFAULT_CONFIG_FILE), wanted.shared, look);
   const linked = links.flatMap(({ path, target }) => planLink(path, target, layout, tree, look));
   const unitText = unitFile.steps.length > 0 ? unit : look.read(tree.at(UNIT));
   const agent = { version: wanted.version, unit: sha256(unitText ?? '') };
   const folders = [versionsOf(layout), ...[...links.map(({ path }) => path), layout.conf].map(dirname)]
     .concat(unit === undefined ? [] : [dirname(UNIT)])
+    .concat(shared.length === 0 ? [] : [dirname(DEFAULT_CONFIG_FILE)])
     .flatMap((folder) => tree.missing(folder));
   const steps = [
     ...[...new Set(folders)].sort().map((path): Step => ({ do: 'make-folder', path: tree.at(path) })),
+    ...shared,
     ...switched.steps,
     ...linked,
     ...unitFile.steps,
@@ -182,6 +200,7 @@ function planLink(path: string, target: string, layout: Layout, tree: Tree, look
 function planFile(
   path: string,
   content: string,
+  { replaceEdited }: Wanted,
   known: Manifest,
   isAboutUs: (text: string) => boolean,
   tree: Tree,
@@ -194,7 +213,8 @@ function planFile(
   if (text === content) return { steps: [] };
   if (kind === undefined || (text !== undefined && wrote(known, path, text)))
     return { steps: [{ do: 'write', path: full, content }] };
-  if (text !== undefined && isAboutUs(text)) return { steps: [], note: keptNote(full) };
+  if (text !== undefined && isAboutUs(text))
+    return replaceEdited ? replaceEditedFile(full, text, content) : { steps: [], note: keptNote(full) };
   throw foreign(full, 'Move it away, or name another one (--conf, --no-systemd).');
 }
 
@@ -203,6 +223,18 @@ function keepFile(path: string, known: Manifest, tree: Tree, look: Look): Part {
   const text = look.read(tree.at(path));
   const isEdited = text !== undefined && !wrote(known, path, text);
   return { steps: [], ...(isEdited && { note: keptNote(tree.at(path)) }) };
+}
+
+/** The file is never missing meanwhile: the runtime would take another network. */
+function replaceEditedFile(path: string, text: string, content: string): Part {
+  const saved = `${path}${ASIDE}`;
+  return {
+    steps: [
+      { do: 'write', path: saved, content: text },
+      { do: 'write', path, content },
+    ],
+    note: `${path} was edited on this node: it is written again, and ${saved} has what it was`,
+  };
 }
 
 const keptNote = (path: string): string =>

@@ -44,3 +44,12 @@ export function rememberedChoices(known: Manifest, tree: Tree, look: Look): Choi
     ...(network ?? { listFrom: 'an earlier installation' }),
   };
 }
+
+/** Tells whether `node install` wrote the file and it has other content since. */
+export function isEdited(path: string, text: string, look: Pick<Look, 'read'>): boolean {
+  const file = manifestOf({ libDir: DEFAULT_LIB_DIR });
+  const manifest = look.read(file);
+  if (manifest === undefined) return false;
+  const known = parseManifest(manifest, file);
+  return path in known.files && !wrote(known, path, text);
+}

@@ -7,7 +7,8 @@ export type Step =
   | { readonly do: 'make-folder'; readonly path: string }
   | { readonly do: 'copy'; readonly from: string; readonly path: string }
   | { readonly do: 'link'; readonly path: string; readonly target: string }
-  | { readonly do: 'write'; readonly path: string; readonly content: string }
+  /** Mode: 0644 when it is undefined. */
+  | { readonly do: 'write'; readonly path: string; readonly content: string; readonly mode?: number }
   /** The manifest. Output does not mention it. */
   | { readonly do: 'record'; readonly path: string; readonly content: string }
   | { readonly do: 'run'; readonly argv: readonly string[] }
@@ -74,6 +75,8 @@ function change(step: Exclude<Step, { do: 'run' | 'await-agent' | 'remove-if-emp
       files.link(step.target, step.path);
       break;
     case 'write':
+      files.write(step.path, step.content, step.mode);
+      break;
     case 'record':
       files.write(step.path, step.content);
       break;

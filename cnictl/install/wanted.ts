@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { DEFAULT_CONFIG_FILE } from '../../ipam/settings/settings.ts';
 import type { World } from '../context/world.ts';
 import { CommandError } from '../context/errors.ts';
 import { mergeChoices, type Choices } from './choices.ts';
@@ -8,6 +9,7 @@ import { checkConflist, makeConflist } from './network.ts';
 import type { Wanted } from './plan.ts';
 import { rememberedChoices } from './remembered.ts';
 import { findFolders } from './runtimes.ts';
+import { sharedFileOf } from './shared-file.ts';
 import { makeUnit } from './unit.ts';
 import { versionName } from './versions.ts';
 
@@ -23,6 +25,9 @@ export interface WantedOptions {
   readonly bridge?: string;
   readonly cniVersion?: string;
   readonly systemd?: boolean;
+  readonly configFrom?: string;
+  readonly nodeName?: string;
+  readonly replaceEdited?: boolean;
 }
 
 /**
@@ -46,8 +51,19 @@ export function wantedOf(
     version: versionName(from, files),
     conflist: conflistOf(options.confFrom, choices, tree.at(layout.conf), files),
     unit: choices.systemd === false ? undefined : makeUnit(layout),
+    shared: sharedOf(options, files),
+    replaceEdited: options.replaceEdited ?? false,
     options: choices,
   };
+}
+
+function sharedOf({ configFrom, nodeName }: WantedOptions, files: World['files']): string | undefined {
+  if (configFrom !== undefined) return sharedFileOf(configFrom, nodeName, files);
+  if (nodeName === undefined) return undefined;
+  throw new CommandError(
+    `--node-name '${nodeName}': expected --config-from beside it`,
+    `Without it, set the key "node" in ${DEFAULT_CONFIG_FILE}.`,
+  );
 }
 
 function givenChoices({ programDir, systemd, network, bridge, cniVersion, ...more }: WantedOptions): Choices {

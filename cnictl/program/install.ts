@@ -25,6 +25,9 @@ export function addInstallCommands(node: Command, act: Act): void {
         'version of the CNI specification that the runtime knows (default: 1.0.0)',
       ).choices([...SUPPORTED_VERSIONS]),
     )
+    .option('--config-from <file>', 'write this file to /etc/cellnet/config.json, in one step')
+    .option('--node-name <name>', 'with the name of this node in it')
+    .option('--replace-edited', 'write a network or unit that was edited here again; it is saved as .saved')
     .option('--systemd', 'a unit for the agent (default)')
     .option('--no-systemd', 'none: something else starts it')
     .option('--root <folder>', 'before every path: for an image, or a host that is mounted there', '/')

@@ -213,6 +213,36 @@ suite('node install', () => {
     assert.match(read(CONF), /"bridge": "br-x"/);
   });
 
+  test("a DaemonSet's files: the shared one gets the node's name, an edited list is replaced", async () => {
+    const config = join(folder, 'config.json');
+    writeFileSync(config, '{ "etcd": { "endpoints": ["http://10.0.0.1:2379"] } }');
+    const list = join(folder, 'list');
+    const lists = ['1.0.0', '1.1.0'].map((cniVersion) =>
+      JSON.stringify({ cniVersion, name: 'cell', plugins: [{ type: 'cellnet' }] }),
+    );
+    writeFileSync(list, lists[0] ?? '');
+    const argv = ['--config-from', config, '--node-name', 'ip-10-0-0-7', '--conf-from', list, '--no-systemd'];
+    await mustInstall(...argv);
+    const shared = join(root, 'etc/cellnet/config.json');
+    assert.deepEqual(JSON.parse(readFileSync(shared, 'utf8')), {
+      etcd: { endpoints: ['http://10.0.0.1:2379'] },
+      node: 'ip-10-0-0-7',
+    });
+    assert.equal(statSync(shared).mode & 0o777, 0o600);
+    assert.match(await mustInstall(...argv), NOTHING_TO_DO);
+    put(CONF, '{"cniVersion":"1.0.0","name":"mine","plugins":[{"type":"cellnet"}]}');
+    writeFileSync(list, lists[1] ?? '');
+    assert.match((await install(...argv)).stderr, /10-cell\.conflist is kept/);
+    const { stdout, stderr } = await install(...argv, '--replace-edited');
+    assert.match(stdout, /10-cell\.conflist\.saved written\n.*10-cell\.conflist written\n$/);
+    assert.match(stderr, /10-cell\.conflist was edited on this node: it is written again/);
+    assert.equal(read(CONF), lists[1]);
+    assert.match(read(`${CONF}.saved`), /"mine"/);
+    assert.equal((await install(...argv, '--replace-edited')).stderr, '');
+    assert.equal((await uninstall('--yes')).status, 0);
+    assert.ok(existsSync(shared), 'the configuration stays');
+  });
+
   test('cnictl and cellnetd are linked elsewhere, or not at all', async () => {
     await mustInstall('--no-program-dir');
     assert.equal(existsSync(join(root, 'usr')), false);
@@ -318,6 +348,12 @@ suite('node install refuses before it writes', () => {
         put('etc/containerd/config.toml', 'version = 2\n');
       },
     ],
+    [
+      'a shared file that does not exist',
+      ['--config-from', '/none'],
+      /--config-from '\/none' does not exist/,
+    ],
+    ['a name without its file', ['--node-name', 'a'], /--node-name 'a': expected --config-from beside it/],
     ['a list that does not exist', ['--conf-from', '/none'], /--conf-from '\/none' does not exist/],
     ['a list that is none', ['--conf-from', '/dev/null'], /is no network configuration list of cellnet/],
   ];

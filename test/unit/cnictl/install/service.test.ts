@@ -57,7 +57,16 @@ class Node {
   wanted(mark: string, unit = makeUnit(layout)): Wanted {
     const from = makeDist(join(this.folder, 'dist'), mark);
     const conflist = makeConflist({ network: 'cell', bridge: undefined, cniVersion: '1.0.0' });
-    return { layout, from, version: versionName(from, realFiles), conflist, unit, options: {} };
+    return {
+      layout,
+      from,
+      version: versionName(from, realFiles),
+      conflist,
+      unit,
+      shared: undefined,
+      replaceEdited: false,
+      options: {},
+    };
   }
 
   async install(wanted: Wanted, service: Service): Promise<string[]> {
