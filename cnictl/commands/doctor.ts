@@ -11,12 +11,22 @@ import type { Context } from '../context/context.ts';
 import { makeBundle } from '../doctor/bundle.ts';
 import { mergeCauses } from '../doctor/causes.ts';
 import { etcdChecks } from '../doctor/etcd.ts';
-import { ok, runChecks, type Check, type Finding, type Level } from '../doctor/finding.ts';
+import { failed, ok, runChecks, type Check, type Finding, type Level } from '../doctor/finding.ts';
 import { kubeChecks } from '../doctor/kube.ts';
 import { machineCheck } from '../doctor/machine.ts';
-import { BY_KUBERNETES, BY_SYSTEMD, fileChecks, judgeAgent, type NodePaths } from '../doctor/node.ts';
+import {
+  BY_KUBERNETES,
+  BY_SYSTEMD,
+  fileChecks,
+  judgeAgent,
+  nodeProgramCheck,
+  type NodePaths,
+} from '../doctor/node.ts';
 import { ovsChecks } from '../doctor/ovs.ts';
 import { recordChecks } from '../doctor/records.ts';
+import { Tree } from '../install/layout.ts';
+import { foldersInUse } from '../install/remembered.ts';
+import { DEFAULT_FOLDERS, type RuntimeFolders } from '../install/runtimes.ts';
 import { painted } from '../render/cell.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
@@ -24,14 +34,13 @@ import { renderTable } from '../render/table.ts';
 
 export interface DoctorOptions {
   readonly cluster?: boolean;
-  readonly confDir: string;
-  readonly binDir: string;
+  readonly confDir?: string;
+  readonly binDir?: string;
   readonly bundle?: string;
   /** The lowest level that makes the exit status 1. */
   readonly failOn: 'warn' | 'fail';
 }
 
-export const DEFAULT_CONF_DIR = '/etc/cni/net.d';
 /**
  * Longer than every single wait of a check, so that the check's own error names what it waited for.
  */
@@ -47,9 +56,10 @@ export async function doctor(context: Context, options: DoctorOptions): Promise<
   if (options.bundle !== undefined) context.world.checkTarget(options.bundle);
   const stateDir = context.world.env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR;
   const deadlineMs = Math.max(DEADLINE_MS, context.requestTimeoutMs + BESIDE_MS);
-  const { confDir, binDir } = options;
-  const paths: NodePaths = { confDir, binDir, stateDir, inPod: isInPod(context) };
-  const findings = mergeCauses(await runChecks(checksOf(context, options, paths), deadlineMs));
+  const folders = lookForFolders(context, options);
+  const paths: NodePaths = { ...folders.paths, stateDir, inPod: isInPod(context) };
+  const checked = await runChecks(checksOf(context, options, paths), deadlineMs);
+  const findings = mergeCauses([...checked, ...folders.trouble]);
   if (options.bundle !== undefined)
     context.world.writeFile(options.bundle, await makeBundle(context, findings, paths));
   const count = (level: Level): number => findings.filter((finding) => finding.level === level).length;
@@ -76,6 +86,24 @@ const counted = ({ level, advice }: Finding, failOn: DoctorOptions['failOn']): b
 
 /** The kubelet sets it in every container. */
 const isInPod = ({ world }: Context): boolean => Boolean(world.env['KUBERNETES_SERVICE_HOST']);
+
+/**
+ * Returns the runtime's folders by the options, else as `node install` knows or finds them. Where
+ * neither can tell, the usual ones and a line that says why.
+ */
+function lookForFolders(
+  { world }: Context,
+  { confDir, binDir, cluster }: DoctorOptions,
+): { readonly paths: RuntimeFolders; readonly trouble: readonly Finding[] } {
+  const given = { ...(confDir !== undefined && { confDir }), ...(binDir !== undefined && { binDir }) };
+  const isKnown = cluster === true || (confDir !== undefined && binDir !== undefined);
+  if (isKnown) return { paths: { ...DEFAULT_FOLDERS, ...given }, trouble: [] };
+  try {
+    return { paths: { ...foldersInUse(new Tree('/', world.files), world.files), ...given }, trouble: [] };
+  } catch (error) {
+    return { paths: { ...DEFAULT_FOLDERS, ...given }, trouble: [failed("runtime's folders", error)] };
+  }
+}
 
 const nodeOf = ({ settings, world }: Context): string => settings.node ?? world.hostname;
 
@@ -105,6 +133,7 @@ function checksOf(context: Context, options: DoctorOptions, paths: NodePaths): C
         return [judgeAgent(socket, answer ?? { answers: false, health: undefined }, VERSION, commands)];
       },
     },
+    nodeProgramCheck(world),
     ...fileChecks(world.files, paths),
   ];
 }

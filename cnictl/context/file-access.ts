@@ -13,6 +13,8 @@ export interface Look {
   readonly list: (folder: string) => readonly string[];
   /** The path without links. It must exist. */
   readonly realPath: (path: string) => string;
+  /** Tells whether an existing folder lies on a file system that is mounted read-only. */
+  readonly isReadOnly: (folder: string) => boolean;
   /** SHA-256 in hex over every file's path, content and executable bit. */
   readonly digest: (folder: string) => string;
 }
@@ -27,13 +29,16 @@ export interface Files extends Look {
   readonly copyFolder: (from: string, to: string) => void;
   /** Creates or replaces the link atomically: a reader follows the old or the new one. */
   readonly link: (target: string, path: string) => void;
-  /** Writes the whole file or nothing, with mode 0644. The content is on disk when it appears. */
-  readonly write: (path: string, content: string) => void;
+  /**
+   * Writes the whole file or nothing. The content is on disk when it appears.
+   * @param mode default: 0644
+   */
+  readonly write: (path: string, content: string, mode?: number) => void;
   readonly rename: (from: string, to: string) => void;
   /**
    * Removes a file, a link, or a folder with its content. Does nothing when the path is missing.
    */
   readonly remove: (path: string) => void;
-  /** Removes a folder only while it is empty. */
-  readonly removeIfEmpty: (path: string) => void;
+  /** Removes a folder only while it is empty, and tells whether it did. */
+  readonly removeIfEmpty: (path: string) => boolean;
 }

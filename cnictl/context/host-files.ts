@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  accessSync,
   chmodSync,
   closeSync,
   constants,
@@ -69,6 +70,16 @@ function digestOf(folder: string): string {
   return hash.digest('hex');
 }
 
+/** access(2) reports a read-only file system to every user, also to root. */
+function isReadOnly(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return false;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EROFS';
+  }
+}
+
 function sync(path: string): void {
   const fd = openSync(path, 'r');
   try {
@@ -111,17 +122,22 @@ function link(target: string, path: string): void {
   sync(dirname(path));
 }
 
-function write(path: string, content: string): void {
+function write(path: string, content: string, mode = 0o644): void {
   const fresh = beside(path);
   try {
-    writeFileSync(fresh, content, { mode: 0o644 });
-    chmodSync(fresh, 0o644);
+    writeFileSync(fresh, content, { mode });
+    chmodSync(fresh, mode);
     sync(fresh);
     renameSync(fresh, path);
     sync(dirname(path));
   } finally {
     rmSync(fresh, { force: true });
   }
+}
+
+function removeFolder(path: string): boolean {
+  rmdirSync(path);
+  return true;
 }
 
 /** The files of this host. */
@@ -131,14 +147,15 @@ export const realFiles: Files = {
   readLink: (path) => attempt('read', path, () => readlinkSync(path)),
   list: (path) => attempt('listed', path, () => readdirSync(path).sort(), [ABSENT, []]),
   realPath: (path) => attempt('followed', path, () => realpathSync(path)),
+  isReadOnly,
   digest: (folder) => attempt('read', folder, () => digestOf(folder)),
   makeFolder: (path) =>
     attempt('made', path, () => mkdirSync(path, { mode: 0o755 }), [['EEXIST'], undefined]),
   copyFolder: (from, to) => attempt('copied', to, () => copyFolder(from, to)),
   link: (target, path) => attempt('linked', path, () => link(target, path)),
-  write: (path, content) => attempt('written', path, () => write(path, content)),
+  write: (path, content, mode) => attempt('written', path, () => write(path, content, mode)),
   rename: (from, to) => attempt('moved', from, () => renameSync(from, to)),
   remove: (path) => attempt('removed', path, () => rmSync(path, { recursive: true, force: true })),
   removeIfEmpty: (path) =>
-    attempt('removed', path, () => rmdirSync(path), [['ENOTEMPTY', 'EEXIST', 'EBUSY', ...ABSENT], undefined]),
+    attempt('removed', path, () => removeFolder(path), [['ENOTEMPTY', 'EEXIST', 'EBUSY', ...ABSENT], false]),
 };

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import { messageOf } from '../../ipam/model/errors.ts';
 import type { Files } from '../context/file-access.ts';
-import type { AgentAnswer } from '../context/world.ts';
+import type { AgentAnswer, World } from '../context/world.ts';
 import { checkConflist, namesCellnet } from '../install/network.ts';
+import { lookAtNode, NODE_REMEDY, supportEnd } from '../install/node-program.ts';
+import { isEdited } from '../install/remembered.ts';
 import { plural } from '../render/plural.ts';
 import { fail, ok, warn, type Check, type Finding } from './finding.ts';
 
@@ -63,6 +65,22 @@ export function judgeAgent(
   return ok(check, `answers at ${socket}, version ${version}, well`);
 }
 
+/** Whether agent and plugin have a Node to run on: without it they are in their folders in vain. */
+export function nodeProgramCheck(host: Pick<World, 'files' | 'exec' | 'now'>): Check {
+  const check = 'Node';
+  return {
+    name: check,
+    look: async () => {
+      const { node, agentFault, pluginFault } = await lookAtNode(host);
+      const fault = agentFault ?? pluginFault;
+      if (fault !== undefined) return [fail(check, fault, NODE_REMEDY)];
+      const ended = supportEnd(node?.version, host.now());
+      const age = ended === undefined ? '' : `, which its makers have not maintained since ${ended}`;
+      return [ok(check, `${node?.version ?? ''} at ${node?.path ?? ''}${age}`)];
+    },
+  };
+}
+
 /** The runtime's folders and the state folder. */
 export interface NodePaths {
   readonly confDir: string;
@@ -107,9 +125,12 @@ function judgeNetwork(
   const lines: Finding[] = [];
   try {
     checkConflist(text, file);
+    const edited = isEdited(file, text, files)
+      ? ', edited since node install wrote it: upgrades keep it'
+      : '';
     lines.push(
       name === names[0]
-        ? ok('network', file)
+        ? ok('network', `${file}${edited}`)
         : warn(
             'network',
             `${file}, but a runtime takes ${names[0] ?? ''} first`,

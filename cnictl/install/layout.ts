@@ -4,16 +4,26 @@ import type { Look } from '../context/file-access.ts';
 
 export const DEFAULT_BIN_DIR = '/opt/cni/bin';
 export const DEFAULT_LIB_DIR = '/opt/cellnet';
-export const DEFAULT_CONF = '/etc/cni/net.d/10-cell.conflist';
+/** Name of the network file in the runtime's folder. */
+export const CONF_NAME = '10-cell.conflist';
+export const DEFAULT_CONF_DIR = '/etc/cni/net.d';
+export const DEFAULT_CONF = join(DEFAULT_CONF_DIR, CONF_NAME);
 export const UNIT = '/etc/systemd/system/cellnetd.service';
-/** The folder where operators and systemd look for programs. */
-const PROGRAM_DIR = '/usr/local/bin';
+/**
+ * Suffix of a file that an operator edited and that is out of use. The runtime does not read it: it
+ * reads *.conf, *.conflist and *.json.
+ */
+export const ASIDE = '.saved';
+/** Where operators and systemd look for programs. */
+export const DEFAULT_PROGRAM_DIR = '/usr/local/bin';
 
 /** Paths of an installation as the node sees them, without the prefix of `--root`. */
 export interface Layout {
   readonly binDir: string;
   readonly libDir: string;
   readonly conf: string;
+  /** Undefined: no links for operators. */
+  readonly programDir: string | undefined;
 }
 
 /** @throws CommandError for a relative path, which the node would resolve differently */
@@ -28,13 +38,14 @@ export const manifestOf = ({ libDir }: Pick<Layout, 'libDir'>): string => join(l
 
 /** Returns the paths of the programs, each to become a link to its file of the current version. */
 export function programLinks(layout: Layout): { path: string; target: string }[] {
+  const { programDir } = layout;
   const to = (folder: string) => (name: string) => ({
     path: join(folder, name),
     target: join(currentOf(layout), 'bin', name),
   });
   return [
     ...['cellnet', 'cellnet-ipam'].map(to(layout.binDir)),
-    ...['cnictl', 'cellnetd'].map(to(PROGRAM_DIR)),
+    ...(programDir === undefined ? [] : ['cnictl', 'cellnetd'].map(to(programDir))),
   ];
 }
 

@@ -2,10 +2,12 @@ import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { decodeValue } from '../../ipam/records/decode.ts';
 import { CommandError } from '../context/errors.ts';
+import { choicesSchema } from './choices.ts';
 
 const path = v.pipe(v.string(), v.startsWith('/'));
 
-const manifestSchema = v.strictObject({
+/** Keeps members that a later version wrote. */
+const manifestSchema = v.looseObject({
   v: v.literal(1),
   /** Names of folders below `versions`, the oldest first. */
   versions: v.array(v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9.+-]*$/))),
@@ -19,6 +21,7 @@ const manifestSchema = v.strictObject({
   files: v.record(path, v.array(v.string())),
   /** The agent's last start: name of the version, SHA-256 of its unit. */
   agent: v.optional(v.strictObject({ version: v.string(), unit: v.string() })),
+  options: v.optional(choicesSchema),
 });
 
 /**
@@ -56,8 +59,10 @@ export const sha256 = (text: string): string => createHash('sha256').update(text
 export const wrote = ({ files }: Manifest, file: string, content: string): boolean =>
   files[file]?.includes(sha256(content)) ?? false;
 
+type Made = Pick<Manifest, 'versions' | 'folders' | 'links' | 'files'>;
+
 /** Returns the union of both. It drops no entry. */
-export function merge(a: Manifest, b: Omit<Manifest, 'v' | 'agent'>): Manifest {
+export function merge(a: Manifest, b: Made): Manifest {
   const union = (x: readonly string[], y: readonly string[]): string[] => [
     ...x.filter((each) => !y.includes(each)),
     ...y,

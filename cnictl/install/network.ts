@@ -11,11 +11,26 @@ export interface NetworkOptions {
  * Returns the network configuration list of a node. The shared file has etcd's endpoints.
  * @throws CniError that names key and value
  */
-export function makeConflist({ network, bridge, cniVersion }: NetworkOptions): string {
-  const plugin = { type: 'cellnet', ...(bridge !== undefined && { bridge }), ipam: { type: 'cellnet-ipam' } };
-  const text = `${JSON.stringify({ cniVersion, name: network, plugins: [plugin] }, null, 2)}\n`;
+export function makeConflist(options: NetworkOptions): string {
+  const text = formatConflist(options);
   checkConflist(text, 'the network configuration');
   return text;
+}
+
+function formatConflist({ network, bridge, cniVersion }: NetworkOptions): string {
+  const plugin = { type: 'cellnet', ...(bridge !== undefined && { bridge }), ipam: { type: 'cellnet-ipam' } };
+  return `${JSON.stringify({ cniVersion, name: network, plugins: [plugin] }, null, 2)}\n`;
+}
+
+/** Returns the options of which a list was made; undefined for a list of another shape. */
+export function readNetwork(text: string): NetworkOptions | undefined {
+  const list = readList(text);
+  const [plugin] = list?.plugins ?? [];
+  if (typeof list?.name !== 'string' || typeof list.cniVersion !== 'string') return undefined;
+  const named = typeof plugin === 'object' && plugin !== null && 'bridge' in plugin;
+  const bridge = named && typeof plugin.bridge === 'string' ? plugin.bridge : undefined;
+  const options = { network: list.name, bridge, cniVersion: list.cniVersion };
+  return formatConflist(options) === text ? options : undefined;
 }
 
 /**

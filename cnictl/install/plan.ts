@@ -1,13 +1,25 @@
 import { basename, dirname, join } from 'node:path';
+import { DEFAULT_CONFIG_FILE } from '../../ipam/settings/settings.ts';
 import { CommandError } from '../context/errors.ts';
 import type { Look } from '../context/file-access.ts';
-import { currentOf, manifestOf, programLinks, UNIT, versionsOf, type Layout, type Tree } from './layout.ts';
+import type { Choices } from './choices.ts';
+import {
+  ASIDE,
+  currentOf,
+  manifestOf,
+  programLinks,
+  UNIT,
+  versionsOf,
+  type Layout,
+  type Tree,
+} from './layout.ts';
 import { formatManifest, merge, sha256, wrote, type Manifest } from './manifest.ts';
 import { namesCellnet } from './network.ts';
 import { ENABLE, RELOAD, RESTART, type Service } from './service.ts';
+import { planSharedFile } from './shared-file.ts';
 import type { Step } from './steps.ts';
 import { isOurUnit } from './unit.ts';
-import { halfMade, shortDigest } from './versions.ts';
+import { halfMade, isOlder, shortDigest } from './versions.ts';
 
 export interface Wanted {
   readonly layout: Layout;
@@ -15,9 +27,16 @@ export interface Wanted {
   readonly from: string;
   /** Name of its folder below `versions`. */
   readonly version: string;
-  readonly conflist: string;
+  /** Undefined: the network file that is there stays. */
+  readonly conflist: string | undefined;
   /** Undefined: no systemd unit. */
   readonly unit: string | undefined;
+  /** The shared configuration. Undefined: it is the operator's. */
+  readonly shared: string | undefined;
+  /** Whether a network or unit that was edited here is saved aside and written again. */
+  readonly replaceEdited: boolean;
+  /** What a later installation repeats. */
+  readonly options: Choices;
 }
 
 export interface Plan {
@@ -41,40 +60,47 @@ const NOTHING: Part = { steps: [] };
  * @throws CommandError that names a file of somebody else
  */
 export function planInstall(wanted: Wanted, known: Manifest, tree: Tree, look: Look, service: Service): Plan {
-  const { layout, unit } = wanted;
+  const { layout, unit, conflist } = wanted;
   const links = programLinks(layout);
-  const conf = planFile(layout.conf, wanted.conflist, known, namesCellnet, tree, look);
-  const unitFile = unit === undefined ? NOTHING : planFile(UNIT, unit, known, isOurUnit, tree, look);
+  const conf =
+    conflist === undefined
+      ? keepFile(layout.conf, known, tree, look)
+      : planFile(layout.conf, conflist, wanted, known, namesCellnet, tree, look);
+  const unitFile = unit === undefined ? NOTHING : planFile(UNIT, unit, wanted, known, isOurUnit, tree, look);
   const switched = planSwitch(wanted, known, tree, look);
+  const shared = planSharedFile(tree.at(DEFAULT_CONFIG_FILE), wanted.shared, look);
   const linked = links.flatMap(({ path, target }) => planLink(path, target, layout, tree, look));
   const unitText = unitFile.steps.length > 0 ? unit : look.read(tree.at(UNIT));
   const agent = { version: wanted.version, unit: sha256(unitText ?? '') };
   const folders = [versionsOf(layout), ...[...links.map(({ path }) => path), layout.conf].map(dirname)]
     .concat(unit === undefined ? [] : [dirname(UNIT)])
+    .concat(shared.length === 0 ? [] : [dirname(DEFAULT_CONFIG_FILE)])
     .flatMap((folder) => tree.missing(folder));
   const steps = [
     ...[...new Set(folders)].sort().map((path): Step => ({ do: 'make-folder', path: tree.at(path) })),
+    ...shared,
     ...switched.steps,
     ...linked,
     ...unitFile.steps,
-    ...(unit === undefined ? [] : planService(service, known.agent, agent)),
+    ...(unit === undefined ? [] : planService(service, known.agent, agent, conf.steps.length > 0)),
     ...conf.steps,
     ...switched.cleaning,
   ];
-  const manifest = merge(known, {
+  const made = {
     versions: [wanted.version],
     folders,
     links: links.map(({ path }) => path),
     files: {
-      ...(conf.steps.length > 0 && { [layout.conf]: [sha256(wanted.conflist)] }),
+      ...(conflist !== undefined && conf.steps.length > 0 && { [layout.conf]: [sha256(conflist)] }),
       ...(unit !== undefined && unitFile.steps.length > 0 && { [UNIT]: [sha256(unit)] }),
     },
-  });
+  };
+  const manifest: Manifest = { ...merge(known, made), options: wanted.options };
   const versions = manifest.versions.filter((each) => !switched.outdated.includes(each));
   const done = { ...manifest, versions, ...(service && { agent }) };
   return {
     steps: recorded(steps, tree.at(manifestOf(layout)), known, manifest, done),
-    notes: [unitFile, conf].flatMap(({ note }) => note ?? []),
+    notes: [switched, unitFile, conf].flatMap(({ note }) => note ?? []),
   };
 }
 
@@ -95,12 +121,14 @@ function recorded(
 
 /**
  * Compares the last recorded start with the present version and unit, so that a failed restart is
- * repeated.
+ * repeated. A restart succeeds as soon as systemd has a process. So the steps wait for the agent's
+ * answer, after a start and before a new network file.
  */
 function planService(
   service: Service,
   before: Manifest['agent'],
   now: NonNullable<Manifest['agent']>,
+  writesNetwork: boolean,
 ): Step[] {
   if (!service) return [];
   const unitChanged = before?.unit !== now.unit;
@@ -109,6 +137,7 @@ function planService(
     ...(unitChanged ? [RELOAD] : []),
     ...(service.enabled ? [] : [ENABLE]),
     ...(restart ? [RESTART] : []),
+    ...(restart || writesNetwork ? [{ do: 'await-agent', socket: service.socket } as const] : []),
   ];
 }
 
@@ -118,6 +147,7 @@ interface Switch {
   readonly cleaning: readonly Step[];
   /** Names of the versions that these steps remove. */
   readonly outdated: readonly string[];
+  readonly note?: string;
 }
 
 /**
@@ -141,7 +171,9 @@ function planSwitch({ layout, from, version }: Wanted, known: Manifest, tree: Tr
     .map((name) => join(versions, name))
     .filter((path) => look.kind(path) !== undefined)
     .map((path): Step => ({ do: 'remove', path }));
-  return { steps, cleaning, outdated };
+  if (before === undefined || !isOlder(version, before)) return { steps, cleaning, outdated };
+  const note = `${version} is older than ${before}, which it replaces: settings and records that only the newer one knows are refused. Back again: cnictl node install --from ${join(versionsOf(layout), before)}`;
+  return { steps, cleaning, outdated, note };
 }
 
 /** Tells whether a version's folder exists with the content that its name states. */
@@ -157,7 +189,7 @@ function planLink(path: string, target: string, layout: Layout, tree: Tree, look
   const says = tree.relativeTarget(path, target, layout.libDir);
   if (kind === 'link' && look.readLink(full) === says) return [];
   if (kind !== undefined && !(kind === 'link' && tree.leadsInto(path, layout.libDir)))
-    throw foreign(full, 'Move it away, or choose another --bin-dir.');
+    throw foreign(full, 'Move it away, or choose another --bin-dir or --program-dir.');
   return [{ do: 'link', path: full, target: says }];
 }
 
@@ -168,6 +200,7 @@ function planLink(path: string, target: string, layout: Layout, tree: Tree, look
 function planFile(
   path: string,
   content: string,
+  { replaceEdited }: Wanted,
   known: Manifest,
   isAboutUs: (text: string) => boolean,
   tree: Tree,
@@ -181,12 +214,31 @@ function planFile(
   if (kind === undefined || (text !== undefined && wrote(known, path, text)))
     return { steps: [{ do: 'write', path: full, content }] };
   if (text !== undefined && isAboutUs(text))
-    return {
-      steps: [],
-      note: `${full} is kept: somebody wrote or edited it; remove it to have it made anew`,
-    };
+    return replaceEdited ? replaceEditedFile(full, text, content) : { steps: [], note: keptNote(full) };
   throw foreign(full, 'Move it away, or name another one (--conf, --no-systemd).');
 }
+
+/** Leaves a file that earlier options made, and tells when it has other content since. */
+function keepFile(path: string, known: Manifest, tree: Tree, look: Look): Part {
+  const text = look.read(tree.at(path));
+  const isEdited = text !== undefined && !wrote(known, path, text);
+  return { steps: [], ...(isEdited && { note: keptNote(tree.at(path)) }) };
+}
+
+/** The file is never missing meanwhile: the runtime would take another network. */
+function replaceEditedFile(path: string, text: string, content: string): Part {
+  const saved = `${path}${ASIDE}`;
+  return {
+    steps: [
+      { do: 'write', path: saved, content: text },
+      { do: 'write', path, content },
+    ],
+    note: `${path} was edited on this node: it is written again, and ${saved} has what it was`,
+  };
+}
+
+const keptNote = (path: string): string =>
+  `${path} is kept: somebody wrote or edited it; remove it to have it made again`;
 
 const foreign = (path: string, remedy: string): CommandError =>
   new CommandError(`'${path}' is not from this installation, and is left alone`, remedy);

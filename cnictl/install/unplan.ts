@@ -1,13 +1,10 @@
 import { join } from 'node:path';
 import type { Look } from '../context/file-access.ts';
-import { currentOf, manifestOf, UNIT, versionsOf, type Layout, type Tree } from './layout.ts';
+import { ASIDE, currentOf, manifestOf, UNIT, versionsOf, type Layout, type Tree } from './layout.ts';
 import { wrote, type Manifest } from './manifest.ts';
 import { DISABLE, RELOAD, type Service } from './service.ts';
 import type { Step } from './steps.ts';
 import { halfMade } from './versions.ts';
-
-/** The runtime does not read this suffix: it reads *.conf, *.conflist and *.json. */
-const ASIDE = '.saved';
 
 /**
  * Returns the steps that remove an installation, in order: the network first, so that the runtime

@@ -1,6 +1,5 @@
 import { Option, type Command } from 'commander';
-import { DEFAULT_CONF_DIR, doctor, type DoctorOptions } from '../commands/doctor.ts';
-import { DEFAULT_BIN_DIR } from '../install/layout.ts';
+import { doctor, type DoctorOptions } from '../commands/doctor.ts';
 import type { Act } from './act.ts';
 
 /** `cnictl doctor` */
@@ -9,8 +8,8 @@ export function addDoctorCommand(program: Command, act: Act): void {
     .command('doctor')
     .description('look at etcd, the API server, and this node: what is wrong, and what to do about it')
     .option('--cluster', 'only what is not of this node')
-    .option('--conf-dir <folder>', 'where the runtime looks for networks', DEFAULT_CONF_DIR)
-    .option('--bin-dir <folder>', 'where the runtime looks for plugins', DEFAULT_BIN_DIR)
+    .option('--conf-dir <folder>', 'where the runtime looks for networks (default: as node install knows it)')
+    .option('--bin-dir <folder>', 'where the runtime looks for plugins (default: likewise)')
     .option('--bundle <file>', 'write a support archive (tar.gz) without secrets')
     .addOption(
       new Option('--fail-on <level>', 'what makes the exit status 1: with fail, a warning does not')

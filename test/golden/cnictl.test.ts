@@ -198,6 +198,7 @@ test('backup and restore', async () => {
 test('doctor', async () => {
   const world = await CliWorld.make();
   world.env['CELLNET_STATE_DIR'] = '/none';
+  world.programs = { '/usr/bin/node': 'v18.19.0' };
   const lines: string[] = [];
   const step = async (command: string): Promise<void> => {
     lines.push(`$ cnictl ${command}\n`, shown(await world.run(command)), '\n');

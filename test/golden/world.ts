@@ -84,8 +84,14 @@ export class CliWorld {
   agent: AgentAnswer = { answers: true, health: { ok: true, version: VERSION, reasons: [] } };
   /** The newest lines of the agent's log. */
   agentLog: string | undefined;
-  exec: World['exec'] = ([program]) =>
-    Promise.reject(new Error(`no test runs ${program ?? ''} on this machine`));
+  exec: World['exec'] = ([program = '']) => {
+    const version = this.programs[program];
+    return version === undefined
+      ? Promise.reject(new Error(`no test runs ${program} on this machine`))
+      : Promise.resolve({ status: 0, output: `${version}\n` });
+  };
+  /** The Node programs of this node, and their versions. */
+  programs: Readonly<Record<string, string>> = {};
   /** Replaces the store in memory. */
   store: Store | undefined;
   devices = ['bond1'];
@@ -248,7 +254,11 @@ export class CliWorld {
       },
       appendFile: (path, content) => void this.files.set(path, (this.files.get(path) ?? '') + content),
       hasDevice: (name) => this.devices.includes(name),
-      files: realFiles,
+      files: {
+        ...realFiles,
+        kind: (path) =>
+          path in this.programs ? 'file' : path.endsWith('/bin/node') ? undefined : realFiles.kind(path),
+      },
       exec: (argv) => this.exec(argv),
       openEtcd: () => Promise.resolve({ ...this.#etcd(), ...this.etcd }),
       probeAgent: () => Promise.resolve(this.agent),

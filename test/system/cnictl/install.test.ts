@@ -93,6 +93,23 @@ suite('installing the real dist below a root', () => {
     assert.deepEqual(readdirSync(root), []);
   });
 
+  test('a read-only folder is told before anything is done, and can be left out', async () => {
+    const other = join(dir, 'read-only');
+    mkdirSync(join(other, 'usr/local/bin'), { recursive: true });
+    const script = 'mount -t tmpfs -o ro none "$1/usr/local/bin" && exec "$0" node install --root "$1" $2';
+    const install = (more: string): Promise<RunResult> =>
+      run('unshare', ['-m', 'sh', '-c', script, join(OUR_PLUGINS, 'cnictl'), other, more], {
+        timeoutMs: 60_000,
+      });
+    const refused = await install('');
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, /usr\/local\/bin' is on a read-only file system: nothing was changed/);
+    assert.deepEqual(readdirSync(other), ['usr']);
+    const { code, stderr } = await install('--no-program-dir');
+    assert.equal(code, 0, stderr);
+    assert.ok(existsSync(join(other, 'etc/cni/net.d/10-cell.conflist')));
+  });
+
   test(
     'systemd accepts the unit',
     { skip: !existsSync('/usr/bin/systemd-analyze') && 'there is no systemd-analyze' },

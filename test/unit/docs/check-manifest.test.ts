@@ -58,7 +58,11 @@ const volume = v.union([
   v.strictObject({ name: v.string(), configMap: v.strictObject({ name }) }),
   v.strictObject({
     name: v.string(),
-    secret: v.strictObject({ secretName: v.string(), defaultMode: v.literal(0o440) }),
+    secret: v.strictObject({
+      secretName: v.string(),
+      defaultMode: v.literal(0o440),
+      optional: v.literal(true),
+    }),
   }),
 ]);
 const KINDS = {

@@ -37,6 +37,14 @@ const container = v.strictObject({
   /** A fixed tag, not `latest`. */
   image: v.pipe(v.string(), v.regex(/^[a-z0-9.-]+(\/[a-z0-9.-]+)+:(?!latest$)[A-Za-z0-9._-]+$/)),
   command: strings,
+  env: v.optional(
+    v.tuple([
+      v.strictObject({
+        name: v.literal('NODE_NAME'),
+        valueFrom: v.strictObject({ fieldRef: v.strictObject({ fieldPath: v.literal('spec.nodeName') }) }),
+      }),
+    ]),
+  ),
   resources: v.strictObject({
     requests: v.strictObject({
       cpu: v.pipe(v.string(), v.regex(/^\d+m$/)),
@@ -45,7 +53,9 @@ const container = v.strictObject({
   }),
   securityContext: v.strictObject({
     capabilities: v.strictObject({ drop: v.tuple([v.literal('ALL')]), add: v.optional(strings) }),
+    appArmorProfile: v.optional(v.strictObject({ type: v.literal('Unconfined') })),
   }),
+  startupProbe: v.optional(probe),
   readinessProbe: v.optional(probe),
   livenessProbe: v.optional(probe),
   volumeMounts: v.array(
@@ -128,7 +138,7 @@ const KINDS = {
         rollingUpdate: v.strictObject({ maxUnavailable: v.literal(1) }),
       }),
       template: v.strictObject({
-        metadata: v.strictObject({ labels, annotations: labels }),
+        metadata: v.strictObject({ labels }),
         spec: podSpec,
       }),
     }),
@@ -174,11 +184,6 @@ suite('the manifests of docs/examples/cellnet-daemonset.yaml', () => {
     const { selector, template } = object('DaemonSet').spec;
     for (const [key, value] of Object.entries(selector.matchLabels))
       assert.equal(template.metadata.labels[key], value);
-    for (const key of Object.keys(template.metadata.annotations).filter((each) => each.includes('apparmor')))
-      assert.ok(
-        template.spec.containers.some((each) => key.endsWith(`/${each.name}`)),
-        key,
-      );
   });
 
   test('every mount has its volume, every volume a mount, no path two', () => {
@@ -223,9 +228,11 @@ suite('the manifests of docs/examples/cellnet-daemonset.yaml', () => {
       'DAC_OVERRIDE',
     ]);
     // A question that needs an answer: the socket of an agent that hangs exists too.
-    for (const each of [agent.livenessProbe, agent.readinessProbe])
+    for (const each of [agent.startupProbe, agent.livenessProbe, agent.readinessProbe])
       assert.deepEqual(each?.exec.command, ['/opt/cellnet/bin/cellnet', '--probe']);
     assert.match(dockerfile, /^COPY --from=build \/src\/dist \/opt\/cellnet$/m);
+    assert.equal(agent.securityContext.appArmorProfile?.type, 'Unconfined');
+    assert.ok((agent.startupProbe?.initialDelaySeconds ?? 0) > 3, 'it does not fail at a good start');
   });
 
   test('the embedded configurations are accepted, and the init containers put them in place', () => {
@@ -233,10 +240,15 @@ suite('the manifests of docs/examples/cellnet-daemonset.yaml', () => {
     assert.deepEqual(Object.keys(data).sort(), ['10-cell.conflist', 'config.json']);
     checkConflist(data['10-cell.conflist'] ?? '', 'the ConfigMap');
     assert.ok(parseSharedConfig(data['config.json'] ?? '', 'the ConfigMap').etcd?.endpoints?.length);
-    const [config, install] = object('DaemonSet').spec.template.spec.initContainers;
-    assert.deepEqual(config?.command.slice(-2), ['/config/config.json', '/host/etc/cellnet/config.json']);
-    const words = install?.command.join(' ') ?? '';
-    assert.equal(words, 'cnictl node install --root /host --no-systemd --conf-from /config/10-cell.conflist');
+    const [install] = object('DaemonSet').spec.template.spec.initContainers;
+    assert.equal(
+      install?.command.join(' '),
+      'cnictl node install --root /host --no-systemd --config-from /config/config.json' +
+        ' --node-name $(NODE_NAME) --conf-from /config/10-cell.conflist --replace-edited',
+    );
+    assert.equal(install.env?.[0].valueFrom.fieldRef.fieldPath, 'spec.nodeName');
+    const shared = install.volumeMounts.find(({ mountPath }) => mountPath === '/host/etc/cellnet');
+    assert.ok(shared && shared.readOnly !== true);
   });
 
   test('one image, that of the Dockerfile, whose own images have tags too', () => {
@@ -259,5 +271,55 @@ suite('the manifests of docs/examples/cellnet-daemonset.yaml', () => {
     assert.ok(imported.length > 0 && sources.length > 0);
     for (const path of ['package.json', 'package-lock.json', 'build.mjs', 'ipam', ...imported, ...sources])
       assert.ok(copied.includes(path), path);
+  });
+});
+
+suite('the manifest of docs/examples/cellnet-uninstall.yaml', () => {
+  const [only, ...others] = parseAllDocuments(
+    readFileSync(join(examples, 'cellnet-uninstall.yaml'), 'utf8'),
+  ).map((document) => document.toJS() as unknown);
+  const schema = v.object({
+    kind: v.literal('DaemonSet'),
+    spec: v.object({
+      selector: v.object({ matchLabels: labels }),
+      template: v.object({
+        metadata: v.object({ labels }),
+        spec: v.object({
+          tolerations: podSpec.entries.tolerations,
+          nodeSelector: labels,
+          initContainers: v.tuple([container]),
+          containers: v.tuple([container]),
+          volumes: v.array(volume),
+        }),
+      }),
+    }),
+  });
+  const spec = (): v.InferOutput<typeof schema>['spec'] => {
+    const result = decodeValue(schema, only);
+    if (!result.ok) assert.fail(result.problem.message);
+    return result.value.spec;
+  };
+
+  test('runs on the nodes of the other one, and its own pods are its own', () => {
+    const { selector, template } = spec();
+    const installing = object('DaemonSet').spec;
+    assert.deepEqual(others, []);
+    assert.deepEqual(template.metadata.labels, selector.matchLabels);
+    assert.notDeepEqual(selector.matchLabels, installing.selector.matchLabels);
+    assert.deepEqual(template.spec.nodeSelector, installing.template.spec.nodeSelector);
+    assert.equal(template.spec.initContainers[0].image, installing.template.spec.containers[0]?.image);
+  });
+
+  test('finds everything that the other one made, and the state that forbids it', () => {
+    const { initContainers, volumes } = spec().template.spec;
+    const [uninstall] = initContainers;
+    assert.equal(uninstall.command.join(' '), 'cnictl node uninstall --root /host --yes');
+    const paths = uninstall.volumeMounts.map(({ mountPath }) => mountPath);
+    const made = object('DaemonSet').spec.template.spec.initContainers.flatMap((each) => each.volumeMounts);
+    for (const { mountPath } of made)
+      assert.ok(paths.includes(mountPath) || ['/config', '/host/etc/cellnet'].includes(mountPath), mountPath);
+    assert.ok(paths.includes('/host/var/lib/cellnet'));
+    const hosts = volumes.map((each) => ('hostPath' in each ? join('/host', each.hostPath.path) : ''));
+    assert.deepEqual([...hosts].sort(), [...paths].sort());
   });
 });

@@ -163,6 +163,119 @@ suite('node install', () => {
     assert.equal(read(CONF), edited);
   });
 
+  test('a second run without the first options repeats them', async () => {
+    const first = ['--bridge', 'br-blue', '--network', 'blue', '--cni-version', '1.1.0', '--no-systemd'];
+    const folders = ['--bin-dir', '/run/cni/bin', '--conf', '/run/cni/net.d/05-blue.conflist'];
+    await mustInstall(...first, ...folders, '--program-dir', '/opt/bin');
+    const before = everything();
+    assert.match(await mustInstall(), NOTHING_TO_DO);
+    assert.deepEqual(everything(), before);
+    makeDist(world.dist, 'two');
+    await mustInstall('--bridge', 'br-red');
+    const list = JSON.parse(read('run/cni/net.d/05-blue.conflist')) as Record<string, unknown>;
+    assert.deepEqual(list, {
+      cniVersion: '1.1.0',
+      name: 'blue',
+      plugins: [{ type: 'cellnet', bridge: 'br-red', ipam: { type: 'cellnet-ipam' } }],
+    });
+    assert.equal(existsSync(join(root, CONF)), false);
+    await mustInstall('--systemd');
+    assert.ok(existsSync(join(root, UNIT)));
+    assert.equal((await uninstall('--yes')).status, 0);
+    assert.deepEqual(everything(), []);
+  });
+
+  test('an installation by a version that did not write its options down shows them', async () => {
+    await mustInstall('--bridge', 'br-blue', '--network', 'blue', '--no-systemd', '--bin-dir', '/run/bin');
+    const manifest = JSON.parse(read(MANIFEST)) as Record<string, unknown>;
+    put(MANIFEST, JSON.stringify({ ...manifest, options: undefined }));
+    const list = read(CONF);
+    assert.match(await mustInstall(), NOTHING_TO_DO);
+    assert.equal(read(CONF), list);
+    assert.equal(existsSync(join(root, UNIT)), false);
+    assert.equal(existsSync(join(root, 'opt/cni')), false);
+  });
+
+  test('a list from a file stays, also when that file is gone, and is not half replaced', async () => {
+    const file = join(folder, 'list');
+    const list = { cniVersion: '1.0.0', name: 'cell', plugins: [{ type: 'cellnet' }, { type: 'portmap' }] };
+    writeFileSync(file, JSON.stringify(list));
+    await mustInstall('--conf-from', file);
+    rmSync(file);
+    assert.match(await mustInstall(), NOTHING_TO_DO);
+    assert.deepEqual(JSON.parse(read(CONF)), list);
+    const refused = await install('--bridge', 'br-x');
+    assert.equal(refused.status, 2);
+    assert.match(refused.stderr, /--bridge: the network of this node is a list from .*list/);
+    rmSync(join(root, CONF));
+    assert.match((await install()).stderr, /--conf-from '.*list' does not exist\n.*name the list again/);
+    await mustInstall('--network', 'cell', '--bridge', 'br-x');
+    assert.match(read(CONF), /"bridge": "br-x"/);
+  });
+
+  test("a DaemonSet's files: the shared one gets the node's name, an edited list is replaced", async () => {
+    const config = join(folder, 'config.json');
+    writeFileSync(config, '{ "etcd": { "endpoints": ["http://10.0.0.1:2379"] } }');
+    const list = join(folder, 'list');
+    const lists = ['1.0.0', '1.1.0'].map((cniVersion) =>
+      JSON.stringify({ cniVersion, name: 'cell', plugins: [{ type: 'cellnet' }] }),
+    );
+    writeFileSync(list, lists[0] ?? '');
+    const argv = ['--config-from', config, '--node-name', 'ip-10-0-0-7', '--conf-from', list, '--no-systemd'];
+    await mustInstall(...argv);
+    const shared = join(root, 'etc/cellnet/config.json');
+    assert.deepEqual(JSON.parse(readFileSync(shared, 'utf8')), {
+      etcd: { endpoints: ['http://10.0.0.1:2379'] },
+      node: 'ip-10-0-0-7',
+    });
+    assert.equal(statSync(shared).mode & 0o777, 0o600);
+    assert.match(await mustInstall(...argv), NOTHING_TO_DO);
+    put(CONF, '{"cniVersion":"1.0.0","name":"mine","plugins":[{"type":"cellnet"}]}');
+    writeFileSync(list, lists[1] ?? '');
+    assert.match((await install(...argv)).stderr, /10-cell\.conflist is kept/);
+    const { stdout, stderr } = await install(...argv, '--replace-edited');
+    assert.match(stdout, /10-cell\.conflist\.saved written\n.*10-cell\.conflist written\n$/);
+    assert.match(stderr, /10-cell\.conflist was edited on this node: it is written again/);
+    assert.equal(read(CONF), lists[1]);
+    assert.match(read(`${CONF}.saved`), /"mine"/);
+    assert.equal((await install(...argv, '--replace-edited')).stderr, '');
+    assert.equal((await uninstall('--yes')).status, 0);
+    assert.ok(existsSync(shared), 'the configuration stays');
+  });
+
+  test('cnictl and cellnetd are linked elsewhere, or not at all', async () => {
+    await mustInstall('--no-program-dir');
+    assert.equal(existsSync(join(root, 'usr')), false);
+    assert.match(await mustInstall(), NOTHING_TO_DO);
+    await mustInstall('--program-dir', '/opt/bin');
+    assert.equal(
+      realpathSync(join(root, 'opt/bin/cnictl')),
+      realpathSync(join(root, 'opt/cellnet/current/bin/cnictl')),
+    );
+  });
+
+  test('an older version than the present one is told', async () => {
+    await mustInstall();
+    const [newer = ''] = versions();
+    makeDist(world.dist, 'old');
+    writeFileSync(join(world.dist, 'package.json'), '{"name":"cellnet","version":"1.2.3-rc.2"}');
+    const told = new RegExp(`1\\.2\\.3-rc\\.2-[0-9a-f]{12} is older than ${newer}, which it replaces`);
+    assert.match((await install('--dry-run')).stderr, told);
+    assert.match((await install()).stderr, told);
+    assert.doesNotMatch((await install('--from', join(root, 'opt/cellnet/versions', newer))).stderr, /older/);
+  });
+
+  test("the runtime's own folders are found", async () => {
+    put(
+      'var/lib/rancher/k3s/agent/etc/containerd/config.toml',
+      '[plugins."io.containerd.grpc.v1.cri".cni]\n  bin_dir = "/k3s/bin/"\n  conf_dir = "/k3s/net.d"\n',
+    );
+    await mustInstall();
+    assert.ok(existsSync(join(root, 'k3s/bin/cellnet')));
+    assert.ok(existsSync(join(root, 'k3s/net.d/10-cell.conflist')));
+    assert.equal(existsSync(join(root, 'opt/cni')), false);
+  });
+
   test('a network from a file, as a DaemonSet has it', async () => {
     const file = join(folder, 'list');
     const list = { cniVersion: '1.0.0', name: 'cell', plugins: [{ type: 'cellnet' }, { type: 'portmap' }] };
@@ -221,6 +334,26 @@ suite('node install refuses before it writes', () => {
     ['a bridge that is none', ['--bridge', 'br/0'], /key 'bridge' is "br\/0"/],
     ['a network name that is none', ['--network', 'a b'], /key 'name' is "a b"/],
     ['a version of CNI', ['--cni-version', '9.9.9'], /Allowed choices are 0\.3\.0/],
+    [
+      'a list beside the options of one',
+      ['--conf-from', '/dev/null', '--bridge', 'br-x'],
+      /--bridge beside --conf-from/,
+    ],
+    [
+      'runtimes that disagree',
+      [],
+      /look in different folders .*k3s by .*: \/k3s\/bin and .*containerd by .*: \/opt\/cni\/bin and/,
+      () => {
+        put('var/lib/rancher/k3s/agent/etc/containerd/config.toml', 'bin_dir = "/k3s/bin"\n');
+        put('etc/containerd/config.toml', 'version = 2\n');
+      },
+    ],
+    [
+      'a shared file that does not exist',
+      ['--config-from', '/none'],
+      /--config-from '\/none' does not exist/,
+    ],
+    ['a name without its file', ['--node-name', 'a'], /--node-name 'a': expected --config-from beside it/],
     ['a list that does not exist', ['--conf-from', '/none'], /--conf-from '\/none' does not exist/],
     ['a list that is none', ['--conf-from', '/dev/null'], /is no network configuration list of cellnet/],
   ];
@@ -265,6 +398,18 @@ suite('node uninstall', () => {
     const list = paths.findIndex((line) => line.includes('install.json'));
     assert.ok(list > paths.findIndex((line) => line.includes('/versions/')));
     assert.ok(everything().length > 10, 'a dry run removes nothing');
+  });
+
+  test('says of a folder that it was removed only when it was', async () => {
+    put('opt/cni/bin/bridge', '');
+    await mustInstall();
+    rmSync(join(root, 'opt/cni/bin/bridge'));
+    put('etc/cni/net.d/99-mine.conflist', '');
+    const { stdout } = await uninstall('--yes');
+    assert.doesNotMatch(stdout, /if it is empty/);
+    assert.match(stdout, /^folder .*\/usr\/local\/bin removed$/m);
+    assert.doesNotMatch(stdout, /^folder .*\/etc\/cni\/net\.d/m);
+    assert.ok(existsSync(join(root, 'etc/cni/net.d/99-mine.conflist')));
   });
 
   test('is asked about', async () => {

@@ -8,6 +8,7 @@ import {
   DEFAULT_BIN_DIR,
   DEFAULT_CONF,
   DEFAULT_LIB_DIR,
+  DEFAULT_PROGRAM_DIR,
   manifestOf,
   Tree,
 } from '../../../../cnictl/install/layout.ts';
@@ -21,9 +22,22 @@ import { planUninstall } from '../../../../cnictl/install/unplan.ts';
 import { versionName } from '../../../../cnictl/install/versions.ts';
 import { makeDist } from '../../../support/dist.ts';
 
-const layout = { binDir: DEFAULT_BIN_DIR, libDir: DEFAULT_LIB_DIR, conf: DEFAULT_CONF };
-const STOPPED: Service = { enabled: false, active: false };
-const RUNNING: Service = { enabled: true, active: true };
+const layout = {
+  binDir: DEFAULT_BIN_DIR,
+  libDir: DEFAULT_LIB_DIR,
+  conf: DEFAULT_CONF,
+  programDir: DEFAULT_PROGRAM_DIR,
+};
+const socket = '/run/cellnet/agent.sock';
+const STOPPED: Service = { enabled: false, active: false, socket };
+const RUNNING: Service = { enabled: true, active: true, socket };
+
+function nameOf(step: Step, root: string): string {
+  if (step.do === 'run') return step.argv.join(' ');
+  return step.do === 'await-agent'
+    ? `${step.do} ${step.socket}`
+    : `${step.do} ${step.path.slice(root.length)}`;
+}
 
 /** A node that an installation takes for one where systemd runs. */
 class Node {
@@ -32,6 +46,9 @@ class Node {
   /** The commands that ran and the paths that changed, in order. */
   readonly done: string[] = [];
   fails = false;
+  /** Pauses of a second before the agent answers. */
+  answersAfter = 0;
+  pauses = 0;
 
   constructor() {
     mkdirSync(this.tree.root);
@@ -40,7 +57,16 @@ class Node {
   wanted(mark: string, unit = makeUnit(layout)): Wanted {
     const from = makeDist(join(this.folder, 'dist'), mark);
     const conflist = makeConflist({ network: 'cell', bridge: undefined, cniVersion: '1.0.0' });
-    return { layout, from, version: versionName(from, realFiles), conflist, unit };
+    return {
+      layout,
+      from,
+      version: versionName(from, realFiles),
+      conflist,
+      unit,
+      shared: undefined,
+      replaceEdited: false,
+      options: {},
+    };
   }
 
   async install(wanted: Wanted, service: Service): Promise<string[]> {
@@ -60,12 +86,14 @@ class Node {
 
   async #carryOut(steps: readonly Step[]): Promise<void> {
     for (const step of steps) {
-      this.done.push(
-        step.do === 'run' ? step.argv.join(' ') : `${step.do} ${step.path.slice(this.tree.root.length)}`,
-      );
-      await perform(step, realFiles, () =>
-        Promise.resolve({ status: this.fails ? 1 : 0, output: this.fails ? 'Job failed' : '' }),
-      );
+      this.done.push(nameOf(step, this.tree.root));
+      await perform(step, {
+        files: realFiles,
+        exec: () => Promise.resolve({ status: this.fails ? 1 : 0, output: this.fails ? 'Job failed' : '' }),
+        probeAgent: () => Promise.resolve({ answers: this.pauses >= this.answersAfter, health: undefined }),
+        monotonic: () => this.pauses * 1_000,
+        pause: () => Promise.resolve(void (this.pauses += 1)),
+      });
     }
   }
 }
@@ -101,10 +129,11 @@ suite('the agent under systemd', () => {
   test('one that was stopped is started again, one that was disabled enabled', async () => {
     const wanted = node.wanted('one');
     await node.install(wanted, STOPPED);
-    assert.deepEqual(await node.install(wanted, { enabled: true, active: false }), [
+    assert.deepEqual(await node.install(wanted, { enabled: true, active: false, socket }), [
       'systemctl restart cellnetd.service',
+      `await-agent ${socket}`,
     ]);
-    assert.deepEqual(await node.install(wanted, { enabled: false, active: true }), [
+    assert.deepEqual(await node.install(wanted, { enabled: false, active: true, socket }), [
       'systemctl enable cellnetd.service',
     ]);
   });
@@ -125,9 +154,25 @@ suite('the agent under systemd', () => {
     assert.equal(realFiles.kind(node.tree.at(DEFAULT_CONF)), undefined);
     node.fails = false;
     node.done.length = 0;
-    const done = await node.install(node.wanted('one'), { enabled: true, active: true });
+    const done = await node.install(node.wanted('one'), RUNNING);
     assert.deepEqual(ran(done), ['systemctl daemon-reload', 'systemctl restart cellnetd.service']);
     assert.equal(realFiles.kind(node.tree.at(DEFAULT_CONF)), 'file');
+  });
+
+  test('answers before the network is there: one that loops leaves a node without one', async () => {
+    node.answersAfter = 5;
+    const done = await node.install(node.wanted('one'), STOPPED);
+    const at = done.indexOf(`await-agent ${socket}`);
+    assert.ok(at > done.indexOf('systemctl restart cellnetd.service'));
+    assert.ok(at < done.indexOf(`write ${DEFAULT_CONF}`));
+    assert.equal(node.pauses, 5);
+    realFiles.remove(node.tree.at(DEFAULT_CONF));
+    node.answersAfter = Infinity;
+    await assert.rejects(
+      node.install(node.wanted('one'), RUNNING),
+      /agent does not answer at \/run\/cellnet\/agent\.sock 30 s after its start: a new network/,
+    );
+    assert.equal(realFiles.kind(node.tree.at(DEFAULT_CONF)), undefined);
   });
 
   test('goes with the installation, after the network', async () => {
@@ -146,8 +191,8 @@ suite('the agent under systemd', () => {
     const service = await askService((argv) => {
       asked.push(argv.join(' '));
       return Promise.resolve({ status: argv.includes('is-active') ? 3 : 0, output: '' });
-    });
-    assert.deepEqual(service, { enabled: true, active: false });
+    }, socket);
+    assert.deepEqual(service, { enabled: true, active: false, socket });
     assert.equal(asked[0], 'systemctl is-enabled --quiet cellnetd.service');
   });
 });
