@@ -6,8 +6,10 @@ import { CliWorld } from '../../golden/world.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 
-/** Options of cellnetd, kubectl, etcd, etcdctl, ovs-vsctl, systemctl and journalctl. */
+/** Options of the plugin, cellnetd, kubectl, etcd, etcdctl, ovs-vsctl, systemctl and journalctl. */
 const OTHERS = [
+  '--probe',
+  '--agent-hangs',
   '--socket',
   '--metrics',
   '--verb',
