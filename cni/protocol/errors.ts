@@ -64,6 +64,7 @@ const OF_IPAM: Readonly<Record<IpamErrorCode, CniErrorKind>> = {
   busy: 'try-again-later',
   'store-unreachable': 'try-again-later',
   'store-denied': 'etcd-denied',
+  'store-compacted': 'try-again-later',
   'store-failed': 'etcd-failed',
   'corrupt-record': 'record-corrupt',
 };

@@ -103,10 +103,10 @@ async function attach(
   await finishOwnDeferred(call, platform);
   await finishDeferred(call, platform);
   const bridge = inspectBridge(call, platform);
-  const forwarding = bridge.then((info) => requireForwarding(call, platform, info));
   // An MTU that is too small for IPv6 must cost no address.
   const families = wantedFamilies(call);
   if (families.includes(6)) mtuOf(call, await bridge, families);
+  const forwarding = bridge.then((info) => requireForwarding(call, platform, info));
   // ADD sets up the veth for the tentative grant while etcd writes it. The pod's end gets its
   // address only after the write.
   let early: Promise<PodLink> | undefined;

@@ -7,7 +7,6 @@ import type { Platform } from '../platform/platform.ts';
 import { stepsOf } from '../platform/steps.ts';
 import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
-import type { Plugin } from '../protocol/invocation.ts';
 
 /**
  * DEL (CNI SPEC section 4): removes port, link, addresses and record, in this order (rule 8). An
@@ -43,24 +42,6 @@ export async function del(call: Call, platform: Platform): Promise<void> {
   });
   platform.log.info(done ? 'detached' : 'detached; the rest is put off', { containerId, ifname });
   if (done) await finishDeferred(call, platform);
-}
-
-/**
- * Defers a whole DEL that gets no turn, because an agent that hangs holds the attachment. Without
- * the turn nothing else is safe: the agent may go on at any time, with an ADD whose address must
- * not be free then. The teardown is finished when the attachment can be locked.
- * @throws the reason for which there is no turn, beside another IPAM plugin: only a DEL reaches it
- */
-export function deferDel(call: Call, platform: Platform, plugin: Plugin, reason: unknown): void {
-  const { ipamType } = call.config;
-  if (ipamType !== undefined && ipamType !== OUR_IPAM) throw reason;
-  deferTeardown(call, platform, plugin === 'cellnet');
-  const { containerId, ifname } = call.request;
-  platform.log.warn('the agent hangs and holds the attachment: all of the DEL is deferred', {
-    containerId,
-    ifname,
-    reason: messageOf(reason),
-  });
 }
 
 /** Returns whether the work succeeded. Logs a failure, because a later call repeats the work. */

@@ -1,7 +1,7 @@
 import type { PartialSettings } from '../../ipam/settings/settings.ts';
 import { Deadlines } from '../platform/deadlines.ts';
 import type { CommonRecord } from '../platform/node-records.ts';
-import type { Platform, Unlock } from '../platform/platform.ts';
+import type { Platform } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { parseObject, readNetworkConfig } from '../protocol/config.ts';
 import { CniError, toCniError } from '../protocol/errors.ts';
@@ -13,10 +13,11 @@ import { checkSocketPaths, resolveSettings, sharedSettings, stateDirOf } from '.
 import { checkVerbIn, LATEST, SUPPORTED_VERSIONS } from '../protocol/version.ts';
 import { add } from './add.ts';
 import { check } from './check.ts';
-import { deferDel, del } from './del.ts';
+import { del } from './del.ts';
 import { gc } from './gc.ts';
 import { ipamAdd, ipamCheck, ipamDel } from './ipam-verbs.ts';
 import { ipamStatus, status } from './status.ts';
+import { takeTurn } from './turn.ts';
 
 const readConfig = memoize(readNetworkConfig);
 
@@ -61,12 +62,6 @@ const WITHIN_MS: Readonly<Record<Exclude<Call['request']['verb'], 'VERSION'>, nu
   STATUS: 10_000,
   GC: Infinity,
 };
-
-/**
- * Longest wait for the turn of a DEL that a hung agent did not answer, in milliseconds. The agent
- * may hold the attachment for as long as it lives, and the pod's end has waited already.
- */
-const BESIDE_HUNG_AGENT_MS = 2_000;
 
 /** Serves one call of a plugin. Never throws, and acts on the outside only through the platform. */
 export async function dispatch(
@@ -120,23 +115,15 @@ async function serve(plugin: Plugin, input: Input, platform: Platform): Promise<
   };
   if (request.verb === 'VERSION')
     throw new CniError('internal', 'VERSION is answered without a configuration');
-  // GC locks each attachment that it removes. CHECK and STATUS only read.
-  const isBesideHungAgent = input.agentHangs === true && request.verb === 'DEL';
-  let unlock: Unlock | undefined;
-  try {
-    unlock = await takeTurn(call, platform, isBesideHungAgent ? BESIDE_HUNG_AGENT_MS : undefined);
-  } catch (error) {
-    if (!isBesideHungAgent || toCniError(error).kind !== 'try-again-later') throw error;
-    deferDel(call, platform, plugin, error);
-    return '';
-  }
+  const turn = await takeTurn(call, platform, plugin, input.agentHangs === true);
+  if (turn === 'deferred') return '';
   try {
     // The wait for another call's end does not count.
     const deadlines = new Deadlines(platform.monotonic, WITHIN_MS[request.verb]);
     const result = await VERBS_OF[plugin][request.verb](call, { ...platform, deadlines });
     return result ? renderResult(config.cniVersion, result) : '';
   } finally {
-    unlock?.();
+    turn.unlock();
   }
 }
 
@@ -150,26 +137,6 @@ function readSharedSettings({ sharedConfig }: Input, platform: Platform, recorde
       reason: toCniError(error).message,
     });
     return {};
-  }
-}
-
-/**
- * Locks the attachment of an ADD or DEL. DEL continues without a lock when the folder of locks
- * cannot be used: the end of a pod must not wait.
- */
-async function takeTurn(
-  { request, settings }: Call,
-  platform: Platform,
-  patienceMs: number | undefined,
-): Promise<Unlock | undefined> {
-  if (request.verb !== 'ADD' && request.verb !== 'DEL') return undefined;
-  try {
-    return await platform.lock(settings.stateDir, request, patienceMs);
-  } catch (error) {
-    const { kind, message } = toCniError(error);
-    if (request.verb !== 'DEL' || kind !== 'io-failure') throw error;
-    platform.log.warn('DEL goes on without a lock', { reason: message });
-    return undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 import { RANGES } from '../../ipam/records/keys.ts';
 import { absent, newestRevision, put, type Guard, type Write } from '../../ipam/records/transaction.ts';
-import { scanAll, type Store } from '../../ipam/store/store.ts';
+import { readAgain, scanAll, type Store } from '../../ipam/store/store.ts';
 import type { Collision, Unit } from './collision.ts';
 import type { BackupRecord } from './format.ts';
 import { isOfLivingNodes } from './living.ts';
@@ -124,10 +124,12 @@ export async function rangesRevision(store: Store): Promise<string> {
  * Reads every key back.
  * @returns the keys that are missing or have another value
  */
-export async function verify(store: Store, records: readonly BackupRecord[]): Promise<string[]> {
-  const expected = new Map(records.map(({ key, value }) => [key, value]));
-  for await (const page of store.scan('')) {
-    for (const { key, value } of page) if (expected.get(key) === value) expected.delete(key);
-  }
-  return [...expected.keys()];
+export function verify(store: Store, records: readonly BackupRecord[]): Promise<string[]> {
+  return readAgain(async () => {
+    const expected = new Map(records.map(({ key, value }) => [key, value]));
+    for await (const page of store.scan('')) {
+      for (const { key, value } of page) if (expected.get(key) === value) expected.delete(key);
+    }
+    return [...expected.keys()];
+  });
 }

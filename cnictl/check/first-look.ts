@@ -11,11 +11,12 @@ import {
 } from '../../ipam/audit/record-audit.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { BLOCKS, NODES } from '../../ipam/records/keys.ts';
-import { readLost, type Lost } from '../../ipam/records/lost-record.ts';
+import type { Lost } from '../../ipam/records/lost-record.ts';
 import { decodeNodeRecord } from '../../ipam/records/node-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';
 import { readRecord } from '../../ipam/records/unreadable.ts';
-import type { Store } from '../../ipam/store/store.ts';
+import { readLost } from '../../ipam/store/lost.ts';
+import { readAgain, type Store } from '../../ipam/store/store.ts';
 import type { StrandedBlock } from './findings.ts';
 import { ClusterNodes, listNodes, noneKnownText } from './nodes.ts';
 import type { Looking, Progress } from './progress.ts';
@@ -38,8 +39,11 @@ export interface FirstLook {
  * only counts and what is suspicious in memory.
  * @throws IpamError, KubeError, the signal's reason
  */
-export async function firstLook(ipam: Ipam, kube: KubeApi, looking: Looking): Promise<FirstLook> {
-  const { store } = ipam;
+export function firstLook(ipam: Ipam, kube: KubeApi, looking: Looking): Promise<FirstLook> {
+  return readAgain(() => lookOnce(ipam, kube, looking));
+}
+
+async function lookOnce({ store }: Ipam, kube: KubeApi, looking: Looking): Promise<FirstLook> {
   const survey = await auditRanges(store);
   if (survey.ranges.length + survey.findings.length === 0)
     looking.warn(

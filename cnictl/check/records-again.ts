@@ -4,10 +4,11 @@ import { auditRanges, findingOf, type RecordFinding } from '../../ipam/audit/rec
 import { IpamError } from '../../ipam/model/errors.ts';
 import { decodeBlock } from '../../ipam/records/block-record.ts';
 import { BLOCKS, RANGES } from '../../ipam/records/keys.ts';
-import { readLost, type Lost } from '../../ipam/records/lost-record.ts';
+import type { Lost } from '../../ipam/records/lost-record.ts';
 import { decodeNodeRecord } from '../../ipam/records/node-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';
 import { readRecord, unreadableOf } from '../../ipam/records/unreadable.ts';
+import { readLost } from '../../ipam/store/lost.ts';
 import type { Store } from '../../ipam/store/store.ts';
 import type { StrandedBlock } from './findings.ts';
 

@@ -7,6 +7,7 @@ import { scanBlocks } from '../../ipam/query/views.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { returnIdleBlock, type ReturnOutcome } from '../../ipam/release/return-block.ts';
 import { readRanges, findRange } from '../../ipam/store/ranges.ts';
+import { readAgain } from '../../ipam/store/store.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge, formatDuration, parseDuration } from '../context/durations.ts';
 import { plural } from '../render/plural.ts';
@@ -65,7 +66,11 @@ export async function blockReturn(context: Context, options: BlockReturnOptions)
  * Returns the idle blocks to release. A node's other blocks decide its surplus, so this function
  * reads all of them.
  */
-async function gather(
+function gather(ipam: Ipam, options: BlockReturnOptions, idleMs: number): ReturnType<typeof gatherOnce> {
+  return readAgain(() => gatherOnce(ipam, options, idleMs));
+}
+
+async function gatherOnce(
   ipam: Ipam,
   options: BlockReturnOptions,
   idleMs: number,

@@ -4,7 +4,8 @@ import { listRangeUsage, type RangeUsage, type RangeUsages } from '../../ipam/qu
 import { readSetBack } from '../../ipam/query/set-back.ts';
 import { listBlocks } from '../../ipam/query/views.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
-import { readLost, type Lost, type LostNode } from '../../ipam/records/lost-record.ts';
+import type { Lost, LostNode } from '../../ipam/records/lost-record.ts';
+import { readLost } from '../../ipam/store/lost.ts';
 import { isDistrusted, type SetBack } from '../../ipam/records/set-back-record.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { identifyOwn, toldUid } from '../context/cluster.ts';

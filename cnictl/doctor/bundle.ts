@@ -5,6 +5,7 @@ import { messageOf } from '../../ipam/model/errors.ts';
 import { BLOCKS, NODES, RANGES } from '../../ipam/records/keys.ts';
 import { DEFAULT_AGENT } from '../../ipam/settings/settings.ts';
 import { VERSION } from '../../ipam/settings/version.ts';
+import { readAgain, type Store } from '../../ipam/store/store.ts';
 import type { Context } from '../context/context.ts';
 import type { Finding } from './finding.ts';
 import type { NodePaths } from './node.ts';
@@ -101,19 +102,21 @@ function networks({ world }: Context, { confDir }: NodePaths, secrets: readonly 
 
 /** Returns records of known kinds unchanged, and only the names of other keys. */
 function keys(context: Context): Promise<string> {
-  return context.withIpam(async (ipam) => {
-    const lines: string[] = [];
-    for (const group of [RANGES, NODES, BLOCKS, '']) {
-      for await (const page of ipam.store.scan(group, { keysOnly: group === '' })) {
-        for (const { key, value } of page) {
-          if (group === '' && [RANGES, NODES, BLOCKS].some((known) => key.startsWith(known))) continue;
-          if (lines.length >= MAX_KEYS) return `${lines.join('\n')}\n… no more than ${MAX_KEYS} keys\n`;
-          lines.push(JSON.stringify(group === '' ? { key } : { key, value }));
-        }
+  return context.withIpam(({ store }) => readAgain(() => keysOnce(store)));
+}
+
+async function keysOnce(store: Store): Promise<string> {
+  const lines: string[] = [];
+  for (const group of [RANGES, NODES, BLOCKS, '']) {
+    for await (const page of store.scan(group, { keysOnly: group === '' })) {
+      for (const { key, value } of page) {
+        if (group === '' && [RANGES, NODES, BLOCKS].some((known) => key.startsWith(known))) continue;
+        if (lines.length >= MAX_KEYS) return `${lines.join('\n')}\n… no more than ${MAX_KEYS} keys\n`;
+        lines.push(JSON.stringify(group === '' ? { key } : { key, value }));
       }
     }
-    return `${lines.join('\n')}\n`;
-  });
+  }
+  return `${lines.join('\n')}\n`;
 }
 
 /** Where the agent runs in a container, the journal has nothing of it. */

@@ -25,7 +25,9 @@ export type IpamErrorCode =
   | 'store-unreachable'
   /** etcd refused the credentials or the permission. */
   | 'store-denied'
-  /** etcd answered with an error of its own (no space, compacted revision, ...). */
+  /** etcd compacted the moment of which a list was being read. Nothing was changed. */
+  | 'store-compacted'
+  /** etcd answered with an error of its own (no space, ...). */
   | 'store-failed'
   /** This version cannot read a record in etcd. */
   | 'corrupt-record';
@@ -50,6 +52,7 @@ const REMEDIES: Readonly<Record<IpamErrorCode, string>> = {
   busy: 'Try again; if it lasts, look at what delays etcd: `etcdctl endpoint status`.',
   'store-unreachable': 'Check etcd with `etcdctl endpoint health`, and the endpoints in the configuration.',
   'store-denied': 'Check the user, password, certificates and the role of the etcd user.',
+  'store-compacted': 'Try again: etcd was compacted several times while a long list was read.',
   'store-failed': 'Look at the message and at the logs of etcd (`etcdctl alarm list`).',
   'corrupt-record':
     'Look at the key with `etcdctl get`, and mend it: docs/operations.md, "A record that cannot be read".',

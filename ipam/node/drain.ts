@@ -3,6 +3,7 @@ import { NODES } from '../records/keys.ts';
 import { decodeDrainMark, drainKey, encodeDrainMark, isDrainKey } from '../records/node-record.ts';
 import { absent, del, put, unchanged } from '../records/transaction.ts';
 import { retryLostRaces } from '../store/retry.ts';
+import { readAgain } from '../store/store.ts';
 import type { Ipam } from './ipam.ts';
 
 /**
@@ -42,9 +43,11 @@ export function drainingError(node: string): IpamError {
 }
 
 /** Returns the names of the nodes that are draining. @throws IpamError `store-…` */
-export async function drainingNodes({ store }: Ipam): Promise<ReadonlySet<string>> {
-  const nodes = new Set<string>();
-  for await (const page of store.scan(NODES, { keysOnly: true }))
-    for (const { key } of page) if (isDrainKey(key)) nodes.add(key.split('/')[1] ?? '');
-  return nodes;
+export function drainingNodes({ store }: Ipam): Promise<ReadonlySet<string>> {
+  return readAgain(async () => {
+    const nodes = new Set<string>();
+    for await (const page of store.scan(NODES, { keysOnly: true }))
+      for (const { key } of page) if (isDrainKey(key)) nodes.add(key.split('/')[1] ?? '');
+    return nodes;
+  });
 }

@@ -9,7 +9,7 @@ import { machineKey } from '../records/machine-record.ts';
 import { decodeNodeEntry, decodeDrainMark, isDrainKey } from '../records/node-record.ts';
 import { absent, del, unchanged, type Entry, type Guard } from '../records/transaction.ts';
 import { readRecord, unreadableOf, valuesOf, type UnreadableRecord } from '../records/unreadable.ts';
-import { scanAll } from '../store/store.ts';
+import { readAgain, scanAll } from '../store/store.ts';
 import { listBlocks, type BlockView } from './views.ts';
 
 /**
@@ -97,11 +97,13 @@ function disagreementOf(
 }
 
 /** Returns the names of all nodes that have an index in etcd, sorted. */
-export async function indexedNodes({ store }: Ipam): Promise<string[]> {
-  const names = new Set<string>();
-  for await (const page of store.scan(NODES, { keysOnly: true }))
-    for (const { key } of page) names.add(key.split('/')[1] ?? '');
-  return [...names].sort();
+export function indexedNodes({ store }: Ipam): Promise<string[]> {
+  return readAgain(async () => {
+    const names = new Set<string>();
+    for await (const page of store.scan(NODES, { keysOnly: true }))
+      for (const { key } of page) names.add(key.split('/')[1] ?? '');
+    return [...names].sort();
+  });
 }
 
 /**

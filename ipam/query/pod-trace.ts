@@ -10,6 +10,7 @@ import type { Entry } from '../records/transaction.ts';
 import { unreadableOf, valuesOf, type UnreadableRecord } from '../records/unreadable.ts';
 import { blockReader } from '../store/blocks.ts';
 import { readRanges } from '../store/ranges.ts';
+import { readAgain } from '../store/store.ts';
 import { readLifetimes } from './history.ts';
 
 export interface PodName {
@@ -57,8 +58,8 @@ export async function tracePod(ipam: Ipam, pod: PodName, onPage: (n: number) => 
   const ranges = known.ranges.map(({ range }) => range);
   const pages = countedPages(ipam, onPage);
   // Blocks first: a concurrently released address is then seen twice instead of missed.
-  const now = await heldBy(pages(BLOCKS), pod, ranges);
-  const { past, omitted, unreadable } = await pastOf(pages(HISTORY), pod, ranges);
+  const now = await readAgain(() => heldBy(pages(BLOCKS), pod, ranges));
+  const { past, omitted, unreadable } = await readAgain(() => pastOf(pages(HISTORY), pod, ranges));
   return {
     held: now.held.filter(({ address, slot }) => !past.some((lifetime) => isSame(lifetime, address, slot))),
     past,

@@ -4,6 +4,7 @@ import type { Ipam } from '../node/ipam.ts';
 import { BLOCKS, cidrOfBlockKey, rangeNameOfBlockKey } from '../records/keys.ts';
 import type { UnreadableRecord } from '../records/unreadable.ts';
 import { rangeNamed, readRanges } from '../store/ranges.ts';
+import { readAgain } from '../store/store.ts';
 import { scanBlocksOf, type BlockPage } from './views.ts';
 
 /** The usage of a range. */
@@ -28,25 +29,29 @@ export interface RangeUsages {
 }
 
 /** Reads every block of the cluster. @throws IpamError `store-…` */
-export async function listRangeUsage(ipam: Ipam): Promise<RangeUsages> {
-  const known = await readRanges(ipam.store);
-  const sums = known.ranges.map(({ range }) => new UsageSum(range));
-  const unreadable = await sumUp(scanBlocksOf(ipam, known, {}), sums);
-  return { usages: sums.map((sum) => sum.usage), unreadable };
+export function listRangeUsage(ipam: Ipam): Promise<RangeUsages> {
+  return readAgain(async () => {
+    const known = await readRanges(ipam.store);
+    const sums = known.ranges.map(({ range }) => new UsageSum(range));
+    const unreadable = await sumUp(scanBlocksOf(ipam, known, {}), sums);
+    return { usages: sums.map((sum) => sum.usage), unreadable };
+  });
 }
 
 /**
  * Reads every block of one range.
  * @throws IpamError `not-found`, `corrupt-record` for the range's record, `store-…`
  */
-export async function readRangeUsage(
+export function readRangeUsage(
   ipam: Ipam,
   name: string,
 ): Promise<{ readonly usage: RangeUsage; readonly unreadable: readonly UnreadableRecord[] }> {
-  const known = await readRanges(ipam.store);
-  const sum = new UsageSum(rangeNamed(known, name).range);
-  const unreadable = await sumUp(scanBlocksOf(ipam, known, { range: name }), [sum]);
-  return { usage: sum.usage, unreadable };
+  return readAgain(async () => {
+    const known = await readRanges(ipam.store);
+    const sum = new UsageSum(rangeNamed(known, name).range);
+    const unreadable = await sumUp(scanBlocksOf(ipam, known, { range: name }), [sum]);
+    return { usage: sum.usage, unreadable };
+  });
 }
 
 /** Adds the blocks to the sums of their ranges. @returns the records that cannot be read */

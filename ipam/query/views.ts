@@ -16,6 +16,7 @@ import type { Entry } from '../records/transaction.ts';
 import { readRecord, unreadableError, type Read, type UnreadableRecord } from '../records/unreadable.ts';
 import { blockReader, type ClaimedBlock } from '../store/blocks.ts';
 import { rangeNamed, rangeOf, readRanges, type RangeRecords } from '../store/ranges.ts';
+import { readAgain } from '../store/store.ts';
 
 /** A claimed block and how much of it is used. */
 export interface BlockView extends ClaimedBlock {
@@ -36,7 +37,7 @@ export interface BlockPage {
 
 /**
  * Yields every claimed block as of one moment, page by page: nothing holds the whole cluster in
- * memory. The first page has the unreadable records below `ranges/`.
+ * memory. The first page has the unreadable records below `ranges/`. Run it within `readAgain`.
  * @throws IpamError `not-found` for an unknown range name, `corrupt-record` for its record,
  *   `store-…`
  */
@@ -70,15 +71,17 @@ export async function* scanBlocksOf(
 }
 
 /** Returns all blocks, sorted by address. */
-export async function listBlocks(ipam: Ipam, filter: BlockFilter = {}): Promise<BlockPage> {
-  const blocks: BlockView[] = [];
-  const unreadable: UnreadableRecord[] = [];
-  for await (const page of scanBlocks(ipam, filter)) {
-    blocks.push(...page.blocks);
-    unreadable.push(...page.unreadable);
-  }
-  blocks.sort((a, b) => compareAddresses(a.block.cidr.base, b.block.cidr.base));
-  return { blocks, unreadable };
+export function listBlocks(ipam: Ipam, filter: BlockFilter = {}): Promise<BlockPage> {
+  return readAgain(async () => {
+    const blocks: BlockView[] = [];
+    const unreadable: UnreadableRecord[] = [];
+    for await (const page of scanBlocks(ipam, filter)) {
+      blocks.push(...page.blocks);
+      unreadable.push(...page.unreadable);
+    }
+    blocks.sort((a, b) => compareAddresses(a.block.cidr.base, b.block.cidr.base));
+    return { blocks, unreadable };
+  });
 }
 
 /**

@@ -22,7 +22,7 @@ import {
 import { returnBlock } from '../release/return-block.ts';
 import { findRange, readRanges } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
-import { scanAll } from '../store/store.ts';
+import { readAgain, scanAll } from '../store/store.ts';
 import { checkNotLost } from './lost-addresses.ts';
 
 export interface AddOptions {
@@ -174,13 +174,15 @@ async function removeDrained(ipam: Ipam, name: string, onReturned: () => void): 
 /** Deletes in small transactions: one for the history of a /16 would block etcd for seconds. */
 async function removeHistory({ store }: Ipam, name: string): Promise<void> {
   const atOnce = 100;
-  for await (const page of store.scan(historyOfRange(name), { keysOnly: true })) {
-    for (let i = 0; i < page.length; i += atOnce)
-      await store.commit(
-        [],
-        page.slice(i, i + atOnce).map(({ key }) => del(key)),
-      );
-  }
+  await readAgain(async () => {
+    for await (const page of store.scan(historyOfRange(name), { keysOnly: true })) {
+      for (let i = 0; i < page.length; i += atOnce)
+        await store.commit(
+          [],
+          page.slice(i, i + atOnce).map(({ key }) => del(key)),
+        );
+    }
+  });
 }
 
 /** @throws IpamError `not-found`, `contention`, `store-…` */

@@ -83,15 +83,3 @@ export function lostOf(entries: readonly Entry[]): Lost {
   }
   return { nodes, unreadable };
 }
-
-/**
- * @param store what this needs of a Store, which is a layer above the records
- * @throws IpamError `store-…`
- */
-export async function readLost(store: {
-  scan(prefix: string): AsyncIterable<readonly Entry[]>;
-}): Promise<Lost> {
-  const entries: Entry[] = [];
-  for await (const page of store.scan(LOST)) entries.push(...page);
-  return lostOf(entries);
-}

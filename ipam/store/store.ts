@@ -1,3 +1,4 @@
+import { IpamError } from '../model/errors.ts';
 import type { Entry, Guard, Write } from '../records/transaction.ts';
 
 /**
@@ -8,7 +9,10 @@ import type { Entry, Guard, Write } from '../records/transaction.ts';
 export interface Store {
   /** Returns the entry of each key as of one moment, in the order given; undefined for none. */
   get(keys: readonly string[], options?: ReadOptions): Promise<(Entry | undefined)[]>;
-  /** Yields every key below the prefix as of one moment, in pages, sorted by key. */
+  /**
+   * Yields every key below the prefix as of one moment, in pages, sorted by key. Rejects with
+   * `store-compacted` when etcd forgets that moment before the last page: see {@link readAgain}.
+   */
   scan(prefix: string, options?: ScanOptions): AsyncIterable<Entry[]>;
   /** Returns how many keys lie below each prefix. Cheap: etcd sends no key or value. */
   count(prefixes: readonly string[]): Promise<number[]>;
@@ -40,9 +44,31 @@ export interface ScanOptions {
   readonly onRevision?: (revision: string) => void;
 }
 
+/** How often a list is begun, while etcd is compacted during each. */
+const MOST_READINGS = 5;
+
+/**
+ * Runs a reading of whole lists, and runs it from its beginning again when etcd was compacted
+ * between two pages: the rest of what was read is gone then.
+ * @param read keeps nothing of an earlier run
+ * @throws IpamError `store-compacted` when etcd was compacted during each of several readings
+ */
+export async function readAgain<T>(read: () => Promise<T>): Promise<T> {
+  for (let reading = 1; ; reading++) {
+    try {
+      return await read();
+    } catch (error) {
+      const isCompacted = error instanceof IpamError && error.code === 'store-compacted';
+      if (!isCompacted || reading >= MOST_READINGS) throw error;
+    }
+  }
+}
+
 /** Returns everything below a prefix at once: for prefixes known to be small. */
-export async function scanAll(store: Store, prefix: string, options?: ScanOptions): Promise<Entry[]> {
-  const entries: Entry[] = [];
-  for await (const page of store.scan(prefix, options)) entries.push(...page);
-  return entries;
+export function scanAll(store: Store, prefix: string, options?: ScanOptions): Promise<Entry[]> {
+  return readAgain(async () => {
+    const entries: Entry[] = [];
+    for await (const page of store.scan(prefix, options)) entries.push(...page);
+    return entries;
+  });
 }

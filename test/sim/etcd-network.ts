@@ -52,7 +52,7 @@ export class EtcdNetwork {
     const { epoch } = this.etcd;
     const failure = (
       message: string,
-      code: 'store-unreachable' | 'store-failed' = 'store-unreachable',
+      code: 'store-unreachable' | 'store-failed' | 'store-compacted' = 'store-unreachable',
     ): IpamError => new IpamError(code, `etcd at ${ENDPOINTS} ${message}`, { uncertain: writing });
     const late = (): IpamError => failure('did not answer in time');
     return process.ask<T>(deadlineMs, late, (resolve, reject) => {
@@ -75,7 +75,7 @@ export class EtcdNetwork {
         scheduler.after(trouble === 'broken' ? 0 : back, () => {
           if (trouble === 'broken') reject(failure('is unreachable: read ECONNRESET'));
           else if (answer instanceof EtcdRefusal)
-            reject(failure(`failed: ${answer.message}`, 'store-failed'));
+            reject(failure(`failed: ${answer.message}`, refusalCode(answer)));
           else resolve(answer.value);
         });
       });
@@ -88,6 +88,9 @@ export class EtcdNetwork {
     return undefined;
   }
 }
+
+const refusalCode = ({ message }: EtcdRefusal): 'store-failed' | 'store-compacted' =>
+  message.includes('compacted') ? 'store-compacted' : 'store-failed';
 
 /** @throws everything but a refusal: it is a fault of the simulation */
 function attempt<T>(apply: () => T): { readonly value: T } | EtcdRefusal {

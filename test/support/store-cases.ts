@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { absent, del, put, same, unchanged, type Entry, type Guard } from '../../ipam/records/transaction.ts';
 import type { LeasedStore } from '../../ipam/store/leases.ts';
-import { scanAll, type Store } from '../../ipam/store/store.ts';
+import { readAgain, scanAll, type Store } from '../../ipam/store/store.ts';
 
 export interface StoreUnderTest {
   readonly store: LeasedStore;
@@ -252,11 +252,36 @@ export const STORE_CASES: readonly StoreCase[] = [
         }
       };
       await assert.rejects(read(), {
-        code: 'store-failed',
+        code: 'store-compacted',
         message: /mvcc: required revision has been compacted/,
         uncertain: false,
       });
       assert.deepEqual(await store.count(['k/']), [1_100]);
+    },
+  },
+  {
+    name: 'a whole list that is compacted between two pages is read again, as of a later moment',
+    run: async ({ store, compact }) => {
+      await fill(store, 1_100);
+      let readings = 0;
+      const read = async (): Promise<string[]> => {
+        readings++;
+        const keys: string[] = [];
+        for await (const page of store.scan('k/')) {
+          keys.push(...page.map(({ key }) => key));
+          if (readings > 2) continue;
+          await store.commit([], [put(`k/0-${readings}`, 'new')]);
+          await compact();
+        }
+        return keys;
+      };
+      const keys = await readAgain(read);
+      assert.equal(readings, 3);
+      assert.equal(new Set(keys).size, 1_102);
+      assert.equal(keys.length, 1_102);
+      readings = -100;
+      await assert.rejects(readAgain(read), { code: 'store-compacted' });
+      assert.equal(readings, -95, 'it gives up after five readings');
     },
   },
 ];

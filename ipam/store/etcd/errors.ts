@@ -86,6 +86,9 @@ export function translateError(error: unknown, endpoints: string, writing: boole
       uncertain: writing,
     });
   }
+  if (/revision has been compacted/.test(reason)) {
+    return new IpamError('store-compacted', `etcd at ${endpoints} failed: ${reason}`, { cause: error });
+  }
   if (isUnable(error)) {
     return new IpamError('store-unreachable', `etcd at ${endpoints} cannot serve now: ${reason}`, {
       cause: error,

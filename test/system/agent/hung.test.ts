@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { startAgent, type RunningAgent } from '../../support/agent.ts';
@@ -76,10 +76,10 @@ suite('an agent that hangs, or is out of reach', () => {
     );
 
     agent.daemon.signal('SIGCONT');
-    await until(
-      'it to drop the DELs',
-      () => agent.logged('a call was dropped: its caller has given up').length === 2,
-    );
+    await until('it to drop the DELs', () => {
+      const dropped = agent.logged('a call was dropped: its caller has given up');
+      return dropped.filter(({ verb }) => verb === 'DEL').length === 2;
+    });
     assert.equal(await probe(), 0);
     assert.equal(await past('hung'), 2);
     await until('the deferred teardown', async () => {
@@ -104,11 +104,9 @@ suite('an agent that hangs, or is out of reach', () => {
   });
 
   test('sockets that were removed are made again', async () => {
-    const first = statSync(agent.socket).ino;
     for (const path of [agent.socket, agent.metricsSocket]) rmSync(path);
     for (const path of [agent.socket, agent.metricsSocket])
       await until(`${path} to be there`, () => existsSync(path));
-    assert.notEqual(statSync(agent.socket).ino, first);
     assert.equal(await probe(), 0);
     assert.equal(typeof (await past('hung')), 'number');
     assert.equal(agent.logged('a socket was gone, and is there again').length, 2);

@@ -6,9 +6,11 @@ import { suite, test } from 'node:test';
 import { put } from '../../../ipam/records/transaction.ts';
 import type { EtcdSettings } from '../../../ipam/store/etcd/settings.ts';
 import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
+import { REPOSITORY } from '../../support/cni.ts';
 import { makeCertificates } from '../../support/etcd-tls.ts';
 import { startEtcd } from '../../support/etcd.ts';
 import { newScope } from '../../support/netns.ts';
+import { run } from '../../support/proc.ts';
 
 /** Replaces the file at once, as tools for certificates do. */
 async function replace(path: string, text: string): Promise<void> {
@@ -86,6 +88,22 @@ suite('a client of etcd that lives on', () => {
     await copyFile(other.keyFile, own.keyFile);
     const [entry] = await store.get(['a']);
     assert.equal(entry?.value, '1');
+  });
+
+  test('an endpoint with an IP address and TLS makes Node warn of nothing', async (t) => {
+    const scope = newScope(t);
+    const etcd = scope.use(await startEtcd({ tls: true }));
+    const { endpoints, caFile, certFile, keyFile } = etcd;
+    const settings = { endpoints, prefix: '/cellnet', caFile, certFile, keyFile };
+    const script = `
+      const { openEtcdStore } = await import(${JSON.stringify(join(REPOSITORY, 'ipam/store/etcd/store.ts'))});
+      const store = openEtcdStore(${JSON.stringify(settings)});
+      console.log((await store.get(['a'])).length);
+      store.close();
+    `;
+    const words = ['--import', 'tsx', '--input-type=module', '-e', script];
+    const { code, stdout, stderr } = await run(process.execPath, words, { cwd: REPOSITORY });
+    assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '1\n', stderr: '' });
   });
 
   test('a learner among the endpoints answers no request, and none fails', async (t) => {
