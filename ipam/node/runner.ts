@@ -136,8 +136,7 @@ export async function runRequests<T>(
       return undefined;
     }
     if (transaction.isEmpty) {
-      // Also when all callers gave up while it was read: the next ones need not read it again.
-      cache.set(node, before);
+      if (known) cache.set(node, known);
       return results;
     }
     results.forEach((result, i) => {

@@ -99,11 +99,12 @@ suite('a process that lives on', () => {
   test('a range that was drained, active when a block was claimed, and drains again gives nothing', async () => {
     const world = new World();
     await addRange(world.ipam, range('10.20.0.0/27', { name: 'blue', blockSize: 4, cooldownMs: 0 }));
-    await ask(world.agent(), 'first');
     const agent = world.agent();
+    await ask(agent, 'a');
     await setRangeState(world.ipam, 'blue', 'draining');
-    // It reads its block now, of a range that drains.
-    await assert.rejects(ask(agent, 'a'), { code: 'exhausted' });
+    // It reads its block again now, of a range that drains.
+    const attachment = { containerId: 'a', ifname: 'eth0' };
+    await release(agent, { node: 'n', attachment, cause: { why: 'del' } });
     await setRangeState(world.ipam, 'blue', 'active');
     await ask(agent, 'b');
     assert.equal(world.blocks().length, 2, 'a block was claimed');
@@ -143,23 +144,6 @@ suite('a process that lives on', () => {
       results.map((each) => (each.status === 'rejected' ? (each.reason as IpamError).code : 'given')),
       ['given', 'store-unreachable', 'store-unreachable'],
     );
-  });
-
-  test('a first read that takes longer than its callers wait serves the next ones', async () => {
-    const world = new World();
-    await addRange(world.ipam, range('10.20.0.0/22'));
-    await ask(world.agent(), 'first');
-    const agent = world.agent();
-    world.store.before = () => {
-      world.now += 6_000;
-      return Promise.resolve();
-    };
-    // Its first change finds that its caller gave up while the blocks were read.
-    const late = agent.runner.run('n', { change: () => Promise.reject(new Error('too late')) });
-    await assert.rejects(late, { message: 'too late' });
-    const requests = count(world);
-    await ask(agent, 'a');
-    assert.deepEqual([...requests], [['commit', 1]]);
   });
 
   test('a request behind a transaction that etcd did not answer waits for no other', async () => {
