@@ -1,5 +1,5 @@
 import { every, type Effects, type Timer } from '../../ipam/model/effects.ts';
-import type { BridgeInfo } from '../platform/platform.ts';
+import type { BridgeInfo } from '../platform/switch.ts';
 
 /**
  * Interval, in milliseconds, at which the agent reads known bridges again even when OVSDB reports

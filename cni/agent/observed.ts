@@ -1,5 +1,5 @@
 import type { Store } from '../../ipam/store/store.ts';
-import type { Switch } from '../platform/platform.ts';
+import type { Switch } from '../platform/switch.ts';
 
 /** Receives the outcome of one use: undefined for success, else the error it rejected with. */
 export type Told = (error: unknown) => void;

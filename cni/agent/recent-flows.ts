@@ -1,5 +1,5 @@
 import type { Effects } from '../../ipam/model/effects.ts';
-import type { BridgeFlows } from '../platform/platform.ts';
+import type { BridgeFlows } from '../platform/switch.ts';
 
 /** How long one look at the flows counts, in milliseconds, so that a burst of ADDs shares it. */
 const LOOK_COUNTS_MS = 1_000;

@@ -2,9 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, closeSync, lstatSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
-import { messageOf } from '../../ipam/model/errors.ts';
+import { hasCode, messageOf } from '../../ipam/model/errors.ts';
 import { isSocketPath, SOCKET_PATH_FORM } from '../../ipam/settings/socket-path.ts';
-import { hasCode } from '../host/folder.ts';
 import { tryLockByte } from '../netlink/libc.ts';
 
 /**
@@ -132,7 +131,7 @@ function isAnswered(path: string): Promise<boolean> {
       done(answered);
     };
     socket.once('connect', () => end(true));
-    socket.once('error', (error) => end(!hasCode(error, 'ENOENT') && !hasCode(error, 'ECONNREFUSED')));
+    socket.once('error', (error) => end(!hasCode(error, 'ENOENT', 'ECONNREFUSED')));
   });
 }
 

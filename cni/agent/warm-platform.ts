@@ -16,7 +16,7 @@ import { readShared } from '../host/shared-config.ts';
 import { DEFAULT_DEADLINE_MS } from '../ovsdb/client.ts';
 import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
 import { Deadlines } from '../platform/deadlines.ts';
-import type { Kernel, LaterAnnouncement, Log, Platform, Switch } from '../platform/platform.ts';
+import type { Kernel, LaterAnnouncement, Log, Platform } from '../platform/platform.ts';
 import type { Environment } from '../protocol/request.ts';
 import { stateDirOf, type SwitchAddress } from '../protocol/settings.ts';
 import type { IpamPlace } from '../reconcile/places.ts';
@@ -26,6 +26,7 @@ import { observed, observedStore, observedSwitch } from './observed.ts';
 import { warmIpam, type WarmIpam } from './warm-ipam.ts';
 import { lateAnswer, WarmSwitch } from './warm-switch.ts';
 import type { Watch } from './watch.ts';
+import type { Switch } from '../platform/switch.ts';
 
 /**
  * A platform that keeps its connections from call to call: one for each etcd cluster and each

@@ -11,13 +11,13 @@ import { asNumber, asRecord, asString, map, type RawRow } from '../ovsdb/protoco
 import { tlsFiles } from '../ovsdb/remote.ts';
 import type { OvsdbSession } from '../ovsdb/session.ts';
 import { INTERFACE_COLUMNS, PORT_COLUMNS } from '../ovsdb/uplinks.ts';
-import type { BridgeInfo, PortSpec, Switch } from '../platform/platform.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import type { BurstBarrier } from './burst-barrier.ts';
 import { ChangeQueue } from './change-queue.ts';
 import { InUse } from './in-use.ts';
 import { KnownBridges } from './known-bridges.ts';
 import { RecentFlows } from './recent-flows.ts';
+import type { BridgeInfo, PortSpec, Switch } from '../platform/switch.ts';
 
 /** What {@link inspectBridge} reads of a bridge. */
 const BRIDGE_COLUMNS = ['name', 'datapath_type', 'datapath_id', 'fail_mode', 'controller'];

@@ -4,7 +4,8 @@ import type { HeldBlock } from '../../ipam/node/node-blocks.ts';
 import { silentObserver, type Observer } from '../../ipam/node/observer.ts';
 import { OvsdbError } from '../ovsdb/errors.ts';
 import { judge, nextUse, type HealthReport, type ServerKind, type ServerUse } from './health.ts';
-import { Metrics, type Scraped } from './metrics.ts';
+import { Metrics } from './metrics.ts';
+import type { Scraped } from './scraped.ts';
 import { useByRange, type RangeUse } from './range-use.ts';
 
 /** Codes of a database that does not serve. With any other code the database has answered. */

@@ -7,18 +7,11 @@ import {
   subnetOf,
 } from '../../ipam/model/address.ts';
 import { withSwitch } from '../platform/connections.ts';
-import type {
-  Kernel,
-  Namespace,
-  Platform,
-  PodInterface,
-  PodInterfaceSpec,
-  PortInfo,
-  PortSpec,
-} from '../platform/platform.ts';
+import type { Kernel, Namespace, Platform, PodInterface, PodInterfaceSpec } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import type { CniRoute } from '../protocol/result.ts';
 import type { Plan } from './plan.ts';
+import type { PortInfo, PortSpec } from '../platform/switch.ts';
 
 /**
  * Compares the plan with the pod's interface and the port. Returns the differences as texts, and

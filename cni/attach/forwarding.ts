@@ -1,4 +1,4 @@
-import type { BridgeFlows, BridgeInfo, Controller, Switch } from '../platform/platform.ts';
+import type { BridgeFlows, BridgeInfo, Controller, Switch } from '../platform/switch.ts';
 
 /** Why a bridge forwards nothing, and what to do. */
 export interface Standstill {

@@ -1,11 +1,12 @@
 import { formatAddress, type Address, type Family } from '../../ipam/model/address.ts';
-import type { BridgeInfo, PodInterfaceSpec, PortSpec, VethSpec } from '../platform/platform.ts';
+import type { PodInterfaceSpec, VethSpec } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { DEFAULT_MTU, IPV6_MIN_MTU, type AddressProbe } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
 import { addressesOf, resolveRoutes, type Grant } from '../protocol/grant.ts';
 import { hostLinkName, hostMacOf, linkAlias, macOf, portExternalIds } from '../protocol/identity.ts';
 import { requestedMac } from '../protocol/requested.ts';
+import type { BridgeInfo, PortSpec } from '../platform/switch.ts';
 
 /** After etcd was set back, another pod may use what etcd calls free. */
 const UNPROVEN: AddressProbe = { count: 3, intervalMs: 100 };

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { withSwitch } from '../platform/connections.ts';
-import type { Platform, Switch } from '../platform/platform.ts';
+import type { Platform } from '../platform/platform.ts';
 import { IPV6_MIN_MTU } from '../protocol/config-schema.ts';
 import { hostLinkName, hostMacOf, linkAlias, portExternalIds } from '../protocol/identity.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import { deleteLink, detachPort } from './interface-teardown.ts';
+import type { Switch } from '../platform/switch.ts';
 
 /** Nobody waits for a pod's start here, so this asks longer than an ADD does. */
 const PROBE = { count: 3, intervalMs: 200, usersOnly: true };

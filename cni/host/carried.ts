@@ -1,7 +1,8 @@
 import { constants, copyFileSync, linkSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Attachment } from '../../ipam/model/attachment.ts';
-import { hasCode, removeFile, withFolder } from './folder.ts';
+import { hasCode } from '../../ipam/model/errors.ts';
+import { removeFile, withFolder } from './folder.ts';
 
 /**
  * Which attachment uses which address, as hard links: `addresses/10.20.0.17` is the attachment's
@@ -107,7 +108,7 @@ function linkOrCopy(target: string, path: string): void {
   try {
     linkSync(target, path);
   } catch (error) {
-    if (!['EPERM', 'ENOTSUP', 'EMLINK'].some((code) => hasCode(error, code))) throw error;
+    if (!hasCode(error, 'EPERM', 'ENOTSUP', 'EMLINK')) throw error;
     copyFileSync(target, path, constants.COPYFILE_EXCL);
   }
 }

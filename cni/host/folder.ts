@@ -1,9 +1,6 @@
 import { lstatSync, mkdirSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
-
-/** Whether it is an error of the system with that code, such as `ENOENT`. */
-export const hasCode = (error: unknown, code: string): boolean =>
-  error instanceof Error && 'code' in error && error.code === code;
+import { hasCode } from '../../ipam/model/errors.ts';
 
 /** Removes a file if it is there. Quicker than `rmSync`, which is made for whole folders. */
 export function removeFile(path: string): void {

@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { hasCode } from '../../ipam/model/errors.ts';
 import type { Namespaces } from '../platform/platform.ts';
 
 /** Error codes of an absent path. Any other code means that this process cannot look. */
 const ABSENT = ['ENOENT', 'ENOTDIR', 'ESRCH', 'ELOOP', 'ENAMETOOLONG'];
 
-const isAbsent = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && ABSENT.includes(String(error.code));
+const isAbsent = (error: unknown): boolean => hasCode(error, ...ABSENT);
 
 /**
  * Namespaces of this host, from files only. Device and inode identify a namespace while it lives

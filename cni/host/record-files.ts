@@ -1,8 +1,8 @@
 import { closeSync, fsyncSync, openSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { messageOf } from '../../ipam/model/errors.ts';
+import { hasCode, messageOf } from '../../ipam/model/errors.ts';
 import { CniError } from '../protocol/errors.ts';
-import { hasCode, removeFile, withFolder } from './folder.ts';
+import { removeFile, withFolder } from './folder.ts';
 
 /** Returns the names of the records in the folder. Throws CniError 5. */
 export const filesOf = (folder: string): string[] =>

@@ -1,10 +1,9 @@
 import { readRegularFile } from '../../ipam/files/regular-file.ts';
-import { messageOf } from '../../ipam/model/errors.ts';
+import { hasCode, messageOf } from '../../ipam/model/errors.ts';
 import { DEFAULT_CONFIG_FILE } from '../../ipam/settings/settings.ts';
 import { CniError } from '../protocol/errors.ts';
 import type { SharedConfig } from '../protocol/invocation.ts';
 import type { Environment } from '../protocol/request.ts';
-import { hasCode } from './folder.ts';
 
 /**
  * Reads the shared configuration file for each call, so that a change of the file counts at once.

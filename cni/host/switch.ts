@@ -5,8 +5,8 @@ import { isServed } from '../ovsdb/liveness.ts';
 import { addPort, findPorts, removePort } from '../ovsdb/ports.ts';
 import { tlsFiles } from '../ovsdb/remote.ts';
 import type { OvsdbSession } from '../ovsdb/session.ts';
-import type { BridgeInfo, Switch } from '../platform/platform.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
+import type { BridgeInfo, Switch } from '../platform/switch.ts';
 
 /** vswitchd takes 50 ms for 250 ports. A vswitchd that takes longer than this is down or stuck. */
 const SERVED_WITHIN_MS = 2_000;

@@ -1,6 +1,7 @@
 /** Sends frames from a pod's interface, so that neighbours and switches learn the pod's MAC. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hasCode, NetlinkError } from './errors.ts';
+import { hasCode } from '../../ipam/model/errors.ts';
+import { NetlinkError } from './errors.ts';
 import { AF_PACKET, SOCK_NONBLOCK, SOCK_RAW } from './kernel.ts';
 import { closeSocketAside, linkAddress, linkIndex, openSocket, sendTo } from './libc.ts';
 import { inNamespace, type NetworkNamespace } from './netns.ts';

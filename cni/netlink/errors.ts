@@ -87,10 +87,6 @@ export const errnoOf = (error: unknown): number | undefined =>
     ? Math.abs(error.errno)
     : undefined;
 
-/** Returns true when the error carries one of these codes, for example 'ENODEV'. */
-export const hasCode = (error: unknown, ...codes: readonly string[]): boolean =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
-
 /** Returns the promise's value, or undefined when the kernel reports no such link (ENODEV). */
 export const unlessGone = async <Value>(promise: Promise<Value>): Promise<Value | undefined> => {
   try {

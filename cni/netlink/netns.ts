@@ -1,6 +1,7 @@
 /** Network namespaces. Each thread is in one, and a socket stays in the one it was opened in. */
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
-import { hasCode, NamespaceError } from './errors.ts';
+import { hasCode } from '../../ipam/model/errors.ts';
+import { NamespaceError } from './errors.ts';
 import { CLONE_NEWNET, NS_GET_NSTYPE } from './kernel.ts';
 import { ioctlResult, setns, unshare } from './libc.ts';
 

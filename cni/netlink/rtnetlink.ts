@@ -1,6 +1,7 @@
 /** A socket to the kernel's network configuration: rtnetlink(7), RFC 3549. */
 import { RawNetlinkSocket } from 'netlink/dist/raw.js';
-import { errnoOf, hasCode, NetlinkError } from './errors.ts';
+import { hasCode } from '../../ipam/model/errors.ts';
+import { errnoOf, NetlinkError } from './errors.ts';
 import { Exchange, type Outcome } from './exchange.ts';
 import { askForExplanations, openWithExplanations, type OpenedSocket } from './extended-ack.ts';
 import { AF_NETLINK, NETLINK_ROUTE, SOCK_NONBLOCK, SOCK_RAW } from './kernel.ts';

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { errnoOf, hasCode, NetlinkError } from './errors.ts';
+import { hasCode } from '../../ipam/model/errors.ts';
+import { errnoOf, NetlinkError } from './errors.ts';
 
 /** Per-interface settings of the kernel's Documentation/networking/ip-sysctl.rst. */
 export type InterfaceSetting =

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
+import { hasCode } from '../../ipam/model/errors.ts';
 import {
   countOf,
   countRequest,
@@ -42,8 +43,7 @@ export async function readFlows(
   try {
     return await ask(socket, withinMs);
   } catch (error) {
-    const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    return isAbsent && (await isVswitchdsFolder(dirname(socket))) ? 'absent' : undefined;
+    return hasCode(error, 'ENOENT') && (await isVswitchdsFolder(dirname(socket))) ? 'absent' : undefined;
   }
 }
 

@@ -1,7 +1,7 @@
 import { connect as connectPlain, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { readRegularFile } from '../../ipam/files/regular-file.ts';
-import { messageOf } from '../../ipam/model/errors.ts';
+import { hasCode, messageOf } from '../../ipam/model/errors.ts';
 import { isSocketPath, SOCKET_PATH_FORM } from '../../ipam/settings/socket-path.ts';
 import { OvsdbError } from './errors.ts';
 
@@ -85,9 +85,6 @@ export function openRemote(text: string, deadlineMs: number, tls?: TlsFiles): Pr
 
 const AWAY = 'Check that ovsdb-server runs (systemctl status openvswitch-switch), and the key `ovsdb`.';
 const DENIED = 'Run it as root: the socket is for root only. As root, look at SELinux and AppArmor.';
-
-const hasCode = (error: unknown, ...codes: readonly string[]): boolean =>
-  error instanceof Error && 'code' in error && codes.includes(String(error.code));
 
 function dial(text: string, remote: Remote, tls?: TlsFiles): Socket {
   const { host, port } = remote;

@@ -1,6 +1,7 @@
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
-import type { OpenIpam, Platform, Switch } from './platform.ts';
+import type { OpenIpam, Platform } from './platform.ts';
+import type { Switch } from './switch.ts';
 
 /**
  * Longest wait for one request to etcd, in milliseconds (rule 4). A caller of the agent waits no

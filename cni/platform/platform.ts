@@ -9,6 +9,7 @@ import type { SwitchAddress } from '../protocol/settings.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { NodeRecords } from './node-records.ts';
 import type { StepHook } from './steps.ts';
+import type { Switch } from './switch.ts';
 
 /**
  * Everything outside the process that a verb touches, passed in as values. So a test can make any
@@ -228,79 +229,4 @@ export interface PodInterface {
   readonly routes: readonly CniRoute[];
   /** Returns true when another interface of the pod serves the route. */
   readonly leadsElsewhere: (route: CniRoute) => boolean;
-}
-
-/** Operations on Open vSwitch. */
-export interface Switch {
-  /** Returns undefined when the bridge does not exist. */
-  inspectBridge(bridge: string): Promise<BridgeInfo | undefined>;
-  /** Returns true when ovs-vswitchd carries out the database within the time of a STATUS. */
-  isServed(): Promise<boolean>;
-  /**
-   * Returns what the bridge's flows do, `absent` when ovs-vswitchd has no such bridge, or undefined
-   * when nobody can be asked. Missing where a platform has no way to ask.
-   */
-  readFlows?(bridge: string): Promise<BridgeFlows | 'absent' | undefined>;
-  /**
-   * Creates the bridge in fail mode `standalone`, or adjusts the settings of an existing one.
-   * @throws OvsdbError
-   */
-  createBridge(bridge: string, datapathType: 'system' | 'netdev'): Promise<void>;
-  /** Resolves when the port forwards. @throws OvsdbError */
-  addPort(port: PortSpec): Promise<void>;
-  /** Removes only our ports, recognised by external_ids. */
-  removePort(containerId: string, ifname: string): Promise<'removed' | 'absent'>;
-  /** Returns our ports, of one attachment or of all. */
-  findPorts(containerId?: string, ifname?: string): Promise<PortInfo[]>;
-  close(): void;
-}
-
-export interface BridgeInfo {
-  /** True for the userspace datapath. */
-  readonly userspace: boolean;
-  /** Smallest MTU of the bridge's uplinks in bytes. Undefined without an uplink. */
-  readonly uplinkMtu: number | undefined;
-  /** Present if there are uplinks, and none of them has a link. */
-  readonly uplinkDown?: true;
-  /** Present if ovs-vswitchd has not made the bridge's datapath. */
-  readonly withoutDatapath?: true;
-  /** Present if the bridge's fail mode is `secure`: it forwards only by the flows of others. */
-  readonly secure?: true;
-  /** Controllers of the bridge, if it has any. */
-  readonly controllers?: readonly Controller[];
-}
-
-/** An OpenFlow controller, which decides what its bridge forwards. */
-export interface Controller {
-  readonly target: string;
-  readonly connected: boolean;
-}
-
-/** The flows of a bridge. */
-export interface BridgeFlows {
-  readonly count: number;
-  /** Whether a flow sends packets to a port, a group or another table. */
-  readonly outputs: boolean;
-  /** Whether a flow sends packets to a controller. */
-  readonly toController: boolean;
-}
-
-export interface PortSpec {
-  readonly bridge: string;
-  readonly name: string;
-  /** Access VLAN. With trunks: the VLAN of untagged frames. */
-  readonly tag: number | undefined;
-  readonly trunks: readonly number[];
-  readonly ofportRequest: number | undefined;
-  readonly externalIds: Readonly<Record<string, string>>;
-}
-
-export interface PortInfo {
-  readonly name: string;
-  readonly bridge: string | undefined;
-  readonly tag: number | undefined;
-  readonly trunks: readonly number[];
-  readonly externalIds: Readonly<Record<string, string>>;
-  readonly ofport: number | undefined;
-  readonly error: string | undefined;
 }

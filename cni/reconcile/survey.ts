@@ -10,11 +10,12 @@ import { readOwnBlocks, type OwnBlocks } from '../../ipam/node/own-blocks.ts';
 import type { Failures } from '../attach/failures.ts';
 import { withIpamAt, withSwitch } from '../platform/connections.ts';
 import { isOurIpam, isOurInterface, switchOf, type AttachmentRecord } from '../platform/node-records.ts';
-import type { HostLink, OpenIpam, Platform, PortInfo } from '../platform/platform.ts';
+import type { HostLink, OpenIpam, Platform } from '../platform/platform.ts';
 import { hostLinkName, linkAlias } from '../protocol/identity.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import { ipamPlaceOf, ipamPlaces, switches, type IpamPlace, type OwnPlace } from './places.ts';
 import type { Facts } from './verdict.ts';
+import type { PortInfo } from '../platform/switch.ts';
 
 /** An address that etcd has allocated, with its range and the place that holds the allocation. */
 export interface Held extends SeenAllocation {

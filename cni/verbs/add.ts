@@ -17,7 +17,7 @@ import { UndoStack } from '../attach/undo.ts';
 import { deferTeardown } from '../deferred/defer.ts';
 import { finishOwnDeferred, finishDeferred } from '../deferred/deferred.ts';
 import { withSwitch } from '../platform/connections.ts';
-import type { BridgeInfo, Kernel, Log, Namespace, Platform } from '../platform/platform.ts';
+import type { Kernel, Log, Namespace, Platform } from '../platform/platform.ts';
 import { stepsOf } from '../platform/steps.ts';
 import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
@@ -25,6 +25,7 @@ import { CniError, bridgeMissing } from '../protocol/errors.ts';
 import type { Grant } from '../protocol/grant.ts';
 import { refuseBandwidth, requestedMac, wantedFamilies } from '../protocol/requested.ts';
 import { extendResult, type CniResult } from '../protocol/result.ts';
+import type { BridgeInfo, Switch } from '../platform/switch.ts';
 
 /** Time that a failed ADD has for its undo whatever is left of its own, in milliseconds. */
 export const UNDO_WITHIN_MS = 5_000;
@@ -102,11 +103,10 @@ async function attach(
 
   await finishOwnDeferred(call, platform);
   await finishDeferred(call, platform);
-  const bridge = inspectBridge(call, platform);
+  const { bridge, forwarding } = lookAtBridge(call, platform);
   // An MTU that is too small for IPv6 must cost no address.
   const families = wantedFamilies(call);
   if (families.includes(6)) mtuOf(call, await bridge, families);
-  const forwarding = bridge.then((info) => requireForwarding(call, platform, info));
   // ADD sets up the veth for the tentative grant while etcd writes it. The pod's end gets its
   // address only after the write.
   let early: Promise<PodLink> | undefined;
@@ -163,29 +163,46 @@ async function keepOrUndo(
   return undefined;
 }
 
-/** @throws CniError 100 when the bridge is missing and the configuration does not create it */
-function inspectBridge(call: Call, platform: Platform): Promise<BridgeInfo> {
-  const { bridge, ovsdb } = call.settings;
-  const { createBridge } = call.config;
-  return withSwitch(platform, call.settings, async (ovs) => {
-    let info = await ovs.inspectBridge(bridge);
-    if (!info && createBridge) {
-      // The bridge stays when this ADD fails: other pods may use it by then.
-      await ovs.createBridge(bridge, createBridge.datapathType);
-      info = await ovs.inspectBridge(bridge);
-    }
-    if (info) return info;
-    throw bridgeMissing(bridge, ovsdb);
-  });
+/** What an ADD learns of its bridge in one use of Open vSwitch. */
+interface BridgeLook {
+  /** Rejects with CniError 100 when the bridge is missing and ADD may not create it. */
+  readonly bridge: Promise<BridgeInfo>;
+  /**
+   * Resolves when the bridge forwards. Rejects as `bridge`, and with CniError 11 when it forwards
+   * nothing: a pod on it would reach nobody.
+   */
+  readonly forwarding: Promise<void>;
 }
 
-/** @throws CniError 11 when the bridge forwards nothing: a pod on it would reach nobody */
-function requireForwarding(call: Call, platform: Platform, info: BridgeInfo): Promise<void> {
+function lookAtBridge(call: Call, platform: Platform): BridgeLook {
   const { bridge, ovsdb } = call.settings;
-  return withSwitch(platform, call.settings, async (ovs) => {
-    const found = await findStandstill(ovs, bridge, info, ovsdb);
-    if (found) throw new CniError('try-again-later', found.why, found.remedy);
+  let found: (info: BridgeInfo) => void = () => undefined;
+  let failed: (error: unknown) => void = () => undefined;
+  const info = new Promise<BridgeInfo>((resolve, reject) => {
+    found = resolve;
+    failed = reject;
   });
+  const forwarding = withSwitch(platform, call.settings, async (ovs) => {
+    const known = await findBridge(call, ovs);
+    found(known);
+    const standstill = await findStandstill(ovs, bridge, known, ovsdb);
+    if (standstill) throw new CniError('try-again-later', standstill.why, standstill.remedy);
+  });
+  forwarding.catch(failed);
+  return { bridge: info, forwarding };
+}
+
+/** @throws CniError 100 when the bridge is missing and the configuration does not create it */
+async function findBridge({ config, settings }: Call, ovs: Switch): Promise<BridgeInfo> {
+  const { bridge, ovsdb } = settings;
+  const info = await ovs.inspectBridge(bridge);
+  if (info) return info;
+  if (!config.createBridge) throw bridgeMissing(bridge, ovsdb);
+  // The bridge stays when this ADD fails: other pods may use it by then.
+  await ovs.createBridge(bridge, config.createBridge.datapathType);
+  const created = await ovs.inspectBridge(bridge);
+  if (created) return created;
+  throw bridgeMissing(bridge, ovsdb);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { hasCode } from '../../ipam/model/errors.ts';
 import { printable } from '../render/printable.ts';
 
 /** Invalid input, or work that a command could not do: exit status 2. */
@@ -16,7 +17,7 @@ const AS_ROOT = 'Run it as root. As root, look at SELinux and AppArmor.';
 /** Whether the system refused it for lack of a permission. */
 function isDenied(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  return ('code' in error && (error.code === 'EACCES' || error.code === 'EPERM')) || isDenied(error.cause);
+  return hasCode(error, 'EACCES', 'EPERM') || isDenied(error.cause);
 }
 
 /** Returns what the operator can do about the error; empty if nothing is known. */

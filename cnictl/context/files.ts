@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
+import { hasCode } from '../../ipam/model/errors.ts';
 import { CommandError } from './errors.ts';
 
 /** A text, its pieces, or bytes. */
@@ -29,7 +30,7 @@ export function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (hasCode(error, 'ENOENT')) return undefined;
     throw new CommandError(`'${path}' cannot be read: ${describeReason(error)}`, '', { cause: error });
   }
 }

@@ -21,7 +21,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { messageOf } from '../../ipam/model/errors.ts';
+import { hasCode, messageOf } from '../../ipam/model/errors.ts';
 import { CommandError } from './errors.ts';
 import type { Files, Kind } from './file-access.ts';
 
@@ -36,8 +36,7 @@ function attempt<T>(what: string, path: string, work: () => T, otherwise?: [code
   try {
     return work();
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    if (otherwise?.[0].includes(code)) return otherwise[1];
+    if (otherwise && hasCode(error, ...otherwise[0])) return otherwise[1];
     const reason = messageOf(error);
     throw new CommandError(`'${path}' cannot be ${what}: ${reason}`, '', { cause: error });
   }
@@ -76,7 +75,7 @@ function isReadOnly(folder: string): boolean {
     accessSync(folder, constants.W_OK);
     return false;
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EROFS';
+    return hasCode(error, 'EROFS');
   }
 }
 

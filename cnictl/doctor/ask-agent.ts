@@ -2,6 +2,7 @@ import { accessSync, constants } from 'node:fs';
 import http from 'node:http';
 import { defaultMetricsAddress } from '../../cni/agent/metrics-address.ts';
 import { answers } from '../../cni/agent/probe.ts';
+import { hasCode } from '../../ipam/model/errors.ts';
 import type { AgentAnswer } from '../context/world.ts';
 
 /** Longest wait for each of the two answers, in milliseconds. */
@@ -26,7 +27,7 @@ function refuseUnlessAllowed(socket: string): void {
   try {
     accessSync(socket, constants.R_OK | constants.W_OK);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EACCES') throw error;
+    if (hasCode(error, 'EACCES')) throw error;
   }
 }
 

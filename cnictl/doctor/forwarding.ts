@@ -1,8 +1,8 @@
 import { controllerText, findStandstill } from '../../cni/attach/forwarding.ts';
 import { switchOn } from '../../cni/host/switch.ts';
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
-import type { BridgeInfo } from '../../cni/platform/platform.ts';
 import { fail, ok, warn, type Finding } from './finding.ts';
+import type { BridgeInfo } from '../../cni/platform/switch.ts';
 
 const CHECK = 'forwarding';
 

@@ -84,6 +84,10 @@ export function invalid(message: string): IpamError {
   return new IpamError('invalid', message);
 }
 
+/** Whether it is an error of the system with one of these codes, such as `ENOENT`. */
+export const hasCode = (error: unknown, ...codes: readonly string[]): boolean =>
+  error instanceof Error && 'code' in error && codes.includes(String(error.code));
+
 /**
  * Returns the message of anything that can be thrown. Node's error for a host name whose addresses
  * all refuse has no message of its own, but one for each address.

@@ -1,7 +1,7 @@
 import { OvsdbError } from '../../cni/ovsdb/errors.ts';
-import type { PortInfo, PortSpec, Switch } from '../../cni/platform/platform.ts';
 import type { SimKernel } from './kernel.ts';
 import type { Process } from './process.ts';
+import type { PortInfo, PortSpec, Switch } from '../../cni/platform/switch.ts';
 
 /** Usual time of one transaction, and until vswitchd has taken a port, in milliseconds. */
 const LATENCY_MS = { transaction: 3, port: 5 };

@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { hostEffects } from '../../../cni/host/effects.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
@@ -18,7 +16,6 @@ import { blockKey, nodeKey } from '../../../ipam/records/keys.ts';
 import { encodeNodeEntry } from '../../../ipam/records/node-record.ts';
 import { absent, put, same, unchanged } from '../../../ipam/records/transaction.ts';
 import { release } from '../../../ipam/release/release.ts';
-import { openEtcdInspector } from '../../../ipam/store/etcd/inspect.ts';
 import type { EtcdSettings } from '../../../ipam/store/etcd/settings.ts';
 import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
 import { scanAll, type Store } from '../../../ipam/store/store.ts';
@@ -278,58 +275,5 @@ suite('the store on etcd', () => {
       for (const socket of sockets) socket.destroy();
       hole.close();
     });
-  });
-});
-
-suite('a guarded etcd', () => {
-  test('TLS with client certificates, user and password; a wrong one is denied', async (t) => {
-    const scope = newScope(t);
-    const etcd = scope.use(await startEtcd({ tls: true, auth: { username: 'root', password: 'secret' } }));
-    const dir = await scope.tempDir();
-    const files = { caFile: etcd.caFile, certFile: etcd.certFile, keyFile: etcd.keyFile };
-    await writeFile(join(dir, 'right'), 'secret\n');
-    await writeFile(join(dir, 'wrong'), 'guess\n');
-    const open = (passwordFile: string): Store =>
-      openEtcdStore({
-        endpoints: etcd.endpoints,
-        prefix: '/cellnet',
-        ...files,
-        username: 'root',
-        passwordFile: join(dir, passwordFile),
-      });
-    const right = open('right');
-    assert.ok(await right.commit([absent('a')], [put('a', '1')]));
-    right.close();
-    const wrong = open('wrong');
-    await assert.rejects(wrong.get(['a']), { code: 'store-denied', message: /refused/ });
-    wrong.close();
-    const nobody = openEtcdStore({ endpoints: etcd.endpoints, prefix: '/cellnet', ...files });
-    await assert.rejects(nobody.get(['a']), { code: 'store-denied' });
-    nobody.close();
-    assert.throws(() => open('absent'), {
-      code: 'invalid',
-      message: /etcd\.passwordFile '.*absent' cannot be read/,
-    });
-  });
-
-  test("is asked directly, login too, whatever proxy the runtime's environment names", async (t) => {
-    const scope = newScope(t);
-    const etcd = scope.use(await startEtcd({ auth: { username: 'root', password: 'secret' } }));
-    const passwordFile = join(await scope.tempDir(), 'password');
-    await writeFile(passwordFile, 'secret');
-    const before = { ...process.env };
-    // Nobody listens there.
-    const proxy = 'http://127.0.0.1:9';
-    Object.assign(process.env, { http_proxy: proxy, https_proxy: proxy, grpc_proxy: proxy });
-    scope.defer(() => {
-      process.env = before;
-    });
-    const settings = { endpoints: etcd.endpoints, prefix: '/cellnet', username: 'root', passwordFile };
-    const store = openEtcdStore(settings);
-    assert.ok(await store.commit([absent('a')], [put('a', '1')]));
-    store.close();
-    const inspector = openEtcdInspector(settings);
-    assert.equal(await inspector.members(), 1);
-    inspector.close();
   });
 });

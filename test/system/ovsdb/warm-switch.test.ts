@@ -3,10 +3,10 @@ import { after, before, suite, test } from 'node:test';
 import { BurstBarrier } from '../../../cni/agent/burst-barrier.ts';
 import { WarmSwitch } from '../../../cni/agent/warm-switch.ts';
 import { hostEffects } from '../../../cni/host/effects.ts';
-import type { BridgeInfo, Switch } from '../../../cni/platform/platform.ts';
 import { makeNamespace, newScope, uniqueName, type Namespace, type Scope } from '../../support/netns.ts';
 import { startOvs, type Ovs } from '../../support/ovs.ts';
 import { until } from '../../support/proc.ts';
+import type { BridgeInfo, Switch } from '../../../cni/platform/switch.ts';
 
 suite('the connection to Open vSwitch that lives on', () => {
   let scope: Scope;

@@ -5,20 +5,13 @@ import { after, beforeEach } from 'node:test';
 import { NodeState } from '../../../cni/host/node-state.ts';
 import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
 import { Deadlines } from '../../../cni/platform/deadlines.ts';
-import type {
-  HostLink,
-  Kernel,
-  Namespace,
-  Platform,
-  PodInterface,
-  PortSpec,
-  Switch,
-} from '../../../cni/platform/platform.ts';
+import type { HostLink, Kernel, Namespace, Platform, PodInterface } from '../../../cni/platform/platform.ts';
 import type { Output, Plugin } from '../../../cni/protocol/invocation.ts';
 import { dispatch } from '../../../cni/verbs/dispatch.ts';
 import type { Ipam } from '../../../ipam/node/ipam.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { range, World } from '../ipam/world.ts';
+import type { PortSpec, Switch } from '../../../cni/platform/switch.ts';
 
 /** Records the calls that it receives. Its IPAM is the real one, on a store in memory. */
 export class FakePlatform {

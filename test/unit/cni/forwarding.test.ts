@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { findStandstill, standstillOf } from '../../../cni/attach/forwarding.ts';
-import type { BridgeFlows, BridgeInfo, Switch } from '../../../cni/platform/platform.ts';
 import { judgeForwarding } from '../../../cnictl/doctor/forwarding.ts';
+import type { BridgeFlows, BridgeInfo, Switch } from '../../../cni/platform/switch.ts';
 
 const flows = (more: Partial<BridgeFlows> = {}): BridgeFlows => ({
   count: 0,

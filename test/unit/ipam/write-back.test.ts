@@ -2,76 +2,15 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import type { Allocation } from '../../../ipam/allocate/allocation.ts';
-import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
-import type { Machine } from '../../../ipam/model/machine.ts';
-import type { Fence } from '../../../ipam/node/fence.ts';
-import { directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
-import { noLocalNode, type CarriedAddress, type LocalNode } from '../../../ipam/node/local-node.ts';
-import { silentObserver, type WriteBackResult } from '../../../ipam/node/observer.ts';
+import { formatAddress } from '../../../ipam/model/address.ts';
 import { readOwnBlocks } from '../../../ipam/node/own-blocks.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { SET_BACK } from '../../../ipam/records/set-back-record.ts';
 import type { Entry } from '../../../ipam/records/transaction.ts';
 import { release } from '../../../ipam/release/release.ts';
-import { ips, owner, range, World } from './world.ts';
-
-/** A node that knows what lives on it. */
-class Node implements LocalNode {
-  readonly carried = new Map<string, CarriedAddress>();
-  readonly told: WriteBackResult[] = [];
-  readonly ipam: Ipam;
-  readonly bootId = 'boot';
-  machine: Machine | undefined;
-  fence: Fence | undefined;
-  readonly name: string;
-
-  constructor(world: World, name: string, machine?: Machine) {
-    this.name = name;
-    this.machine = machine;
-    const observer = {
-      ...silentObserver,
-      wroteBack: (_: string, result: WriteBackResult) => void this.told.push(result),
-    };
-    this.ipam = directIpam(world.store, world.effects, this, observer);
-  }
-
-  isUsedByOther: LocalNode['isUsedByOther'] = (address, { containerId }) => {
-    const by = this.carried.get(formatAddress(address));
-    return Promise.resolve(by !== undefined && by.owner.containerId !== containerId);
-  };
-  carriedAddresses: LocalNode['carriedAddresses'] = () => [...this.carried.keys()];
-  livingCarriers: LocalNode['livingCarriers'] = (addresses) =>
-    Promise.resolve({
-      carriers: addresses.flatMap((address) => this.carried.get(address) ?? []),
-      unlock: () => undefined,
-    });
-  takeTurn = noLocalNode.takeTurn;
-  readFence: LocalNode['readFence'] = () => this.fence;
-  saveFence: LocalNode['saveFence'] = (_, fence) => (this.fence = fence);
-
-  /** Allocates an address of each family for a pod, which then uses it. */
-  async start(id: string, requested?: string): Promise<string> {
-    const allocations = await allocate(this.ipam, {
-      node: this.name,
-      owner: owner(id),
-      families: [4],
-      ...(requested !== undefined && { requested: [parseAddress(requested)] }),
-    });
-    for (const each of allocations) this.carry(each);
-    return ips(allocations).join();
-  }
-
-  carry({ address, range: of, slot }: Allocation): void {
-    this.carried.set(formatAddress(address), {
-      address,
-      prefixLength: of.cidr.prefixLength,
-      range: of.name,
-      owner: slot.owner,
-      allocatedAt: slot.allocatedAt,
-      mac: '0a:58:00:00:00:01',
-    });
-  }
-}
+import { type Node, twoNodes } from './living-node.ts';
+import type { World } from './world.ts';
+import { owner, range } from './world.ts';
 
 const snapshot = (world: World): { entries: Map<string, Entry>; revision: bigint } => ({
   entries: new Map(world.store.entries),
@@ -82,12 +21,6 @@ function restore(world: World, { entries, revision }: ReturnType<typeof snapshot
   world.store.entries.clear();
   for (const [key, entry] of entries) world.store.entries.set(key, entry);
   world.store.revision = revision;
-}
-
-async function twoNodes(cidr = '10.20.0.0/22'): Promise<{ world: World; a: Node; b: Node }> {
-  const world = new World();
-  await addRange(world.ipam, range(cidr, { name: 'blue', cooldownMs: 0 }));
-  return { world, a: new Node(world, 'a'), b: new Node(world, 'b') };
 }
 
 /** Checks that etcd has every address of the nodes' living pods, and has it once. */
@@ -290,55 +223,4 @@ suite('an etcd that has forgotten', () => {
     world.now += 3_600_001;
     assert.equal((await one())?.unproven, false);
   });
-});
-
-suite('a machine and its name', () => {
-  const machine = (mac: string): Machine => ({ id: `m-${mac}`, macs: [mac], machineId: 'cloned' });
-
-  test('a second machine of the name gets nothing, frees nothing, and is told why', async () => {
-    const { world } = await twoNodes();
-    const first = new Node(world, 'n', machine('52:54:00:00:00:01'));
-    const second = new Node(world, 'n', machine('52:54:00:00:00:02'));
-    await first.start('p');
-    await assert.rejects(second.start('q'), {
-      code: 'other-machine',
-      message: /node name 'n' belongs to machine m-52:54:00:00:00:01 .*; this is machine m-52:54:00:00:00:02/,
-      remedy: /cnictl node adopt n --machine m-52:54:00:00:00:02/,
-    });
-    const cause = { why: 'reconcile' } as const;
-    await assert.rejects(release(second.ipam, { node: 'n', attachment: owner('p'), cause }), {
-      code: 'other-machine',
-    });
-    assert.deepEqual([...world.given().values()], ['p']);
-    await first.start('r');
-  });
-
-  test('a second machine that reads before the first writes loses the race', async () => {
-    const { world } = await twoNodes();
-    const first = new Node(world, 'n', machine('52:54:00:00:00:01'));
-    const second = new Node(world, 'n', machine('52:54:00:00:00:02'));
-    let once = true;
-    world.store.before = async (kind) => {
-      if (kind !== 'commit' || !once) return;
-      once = false;
-      await first.start('p');
-    };
-    await assert.rejects(second.start('q'), { code: 'other-machine' });
-  });
-});
-
-test('what a change compares does not grow with the blocks of the node', async () => {
-  const world = new World();
-  await addRange(world.ipam, range('10.20.0.0/20', { name: 'blue', blockSize: 4, cooldownMs: 0 }));
-  const guards: number[] = [];
-  const commit = world.store.commit.bind(world.store);
-  world.store.commit = (compared, writes) => {
-    guards.push(compared.length);
-    return commit(compared, writes);
-  };
-  const a = new Node(world, 'a');
-  // More blocks than etcd compares in one transaction.
-  for (let i = 0; i < 560; i++) await a.start(`p${i}`);
-  assert.ok(world.blocks().length > 128, `${world.blocks().length} blocks`);
-  assert.ok(Math.max(...guards) <= 8, `${Math.max(...guards)} comparisons`);
 });

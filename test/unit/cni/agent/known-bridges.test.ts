@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
 import { KnownBridges } from '../../../../cni/agent/known-bridges.ts';
 import { hostEffects } from '../../../../cni/host/effects.ts';
-import type { BridgeInfo } from '../../../../cni/platform/platform.ts';
+import type { BridgeInfo } from '../../../../cni/platform/switch.ts';
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 

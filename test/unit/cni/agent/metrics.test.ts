@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { Metrics, type Scraped } from '../../../../cni/agent/metrics.ts';
+import { Metrics } from '../../../../cni/agent/metrics.ts';
+import type { Scraped } from '../../../../cni/agent/scraped.ts';
 import { sample, seriesOf } from '../../../support/prometheus.ts';
 
 const NOTHING: Scraped = { ranges: () => [], pending: () => 0 };

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { observedStore, observedSwitch } from '../../../../cni/agent/observed.ts';
-import type { Switch } from '../../../../cni/platform/platform.ts';
 import { absent, put } from '../../../../ipam/records/transaction.ts';
 import { scanAll } from '../../../../ipam/store/store.ts';
 import { MemoryStore } from '../../../support/memory-store.ts';
+import type { Switch } from '../../../../cni/platform/switch.ts';
 
 suite('what the agent observes', () => {
   test('each request to the store, whatever it is; the outcome stays as it was', async () => {

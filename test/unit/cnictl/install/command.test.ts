@@ -2,8 +2,6 @@ import assert from 'node:assert/strict';
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
-  readdirSync,
   readFileSync,
   readlinkSync,
   realpathSync,
@@ -12,48 +10,26 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, suite, test } from 'node:test';
-import { CliWorld, type Ran } from '../../../golden/world.ts';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
 import { makeDist } from '../../../support/dist.ts';
-
-const CONF = 'etc/cni/net.d/10-cell.conflist';
-const UNIT = 'etc/systemd/system/cellnetd.service';
-const MANIFEST = 'opt/cellnet/install.json';
-
-let folder: string;
-let root: string;
-let world: CliWorld;
-
-/** Gives each test of the calling suite its own root, programs and world. */
-const anew = (): void => {
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cellnet-install-'));
-    root = join(folder, 'root');
-    mkdirSync(root);
-    world = new CliWorld();
-    world.dist = makeDist(join(folder, 'dist'));
-  });
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
-};
-
-const install = (...more: string[]): Promise<Ran> => world.run(['node', 'install', '--root', root, ...more]);
-const uninstall = (...more: string[]): Promise<Ran> =>
-  world.run(['node', 'uninstall', '--root', root, ...more]);
-const mustInstall = async (...more: string[]): Promise<string> => {
-  const { status, stdout, stderr } = await install(...more);
-  assert.equal(status, 0, stderr);
-  return stdout;
-};
-const read = (path: string): string => readFileSync(join(root, path), 'utf8');
-const put = (path: string, content: string): void => {
-  mkdirSync(dirname(join(root, path)), { recursive: true });
-  writeFileSync(join(root, path), content);
-};
-const everything = (): string[] => readdirSync(root, { recursive: true, encoding: 'utf8' }).sort();
-const versions = (): string[] => readdirSync(join(root, 'opt/cellnet/versions'));
-const NOTHING_TO_DO = /^cellnet 1\.2\.3-[0-9a-f]{12} is installed: nothing to do\n$/;
+import {
+  CONF,
+  UNIT,
+  MANIFEST,
+  folder,
+  root,
+  world,
+  anew,
+  install,
+  uninstall,
+  mustInstall,
+  read,
+  put,
+  everything,
+  versions,
+  NOTHING_TO_DO,
+} from './host.ts';
 
 suite('node install', () => {
   anew();
@@ -369,92 +345,8 @@ suite('node install refuses before it writes', () => {
   }
 
   test('a root that does not exist', async () => {
-    root = join(folder, 'none');
-    const ran = await install();
+    const ran = await install('--root', join(folder, 'none'));
     assert.equal(ran.status, 2);
     assert.match(ran.stderr, /--root '.*none' does not exist/);
-  });
-});
-
-suite('node uninstall', () => {
-  anew();
-
-  test('takes away what install made, and nothing else', async () => {
-    put('opt/cni/bin/bridge', '');
-    put('etc/cni/net.d/99-loopback.conf', '');
-    put('var/lib/cellnet/locks/00', '');
-    const before = everything();
-    await mustInstall();
-    const { status, stderr } = await uninstall('--yes');
-    assert.equal(status, 0, stderr);
-    assert.deepEqual(everything(), before);
-    assert.match((await uninstall('--yes')).stdout, /nothing is known to be installed: nothing to do\n$/);
-  });
-
-  test('the network goes first, the list of what was made after the programs', async () => {
-    await mustInstall();
-    const paths = (await uninstall('--dry-run')).stdout.split('\n');
-    assert.match(paths[0] ?? '', /^would do: .*10-cell\.conflist removed$/);
-    const list = paths.findIndex((line) => line.includes('install.json'));
-    assert.ok(list > paths.findIndex((line) => line.includes('/versions/')));
-    assert.ok(everything().length > 10, 'a dry run removes nothing');
-  });
-
-  test('says of a folder that it was removed only when it was', async () => {
-    put('opt/cni/bin/bridge', '');
-    await mustInstall();
-    rmSync(join(root, 'opt/cni/bin/bridge'));
-    put('etc/cni/net.d/99-mine.conflist', '');
-    const { stdout } = await uninstall('--yes');
-    assert.doesNotMatch(stdout, /if it is empty/);
-    assert.match(stdout, /^folder .*\/usr\/local\/bin removed$/m);
-    assert.doesNotMatch(stdout, /^folder .*\/etc\/cni\/net\.d/m);
-    assert.ok(existsSync(join(root, 'etc/cni/net.d/99-mine.conflist')));
-  });
-
-  test('is asked about', async () => {
-    await mustInstall();
-    const ran = await uninstall();
-    assert.equal(ran.status, 2);
-    assert.match(ran.stderr, /cellnet goes from this node.*nobody can be asked/);
-  });
-
-  for (const [what, record, message] of [
-    ['pods have addresses', 'attachments/abc,eth0.json', /1 interface of pods on this node still has its/],
-    ['teardowns are unfinished', 'pending/abc,eth0.json', /1 teardown is still to be finished/],
-  ] as const) {
-    test(`refused while ${what}, unless forced`, async () => {
-      await mustInstall();
-      put(`var/lib/cellnet/${record}`, '{}');
-      const before = everything();
-      const ran = await uninstall('--yes');
-      assert.equal(ran.status, 2);
-      assert.match(ran.stderr, message);
-      assert.deepEqual(everything(), before);
-      assert.equal((await uninstall('--yes', '--force')).status, 0);
-      assert.deepEqual(
-        everything().filter((path) => !path.startsWith('var')),
-        [],
-      );
-      assert.equal(read(`var/lib/cellnet/${record}`), '{}');
-    });
-  }
-
-  test('what was edited is moved aside, what was replaced stays', async () => {
-    await mustInstall();
-    put(UNIT, `${read(UNIT)}# mine\n`);
-    rmSync(join(root, 'usr/local/bin/cnictl'));
-    symlinkSync('/usr/bin/true', join(root, 'usr/local/bin/cnictl'));
-    assert.equal((await uninstall('--yes')).status, 0);
-    assert.match(read(`${UNIT}.saved`), /# mine\n$/);
-    assert.equal(readlinkSync(join(root, 'usr/local/bin/cnictl')), '/usr/bin/true');
-  });
-
-  test('an installation that was interrupted is taken away too', async () => {
-    await mustInstall();
-    rmSync(join(root, CONF));
-    rmSync(join(root, 'opt/cellnet/current'));
-    assert.equal((await uninstall('--yes')).status, 0);
-    assert.deepEqual(everything(), []);
   });
 });

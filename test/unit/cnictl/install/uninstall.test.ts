@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { existsSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import { CONF, UNIT, root, anew, uninstall, mustInstall, read, put, everything } from './host.ts';
+
+suite('node uninstall', () => {
+  anew();
+
+  test('takes away what install made, and nothing else', async () => {
+    put('opt/cni/bin/bridge', '');
+    put('etc/cni/net.d/99-loopback.conf', '');
+    put('var/lib/cellnet/locks/00', '');
+    const before = everything();
+    await mustInstall();
+    const { status, stderr } = await uninstall('--yes');
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(everything(), before);
+    assert.match((await uninstall('--yes')).stdout, /nothing is known to be installed: nothing to do\n$/);
+  });
+
+  test('the network goes first, the list of what was made after the programs', async () => {
+    await mustInstall();
+    const paths = (await uninstall('--dry-run')).stdout.split('\n');
+    assert.match(paths[0] ?? '', /^would do: .*10-cell\.conflist removed$/);
+    const list = paths.findIndex((line) => line.includes('install.json'));
+    assert.ok(list > paths.findIndex((line) => line.includes('/versions/')));
+    assert.ok(everything().length > 10, 'a dry run removes nothing');
+  });
+
+  test('says of a folder that it was removed only when it was', async () => {
+    put('opt/cni/bin/bridge', '');
+    await mustInstall();
+    rmSync(join(root, 'opt/cni/bin/bridge'));
+    put('etc/cni/net.d/99-mine.conflist', '');
+    const { stdout } = await uninstall('--yes');
+    assert.doesNotMatch(stdout, /if it is empty/);
+    assert.match(stdout, /^folder .*\/usr\/local\/bin removed$/m);
+    assert.doesNotMatch(stdout, /^folder .*\/etc\/cni\/net\.d/m);
+    assert.ok(existsSync(join(root, 'etc/cni/net.d/99-mine.conflist')));
+  });
+
+  test('is asked about', async () => {
+    await mustInstall();
+    const ran = await uninstall();
+    assert.equal(ran.status, 2);
+    assert.match(ran.stderr, /cellnet goes from this node.*nobody can be asked/);
+  });
+
+  for (const [what, record, message] of [
+    ['pods have addresses', 'attachments/abc,eth0.json', /1 interface of pods on this node still has its/],
+    ['teardowns are unfinished', 'pending/abc,eth0.json', /1 teardown is still to be finished/],
+  ] as const) {
+    test(`refused while ${what}, unless forced`, async () => {
+      await mustInstall();
+      put(`var/lib/cellnet/${record}`, '{}');
+      const before = everything();
+      const ran = await uninstall('--yes');
+      assert.equal(ran.status, 2);
+      assert.match(ran.stderr, message);
+      assert.deepEqual(everything(), before);
+      assert.equal((await uninstall('--yes', '--force')).status, 0);
+      assert.deepEqual(
+        everything().filter((path) => !path.startsWith('var')),
+        [],
+      );
+      assert.equal(read(`var/lib/cellnet/${record}`), '{}');
+    });
+  }
+
+  test('what was edited is moved aside, what was replaced stays', async () => {
+    await mustInstall();
+    put(UNIT, `${read(UNIT)}# mine\n`);
+    rmSync(join(root, 'usr/local/bin/cnictl'));
+    symlinkSync('/usr/bin/true', join(root, 'usr/local/bin/cnictl'));
+    assert.equal((await uninstall('--yes')).status, 0);
+    assert.match(read(`${UNIT}.saved`), /# mine\n$/);
+    assert.equal(readlinkSync(join(root, 'usr/local/bin/cnictl')), '/usr/bin/true');
+  });
+
+  test('an installation that was interrupted is taken away too', async () => {
+    await mustInstall();
+    rmSync(join(root, CONF));
+    rmSync(join(root, 'opt/cellnet/current'));
+    assert.equal((await uninstall('--yes')).status, 0);
+    assert.deepEqual(everything(), []);
+  });
+});
