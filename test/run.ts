@@ -108,7 +108,8 @@ const runJobs = async (jobs: readonly Job[], tally: Tally): Promise<void> => {
   const lane = async (): Promise<void> => {
     for (const job of waiting) {
       const result = await runJob(job);
-      console.log(`${result.text.trimEnd()}\n${job.name}: ${result.seconds.toFixed(1)} s\n`);
+      const times = `${result.seconds.toFixed(1)} s, ${result.cpuSeconds.toFixed(1)} s of processors`;
+      console.log(`${result.text.trimEnd()}\n${job.name}: ${times}\n`);
       count(job, result, tally);
     }
   };

@@ -4,6 +4,7 @@
  * namespace also shows which links remain when the files have ended.
  */
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -25,6 +26,8 @@ export interface JobResult {
   /** Failures other than those of tests: no test ran, the process failed, or a link remains. */
   readonly faults: readonly string[];
   readonly seconds: number;
+  /** Of the processors, by the job's process and all that it waited for. */
+  readonly cpuSeconds: number;
 }
 
 const JOB_TIMEOUT_MS = 10 * 60_000;
@@ -39,19 +42,22 @@ export const runJob = async (job: Job): Promise<JobResult> => {
   const netns = namespace.name;
   try {
     const events = join(dir, 'events');
-    const { text, fault } = await runProcess(job, netns, events);
+    const { text, fault, cpuSeconds } = await runProcess(job, netns, events);
     const ended = parseEvents(await readFile(events, 'utf8').catch(() => ''));
     const faults = [
       ...(fault !== undefined && (fault.always || !ended.some(isFailed)) ? [fault.what] : []),
       ...(ended.length === 0 ? ['no test ran'] : []),
       ...(await linksLeft(netns)).map((link) => `left behind: link ${link}`),
     ];
-    return { text, ended, faults, seconds: (performance.now() - started) / 1000 };
+    return { text, ended, faults, seconds: (performance.now() - started) / 1000, cpuSeconds };
   } finally {
     await rm(dir, { recursive: true, force: true });
     await namespace.stop();
   }
 };
+
+/** What earlier jobs used, so that each job is told what it added. */
+let counted = 0;
 
 const isFailed = ({ outcome }: Ended): boolean => outcome === 'failed';
 
@@ -71,7 +77,19 @@ interface Ran {
   readonly text: string;
   /** `always`: counts even when a failed test explains the exit status. */
   readonly fault: { readonly what: string; readonly always: boolean } | undefined;
+  readonly cpuSeconds: number;
 }
+
+/** Clock ticks per second in /proc (USER_HZ; the same on all of Linux's usual platforms). */
+const TICKS = 100;
+
+/** Returns the processor seconds of all ended children and what they waited for (proc(5), stat). */
+const childrenCpuSeconds = (): number => {
+  const stat = readFileSync('/proc/self/stat', 'latin1');
+  // The name of the process may have spaces. Fields 16 and 17 are cutime and cstime.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[13]) + Number(fields[14])) / TICKS;
+};
 
 /**
  * Runs all files in one process, because starting a process costs more than most unit files take.
@@ -96,6 +114,13 @@ const runProcess = ({ files }: Job, netns: string, events: string): Promise<Ran>
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (part: string) => (text += part));
     let expired = false;
+    // The kernel adds the child's time to this process's when Node reaps it, just before 'exit'.
+    let cpuSeconds = 0;
+    child.once('exit', () => {
+      const total = childrenCpuSeconds();
+      cpuSeconds = total - counted;
+      counted = total;
+    });
     const deadline = setTimeout(() => {
       expired = true;
       if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
@@ -103,10 +128,10 @@ const runProcess = ({ files }: Job, netns: string, events: string): Promise<Ran>
     child.once('error', reject);
     child.once('close', (code, signal) => {
       clearTimeout(deadline);
+      const ran = (fault: Ran['fault']): void => resolve({ text, fault, cpuSeconds });
       const how = signal === null ? `ended with status ${code ?? '?'}` : `was ended by ${signal}`;
-      if (expired)
-        resolve({ text, fault: { what: `did not end in ${JOB_TIMEOUT_MS / 1000} s`, always: true } });
-      else if (signal !== null) resolve({ text, fault: { what: how, always: true } });
-      else resolve({ text, fault: code === 0 ? undefined : { what: how, always: false } });
+      if (expired) ran({ what: `did not end in ${JOB_TIMEOUT_MS / 1000} s`, always: true });
+      else if (signal !== null) ran({ what: how, always: true });
+      else ran(code === 0 ? undefined : { what: how, always: false });
     });
   });
