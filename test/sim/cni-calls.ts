@@ -81,9 +81,11 @@ export async function callFrom(
     });
   if (outcome.kind === 'failed' && outcome.code === CNI_CODES.internal)
     world.violate({ kind: 'internal', text: `${plugin.name}: ${outcome.message}`, about });
-  // A repeated ADD needs the record that may hold the addresses of the first one.
+  // A repeated ADD needs the record that may hold the addresses of the first one. So does the
+  // plugin's when the agent was killed: what the agent sent may give the address yet.
   const isCorrupt = outcome.kind === 'failed' && outcome.code === CNI_CODES['record-corrupt'];
-  if (isCorrupt && verb === 'ADD' && !hadAddress)
+  const repeats = hadAddress || (agent && !agent.alive);
+  if (isCorrupt && verb === 'ADD' && !repeats)
     world.violate({ kind: 'spread', text: `${plugin.name}: ${outcome.message}`, about });
   const hasEnded =
     (verb === 'ADD' && outcome.kind === 'failed' && !hadAddress) ||
