@@ -97,7 +97,7 @@ const jobsOf = (filters: readonly string[]): Job[] => {
 const count = ({ name }: Job, { ended, faults }: JobResult, tally: Tally): void => {
   for (const test of ended) {
     if (test.outcome === 'passed') tally.passed += 1;
-    else tally[test.outcome].push(`${name}: ${test.name}`);
+    else tally[test.outcome].push(`${name}: ${test.name}${test.why === undefined ? '' : `\n${test.why}`}`);
   }
   for (const fault of faults) tally.failed.push(`${name}: ${fault}`);
 };
