@@ -48,8 +48,11 @@ const LONGEST = [
   'cnictl/backup',
 ];
 
-/** Jobs that only compute: they share the processors best when no other has a deadline any more. */
-const LAST = ['sim/seeds', 'sim/mutations', 'sim/model'];
+/**
+ * Jobs that only compute, at the lowest priority, longest first. They have a lane of their own from
+ * the start: they use what the others leave of the processors while those wait.
+ */
+const GIVING_WAY = ['sim/seeds', 'sim/mutations', 'sim/model'];
 
 /** A folder in memory, and the free bytes it needs to hold the databases of the tests. */
 const MEMORY = '/dev/shm';
@@ -79,19 +82,31 @@ const testFiles = (folder: string, filters: readonly string[]): string[] =>
 
 const pathOf = (file: string): string => relative(process.cwd(), file);
 
-const jobsOf = (filters: readonly string[]): Job[] => {
+interface Jobs {
+  readonly usual: readonly Job[];
+  readonly givingWay: readonly Job[];
+}
+
+const jobsOf = (filters: readonly string[]): Jobs => {
   const together = ['unit', 'golden']
     .map((name) => ({ name, files: testFiles(name, filters) }))
     .filter(({ files }) => files.length > 0);
   const alone = testFiles('system', filters).map((file) => ({ name: pathOf(file), files: [file] }));
   const placeIn = (list: readonly string[], { name }: Job): number =>
     list.findIndex((each) => name === each || name.includes(`/${each}.`));
-  const placeOf = (job: Job): number => {
-    const [early, late] = [placeIn(LONGEST, job), placeIn(LAST, job)];
-    if (late >= 0) return LONGEST.length + 1 + late;
-    return early < 0 ? LONGEST.length : early;
+  const inOrder = (list: readonly string[], jobs: readonly Job[]): Job[] => {
+    const placeOf = (job: Job): number => (placeIn(list, job) + list.length + 1) % (list.length + 1);
+    return [...jobs].sort((a, b) => placeOf(a) - placeOf(b));
   };
-  return [...together, ...alone].sort((a, b) => placeOf(a) - placeOf(b));
+  const all = [...together, ...alone];
+  const givesWay = (job: Job): boolean => placeIn(GIVING_WAY, job) >= 0;
+  return {
+    usual: inOrder(
+      LONGEST,
+      all.filter((job) => !givesWay(job)),
+    ),
+    givingWay: inOrder(GIVING_WAY, all.filter(givesWay)),
+  };
 };
 
 const count = ({ name }: Job, { ended, faults }: JobResult, tally: Tally): void => {
@@ -102,8 +117,8 @@ const count = ({ name }: Job, { ended, faults }: JobResult, tally: Tally): void 
   for (const fault of faults) tally.failed.push(`${name}: ${fault}`);
 };
 
-/** Runs the jobs in LANES lanes, prints each result as the job ends, and counts its tests. */
-const runJobs = async (jobs: readonly Job[], tally: Tally): Promise<void> => {
+/** Runs the jobs in so many lanes, prints each result as the job ends, and counts its tests. */
+const runJobs = async (jobs: readonly Job[], lanes: number, tally: Tally): Promise<void> => {
   const waiting = jobs.values();
   const lane = async (): Promise<void> => {
     for (const job of waiting) {
@@ -113,7 +128,7 @@ const runJobs = async (jobs: readonly Job[], tally: Tally): Promise<void> => {
       count(job, result, tally);
     }
   };
-  await Promise.all(Array.from({ length: LANES }, lane));
+  await Promise.all(Array.from({ length: lanes }, lane));
 };
 
 const newSince = async (before: ReadonlySet<string>, mark: string): Promise<string[]> => {
@@ -134,7 +149,8 @@ const main = async (filters: readonly string[]): Promise<number> => {
   const before = inventory(mark);
 
   const tally: Tally = { passed: 0, failed: [], skipped: [] };
-  await runJobs(jobsOf(filters), tally);
+  const { usual, givingWay } = jobsOf(filters);
+  await Promise.all([runJobs(usual, LANES, tally), runJobs(givingWay, 1, tally)]);
   for (const item of await newSince(before, mark)) tally.failed.push(`left behind: ${item}`);
 
   const skipFails = process.env['CI'] === 'true';

@@ -17,7 +17,7 @@ const WHY_CHARACTERS = 2_000;
 /** Returns what was thrown, with its place in the tests. */
 const whyOf = (error: Error): string => {
   const { cause } = error;
-  const text = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause ?? error.message);
+  const text = cause instanceof Error ? (cause.stack ?? cause.message) : error.message;
   return text.slice(0, WHY_CHARACTERS).split('\n').slice(0, WHY_LINES).join('\n');
 };
 

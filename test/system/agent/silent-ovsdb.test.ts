@@ -15,9 +15,14 @@ import {
   type Cluster,
 } from '../plugin/world.ts';
 
-/** The deadline of a server, and the time that processes and links of 30 pods take on two cores. */
+/** The deadline of a server, and the time that processes and links take beside it. */
 const DEADLINE_MS = 5_000;
 const SLACK_MS = 4_000;
+/** The end of a DEL by a plugin that nobody answers. */
+const DEL_ENDS_MS = 10_000;
+
+/** How long one of the calls took at most, each a process that a loaded machine starts slowly. */
+const longest = (outcomes: readonly CniOutcome[]): number => Math.max(...outcomes.map(({ ms }) => ms));
 
 suite('an ovsdb-server that hangs', () => {
   let cluster: Cluster;
@@ -69,23 +74,26 @@ suite('an ovsdb-server that hangs', () => {
     assert.equal((await given(cluster.fabric)).size, 0);
   };
 
-  for (const count of [5, 10, 30]) {
+  for (const count of [5, 30]) {
+    let usualMs = 0;
+    const limitMs = (): number => DEADLINE_MS + SLACK_MS / 2 + 2 * usualMs;
+
     test(`${count} DELs at once: all are answered within one deadline, and nothing is left`, async (t) => {
       const some = await pods(count);
-      for (const outcome of await Promise.all(some.map((pod) => call('ADD', pod)))) succeeded(outcome);
+      const usual = await Promise.all(some.map((pod) => call('ADD', pod)));
+      usual.forEach(succeeded);
+      usualMs = longest(usual);
       const outcomes = await duringHang(t, 'DEL', some);
       outcomes.forEach(succeeded);
-      for (const { ms } of outcomes) assert.ok(ms < DEADLINE_MS + SLACK_MS, `${ms} ms`);
+      assert.ok(longest(outcomes) < limitMs(), `${longest(outcomes)} ms: expected less than ${limitMs()}`);
       await clean();
     });
 
     test(`${count} ADDs at once: all are refused with code 11 within one deadline, and nothing is left`, async (t) => {
       const some = await pods(count);
       const outcomes = await duringHang(t, 'ADD', some);
-      for (const outcome of outcomes) {
-        failed(outcome, 11, /Open vSwitch's database at .* did not answer/);
-        assert.ok(outcome.ms < DEADLINE_MS + SLACK_MS, `${outcome.ms} ms`);
-      }
+      for (const outcome of outcomes) failed(outcome, 11, /Open vSwitch's database at .* did not answer/);
+      assert.ok(longest(outcomes) < limitMs(), `${longest(outcomes)} ms: expected less than ${limitMs()}`);
       await clean();
     });
   }
@@ -93,30 +101,31 @@ suite('an ovsdb-server that hangs', () => {
   test('and an etcd that hangs too: DEL within 10 s, ADD within its deadline', async (t) => {
     for (const env of [agent.env, {}]) {
       const [gone, refused] = (await pods(2)) as [Pod, Pod];
-      succeeded(await call('ADD', gone));
+      const usual = await call('ADD', gone, env);
+      succeeded(usual);
       const [del] = await duringHang(t, 'DEL', [gone], env, ['ovsdb', 'etcd']);
       assert.ok(del);
       succeeded(del);
-      assert.ok(del.ms < 10_000, `${del.ms} ms`);
+      assert.ok(del.ms < DEL_ENDS_MS + usual.ms, `${del.ms} ms`);
       const [add] = await duringHang(t, 'ADD', [refused], env, ['ovsdb', 'etcd']);
       assert.ok(add);
       failed(add, 11, /did not answer/);
-      assert.ok(add.ms < DEADLINE_MS + SLACK_MS, `${add.ms} ms`);
+      assert.ok(add.ms < DEADLINE_MS + SLACK_MS + usual.ms, `${add.ms} ms`);
       await clean();
     }
   });
 
   test('plugins without the agent: within one deadline too', async (t) => {
     const some = await pods(3);
-    for (const pod of some) succeeded(await call('ADD', pod));
-    for (const outcome of await duringHang(t, 'DEL', some, {})) {
-      succeeded(outcome);
-      assert.ok(outcome.ms < DEADLINE_MS + SLACK_MS, `${outcome.ms} ms`);
-    }
-    for (const outcome of await duringHang(t, 'ADD', some, {})) {
-      failed(outcome, 11, /did not answer/);
-      assert.ok(outcome.ms < DEADLINE_MS + SLACK_MS, `${outcome.ms} ms`);
-    }
+    const usual = await Promise.all(some.map((pod) => call('ADD', pod, {})));
+    usual.forEach(succeeded);
+    const limitMs = DEADLINE_MS + SLACK_MS / 2 + 2 * longest(usual);
+    const dels = await duringHang(t, 'DEL', some, {});
+    dels.forEach(succeeded);
+    assert.ok(longest(dels) < limitMs, `${longest(dels)} ms: expected less than ${limitMs}`);
+    const adds = await duringHang(t, 'ADD', some, {});
+    for (const outcome of adds) failed(outcome, 11, /did not answer/);
+    assert.ok(longest(adds) < limitMs, `${longest(adds)} ms: expected less than ${limitMs}`);
     await clean();
   });
 });
