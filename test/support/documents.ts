@@ -64,3 +64,16 @@ export function linksOf(document: string, text: string): Link[] {
     return [{ target, path, anchor }];
   });
 }
+
+/**
+ * Returns the code blocks of the section below a heading, each without its indentation.
+ * @throws Error when the document has no such heading
+ */
+export function codeBelow(document: string, heading: string): string[] {
+  const section = readDocument(document)
+    .split(/^#+ /m)
+    .find((each) => each.startsWith(`${heading}\n`));
+  if (section === undefined) throw new Error(`${document} has no heading '${heading}'`);
+  const blocks = section.match(/(?:^ {4}.*\n(?:\n(?= {4}))?)+/gm) ?? [];
+  return blocks.map((block) => block.replace(/^ {4}/gm, '').trimEnd());
+}
