@@ -48,7 +48,16 @@ suite('pages for operators', () => {
   });
 
   test('each begins with its title and a line that says what it is for', () => {
-    for (const page of PAGES) assert.match(readDocument(page), /^# .+\n\n[A-Z][^\n|]+\n/, page);
+    for (const page of PAGES) assert.match(readDocument(page), /^# .+\n\n[A-Z][^\n|]+\.\n\n/, page);
+  });
+
+  test('each says how to undo what it does, unless it does nothing', () => {
+    const looking = ['address', 'doctor', 'leaks-walk', 'limits', 'versions'];
+    const doing = PAGES.filter((page) => !looking.some((name) => page.endsWith(`/${name}.md`)));
+    assert.deepEqual(
+      doing.filter((page) => !/undo/i.test(readDocument(page))),
+      [],
+    );
   });
 
   test('each alert leads to a page', () => {
