@@ -3,7 +3,7 @@ import type { CarriedAddress } from '../../ipam/node/local-node.ts';
 import type { WriteBackResult } from '../../ipam/node/observer.ts';
 import type { Log } from './platform.ts';
 
-const WALK = 'docs/operations.md, "etcd has forgotten"';
+const WALK = 'docs/operations/etcd-lost.md';
 
 /**
  * Logs what became of living attachments that etcd had forgotten. What stays as it was the last

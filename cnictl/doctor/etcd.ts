@@ -118,7 +118,7 @@ export function judgeAlarms(alarms: ForRoot<readonly string[]>): Finding {
 /** A key that a program writes: below a group, or just this one. */
 type Right = readonly [group: string, name?: string];
 
-/** What the programs of a node write (docs/etcd-access.md). */
+/** What the programs of a node write (docs/operations/etcd-access.md). */
 const nodeRights = (node: string): Right[] => [
   ['blocks'],
   ['history'],

@@ -76,7 +76,7 @@ export function judgeCluster(identity: Identity, kube: Pick<KubeApi, 'server'>):
     return warn(
       check,
       `${kube.server} does not let this user get the namespace kube-system, which tells clusters apart`,
-      'Grant it: docs/operations.md, "An account for it".',
+      'Grant it: docs/operations/check-watch.md, "An account for it".',
     );
   }
   if (identity.kind === 'unrecorded')

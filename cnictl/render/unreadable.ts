@@ -13,6 +13,6 @@ export function unreadableNotes(unreadable: readonly UnreadableRecord[]): string
   return [
     ...unreadable.slice(0, NAMED).map(({ reason }) => reason),
     ...(more > 0 ? [`and ${more} more, which \`cnictl check\` lists`] : []),
-    `left out: ${plural(unreadable.length, 'record')} that cannot be read; nothing of such a record is given out or released (docs/operations.md says how to mend it)`,
+    `left out: ${plural(unreadable.length, 'record')} that cannot be read; nothing of such a record is given out or released (docs/operations/bad-record.md says how to mend it)`,
   ];
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Users and roles of etcd for cellnet, with no more rights than each needs. docs/etcd-access.md
+# Users and roles of etcd for cellnet, with no more rights than each needs. docs/operations/etcd-access.md
 # tells what they protect, and what they do not.
 #
 #   etcd-roles.sh operator USER      for cnictl: all keys of cellnet

@@ -22,6 +22,6 @@ export function lostRange(local: LocalNode, { ranges }: RangeRecords): LostRange
   const which = lost.length === 1 ? first : `${first} and ${lost.length - 1} more`;
   return {
     text: `; pods of this node use ${which}, of no range in etcd: it has lost a range`,
-    remedy: 'Bring the ranges back with `cnictl restore FILE`: docs/operations.md, "etcd has forgotten".',
+    remedy: 'Bring the ranges back with `cnictl restore FILE`: docs/operations/etcd-lost.md.',
   };
 }

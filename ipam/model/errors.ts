@@ -54,8 +54,7 @@ const REMEDIES: Readonly<Record<IpamErrorCode, string>> = {
   'store-denied': 'Check the user, password, certificates and the role of the etcd user.',
   'store-compacted': 'Try again: etcd was compacted several times while a long list was read.',
   'store-failed': 'Look at the message and at the logs of etcd (`etcdctl alarm list`).',
-  'corrupt-record':
-    'Look at the key with `etcdctl get`, and mend it: docs/operations.md, "A record that cannot be read".',
+  'corrupt-record': 'Look at the key with `etcdctl get`, and mend it: docs/operations/bad-record.md.',
 };
 
 export class IpamError extends Error {

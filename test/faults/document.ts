@@ -160,7 +160,8 @@ const HOW_TO_READ = `- **ADD** and **DEL**: the calls that were under way while 
 `;
 
 const ADVICE_INTRODUCTION = `\`doctor:\` is a line of \`cnictl doctor\` on the node, \`healthz:\` and \`metric:\` come from the agent's
-metrics socket, \`log:\` is in the agent's log. [operations.md](operations.md) explains them.
+metrics socket, \`log:\` is in the agent's log. [doctor](operations/doctor.md) and
+[metrics](operations/metrics.md) explain them.
 `;
 
 /** The parts of the document that no run changes. */

@@ -1,7 +1,7 @@
 /**
  * Tests check and release while etcd, the API server or the clock is in trouble at a forced moment.
  * The tests order the requests to a real etcd. The test API server lies and dies at the page that a
- * test names. docs/operations.md lists the races.
+ * test names. docs/tested-races.md lists the races.
  */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';

@@ -1,7 +1,7 @@
 /**
  * Tests the races that made other cleaners free living addresses, each in a forced order. The tests
  * order the requests to a real etcd. The test API server changes, lies and dies at the page that a
- * test names. docs/operations.md lists the races.
+ * test names. docs/tested-races.md lists the races.
  */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';

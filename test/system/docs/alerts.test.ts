@@ -17,7 +17,7 @@ test('they fire when they should, and not before', async () => {
 
 test('they name metrics that the agent has, and every alert is tried', () => {
   const rules = readFileSync(RULES, 'utf8');
-  const docs = readFileSync(join(REPOSITORY, 'docs/operations.md'), 'utf8');
+  const docs = readFileSync(join(REPOSITORY, 'docs/operations/metrics.md'), 'utf8');
   const documented = new Set([...docs.matchAll(/^\| `(cellnet_\w+)` \|/gm)].map(([, name]) => name));
   for (const [name] of rules.matchAll(/\bcellnet_\w+/g))
     assert.ok(documented.has(name.replace(/_(count|bucket|sum)$/, '')), name);

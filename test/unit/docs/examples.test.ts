@@ -31,7 +31,10 @@ test('the example kubeconfig is accepted, and the example configuration names th
     ['https://10.0.0.10:6443', '/etc/cellnet/kube-ca.pem', 'cellnet-check', '/etc/cellnet/check.token'],
   );
   const { kubeconfig = '' } = parseSharedConfig(read('examples/config.json'), 'config.json');
-  assert.match(read('operations.md'), new RegExp(`cp docs/examples/kubeconfig.yaml ${kubeconfig}$`, 'm'));
+  assert.match(
+    read('operations/check-watch.md'),
+    new RegExp(`cp docs/examples/kubeconfig.yaml ${kubeconfig}$`, 'm'),
+  );
 });
 
 test('the network configurations in the README are accepted', () => {

@@ -15,10 +15,11 @@ const served = (text: string): (string | undefined)[][] =>
   );
 
 /**
- * Returns the same from docs/operations.md: the metrics of `check --watch`, or those of the agent.
+ * Returns the same from docs/operations/metrics.md: the metrics of `check --watch`, or those of the
+ * agent.
  */
 function documented(ofCheck: boolean): (string | undefined)[][] {
-  const docs = readFileSync(join(import.meta.dirname, '../../../docs/operations.md'), 'utf8');
+  const docs = readFileSync(join(import.meta.dirname, '../../../docs/operations/metrics.md'), 'utf8');
   return [...docs.matchAll(/^\| `(cellnet_\w+)` \| (\w+)(.*?) \|/gm)]
     .filter(([, name = '']) => name.startsWith('cellnet_check_') === ofCheck)
     .map(([, name, type, labels = '']) => {

@@ -110,7 +110,7 @@ suite('a range record that cannot be read', () => {
     await assert.rejects(allocate(world.ipam, only), {
       code: 'exhausted',
       message: newer,
-      remedy: /docs\/operations\.md/,
+      remedy: /docs\/operations\/bad-record\.md/,
     });
     await assert.rejects(roomFor(world.ipam, { ...only, families: [4] }), {
       code: 'exhausted',
