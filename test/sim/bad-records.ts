@@ -4,12 +4,13 @@ import type { BadRecord } from './acts.ts';
 import type { World } from './world.ts';
 
 const NEWER = '{"v":99,"cidr":"10.77.0.0/24"}';
+const NEWER_KEY = `${RANGES}later`;
 
 /** Damages a record for a while. Nobody may write it meanwhile, so its old value is right again. */
 export function damage(world: World, which: BadRecord, nth: number, forMs: number): void {
   const { etcd, damaged, sim } = world;
   if (which === 'range') {
-    put(world, `${RANGES}later`, NEWER);
+    put(world, NEWER_KEY, NEWER);
     return;
   }
   const prefix = which === 'block' ? BLOCKS : NODES;
@@ -29,6 +30,11 @@ export function repair(world: World, key: string): void {
   if (value === undefined) return;
   world.damaged.delete(key);
   if (world.etcd.keys.has(key)) put(world, key, value);
+}
+
+/** Takes away the record of a later release, beside which no range can be added. */
+export function removeNewer({ etcd }: World): void {
+  if (etcd.keys.has(NEWER_KEY)) etcd.txn([], [{ kind: 'delete', key: NEWER_KEY }]);
 }
 
 function put({ etcd, sim }: World, key: string, value: string): void {

@@ -1,9 +1,10 @@
-import { NODES, RANGES } from '../../ipam/records/keys.ts';
+import { NODES, RANGES, rangeKey } from '../../ipam/records/keys.ts';
 import { isDrainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
 import { readRecord } from '../../ipam/records/unreadable.ts';
-import { repair } from './bad-records.ts';
+import { removeNewer, repair } from './bad-records.ts';
 import type { Machine } from './machine.ts';
+import { rangesOf } from './setup.ts';
 import type { Host, World } from './world.ts';
 
 /**
@@ -25,6 +26,8 @@ export function endFaults(world: World): void {
   }
   for (const key of world.damaged.keys()) repair(world, key);
   for (const { kubelet } of hosts.values()) kubelet.tryAgain();
+  // Where etcd lost a range, the operator finds `range add` refused, and is told why.
+  if (rangesOf(world.setup).some(({ name }) => !etcd.keys.has(rangeKey(name)))) removeNewer(world);
   void world.addRanges();
   for (const { key, value } of etcd.keys.below(RANGES))
     if (isDraining(key, value)) void world.cnictl(`range undrain ${key.slice(RANGES.length)}`);

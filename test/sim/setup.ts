@@ -1,6 +1,7 @@
 import { offsetAddress, parseCidr } from '../../ipam/model/address.ts';
 import { newBlock } from '../../ipam/model/block.ts';
 import { makeRange } from '../../ipam/model/new-range.ts';
+import type { Range } from '../../ipam/model/range.ts';
 import { encodeBlock } from '../../ipam/records/block-record.ts';
 import { blockKey, nodeKey, rangeKey } from '../../ipam/records/keys.ts';
 import { encodeNodeEntry } from '../../ipam/records/node-record.ts';
@@ -39,10 +40,11 @@ export interface Setup {
 }
 
 /** Returns the write that `cnictl range add` makes. */
-export function rangeRecord({ name, cidr, blockSize, cooldownSeconds }: RangeSetup): Put {
-  const range = { name, cidr: parseCidr(cidr), blockSize, cooldownMs: cooldownSeconds * 1_000 };
-  return put(rangeKey(name), encodeRange(makeRange(range)));
-}
+export const rangeRecord = (range: RangeSetup): Put =>
+  put(rangeKey(range.name), encodeRange(rangeFrom(range)));
+
+const rangeFrom = ({ name, cidr, blockSize, cooldownSeconds }: RangeSetup): Range =>
+  makeRange({ name, cidr: parseCidr(cidr), blockSize, cooldownMs: cooldownSeconds * 1_000 });
 
 export const rangeAdd = ({ name, cidr, blockSize, cooldownSeconds }: RangeSetup): string =>
   `range add ${cidr} --name ${name} --block-size ${blockSize} --cooldown ${cooldownSeconds}s`;
@@ -50,11 +52,17 @@ export const rangeAdd = ({ name, cidr, blockSize, cooldownSeconds }: RangeSetup)
 /** More than etcd's limit of operations in one transaction, and than the store's own. */
 const MANY = 130;
 
-/** Returns the writes that give the node `n1` many free blocks of a range of its own. */
+const MANY_RANGE: RangeSetup = { name: 'many', cidr: '10.8.0.0/21', blockSize: 4, cooldownSeconds: 0 };
+
+/** Returns the ranges that the operator keeps in etcd. */
+export const rangesOf = ({ ranges, crowded }: Setup): readonly RangeSetup[] =>
+  crowded ? [...ranges, MANY_RANGE] : ranges;
+
+/** Returns the writes that give the node `n1` many free blocks of a range of their own. */
 export function manyBlocks(): Put[][] {
-  const cidr = parseCidr('10.8.0.0/21');
-  const range = makeRange({ name: 'many', cidr, blockSize: 4, cooldownMs: 0 });
-  const blocks = Array.from({ length: MANY }, (_, i) => {
+  const range = rangeFrom(MANY_RANGE);
+  const { cidr } = range;
+  return Array.from({ length: MANY }, (_, i) => {
     const base = offsetAddress(cidr.base, BigInt(4 * i));
     const block = newBlock(range, { base, prefixLength: 30 }, 'n1', 0);
     return [
@@ -62,5 +70,4 @@ export function manyBlocks(): Put[][] {
       put(nodeKey('n1', block.cidr), encodeNodeEntry(block)),
     ];
   });
-  return [[put(rangeKey('many'), encodeRange(range))], ...blocks];
 }

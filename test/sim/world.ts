@@ -13,7 +13,7 @@ import { Machine, type MachineOptions } from './machine.ts';
 import { runCnictl } from './operator.ts';
 import type { Process, Sim } from './process.ts';
 import { otherClusters, type OtherCluster } from './other-clusters.ts';
-import { manyBlocks, rangeAdd, rangeRecord, type Setup } from './setup.ts';
+import { manyBlocks, rangeAdd, rangeRecord, rangesOf, type Setup } from './setup.ts';
 import { SimStore } from './store.ts';
 import { tellCommit } from './tell-commit.ts';
 
@@ -75,7 +75,7 @@ export class World {
     );
     this.#admin = new Machine(sim, { name: 'admin', node: 'admin', living: this.living });
     this.#admin.boot();
-    this.etcd.txn([], setup.ranges.map(rangeRecord));
+    this.etcd.txn([], rangesOf(setup).map(rangeRecord));
     if (setup.crowded) for (const writes of manyBlocks()) this.etcd.txn([], writes);
     for (const name of setup.machines) this.addHost({ name, node: name });
   }
@@ -149,7 +149,7 @@ export class World {
 
   /** The operator adds the ranges that are missing; where that is refused, as the refusal says. */
   async addRanges(): Promise<void> {
-    for (const range of this.setup.ranges) {
+    for (const range of rangesOf(this.setup)) {
       const known = this.etcd.keys.has(rangeKey(range.name));
       if (known || (await this.cnictl(rangeAdd(range))) !== 2) continue;
       await this.cnictl(`${rangeAdd(range)} --recover`);
