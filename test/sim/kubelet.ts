@@ -37,6 +37,13 @@ export interface AddOptions {
   readonly ending?: Ending;
 }
 
+/** A pod that shall run and does not. */
+export interface Waiting {
+  readonly pod: string;
+  /** Why its last two ADDs failed, the last one last. */
+  readonly failures: readonly string[];
+}
+
 /** A pod that shall run on the machine. */
 interface Wanted {
   readonly pod: Pod;
@@ -44,8 +51,8 @@ interface Wanted {
   sandboxes: number;
   /** The work on the pod, one piece after the other. */
   work: Promise<void>;
-  /** Why its last ADD failed; undefined before that. */
-  failure: string | undefined;
+  /** Why its last two ADDs failed, the last one last. */
+  failures: readonly string[];
 }
 
 export type Caller = (
@@ -93,9 +100,9 @@ export class Kubelet {
   }
 
   /** The pods that shall run and have no sandbox, and why their last ADD failed. */
-  get waiting(): readonly { readonly pod: string; readonly failure: string | undefined }[] {
-    return [...this.#wanted.values()].flatMap(({ pod, sandbox, failure }) =>
-      sandbox ? [] : [{ pod: pod.name, failure }],
+  get waiting(): readonly Waiting[] {
+    return [...this.#wanted.values()].flatMap(({ pod, sandbox, failures }) =>
+      sandbox ? [] : [{ pod: pod.name, failures }],
     );
   }
 
@@ -128,7 +135,7 @@ export class Kubelet {
       sandbox: undefined,
       sandboxes: 0,
       work: Promise.resolve(),
-      failure: undefined,
+      failures: [],
     };
     this.#wanted.set(name, wanted);
     this.#kube.setPod(pod);
@@ -249,7 +256,8 @@ export class Kubelet {
         this.#report(sandbox);
         return;
       }
-      wanted.failure = outcome.kind === 'failed' ? outcome.message : 'it was killed';
+      const failure = outcome.kind === 'failed' ? outcome.message : 'it was killed';
+      wanted.failures = [...wanted.failures.slice(-1), failure];
       await this.#end(sandbox, ending);
       await this.#pause(RETRY_MS);
     }
