@@ -1,5 +1,5 @@
-/** The servers that the agent's calls depend on. */
-export type ServerKind = 'etcd' | 'ovsdb' | 'ovs-vswitchd';
+/** The servers that the agent's calls depend on. An etcd that is full serves reads only. */
+export type ServerKind = 'etcd' | 'etcd-writes' | 'ovsdb' | 'ovs-vswitchd';
 
 /** The outcome of the last use of a server. */
 export interface ServerUse {

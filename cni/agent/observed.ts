@@ -16,13 +16,20 @@ export async function observed<T>(work: Promise<T>, told: Told): Promise<T> {
   }
 }
 
-/** Wraps the store so that it reports the outcome of each request to `told`. */
-export function observedStore(store: Store, told: Told): Store {
+/**
+ * Wraps the store so that it reports the outcome of each request to `told`.
+ * @param wrote receives also the outcome of each transaction that puts a key. etcd takes deletes
+ *   even when it is full
+ */
+export function observedStore(store: Store, told: Told, wrote: Told): Store {
   return {
     get: (keys, options) => observed(store.get(keys, options), told),
     scan: (prefix, options) => observedPages(store.scan(prefix, options), told),
     count: (prefixes) => observed(store.count(prefixes), told),
-    commit: (guards, writes) => observed(store.commit(guards, writes), told),
+    commit: (guards, writes) => {
+      const commit = observed(store.commit(guards, writes), told);
+      return writes.some(({ kind }) => kind === 'put') ? observed(commit, wrote) : commit;
+    },
     close: () => store.close(),
   };
 }

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { orLate } from '../../ipam/model/deadline.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
+import type { Store } from '../../ipam/store/store.ts';
 import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
 import { sendAnnouncements } from '../host/announcement.ts';
 import { readBoot } from '../host/boot.ts';
@@ -26,7 +27,13 @@ import { observed, observedStore, observedSwitch } from './observed.ts';
 import { warmIpam, type WarmIpam } from './warm-ipam.ts';
 import { lateAnswer, WarmSwitch } from './warm-switch.ts';
 import type { Watch } from './watch.ts';
+import { WriteWatch } from './write-watch.ts';
 import type { Switch } from '../platform/switch.ts';
+
+/** A warm IPAM, and whether its etcd takes writes. */
+interface ObservedIpam extends WarmIpam {
+  readonly writes: WriteWatch;
+}
 
 /**
  * A platform that keeps its connections from call to call: one for each etcd cluster and each
@@ -42,7 +49,7 @@ export class WarmPlatform implements AgentPlatform {
   /** The agent's own environment: it names the machine, whatever the environment of a call. */
   readonly #env: Environment;
   readonly #startedAt = hostEffects.now();
-  readonly #ipams = new Map<string, WarmIpam>();
+  readonly #ipams = new Map<string, ObservedIpam>();
   readonly #switches = new Map<string, Promise<WarmSwitch>>();
   readonly #boot = readBoot();
   /** Counts the links that have no port yet. */
@@ -81,7 +88,8 @@ export class WarmPlatform implements AgentPlatform {
       // A relative state folder must reject and not throw.
       openIpam: async (settings, expiresAt) => {
         const warm = this.#warm(settings, stateDirOf(env));
-        return Promise.resolve({ ...warm.ipam.until(expiresAt), close: warm.begin() });
+        const { ipam, writes } = warm;
+        return Promise.resolve({ ...ipam.until(expiresAt), writes, close: warm.begin() });
       },
       openSwitch: (at, expiresAt) => this.#openSwitch(at, expiresAt),
       openKernel: () => Promise.resolve(this.#kernel),
@@ -103,8 +111,9 @@ export class WarmPlatform implements AgentPlatform {
    * process never allocates an address on it, for example while the node is drained.
    */
   lookAfter({ etcd, node }: IpamPlace, stateDir: string): void {
-    const { keeper, presence } = this.#warm(etcd, stateDir);
+    const { keeper, presence, writes } = this.#warm(etcd, stateDir);
     keeper.lookAfter(node);
+    writes.lookAfter(node);
     presence.announce(node);
   }
 
@@ -113,7 +122,7 @@ export class WarmPlatform implements AgentPlatform {
     await Promise.all([...this.#ipams.values()].map(({ presence }) => presence.withdraw()));
   }
 
-  #warm(settings: EtcdSettings, stateDir: string): WarmIpam {
+  #warm(settings: EtcdSettings, stateDir: string): ObservedIpam {
     const key = JSON.stringify([settings, stateDir]);
     const warm = this.#ipams.get(key) ?? this.#openIpam(settings, stateDir, key);
     this.#ipams.set(key, warm);
@@ -121,21 +130,43 @@ export class WarmPlatform implements AgentPlatform {
   }
 
   /** @param cluster any text that is unique to the cluster */
-  #openIpam(settings: EtcdSettings, stateDir: string, cluster: string): WarmIpam {
+  #openIpam(settings: EtcdSettings, stateDir: string, cluster: string): ObservedIpam {
     const endpoints = settings.endpoints.join(',');
     const etcd = openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS });
-    return warmIpam({
+    const store: Store = observedStore(
       etcd,
-      store: observedStore(etcd, (error) => this.#watch.usedEtcd(endpoints, error)),
+      (error) => this.#watch.usedEtcd(endpoints, error),
+      (error) => writes.told(error),
+    );
+    const writes = new WriteWatch({
+      store,
+      effects: hostEffects,
+      tell: (refusal) => this.#watch.wroteEtcd(endpoints, refusal),
+    });
+    const observer = this.#watch.observer(cluster);
+    const warm = warmIpam({
+      etcd,
+      store,
       effects: hostEffects,
       local: openLocalNode(this.forCall({ CELLNET_STATE_DIR: stateDir }), stateDir, settings, {
         schedule: hostEffects.schedule,
       }),
-      observer: this.#watch.observer(cluster),
+      observer: {
+        ...observer,
+        holds: (node, blocks) => {
+          observer.holds(node, blocks);
+          writes.lookAfter(node);
+        },
+      },
       log: this.#log,
       since: this.#startedAt,
       reconciles: () => this.reconciles,
     });
+    const retire = (): void => {
+      writes.stop();
+      warm.retire();
+    };
+    return { ...warm, writes, retire };
   }
 
   /**

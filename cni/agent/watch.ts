@@ -54,6 +54,11 @@ export class Watch {
     this.#used('etcd', endpoints, error === undefined ? undefined : messageOf(error));
   }
 
+  /** Records whether etcd takes writes. @param refusal why not; undefined when it does */
+  wroteEtcd(endpoints: string, refusal: IpamError | undefined): void {
+    this.#used('etcd-writes', endpoints, refusal?.message);
+  }
+
   /** Records the end of a request to Open vSwitch. @param error undefined when it succeeded */
   usedSwitch(remote: string, error: unknown): void {
     if (!(error instanceof OvsdbError)) {

@@ -87,6 +87,11 @@ export interface Namespaces {
 }
 
 export interface OpenIpam extends Ipam {
+  /** Present where the process remembers how etcd answered its last writes. */
+  readonly writes?: {
+    /** @throws IpamError `store-…` when etcd does not take writes of this node */
+    check(node: string): Promise<void>;
+  };
   close(): void;
 }
 

@@ -65,6 +65,7 @@ const OF_IPAM: Readonly<Record<IpamErrorCode, CniErrorKind>> = {
   'store-unreachable': 'try-again-later',
   'store-denied': 'etcd-denied',
   'store-compacted': 'try-again-later',
+  'store-read-only': 'etcd-failed',
   'store-failed': 'etcd-failed',
   'corrupt-record': 'record-corrupt',
 };

@@ -1,4 +1,5 @@
 import { roomFor } from '../../ipam/allocate/room.ts';
+import { checkWritable, keysOfNode } from '../../ipam/node/writable.ts';
 import { delegate, withIpam } from '../address/ipam.ts';
 import { findStandstill, vswitchdAway } from '../attach/forwarding.ts';
 import { mtuOf } from '../attach/plan.ts';
@@ -11,9 +12,9 @@ import { CniError, toCniError, bridgeMissing } from '../protocol/errors.ts';
 import { wantedFamilies } from '../protocol/requested.ts';
 
 /**
- * STATUS (CNI SPEC 1.1.0 section 4): succeeds when an ADD could succeed now: etcd answers, a range
- * has room, the bridge exists or ADD would create it, ovs-vswitchd carries out OVSDB's state, and
- * the bridge forwards.
+ * STATUS (CNI SPEC 1.1.0 section 4): succeeds when an ADD could succeed now: etcd answers and takes
+ * this node's writes, a range has room, the bridge exists or ADD would create it, ovs-vswitchd
+ * carries out OVSDB's state, and the bridge forwards.
  * @throws CniError 51 when the bridge or ovs-vswitchd is missing, or the bridge forwards nothing,
  *   which cuts off running pods too; 50 for other failures; a delegated IPAM plugin's own code
  */
@@ -55,11 +56,10 @@ async function checkSwitch(call: Call, platform: Platform): Promise<void> {
 
 async function checkRoom(call: Call, platform: Platform): Promise<void> {
   const ranges = call.config.ourIpam?.ranges;
-  await withIpam(call, platform, (ipam) =>
-    roomFor(ipam, {
-      node: call.settings.node,
-      families: familiesOf(call.config.ourIpam),
-      ...(ranges && { ranges }),
-    }),
-  );
+  const { node } = call.settings;
+  await withIpam(call, platform, async (ipam) => {
+    await roomFor(ipam, { node, families: familiesOf(call.config.ourIpam), ...(ranges && { ranges }) });
+    if (ipam.writes) await ipam.writes.check(node);
+    else await checkWritable(ipam.store, keysOfNode(node));
+  });
 }

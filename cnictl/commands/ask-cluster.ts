@@ -38,3 +38,13 @@ export async function askCluster(context: Context, name: string): Promise<NodeIn
     return { ...NOTHING_KNOWN, problem: first };
   }
 }
+
+/** Returns the names of the cluster's nodes, as far as it tells them: for a hint. Never throws. */
+export async function clusterNodes(context: Context): Promise<string[]> {
+  if (!context.knowsKube) return [];
+  try {
+    return await context.withKube(async (kube) => (await kube.listNodes()).map(({ name }) => name));
+  } catch {
+    return [];
+  }
+}

@@ -3,6 +3,7 @@ import type { Range } from '../../ipam/model/range.ts';
 import { drainingNodes } from '../../ipam/node/drain.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { blockUseOf, surplusOf, type BlockUse } from '../../ipam/node/surplus.ts';
+import { nodeInEtcd } from '../../ipam/query/node-view.ts';
 import { scanBlocks } from '../../ipam/query/views.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { returnIdleBlock, type ReturnOutcome } from '../../ipam/release/return-block.ts';
@@ -12,7 +13,8 @@ import type { Context } from '../context/context.ts';
 import { formatAge, formatDuration, parseDuration } from '../context/durations.ts';
 import { plural } from '../render/plural.ts';
 import { renderTable } from '../render/table.ts';
-import { listOfNode, noBlockText } from './block.ts';
+import { blocksOf } from './known-node.ts';
+import { noBlockText } from './node-blocks.ts';
 
 export interface BlockReturnOptions {
   readonly node?: string;
@@ -32,15 +34,19 @@ interface Returned {
  * `block return`: returns blocks that nodes hold and do not use, so that other nodes can claim
  * them. Allocated and cooling addresses stay: the return compares the block's revision as it was
  * read.
+ * @throws CommandError for a node that nothing knows
  */
-export async function blockReturn(context: Context, options: BlockReturnOptions): Promise<number> {
-  const idleMs = parseDuration(options.idle, '--idle');
-  const dryRun = options.dryRun ?? false;
+export async function blockReturn(context: Context, given: BlockReturnOptions): Promise<number> {
+  const idleMs = parseDuration(given.idle, '--idle');
+  const dryRun = given.dryRun ?? false;
   return await context.withIpam(async (ipam) => {
+    const node = given.node === undefined ? {} : { node: await nodeInEtcd(ipam, given.node) };
+    const options = { ...given, ...node };
     if (options.range !== undefined) await findRange(ipam, options.range);
     const { found, unreadable } = await gather(ipam, options, idleMs);
     if (found.length === 0) {
-      const { nodes } = options.node === undefined ? {} : await listOfNode(ipam, { node: options.node });
+      const { nodes } =
+        options.node === undefined ? {} : await blocksOf(context, ipam, { node: options.node });
       context.print([], () =>
         nodes
           ? noBlockText({ node: options.node ?? '' }, nodes)

@@ -7,15 +7,17 @@ import { painted } from '../render/cell.ts';
 import type { Paint } from '../render/paint.ts';
 import { podJson, podText } from '../render/pod.ts';
 import { renderFields, renderTable } from '../render/table.ts';
-import { listOfNode, noBlockText } from './block.ts';
+import { blocksOf } from './known-node.ts';
+import { noBlockText } from './node-blocks.ts';
 
 /**
  * `ip list`: shows used and cooling addresses of the claimed blocks. JSON also has the reserved
  * ones.
+ * @throws CommandError for a node that nothing knows
  */
 export async function ipList(context: Context, filter: BlockFilter): Promise<number> {
   const now = context.world.now();
-  const { blocks, unreadable, nodes } = await context.withIpam((ipam) => listOfNode(ipam, filter));
+  const { blocks, unreadable, nodes } = await context.withIpam((ipam) => blocksOf(context, ipam, filter));
   const views = blocks.flatMap((view) => addressesOf(view, now));
   context.print(views.map(addressJson), () => {
     if (nodes) return noBlockText(filter, nodes);

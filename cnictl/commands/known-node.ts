@@ -1,15 +1,20 @@
+import { didYouMean } from '../../ipam/model/nearest.ts';
+import { isSameNodeName } from '../../ipam/model/node-name.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
-import { hasTraceOf } from '../../ipam/query/node-view.ts';
-import { listBlocks } from '../../ipam/query/views.ts';
+import { pastNodes } from '../../ipam/query/known-names.ts';
+import { hasTraceOf, nodeInEtcd } from '../../ipam/query/node-view.ts';
+import { listBlocks, type BlockFilter } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
-import { askCluster, type NodeInCluster } from './ask-cluster.ts';
-import { nodesText } from './block.ts';
+import { askCluster, clusterNodes, type NodeInCluster } from './ask-cluster.ts';
+import { listOfNode, nodesText } from './node-blocks.ts';
 
 /** What the API server says of a node, and the error where neither it nor etcd knows the node. */
 interface Knowledge {
   readonly found: NodeInCluster;
   readonly unknown: CommandError | undefined;
+  /** Whether the history knows it: then it was removed. */
+  readonly isPast: boolean;
 }
 
 /**
@@ -41,16 +46,54 @@ export async function lookUpNode(
   orElse = '',
 ): Promise<Knowledge> {
   const found = await askCluster(context, name);
-  if (found.known === true || (await hasTraceOf(ipam, name))) return { found, unknown: undefined };
+  if (found.known === true || (await hasTraceOf(ipam, name)))
+    return { found, unknown: undefined, isPast: false };
   const { blocks } = await listBlocks(ipam);
   const holders = [...new Set(blocks.map(({ block }) => block.node))].sort();
   // A block whose index entry is lost is a trace too.
-  if (holders.includes(name)) return { found, unknown: undefined };
+  if (holders.includes(name)) return { found, unknown: undefined, isPast: false };
+  const past = await pastNodes(ipam);
+  const isPast = [...past].some((each) => isSameNodeName(each, name));
+  const similar = didYouMean(name, isPast ? [] : [...holders, ...past, ...(await clusterNodes(context))]);
+  const ofEtcd = isPast ? 'only past addresses' : 'nothing';
   const unknown = new CommandError(
-    `node '${name}' is not known: etcd has nothing of it, and ${clusterText(found)}; nodes that hold blocks: ${nodesText(holders)}`,
-    `Look for its name: cnictl node list; kubectl get nodes.${orElse}`,
+    `node '${name}' is not known: etcd has ${ofEtcd} of it, and ${clusterText(found)}; nodes that hold blocks: ${nodesText(holders)}`,
+    `${similar}Look for its name: cnictl node list; kubectl get nodes.${orElse}`,
   );
-  return { found, unknown };
+  return { found, unknown, isPast };
+}
+
+/**
+ * As {@link requireKnownNode}, for commands that put no mark on a node: also one that was removed
+ * has its name rightly.
+ * @throws CommandError; IpamError `store-…`
+ */
+export async function requireNodeEver(
+  context: Context,
+  ipam: Ipam,
+  name: string,
+  orElse = '',
+): Promise<void> {
+  if (await hasTraceOf(ipam, name)) return;
+  const { unknown, isPast } = await lookUpNode(context, ipam, name, orElse);
+  if (unknown && !isPast) throw unknown;
+}
+
+/**
+ * Returns the blocks of the filter. When its node holds none, returns also the sorted nodes that
+ * hold blocks.
+ * @throws CommandError for a node that nothing knows; IpamError `store-…`
+ */
+export async function blocksOf(
+  context: Context,
+  ipam: Ipam,
+  filter: BlockFilter,
+): ReturnType<typeof listOfNode> {
+  if (filter.node === undefined) return await listOfNode(ipam, filter);
+  const node = await nodeInEtcd(ipam, filter.node);
+  const page = await listOfNode(ipam, { ...filter, node });
+  if (page.nodes) await requireNodeEver(context, ipam, node);
+  return page;
 }
 
 function clusterText({ server, problem }: NodeInCluster): string {

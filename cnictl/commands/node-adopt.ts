@@ -1,5 +1,7 @@
 import { isMachineId, MACHINE_ID_FORM } from '../../ipam/model/machine.ts';
+import { didYouMean } from '../../ipam/model/nearest.ts';
 import { adoptName, viewName, type NameView } from '../../ipam/node/name-records.ts';
+import { indexedNodes } from '../../ipam/query/node-view.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { formatDuration, parseDuration } from '../context/durations.ts';
@@ -50,7 +52,7 @@ export async function nodeAdopt(context: Context, node: string, options: NodeAdo
     const adoption = { context, ipam, node, machine, waitMs };
     const first = await look(adoption, undefined, 0);
     const verdict = judgeAdoption(first, machine);
-    if (verdict.kind === 'nothing') throw nothing(node);
+    if (verdict.kind === 'nothing') throw nothing(node, await indexedNodes(ipam));
     if (verdict.kind === 'already') return report(adoption, first.first.view, 'already');
     if (dryRun) return report(adoption, first.first.view, 'would-adopt');
     context.warn(`${node}: ${nameText(first.first.view, context.world.now()).join('; ')}`);
@@ -63,10 +65,10 @@ export async function nodeAdopt(context: Context, node: string, options: NodeAdo
   });
 }
 
-const nothing = (node: string): CommandError =>
+const nothing = (node: string, known: readonly string[]): CommandError =>
   new CommandError(
     `no machine has written under node name '${node}': there is nothing to adopt`,
-    'The first machine that writes under a name has it. Look at the name: cnictl node list.',
+    `${didYouMean(node, known)}The first machine that writes under a name has it. Look at the name: cnictl node list.`,
   );
 
 /** @param afterMs milliseconds since the first look */
@@ -96,7 +98,7 @@ async function adopt(adoption: Adoption, first: Watched): Promise<void> {
   // The pauses alone count as the time that passed: a clock may jump, and the rest is longer.
   for (let afterMs = 0; ;) {
     const verdict = judgeAdoption(now, machine);
-    if (verdict.kind === 'nothing') throw nothing(adoption.node);
+    if (verdict.kind === 'nothing') throw nothing(adoption.node, []);
     if (verdict.kind === 'already') return;
     if (verdict.kind === 'silent' && (await adoptName(ipam.store, now.last.view, machine))) return;
     const pauseMs = Math.min(LOOK_EVERY_MS, waitMs - afterMs);

@@ -8,9 +8,9 @@ import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { printable } from '../render/printable.ts';
-import { listOfNode, noBlockText } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
 import { requireKnownNode } from './known-node.ts';
+import { listOfNode, noBlockText } from './node-blocks.ts';
 import { cidrOf, leftText } from './node-show.ts';
 
 /** A block whose range exists. A block without its range is never idle. */

@@ -36,8 +36,9 @@ import {
 import { plural } from '../render/plural.ts';
 import { podText } from '../render/pod.ts';
 import { printable } from '../render/printable.ts';
-import { listOfNode, noBlockText } from './block.ts';
 import { addressJson, ownerOf } from './ip.ts';
+import { requireNodeEver } from './known-node.ts';
+import { listOfNode, noBlockText } from './node-blocks.ts';
 import { cidrOf } from './node-show.ts';
 
 export interface NodeRemoveOptions {
@@ -46,6 +47,7 @@ export interface NodeRemoveOptions {
   readonly dryRun?: boolean;
   readonly yes?: boolean;
   readonly force?: boolean;
+  readonly ignoreNotFound?: boolean;
 }
 
 interface Removal {
@@ -59,13 +61,14 @@ interface Removal {
   readonly dryRun: boolean;
   readonly yes: boolean;
   readonly force: boolean;
+  readonly ignoreNotFound: boolean;
 }
 
 /**
  * `node remove`: frees all addresses, all blocks and the name of a node that is gone for good. Exit
  * status 2 when anything is left.
- * @throws CommandError when the API server still has the node, nothing proves that it does not, or
- *   it is another cluster's
+ * @throws CommandError when the API server still has the node, nothing proves that it does not, it
+ *   is another cluster's, or nothing knows the name
  */
 export async function nodeRemove(
   context: Context,
@@ -73,7 +76,7 @@ export async function nodeRemove(
   options: NodeRemoveOptions,
 ): Promise<number> {
   checkNodeName(given);
-  const { dryRun = false, yes = false, force = false } = options;
+  const { dryRun = false, yes = false, force = false, ignoreNotFound = false } = options;
   const graceMs = parseDuration(options.grace, '--grace');
   const waitMs = parseDuration(options.wait, '--wait');
   if (!context.knowsKube && !force) {
@@ -84,7 +87,7 @@ export async function nodeRemove(
   }
   return await context.withIpam(async (ipam) => {
     const name = await nodeInEtcd(ipam, given);
-    const removal = { context, ipam, name, graceMs, waitMs, dryRun, yes, force };
+    const removal = { context, ipam, name, graceMs, waitMs, dryRun, yes, force, ignoreNotFound };
     if (!context.knowsKube) return await remove({ ...removal, kube: undefined });
     return await context.withKubeLists(async (kube) => {
       await identifyOwn(ipam.store, kube);
@@ -93,15 +96,21 @@ export async function nodeRemove(
   });
 }
 
+const ALSO_UNKNOWN = ' To succeed also for a name that nothing knows: --ignore-not-found.';
+
 async function remove(removal: Removal): Promise<number> {
   const { context, ipam, name, dryRun } = removal;
   const first = await look(removal);
   const [lost] = await ipam.store.get([lostKey(name)]);
   const names = await viewName(ipam.store, name);
   if (isNothing(first.view) && !lost && !names.owner) {
+    if (!removal.ignoreNotFound) await requireNodeEver(context, ipam, name, ALSO_UNKNOWN);
     const { nodes = [] } = await listOfNode(ipam, { node: name });
     const nothing = { freed: [], returned: [], left: [], unreadable: [] };
-    context.print(resultJson(removal, nothing), () => noBlockText({ node: name }, nodes));
+    context.print(
+      resultJson(removal, nothing),
+      () => `nothing to remove: ${noBlockText({ node: name }, nodes)}`,
+    );
     return 0;
   }
   refuseIfAlive(removal, names);

@@ -19,22 +19,30 @@ import { nameFields, nameJson } from './node-name.ts';
 
 /**
  * `node show`: shows the node's blocks, its addresses with their owners, and its state in the
- * cluster. Exit status 2 for a node that neither etcd nor the cluster knows.
+ * cluster. Exit status 2 for a node that neither etcd, its history nor the cluster knows.
  */
 export async function nodeShow(context: Context, named: string): Promise<number> {
   checkNodeName(named);
-  const { name, view, names, kube, unknown } = await context.withIpam(async (ipam) => {
+  const { name, view, names, kube, unknown, isPast } = await context.withIpam(async (ipam) => {
     const name = await nodeInEtcd(ipam, named);
-    const { found: kube, unknown } = await lookUpNode(context, ipam, name);
-    return { name, kube, unknown, view: await viewNode(ipam, name), names: await viewName(ipam.store, name) };
+    const { found: kube, unknown, isPast } = await lookUpNode(context, ipam, name);
+    return {
+      name,
+      kube,
+      unknown,
+      isPast,
+      view: await viewNode(ipam, name),
+      names: await viewName(ipam.store, name),
+    };
   });
+  const state = view.draining ? 'draining' : isPast ? 'removed' : unknown ? 'unknown' : 'active';
   const now = context.world.now();
   const addresses = view.blocks.flatMap((block) => addressesOf(block, now));
   const given = addresses.filter(({ state }) => state !== 'reserved');
   context.print(
     {
       name,
-      ...stateJson(view, unknown === undefined),
+      ...stateJson(view, state),
       ...nameJson(names),
       kubernetes: kube,
       ...totalsOf(view.blocks),
@@ -44,21 +52,22 @@ export async function nodeShow(context: Context, named: string): Promise<number>
       unreadable: view.unreadable,
     },
     () => {
-      const sections = [
-        renderFields(fieldsOf(context, view, names, kube, unknown === undefined), context.paint),
-      ];
+      const sections = [renderFields(fieldsOf(context, view, names, kube, state), context.paint)];
       if (view.blocks.length > 0) sections.push(blockTable(context, view.blocks));
       if (given.length > 0) sections.push(addressTable(context, given, now));
       return sections.join('\n');
     },
   );
   context.warnUnreadable(view.unreadable);
-  if (unknown) context.world.stderr(describeError(unknown));
-  return kube.problem === null && !unknown ? 0 : 2;
+  const isUnknown = unknown && !isPast;
+  if (isUnknown) context.world.stderr(describeError(unknown));
+  return kube.problem === null && !isUnknown ? 0 : 2;
 }
 
-const stateJson = ({ drainingSince, draining }: NodeView, isKnown: boolean): object => ({
-  state: draining ? 'draining' : isKnown ? 'active' : 'unknown',
+type State = 'draining' | 'active' | 'removed' | 'unknown';
+
+const stateJson = ({ drainingSince }: NodeView, state: State): object => ({
+  state,
   drainingSince: drainingSince === undefined ? null : new Date(drainingSince).toISOString(),
 });
 
@@ -83,16 +92,13 @@ function fieldsOf(
   view: NodeView,
   names: NameView,
   kube: NodeInCluster,
-  isKnown: boolean,
+  state: State,
 ): [string, Cell][] {
   const { paint, world } = context;
   const { capacity, allocated, cooling } = totalsOf(view.blocks);
   return [
     ['Node', printable(view.node)],
-    [
-      'State',
-      view.draining ? painted(paint.yellow(drainingText(view, world.now()))) : isKnown ? 'active' : 'unknown',
-    ],
+    ['State', state === 'draining' ? painted(paint.yellow(drainingText(view, world.now()))) : state],
     [
       'Kubernetes',
       kube.known === true ? clusterText(kube) : painted(paint.yellow(printable(clusterText(kube)))),

@@ -2,7 +2,9 @@ import { KubeError } from '../../cni/kube/errors.ts';
 import { canonicalPod, claimsAddresses, type AuditedPod } from '../../ipam/audit/judge.ts';
 import { cidrContains, formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
 import { messageOf, IpamError } from '../../ipam/model/errors.ts';
+import { didYouMean } from '../../ipam/model/nearest.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
+import { podNames } from '../../ipam/query/known-names.ts';
 import { tracePod, type PodName, type PodTrace } from '../../ipam/query/pod-trace.ts';
 import { showAddress } from '../../ipam/query/views.ts';
 import { hiddenBy } from '../../ipam/records/unreadable.ts';
@@ -25,11 +27,11 @@ export async function podShow(context: Context, text: string): Promise<number> {
   return await context.withIpam(async (ipam) => {
     const trace = await traced(context, ipam, name);
     const answer = await ask(context, ipam, name);
-    if (answer.kind === 'none' && trace.held.length + trace.past.length === 0) {
+    if (answer.kind !== 'pod' && answer.kind !== 'failed' && trace.held.length + trace.past.length === 0) {
       context.warnUnreadable(trace.unreadable);
       throw new CommandError(
-        `pod '${text}' is not known: the API server has none of that name, and etcd holds no address of one, nor a past one`,
-        'Look for its name with `kubectl get pods -A`, or for an address with `cnictl ip history ADDRESS`.',
+        `pod '${text}' is not known: ${answer.kind === 'none' ? 'the API server has none of that name' : 'no API server is configured'}, and etcd holds no address of one, nor a past one`,
+        `${didYouMean(text, await podNames(ipam))}Look for its name with \`kubectl get pods -A\`, or for an address with \`cnictl ip history ADDRESS\`.`,
       );
     }
     const pod = answer.kind === 'pod' ? answer.pod : undefined;

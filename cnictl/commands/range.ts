@@ -6,6 +6,7 @@ import {
   parseCidr,
   parseSpan,
 } from '../../ipam/model/address.ts';
+import { IpamError } from '../../ipam/model/errors.ts';
 import { makeRange } from '../../ipam/model/new-range.ts';
 import { rangeCapacity, usableBlockTotal, type Range, type Route } from '../../ipam/model/range.ts';
 import {
@@ -187,14 +188,32 @@ function routeText(route: Route): string {
     : formatCidr(route.destination);
 }
 
-/** `range remove` */
+export interface RangeRemoveOptions {
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+  readonly ignoreNotFound?: boolean;
+}
+
+/** `range remove`. @throws IpamError `not-found`, unless that is to be ignored */
 export async function rangeRemove(
   context: Context,
   name: string,
-  options: { readonly dryRun?: boolean; readonly yes?: boolean },
+  options: RangeRemoveOptions,
 ): Promise<number> {
   return await context.withIpam(async (ipam) => {
-    const { range, emptyBlocks } = await planRangeRemoval(ipam, name);
+    const plan = await planRangeRemoval(ipam, name).catch((error: unknown) => {
+      if (options.ignoreNotFound && error instanceof IpamError && error.code === 'not-found')
+        return undefined;
+      throw error;
+    });
+    if (!plan) {
+      context.print(
+        { name, cidr: null, emptyBlocks: 0, removed: false },
+        () => `nothing to remove: ${name}\n`,
+      );
+      return 0;
+    }
+    const { range, emptyBlocks } = plan;
     const blocks =
       emptyBlocks === 0 ? '' : ` and ${plural(emptyBlocks, 'claimed block')} without an allocation`;
     const what = `range ${name} (${formatCidr(range.cidr)})${blocks}`;

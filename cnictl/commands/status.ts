@@ -1,10 +1,13 @@
 import { lostText, lostTotals, stillLost } from '../../ipam/audit/lost.ts';
 import { familyName, formatCidr, type Family } from '../../ipam/model/address.ts';
+import { IpamError } from '../../ipam/model/errors.ts';
+import { BLOCK_PROBE, checkWritable } from '../../ipam/node/writable.ts';
 import { listRangeUsage, type RangeUsage, type RangeUsages } from '../../ipam/query/range-usage.ts';
 import { readSetBack } from '../../ipam/query/set-back.ts';
 import { listBlocks } from '../../ipam/query/views.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
 import type { Lost, LostNode } from '../../ipam/records/lost-record.ts';
+import type { Store } from '../../ipam/store/store.ts';
 import { readLost } from '../../ipam/store/lost.ts';
 import { isDistrusted, type SetBack } from '../../ipam/records/set-back-record.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
@@ -31,11 +34,11 @@ interface KubeStatus {
 /** `status`: shows whether etcd and the API server answer, and how full the ranges are. */
 export async function status(context: Context): Promise<number> {
   const { endpoints, prefix } = etcdSettings(context.settings.etcd);
-  const { latencyMs, usages: ranges, unreadable, nodes, lost, setBack } = await gather(context);
+  const { latencyMs, problem, usages: ranges, unreadable, nodes, lost, setBack } = await gather(context);
   for (const { reason } of lost.unreadable) context.warn(reason);
   const kube = await gatherKube(context);
   const data = {
-    etcd: { endpoints, prefix, latencyMs },
+    etcd: { endpoints, prefix, latencyMs, problem },
     kubernetes: kube,
     totals: { ipv4: totalOf(ranges, 4), ipv6: totalOf(ranges, 6) },
     nodes: nodes.length,
@@ -56,6 +59,7 @@ export async function status(context: Context): Promise<number> {
     const fields = renderFields(
       [
         ['etcd', painted(`${printable(endpoints.join(', '))} ${paint.green('answers')} in ${latencyMs} ms`)],
+        ...(problem === null ? [] : [['Writes', alarm(problem)] satisfies [string, Cell]]),
         ['Kubernetes', kube.problem === null ? api : alarm(api)],
         ['Nodes', nodesText(nodes)],
         ...familiesOf(ranges).map((family) => addressField(family, totalOf(ranges, family))),
@@ -81,7 +85,7 @@ export async function status(context: Context): Promise<number> {
     ].join('\n');
   });
   context.warnUnreadable(unreadable);
-  return kube.problem === null ? 0 : 2;
+  return kube.problem === null && problem === null ? 0 : 2;
 }
 
 const NO_RANGE = 'No ranges yet: cnictl range add; in a cluster that had ranges: cnictl restore FILE';
@@ -123,6 +127,8 @@ function nodesText(nodes: readonly NodeUsage[]): string {
 
 interface Gathered extends RangeUsages {
   readonly latencyMs: number;
+  /** Why etcd, which answers reads, refuses writes; null when it does not. */
+  readonly problem: string | null;
   readonly nodes: NodeUsage[];
   /** What nodes lost and no range has. */
   readonly lost: Lost;
@@ -137,14 +143,28 @@ function gather(context: Context): Promise<Gathered> {
     const before = context.world.monotonic();
     await ipam.store.count([RANGES]);
     const latencyMs = Math.round(context.world.monotonic() - before);
+    const problem = await findReadOnly(ipam.store);
     const lost = await readLost(ipam.store);
     const usages = await listRangeUsage(ipam);
     const known = usages.usages.map(({ range }) => range);
     const nodes = gatherNodes((await listBlocks(ipam)).blocks);
     const told = await readSetBack(ipam.store);
     const setBack = told && 'value' in told ? told.value : undefined;
-    return { latencyMs, ...usages, nodes, lost: stillLost(lost, known), setBack };
+    return { latencyMs, problem, ...usages, nodes, lost: stillLost(lost, known), setBack };
   });
+}
+
+/** A user who may only read finds out nothing, and needs no more for the rest of `status`. */
+async function findReadOnly(store: Store): Promise<string | null> {
+  try {
+    await checkWritable(store, [BLOCK_PROBE]);
+    return null;
+  } catch (error) {
+    if (!(error instanceof IpamError)) throw error;
+    if (error.code === 'store-denied') return null;
+    if (error.code === 'store-read-only') return `${error.message}. ${error.remedy}`;
+    throw error;
+  }
 }
 
 const NOTHING_KNOWN = { server: null, nodes: null, cluster: null } as const;

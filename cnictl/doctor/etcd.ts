@@ -1,7 +1,7 @@
 import type { EtcdInspector, ForRoot, MemberStatus } from '../../ipam/store/etcd/inspect.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { judgeClock } from './clock.ts';
-import { advise, fail, failed, ok, warn, type Check, type Finding } from './finding.ts';
+import { advise, ETCD_READ_ONLY, fail, failed, ok, warn, type Check, type Finding } from './finding.ts';
 
 export type OpenInspector = (settings: EtcdSettings) => Promise<EtcdInspector>;
 
@@ -43,7 +43,7 @@ export function etcdChecks(settings: EtcdSettings, open: OpenInspector, node: st
     ),
     check('etcd latency', async (etcd) => judgeLatency(await etcd.latency())),
     check('etcd members', async (etcd) => judgeMembers(await etcd.members(), settings.endpoints.length)),
-    check('etcd alarms', async (etcd) => judgeAlarms(await etcd.alarms())),
+    check('etcd alarms', lookAtAlarms),
     {
       name: 'etcd permissions',
       look: () => using(settings.endpoints, (etcd) => lookAtPermissions(etcd, settings, node)),
@@ -105,14 +105,26 @@ export function judgeMembers(members: ForRoot<number>, endpoints: number): Findi
   return ok('etcd members', detail);
 }
 
-export function judgeAlarms(alarms: ForRoot<readonly string[]>): Finding {
-  if (alarms === 'denied') return ok('etcd alarms', `not looked at: ${FOR_ROOT}`);
+/** The alarms themselves, where etcd tells them; else whether there is one that it obeys. */
+async function lookAtAlarms(etcd: EtcdInspector): Promise<Finding> {
+  const alarms = await etcd.alarms();
+  // For lack of space it refuses even those who may not write.
+  return judgeAlarms(alarms, alarms === 'denied' && (await etcd.mayWrite('blocks')));
+}
+
+/** @param writes whether etcd would take a write of this user */
+export function judgeAlarms(alarms: ForRoot<readonly string[]>, writes = false): Finding {
+  if (alarms === 'denied')
+    return ok('etcd alarms', `${writes ? 'etcd takes writes; the list was ' : ''}not looked at: ${FOR_ROOT}`);
   if (alarms.length === 0) return ok('etcd alarms', 'none');
-  return fail(
-    'etcd alarms',
-    alarms.join(', '),
-    'etcd refuses writes: compact, defragment, then etcdctl alarm disarm; for CORRUPT replace the member.',
-  );
+  return {
+    ...fail(
+      'etcd alarms',
+      alarms.join(', '),
+      'etcd refuses writes: compact, defragment, then etcdctl alarm disarm; for CORRUPT replace the member.',
+    ),
+    cause: ETCD_READ_ONLY,
+  };
 }
 
 /** A key that a program writes: below a group, or just this one. */

@@ -58,6 +58,9 @@ export function failed(
 /** The cause of a failure where etcd, or a member of it, does not answer. */
 export const ETCD_AWAY = 'etcd is away';
 
+/** The cause of a failure where etcd serves reads and refuses writes. */
+export const ETCD_READ_ONLY = 'etcd refuses writes';
+
 /** Codes of KubeError that concern the server or the user as a whole, not one request. */
 const KUBE_CAUSES: readonly KubeErrorCode[] = [
   'config',
@@ -72,6 +75,7 @@ const KUBE_CAUSES: readonly KubeErrorCode[] = [
 /** Returns what makes every check of the same server fail alike; else the error itself. */
 function causeOf(error: unknown): string {
   if (error instanceof IpamError && error.code === 'store-unreachable') return ETCD_AWAY;
+  if (error instanceof IpamError && error.code === 'store-read-only') return ETCD_READ_ONLY;
   if (error instanceof OvsdbError && ['unreachable', 'connection-lost', 'timeout'].includes(error.code))
     return 'Open vSwitch is away';
   if (error instanceof KubeError && KUBE_CAUSES.includes(error.code)) return 'the API server is away';

@@ -57,9 +57,10 @@ export function addLifecycleCommands(node: Command, act: Act): void {
       '--force',
       'also where no API server is known, or it has none of our nodes, or still has the pods; never a node that it has',
     )
+    .option('--ignore-not-found', 'succeed for a name that neither etcd nor its history knows')
     .addHelpText(
       'after',
-      '\nExit status: 0 all of it is freed, 2 refused, or something is left.\n\nExample:\n  cnictl node remove node-7 --dry-run',
+      '\nExit status: 0 all of it is freed, now or before; 2 refused, not known, or something is left.\n\nExample:\n  cnictl node remove node-7 --dry-run',
     )
     .action((name: string, options: NodeRemoveOptions, command: Command) =>
       act(command, (context) => nodeRemove(context, name, options)),

@@ -1,6 +1,13 @@
 import type { Command } from 'commander';
 import { rangeDrain, rangeUndrain, type RangeDrainOptions } from '../commands/range-drain.ts';
-import { rangeAdd, rangeList, rangeRemove, rangeShow, type RangeAddOptions } from '../commands/range.ts';
+import {
+  rangeAdd,
+  rangeList,
+  rangeRemove,
+  rangeShow,
+  type RangeAddOptions,
+  type RangeRemoveOptions,
+} from '../commands/range.ts';
 import { collect, type Act } from './act.ts';
 
 /** `cnictl range …` */
@@ -50,7 +57,8 @@ export function addRangeCommands(program: Command, act: Act): void {
     .argument('<name>')
     .option('--dry-run', 'say what would be removed, remove nothing')
     .option('--yes', 'do not ask')
-    .action((name: string, options: { dryRun?: boolean; yes?: boolean }, command: Command) =>
+    .option('--ignore-not-found', 'succeed for a name that etcd does not have')
+    .action((name: string, options: RangeRemoveOptions, command: Command) =>
       act(command, (context) => rangeRemove(context, name, options)),
     );
   range

@@ -27,7 +27,9 @@ export type IpamErrorCode =
   | 'store-denied'
   /** etcd compacted the moment of which a list was being read. Nothing was changed. */
   | 'store-compacted'
-  /** etcd answered with an error of its own (no space, ...). */
+  /** etcd serves reads and refuses every write: it is full (alarm NOSPACE) or corrupt. */
+  | 'store-read-only'
+  /** etcd answered with another error of its own. */
   | 'store-failed'
   /** This version cannot read a record in etcd. */
   | 'corrupt-record';
@@ -53,6 +55,8 @@ const REMEDIES: Readonly<Record<IpamErrorCode, string>> = {
   'store-unreachable': 'Check etcd with `etcdctl endpoint health`, and the endpoints in the configuration.',
   'store-denied': 'Check the user, password, certificates and the role of the etcd user.',
   'store-compacted': 'Try again: etcd was compacted several times while a long list was read.',
+  'store-read-only':
+    'Compact etcd and defragment each member (`etcdctl compact`, `etcdctl defrag --cluster`), then `etcdctl alarm disarm`.',
   'store-failed': 'Look at the message and at the logs of etcd (`etcdctl alarm list`).',
   'corrupt-record': 'Look at the key with `etcdctl get`, and mend it: docs/operations/bad-record.md.',
 };

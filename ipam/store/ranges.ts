@@ -1,5 +1,6 @@
 import { cidrContains, formatAddress, formatCidr, type Address } from '../model/address.ts';
-import { IpamError } from '../model/errors.ts';
+import { IpamError, remedyOf } from '../model/errors.ts';
+import { didYouMean } from '../model/nearest.ts';
 import type { Range } from '../model/range.ts';
 import { rangeKey, RANGES } from '../records/keys.ts';
 import { decodeRange } from '../records/range-record.ts';
@@ -64,6 +65,10 @@ export function rangeNamed({ ranges, unreadable }: RangeRecords, name: string): 
   if (found) return found;
   const broken = unreadable.find(({ key }) => key === rangeKey(name));
   if (broken) throw unreadableError(broken);
-  const known = ranges.map(({ range }) => range.name).join(', ') || 'none yet';
-  throw new IpamError('not-found', `range '${name}' does not exist: there are ${known}`);
+  const known = ranges.map(({ range }) => range.name);
+  throw new IpamError(
+    'not-found',
+    `range '${name}' does not exist: there are ${known.join(', ') || 'none yet'}`,
+    { remedy: `${didYouMean(name, known)}${remedyOf('not-found')}` },
+  );
 }

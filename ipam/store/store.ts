@@ -33,7 +33,7 @@ export interface StoreState {
 }
 
 export interface ReadOptions {
-  /** Receives the state that the entries are of. */
+  /** Receives the state that the entries are of. The last call counts, where etcd is compacted. */
   readonly onState?: (state: StoreState) => void;
 }
 

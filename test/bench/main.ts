@@ -1,8 +1,8 @@
 /**
- * `npm run bench` measures three things: cellnet, with and without its agent, beside `bridge` +
- * `host-local` of containernetworking-plugins, in turn in one run on one simulated node; IPAM
- * beside etcd itself; and `cnictl check` beside only reading what it reads. Machines differ, so
- * only ratios are comparable.
+ * `npm run bench` measures four things: cellnet, with and without its agent, beside `bridge` +
+ * `host-local` of containernetworking-plugins, in turn in one run on one simulated node; ADD while
+ * a member of etcd hangs, beside ADD while none does; IPAM beside etcd itself; and `cnictl check`
+ * beside only reading what it reads. Machines differ, so only ratios are comparable.
  *
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
@@ -20,13 +20,14 @@ import { benchBurst, warmUp } from './burst.ts';
 import { benchCheck } from './check.ts';
 import { benchClaims } from './claims.ts';
 import { benchGrowth } from './growth.ts';
+import { benchHungMember } from './hung-member.ts';
 import { benchIpam } from './ipam.ts';
 import { benchSingle } from './single.ts';
 import { cellnet, reference, type Contender } from './timed.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 40);
 const WARM_PODS = 200;
-const PARTS = ['single', 'burst', 'growth', 'ipam', 'claims', 'check'] as const;
+const PARTS = ['single', 'burst', 'growth', 'hung-member', 'ipam', 'claims', 'check'] as const;
 
 interface World {
   readonly node: SimulatedNode;
@@ -84,6 +85,7 @@ async function main(wanted: readonly string[]): Promise<void> {
       if (asked('burst')) await benchBurst(node, [agent, theirs], [50, 200], 5);
       if (asked('growth')) await benchGrowth(node, agent, running);
     }
+    if (asked('hung-member')) await benchHungMember(scope, ROUNDS);
     if (asked('ipam')) await ipamAlone(scope);
     if (asked('claims')) {
       const { endpoints } = scope.use(await startEtcd({ ip: '127.0.0.1', dir: await scope.tempDir() }));

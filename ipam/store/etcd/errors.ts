@@ -33,6 +33,16 @@ export const isUnconnected = (error: unknown): boolean => error instanceof GRPCU
 const isLateInside = (error: unknown): boolean =>
   /context (deadline exceeded|canceled)/.test(messageOf(error));
 
+/** Alarms with which etcd goes on to serve reads, and refuses writes. */
+const READ_ONLY: readonly { readonly text: RegExp; readonly state: string; readonly remedy?: string }[] = [
+  { text: /database space exceeded/, state: 'has used up its quota (alarm NOSPACE)' },
+  {
+    text: /corrupt cluster/,
+    state: 'is corrupt (alarm CORRUPT)',
+    remedy: 'Replace the member that `etcdctl alarm list` names, then `etcdctl alarm disarm`.',
+  },
+];
+
 /**
  * Returns whether a member answers that it cannot serve now: a learner, one that is not the leader,
  * one with too many requests. Two errors of the same classes concern the whole cluster: the space
@@ -88,6 +98,15 @@ export function translateError(error: unknown, endpoints: string, writing: boole
   }
   if (/revision has been compacted/.test(reason)) {
     return new IpamError('store-compacted', `etcd at ${endpoints} failed: ${reason}`, { cause: error });
+  }
+  const readOnly = READ_ONLY.find(({ text }) => text.test(reason));
+  if (readOnly) {
+    const { state, remedy } = readOnly;
+    return new IpamError(
+      'store-read-only',
+      `etcd at ${endpoints} ${state}, so it refuses every write: ${reason}`,
+      { cause: error, uncertain: writing, ...(remedy !== undefined && { remedy }) },
+    );
   }
   if (isUnable(error)) {
     return new IpamError('store-unreachable', `etcd at ${endpoints} cannot serve now: ${reason}`, {

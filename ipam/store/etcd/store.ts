@@ -1,7 +1,8 @@
 import type { Etcd3, ICompare, IKeyValue, IRequestOp, ITxnRequest, ITxnResponse } from 'etcd3';
+import { IpamError } from '../../model/errors.ts';
 import type { Entry, Guard, Write } from '../../records/transaction.ts';
 import type { LeasedStore, Leases } from '../leases.ts';
-import type { ReadOptions, ScanOptions } from '../store.ts';
+import { readAgain, type ReadOptions, type ScanOptions } from '../store.ts';
 import { translateError } from './errors.ts';
 import { leasesOn } from './leases.ts';
 import { RenewedClient } from './renewed-client.ts';
@@ -21,6 +22,8 @@ export const DEFAULT_DEADLINE_MS = 5_000;
 /** Below etcd's default limit of operations in a transaction (`--max-txn-ops`, 128). */
 const MAX_OPERATIONS = 100;
 const PAGE_SIZE = 500;
+/** Full blocks of 16 addresses are some 6 kB each: a page of them stays below 64 MB by far. */
+const LARGEST_PAGE = 4_000;
 
 /**
  * Opens the store on etcd, with keys below `PREFIX/v1/`. It connects on its first request.
@@ -36,6 +39,8 @@ class EtcdStore implements LeasedStore {
   readonly #client: RenewedClient;
   readonly #prefix: string;
   readonly #endpoints: string;
+  /** Prefixes of lists that etcd compacted while they were read. */
+  readonly #compacted = new Set<string>();
 
   constructor(settings: EtcdSettings, options: EtcdStoreOptions) {
     this.#prefix = `${settings.prefix}/v1/`;
@@ -44,7 +49,12 @@ class EtcdStore implements LeasedStore {
     this.leases = leasesOn((kind, request) => this.#call(kind, request));
   }
 
-  async get(keys: readonly string[], options: ReadOptions = {}): Promise<(Entry | undefined)[]> {
+  get(keys: readonly string[], options: ReadOptions = {}): Promise<(Entry | undefined)[]> {
+    // More keys than a transaction may name are read in several, all as of the first one's moment.
+    return readAgain(() => this.#getOnce(keys, options));
+  }
+
+  async #getOnce(keys: readonly string[], options: ReadOptions): Promise<(Entry | undefined)[]> {
     const entries: (Entry | undefined)[] = [];
     let revision: string | undefined;
     for (const some of chunks(keys, MAX_OPERATIONS)) {
@@ -67,7 +77,21 @@ class EtcdStore implements LeasedStore {
     return entries;
   }
 
+  /**
+   * A list that was compacted between two pages is read in larger ones from then on: a list of one
+   * page is read however often etcd is compacted.
+   */
   async *scan(prefix: string, options: ScanOptions = {}): AsyncIterable<Entry[]> {
+    const limit = this.#compacted.has(prefix) ? LARGEST_PAGE : PAGE_SIZE;
+    try {
+      yield* this.#pages(prefix, limit, options);
+    } catch (error) {
+      if (error instanceof IpamError && error.code === 'store-compacted') this.#compacted.add(prefix);
+      throw error;
+    }
+  }
+
+  async *#pages(prefix: string, limit: number, options: ScanOptions): AsyncIterable<Entry[]> {
     const end = prefixEnd(this.#key(prefix));
     let from = this.#key(prefix);
     let revision: string | undefined;
@@ -76,7 +100,7 @@ class EtcdStore implements LeasedStore {
         kv.range({
           key: from,
           range_end: end,
-          limit: PAGE_SIZE,
+          limit,
           keys_only: options.keysOnly ?? false,
           ...(revision !== undefined && { revision }),
         }),

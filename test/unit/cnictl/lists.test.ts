@@ -10,10 +10,11 @@ suite('lists by node', () => {
   for (const what of ['ip', 'block']) {
     test(`${what} list of a node without a block names those that have one`, async () => {
       const world = await CliWorld.make();
-      const ran = await world.run(`${what} list --node nope`);
+      world.nodes.push({ name: 'fresh', uid: 'f', ready: true });
+      const ran = await world.run(`${what} list --node fresh`);
       assert.deepEqual([ran.status, ran.stderr], [0, '']);
-      assert.equal(ran.stdout, "node 'nope' holds no block; nodes that do: node-1, node-2\n");
-      assert.equal((await world.run(`${what} list --node nope -o json`)).stdout, '[]\n');
+      assert.equal(ran.stdout, "node 'fresh' holds no block; nodes that do: node-1, node-2\n");
+      assert.equal((await world.run(`${what} list --node fresh -o json`)).stdout, '[]\n');
     });
   }
 
@@ -28,8 +29,9 @@ suite('lists by node', () => {
   test('of many nodes ten are named', async () => {
     const world = await CliWorld.make();
     for (let n = 10; n < 20; n++) await world.give(`node-${n}`, n, `web-${n}`);
+    world.nodes.push({ name: 'fresh', uid: 'f', ready: true });
     assert.match(
-      (await world.run('ip list --node nope')).stdout,
+      (await world.run('ip list --node fresh')).stdout,
       /do: node-1, node-10, (node-1\d, ){7}node-18 and 2 more\n$/,
     );
   });

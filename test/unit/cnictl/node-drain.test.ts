@@ -91,18 +91,6 @@ suite('node drain', () => {
     assert.equal((await world.run('node undrain node-7')).status, 0);
   });
 
-  test('node remove of a name that nothing is of says which nodes there are, for it may be a second time', async () => {
-    const world = await CliWorld.make();
-    const ran = await world.run('node remove nod-2 --dry-run');
-    assert.equal(ran.status, 0);
-    assert.match(ran.stdout, /nodes that do: node-1, /);
-    assert.doesNotMatch(ran.stdout, /do: .*nod-2/);
-    assert.match(
-      (await world.run('block return --node nod-1')).stdout,
-      /'nod-1' holds no block; nodes that do/,
-    );
-  });
-
   test('capitals in the name do not count: etcd has the node once', async () => {
     const world = await CliWorld.make();
     const ran = await world.run('node drain NODE-1');

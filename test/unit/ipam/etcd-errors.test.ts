@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  GRPCDataLossError,
   GRPCDeadlineExceededError,
   GRPCFailedPreconditionError,
   GRPCResourceExhastedError,
@@ -39,7 +40,6 @@ test('a member that cannot serve is no failure of the cluster: another is asked,
     assert.deepEqual([code, uncertain], ['store-unreachable', true], error.message);
   }
   const ofAll = [
-    new GRPCResourceExhastedError('8 RESOURCE_EXHAUSTED: etcdserver: mvcc: database space exceeded'),
     new GRPCFailedPreconditionError('9 FAILED_PRECONDITION: etcdserver: authentication is not enabled'),
     new GRPCUnknownError('2 UNKNOWN: etcdserver: something else'),
   ];
@@ -47,4 +47,30 @@ test('a member that cannot serve is no failure of the cluster: another is asked,
     assert.equal(isWorthAnotherEndpoint(error), false, error.message);
     assert.equal(translateError(error, 'http://10.0.0.1:2379', true).code, 'store-failed', error.message);
   }
+});
+
+test('alarms with which etcd serves reads only: no other member is asked; the alarm and the remedy are named', () => {
+  const full = new GRPCResourceExhastedError(
+    '8 RESOURCE_EXHAUSTED: etcdserver: mvcc: database space exceeded',
+  );
+  const corrupt = new GRPCDataLossError('15 DATA_LOSS: etcdserver: corrupt cluster');
+  const told = [full, corrupt].map((error) => {
+    assert.equal(isWorthAnotherEndpoint(error), false);
+    return translateError(error, 'http://10.0.0.1:2379', true);
+  });
+  assert.deepEqual(
+    told.map(({ code, message, remedy }) => [code, message, remedy]),
+    [
+      [
+        'store-read-only',
+        'etcd at http://10.0.0.1:2379 has used up its quota (alarm NOSPACE), so it refuses every write: etcdserver: mvcc: database space exceeded',
+        'Compact etcd and defragment each member (`etcdctl compact`, `etcdctl defrag --cluster`), then `etcdctl alarm disarm`.',
+      ],
+      [
+        'store-read-only',
+        'etcd at http://10.0.0.1:2379 is corrupt (alarm CORRUPT), so it refuses every write: etcdserver: corrupt cluster',
+        'Replace the member that `etcdctl alarm list` names, then `etcdctl alarm disarm`.',
+      ],
+    ],
+  );
 });

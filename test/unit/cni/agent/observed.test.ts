@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { observedStore, observedSwitch } from '../../../../cni/agent/observed.ts';
-import { absent, put } from '../../../../ipam/records/transaction.ts';
+import { absent, del, put } from '../../../../ipam/records/transaction.ts';
 import { scanAll } from '../../../../ipam/store/store.ts';
 import { MemoryStore } from '../../../support/memory-store.ts';
 import type { Switch } from '../../../../cni/platform/switch.ts';
@@ -10,7 +10,12 @@ suite('what the agent observes', () => {
   test('each request to the store, whatever it is; the outcome stays as it was', async () => {
     const memory = new MemoryStore();
     const ends: unknown[] = [];
-    const store = observedStore(memory, (error) => void ends.push(error));
+    const wrote: unknown[] = [];
+    const store = observedStore(
+      memory,
+      (error) => void ends.push(error),
+      (error) => void wrote.push(error),
+    );
     assert.ok(await store.commit([absent('a')], [put('a', '1')]));
     assert.equal((await store.get(['a']))[0]?.value, '1');
     assert.equal((await scanAll(store, '')).length, 1);
@@ -21,6 +26,11 @@ suite('what the agent observes', () => {
     for (const asked of [store.get(['a']), scanAll(store, ''), store.count(['']), store.commit([], [])])
       await assert.rejects(asked, failure);
     assert.deepEqual(ends.slice(4), [failure, failure, failure, failure]);
+    // etcd takes deletes even when it is full: only what puts a key proves that it takes writes.
+    await assert.rejects(store.commit([], [del('a')]), failure);
+    assert.deepEqual(wrote, [undefined]);
+    await assert.rejects(store.commit([], [del('a'), put('b', '1')]), failure);
+    assert.deepEqual(wrote, [undefined, failure]);
   });
 
   test('a port that came up, and an answer to STATUS, tell of ovs-vswitchd', async () => {

@@ -67,6 +67,17 @@ suite('the health of the agent', () => {
     assert.equal(watch.health().ok, true);
   });
 
+  test('an etcd that serves reads and refuses writes is not well', () => {
+    const watch = newWatch();
+    watch.wroteEtcd(ETCD, new IpamError('store-read-only', 'it is full'));
+    watch.usedEtcd(ETCD, undefined);
+    assert.deepEqual(watch.health().reasons, [
+      `etcd-writes at ${ETCD} fails since 2026-01-01T00:00:00.000Z: it is full`,
+    ]);
+    watch.wroteEtcd(ETCD, undefined);
+    assert.equal(watch.health().ok, true);
+  });
+
   test('one server that works does not hide another of its kind', () => {
     const watch = newWatch();
     watch.usedEtcd(ETCD, away);

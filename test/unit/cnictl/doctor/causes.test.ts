@@ -120,6 +120,22 @@ suite('rights in etcd', () => {
       );
   });
 
+  test('where the list of alarms is for root, a refused write tells of the alarm, once', async () => {
+    const world = await CliWorld.make();
+    const full = new IpamError('store-read-only', 'etcd has used up its quota (alarm NOSPACE)');
+    world.etcd = { alarms: () => Promise.resolve('denied'), mayWrite: () => Promise.reject(full) };
+    const { stdout, status } = await world.run('doctor --cluster -o json');
+    const { findings } = JSON.parse(stdout) as { findings: Finding[] };
+    const failures = findings.filter(({ level }) => level === 'fail');
+    assert.deepEqual(
+      [status, failures.map(({ check, also }) => [check, also])],
+      [1, [['etcd alarms', ['etcd permissions']]]],
+    );
+    assert.match(failures[0]?.detail ?? '', /alarm NOSPACE/);
+    assert.match(failures[0]?.remedy ?? '', /etcdctl alarm disarm/);
+    assert.match(judgeAlarms('denied', true).detail, /^etcd takes writes; /);
+  });
+
   test('a node needs less than an operator', () => {
     const denied = ['/cellnet/v1/ranges/', '/cellnet/v1/nodes/'];
     assert.equal(judgePermissions(settings, 'node-1', denied, []).level, 'ok');
