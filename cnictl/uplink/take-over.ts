@@ -78,7 +78,8 @@ async function provenServers(context: Context, { addresses }: HostNetwork): Prom
 /**
  * Carries the move out. A watchdog undoes it when this process ends before the servers are reached
  * again.
- * @throws CommandError when the watchdog does not start; nothing has been changed then
+ * @throws CommandError when the watchdog does not start, OvsdbError when Open vSwitch refuses
+ *   bridge or uplink; all is as it was then
  */
 export async function takeOver(
   context: Context,
@@ -101,10 +102,12 @@ export async function takeOver(
     await host.carry(move);
     cause = await untilReached(context, servers, until, take.confirmMs, stopped);
   } catch (error) {
-    cause = messageOf(error);
+    const trouble = await guard.undo();
+    // Open vSwitch refused bridge or uplink, so no address was moved.
+    if (changes === undefined && trouble.length === 0) throw error;
+    return { kind: 'undone', cause: messageOf(error), trouble };
   }
-  if (cause !== undefined || changes === undefined)
-    return { kind: 'undone', cause: cause ?? '', trouble: await guard.undo() };
+  if (cause !== undefined) return { kind: 'undone', cause, trouble: await guard.undo() };
   if (await guard.confirm()) return { kind: 'done', changes };
   const late = 'the watchdog was not told in time';
   return { kind: 'undone', cause: late, trouble: await host.undo(move, false) };

@@ -26,6 +26,8 @@ export interface UplinkWorld {
 
 export const ROUTER = '192.0.2.1';
 
+/** What each link has for itself. */
+const NOT_MOVED = /^((local|anycast|multicast) )?(fe80|ff00)|inet6 fe80/;
 const ROUTES = ['route', 'show', 'table', 'all'];
 
 /** Builds it in a second. */
@@ -43,9 +45,10 @@ export const startUplinkWorld = async (scope: Scope): Promise<UplinkWorld> => {
     [host, 'address add 2001:db8::5/64 dev eth0 nodad'],
     [host, 'address add 2001:db8::6/64 dev eth0 nodad valid_lft 7200 preferred_lft 3600'],
     [host, `route add default via ${ROUTER} dev eth0 metric 100 src 192.0.2.5`],
-    [host, 'route add 198.51.100.0/24 dev eth0 metric 50 scope link'],
+    [host, 'route add 198.51.100.0/24 dev eth0 metric 50 scope link mtu 1400'],
     [host, 'route add 203.0.113.128/25 via 10.9.9.9 dev eth0 onlink metric 7'],
     [host, '-6 route add default via 2001:db8::1 dev eth0 metric 300'],
+    [host, '-6 route add 2001:db8:f::/48 via fe80::1 dev eth0 proto ra metric 9 expires 3600'],
   ];
   for (const [ns, line] of config) await ns.exec('ip', ...line.split(' '));
   const dir = await scope.tempDir();
@@ -73,8 +76,8 @@ export const startUplinkWorld = async (scope: Scope): Promise<UplinkWorld> => {
       const list = async (...words: string[]): Promise<string[]> =>
         (await host.exec('ip', '-o', ...words))
           .split('\n')
-          .map((line) => line.replace(/^\d+: |\d+sec|expires \S+/g, '').trim())
-          .filter((line) => /eth0|br-cell/.test(line) && !/fe80|ff00|multicast|linkdown/.test(line));
+          .map((line) => line.replace(/^\d+: |\d+sec/g, '').trim())
+          .filter((line) => /eth0|br-cell/.test(line) && !NOT_MOVED.test(line));
       const routes = [...(await list(...ROUTES)), ...(await list('-6', ...ROUTES))];
       return [...(await list('address')), ...routes.sort()].join('\n');
     },

@@ -95,6 +95,18 @@ suite('node init with an uplink that carries the addresses of the host', () => {
     });
   }
 
+  test('undone when cnictl stands still until the time is over; continued, it says so', async () => {
+    const child = world.start(...TAKE, '--fail-mode', 'secure', '--confirm-timeout', '2s');
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    await until('the addresses on the bridge', async () => (await world.network()) !== untouched);
+    child.kill('SIGSTOP');
+    await until('the addresses back', async () => (await world.network()) === untouched, 40_000);
+    await guardIsGone();
+    child.kill('SIGCONT');
+    assert.equal(await ended, 1);
+    await isUntouched();
+  });
+
   test('what a killed watchdog has left is undone by the next run', async () => {
     const child = world.start(...TAKE, '--fail-mode', 'secure');
     await until('the addresses on the bridge', async () => (await world.network()) !== untouched);
@@ -105,6 +117,24 @@ suite('node init with an uplink that carries the addresses of the host', () => {
     const ran = await world.cnictl(...INIT);
     assert.match(ran.stderr, /an earlier move .* was cut off: it is undone/);
     assert.equal(ran.code, 2, 'and then it is refused as before');
+    await isUntouched();
+  });
+
+  test('with Open vSwitch hung, what is not undone is told, and undone once it works again', async () => {
+    world.ovs.pauseVswitchd();
+    try {
+      const ran = await world.cnictl(...TAKE);
+      assert.equal(ran.code, 2, ran.stderr);
+      assert.match(ran.stderr, /did not take bridge 'br-cell' up/);
+      assert.match(ran.stderr, /not all could be undone: ovs-vswitchd does not carry out changes/);
+      assert.equal(await world.network(), untouched);
+      const busy = await world.cnictl(...TAKE);
+      assert.equal(busy.code, 2);
+      assert.match(busy.stderr, /another cnictl is moving addresses/);
+    } finally {
+      world.ovs.resumeVswitchd();
+    }
+    await guardIsGone();
     await isUntouched();
   });
 
