@@ -148,7 +148,7 @@ async function initWithMove(
   }
   report(context, plan, options, result.changes, load);
   context.warn(
-    `after a reboot the addresses are on ${plan.uplink} again, unless the host's network configuration gives them to ${plan.bridge}: docs/operations.md, "An uplink with addresses"`,
+    `after a reboot the addresses are on ${plan.uplink} again, unless the host's network configuration gives them to ${plan.bridge}: docs/operations/uplink-addresses.md`,
   );
   for (const { text, validSeconds } of load.addresses) {
     if (validSeconds !== undefined)

@@ -28,7 +28,7 @@ export type TakenOver =
 
 const AGAIN_AFTER_MS = 500;
 const AS_BY_HAND =
-  'Move it to the bridge by hand (docs/operations.md, "An uplink with addresses"), or name another uplink.';
+  'Move it to the bridge by hand (docs/operations/uplink-addresses.md), or name another uplink.';
 
 /**
  * Checks what a move needs, and changes nothing.
