@@ -47,6 +47,7 @@ const PROGRAMS = [
   { name: 'cellnetd', entry: 'cni/agent-main.ts', bin: true, livesOn: true },
   { name: 'cellnet-announce', entry: 'cni/announce-main.ts', bin: false },
   { name: 'cnictl', entry: 'cnictl/main.ts', bin: true },
+  { name: 'cnictl-uplink-guard', entry: 'cnictl/uplink-guard-main.ts', bin: false },
 ];
 
 /**

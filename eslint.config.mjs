@@ -59,7 +59,18 @@ const LAYERS = {
     'host',
     'agent',
   ],
-  cnictl: ['render', 'context', 'install', 'doctor', 'backup', 'check', 'node', 'commands', 'program'],
+  cnictl: [
+    'render',
+    'context',
+    'uplink',
+    'install',
+    'doctor',
+    'backup',
+    'check',
+    'node',
+    'commands',
+    'program',
+  ],
 };
 /** Folders of I/O: named for a technology, or this host's part of the platform. */
 const IO = [

@@ -103,6 +103,10 @@ const world: World = {
     return OvsdbClient.connect(remote, { ...(tls && { tls }) });
   },
   machine: () => machineOf(process.env, stateDirOf(process.env)),
+  uplinkHost: async () => {
+    const { uplinkHostOf } = await import('./uplink/host.ts');
+    return uplinkHostOf(import.meta.dirname, stateDirOf(process.env));
+  },
   openPlatform: async (log) => {
     const { hostPlatform } = await import('../cni/host/host-platform.ts');
     return { ...hostPlatform(process.env, 'cnictl'), log };

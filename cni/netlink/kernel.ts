@@ -28,24 +28,42 @@ export const RTM_NEWADDR = 20;
 export const RTM_DELADDR = 21;
 export const RTM_GETADDR = 22;
 export const RTM_NEWROUTE = 24;
+export const RTM_DELROUTE = 25;
 export const RTM_GETROUTE = 26;
+export const RTM_GETRULE = 34;
 export const RTA_DST = 1;
 export const RTA_OIF = 4;
 export const RTA_GATEWAY = 5;
 export const RTA_PRIORITY = 6;
+export const RTA_PREFSRC = 7;
 export const RTA_METRICS = 8;
+export const RTA_MULTIPATH = 9;
+export const RTA_FLOW = 11;
+export const RTA_CACHEINFO = 12;
 export const RTA_TABLE = 15;
+export const RTA_VIA = 18;
+export const RTA_PREF = 20;
+export const RTA_ENCAP = 22;
+export const RTA_EXPIRES = 23;
+export const RTA_NH_ID = 30;
 export const RTAX_MTU = 2;
 export const RTAX_ADVMSS = 8;
 export const RTNH_F_ONLINK = 4;
 export const RTN_UNICAST = 1;
+export const RTPROT_KERNEL = 2;
 export const RTPROT_BOOT = 3;
+export const RTM_F_CLONED = 0x200;
 export const RT_SCOPE_UNIVERSE = 0;
 export const RT_SCOPE_LINK = 253;
 export const RT_TABLE_UNSPEC = 0;
 export const RT_TABLE_MAIN = 254;
 export const RT_TABLE_LOCAL = 255;
 export const RTEXT_FILTER_SKIP_STATS = 8;
+
+// linux/fib_rules.h
+export const FRA_IIFNAME = 3;
+export const FRA_PRIORITY = 6;
+export const FRA_OIFNAME = 17;
 
 // linux/if_link.h, linux/veth.h
 export const IFLA_ADDRESS = 1;
@@ -76,8 +94,12 @@ export const IPV4_DEVCONF_ARP_NOTIFY = 22;
 // linux/if_addr.h
 export const IFA_ADDRESS = 1;
 export const IFA_LOCAL = 2;
+export const IFA_LABEL = 3;
 export const IFA_BROADCAST = 4;
+export const IFA_CACHEINFO = 6;
 export const IFA_FLAGS = 8;
+export const IFA_RT_PRIORITY = 9;
+export const IFA_PROTO = 11;
 export const IFA_F_NODAD = 0x02;
 export const IFA_F_DADFAILED = 0x08;
 export const IFA_F_TENTATIVE = 0x40;

@@ -87,6 +87,8 @@ export interface Link extends NamedLink {
   readonly peerNamespaceId?: number;
   /** Index of the bridge or switch that the link belongs to. */
   readonly master?: number;
+  /** Index of the link of this namespace that it stands on, as a VLAN interface does. */
+  readonly lower?: number;
 }
 
 const HEADER_LENGTH = 16;
@@ -268,5 +270,6 @@ export const decodeLink = ({ payload: message }: Reply): Link => {
     ...(kind === 'veth' && other !== undefined && { peerIndex: other }),
     ...(otherNamespace !== undefined && { peerNamespaceId: readS32.call(otherNamespace, 0) }),
     ...(master !== undefined && { master }),
+    ...(kind !== 'veth' && !!other && otherNamespace === undefined && { lower: other }),
   };
 };

@@ -8,6 +8,7 @@ import {
   type Operation,
   type OperationResult,
   type Row,
+  type Value,
 } from './protocol.ts';
 import { UPLINK_MARK } from './uplinks.ts';
 
@@ -18,6 +19,11 @@ export interface BridgePlan {
   /** `standalone`: the bridge learns MAC addresses without a controller. */
   readonly failMode: 'standalone' | 'secure';
   readonly datapathType?: 'system' | 'netdev' | undefined;
+  /**
+   * MAC of the bridge's own port. Undefined: Open vSwitch takes the lowest MAC of the bridge's
+   * ports, which changes as pods come and go.
+   */
+  readonly mac?: string | undefined;
   /** Longest wait for vswitchd, in milliseconds. */
   readonly deadlineMs?: number;
   readonly dryRun?: boolean;
@@ -37,7 +43,12 @@ export interface BridgeStep {
  * Returns steps for the settings of an existing bridge that differ from the plan.
  * Equivalent to: ovs-vsctl set bridge B …
  */
-export function settingsOf(plan: BridgePlan, failMode?: string, datapathType = ''): BridgeStep[] {
+export function settingsOf(
+  plan: BridgePlan,
+  failMode?: string,
+  datapathType = '',
+  mac?: string,
+): BridgeStep[] {
   const update = (row: Row): Operation[] => [
     { op: 'update', table: 'Bridge', where: [['name', '==', plan.bridge]], row },
   ];
@@ -56,17 +67,33 @@ export function settingsOf(plan: BridgePlan, failMode?: string, datapathType = '
       undo: () => update({ datapath_type: datapathType }),
     });
   }
+  if (plan.mac !== undefined && mac === undefined) {
+    const change = (mutator: 'insert' | 'delete', value: Value): Operation[] => [
+      {
+        op: 'mutate',
+        table: 'Bridge',
+        where: [['name', '==', plan.bridge]],
+        mutations: [['other_config', mutator, value]],
+      },
+    ];
+    steps.push({
+      change: `MAC of ${plan.bridge} set to ${plan.mac}`,
+      operations: change('insert', map({ hwaddr: plan.mac })),
+      undo: () => change('delete', set(['hwaddr'])),
+    });
+  }
   return steps;
 }
 
 /**
  * Creates a bridge with its own port.
  * Equivalent to: ovs-vsctl add-br B -- set bridge B fail_mode=… datapath_type=…
+ *   other_config:hwaddr=…
  */
-export function creation({ bridge, failMode, datapathType = 'system' }: BridgePlan): BridgeStep {
+export function creation({ bridge, failMode, datapathType = 'system', mac }: BridgePlan): BridgeStep {
   return {
     change: `bridge ${bridge} made (fail_mode ${failMode}, datapath ${datapathType})`,
-    operations: createBridge(bridge, failMode, datapathType),
+    operations: createBridge(bridge, failMode, datapathType, mac),
     device: bridge,
     undo: ([, port, made]) => removeBridge(asUuids(made?.uuid), asUuids(port?.uuid)),
   };
@@ -106,7 +133,7 @@ export function marking(bridge: string, uplink: string): BridgeStep {
  * Removes a bridge, unless it has other ports by now: then the transaction fails.
  * Equivalent to: ovs-vsctl del-br B
  */
-function removeBridge(bridges: readonly string[], ports: readonly string[]): Operation[] {
+export function removeBridge(bridges: readonly string[], ports: readonly string[]): Operation[] {
   return bridges.flatMap((id): Operation[] => [
     {
       op: 'wait',
@@ -126,7 +153,12 @@ function removeBridge(bridges: readonly string[], ports: readonly string[]): Ope
   ]);
 }
 
-function createBridge(name: string, failMode: string, datapathType: string): Operation[] {
+function createBridge(name: string, failMode: string, datapathType: string, mac?: string): Operation[] {
+  const settings: Row = {
+    fail_mode: failMode,
+    datapath_type: datapathType,
+    ...(mac !== undefined && { other_config: map({ hwaddr: mac }) }),
+  };
   return [
     { op: 'insert', table: 'Interface', 'uuid-name': 'interface', row: { name, type: 'internal' } },
     { op: 'insert', table: 'Port', 'uuid-name': 'port', row: { name, interfaces: namedUuid('interface') } },
@@ -134,7 +166,7 @@ function createBridge(name: string, failMode: string, datapathType: string): Ope
       op: 'insert',
       table: 'Bridge',
       'uuid-name': 'bridge',
-      row: { name, ports: set([namedUuid('port')]), fail_mode: failMode, datapath_type: datapathType },
+      row: { name, ports: set([namedUuid('port')]), ...settings },
     },
     {
       op: 'mutate',

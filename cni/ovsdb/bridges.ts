@@ -10,7 +10,7 @@ import { DEFAULT_DEADLINE_MS } from './client.ts';
 import { OvsdbError } from './errors.ts';
 import { waitForInterface } from './interface-wait.ts';
 import { OWNER } from './ports.ts';
-import { asNumber, asString, asUuids, map, type Operation } from './protocol.ts';
+import { asNumber, asRecord, asString, asUuids, map, type Operation } from './protocol.ts';
 import type { OvsdbSession } from './session.ts';
 import { INTERFACE_COLUMNS, isMarkedUplink, PORT_COLUMNS, uplinksOf } from './uplinks.ts';
 
@@ -92,7 +92,12 @@ export interface BridgeChanges {
  */
 export async function ensureBridge(session: OvsdbSession, plan: BridgePlan): Promise<BridgeChanges> {
   const [bridges, ports] = await session.transact([
-    { op: 'select', table: 'Bridge', where: [], columns: ['name', 'fail_mode', 'datapath_type', 'ports'] },
+    {
+      op: 'select',
+      table: 'Bridge',
+      where: [],
+      columns: ['name', 'fail_mode', 'datapath_type', 'other_config', 'ports'],
+    },
     {
       op: 'select',
       table: 'Port',
@@ -116,7 +121,12 @@ export async function ensureBridge(session: OvsdbSession, plan: BridgePlan): Pro
     );
   }
   const steps = present
-    ? settingsOf(plan, asString(present['fail_mode']), asString(present['datapath_type']))
+    ? settingsOf(
+        plan,
+        asString(present['fail_mode']),
+        asString(present['datapath_type']),
+        asRecord(present['other_config'])['hwaddr'],
+      )
     : [creation(plan)];
   if (plan.uplink !== undefined && !holder) steps.push(attachment(plan.bridge, plan.uplink));
   else if (plan.uplink !== undefined && uplinkRow && !isMarkedUplink(uplinkRow))

@@ -1,3 +1,4 @@
+import type { HostNetwork } from '../../cni/netlink/host-network.ts';
 import {
   DEFAULT_AGENT,
   DEFAULT_BRIDGE,
@@ -24,6 +25,7 @@ import {
 } from '../doctor/node.ts';
 import { ovsChecks } from '../doctor/ovs.ts';
 import { recordChecks } from '../doctor/records.ts';
+import { uplinkAddressesCheck } from '../doctor/uplink-addresses.ts';
 import { Tree } from '../install/layout.ts';
 import { foldersInUse } from '../install/remembered.ts';
 import { DEFAULT_FOLDERS, type RuntimeFolders } from '../install/runtimes.ts';
@@ -117,14 +119,18 @@ function checksOf(context: Context, options: DoctorOptions, paths: NodePaths): C
     ...kubeChecks(context, node),
   ];
   if (node === undefined) return cluster;
-  const open = (): ReturnType<typeof world.openOvsdb> =>
-    world.openOvsdb(settings.ovsdb ?? DEFAULT_OVSDB, settings.ovsdbTls ?? {});
+  const ovsdb = settings.ovsdb ?? DEFAULT_OVSDB;
+  const open = (): ReturnType<typeof world.openOvsdb> => world.openOvsdb(ovsdb, settings.ovsdbTls ?? {});
+  const bridge = settings.bridge ?? DEFAULT_BRIDGE;
+  const readNetwork = async (): Promise<HostNetwork> => (await world.uplinkHost()).readNetwork();
   const socket = settings.agent ?? DEFAULT_AGENT;
   const asked = socket === false ? undefined : socket;
   return [
     ...cluster,
     machineCheck((work) => context.withIpam(work), node, world.machine),
-    ...ovsChecks(open, settings.bridge ?? DEFAULT_BRIDGE, () => vlansOf(context)),
+    ...ovsChecks(open, bridge, () => vlansOf(context)),
+    // The devices of an Open vSwitch elsewhere are not this host's.
+    ...(ovsdb.startsWith('unix:') ? [uplinkAddressesCheck(open, bridge, readNetwork)] : []),
     {
       name: 'agent',
       look: async () => {

@@ -8,6 +8,7 @@ import type { EtcdInspector } from '../../ipam/store/etcd/inspect.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Files } from './file-access.ts';
 import type { Content } from './files.ts';
+import type { UplinkHost } from './uplink-host.ts';
 
 /**
  * Everything outside that a command touches. The caller passes it in, so that the program is a
@@ -68,6 +69,8 @@ export interface World {
   readonly openOvsdb: (remote: string, tls: OvsdbTls) => Promise<OvsdbClient>;
   /** Returns this machine, as the plugins know it. @throws CniError for a malformed name of it */
   readonly machine: () => Machine;
+  /** Opens this host's own network. */
+  readonly uplinkHost: () => Promise<UplinkHost>;
   /** Opens what the plugins use on this node. */
   readonly openPlatform: (log: Log) => Promise<Platform>;
 }

@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
-import { nodeInit, nodeList, type NodeInitOptions } from '../commands/node.ts';
+import { nodeInit, type NodeInitOptions } from '../commands/node-init.ts';
+import { nodeList } from '../commands/node.ts';
 import type { Act } from './act.ts';
 import { addInstallCommands } from './install.ts';
 import { addLifecycleCommands } from './node-lifecycle.ts';
@@ -28,8 +29,20 @@ export function addNodeCommands(program: Command, act: Act): void {
         'netdev',
       ]),
     )
+    .option(
+      '--take-addresses',
+      "move the uplink's addresses and routes to the bridge, and back where etcd or the API server is lost",
+    )
+    .option(
+      '--confirm-timeout <duration>',
+      'longest time until etcd and the API server are reached again after that, 24h at most',
+      '1m',
+    )
     .option('--dry-run', 'say what would be done, do nothing')
-    .addHelpText('after', '\nExample:\n  cnictl node init --bridge br-cell --uplink bond1')
+    .addHelpText(
+      'after',
+      '\nExample:\n  cnictl node init --bridge br-cell --uplink bond1\n\nExit status: 0 done, 1 addresses moved and moved back again, 2 trouble; nothing was changed then.',
+    )
     .action((options: NodeInitOptions, command: Command) =>
       act(command, (context) => nodeInit(context, options)),
     );

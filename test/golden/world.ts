@@ -5,6 +5,7 @@ import type { Operation, OperationResult } from '../../cni/ovsdb/protocol.ts';
 import type { Platform } from '../../cni/platform/platform.ts';
 import { CommandError } from '../../cnictl/context/errors.ts';
 import { realFiles } from '../../cnictl/context/host-files.ts';
+import type { UplinkHost } from '../../cnictl/context/uplink-host.ts';
 import type { AgentAnswer, OpenIpam, World } from '../../cnictl/context/world.ts';
 import { run } from '../../cnictl/program/program.ts';
 import { allocate } from '../../ipam/allocate/allocate.ts';
@@ -95,6 +96,14 @@ export class CliWorld {
   /** Replaces the store in memory. */
   store: Store | undefined;
   devices = ['bond1'];
+  /** This host's links, addresses and routes, and the moves of addresses. */
+  uplinkHost: UplinkHost = {
+    readNetwork: () => Promise.resolve({ links: [], addresses: [], routes: [], rules: [] }),
+    leftMove: () => undefined,
+    undo: () => Promise.resolve([]),
+    guard: () => Promise.reject(new Error('no test of this world moves addresses')),
+    carry: () => Promise.reject(new Error('no test of this world moves addresses')),
+  };
   /** This machine, which is node-1. */
   machine: Machine = { id: '3f2a9c41d0b7', macs: ['52:54:00:12:34:56'] };
   /** The folder that `node install` copies from. */
@@ -267,6 +276,7 @@ export class CliWorld {
       machine: () => this.machine,
       openIpam: () => Promise.resolve(this.#openIpam()),
       openKube: () => Promise.resolve(this.#kube()),
+      uplinkHost: () => Promise.resolve(this.uplinkHost),
       openPlatform: (log) =>
         Promise.resolve({
           ...this.platform(),

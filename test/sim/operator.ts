@@ -71,6 +71,7 @@ function worldOf({ machine, process, store, kube, files }: OperatorTools): World
     agentLog: notHere('the log of the agent'),
     openOvsdb: notHere('OVSDB itself'),
     machine: () => machine.identity,
+    uplinkHost: notHere('the network of the host'),
     openPlatform: (): Promise<Platform> =>
       Promise.resolve({ ...platformOf(machine, process, () => ipam), log: logOf(process) }),
   };
