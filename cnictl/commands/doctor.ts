@@ -1,3 +1,4 @@
+import { ownPlaceOf } from '../../cni/reconcile/settings.ts';
 import {
   DEFAULT_AGENT,
   DEFAULT_BRIDGE,
@@ -8,6 +9,7 @@ import { VERSION } from '../../ipam/settings/version.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { readRanges } from '../../ipam/store/ranges.ts';
 import type { Context } from '../context/context.ts';
+import { quietLog } from '../context/quiet-log.ts';
 import { makeBundle } from '../doctor/bundle.ts';
 import { mergeCauses } from '../doctor/causes.ts';
 import { etcdChecks } from '../doctor/etcd.ts';
@@ -23,6 +25,7 @@ import {
   type NodePaths,
 } from '../doctor/node.ts';
 import { ovsChecks } from '../doctor/ovs.ts';
+import { portCheck } from '../doctor/ports.ts';
 import { recordChecks } from '../doctor/records.ts';
 import { Tree } from '../install/layout.ts';
 import { foldersInUse } from '../install/remembered.ts';
@@ -125,6 +128,10 @@ function checksOf(context: Context, options: DoctorOptions, paths: NodePaths): C
     ...cluster,
     machineCheck((work) => context.withIpam(work), node, world.machine),
     ...ovsChecks(open, settings.bridge ?? DEFAULT_BRIDGE, () => vlansOf(context)),
+    portCheck(
+      () => world.openPlatform(quietLog),
+      () => ownPlaceOf(settings, world.env, world.hostname, true),
+    ),
     {
       name: 'agent',
       look: async () => {
