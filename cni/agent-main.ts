@@ -112,6 +112,7 @@ async function main(): Promise<void> {
     hostEffects,
   );
   reconciler.start();
+  platform.repairSoon = () => reconciler.soon();
   const selfCheck = new SelfCheck({
     sockets: [server, ...(metricsServer ? [metricsServer] : [])],
     ask: () => answers(socket),

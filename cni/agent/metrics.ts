@@ -4,7 +4,14 @@ import type { WriteBackResult } from '../../ipam/node/observer.ts';
 import type { Cleared, SweptKind } from '../platform/platform.ts';
 import type { StepHook } from '../platform/steps.ts';
 import { VERBS } from '../protocol/request.ts';
-import { ODDITIES, REMAINS, type OddReason, type RemainsReason } from '../reconcile/verdict.ts';
+import {
+  ODDITIES,
+  PORT_FAULTS,
+  REMAINS,
+  type OddReason,
+  type PortFault,
+  type RemainsReason,
+} from '../reconcile/verdict.ts';
 import { addScraped, type Scraped } from './scraped.ts';
 
 /** Upper bounds in seconds, from a warm call to a call that waits for its turn. */
@@ -35,17 +42,18 @@ const OVSDB_CODES = [
 export interface ReconcileNote {
   readonly seconds: number;
   /** Reasons of the findings that this reconcile proved for the first time. */
-  readonly found: readonly LeftReason[];
-  /** Reasons of the findings that are proven and not cleared. */
-  readonly open: readonly LeftReason[];
+  readonly found: readonly FoundReason[];
+  /** Reasons of the findings that are proven, and neither cleared nor repaired. */
+  readonly open: readonly FoundReason[];
   /**
-   * Whether the reconcile looked at everything and cleared every finding, apart from those that
+   * Whether the reconcile looked at everything and settled every finding, apart from those that
    * only an operator can resolve.
    */
   readonly settled: boolean;
 }
 
-type LeftReason = RemainsReason | OddReason;
+type FoundReason = RemainsReason | OddReason | PortFault;
+const FOUND_REASONS: readonly FoundReason[] = [...REMAINS, ...ODDITIES, ...PORT_FAULTS];
 
 /** What becomes of an address that etcd had forgotten. */
 const WRITE_BACKS = ['restored', 'set-aside', 'conflict', 'no-range'] as const;
@@ -179,7 +187,7 @@ export class Metrics {
       registers,
     });
     for (const reason of [...REMAINS, 'superseded']) this.#freed.inc({ reason }, 0);
-    for (const reason of [...REMAINS, ...ODDITIES]) this.#found.inc({ reason }, 0);
+    for (const reason of FOUND_REASONS) this.#found.inc({ reason }, 0);
     for (const kind of SWEPT) this.#swept.inc({ kind }, 0);
     for (const outcome of ['done', 'incomplete']) this.#reconciles.inc({ outcome }, 0);
     this.#setOpen([]);
@@ -247,8 +255,8 @@ export class Metrics {
     this.#reconcileSeconds.set(seconds);
   }
 
-  #setOpen(open: readonly LeftReason[]): void {
-    for (const reason of [...REMAINS, ...ODDITIES]) {
+  #setOpen(open: readonly FoundReason[]): void {
+    for (const reason of FOUND_REASONS) {
       this.#open.set({ reason }, open.filter((each) => each === reason).length);
     }
   }

@@ -45,7 +45,9 @@ export class Reconciler {
   #failedInARow = 0;
   readonly #effects: Effects;
   #timer: Timer | undefined;
-  #stopped = false;
+  #state: 'idle' | 'waits' | 'works' | 'stopped' = 'idle';
+  /** Whether something happened during the reconcile under way that it may have missed. */
+  #again = false;
 
   /**
    * @param settings reads the settings for each reconcile, so that changed files count; may throw
@@ -67,16 +69,26 @@ export class Reconciler {
     this.#schedule(0);
   }
 
+  /** Reconciles now, or as soon as the reconcile under way is done. Does nothing before `start`. */
+  soon(): void {
+    if (this.#state === 'works') this.#again = true;
+    if (this.#state === 'waits') this.#schedule(0);
+  }
+
   /** Does not wait for a reconcile under way, which can be interrupted at any point. */
   stop(): void {
-    this.#stopped = true;
+    this.#state = 'stopped';
     this.#timer?.cancel();
   }
 
   #schedule(ms: number): void {
-    if (this.#stopped) return;
+    if (this.#state === 'stopped') return;
+    this.#timer?.cancel();
+    this.#state = 'waits';
     this.#timer = this.#effects.schedule(ms, () => {
-      void this.#run().then((next) => this.#schedule(next));
+      this.#state = 'works';
+      this.#again = false;
+      void this.#run().then((next) => this.#schedule(this.#again ? 0 : next));
     });
   }
 
@@ -107,7 +119,7 @@ export class Reconciler {
     this.#failedInARow = isSettled(report) ? 0 : this.#failedInARow + 1;
     const proven = findings.filter(({ outcome }) => outcome !== 'waiting' && outcome !== 'changed');
     const fresh = proven.filter(({ id }) => !this.#known.has(id));
-    const open = proven.filter(({ outcome }) => outcome !== 'cleared');
+    const open = proven.filter(({ outcome }) => outcome !== 'cleared' && outcome !== 'repaired');
     this.#known = new Set(open.map(({ id }) => id));
     for (const { outcome, containerId, ifname, pod = '', ips, reason } of fresh) {
       if (outcome === 'kept') {
@@ -128,6 +140,7 @@ export class Reconciler {
     if (findings.length > 0 || pending.done > 0 || isNews) {
       platform.log.info('reconciled', {
         cleared: count('cleared'),
+        repaired: count('repaired'),
         waiting: count('waiting'),
         failed: count('failed') + count('busy'),
         kept: count('kept'),

@@ -25,6 +25,7 @@ import type { AgentPlatform } from './agent.ts';
 import { BurstBarrier } from './burst-barrier.ts';
 import { observed, observedStore, observedSwitch } from './observed.ts';
 import { warmIpam, type WarmIpam } from './warm-ipam.ts';
+import { LostPorts } from './lost-ports.ts';
 import { lateAnswer, WarmSwitch } from './warm-switch.ts';
 import type { Watch } from './watch.ts';
 import { WriteWatch } from './write-watch.ts';
@@ -43,6 +44,8 @@ export class WarmPlatform implements AgentPlatform {
   readonly readShared = readShared;
   /** Whether the agent reconciles its node, by its latest settings. */
   reconciles = true;
+  /** Reconciles the node soon: pods may have lost their ports. */
+  repairSoon: () => void = () => undefined;
   readonly #watch: Watch;
   readonly #states = new Map<string, NodeState>();
   readonly #log: Log;
@@ -68,6 +71,12 @@ export class WarmPlatform implements AgentPlatform {
       return sharedKernel.deleteLink(name, alias);
     },
   };
+
+  readonly #lostPorts = new LostPorts(
+    () => this.#kernel.hostLinks(),
+    () => this.repairSoon(),
+    hostEffects,
+  );
 
   constructor(watch: Watch, log: Log, env: Environment) {
     this.#watch = watch;
@@ -210,7 +219,7 @@ export class WarmPlatform implements AgentPlatform {
     const opening =
       now && now !== known
         ? now
-        : WarmSwitch.connect(at, DEFAULT_DEADLINE_MS, this.#burstBarrier, hostEffects);
+        : WarmSwitch.connect(at, DEFAULT_DEADLINE_MS, this.#burstBarrier, hostEffects, this.#lostPorts);
     this.#switches.set(key, opening);
     return await opening;
   }

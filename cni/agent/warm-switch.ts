@@ -1,3 +1,4 @@
+import type { Attachment } from '../../ipam/model/attachment.ts';
 import { orLate } from '../../ipam/model/deadline.ts';
 import type { Effects } from '../../ipam/model/effects.ts';
 import { bridgeInfoOf, switchOn } from '../host/switch.ts';
@@ -16,11 +17,18 @@ import type { BurstBarrier } from './burst-barrier.ts';
 import { ChangeQueue } from './change-queue.ts';
 import { InUse } from './in-use.ts';
 import { KnownBridges } from './known-bridges.ts';
+import type { PortEvents } from './lost-ports.ts';
 import { RecentFlows } from './recent-flows.ts';
 import type { BridgeInfo, PortSpec, Switch } from '../platform/switch.ts';
 
 /** What {@link inspectBridge} reads of a bridge. */
 const BRIDGE_COLUMNS = ['name', 'datapath_type', 'datapath_id', 'fail_mode', 'controller'];
+
+const NOBODY: PortEvents = {
+  portChanged: () => undefined,
+  portMade: () => undefined,
+  anyPortChanged: () => undefined,
+};
 
 /** What vswitchd reports about one of our interfaces. */
 interface InterfaceState {
@@ -29,10 +37,8 @@ interface InterfaceState {
   readonly error: string | undefined;
 }
 
-interface OurPort {
-  readonly containerId: string;
-  readonly ifname: string;
-}
+/** Columns whose change by anybody else breaks a port. */
+const OUR_PORT_COLUMNS = ['external_ids', 'tag', 'trunks'];
 
 /**
  * A connection to Open vSwitch that stays open between calls. One monitor follows our interfaces
@@ -44,7 +50,12 @@ export class WarmSwitch {
   readonly #interfaces = new Map<string, InterfaceState>();
   /** Callbacks by interface name, called at each change of the interface. */
   readonly #watchers = new Map<string, (state: InterfaceState) => void>();
-  readonly #ports = new Map<string, OurPort>();
+  readonly #ports = new Map<string, Attachment>();
+  /** UUIDs of the ports that calls of this agent remove. */
+  readonly #removing = new Set<string>();
+  readonly #events: PortEvents;
+  /** Whether the monitors have told what there was at first. */
+  #hasBegun = false;
   readonly #bridges: KnownBridges;
   readonly #flows: RecentFlows;
   readonly #effects: Effects;
@@ -52,7 +63,8 @@ export class WarmSwitch {
   readonly #inUse = new InUse(() => this.close());
   readonly #burstBarrier: BurstBarrier;
 
-  private constructor(client: OvsdbClient, barrier: BurstBarrier, effects: Effects) {
+  private constructor(client: OvsdbClient, barrier: BurstBarrier, effects: Effects, events: PortEvents) {
+    this.#events = events;
     this.#client = client;
     this.#effects = effects;
     this.#bridges = new KnownBridges((bridge) => this.#lookAt(bridge), effects);
@@ -64,6 +76,7 @@ export class WarmSwitch {
   /**
    * @param silentAfterMs how long the server may leave a request unanswered
    * @param barrier holds the ADDs that are about to add a port
+   * @param events receives what happens to our ports without this agent
    * @throws OvsdbError `unreachable`, `timeout`
    */
   static async connect(
@@ -71,10 +84,11 @@ export class WarmSwitch {
     silentAfterMs: number,
     barrier: BurstBarrier,
     effects: Effects,
+    events: PortEvents = NOBODY,
   ): Promise<WarmSwitch> {
     const tls = tlsFiles(ovsdbTls);
     const client = await OvsdbClient.connect(ovsdb, { deadlineMs: silentAfterMs, ...(tls && { tls }) });
-    const warm = new WarmSwitch(client, barrier, effects);
+    const warm = new WarmSwitch(client, barrier, effects, events);
     const ours = [['external_ids', 'includes', map({ owner: OWNER })]] as const;
     const others = [['external_ids', 'excludes', map({ owner: OWNER })]] as const;
     const changed = (): void => warm.#bridges.changed();
@@ -83,8 +97,8 @@ export class WarmSwitch {
         client.monitor('Interface', ours, ['name', 'ofport', 'error'], (row, uuid) =>
           warm.#seeInterface(row, uuid),
         ),
-        client.monitor('Port', ours, ['external_ids'], (row, uuid) => warm.#seePort(row, uuid)),
-        client.monitor('Bridge', [], BRIDGE_COLUMNS, changed),
+        client.monitor('Port', ours, OUR_PORT_COLUMNS, (row, uuid) => warm.#seePort(row, uuid)),
+        client.monitor('Bridge', [], BRIDGE_COLUMNS, (row) => warm.#seeBridge(row)),
         client.monitor('Controller', [], ['target', 'is_connected'], changed),
         client.monitor('Port', others, PORT_COLUMNS, changed),
         client.monitor('Interface', others, [...INTERFACE_COLUMNS, 'mtu'], changed),
@@ -93,7 +107,16 @@ export class WarmSwitch {
       warm.close();
       throw error;
     }
+    warm.#begin();
     return warm;
+  }
+
+  /** From now on reports changes, and the loss of a connection that nobody closes. */
+  #begin(): void {
+    this.#hasBegun = true;
+    this.#client.onLost(() => {
+      if (this.#hasBegun) this.#events.anyPortChanged();
+    });
   }
 
   /** Whether the connection is still open. */
@@ -107,6 +130,7 @@ export class WarmSwitch {
   }
 
   close(): void {
+    this.#hasBegun = false;
     this.#bridges.close();
     this.#client.close();
   }
@@ -160,7 +184,13 @@ export class WarmSwitch {
       .map(([uuid]) => uuid);
     // A port that the monitor has not reported may exist all the same: ask the database itself.
     if (uuids.length === 0) return await removePort(session, containerId, ifname);
-    await inTime(this.#changes.commit(() => detachPorts(uuids), expiresAt));
+    for (const uuid of uuids) this.#removing.add(uuid);
+    try {
+      await inTime(this.#changes.commit(() => detachPorts(uuids), expiresAt));
+    } catch (error) {
+      for (const uuid of uuids) this.#removing.delete(uuid);
+      throw error;
+    }
     return 'removed';
   }
 
@@ -180,12 +210,23 @@ export class WarmSwitch {
   }
 
   #seePort(row: RawRow | undefined, uuid: string): void {
-    if (!row) {
-      this.#ports.delete(uuid);
+    const known = this.#ports.get(uuid);
+    if (row && !known) {
+      const { 'container-id': containerId = '', ifname = '' } = asRecord(row['external_ids']);
+      this.#ports.set(uuid, { containerId, ifname });
+      this.#events.portMade({ containerId, ifname });
       return;
     }
-    const { 'container-id': containerId = '', ifname = '' } = asRecord(row['external_ids']);
-    this.#ports.set(uuid, { containerId, ifname });
+    if (!row) this.#ports.delete(uuid);
+    // No call of this agent changes a port.
+    const isOwnWork = !row && this.#removing.delete(uuid);
+    if (known && !isOwnWork) this.#events.portChanged(known);
+  }
+
+  #seeBridge(row: RawRow | undefined): void {
+    this.#bridges.changed();
+    // The name of a bridge never changes, so only a new one comes with it.
+    if (this.#hasBegun && row && 'name' in row) this.#events.anyPortChanged();
   }
 
   /**

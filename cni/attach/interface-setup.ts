@@ -1,5 +1,3 @@
-import { OvsdbError } from '../ovsdb/errors.ts';
-import { withSwitch } from '../platform/connections.ts';
 import type { AttachmentRecord, NodeRecords } from '../platform/node-records.ts';
 import type {
   HostEnd,
@@ -16,6 +14,8 @@ import type { CniRoute } from '../protocol/result.ts';
 import { recordOfAdd } from './attachment-record.ts';
 import { deleteLink, detachPort } from './interface-teardown.ts';
 import type { Plan } from './plan.ts';
+import { addPort, attachPort, settle } from './port-attach.ts';
+import { recordedPort } from './recorded-port.ts';
 import type { UndoStack } from './undo.ts';
 
 /** A veth created for a plan. Its end in the pod is still down. */
@@ -130,7 +130,7 @@ export class InterfaceSetup {
     await this.#takeDown();
     const end = await this.#createLink(plan, true);
     const inPod = plan.probe ? undefined : await this.#configure(await this.#prepare(plan));
-    await this.#attach(plan);
+    await addPort(this.#platform, this.#call.settings, plan.port);
     const link = await end.mark();
     if (isSound(link)) return { link, inPod };
     throw new CniError(
@@ -152,9 +152,13 @@ export class InterfaceSetup {
     return this.#platform.openState(this.#call.settings.stateDir);
   }
 
-  #recordOf({ grant, veth }: Plan): AttachmentRecord {
+  #recordOf({ grant, veth, port }: Plan): AttachmentRecord {
     const { mac, mtu } = veth;
-    return { ...recordOfAdd(this.#call, this.#platform, grant.allocations, mac), mtu };
+    return {
+      ...recordOfAdd(this.#call, this.#platform, grant.allocations, mac),
+      mtu,
+      port: recordedPort(port),
+    };
   }
 
   /**
@@ -185,20 +189,10 @@ export class InterfaceSetup {
     return { pod, routes: await this.#step('configure-interface', () => pod.bringUp()) };
   }
 
-  #attach({ port }: Plan): Promise<void> {
-    return withSwitch(this.#platform, this.#call.settings, (ovs) => ovs.addPort(port));
-  }
-
   #attachFirst(plan: Plan): Promise<void> {
     const { settings, request } = this.#call;
     const attached = this.#step('attach-port', () =>
-      this.#attach(plan).catch(async (error: unknown) => {
-        if (!(error instanceof OvsdbError) || error.code !== 'port-exists') throw error;
-        // The database outlives a reboot: the port is ours from before, with another device.
-        await detachPort(this.#platform, settings, request);
-        await settle(this.#call, this.#platform);
-        await this.#attach(plan);
-      }),
+      attachPort(this.#platform, settings, request, plan.port),
     );
     // A rejection must not count as unhandled before a caller awaits the port.
     attached.catch(() => undefined);
@@ -218,7 +212,7 @@ export class InterfaceSetup {
   async #takeDown(): Promise<void> {
     await detachPort(this.#platform, this.#call.settings, this.#call.request);
     await deleteLink(this.#platform, this.#call.request);
-    await settle(this.#call, this.#platform);
+    await settle(this.#platform, this.#call.settings);
   }
 
   /**
@@ -265,9 +259,4 @@ async function besidePort<T>(attached: Promise<void> | undefined, work: Promise<
     await attached;
     throw error;
   }
-}
-
-/** Waits at most two seconds until vswitchd has carried out the state of the database. */
-export async function settle(call: Call, platform: Platform): Promise<void> {
-  await withSwitch(platform, call.settings, (ovs) => ovs.isServed());
 }

@@ -41,6 +41,20 @@ const allocations = v.optional(
   ),
 );
 
+/**
+ * What the ADD set of the port in Open vSwitch, so that the node can make it again. Absent when
+ * another main plugin made the interface, and in records of versions that did not keep it.
+ */
+const port = v.optional(
+  v.looseObject({
+    /** Access VLAN. Absent: a trunk. */
+    tag: v.optional(count),
+    trunks: v.array(count),
+    ofportRequest: v.optional(count),
+    externalIds: v.record(v.string(), v.string()),
+  }),
+);
+
 export const attachmentRecord = v.looseObject({
   ...commonRecord.entries,
   /** ID of the boot in which the attachment was made. */
@@ -51,6 +65,7 @@ export const attachmentRecord = v.looseObject({
    */
   netns: v.optional(v.looseObject({ path: text, id: text })),
   allocations,
+  port,
   /** MAC of the pod's end. Absent when another main plugin made the interface. */
   mac: v.optional(text),
   podNamespace: v.optional(text),

@@ -7,9 +7,10 @@ import type { Platform, SweptKind } from '../platform/platform.ts';
 import { clear, type Clearing } from './clear.ts';
 import { weigh, type Suspect, type Suspected } from './observations.ts';
 import type { OwnPlace } from './places.ts';
-import { rememberCarried } from './remember.ts';
+import { rememberLiving } from './remember.ts';
+import { findAbsentBridges, repair, type Repair } from './repair.ts';
 import { survey, type Known } from './survey.ts';
-import { judge, type OddReason, type RemainsReason } from './verdict.ts';
+import { judge, type OddReason, type PortFault, type RemainsReason, type Verdict } from './verdict.ts';
 
 export interface ReconcileOptions {
   /** Minimum time between the two observations that prove a leak, in milliseconds. */
@@ -31,12 +32,12 @@ export interface Finding {
   readonly ips: readonly string[];
   /** The addresses that its port has been made for. */
   readonly portIps: readonly string[];
-  readonly reason: RemainsReason | OddReason;
+  readonly reason: RemainsReason | OddReason | PortFault;
   /**
    * `waiting`: a second observation must prove it. `found`: proven in a dry run. `kept`: left for
-   * an operator to examine. The others are the outcomes of `clear`.
+   * an operator to examine. The others are the outcomes of `clear` and `repair`.
    */
-  readonly outcome: 'waiting' | 'found' | 'kept' | Clearing['outcome'];
+  readonly outcome: 'waiting' | 'found' | 'kept' | Clearing['outcome'] | Repair['outcome'];
   readonly released: readonly string[];
   readonly swept: readonly SweptKind[];
   /** The reason for the outcome `failed`. */
@@ -69,14 +70,14 @@ const AT_ONCE = 32;
 
 interface Judged extends Suspect {
   readonly known: Known;
-  readonly reason: RemainsReason | OddReason;
-  readonly remains: RemainsReason | undefined;
+  readonly verdict: Exclude<Verdict, { kind: 'lives' }>;
 }
 
 /**
- * Compares etcd's allocations for this node with the live attachments, and clears what is proven
- * gone. Needs no API server and waits for no lock. When a server does not answer, continues with
- * the others and reports the failure; the next run tries again.
+ * Compares etcd's allocations for this node with the live attachments, clears what is proven gone,
+ * and makes the ports again that living attachments lack. Needs no API server and waits for no
+ * lock. When a server does not answer, continues with the others and reports the failure; the next
+ * run tries again.
  */
 export async function reconcile(
   outside: Platform,
@@ -95,9 +96,9 @@ export async function reconcile(
   const boot = { id: platform.bootId, startedAt: platform.bootedAt() };
   const judged = (known ?? []).flatMap((each) => judgedOf(each, judge(each, boot)));
   if (!options.dryRun)
-    await failures.attempt('addresses in use', () => rememberCarried(platform, own, known ?? []));
+    await failures.attempt('records of an earlier version', () => rememberLiving(platform, own, known ?? []));
   const weighed = weigh(judged, options.suspected, options.at, options.graceMs);
-  const findings = await settle(platform, own, weighed.proven, options.dryRun);
+  const findings = await settle(platform, own, weighed.proven, failures, options.dryRun);
   return {
     findings: [...findings, ...weighed.waiting.map((each) => findingOf(each, { outcome: 'waiting' }))],
     pending: pending ?? { done: 0, left: 0 },
@@ -121,22 +122,34 @@ function judgedOf(known: Known, verdict: ReturnType<typeof judge>): Judged[] {
   if (verdict.kind === 'lives') return [];
   const allocations = known.held.map(({ address, slot }) => `${formatAddress(address)}@${slot.sequence}`);
   const id = [`${known.containerId}/${known.ifname}`, ...allocations.sort()].join(' ');
-  const { reason } = verdict;
-  return verdict.kind === 'odd'
-    ? [{ id: `${id} odd`, atOnce: false, known, reason, remains: undefined }]
-    : [{ id, atOnce: verdict.atOnce, known, reason, remains: verdict.reason }];
+  switch (verdict.kind) {
+    case 'odd':
+      return [{ id: `${id} odd`, atOnce: false, known, verdict }];
+    case 'broken':
+      return [{ id: `${id} ${verdict.reason}`, atOnce: true, known, verdict }];
+    case 'remains':
+      return [{ id, atOnce: verdict.atOnce, known, verdict }];
+  }
 }
 
-/** Clears proven remains concurrently. */
+/** Clears proven remains and repairs ports, concurrently. */
 async function settle(
   platform: Platform,
   own: OwnPlace,
   proven: readonly Judged[],
+  failures: Failures,
   dryRun: boolean,
 ): Promise<Finding[]> {
+  const broken = proven.filter(({ verdict }) => verdict.kind === 'broken').map(({ known }) => known);
+  const whyWaiting = await findAbsentBridges(platform, broken, failures);
   const settled = new Map<Judged, Finding>();
   const settleOne = async (each: Judged): Promise<void> => {
-    settled.set(each, findingOf(each, await clearOne(platform, own, each, dryRun)));
+    const error = each.verdict.kind === 'broken' ? whyWaiting(each.known) : undefined;
+    const outcome: Outcome =
+      error === undefined ? await settleOf(platform, own, each, dryRun) : { outcome: 'failed', error };
+    // Where a call works on the attachment, its port is absent for a while lawfully.
+    if (each.verdict.kind === 'broken' && outcome.outcome === 'changed') return;
+    settled.set(each, findingOf(each, outcome));
   };
   const queue = [...proven];
   const work = async (): Promise<void> => {
@@ -146,15 +159,20 @@ async function settle(
   return proven.flatMap((each) => settled.get(each) ?? []);
 }
 
-type Outcome = Clearing | { readonly outcome: 'waiting' | 'found' | 'kept' };
+type Outcome = Clearing | Repair | { readonly outcome: 'waiting' | 'found' | 'kept' };
 
-async function clearOne(platform: Platform, own: OwnPlace, each: Judged, dryRun: boolean): Promise<Outcome> {
-  if (each.remains === undefined) return { outcome: 'kept' };
-  if (dryRun) return { outcome: 'found' };
-  return await clear(platform, own, each.known, each.remains);
+async function settleOf(
+  platform: Platform,
+  own: OwnPlace,
+  { known, verdict }: Judged,
+  dryRun: boolean,
+): Promise<Outcome> {
+  if (verdict.kind === 'odd') return { outcome: 'kept' };
+  if (verdict.kind === 'broken') return await repair(platform, own, known, dryRun);
+  return dryRun ? { outcome: 'found' } : await clear(platform, own, known, verdict.reason);
 }
 
-function findingOf({ id, known, reason }: Judged, result: Outcome): Finding {
+function findingOf({ id, known, verdict: { reason } }: Judged, result: Outcome): Finding {
   const { containerId, ifname, pod, held, marked } = known;
   const cleared = result.outcome === 'cleared' ? result : undefined;
   return {

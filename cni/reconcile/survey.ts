@@ -1,4 +1,4 @@
-import { isAttachment, type Attachment } from '../../ipam/model/attachment.ts';
+import type { Attachment } from '../../ipam/model/attachment.ts';
 import { usedSlots } from '../../ipam/model/block.ts';
 import { isInForce } from '../../ipam/model/condemnation.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
@@ -8,14 +8,15 @@ import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
 import { checkOwnsName, isOtherMachine } from '../../ipam/node/name-owner.ts';
 import { readOwnBlocks, type OwnBlocks } from '../../ipam/node/own-blocks.ts';
 import type { Failures } from '../attach/failures.ts';
-import { withIpamAt, withSwitch } from '../platform/connections.ts';
+import { withIpamAt } from '../platform/connections.ts';
 import { isOurIpam, isOurInterface, switchOf, type AttachmentRecord } from '../platform/node-records.ts';
 import type { HostLink, OpenIpam, Platform } from '../platform/platform.ts';
+import type { PortInfo } from '../platform/switch.ts';
 import { hostLinkName, linkAlias } from '../protocol/identity.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import { ipamPlaceOf, ipamPlaces, switches, type IpamPlace, type OwnPlace } from './places.ts';
+import { bridgesOf, portFaultOf, portStateOf, readPorts, readSwitches, type OurPort } from './ports.ts';
 import type { Facts } from './verdict.ts';
-import type { PortInfo } from '../platform/switch.ts';
 
 /** An address that etcd has allocated, with its range and the place that holds the allocation. */
 export interface Held extends SeenAllocation {
@@ -36,6 +37,12 @@ export interface Target extends Attachment {
 /** Everything known about an attachment. */
 export type Known = Facts &
   Target & {
+    /** Its port as it is. */
+    readonly found: PortInfo | undefined;
+    /** The bridge on which its ADD made the port, by its record. */
+    readonly home: (SwitchAddress & { readonly bridge: string }) | undefined;
+    /** Whether its record names what the ADD set of the port. */
+    readonly namesPort: boolean;
     /** The addresses that the port's mark names: those of its ADD, whatever etcd says now. */
     readonly marked: readonly string[];
   };
@@ -93,30 +100,19 @@ export async function lookAgain(platform: Platform, own: OwnPlace, target: Targe
   const kernel = await platform.openKernel();
   const link = await kernel.hostLink(hostLinkName(target));
   const at = record && !isOurInterface(record) ? undefined : target.ovs;
-  const ports = at
-    ? await withSwitch(platform, at, (ovs) => ovs.findPorts(target.containerId, target.ifname))
-    : [];
-  const found = ports.map((info) => ({ ...attachmentOf(info), info, at }));
-  const bridges = await Promise.all(bridgesOf(found).map((bridge) => kernel.hostLink(bridge)));
+  const ports = at ? await readPorts(platform, at, target) : [];
+  const bridges = await Promise.all(bridgesOf(ports).map((bridge) => kernel.hostLink(bridge)));
   return assemble(platform, own, target, {
     held: target.held,
     whole: target.allocationsKnown,
     // A target's name was this machine's, and the release finds out whether it still is.
     refused: [],
     link,
-    ports: found,
+    ports,
     isInSight: !bridges.includes(undefined),
     complete: true,
     record,
   });
-}
-
-/** Returns the ports' bridge names, which are also device names; '' for a port on no bridge. */
-const bridgesOf = (ports: readonly OurPort[]): string[] => ports.map(({ info }) => info.bridge ?? '');
-
-interface OurPort extends Attachment {
-  readonly info: PortInfo;
-  readonly at: SwitchAddress | undefined;
 }
 
 interface Pieces {
@@ -142,6 +138,7 @@ function assemble(platform: Platform, own: OwnPlace, attachment: Attachment, pie
   const state = platform.openState(own.stateDir);
   const link = linkStateOf(attachment, pieces.link);
   const complete = pieces.complete || (record !== undefined && !isOurInterface(record));
+  const port = portStateOf(attachment, ports, { isInSight: pieces.isInSight, complete });
   return {
     containerId,
     ifname,
@@ -154,7 +151,8 @@ function assemble(platform: Platform, own: OwnPlace, attachment: Attachment, pie
     allocationsKnown: whole,
     ownsName: !isRefused(pieces.refused, record),
     link,
-    port: portStateOf(attachment, ports, { isInSight: pieces.isInSight, complete }),
+    port,
+    portFault: portFaultOf(port, ports, record),
     record: record && {
       bootId: record.bootId,
       ourIpam: isOurIpam(record),
@@ -165,7 +163,10 @@ function assemble(platform: Platform, own: OwnPlace, attachment: Attachment, pie
     namespace: link === 'absent' ? namespaceOf(platform, record) : 'lives',
     held,
     ovs: ports[0]?.at ?? switchAt(record, own),
-    pod: podOf(held, ports),
+    pod: podOf(held, ports, record),
+    found: ports[0]?.info,
+    home: record && { ...switchOf(record), bridge: record.bridge },
+    namesPort: record?.port !== undefined,
     marked: (ports[0]?.info.externalIds['ip'] ?? '').split(',').filter(Boolean),
   };
 }
@@ -192,20 +193,6 @@ function linkStateOf(attachment: Attachment, link: HostLink | undefined): Facts[
   return link.carrier ? 'carrier' : 'idle';
 }
 
-/**
- * A port with cellnet's external_ids under another name is not cellnet's. It protects all ports of
- * the attachment from removal.
- */
-function portStateOf(
-  attachment: Attachment,
-  ports: readonly OurPort[],
-  { isInSight, complete }: { readonly isInSight: boolean; readonly complete: boolean },
-): Facts['port'] {
-  if (ports.length === 0) return complete ? 'absent' : 'unknown';
-  const name = hostLinkName(attachment);
-  return isInSight && ports.every(({ info }) => info.name === name) ? 'present' : 'elsewhere';
-}
-
 function namespaceOf(platform: Platform, record: AttachmentRecord | undefined): Facts['namespace'] {
   if (!record?.netns) return 'unknown';
   const { path, id } = record.netns;
@@ -214,10 +201,14 @@ function namespaceOf(platform: Platform, record: AttachmentRecord | undefined): 
   return platform.namespaces.stateOf(path, id, !isOurInterface(record));
 }
 
-function podOf([held]: readonly Held[], [port]: readonly OurPort[]): string | undefined {
+function podOf(
+  [held]: readonly Held[],
+  [port]: readonly OurPort[],
+  record: AttachmentRecord | undefined,
+): string | undefined {
   const marks = port?.info.externalIds ?? {};
-  const namespace = held?.slot.owner.podNamespace ?? marks['pod-namespace'];
-  const name = held?.slot.owner.podName ?? marks['pod-name'];
+  const namespace = held?.slot.owner.podNamespace ?? marks['pod-namespace'] ?? record?.podNamespace;
+  const name = held?.slot.owner.podName ?? marks['pod-name'] ?? record?.podName;
   return name === undefined ? undefined : `${namespace ?? ''}/${name}`;
 }
 
@@ -259,36 +250,6 @@ async function readBlocks(ipam: OpenIpam, node: string, dryRun: boolean): Promis
   const blocks = await readNodeBlocks(ipam.store, node);
   checkOwnsName(node, blocks.machine?.record, ipam.local.machine);
   return blocks;
-}
-
-async function readSwitches(
-  platform: Platform,
-  places: readonly SwitchAddress[],
-  failures: Failures,
-): Promise<{ ports: OurPort[]; complete: boolean }> {
-  const reads = places.map((at) =>
-    failures.attempt(`ports at ${at.ovsdb}`, async () => {
-      const ports = await withSwitch(platform, at, (ovs) => ovs.findPorts());
-      return ports.map((info) => ({ ...attachmentOf(info), info, at }));
-    }),
-  );
-  const found = await Promise.all(reads);
-  const ports = found.flatMap((each) => each ?? []);
-  for (const port of ports.filter((each) => !isAttachment(each)))
-    await failures.attempt(`ports at ${port.at.ovsdb}`, () => Promise.reject(notOfAnAdd(port)));
-  return { ports: ports.filter(isAttachment), complete: !found.includes(undefined) };
-}
-
-/** Returns the error for a port that carries cellnet's mark, and nothing that an ADD writes. */
-function notOfAnAdd({ info, containerId, ifname }: OurPort): Error {
-  return new Error(
-    `port '${info.name}' has external_ids container-id=${JSON.stringify(containerId)}, ifname=${JSON.stringify(ifname)}: expected those of an attachment; it is left alone`,
-  );
-}
-
-function attachmentOf({ externalIds }: PortInfo): Attachment {
-  const { 'container-id': containerId = '', ifname = '' } = externalIds;
-  return { containerId, ifname };
 }
 
 function grouped<T>(all: readonly T[], of: (each: T) => Attachment): ReadonlyMap<string, T[]> {

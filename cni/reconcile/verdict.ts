@@ -33,6 +33,8 @@ export interface Facts extends Attachment {
    * the userspace datapath does not notice its removal.
    */
   readonly port: 'absent' | 'present' | 'elsewhere' | 'unknown';
+  /** How the port differs from the one that the ADD made. Absent: it does not, or nobody knows. */
+  readonly portFault?: PortFault | undefined;
   readonly record: RecordFacts | undefined;
   /** The pod's network namespace. `unknown`: no record names it. */
   readonly namespace: 'lives' | 'gone' | 'unknown';
@@ -89,11 +91,24 @@ export const ODDITIES = [
 ] as const;
 export type OddReason = (typeof ODDITIES)[number];
 
+/** What is wrong with the port of a living attachment. Reconcile makes it again. */
+export const PORT_FAULTS = [
+  /** Somebody removed the port, its bridge, or Open vSwitch's database. The pod is cut off. */
+  'no-port',
+  /** The port is on another bridge than the ADD put it on. */
+  'port-moved',
+  /** The port's VLANs, or the marks that its ADD gave it, are others. */
+  'port-changed',
+] as const;
+export type PortFault = (typeof PORT_FAULTS)[number];
+
 export type Verdict =
   | { readonly kind: 'lives' }
   /** Reconcile clears the attachment: at once, or when two observations agree. */
   | { readonly kind: 'remains'; readonly reason: RemainsReason; readonly atOnce: boolean }
-  | { readonly kind: 'odd'; readonly reason: OddReason };
+  | { readonly kind: 'odd'; readonly reason: OddReason }
+  /** The attachment lives, and reconcile makes its port again. */
+  | { readonly kind: 'broken'; readonly reason: PortFault };
 
 const LIVES: Verdict = { kind: 'lives' };
 const odd = (reason: OddReason): Verdict => ({ kind: 'odd', reason });
@@ -136,9 +151,11 @@ function judgeUncondemned(facts: Facts, boot: Boot): Verdict {
 }
 
 /** A link belongs to this boot, and to a namespace that lives. */
-function judgeLinked({ allocations, allocationsKnown, link, record }: Facts): Verdict {
-  if (allocations.length > 0 || !allocationsKnown || !record?.ourIpam) return LIVES;
-  return link === 'carrier' ? odd('no-allocation') : remains('link-without-allocation');
+function judgeLinked({ allocations, allocationsKnown, link, record, portFault }: Facts): Verdict {
+  if (allocations.length === 0 && allocationsKnown && record?.ourIpam)
+    return link === 'carrier' ? odd('no-allocation') : remains('link-without-allocation');
+  // Without a carrier no ADD has finished the link, or the pod itself has shut it.
+  return portFault && link === 'carrier' ? { kind: 'broken', reason: portFault } : LIVES;
 }
 
 function judgeAllocated({ allocations, port, record, namespace }: Facts, boot: Boot): Verdict {

@@ -4,14 +4,9 @@ import { messageOf } from '../../ipam/model/errors.ts';
 import { grantAddresses, setAside } from '../address/ipam.ts';
 import { compare } from '../attach/differences.ts';
 import { findStandstill } from '../attach/forwarding.ts';
-import {
-  isSound,
-  settle,
-  InterfaceSetup,
-  type PodLink,
-  type CompletedInterface,
-} from '../attach/interface-setup.ts';
+import { isSound, InterfaceSetup, type PodLink, type CompletedInterface } from '../attach/interface-setup.ts';
 import { makePlan, mtuOf, type Plan } from '../attach/plan.ts';
+import { settle } from '../attach/port-attach.ts';
 import { settleAll } from '../attach/settle-all.ts';
 import { UndoStack } from '../attach/undo.ts';
 import { deferTeardown } from '../deferred/defer.ts';
@@ -159,7 +154,7 @@ async function keepOrUndo(
   if (isDeepStrictEqual(laid.plan.grant, grant)) return laid;
   if (!(await undo.revert()))
     throw new CniError('io-failure', `the link and port of an address that was not given cannot be removed`);
-  await settle(call, platform);
+  await settle(platform, call.settings);
   return undefined;
 }
 

@@ -1,4 +1,5 @@
 import type { HostNetwork } from '../../cni/netlink/host-network.ts';
+import { ownPlaceOf } from '../../cni/reconcile/settings.ts';
 import {
   DEFAULT_AGENT,
   DEFAULT_BRIDGE,
@@ -9,6 +10,7 @@ import { VERSION } from '../../ipam/settings/version.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { readRanges } from '../../ipam/store/ranges.ts';
 import type { Context } from '../context/context.ts';
+import { quietLog } from '../context/quiet-log.ts';
 import { makeBundle } from '../doctor/bundle.ts';
 import { mergeCauses } from '../doctor/causes.ts';
 import { etcdChecks } from '../doctor/etcd.ts';
@@ -24,6 +26,7 @@ import {
   type NodePaths,
 } from '../doctor/node.ts';
 import { ovsChecks } from '../doctor/ovs.ts';
+import { portCheck } from '../doctor/ports.ts';
 import { recordChecks } from '../doctor/records.ts';
 import { uplinkAddressesCheck } from '../doctor/uplink-addresses.ts';
 import { Tree } from '../install/layout.ts';
@@ -131,6 +134,10 @@ function checksOf(context: Context, options: DoctorOptions, paths: NodePaths): C
     ...ovsChecks(open, bridge, () => vlansOf(context)),
     // The devices of an Open vSwitch elsewhere are not this host's.
     ...(ovsdb.startsWith('unix:') ? [uplinkAddressesCheck(open, bridge, readNetwork)] : []),
+    portCheck(
+      () => world.openPlatform(quietLog),
+      () => ownPlaceOf(settings, world.env, world.hostname, true),
+    ),
     {
       name: 'agent',
       look: async () => {

@@ -1,6 +1,7 @@
 import type { Log, LogFields } from '../../cni/platform/platform.ts';
 import { reconcile, type Finding, type ReconcileReport } from '../../cni/reconcile/reconcile.ts';
 import { ownPlaceOf } from '../../cni/reconcile/settings.ts';
+import { PORT_FAULTS } from '../../cni/reconcile/verdict.ts';
 import { DEFAULT_RECONCILE_GRACE_MS } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { formatDuration, parseDuration } from '../context/durations.ts';
@@ -14,9 +15,10 @@ export interface ReconcileOptions {
 }
 
 /**
- * `node reconcile`: clears what is left of removed attachments, as the agent does periodically,
- * once. After the grace it looks again at what one observation does not prove. Exit status 1 when a
- * finding is not corrected, 2 when something failed or could not be examined.
+ * `node reconcile`: clears what is left of removed attachments, and makes lost ports of living ones
+ * again, as the agent does periodically, once. After the grace it looks again at what one
+ * observation does not prove. Exit status 1 when a finding is not corrected, 2 when something
+ * failed or could not be examined.
  * @throws CommandError, IpamError `invalid` for an invalid option or setting
  */
 export async function nodeReconcile(context: Context, options: ReconcileOptions): Promise<number> {
@@ -46,9 +48,9 @@ export async function nodeReconcile(context: Context, options: ReconcileOptions)
   return statusOf(report, dryRun);
 }
 
-/** The second look no longer finds what the first one cleared. */
+/** The second look no longer finds what the first one cleared or repaired. */
 function merged(first: ReconcileReport, second: ReconcileReport): ReconcileReport {
-  const done = first.findings.filter(({ outcome }) => outcome === 'cleared');
+  const done = first.findings.filter(({ outcome }) => outcome === 'cleared' || outcome === 'repaired');
   const pending = { ...second.pending, done: first.pending.done + second.pending.done };
   return { ...second, findings: [...done, ...second.findings], pending };
 }
@@ -93,6 +95,7 @@ const OUTCOMES: Readonly<Record<Finding['outcome'], string>> = {
   found: 'would be cleared',
   kept: 'kept',
   cleared: 'cleared',
+  repaired: 'port made again',
   busy: 'busy: a call works on it',
   changed: 'lives',
   failed: 'failed',
@@ -136,17 +139,33 @@ function addressText({ ips, portIps }: Finding): string {
   return portIps.length > 0 ? `${portIps.join(',')} (by its port)` : '-';
 }
 
-function outcomeText({ outcome, swept, error }: Finding): string {
+function outcomeText(finding: Finding): string {
+  const { outcome, swept, error } = finding;
   if (error !== undefined) return `${OUTCOMES[outcome]}: ${printable(error)}`;
+  if (outcome === 'found' && isOfPort(finding)) return 'port would be made again';
   return swept.length > 0 ? `${OUTCOMES[outcome]} (${swept.join(', ')} removed)` : OUTCOMES[outcome];
 }
 
 function countText(found: readonly Finding[], dryRun: boolean): string {
-  const kept = found.filter(({ outcome }) => outcome === 'kept').length;
+  const kept = found.filter(({ outcome }) => outcome === 'kept');
+  const ports = found.filter((each) => isOfPort(each) && !kept.includes(each));
+  const failed = ports.filter(({ outcome }) => outcome === 'failed');
   const released = found.reduce((sum, finding) => sum + (dryRun ? 0 : finding.released.length), 0);
-  const addresses = dryRun ? '' : `, ${plural(released, 'address', 'addresses')} released`;
-  return `${found.length - kept} left over${addresses}${kept > 0 ? `, ${kept} kept` : ''}`;
+  const countOf = (each: readonly Finding[], what: string): string[] =>
+    each.length === 0 ? [] : [`${plural(each.length, 'port')} ${what}`];
+  return [
+    `${found.length - kept.length - ports.length} left over`,
+    ...(dryRun ? [] : [`${plural(released, 'address', 'addresses')} released`]),
+    ...countOf(
+      ports.filter((each) => !failed.includes(each)),
+      dryRun ? 'to be made again' : 'made again',
+    ),
+    ...countOf(failed, 'not made again'),
+    ...(kept.length > 0 ? [`${kept.length} kept`] : []),
+  ].join(', ');
 }
+
+const isOfPort = ({ reason }: Finding): boolean => PORT_FAULTS.some((fault) => fault === reason);
 
 /** Prints the node's log lines as warnings beside the result. */
 function logOf(context: Context): Log {

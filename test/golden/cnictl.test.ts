@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { hostLinkName, linkAlias } from '../../cni/protocol/identity.ts';
 import { release } from '../../ipam/release/release.ts';
 import { makeDist } from '../support/dist.ts';
 import { FakePlatform } from '../unit/cni/fake-platform.ts';
@@ -198,6 +199,7 @@ test('backup and restore', async () => {
 test('doctor', async () => {
   const world = await CliWorld.make();
   world.env['CELLNET_STATE_DIR'] = '/none';
+  world.platform = () => new FakePlatform('/none').platform();
   world.programs = { '/usr/bin/node': 'v18.19.0' };
   const lines: string[] = [];
   const step = async (command: string): Promise<void> => {
@@ -285,6 +287,15 @@ test('reconciling a node', async () => {
       lines.push(`$ cnictl node reconcile ${command}\n`, shown(ran), '\n');
     }
     assert.deepEqual(world.pauses, [30_000, 30_000, 0, 1_000]);
+    const cut = { containerId: container(1), ifname: 'eth0' };
+    const mac = '02:00:00:00:00:01';
+    const ends = { mac, mtu: 1500, up: true, taken: true, carrier: true };
+    fake.link = { name: hostLinkName(cut), alias: linkAlias(cut), ...ends };
+    for (const command of ['--dry-run --grace 0', '--grace 0']) {
+      const ran = await world.run(`node reconcile ${command}`);
+      lines.push(`$ cnictl node reconcile ${command} # no port\n`, shown(ran), '\n');
+    }
+    fake.link = undefined;
     fake.unreachable.add('unix:/ovs');
     lines.push('$ cnictl node reconcile # no Open vSwitch\n', shown(await world.run('node reconcile')));
     hold('reconcile', lines.join(''));

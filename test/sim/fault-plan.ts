@@ -12,6 +12,7 @@ export const FAULT_WEIGHTS: Readonly<Record<FaultKind, number>> = {
   kill: 5,
   power: 2,
   ovs: 2,
+  port: 2,
   kube: 2,
   clock: 2,
   compact: 1,
@@ -56,6 +57,8 @@ export function planFault(random: Random, kind: FaultKind, victims: Victims): Pl
       return at({ do: 'power-cut', machine, forMs });
     case 'ovs':
       return at({ do: 'ovs', machine, how: random.pick(['hang', 'away']), forMs });
+    case 'port':
+      return at({ do: 'lose-port', machine, nth: random.below(20) });
     case 'kube':
       if (random.chance(0.3)) return at({ do: 'kube-away', forMs: forMs * 3 });
       if (pod !== undefined && random.chance(0.4))

@@ -47,6 +47,11 @@ export function cause(world: World, act: FaultAct): void {
     case 'ovs':
       troubleSwitch(world, act.machine, act.how, act.forMs);
       return;
+    case 'lose-port': {
+      const lost = world.hosts.get(act.machine)?.machine.ovs.losePort(act.nth);
+      if (lost !== undefined) tell(act.machine, `port ${lost} is removed`);
+      return;
+    }
     case 'kube-away':
       during(world.sim, act.forMs, ['the API server is away', 'the API server answers again'], (on) => {
         world.kube.away = on;

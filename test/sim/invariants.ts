@@ -45,6 +45,8 @@ export const VIOLATIONS = [
   'lost',
   /** A pod cannot run although all faults are over. */
   'stuck',
+  /** A pod runs without its port although all faults are over, and its node has an agent. */
+  'no-port',
 ] as const;
 export type ViolationKind = (typeof VIOLATIONS)[number];
 

@@ -1,5 +1,6 @@
 import { formatAddress, parseAddress } from '../../ipam/model/address.ts';
 import { slotIndex, usedSlots } from '../../ipam/model/block.ts';
+import { hostLinkName } from '../../cni/protocol/identity.ts';
 import type { Violation } from './invariants.ts';
 import type { World } from './world.ts';
 
@@ -56,6 +57,27 @@ export function findWaiting({ hosts }: World): Violation | undefined {
   if (waiting.length === 0) return undefined;
   const text = `not running although all faults are over: ${waiting.map((each) => each.text).join('; ')}`;
   return { kind: 'stuck', text, about: waiting.map(({ pod }) => pod) };
+}
+
+/**
+ * Returns a running pod without a port. Agents make ports again, of pods whose address is theirs in
+ * etcd.
+ */
+export function findWithoutPort({ etcd, hosts, reader, living }: World): Violation | undefined {
+  const given = new Set(
+    reader.all(etcd.keys).flatMap((block) => usedSlots(block).map(({ slot }) => slot.owner.containerId)),
+  );
+  for (const { agent, kubelet, machine } of hosts.values()) {
+    if (!agent?.alive) continue;
+    for (const { containerId } of kubelet.running) {
+      if (!given.has(containerId) || !living.carriesAny(containerId)) continue;
+      const link = machine.kernel.links.get(hostLinkName({ containerId, ifname: 'eth0' }));
+      if (link?.taken) continue;
+      const text = `${containerId} on ${machine.name} has no port although all faults are over`;
+      return { kind: 'no-port', text, about: [containerId] };
+    }
+  }
+  return undefined;
 }
 
 /** Returns the addresses of running pods that etcd neither holds for them nor has set aside. */

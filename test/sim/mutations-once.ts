@@ -239,6 +239,18 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     faults: ['kube'],
   },
   {
+    name: 'lost-port-believed',
+    breaks: 'a living pod whose port somebody removed stays without one',
+    edits: [
+      {
+        file: 'cni/reconcile/verdict.ts',
+        text: "return portFault && link === 'carrier' ? { kind: 'broken', reason: portFault } : LIVES;",
+        replacement: 'return LIVES;',
+      },
+    ],
+    faults: ['port'],
+  },
+  {
     name: 'one-bad-range',
     breaks: 'one bad record below `ranges/` stops claims on every node',
     edits: [

@@ -30,6 +30,7 @@ export function perform(world: World, act: Act): void {
     case 'cnictl':
       void world.cnictl(act.argv, act.lives, act.cluster);
       return;
+    case 'lose-port':
     case 'forget-pod':
     case 'failed-phase':
     case 'bad-record':

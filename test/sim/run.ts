@@ -1,7 +1,7 @@
 import { faultOf, type Act } from './acts.ts';
 import { endFaults, endPods } from './ending.ts';
 import type { SimEtcd } from './etcd.ts';
-import { findLeftOvers, findLost, findWaiting } from './left-overs.ts';
+import { findLeftOvers, findLost, findWaiting, findWithoutPort } from './left-overs.ts';
 import type { Violation } from './invariants.ts';
 import { Killed, type Sim } from './process.ts';
 import { perform } from './perform.ts';
@@ -83,7 +83,7 @@ async function tell(plan: Plan, world: World): Promise<void> {
   const last = plan.scenes.at(-1)?.at ?? 0;
   await scheduler.run(last + CALM_AFTER_MS);
   const phases: readonly (readonly [begin: () => void, find: () => Violation | undefined])[] = [
-    [() => endFaults(world), () => findWaiting(world) ?? findLost(world)],
+    [() => endFaults(world), () => findWaiting(world) ?? findLost(world) ?? findWithoutPort(world)],
     [() => endPods(world), () => findLeftOvers(world)],
     [() => void world.cnictl('check --release --repair --yes --even-if-no-pods'), () => findLeftOvers(world)],
   ];

@@ -41,6 +41,14 @@ export class SimSwitch {
     return [...this.#ports.values()];
   }
 
+  /** Removes one of the ports, as somebody with ovs-vsctl. Returns its name, if there is any. */
+  losePort(nth: number): string | undefined {
+    const names = [...this.#ports.keys()];
+    const name = names[nth % names.length];
+    if (name !== undefined) this.#drop(name);
+    return name;
+  }
+
   /** Stops answering, as a stopped ovsdb-server: what is sent waits, and is carried out later. */
   hang(): void {
     this.#state = 'hangs';
@@ -129,12 +137,14 @@ export class SimSwitch {
 
   #removePort(containerId: string, ifname: string): 'removed' | 'absent' {
     const found = this.#find(containerId, ifname);
-    for (const { name } of found) {
-      this.#ports.delete(name);
-      const link = this.#kernel().links.get(name);
-      if (link) link.taken = false;
-    }
+    for (const { name } of found) this.#drop(name);
     return found.length > 0 ? 'removed' : 'absent';
+  }
+
+  #drop(name: string): void {
+    this.#ports.delete(name);
+    const link = this.#kernel().links.get(name);
+    if (link) link.taken = false;
   }
 
   #find(containerId: string | undefined, ifname: string | undefined): Row[] {

@@ -94,7 +94,7 @@ export class FakePlatform {
       newNamespace: () => namespace('/new'),
       isHostNamespace: ({ path }) => path === '/host',
       hostLink: () => this.#call('host-link', this.link),
-      hostLinks: () => this.#call('host-links', []),
+      hostLinks: () => this.#call('host-links', this.link ? [this.link] : []),
       createVeth: ({ hostName, alias, mtu }) => {
         const mac = '02:00:00:00:00:01';
         const taken = this.taken.shift() ?? true;

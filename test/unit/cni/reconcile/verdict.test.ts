@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { judge, type Boot, type Facts, type Verdict } from '../../../../cni/reconcile/verdict.ts';
+import {
+  judge,
+  PORT_FAULTS,
+  type Boot,
+  type Facts,
+  type Verdict,
+} from '../../../../cni/reconcile/verdict.ts';
 
 const BOOT: Boot = { id: 'this', startedAt: 1_000 };
 
@@ -48,6 +54,34 @@ suite('what one observation says of an attachment', () => {
       { ...LIVING, link: 'absent', port: 'absent', record: undefined, namespace: 'unknown' },
       'odd unproven',
     ],
+    ['its port is gone', { ...LIVING, port: 'absent', portFault: 'no-port' }, 'broken no-port'],
+    ['its port has another VLAN', { ...LIVING, portFault: 'port-changed' }, 'broken port-changed'],
+    [
+      'its port is gone, and etcd cannot be read',
+      { ...LIVING, allocations: [], allocationsKnown: false, port: 'absent', portFault: 'no-port' },
+      'broken no-port',
+    ],
+    [
+      'its port is gone, and its pod’s end is down, for an ADD is under way',
+      { ...LIVING, link: 'idle', port: 'absent', portFault: 'no-port' },
+      'lives',
+    ],
+    [
+      'its port is gone, and etcd gives it no address: the address may be another’s',
+      { ...LIVING, allocations: [], port: 'absent', portFault: 'no-port' },
+      'odd no-allocation',
+    ],
+    [
+      'its port is gone, and it is condemned',
+      { ...CONDEMNED, port: 'absent', portFault: 'no-port' },
+      'remains condemned at once',
+    ],
+    [
+      'its port is gone, and the name is another machine’s',
+      { ...LIVING, ownsName: false, port: 'absent', portFault: 'no-port' },
+      'lives',
+    ],
+    ['link, namespace and port are gone', { ...GONE, portFault: 'no-port' }, 'remains namespace-gone'],
     ['link and namespace are gone', GONE, 'remains namespace-gone'],
     ['the same, and its port too', { ...GONE, port: 'absent' }, 'remains namespace-gone'],
     ['the same, but Open vSwitch is somewhere else', { ...GONE, port: 'elsewhere' }, 'lives'],
@@ -265,6 +299,7 @@ const factsWith = (condemned: fc.Arbitrary<boolean>): fc.Arbitrary<Facts> =>
     ownsName: fc.boolean(),
     link: fc.constantFrom('absent', 'idle', 'carrier'),
     port: fc.constantFrom('absent', 'present', 'elsewhere', 'unknown'),
+    portFault: fc.constantFrom(undefined, ...PORT_FAULTS),
     record: fc.option(
       fc.record({
         bootId: fc.constantFrom('this', 'before', undefined),
@@ -297,6 +332,16 @@ suite('whatever the node shows, uncondemned unless a test says so', () => {
       fc.boolean(),
     ));
 
+  test('a port is made again only under a link that carries packets, and not for a condemned one', () =>
+    holds(
+      ({ link, portFault, allocations }, { kind }) =>
+        kind !== 'broken' ||
+        (link === 'carrier' &&
+          portFault !== undefined &&
+          !allocations.some(({ isCondemned }) => isCondemned)),
+      fc.boolean(),
+    ));
+
   test('an interface of another main plugin is never cleared while its namespace may live', () =>
     holds(
       ({ record, namespace, allocations }, { kind }) =>
@@ -307,9 +352,10 @@ suite('whatever the node shows, uncondemned unless a test says so', () => {
       fc.boolean(),
     ));
 
-  test('what has a link and an address lives', () =>
+  test('what has a link and an address lives, or is repaired', () =>
     holds(
-      ({ link, allocations }, { kind }) => link === 'absent' || allocations.length === 0 || kind === 'lives',
+      ({ link, allocations }, { kind }) =>
+        link === 'absent' || allocations.length === 0 || kind === 'lives' || kind === 'broken',
     ));
 
   test('a link whose pod’s end is up is never torn down', () =>
