@@ -6,6 +6,10 @@
  *
  *     npm test                      everything
  *     npm test -- system/runtime    only files whose path contains one of the arguments
+ *     npm test -- newest            only what runs on the newest Node
+ *
+ * Without arguments it also runs the unit files and a slice of the system files on the newest Node
+ * (test/newest-node/). A run without that Node fails.
  *
  * The exit status is 0 only when a test ran and nothing failed. With CI=true a skipped test is a
  * failure: a machine that lacks a component must not look like one that passed.
@@ -36,6 +40,7 @@ const LONGEST = [
   'reconcile/two-machines',
   'conformance/ipam',
   'unit',
+  'newest Node: unit',
   'soak',
   'agent/hung',
   'agent/agent',
@@ -64,6 +69,13 @@ const roomy = (folder: string): boolean => {
   }
 };
 
+/** The package of this machine's architecture. setup.sh installs it. */
+const NEWEST_NODE = join(import.meta.dirname, `newest-node/node_modules/node-linux-${process.arch}/bin/node`);
+
+/** What the newest Node runs. With `newest` as an argument, nothing else is run. */
+const NEWEST = 'newest';
+const NEWEST_SYSTEM = ['system/runtime/node.test.ts'];
+
 interface Tally {
   passed: number;
   readonly failed: string[];
@@ -79,6 +91,15 @@ const testFiles = (folder: string, filters: readonly string[]): string[] =>
 
 const pathOf = (file: string): string => relative(process.cwd(), file);
 
+const newestJobs = (filters: readonly string[]): Job[] => {
+  if (filters.length > 0 && !filters.includes(NEWEST)) return [];
+  const files = NEWEST_SYSTEM.map((file) => join(import.meta.dirname, file));
+  return [
+    { name: `${NEWEST} Node: unit`, files: testFiles('unit', []), node: NEWEST_NODE },
+    { name: `${NEWEST} Node: system`, files, node: NEWEST_NODE },
+  ];
+};
+
 const jobsOf = (filters: readonly string[]): Job[] => {
   const together = ['unit', 'golden']
     .map((name) => ({ name, files: testFiles(name, filters) }))
@@ -91,7 +112,7 @@ const jobsOf = (filters: readonly string[]): Job[] => {
     if (late >= 0) return LONGEST.length + 1 + late;
     return early < 0 ? LONGEST.length : early;
   };
-  return [...together, ...alone].sort((a, b) => placeOf(a) - placeOf(b));
+  return [...together, ...alone, ...newestJobs(filters)].sort((a, b) => placeOf(a) - placeOf(b));
 };
 
 const count = ({ name }: Job, { ended, faults }: JobResult, tally: Tally): void => {
