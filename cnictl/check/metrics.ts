@@ -1,4 +1,5 @@
 import { Counter, Gauge, Registry } from 'prom-client';
+import type { HealthReport } from '../../cni/agent/health.ts';
 import type { MetricsSource } from '../../cni/agent/metrics-server.ts';
 import { KubeError } from '../../cni/kube/errors.ts';
 import type { IndexReason } from '../../ipam/audit/index-audit.ts';
@@ -154,7 +155,7 @@ export class CheckMetrics implements MetricsSource {
     return this.#registry.metrics();
   }
 
-  health(): ReturnType<MetricsSource['health']> {
+  health(): HealthReport {
     const reasons = this.#failure === undefined ? [] : [this.#failure];
     return { ok: reasons.length === 0, reasons, servers: [] };
   }

@@ -22,6 +22,7 @@ import {
   BY_SYSTEMD,
   fileChecks,
   judgeAgent,
+  judgeMetricsPort,
   nodeProgramCheck,
   type NodePaths,
 } from '../doctor/node.ts';
@@ -141,9 +142,10 @@ function checksOf(context: Context, options: DoctorOptions, paths: NodePaths): C
     {
       name: 'agent',
       look: async () => {
-        const answer = asked === undefined ? undefined : await world.probeAgent(asked);
+        const none = { answers: false, health: undefined };
+        const answer = asked === undefined ? none : await world.probeAgent(asked);
         const commands = paths.inPod ? BY_KUBERNETES : BY_SYSTEMD;
-        return [judgeAgent(socket, answer ?? { answers: false, health: undefined }, VERSION, commands)];
+        return [judgeAgent(socket, answer, VERSION, commands), ...judgeMetricsPort(answer, commands)];
       },
     },
     nodeProgramCheck(world),

@@ -113,6 +113,8 @@ export interface AgentAnswer {
         readonly reasons: readonly string[];
         /** Calls that plugins served themselves since the agent began, by reason. */
         readonly callsPastAgent?: Readonly<Record<string, number>>;
+        /** The port where it serves metrics beyond this node. Absent where none is asked for. */
+        readonly metricsPort?: { readonly listen: string; readonly tls: boolean; readonly reason?: string };
       }
     | undefined;
 }

@@ -69,9 +69,15 @@ function ask(
 export function parseHealth(body: string): AgentAnswer['health'] {
   try {
     const health = JSON.parse(body) as Partial<NonNullable<AgentAnswer['health']>>;
-    const { ok, version, reasons = [], callsPastAgent } = health;
+    const { ok, version, reasons = [], callsPastAgent, metricsPort } = health;
     if (typeof ok !== 'boolean' || typeof version !== 'string') return undefined;
-    return { ok, version, reasons, ...(callsPastAgent && { callsPastAgent }) };
+    return {
+      ok,
+      version,
+      reasons,
+      ...(callsPastAgent && { callsPastAgent }),
+      ...(metricsPort && { metricsPort }),
+    };
   } catch {
     return undefined;
   }

@@ -65,6 +65,21 @@ export function judgeAgent(
   return ok(check, `answers at ${socket}, version ${version}, well`);
 }
 
+/** No line where no port for metrics is asked for. */
+export function judgeMetricsPort({ health }: AgentAnswer, commands = BY_SYSTEMD): Finding[] {
+  if (!health?.metricsPort) return [];
+  const { listen, tls, reason } = health.metricsPort;
+  const check = 'metrics port';
+  if (reason === undefined) return [ok(check, `${listen}, ${tls ? 'with TLS' : 'without TLS'}`)];
+  return [
+    warn(
+      check,
+      `${listen} is not served as configured: ${reason}`,
+      `Mend it: the agent tries again each second. Its log: ${commands.look}`,
+    ),
+  ];
+}
+
 /** Whether agent and plugin have a Node to run on: without it they are in their folders in vain. */
 export function nodeProgramCheck(host: Pick<World, 'files' | 'exec' | 'now'>): Check {
   const check = 'Node';

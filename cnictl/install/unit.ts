@@ -4,6 +4,12 @@ import { currentOf, type Layout } from './layout.ts';
 /** First line of every unit that install writes. A file without it belongs to somebody else. */
 const MARK = '# Written by `cnictl node install`';
 
+const WATCHED = `# It says when it is ready. It must answer a question of its own through its socket within 30 s, or is killed at once
+# and started again: a process that hangs does not heed another signal.
+Type=notify
+WatchdogSec=30
+WatchdogSignal=SIGKILL`;
+
 export const isOurUnit = (text: string): boolean => text.startsWith(MARK);
 
 /**
@@ -14,9 +20,12 @@ export const isOurUnit = (text: string): boolean => text.startsWith(MARK);
  * compiler. ProtectSystem=strict gives the agent a mount namespace that is read-only except for the
  * listed paths. New mounts of the host, such as namespaces below /run/netns, still appear in it,
  * and the agent can connect to sockets.
+ * @param notifies whether the agent tells systemd that it is ready and lives; systemd would kill
+ *   one that does not, again and again
  */
 export const makeUnit = (
   layout: Pick<Layout, 'libDir'>,
+  notifies = true,
 ): string => `${MARK}; settings of your own belong into a
 # drop-in: systemctl edit cellnetd
 [Unit]
@@ -26,11 +35,7 @@ Before=kubelet.service
 StartLimitIntervalSec=0
 
 [Service]
-# It says when it is ready. It must answer a question of its own through its socket within 30 s, or is killed at once
-# and started again: a process that hangs does not heed another signal.
-Type=notify
-WatchdogSec=30
-WatchdogSignal=SIGKILL
+${notifies ? WATCHED : 'Type=simple'}
 ExecStart=${join(currentOf(layout), 'bin/cellnetd')}
 ExecReload=/bin/kill -HUP $MAINPID
 EnvironmentFile=-/etc/default/cellnetd

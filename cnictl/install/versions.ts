@@ -26,6 +26,20 @@ export function versionName(dist: string, look: Look): string {
   );
 }
 
+const abilities = v.object({ cellnet: v.object({ notifies: v.literal(true) }) });
+
+/**
+ * Tells whether the agent of a dist/ notifies systemd (sd_notify(3)). Its package.json says so:
+ * earlier releases do not, and a newer cnictl may install them.
+ */
+export function notifiesSystemd(dist: string, look: Look): boolean {
+  try {
+    return decodeValue(abilities, JSON.parse(look.read(join(dist, 'package.json')) ?? '')).ok;
+  } catch {
+    return false;
+  }
+}
+
 function versionOf(text: string | undefined): string | undefined {
   try {
     const result = decodeValue(identity, JSON.parse(text ?? ''));

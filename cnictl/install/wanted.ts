@@ -11,7 +11,7 @@ import { rememberedChoices } from './remembered.ts';
 import { findFolders } from './runtimes.ts';
 import { sharedFileOf } from './shared-file.ts';
 import { makeUnit } from './unit.ts';
-import { versionName } from './versions.ts';
+import { notifiesSystemd, versionName } from './versions.ts';
 
 /** Options of `node install` on the command line. Those that are missing are remembered. */
 export interface WantedOptions {
@@ -50,7 +50,7 @@ export function wantedOf(
     from,
     version: versionName(from, files),
     conflist: conflistOf(options.confFrom, choices, tree.at(layout.conf), files),
-    unit: choices.systemd === false ? undefined : makeUnit(layout),
+    unit: choices.systemd === false ? undefined : makeUnit(layout, notifiesSystemd(from, files)),
     shared: sharedOf(options, files),
     replaceEdited: options.replaceEdited ?? false,
     options: choices,

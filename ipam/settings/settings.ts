@@ -50,6 +50,16 @@ const reconcileSchema = v.strictObject({
   graceMs: v.optional(milliseconds),
 });
 
+/** Where the agent serves metrics beyond its node. The agent alone reads it. */
+const metricsSchema = v.strictObject({
+  listen: optionalText,
+  certFile: optionalText,
+  keyFile: optionalText,
+  clientCaFile: optionalText,
+  tokenFile: optionalText,
+  plainHttp: v.optional(v.boolean()),
+});
+
 const sharedSchema = v.strictObject({
   etcd: v.optional(etcdSchema),
   node: optionalText,
@@ -59,10 +69,12 @@ const sharedSchema = v.strictObject({
   agent: v.optional(agentSchema),
   kubeconfig: optionalText,
   reconcile: v.optional(reconcileSchema),
+  metrics: v.optional(metricsSchema),
 });
 
 export type PartialEtcd = v.InferOutput<typeof etcdSchema>;
 export type PartialSettings = v.InferOutput<typeof sharedSchema>;
+export type PartialMetrics = v.InferOutput<typeof metricsSchema>;
 export type OvsdbTls = v.InferOutput<typeof ovsdbTlsSchema>;
 
 export const DEFAULT_CONFIG_FILE = '/etc/cellnet/config.json';
@@ -97,7 +109,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Reads the settings from the environment. An empty variable counts as absent.
- * @throws IpamError `invalid` for a number that is none
+ * @throws IpamError `invalid` for a number, true or false that is none
  */
 export function settingsFromEnvironment(env: Environment): PartialSettings {
   const get = (name: string): string | undefined => env[name] || undefined;
@@ -128,6 +140,14 @@ export function settingsFromEnvironment(env: Environment): PartialSettings {
       intervalMs: millisecondsIn(env, 'CELLNET_RECONCILE_INTERVAL_MS'),
       graceMs: millisecondsIn(env, 'CELLNET_RECONCILE_GRACE_MS'),
     },
+    metrics: {
+      listen: get('CELLNET_METRICS_LISTEN'),
+      certFile: get('CELLNET_METRICS_CERT_FILE'),
+      keyFile: get('CELLNET_METRICS_KEY_FILE'),
+      clientCaFile: get('CELLNET_METRICS_CLIENT_CA_FILE'),
+      tokenFile: get('CELLNET_METRICS_TOKEN_FILE'),
+      plainHttp: booleanIn(env, 'CELLNET_METRICS_PLAIN_HTTP'),
+    },
   };
 }
 
@@ -137,6 +157,13 @@ function millisecondsIn(env: Environment, name: string): number | undefined {
   const result = decodeValue(milliseconds, /^\d+$/.test(text) ? Number(text) : text);
   if (result.ok) return result.value;
   throw invalid(`${name} is ${shorten(text)}: expected a whole number of milliseconds, 0 to ${LONGEST_MS}`);
+}
+
+function booleanIn(env: Environment, name: string): boolean | undefined {
+  const text = env[name] || undefined;
+  if (text === undefined || text === 'true' || text === 'false')
+    return text === undefined ? undefined : text === 'true';
+  throw invalid(`${name} is ${shorten(text)}: expected true or false`);
 }
 
 /** Takes each key from the first layer that has it. */
@@ -171,6 +198,14 @@ export function mergeSettings(layers: readonly PartialSettings[]): PartialSettin
     reconcile: {
       intervalMs: first((layer) => layer.reconcile?.intervalMs),
       graceMs: first((layer) => layer.reconcile?.graceMs),
+    },
+    metrics: {
+      listen: first((layer) => layer.metrics?.listen),
+      certFile: first((layer) => layer.metrics?.certFile),
+      keyFile: first((layer) => layer.metrics?.keyFile),
+      clientCaFile: first((layer) => layer.metrics?.clientCaFile),
+      tokenFile: first((layer) => layer.metrics?.tokenFile),
+      plainHttp: first((layer) => layer.metrics?.plainHttp),
     },
   };
 }

@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { makeNamespace, uniqueName } from '../support/netns.ts';
 import { childEnv, must } from '../support/proc.ts';
 import type { Ended } from './reporter.ts';
@@ -17,6 +17,8 @@ export interface Job {
   readonly name: string;
   /** Absolute paths. */
   readonly files: readonly string[];
+  /** Path of the Node that runs the files, and the programs that they start. Default: this one. */
+  readonly node?: string;
 }
 
 export interface JobResult {
@@ -96,17 +98,18 @@ const childrenCpuSeconds = (): number => {
  * The kernel kills that process with this one (setpriv(1)).
  * Equivalent to: nsenter --net=/run/netns/NETNS node --import tsx --eval 'import FILE; …'
  */
-const runProcess = ({ files }: Job, netns: string, events: string): Promise<Ran> =>
+const runProcess = ({ files, node = process.execPath }: Job, netns: string, events: string): Promise<Ran> =>
   new Promise((resolve, reject) => {
     const imports = files.map((file) => `import './${relative(process.cwd(), file)}';`).join('');
-    const node = [
+    const words = [
       ...['--import', 'tsx', '--test-reporter=spec', '--test-reporter-destination=stdout'],
       ...[`--test-reporter=${REPORTER}`, `--test-reporter-destination=${events}`],
       ...['--input-type=module', '--eval', imports],
     ];
-    const args = ['--pdeathsig', 'KILL', 'nsenter', `--net=/run/netns/${netns}`, process.execPath, ...node];
+    const args = ['--pdeathsig', 'KILL', 'nsenter', `--net=/run/netns/${netns}`, node, ...words];
     const child = spawn('setpriv', args, {
-      env: childEnv(),
+      // The programs in dist/ look for node there.
+      env: childEnv({ PATH: `${dirname(node)}:${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` }),
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -2,7 +2,7 @@ import { handleWhen, retry } from 'cockatiel';
 import { Etcd3 } from 'etcd3';
 import { leaveOutSilent } from './endpoints.ts';
 import { isWorthAnotherEndpoint } from './errors.ts';
-import { allowIpNames } from './ip-names.ts';
+import { omitIpNames } from './ip-names.ts';
 import { CHANNEL_OPTIONS, logInDirectly } from './login.ts';
 import { askEndpoint } from './pool.ts';
 import { readEtcdCredentials, type EtcdSettings } from './settings.ts';
@@ -17,7 +17,7 @@ const ASIDE_WITHIN_MS = 2_000;
  */
 export function openClient(settings: EtcdSettings, patience: () => number): Etcd3 {
   const credentials = readEtcdCredentials(settings);
-  if (credentials.tls) allowIpNames();
+  if (credentials.tls) omitIpNames();
   // gRPC takes a date, and computes a duration from it at once: a later jump of the clock is
   // harmless.
   const callOptions = (): { deadline: number } => ({ deadline: Date.now() + patience() });

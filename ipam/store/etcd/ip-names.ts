@@ -1,17 +1,28 @@
-/** Node's warning of an IP address as the name of a TLS server (RFC 6066 section 3). */
-const OF_IP_NAME = 'DEP0123';
+import { isIP } from 'node:net';
+import tls from 'node:tls';
 
-let isAllowed = false;
+let isDone = false;
 
 /**
- * Keeps Node from writing that warning to standard error. gRPC names the host of every endpoint as
- * the server's name, also where the host is an address.
+ * Keeps addresses out of the names of TLS servers (RFC 6066 section 3 forbids them there). gRPC
+ * names the host of every endpoint, also where it is an address: Node until 24 warns of that
+ * (DEP0123), and Node 26 refuses the connection. Without a name Node holds the server's certificate
+ * to the host, which gRPC passes too.
  */
-export function allowIpNames(): void {
-  if (isAllowed) return;
-  isAllowed = true;
-  const emitWarning = process.emitWarning.bind(process) as (...all: readonly unknown[]) => void;
-  process.emitWarning = (...all: readonly unknown[]): void => {
-    if (!all.includes(OF_IP_NAME)) emitWarning(...all);
-  };
+export function omitIpNames(): void {
+  if (isDone) return;
+  isDone = true;
+  const connect = tls.connect.bind(tls) as (
+    options: tls.ConnectionOptions,
+    ...more: unknown[]
+  ) => tls.TLSSocket;
+  Object.assign(tls, {
+    connect: (options: tls.ConnectionOptions, ...more: unknown[]) => connect(withoutIpName(options), ...more),
+  });
+}
+
+/** `tls.connect` may also be called with a port or a path first. */
+export function withoutIpName(options: tls.ConnectionOptions): tls.ConnectionOptions {
+  const name = typeof options === 'object' ? (options.servername ?? '') : '';
+  return isIP(name) === 0 ? options : { ...options, host: options.host ?? name, servername: '' };
 }

@@ -1,5 +1,5 @@
-import { statSync } from 'node:fs';
 import type { Etcd3 } from 'etcd3';
+import { stampOf } from '../../files/stamp.ts';
 import { openClient } from './client.ts';
 import { isDenied, isUnconnected } from './errors.ts';
 import { withLogin } from './login.ts';
@@ -34,7 +34,7 @@ export class RenewedClient {
   constructor(settings: EtcdSettings, patience: () => number) {
     this.#settings = settings;
     this.#patience = patience;
-    this.#current = this.#open(stampOf(settings));
+    this.#current = this.#open(stampOfFiles(settings));
   }
 
   /** Sends the request. After a refusal that a replaced file explains, sends it once again. */
@@ -66,7 +66,7 @@ export class RenewedClient {
   /** Returns whether there is a new client. While a file cannot be read, the old one serves. */
   #renew(): boolean {
     this.#lookAt = performance.now() + LOOK_EVERY_MS;
-    const stamp = stampOf(this.#settings);
+    const stamp = stampOfFiles(this.#settings);
     const old = this.#current;
     if (stamp === old.stamp) return false;
     try {
@@ -87,17 +87,5 @@ function closeUnused({ client, uses }: Opened): void {
   if (uses === 0) client.close();
 }
 
-/** Returns a text that differs when a file of the settings was replaced or written to. */
-function stampOf({ caFile, certFile, keyFile, passwordFile }: EtcdSettings): string {
-  const files = [caFile, certFile, keyFile, passwordFile].filter((file) => file !== undefined);
-  return files.map(stampOfFile).join(', ');
-}
-
-function stampOfFile(file: string): string {
-  try {
-    const { ino, size, mtimeMs } = statSync(file);
-    return `${ino} ${size} ${mtimeMs}`;
-  } catch {
-    return 'none';
-  }
-}
+const stampOfFiles = ({ caFile, certFile, keyFile, passwordFile }: EtcdSettings): string =>
+  stampOf([caFile, certFile, keyFile, passwordFile]);

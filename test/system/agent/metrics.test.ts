@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { existsSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { startAgent, type RunningAgent } from '../../support/agent.ts';
 import { OUR_PLUGINS, type CniOutcome } from '../../support/cni.ts';
+import { makeCertificates } from '../../support/kube-api-tls.ts';
+import { newScope } from '../../support/netns.ts';
 import type { Pod, SimulatedNode } from '../../support/node.ts';
 import { run, until } from '../../support/proc.ts';
 import { httpGet, sample, seriesOf } from '../../support/prometheus.ts';
@@ -161,6 +163,51 @@ suite('metrics and health of the node agent', () => {
     serving = false;
     await scraping;
     await clean();
+  });
+
+  test('beyond the node: with TLS, replaced certificates, and a port that is taken harms no call', async () => {
+    const scope = newScope();
+    try {
+      const dir = await scope.tempDir();
+      const [ours, others] = [makeCertificates(join(dir, 'a')), makeCertificates(join(dir, 'b'))];
+      const files = [ours.serverCertFile, ours.serverKeyFile];
+      await agent.stop();
+      agent = await startAgent(node, undefined, ['--metrics-listen', '0.0.0.0:9464'], {
+        env: {
+          CELLNET_METRICS_CERT_FILE: ours.serverCertFile,
+          CELLNET_METRICS_KEY_FILE: ours.serverKeyFile,
+          CELLNET_METRICS_CLIENT_CA_FILE: others.caFile,
+        },
+      });
+      const curl = async (ca: string, ...more: string[]): Promise<string> => {
+        const url = 'https://127.0.0.1:9464/metrics';
+        const args = ['-sS', '--max-time', '5', '--cacert', ca, ...more, url];
+        const { stdout, stderr } = await run('curl', args, { netns: node.ns.name });
+        return stdout || stderr;
+      };
+      const client = ['--cert', others.clientCertFile, '--key', others.clientKeyFile];
+      assert.match(await curl(ours.caFile, ...client), /^cellnet_build_info\{/m);
+      for (const wrong of [[], ['--cert', ours.clientCertFile, '--key', ours.clientKeyFile]])
+        assert.match(await curl(ours.caFile, ...wrong), /^curl: \(/);
+      for (const [i, file] of [others.serverCertFile, others.serverKeyFile].entries())
+        copyFileSync(file, files[i] ?? '');
+      await until('the new certificate', async () => /build_info/.test(await curl(others.caFile, ...client)));
+      assert.match(await curl(ours.caFile, ...client), /^curl: /);
+
+      await agent.stop();
+      const taken = '127.0.0.1:9461';
+      agent = await startAgent(node, undefined, ['--metrics', taken, '--metrics-listen', taken]);
+      const [pod] = (await pods(1)) as [Pod];
+      succeeded(await call('ADD', pod));
+      succeeded(await call('DEL', pod));
+      const told = await run('curl', ['-sS', `http://${taken}/healthz`], { netns: node.ns.name });
+      const { ok, metricsPort } = JSON.parse(told.stdout) as Health & { metricsPort: { reason: string } };
+      assert.equal(ok, true);
+      assert.match(metricsPort.reason, /EADDRINUSE/);
+      await clean();
+    } finally {
+      await scope.close();
+    }
   });
 
   test('on a loopback port instead, or off; what others could reach is refused', async () => {

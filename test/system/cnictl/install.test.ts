@@ -57,6 +57,9 @@ suite('installing the real dist below a root', () => {
     await must(join(root, 'usr/local/bin/cellnetd'), ['--help']);
     const again = await cnictl(['install'], join(root, 'usr/local/bin/cnictl'));
     assert.match(again.stdout, /is installed: nothing to do\n$/, again.stderr);
+    // The built dist tells that its agent speaks sd_notify(3).
+    const unit = readFileSync(join(root, 'etc/systemd/system/cellnetd.service'), 'utf8');
+    assert.match(unit, /^Type=notify$/m);
   });
 
   test('no call fails while versions change below it', async () => {

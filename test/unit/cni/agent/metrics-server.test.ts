@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, test, type TestContext } from 'node:test';
 import { answer, MetricsServer, type MetricsSource } from '../../../../cni/agent/metrics-server.ts';
+import { hostEffects } from '../../../../cni/host/effects.ts';
 import { httpGet } from '../../../support/prometheus.ts';
 
 const source = (ok = true): MetricsSource => ({
@@ -46,29 +47,33 @@ suite('metrics over HTTP', () => {
   test('a socket for root alone, gone when it is closed; a second one there is refused', async (t) => {
     const path = join(tempDir(t), 'run', 'metrics.sock');
     const address = { kind: 'unix', path } as const;
-    const server = await MetricsServer.listen(address, source());
+    const server = await MetricsServer.listen(address, source(), hostEffects);
     t.after(() => server.close());
     assert.equal(statSync(path).mode & 0o777, 0o600);
     assert.equal((await httpGet({ socketPath: path }, '/metrics')).body, 'up 1\n');
-    await assert.rejects(MetricsServer.listen(address, source()), /another agent answers at/);
+    await assert.rejects(MetricsServer.listen(address, source(), hostEffects), /another agent answers at/);
     server.close();
     assert.equal(existsSync(path), false);
   });
 
   test('a loopback port', async (t) => {
-    const server = await MetricsServer.listen({ kind: 'loopback', host: '127.0.0.1', port: 0 }, source());
+    const server = await MetricsServer.listen(
+      { kind: 'tcp', host: '127.0.0.1', port: 0 },
+      source(),
+      hostEffects,
+    );
     t.after(() => server.close());
     const { address } = server;
-    assert.ok(address.kind === 'loopback' && address.port > 0);
+    assert.ok(address.kind === 'tcp' && address.port > 0);
     const { status, body } = await httpGet({ host: address.host, port: address.port }, '/healthz');
     assert.deepEqual([status, (JSON.parse(body) as { ok: boolean }).ok], [200, true]);
-    await assert.rejects(MetricsServer.listen(address, source()), /EADDRINUSE/);
+    await assert.rejects(MetricsServer.listen(address, source(), hostEffects), /EADDRINUSE/);
   });
 
   test('a failure of the source is an answer, not the end of the agent', async (t) => {
     const path = join(tempDir(t), 'metrics.sock');
     const broken = { ...source(), text: () => Promise.reject(new Error('broken')) };
-    const server = await MetricsServer.listen({ kind: 'unix', path }, broken);
+    const server = await MetricsServer.listen({ kind: 'unix', path }, broken, hostEffects);
     t.after(() => server.close());
     const { status, body } = await httpGet({ socketPath: path }, '/metrics');
     assert.deepEqual([status, body], [500, 'Error: broken\n']);

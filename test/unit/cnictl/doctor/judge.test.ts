@@ -5,7 +5,7 @@ import { judgeClock, skewOf } from '../../../../cnictl/doctor/clock.ts';
 import { judgeAlarms, judgeLatency, judgeMember, judgeMembers } from '../../../../cnictl/doctor/etcd.ts';
 import { parseHealth } from '../../../../cnictl/doctor/ask-agent.ts';
 import { ok, runChecks } from '../../../../cnictl/doctor/finding.ts';
-import { judgeAgent } from '../../../../cnictl/doctor/node.ts';
+import { judgeAgent, judgeMetricsPort } from '../../../../cnictl/doctor/node.ts';
 import { judgeSwitch, judgeVlans, type Uplink } from '../../../../cnictl/doctor/ovs.ts';
 
 suite('checks run side by side', () => {
@@ -154,4 +154,19 @@ test('the agent', () => {
   assert.deepEqual(parseHealth(JSON.stringify({ ...health, callsPastAgent: past }))?.callsPastAgent, past);
   assert.equal(parseHealth('hello'), undefined);
   assert.equal(parseHealth('{}'), undefined);
+});
+
+test('the port for metrics: as asked for, or why not', () => {
+  const port = (more: object): ReturnType<typeof judgeMetricsPort> => {
+    const body = JSON.stringify({ ok: true, version: '1', ...more });
+    return judgeMetricsPort({ answers: true, health: parseHealth(body) });
+  };
+  assert.deepEqual(port({}), []);
+  assert.deepEqual(judgeMetricsPort({ answers: false, health: undefined }), []);
+  const asked = { listen: '0.0.0.0:9464', tls: true };
+  assert.equal(port({ metricsPort: asked })[0]?.detail, '0.0.0.0:9464, with TLS');
+  const [line] = port({ metricsPort: { ...asked, reason: 'listen EADDRINUSE' } });
+  assert.equal(line?.level, 'warn');
+  assert.equal(line.detail, '0.0.0.0:9464 is not served as configured: listen EADDRINUSE');
+  assert.match(line.remedy, /tries again each second/);
 });

@@ -80,6 +80,21 @@ suite('node install', () => {
     assert.deepEqual((JSON.parse(await mustInstall('-o', 'json')) as typeof told).changes, []);
   });
 
+  test('the unit is one that the agent of that dist understands', async () => {
+    await mustInstall();
+    assert.match(read(UNIT), /^Type=simple$/m);
+    assert.doesNotMatch(read(UNIT), /Watchdog/);
+    const file = join(world.dist, 'package.json');
+    const identity = JSON.parse(readFileSync(file, 'utf8')) as object;
+    writeFileSync(file, JSON.stringify({ ...identity, cellnet: { notifies: true } }));
+    await mustInstall();
+    assert.match(read(UNIT), /^Type=notify\nWatchdogSec=30$/m);
+    // Back again, by the newer cnictl.
+    const before = versions().find((name) => !realpathSync(join(root, 'opt/cellnet/current')).endsWith(name));
+    await mustInstall('--from', join(root, 'opt/cellnet/versions', before ?? ''));
+    assert.match(read(UNIT), /^Type=simple$/m);
+  });
+
   test('without systemd there is no unit', async () => {
     await mustInstall('--no-systemd');
     assert.equal(existsSync(join(root, 'etc/systemd')), false);
