@@ -276,16 +276,19 @@ export class Kubelet {
     if (ending !== 'del' && ending !== 'twice') this.#machine.kernel.removeNamespace(sandbox.namespace);
     if (ending === 'never') return;
     if (ending === 'late') {
-      void this.#process.wait(LATE_AFTER_MS).then(() => this.#delete(sandbox, ''));
+      this.#deleteAfter(LATE_AFTER_MS, sandbox, '');
       return;
     }
     await this.#delete(sandbox, path, lives);
     this.#machine.kernel.removeNamespace(sandbox.namespace);
-    // A runtime calls no second DEL for a container that it has started again.
-    if (ending === 'twice')
-      void this.#process.wait(TWICE_AFTER_MS).then(() => {
-        if (!this.runs(sandbox.containerId)) void this.#delete(sandbox, path);
-      });
+    if (ending === 'twice') this.#deleteAfter(TWICE_AFTER_MS, sandbox, path);
+  }
+
+  /** A runtime calls no further DEL for a container that it has started again. */
+  #deleteAfter(ms: number, sandbox: Sandbox, netns: string): void {
+    void this.#process.wait(ms).then(() => {
+      if (!this.runs(sandbox.containerId)) void this.#delete(sandbox, netns);
+    });
   }
 
   /** Calls DEL until it succeeds. */
