@@ -2,7 +2,7 @@ import { allocate, lookup } from '../../ipam/allocate/allocate.ts';
 import type { Allocation } from '../../ipam/allocate/allocation.ts';
 import { sameAddress, type Address } from '../../ipam/model/address.ts';
 import type { Attachment, Owner } from '../../ipam/model/attachment.ts';
-import { IpamError } from '../../ipam/model/errors.ts';
+import { IpamError, messageOf } from '../../ipam/model/errors.ts';
 import { findSuperseded, type SupersededAllocation } from '../../ipam/node/allocations.ts';
 import { isOtherMachine } from '../../ipam/node/name-owner.ts';
 import { release } from '../../ipam/release/release.ts';
@@ -113,14 +113,15 @@ export async function grantOwn(
         },
       );
       const fresh = allocations.filter((allocation) => allocation.fresh);
-      if (fresh.length > 0) undo.push('allocated addresses', () => giveBack(call, platform, fresh));
+      if (fresh.length > 0) undo.push('allocated addresses', () => giveBack(call, platform, fresh, !record));
       return grantOf(allocations);
     } catch (error) {
       // When every range is full, the superseded addresses are freed all the same: the runtime's
       // next try finds them. With etcd unreachable nothing can be freed.
       if (!(error instanceof IpamError) || error.code !== 'exhausted') older = [];
-      // etcd may have committed the transaction: a deferred teardown releases what it allocated.
-      if (error instanceof IpamError && error.uncertain) deferTeardown(call, platform, false);
+      // etcd may have committed the transaction: a deferred teardown releases what it allocated. It
+      // would release all that a running attachment has, too: there the DEL does it.
+      if (error instanceof IpamError && error.uncertain && !record) deferTeardown(call, platform, false);
       throw error;
     } finally {
       if (older.length > 0) await freeSuperseded(call, platform, older);
@@ -128,12 +129,27 @@ export async function grantOwn(
   });
 }
 
-/** Releases these allocations only. On failure it defers the release and throws the error. */
-async function giveBack(call: Call, platform: Platform, allocations: readonly Allocation[]): Promise<void> {
+/**
+ * Releases these allocations only. On failure it defers the release and throws the error.
+ * @param defers false where the attachment runs with other addresses, which a deferred teardown
+ *   would release too: it keeps these until its DEL
+ */
+async function giveBack(
+  call: Call,
+  platform: Platform,
+  allocations: readonly Allocation[],
+  defers: boolean,
+): Promise<void> {
   const { node } = call.settings;
   try {
     await withIpam(call, platform, (ipam) => release(ipam, { node, allocations, cause: { why: 'undo' } }));
   } catch (error) {
+    if (!defers) {
+      const { containerId, ifname } = call.request;
+      const reason = messageOf(error);
+      platform.log.warn('addresses of a failed ADD stay until the DEL', { containerId, ifname, reason });
+      return;
+    }
     deferTeardown(call, platform, false);
     throw error;
   }

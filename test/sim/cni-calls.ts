@@ -110,8 +110,9 @@ function outcomeText(outcome: CallOutcome): string {
   }
 }
 
-const hasAddress = ({ etcd, reader, living }: World, containerId: string): boolean =>
+const hasAddress = ({ etcd, reader, living, damaged }: World, containerId: string): boolean =>
   living.carriesAny(containerId) ||
+  [...damaged.values()].some((record) => record.includes(JSON.stringify(containerId))) ||
   reader
     .all(etcd.keys)
     .some((block) => usedSlots(block, ({ owner }) => owner.containerId === containerId).length > 0);

@@ -16,8 +16,9 @@ export function endFaults(world: World): void {
   sim.trace.tell('fault', () => ({ text: 'all faults end', always: true }));
   network.conditions.clear();
   Object.assign(kube, { away: false, staleMs: 0 });
-  for (const host of [...hosts.values()]) {
-    if (host.original) takeAway(world, host, host.original);
+  const all = [...hosts.values()];
+  for (const host of all) {
+    if (host.original) takeAway(world, host, firstOf(host.original, all));
     else host.machine.ovs.serve();
   }
   for (const host of hosts.values()) {
@@ -39,6 +40,12 @@ export function endFaults(world: World): void {
 function isDraining(key: string, value: string): boolean {
   const read = readRecord({ key, value }, decodeRange);
   return 'value' in read && read.value.state === 'draining';
+}
+
+/** A clone may have been cloned from a clone: the name is the first one's. */
+function firstOf(machine: Machine, all: readonly Host[]): Machine {
+  const before = all.find((host) => host.machine === machine)?.original;
+  return before ? firstOf(before, all) : machine;
 }
 
 function takeAway(world: World, { machine, kubelet }: Host, original: Machine): void {

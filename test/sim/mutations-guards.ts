@@ -89,8 +89,8 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
       ),
       ...one(
         'cni/address/ipam.ts',
-        '  } catch (error) {\n    deferTeardown(call, platform, false);\n    throw error;',
-        '  } catch (error) {\n    throw error;',
+        '    deferTeardown(call, platform, false);\n    throw error;',
+        '    throw error;',
       ),
     ],
     faults: ['ovs', 'away', 'uncertain'],

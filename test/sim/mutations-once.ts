@@ -138,11 +138,22 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     edits: [
       {
         file: 'cni/address/ipam.ts',
-        text: 'if (error instanceof IpamError && error.uncertain) deferTeardown(call, platform, false);',
+        text: 'if (error instanceof IpamError && error.uncertain && !record) deferTeardown(call, platform, false);',
         replacement: '',
       },
     ],
     faults: ['uncertain'],
+  },
+  {
+    name: 'running-pod-deferred',
+    breaks: 'a repeated ADD without a certain answer leaves a teardown that frees what the pod uses',
+    edits: [
+      {
+        file: 'cni/address/ipam.ts',
+        text: 'error.uncertain && !record)',
+        replacement: 'error.uncertain)',
+      },
+    ],
   },
   {
     name: 'del-believes-what-it-reads',

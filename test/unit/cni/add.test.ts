@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
+import { finishDeferred } from '../../../cni/deferred/deferred.ts';
 import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
 import { linkAlias } from '../../../cni/protocol/identity.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
@@ -178,6 +179,18 @@ suite('ADD', () => {
         : Promise.resolve();
     assert.equal(reply(await node.call()).code, 11);
     assert.deepEqual(node.files(), ['pending/c1,eth0.json']);
+  });
+
+  test('asked again, and etcd does not answer for certain: what runs keeps its addresses', async () => {
+    await stands(true);
+    const before = node.files();
+    node.fake.world.store.before = () =>
+      Promise.reject(new IpamError('store-unreachable', 'lost on the way', { uncertain: true }));
+    assert.equal(reply(await node.call()).code, 11);
+    assert.deepEqual(node.files(), before);
+    node.fake.world.store.before = () => Promise.resolve();
+    await finishDeferred({ settings: { stateDir: node.dir } }, node.fake.platform());
+    assert.equal(node.fake.world.given().size, 1);
   });
 
   test('an MTU that the uplink cannot carry is refused, and nothing is kept', async () => {
