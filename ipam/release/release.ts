@@ -1,4 +1,4 @@
-import { sameAddress, type Address } from '../model/address.ts';
+import { cidrContains, sameAddress, type Address } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
 import { expectedOf, isOwnedBy, usedSlots, type UsedSlot } from '../model/block.ts';
 import type { ReleaseCause } from '../model/lifetime.ts';
@@ -45,8 +45,11 @@ export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> 
   return ipam.runner.run<string[]>(request.node, {
     change: (transaction) => {
       const believed = believedIn(transaction.blocks, request);
-      if ('attachment' in request && transaction.unreadable.length > 0) {
-        const hidden = notAmong(request.addresses, believed);
+      if (transaction.unreadable.length > 0) {
+        const hidden =
+          'attachment' in request
+            ? notAmong(request.addresses, believed)
+            : notHeld(transaction.blocks, request.allocations);
         const mayBeHidden = hidden ? hidden.length > 0 : believed.length === 0;
         if (mayBeHidden && transaction.cached) return undefined;
         if (mayBeHidden) checkReadable(transaction, hidden);
@@ -69,6 +72,12 @@ const notAmong = (
   found: readonly BelievedAllocation[],
 ): Address[] | undefined =>
   addresses?.filter((address) => !found.some((each) => sameAddress(each.address, address)));
+
+/** Returns the addresses of the allocations that are in none of the blocks. */
+const notHeld = (blocks: readonly HeldBlock[], allocations: readonly SeenAllocation[]): Address[] =>
+  allocations
+    .map(({ address }) => address)
+    .filter((address) => !blocks.some(({ block }) => cidrContains(block.cidr, address)));
 
 function believedIn(blocks: readonly HeldBlock[], request: ReleaseRequest): BelievedAllocation[] {
   const { cause } = request;

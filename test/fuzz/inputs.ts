@@ -272,6 +272,8 @@ const environment = fc.record(
     CELLNET_AGENT: fc.oneof(fc.constant('false'), text),
     CELLNET_ETCD_ENDPOINTS: text,
     CELLNET_ETCD_PREFIX: text,
+    CELLNET_RECONCILE_GRACE_MS: fc.oneof(fc.constant('30000'), text),
+    CELLNET_METRICS_PLAIN_HTTP: fc.oneof(fc.boolean().map(String), text),
   },
   { requiredKeys: ['CNI_COMMAND', 'CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME', 'CNI_PATH'] },
 );

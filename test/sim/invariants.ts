@@ -1,7 +1,7 @@
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
 import { slotIndex, usedSlots, validateBlock, type Block } from '../../ipam/model/block.ts';
 import type { Range } from '../../ipam/model/range.ts';
-import { BLOCKS, blockKey, rangeKey } from '../../ipam/records/keys.ts';
+import { BLOCKS, blockKey, nodeKey, rangeKey } from '../../ipam/records/keys.ts';
 import { drainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
 import { changesOf, type BlockReader, type ChangedAllocation, type Changes } from './changes.ts';
@@ -86,14 +86,16 @@ export class CommitCheck {
     this.#now = now;
   }
 
-  check(commit: Commit): Violation | undefined {
+  /** @param isSenderAlive false when the program was killed while the transaction was on its way */
+  check(commit: Commit, isSenderAlive: boolean): Violation | undefined {
     const changes = changesOf(commit, this.#reader);
     // What a pod has already is written back, whatever its node and its range may give out.
     const given = changes.given.filter((each) => !this.#lives(each));
     return (
       this.#overwrote(commit) ??
       this.#freedLiving(changes) ??
-      this.#ended.givenTo(given) ??
+      // Nobody can know of what a killed program has sent.
+      (isSenderAlive ? this.#ended.givenTo(given) : undefined) ??
       this.#drained(commit.before, given) ??
       this.#unrested(commit, given, changes.freed) ??
       this.#unsound(commit) ??
@@ -160,7 +162,10 @@ export class CommitCheck {
     for (const { address, block } of freed) {
       const is = this.#reader.read(after, blockKey(block.range, block.cidr));
       const slot = is?.slots[slotIndex(is, parseAddress(address))];
-      if (slot?.state === 'released') this.#releasedAt.set(address, slot.releasedAt);
+      if (slot?.state !== 'released') continue;
+      // A time from a clock that is wrong proves nothing once the clock is right again.
+      if (now === undefined) this.#releasedAt.delete(address);
+      else this.#releasedAt.set(address, slot.releasedAt);
     }
     if (!early) return undefined;
     const { address, slot } = early;
@@ -197,7 +202,8 @@ export class CommitCheck {
 
   #twoAddresses(keys: Keys, { given }: Changes): Violation | undefined {
     if (given.length === 0) return undefined;
-    const blocks = this.#reader.all(keys);
+    // The node cannot see what an entry of its index hides that somebody damaged. The DEL can.
+    const blocks = this.#reader.all(keys).filter(({ node, cidr }) => !this.#damaged.has(nodeKey(node, cidr)));
     for (const { address, slot } of given) {
       const { containerId, ifname } = slot.owner;
       const all = blocks

@@ -169,7 +169,7 @@ export class World {
       onCommit: (commit) => {
         this.#snapshots.push({ time: this.sim.scheduler.time, snapshot: this.etcd.snapshot() });
         if (this.sim.trace.on) tellCommit(this.sim.trace, process.name, commit, this.reader);
-        const violation = this.#check.check(commit);
+        const violation = this.#check.check(commit, process.alive);
         if (violation) this.violate(violation);
       },
     });

@@ -13,6 +13,7 @@ import { addRange, planRangeRemoval, removeRange } from '../../../ipam/ranges/ra
 import { encodeRange } from '../../../ipam/records/range-record.ts';
 import { put } from '../../../ipam/records/transaction.ts';
 import { notCounted } from '../../../ipam/records/unreadable.ts';
+import { release } from '../../../ipam/release/release.ts';
 import { returnIdleBlock } from '../../../ipam/release/return-block.ts';
 import { findRange, rangeOf, readRanges } from '../../../ipam/store/ranges.ts';
 import { give, ips, owner, range, World } from './world.ts';
@@ -174,6 +175,18 @@ suite('a block that cannot be read', () => {
         message: /etcd key 'blocks\/blue\/10\.20\.0\.40\/29' touches/,
       });
     await ask('10.20.0.50');
+  });
+
+  test('keeps what was given out of it: what cannot be looked at is not gone', async () => {
+    const world = await worldWith();
+    const allocations = await give(world, 'n1', 'a');
+    const key = [...world.store.entries.keys()].find((each) => each.startsWith('blocks/blue/')) ?? '';
+    const sound = valueOf(world, key);
+    await damage(world, key, (value) => value.slice(0, 90));
+    const undo = { node: 'n1', allocations, cause: { why: 'undo' } } as const;
+    await assert.rejects(release(world.ipam, undo), { code: 'corrupt-record', message: /holds no JSON/ });
+    await damage(world, key, () => sound);
+    assert.equal((await release(world.ipam, undo)).length, 1);
   });
 
   for (const [what, change, reason] of [
