@@ -176,7 +176,8 @@ export class World {
   }
 
   powerOn(host: Host): void {
-    if (host.machine.up) return;
+    // A machine that the operator took away stays off.
+    if (host.machine.up || this.hosts.get(host.machine.name) !== host) return;
     host.machine.boot();
     if (this.setup.agents) this.startAgent(host);
     host.kubelet.boot();
