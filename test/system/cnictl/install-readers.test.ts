@@ -9,7 +9,7 @@ import { suite, test } from 'node:test';
 import { CliWorld } from '../../golden/world.ts';
 import { makeDist } from '../../support/dist.ts';
 
-const REPLACEMENTS = 300;
+const REPLACEMENTS = 100;
 /** Long enough that a reader can meet a file that is half written. */
 const PROGRAM_BYTES = 200_000;
 const ROUTES = 2_000;
