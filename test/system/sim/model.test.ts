@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { constants, setPriority } from 'node:os';
 import { suite, test } from 'node:test';
 import { EXPLORATIONS, LEFT_OUT, type ExplorationName } from '../../model/bounds.ts';
 import { explore } from '../../model/explore.ts';
+import { giveWay } from '../../support/give-way.ts';
 
 // The search has no deadline, and gives way to files beside it that have one.
-setPriority(constants.priority.PRIORITY_LOW);
+giveWay();
 
 /** The explorations that take seconds; `npm run model` runs the others too. */
 const SHORT: readonly ExplorationName[] = ['late', 'set-back'];

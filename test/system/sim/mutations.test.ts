@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { constants, setPriority } from 'node:os';
 import { before, suite, test } from 'node:test';
 import { edited } from '../../sim/bundle.ts';
 import { MUTATIONS } from '../../sim/mutations.ts';
 import { searchMutations } from '../../sim/search.ts';
 import type { MutationReport } from '../../sim/worker.ts';
+import { giveWay } from '../../support/give-way.ts';
 
 // The search has no deadline, and gives way to files beside it that have one.
-setPriority(constants.priority.PRIORITY_LOW);
+giveWay();
 
 /** Seeds that showed the mutations when they were last searched for. */
 const RECORD = join(import.meta.dirname, '../../sim/caught.json');

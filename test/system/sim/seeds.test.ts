@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { availableParallelism, constants, setPriority } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
 import { HELD_TODAY } from '../../sim/acts.ts';
 import { makePlan } from '../../sim/plan.ts';
@@ -8,9 +8,10 @@ import { search } from '../../sim/search.ts';
 import { planText, shrink } from '../../sim/shrink.ts';
 import { storyOf } from '../../sim/story.ts';
 import type { Failure } from '../../sim/worker.ts';
+import { giveWay } from '../../support/give-way.ts';
 
 // The search has no deadline, and gives way to files beside it that have one.
-setPriority(constants.priority.PRIORITY_LOW);
+giveWay();
 
 /** `npm run sim -- --seeds 100000` runs more. */
 const SEEDS = 2_000;
