@@ -2,8 +2,7 @@ import { createHash, timingSafeEqual, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { readRegularFile } from '../../ipam/files/regular-file.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
-import { shorten } from '../../ipam/records/decode.ts';
-import type { MetricsPortSettings } from './metrics-port-settings.ts';
+import { wrong, type MetricsPortSettings } from './metrics-port-settings.ts';
 
 /** How a metrics port identifies itself, and what it asks of its clients, by the files' content. */
 export interface MetricsAccess {
@@ -72,6 +71,3 @@ function read(key: string, file: string): Buffer {
     throw wrong(key, file, `a file that can be read: ${messageOf(error)}`);
   }
 }
-
-const wrong = (key: string, file: string, expected: string): Error =>
-  new Error(`key 'metrics.${key}' is ${shorten(file)}: expected ${expected}`);

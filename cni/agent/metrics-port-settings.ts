@@ -56,5 +56,6 @@ export function metricsPortSettings({
   };
 }
 
-const wrong = (key: string, value: unknown, expected: string): Error =>
+/** Returns the error for a key of `metrics` that is not as expected. */
+export const wrong = (key: string, value: unknown, expected: string): Error =>
   new Error(`key 'metrics.${key}' is ${shorten(value)}: expected ${expected}`);

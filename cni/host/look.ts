@@ -3,8 +3,8 @@ import { dirname } from 'node:path';
 
 /**
  * Returns undefined where nothing has the path. A path through a file is an error, not an absence:
- * it does not say that there is no such record. Node from 22 on takes it for
- * an absence, Node 20 does not.
+ * it does not say that there is no such record. Node from 22 on takes it for an absence, Node 20
+ * does not.
  * @throws Error with the system's code
  */
 export function lookAt(path: string): Stats | undefined {

@@ -161,8 +161,8 @@ function millisecondsIn(env: Environment, name: string): number | undefined {
 
 function booleanIn(env: Environment, name: string): boolean | undefined {
   const text = env[name] || undefined;
-  if (text === undefined || text === 'true' || text === 'false')
-    return text === undefined ? undefined : text === 'true';
+  if (text === undefined) return undefined;
+  if (text === 'true' || text === 'false') return text === 'true';
   throw invalid(`${name} is ${shorten(text)}: expected true or false`);
 }
 

@@ -2,17 +2,14 @@
  * ADD while one of three members of etcd hangs (SIGSTOP: it keeps its connections and answers
  * nothing), in turn with none hung. A hung leader is measured after the others have elected one.
  */
-import { parseAddress, parseCidr } from '../../ipam/model/address.ts';
-import { makeRange } from '../../ipam/model/new-range.ts';
-import { encodeRange } from '../../ipam/records/range-record.ts';
-import { startAgent } from '../support/agent.ts';
 import type { EtcdMember } from '../support/etcd.ts';
-import { startFabric, type Fabric } from '../support/fabric.ts';
+import type { Fabric } from '../support/fabric.ts';
 import type { Scope } from '../support/netns.ts';
-import { startNode, type SimulatedNode } from '../support/node.ts';
+import type { SimulatedNode } from '../support/node.ts';
 import { run, until } from '../support/proc.ts';
 import { warmUp } from './burst.ts';
 import { median, percentile, table } from './figures.ts';
+import { startBenchNode } from './node.ts';
 import { cellnet, execute, mustSucceed, type Contender } from './timed.ts';
 
 /**
@@ -30,17 +27,7 @@ interface Figures {
 }
 
 export async function benchHungMember(scope: Scope, rounds: number): Promise<void> {
-  const fabric = scope.use(await startFabric({ etcd: { members: 3 } }));
-  const node = scope.use(await startNode(fabric, 'hung'));
-  const range = makeRange({
-    name: 'blue',
-    cidr: parseCidr('10.20.0.0/22'),
-    gateway: parseAddress('10.20.0.1'),
-    vlan: 120,
-    cooldownMs: 0,
-  });
-  await fabric.etcd.ctl('put', '/cellnet/v1/ranges/blue', encodeRange(range));
-  const running = scope.use(await startAgent(node));
+  const { fabric, node, running } = await startBenchNode(scope, 'hung', 3);
   const contenders = [
     cellnet(node, 'cellnet, agent', running.env),
     cellnet(node, 'cellnet, no agent', { CELLNET_NODE: 'hung-alone' }),

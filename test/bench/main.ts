@@ -7,14 +7,13 @@
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
  */
-import { parseAddress, parseCidr } from '../../ipam/model/address.ts';
+import { parseCidr } from '../../ipam/model/address.ts';
 import { makeRange } from '../../ipam/model/new-range.ts';
 import { encodeRange } from '../../ipam/records/range-record.ts';
-import { startAgent, type RunningAgent } from '../support/agent.ts';
+import type { RunningAgent } from '../support/agent.ts';
 import { startEtcd } from '../support/etcd.ts';
-import { startFabric } from '../support/fabric.ts';
 import { newScope, type Scope } from '../support/netns.ts';
-import { startNode, type SimulatedNode } from '../support/node.ts';
+import type { SimulatedNode } from '../support/node.ts';
 import { must } from '../support/proc.ts';
 import { benchBurst, warmUp } from './burst.ts';
 import { benchCheck } from './check.ts';
@@ -22,6 +21,7 @@ import { benchClaims } from './claims.ts';
 import { benchGrowth } from './growth.ts';
 import { benchHungMember } from './hung-member.ts';
 import { benchIpam } from './ipam.ts';
+import { startBenchNode } from './node.ts';
 import { benchSingle } from './single.ts';
 import { cellnet, reference, type Contender } from './timed.ts';
 
@@ -38,17 +38,7 @@ interface World {
 }
 
 async function build(scope: Scope): Promise<World> {
-  const fabric = scope.use(await startFabric());
-  const node = scope.use(await startNode(fabric, 'bench'));
-  const range = makeRange({
-    name: 'blue',
-    cidr: parseCidr('10.20.0.0/22'),
-    gateway: parseAddress('10.20.0.1'),
-    vlan: 120,
-    cooldownMs: 0,
-  });
-  await fabric.etcd.ctl('put', '/cellnet/v1/ranges/blue', encodeRange(range));
-  const running = scope.use(await startAgent(node));
+  const { node, running } = await startBenchNode(scope, 'bench');
   return {
     node,
     agent: cellnet(node, 'cellnet, agent', running.env),
