@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { after, before, suite, test } from 'node:test';
+import { existsSync } from 'node:fs';
+import { after, afterEach, before, suite, test } from 'node:test';
 import { until } from '../../support/proc.ts';
 import type { AddedPod } from '../../support/node.ts';
 import {
@@ -28,11 +29,21 @@ suite('an attachment', () => {
   });
   after(() => cluster.scope.close());
   const node = (): Cluster['nodes'][number] => cluster.nodes[0] ?? assert.fail();
+  const pods: AddedPod[] = [];
+  const addPod: Cluster['nodes'][number]['addPod'] = async (...args) => {
+    const pod = await node().addPod(...args);
+    pods.push(pod);
+    return pod;
+  };
+  // What a failed test leaves must not fail those after it.
+  afterEach(async () => {
+    for (const pod of pods.splice(0).filter(({ ns }) => existsSync(ns.path))) await node().delPod(pod);
+  });
   const json = async (pod: AddedPod, ...args: string[]): Promise<Record<string, unknown>[]> =>
     JSON.parse(await pod.ns.exec('ip', '-j', '-d', ...args)) as Record<string, unknown>[];
 
   test('is in the pod, on the bridge and in etcd just as the reply says', async () => {
-    const pod = await node().addPod('web');
+    const pod = await addPod('web');
     const [host, inside] = pod.result.interfaces ?? [];
     assert.match(host?.name ?? '', /^cell[0-9a-f]{11}$/);
     assert.equal(inside?.name, 'eth0');
@@ -94,7 +105,7 @@ suite('an attachment', () => {
 
   for (const version of ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']) {
     test(`is told in the shape of ${version}`, async () => {
-      const pod = await node().addPod('shape', { config: { cniVersion: version } });
+      const pod = await addPod('shape', { config: { cniVersion: version } });
       assert.equal(pod.result.cniVersion, version);
       const old = version.startsWith('0.');
       assert.equal(pod.result.ips?.[0]?.version, old ? '4' : undefined);
@@ -104,12 +115,21 @@ suite('an attachment', () => {
   }
 
   test('is the same when asked again, and a running pod notices nothing', async () => {
-    const pod = await node().addPod('again');
-    const pinging = pod.ns.exec('ping', '-i0.02', '-c40', '-W1', '10.20.0.1');
+    const pod = await addPod('again');
+    const port = pod.result.interfaces?.[0]?.name ?? '';
+    const identity = async (): Promise<unknown[]> => [
+      (await json(pod, 'link', 'show', 'eth0'))[0]?.['ifindex'],
+      await node().ovs.vsctl('get', 'port', port, '_uuid'),
+      await node().ovs.vsctl('get', 'interface', port, '_uuid', 'ofport'),
+    ];
+    const before = await identity();
+    // A busy switch may answer late. A remade interface would lose many answers.
+    const pinging = pod.ns.exec('ping', '-i0.02', '-c40', '-W10', '10.20.0.1');
     const again = await node().call('ADD', pod);
     succeeded(again);
     assert.deepEqual(again.result, pod.result);
     assert.match(await pinging, / 0% packet loss/);
+    assert.deepEqual(await identity(), before);
     assert.equal(
       [...(await given(cluster.fabric)).values()].filter((id) => id === pod.containerId).length,
       1,
@@ -118,7 +138,7 @@ suite('an attachment', () => {
   });
 
   test('is one of several of a container', async () => {
-    const pod = await node().addPod('multi');
+    const pod = await addPod('multi');
     const second = { ...pod, ifname: 'net1' };
     const added = await node().call('ADD', second, { ifname: 'net1' });
     succeeded(added);
@@ -132,7 +152,7 @@ suite('an attachment', () => {
 
   suite('its MTU', () => {
     test('is what the configuration says', async () => {
-      const pod = await node().addPod('mtu', { config: { mtu: 1450 } });
+      const pod = await addPod('mtu', { config: { mtu: 1450 } });
       assert.match(await pod.ns.exec('ip', 'link', 'show', 'eth0'), /mtu 1450/);
       await node().delPod(pod);
     });
@@ -144,7 +164,7 @@ suite('an attachment', () => {
         async () => (await node().ovs.vsctl('get', 'interface', 'uplink0', 'mtu')).trim() === '1400',
         5_000,
       );
-      const pod = await node().addPod('mtu');
+      const pod = await addPod('mtu');
       assert.match(await pod.ns.exec('ip', 'link', 'show', 'eth0'), /mtu 1400/);
       await node().delPod(pod);
       await node().ns.exec('ip', 'link', 'set', 'uplink0', 'mtu', '1500');
@@ -161,7 +181,7 @@ suite('an attachment', () => {
       node().call('CHECK', pod, { ifname: name, config: node().networkConfig({ prevResult: pod.result }) });
 
     test('passes right after ADD', async () => {
-      const pod = await node().addPod('check');
+      const pod = await addPod('check');
       succeeded(await checked(pod));
       await node().delPod(pod);
     });
@@ -221,7 +241,7 @@ suite('an attachment', () => {
     ];
     for (const [what, harm, message] of harms) {
       test(`fails when ${what}`, async () => {
-        const pod = await node().addPod('harm');
+        const pod = await addPod('harm');
         succeeded(await checked(pod));
         await harm(pod);
         failed(await checked(pod), 105, message);
@@ -237,7 +257,7 @@ suite('an attachment', () => {
 
   test('CHECK sees another MTU of the host’s end also where the result tells none, before 1.1.0', async () => {
     const config = { cniVersion: '1.0.0' };
-    const pod = await node().addPod('mtu', { config });
+    const pod = await addPod('mtu', { config });
     const link = pod.result.interfaces?.[0]?.name ?? '';
     const check = { config: node().networkConfig({ ...config, prevResult: pod.result }) };
     succeeded(await node().call('CHECK', pod, check));
@@ -249,7 +269,7 @@ suite('an attachment', () => {
   test('a second range is chosen by ipam.ranges', async () => {
     await addRange(cluster.fabric, ...GREEN);
     const { ipam } = node().networkConfig() as { ipam: object };
-    const pod = await node().addPod('green', { config: { ipam: { ...ipam, ranges: ['green'] } } });
+    const pod = await addPod('green', { config: { ipam: { ...ipam, ranges: ['green'] } } });
     assert.match(pod.ip, /^10\.30\.0\./);
     assert.equal(
       (await node().ovs.vsctl('get', 'port', pod.result.interfaces?.[0]?.name ?? '', 'tag')).trim(),
