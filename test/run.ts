@@ -6,8 +6,8 @@
  *
  * The system files share the processors with each other and with all else that runs on the machine.
  * One that failed runs a second time, alone. When it passes then, the output names its tests as
- * `unsteady`, with the reason: to be read, since a race in the product looks the same. When more than
- * two files failed, none runs again.
+ * `unsteady`, with the reason: to be read, since a race in the product looks the same. When more
+ * than two files failed, none runs again.
  *
  *     npm test                      everything
  *     npm test -- system/runtime    only files whose path contains one of the arguments
