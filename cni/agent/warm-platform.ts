@@ -14,6 +14,7 @@ import { keepMachineOf } from '../host/machine.ts';
 import { hostNamespaces } from '../host/namespaces.ts';
 import { NodeState } from '../host/node-state.ts';
 import { readShared } from '../host/shared-config.ts';
+import { silentEndpointsIn } from '../host/silent-endpoints.ts';
 import { DEFAULT_DEADLINE_MS } from '../ovsdb/client.ts';
 import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
 import { Deadlines } from '../platform/deadlines.ts';
@@ -141,7 +142,10 @@ export class WarmPlatform implements AgentPlatform {
   /** @param cluster any text that is unique to the cluster */
   #openIpam(settings: EtcdSettings, stateDir: string, cluster: string): ObservedIpam {
     const endpoints = settings.endpoints.join(',');
-    const etcd = openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS });
+    const etcd = openEtcdStore(settings, {
+      deadlineMs: ETCD_DEADLINE_MS,
+      silent: silentEndpointsIn(stateDir),
+    });
     const store: Store = observedStore(
       etcd,
       (error) => this.#watch.usedEtcd(endpoints, error),

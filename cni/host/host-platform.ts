@@ -17,6 +17,7 @@ import { openLog, type FlushableLog } from './log.ts';
 import { keepMachineOf } from './machine.ts';
 import { hostNamespaces } from './namespaces.ts';
 import { NodeState } from './node-state.ts';
+import { silentEndpointsIn } from './silent-endpoints.ts';
 
 /**
  * Returns the platform of this node. It loads slow modules (the etcd client, the native addons) on
@@ -42,7 +43,11 @@ export function hostPlatform(env: Environment, plugin: string): Platform & { rea
     hostname: hostname(),
     openIpam: async (settings, _, callExpiresAt) => {
       const { openEtcdStore } = await import('../../ipam/store/etcd/store.ts');
-      const store = openEtcdStore(settings, { deadlineMs: ETCD_DEADLINE_MS, expiresAt: callExpiresAt });
+      const store = openEtcdStore(settings, {
+        deadlineMs: ETCD_DEADLINE_MS,
+        expiresAt: callExpiresAt,
+        silent: silentEndpointsIn(stateDirOf(env)),
+      });
       const node = openLocalNode(local, stateDirOf(env), settings, {
         takeTurn: () => takeTurn(stateDirOf(env)),
       });

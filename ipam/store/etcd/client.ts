@@ -1,6 +1,6 @@
 import { handleWhen, retry } from 'cockatiel';
 import { Etcd3 } from 'etcd3';
-import { leaveOutSilent } from './endpoints.ts';
+import { leaveOutSilent, type SilentEndpoints } from './endpoints.ts';
 import { isWorthAnotherEndpoint } from './errors.ts';
 import { omitIpNames } from './ip-names.ts';
 import { CHANNEL_OPTIONS, logInDirectly } from './login.ts';
@@ -11,19 +11,24 @@ import { readEtcdCredentials, type EtcdSettings } from './settings.ts';
 const ASIDE_WITHIN_MS = 2_000;
 
 /**
- * Opens an etcd client, which connects on its first request.
+ * Opens an etcd client, which connects on its first request. Endpoints that are known to be silent
+ * come last.
  * @param patience returns how long to wait for the next request, in milliseconds
  * @throws IpamError `invalid` if a file of the settings cannot be read
  */
-export function openClient(settings: EtcdSettings, patience: () => number): Etcd3 {
+export function openClient(settings: EtcdSettings, patience: () => number, silent: SilentEndpoints): Etcd3 {
   const credentials = readEtcdCredentials(settings);
+  const out = new Set(silent.list());
+  // A login asks the endpoints in their order.
+  const endpoints = [...settings.endpoints].sort((a, b) => Number(out.has(a)) - Number(out.has(b)));
+  const at = (index: number): string => endpoints[index] ?? '';
   if (credentials.tls) omitIpNames();
   // gRPC takes a date, and computes a duration from it at once: a later jump of the clock is
   // harmless.
   const callOptions = (): { deadline: number } => ({ deadline: Date.now() + patience() });
   const anyKey = Buffer.from(`${settings.prefix}/v1/`);
   const client: Etcd3 = new Etcd3({
-    hosts: [...settings.endpoints],
+    hosts: endpoints,
     defaultCallOptions: callOptions,
     ...(credentials.tls && { credentials: credentials.tls }),
     ...(credentials.auth && { auth: { ...credentials.auth, callOptions } }),
@@ -34,8 +39,10 @@ export function openClient(settings: EtcdSettings, patience: () => number): Etcd
       host: leaveOutSilent({
         now: () => performance.now(),
         ask: (index) => askEndpoint(client, index, anyKey, Date.now() + ASIDE_WITHIN_MS),
+        startsOut: (index) => out.has(at(index)),
+        changed: (index, isOut) => silent.note(at(index), isOut),
       }),
-      global: retry(handleWhen(isWorthAnotherEndpoint), { maxAttempts: settings.endpoints.length - 1 }),
+      global: retry(handleWhen(isWorthAnotherEndpoint), { maxAttempts: endpoints.length - 1 }),
     },
   });
   logInDirectly(client);

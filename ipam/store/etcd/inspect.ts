@@ -3,6 +3,7 @@ import https from 'node:https';
 import { EtcdPermissionDeniedError, type Etcd3 } from 'etcd3';
 import { IpamError, messageOf } from '../../model/errors.ts';
 import { openClient } from './client.ts';
+import { NONE_KNOWN_SILENT } from './endpoints.ts';
 import { translateError } from './errors.ts';
 import { checkEtcdSettings, readEtcdCredentials, type EtcdSettings } from './settings.ts';
 
@@ -53,7 +54,7 @@ export interface EtcdInspector {
 /** @throws IpamError `invalid` where the settings or their files are not usable */
 export function openEtcdInspector(settings: EtcdSettings): EtcdInspector {
   checkEtcdSettings(settings);
-  const client = openClient(settings, () => DEADLINE_MS);
+  const client = openClient(settings, () => DEADLINE_MS, NONE_KNOWN_SILENT);
   const endpoints = settings.endpoints.join(',');
   const ask = async <T>(question: (client: Etcd3) => Promise<T>): Promise<T> => {
     try {

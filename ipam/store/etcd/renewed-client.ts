@@ -1,6 +1,7 @@
 import type { Etcd3 } from 'etcd3';
 import { stampOf } from '../../files/stamp.ts';
 import { openClient } from './client.ts';
+import { NONE_KNOWN_SILENT, type SilentEndpoints } from './endpoints.ts';
 import { isDenied, isUnconnected } from './errors.ts';
 import { withLogin } from './login.ts';
 import type { EtcdSettings } from './settings.ts';
@@ -24,6 +25,7 @@ interface Opened {
 export class RenewedClient {
   readonly #settings: EtcdSettings;
   readonly #patience: () => number;
+  readonly #silent: SilentEndpoints;
   #current: Opened;
   #lookAt = performance.now() + LOOK_EVERY_MS;
 
@@ -31,9 +33,10 @@ export class RenewedClient {
    * @param patience returns how long to wait for the next request, in milliseconds
    * @throws IpamError `invalid` if a file of the settings cannot be read
    */
-  constructor(settings: EtcdSettings, patience: () => number) {
+  constructor(settings: EtcdSettings, patience: () => number, silent: SilentEndpoints = NONE_KNOWN_SILENT) {
     this.#settings = settings;
     this.#patience = patience;
+    this.#silent = silent;
     this.#current = this.#open(stampOfFiles(settings));
   }
 
@@ -79,7 +82,7 @@ export class RenewedClient {
   }
 
   #open(stamp: string): Opened {
-    return { client: openClient(this.#settings, this.#patience), stamp, uses: 0 };
+    return { client: openClient(this.#settings, this.#patience, this.#silent), stamp, uses: 0 };
   }
 }
 

@@ -3,6 +3,7 @@ import { IpamError } from '../../model/errors.ts';
 import type { Entry, Guard, Write } from '../../records/transaction.ts';
 import type { LeasedStore, Leases } from '../leases.ts';
 import { readAgain, type ReadOptions, type ScanOptions } from '../store.ts';
+import type { SilentEndpoints } from './endpoints.ts';
 import { translateError } from './errors.ts';
 import { leasesOn } from './leases.ts';
 import { RenewedClient } from './renewed-client.ts';
@@ -16,6 +17,8 @@ export interface EtcdStoreOptions {
    * (`performance.now()`). Caps each deadline.
    */
   readonly expiresAt?: number;
+  /** Default: this process learns itself which endpoints do not answer. */
+  readonly silent?: SilentEndpoints;
 }
 
 export const DEFAULT_DEADLINE_MS = 5_000;
@@ -45,7 +48,7 @@ class EtcdStore implements LeasedStore {
   constructor(settings: EtcdSettings, options: EtcdStoreOptions) {
     this.#prefix = `${settings.prefix}/v1/`;
     this.#endpoints = settings.endpoints.join(',');
-    this.#client = new RenewedClient(settings, () => patienceOf(settings, options));
+    this.#client = new RenewedClient(settings, () => patienceOf(settings, options), options.silent);
     this.leases = leasesOn((kind, request) => this.#call(kind, request));
   }
 

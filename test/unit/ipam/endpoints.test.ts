@@ -6,11 +6,14 @@ import { leaveOutSilent } from '../../../ipam/store/etcd/endpoints.ts';
 const silence = new GRPCDeadlineExceededError('too late');
 
 suite('endpoints of etcd that do not answer', () => {
-  const start = (count: number) => {
+  const start = (count: number, known: readonly number[] = []) => {
     const clock = { ms: 1_000 };
     const aside: { resolve: () => void; reject: (error: unknown) => void; index: number }[] = [];
+    const changes: [index: number, isOut: boolean][] = [];
     const policy = leaveOutSilent({
       now: () => clock.ms,
+      startsOut: (index) => known.includes(index),
+      changed: (...change) => void changes.push(change),
       ask: (index) => new Promise((resolve, reject) => void aside.push({ resolve, reject, index })),
     });
     const endpoints = Array.from({ length: count }, () => policy());
@@ -25,7 +28,7 @@ suite('endpoints of etcd that do not answer', () => {
         .catch(() => undefined);
       return asked;
     };
-    return { clock, ask, aside };
+    return { clock, ask, aside, changes };
   };
   const fails = (): Promise<never> => Promise.reject(silence);
   const answers = (): Promise<string> => Promise.resolve('ok');
@@ -81,5 +84,34 @@ suite('endpoints of etcd that do not answer', () => {
       for (let index = 0; index < count; index++) await ask(index, fails);
       for (let index = 0; index < count; index++) assert.equal(await ask(index, fails), true);
     }
+  });
+
+  test('one that is known to be silent is out from the start, asked aside after 5 s, and told when back', async () => {
+    const { clock, ask, aside, changes } = start(3, [1]);
+    assert.equal(await ask(1, answers), false);
+    assert.equal(await ask(0, answers), true);
+    assert.equal(aside.length, 0);
+    clock.ms += 5_000;
+    await ask(1, answers);
+    assert.equal(aside.length, 1);
+    assert.deepEqual(changes, []);
+    aside[0]?.resolve();
+    await Promise.resolve();
+    assert.equal(await ask(1, answers), true);
+    assert.deepEqual(changes, [[1, false]]);
+  });
+
+  test('a change is told once; when all are known to be silent, all are asked', async () => {
+    const { ask, changes } = start(2, [0, 1]);
+    assert.equal(await ask(0, fails), true);
+    assert.equal(await ask(1, answers), true);
+    await ask(1, answers);
+    assert.deepEqual(changes, [[1, false]]);
+    await ask(1, fails);
+    await ask(1, fails);
+    assert.deepEqual(changes, [
+      [1, false],
+      [1, true],
+    ]);
   });
 });
