@@ -1,0 +1,95 @@
+/**
+ * Fields of packets as matches and actions name them: OXM of OpenFlow 1.5 (ONF TS-025, section
+ * 7.2.3) and Open vSwitch's own (ovs-fields(7)). Pure.
+ */
+import { bytesOf, padded, u16, u32, withLength } from './bytes.ts';
+
+/** OFPXMC_OPENFLOW_BASIC, and Open vSwitch's NXM_NX. */
+const BASIC = 0x8000;
+const NX = 0x0001;
+
+/** Class, number and length in bytes. */
+const FIELDS = {
+  in_port: [BASIC, 0, 4],
+  eth_dst: [BASIC, 3, 6],
+  eth_src: [BASIC, 4, 6],
+  eth_type: [BASIC, 5, 2],
+  vlan_vid: [BASIC, 6, 2],
+  ip_proto: [BASIC, 10, 1],
+  ipv4_src: [BASIC, 11, 4],
+  ipv4_dst: [BASIC, 12, 4],
+  tcp_src: [BASIC, 13, 2],
+  tcp_dst: [BASIC, 14, 2],
+  udp_src: [BASIC, 15, 2],
+  udp_dst: [BASIC, 16, 2],
+  sctp_src: [BASIC, 17, 2],
+  sctp_dst: [BASIC, 18, 2],
+  icmpv4_type: [BASIC, 19, 1],
+  icmpv4_code: [BASIC, 20, 1],
+  arp_op: [BASIC, 21, 2],
+  arp_spa: [BASIC, 22, 4],
+  arp_tpa: [BASIC, 23, 4],
+  arp_sha: [BASIC, 24, 6],
+  arp_tha: [BASIC, 25, 6],
+  ipv6_src: [BASIC, 26, 16],
+  ipv6_dst: [BASIC, 27, 16],
+  icmpv6_type: [BASIC, 29, 1],
+  icmpv6_code: [BASIC, 30, 1],
+  nd_target: [BASIC, 31, 16],
+  nd_sll: [BASIC, 32, 6],
+  nd_tll: [BASIC, 33, 6],
+  reg0: [NX, 0, 4],
+  reg1: [NX, 1, 4],
+  reg2: [NX, 2, 4],
+  reg3: [NX, 3, 4],
+  pkt_mark: [NX, 33, 4],
+  ct_state: [NX, 105, 4],
+  ct_zone: [NX, 106, 2],
+  ct_mark: [NX, 107, 4],
+} as const satisfies Record<string, readonly [number, number, number]>;
+
+export type FieldName = keyof typeof FIELDS;
+
+/** A condition on a field, or a value for it. The bits that the mask lacks are not meant. */
+export interface FieldValue {
+  readonly field: FieldName;
+  readonly value: bigint;
+  /** Absent: the whole field. */
+  readonly mask?: bigint;
+}
+
+export const lengthOf = (field: FieldName): number => FIELDS[field][2];
+
+/** Returns the header of the field: of its class, number, and the length of what follows. */
+export function fieldHeader(field: FieldName, hasMask = false): Buffer {
+  const [classId, number, length] = FIELDS[field];
+  return u32(((classId << 16) | (number << 9) | (hasMask ? 1 << 8 : 0) | (length * (hasMask ? 2 : 1))) >>> 0);
+}
+
+/** @throws RangeError for a value that the field has no room for, or has bits outside the mask */
+export function encodeField({ field, value, mask }: FieldValue): Buffer {
+  const length = lengthOf(field);
+  if (mask === undefined) return Buffer.concat([fieldHeader(field), bytesOf(value, length)]);
+  if ((value & ~mask) !== 0n) throw new RangeError(`value ${value} of ${field} has bits outside its mask`);
+  return Buffer.concat([fieldHeader(field, true), bytesOf(value, length), bytesOf(mask, length)]);
+}
+
+/**
+ * Returns a match (`struct ofp_match`). A field must come after those that it depends on, for
+ * example `ip_proto` after `eth_type`.
+ */
+export function encodeMatch(match: readonly FieldValue[]): Buffer {
+  const OXM = 1;
+  const fields = match.map(encodeField);
+  return padded(withLength(Buffer.concat([u16(OXM), u16(0), ...fields]), 2));
+}
+
+/** Bits of `ct_state` (ovs-fields(7), "Connection Tracking Fields"). */
+export const CT_STATE = {
+  new: 0x01n,
+  established: 0x02n,
+  related: 0x04n,
+  reply: 0x08n,
+  invalid: 0x10n,
+  tracked: 0x20n,
+} as const;
