@@ -1,4 +1,4 @@
-import { cidrContains, sameAddress, type Family } from '../model/address.ts';
+import { cidrContains, formatAddress, sameAddress, type Address, type Family } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
 import { isOwnedBy, usedSlots } from '../model/block.ts';
 import { pardonSlot } from '../model/condemn-slot.ts';
@@ -26,8 +26,9 @@ import { checkKept } from './requested-address.ts';
  * @param held receives, at each attempt, the node's blocks as they are known, perhaps from a cache
  * @throws IpamError `exhausted` naming the full ranges; `not-found` for an unknown range name;
  *   `conflict`, `not-found` or `taken` for a requested address; `corrupt-record` if a record that
- *   cannot be read may hold a known address; `contention`, `store-…`. If
- *   `uncertain` is set, etcd may have written the allocation.
+ *   cannot be read may hold a known address; `taken` for an attachment that runs with an address
+ *   which etcd does not give to it any more; `contention`, `store-…`. If `uncertain` is set, etcd
+ *   may have written the allocation.
  */
 export async function allocate(
   ipam: Ipam,
@@ -55,6 +56,7 @@ export async function allocate(
       // A block that cannot be read may hold what an earlier ADD of the attachment got.
       if (transaction.cached) return undefined;
       checkReadable(transaction, hidden);
+      await checkNotRunning(ipam, request.owner, hidden);
     }
     if (transaction.draining) {
       // A cached drain mark may have been removed since.
@@ -79,6 +81,25 @@ export async function allocate(
   const allocated = await ipam.runner.run(request.node, { change, holder, ...(chosen && { chosen }) });
   ipam.observer.allocated(request);
   return allocated;
+}
+
+/**
+ * Refuses an attachment that runs with an address which etcd no longer gives to it, and which could
+ * not be written back: another one would take away the interface that the pod uses.
+ * @throws IpamError `taken`
+ */
+async function checkNotRunning(ipam: Ipam, owner: Attachment, addresses: readonly Address[]): Promise<void> {
+  const living = await ipam.local.livingCarriers(addresses.map(formatAddress), [owner]);
+  living.unlock();
+  const own = living.carriers.find(
+    (each) => each.owner.containerId === owner.containerId && each.owner.ifname === owner.ifname,
+  );
+  if (!own) return;
+  throw new IpamError(
+    'taken',
+    `container ${owner.containerId} runs with ${formatAddress(own.address)}, which etcd does not give to it any more`,
+    { remedy: 'Its interface stays as it is. Delete the pod: the next one gets another address.' },
+  );
 }
 
 /** An attachment that is added again lives: the node must not clear it away. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import type { Allocation } from '../../../ipam/allocate/allocation.ts';
-import { formatAddress } from '../../../ipam/model/address.ts';
+import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
 import { readOwnBlocks } from '../../../ipam/node/own-blocks.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { SET_BACK } from '../../../ipam/records/set-back-record.ts';
@@ -133,6 +133,27 @@ suite('an etcd that has forgotten', () => {
     a.livingCarriers = () => Promise.resolve({ carriers: [], unlock: () => undefined });
     await readOwnBlocks(a.ipam, 'a');
     assert.equal(world.given().has(ip), false);
+  });
+
+  test('a running pod whose address another node’s block has keeps its interface: no other address', async () => {
+    const { world, a, b } = await twoNodes('10.20.0.0/27');
+    const before = snapshot(world);
+    const ip = await a.start('mine', '10.20.0.5');
+    restore(world, before);
+    await b.start('other', '10.20.0.6');
+    const again = (): Promise<Allocation[]> =>
+      allocate(a.ipam, {
+        node: 'a',
+        owner: owner('mine'),
+        families: [4],
+        known: [parseAddress(ip)],
+      });
+    await assert.rejects(again, { code: 'taken', message: /container mine runs with 10\.20\.0\.5/ });
+    assert.deepEqual([...world.given().values()], ['other']);
+    // Once it has ended it can have another.
+    a.carried.clear();
+    const [other] = await again();
+    assert.ok(other && formatAddress(other.address) !== ip);
   });
 
   test('a block that another node has claimed and does not use is taken over', async () => {
