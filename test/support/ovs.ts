@@ -3,8 +3,8 @@
  * given network namespace or in the current one. Several instances can run side by side. No kernel
  * module is needed, because bridges use datapath_type=netdev.
  */
-import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { must, startDaemon, type Daemon } from './proc.ts';
 
@@ -50,6 +50,18 @@ const AS_A_SERVICE = ['-n', '-10'];
 
 const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
 
+/** A socket is there a moment before its daemon listens: until then it refuses. */
+const listens = (path: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(path);
+    const end = (isListening: boolean): void => {
+      socket.destroy();
+      resolve(isListening);
+    };
+    socket.once('connect', () => end(true));
+    socket.once('error', () => end(false));
+  });
+
 export const startOvs = async ({ netns, dir, remotes = [], databaseArgs = [] }: OvsOptions): Promise<Ovs> => {
   await mkdir(dir, { recursive: true });
   const file = (name: string): string => join(dir, name);
@@ -68,7 +80,7 @@ export const startOvs = async ({ netns, dir, remotes = [], databaseArgs = [] }: 
     await rm(socket, { force: true });
     const listen = [`punix:${socket}`, ...remotes].map((each) => `--remote=${each}`);
     const args = [file('conf.db'), ...listen, `--unixctl=${databaseCtl}`, '--no-chdir', ...databaseArgs];
-    return startDaemon('nice', [...AS_A_SERVICE, 'ovsdb-server', ...args], () => existsSync(socket), options);
+    return startDaemon('nice', [...AS_A_SERVICE, 'ovsdb-server', ...args], () => listens(socket), options);
   };
   const startVswitchd = async (): Promise<Daemon> => {
     await rm(vswitchdCtl, { force: true });
@@ -76,7 +88,7 @@ export const startOvs = async ({ netns, dir, remotes = [], databaseArgs = [] }: 
     return startDaemon(
       'nice',
       [...AS_A_SERVICE, 'ovs-vswitchd', ...args],
-      () => existsSync(vswitchdCtl),
+      () => listens(vswitchdCtl),
       options,
     );
   };

@@ -29,9 +29,8 @@ test('pods on two nodes reach each other and the gateway on their VLAN, and noth
   const scope = newScope(t);
   const fabric = scope.use(await startFabric());
   await fabric.addGateway({ vlan: 130, address: '10.30.0.1/22' });
-  const [one, two] = await Promise.all([startNode(fabric, 'one'), startNode(fabric, 'two')]);
-  scope.use(one);
-  scope.use(two);
+  const start = async (name: string): Promise<SimulatedNode> => scope.use(await startNode(fabric, name));
+  const [one, two] = await Promise.all([start('one'), start('two')]);
   const [a, b, stranger] = await Promise.all([
     attachByHand(one, 'a', 120, '10.20.0.20/22'),
     attachByHand(two, 'b', 120, '10.20.0.21/22'),
