@@ -50,6 +50,8 @@ const LAYERS = {
     'ovsdb',
     'openflow',
     'kube',
+    'services',
+    'dataplane',
     'platform',
     'attach',
     'deferred',

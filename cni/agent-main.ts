@@ -10,6 +10,7 @@ import {
   parseMetricsAddress,
   type MetricsAddress,
 } from './agent/metrics-address.ts';
+import { NodeServices } from './agent/dataplane/node-services.ts';
 import { MetricsPort } from './agent/metrics-port.ts';
 import { MetricsServer, type MetricsSource } from './agent/metrics-server.ts';
 import { answers } from './agent/probe.ts';
@@ -117,8 +118,11 @@ async function main(): Promise<void> {
     metrics: metricsServer ? formatMetricsAddress(metricsServer.address) : 'off',
   });
 
+  const services = new NodeServices({ platform, metrics: watch.metrics.dataplane, log, effects: hostEffects, env });
   const readSettings = (): ReconcileSettings => {
-    const settings = reconcileSettings(env, readShared(env), hostname());
+    const shared = readShared(env);
+    const settings = reconcileSettings(env, shared, hostname());
+    services.apply(mergeSettings([settingsFromEnvironment(env), sharedSettings(shared)]), settings.own, hostname());
     platform.reconciles = settings.intervalMs > 0;
     lookAfter(platform, settings.own);
     return settings;
@@ -158,6 +162,7 @@ async function main(): Promise<void> {
     metricsServer?.close();
     metricsPort.stop();
     reconciler.stop();
+    services.close();
     const late = setTimeout(() => void log.flush().finally(() => process.exit(1)), DRAIN_MS);
     void server
       .drain()

@@ -12,6 +12,7 @@ import {
   type PortFault,
   type RemainsReason,
 } from '../reconcile/verdict.ts';
+import { DataplaneMetrics } from './dataplane/metrics.ts';
 import { addScraped, type Scraped } from './scraped.ts';
 
 /** Upper bounds in seconds, from a warm call to a call that waits for its turn. */
@@ -68,6 +69,8 @@ const REFUSED = 'refused';
 
 /** The agent's metrics in Prometheus text format. No label names a pod, container or address. */
 export class Metrics {
+  /** Metrics of the bridges' programs. */
+  readonly dataplane: DataplaneMetrics;
   readonly #monotonic: () => number;
   readonly #registry = new Registry();
   readonly #calls: Histogram<'verb' | 'outcome'>;
@@ -192,6 +195,7 @@ export class Metrics {
     for (const outcome of ['done', 'incomplete']) this.#reconciles.inc({ outcome }, 0);
     this.#setOpen([]);
     addScraped(registers, scraped);
+    this.dataplane = new DataplaneMetrics(registers);
     new Gauge({
       name: 'cellnet_build_info',
       help: 'Always 1; the version of cellnet and of Node.js',

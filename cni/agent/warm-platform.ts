@@ -1,7 +1,10 @@
 import { hostname } from 'node:os';
 import { orLate } from '../../ipam/model/deadline.ts';
+import type { Attachment } from '../../ipam/model/attachment.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
+import { readRanges } from '../../ipam/store/ranges.ts';
 import type { Store } from '../../ipam/store/store.ts';
+import type { Range } from '../../ipam/model/range.ts';
 import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
 import { sendAnnouncements } from '../host/announcement.ts';
 import { readBoot } from '../host/boot.ts';
@@ -30,10 +33,11 @@ import { LostPorts } from './lost-ports.ts';
 import { lateAnswer, WarmSwitch } from './warm-switch.ts';
 import type { Watch } from './watch.ts';
 import { WriteWatch } from './write-watch.ts';
-import type { Switch } from '../platform/switch.ts';
+import type { PortSpec, Switch } from '../platform/switch.ts';
 
 /** A warm IPAM, and whether its etcd takes writes. */
 interface ObservedIpam extends WarmIpam {
+  readonly store: Store;
   readonly writes: WriteWatch;
 }
 
@@ -47,6 +51,10 @@ export class WarmPlatform implements AgentPlatform {
   reconciles = true;
   /** Reconciles the node soon: pods may have lost their ports. */
   repairSoon: () => void = () => undefined;
+  /** Called after each new port. Resolves once the bridge does what it is to do for it. */
+  programmed: (at: SwitchAddress, port: PortSpec) => Promise<void> = () => Promise.resolve();
+  /** Called before a port is removed. Resolves once the bridge does nothing for it any more. */
+  released: (at: SwitchAddress, attachment: Attachment) => Promise<void> = () => Promise.resolve();
   readonly #watch: Watch;
   readonly #states = new Map<string, NodeState>();
   readonly #log: Log;
@@ -127,6 +135,12 @@ export class WarmPlatform implements AgentPlatform {
     presence.announce(node);
   }
 
+  /** Reads all ranges of an etcd. @throws IpamError */
+  async ranges({ etcd }: IpamPlace, stateDir: string): Promise<readonly Range[]> {
+    const { ranges } = await readRanges(this.#warm(etcd, stateDir).store);
+    return ranges.map(({ range }) => range);
+  }
+
   /** Tells that this agent ends. Never rejects. */
   async withdraw(): Promise<void> {
     await Promise.all([...this.#ipams.values()].map(({ presence }) => presence.withdraw()));
@@ -179,7 +193,7 @@ export class WarmPlatform implements AgentPlatform {
       writes.stop();
       warm.retire();
     };
-    return { ...warm, writes, retire };
+    return { ...warm, store, writes, retire };
   }
 
   /**
@@ -210,7 +224,20 @@ export class WarmPlatform implements AgentPlatform {
     const warm = await observed(opening, (error) => {
       if (error !== undefined) told(error);
     });
-    return observedSwitch(warm.asSwitch(expiresAt), told, (does) => this.#watch.usedVswitchd(at.ovsdb, does));
+    const ovs = observedSwitch(warm.asSwitch(expiresAt), told, (does) =>
+      this.#watch.usedVswitchd(at.ovsdb, does),
+    );
+    return {
+      ...ovs,
+      addPort: async (port) => {
+        await ovs.addPort(port);
+        await this.programmed(at, port);
+      },
+      removePort: async (containerId, ifname) => {
+        await this.released(at, { containerId, ifname });
+        return await ovs.removePort(containerId, ifname);
+      },
+    };
   }
 
   async #switch(at: SwitchAddress): Promise<WarmSwitch> {

@@ -13,28 +13,38 @@ import type { CniRoute } from '../protocol/result.ts';
 import type { Plan } from './plan.ts';
 import type { PortInfo, PortSpec } from '../platform/switch.ts';
 
-/**
- * Compares the plan with the pod's interface and the port. Returns the differences as texts, and
- * the routes of the plan that no other interface of the pod already has.
- */
+/** How an interface differs from its plan. */
+export interface Differences {
+  /** Those of the pod's end, as texts. */
+  readonly inPod: readonly string[];
+  /** Those of the port, as texts. */
+  readonly onSwitch: readonly string[];
+  /** Whether Open vSwitch has a port of the attachment, be it as planned or not. */
+  readonly hasPort: boolean;
+  /** The routes of the plan that no other interface of the pod already has. */
+  readonly routes: readonly CniRoute[];
+}
+
+/** Compares the plan with the pod's interface and the port. */
 export async function compare(
   platform: Platform,
   kernel: Kernel,
   namespace: Namespace,
   call: Call,
   plan: Plan,
-): Promise<{ problems: string[]; routes: readonly CniRoute[] }> {
+): Promise<Differences> {
   const { containerId, ifname } = call.request;
   const [pod, ports] = await Promise.all([
     kernel.inspect(namespace, ifname),
     withSwitch(platform, call.settings, (ovs) => ovs.findPorts(containerId, ifname)),
   ]);
   const routes = plan.pod.routes.filter((route) => !pod?.leadsElsewhere(route));
-  const problems = [
-    ...podDifferences(pod, { ...plan.pod, routes }, { mac: plan.veth.mac, mtu: plan.veth.mtu }),
-    ...portDifferences(ports, plan.port),
-  ];
-  return { problems, routes };
+  return {
+    inPod: podDifferences(pod, { ...plan.pod, routes }, { mac: plan.veth.mac, mtu: plan.veth.mtu }),
+    onSwitch: portDifferences(ports, plan.port),
+    hasPort: ports.length > 0,
+    routes,
+  };
 }
 
 const differ = (what: string, expected: string | number, found: string | number): string =>

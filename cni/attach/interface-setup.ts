@@ -15,7 +15,7 @@ import { recordOfAdd } from './attachment-record.ts';
 import { deleteLink, detachPort } from './interface-teardown.ts';
 import type { Plan } from './plan.ts';
 import { addPort, attachPort, settle } from './port-attach.ts';
-import { recordedPort } from './recorded-port.ts';
+import { recordedLimits, recordedPort } from './recorded-port.ts';
 import type { UndoStack } from './undo.ts';
 
 /** A veth created for a plan. Its end in the pod is still down. */
@@ -158,6 +158,7 @@ export class InterfaceSetup {
       ...recordOfAdd(this.#call, this.#platform, grant.allocations, mac),
       mtu,
       port: recordedPort(port),
+      ...(port.limited && { limits: recordedLimits(port.limited.limits) }),
     };
   }
 

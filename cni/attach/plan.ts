@@ -5,6 +5,7 @@ import { DEFAULT_MTU, IPV6_MIN_MTU, type AddressProbe } from '../protocol/config
 import { CniError } from '../protocol/errors.ts';
 import { addressesOf, resolveRoutes, type Grant } from '../protocol/grant.ts';
 import { hostLinkName, hostMacOf, linkAlias, macOf, portExternalIds } from '../protocol/identity.ts';
+import { limitsOf } from '../protocol/limits.ts';
 import { requestedMac } from '../protocol/requested.ts';
 import type { BridgeInfo, PortSpec } from '../platform/switch.ts';
 
@@ -55,12 +56,13 @@ export function mtuOf(
 
 /**
  * Pure: the same call, grant and bridge yield the same plan.
- * @throws CniError 7 for an MTU above that of the uplink, or too small for IPv6
+ * @throws CniError 7 for an MTU above that of the uplink, or too small for IPv6, or wrong limits
  */
 export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
   const { request, config, settings } = call;
   const addresses = addressesOf(grant);
   const hostName = hostLinkName(request);
+  const limits = limitsOf(call);
   const veth = {
     hostName,
     hostMac: hostMacOf(request),
@@ -87,6 +89,7 @@ export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
         ...config.externalIds,
         ...portExternalIds({ ...request, network: config.name }, request.args, addresses.map(formatAddress)),
       },
+      ...(limits && { limited: { limits, mac: veth.mac } }),
     },
     pod: {
       ifname: request.ifname,

@@ -1,6 +1,7 @@
 import type { Range } from '../../ipam/model/range.ts';
 import { isOurIpam, type AttachmentRecord } from '../platform/node-records.ts';
 import type { PortInfo, PortSpec } from '../platform/switch.ts';
+import type { PortLimits } from '../protocol/limits.ts';
 import { hostLinkName, portExternalIds } from '../protocol/identity.ts';
 
 type RecordedPort = NonNullable<AttachmentRecord['port']>;
@@ -20,6 +21,21 @@ export function recordedPort({
   };
 }
 
+type RecordedLimits = NonNullable<AttachmentRecord['limits']>;
+
+/** Returns what the node's record keeps of a pod's limits. */
+export const recordedLimits = ({ source, fromPod, toPod }: PortLimits): RecordedLimits => ({
+  ...(source && { source: [...source] }),
+  ...(fromPod && { fromPod }),
+  ...(toPod && { toPod }),
+});
+
+export const limitsOfRecord = ({ source, fromPod, toPod }: RecordedLimits): PortLimits => ({
+  ...(source && { source }),
+  ...(fromPod && { fromPod }),
+  ...(toPod && { toPod }),
+});
+
 /**
  * Returns the port that the ADD of the record made; undefined when nothing tells its VLAN. A record
  * of an earlier version does not name it: then the port as it is counts, or the VLAN of the range.
@@ -37,7 +53,11 @@ export function portOfRecord(
     portByRange(record, ranges[0]);
   if (!port) return undefined;
   const { tag, trunks, ofportRequest, externalIds } = port;
-  return { bridge: record.bridge, name: hostLinkName(record), tag, trunks, ofportRequest, externalIds };
+  const { bridge, limits, mac } = record;
+  return {
+    ...{ bridge, name: hostLinkName(record), tag, trunks, ofportRequest, externalIds },
+    ...(limits && mac !== undefined && { limited: { limits: limitsOfRecord(limits), mac } }),
+  };
 }
 
 function portByRange(record: AttachmentRecord, range: Range | undefined): RecordedPort | undefined {

@@ -7,6 +7,7 @@ import { tlsFiles } from '../ovsdb/remote.ts';
 import type { OvsdbSession } from '../ovsdb/session.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import type { BridgeInfo, Switch } from '../platform/switch.ts';
+import { limitPort, releasePorts } from './port-limits.ts';
 
 /** vswitchd takes 50 ms for 250 ports. A vswitchd that takes longer than this is down or stuck. */
 const SERVED_WITHIN_MS = 2_000;
@@ -49,9 +50,12 @@ export function switchOn(session: OvsdbSession, ovsdb: string): Omit<Switch, 'cl
       await ensureBridge(session, { bridge, failMode: 'standalone', datapathType, deadlineMs });
     },
     addPort: async (port) => {
-      await addPort(session, port, session.remainingMs);
+      await limitPort(ovsdb, port, await addPort(session, port, session.remainingMs));
     },
-    removePort: (containerId, ifname) => removePort(session, containerId, ifname),
+    removePort: async (containerId, ifname) => {
+      await releasePorts(ovsdb, await findPorts(session, containerId, ifname));
+      return await removePort(session, containerId, ifname);
+    },
     findPorts: (containerId, ifname) => findPorts(session, containerId, ifname),
   };
 }

@@ -4,6 +4,7 @@ import type { Limit } from './limit.ts';
 import { get, LONGEST_OBJECT, type Answer } from './request.ts';
 import type { Sessions } from './session.ts';
 import { parseStatus, statusError, type Purpose, type Status } from './status.ts';
+import { follow, type Following } from './watch-stream.ts';
 
 export interface ClientOptions {
   readonly server: string;
@@ -12,6 +13,8 @@ export interface ClientOptions {
   /** The pause before the first retry, in milliseconds, plus jitter. It doubles with each retry. */
   readonly retryPauseMs: number;
   readonly random: () => number;
+  /** Default: `cnictl` */
+  readonly userAgent?: string | undefined;
 }
 
 export type Reply =
@@ -20,6 +23,9 @@ export type Reply =
   | { readonly kind: 'other'; readonly status: Status | undefined; readonly error: KubeError };
 
 const MAX_ATTEMPTS = 5;
+const USER_AGENT = 'cnictl';
+/** In seconds. For credentials that are about to expire. */
+const SHORTEST_WATCH_S = 5;
 
 /** Sends GETs to the API server, with bounded retries when the connection or the server fails. */
 export class Client {
@@ -65,13 +71,50 @@ export class Client {
     }
   }
 
+  /**
+   * Opens a watch and follows it to its end, which comes at the latest when the credentials expire.
+   * @param path with its query
+   * @param lifeMs after this many milliseconds the server ends the watch
+   * @returns whether the server ended it, or was silent for too long
+   * @throws KubeError, also where the server refuses the watch
+   */
+  async watch(
+    path: string,
+    purpose: Purpose,
+    { lifeMs, ...following }: Omit<Following, 'session' | 'userAgent' | 'answerMs'> & { lifeMs: number },
+  ): Promise<'ended' | 'silent'> {
+    const { server, sessions, userAgent = USER_AGENT, idleMs } = this.#options;
+    for (let renewed = false; ; renewed = true) {
+      const session = await sessions.current(following.signal);
+      const seconds = Math.max(SHORTEST_WATCH_S, Math.min(lifeMs, sessions.remainingMs(session)) / 1000);
+      const url = new URL(`${server}${path}&timeoutSeconds=${Math.ceil(seconds)}`);
+      const end = await follow(url, { ...following, session, userAgent, answerMs: idleMs }).catch(
+        (error: unknown) => {
+          if (error instanceof KubeError && error.code === 'tls') sessions.drop();
+          throw error;
+        },
+      );
+      if (typeof end === 'string') return end;
+      const error = refusal(server, purpose, end);
+      if (error.code !== 'unauthorized') throw error;
+      sessions.drop();
+      if (renewed || !sessions.renewable) throw error;
+    }
+  }
+
   async #attempt(path: string, purpose: Purpose, limit: Limit, maxBytes: number): Promise<Reply | Failed> {
-    const { server, sessions } = this.#options;
+    const { server, sessions, userAgent = USER_AGENT } = this.#options;
     const idleMs = Math.min(this.#options.idleMs, limit.totalMs / 2);
     const session = await sessions.current(limit.signal);
     let answer: Answer;
     try {
-      answer = await get(new URL(server + path), { session, idleMs, signal: limit.signal, maxBytes });
+      answer = await get(new URL(server + path), {
+        session,
+        userAgent,
+        idleMs,
+        signal: limit.signal,
+        maxBytes,
+      });
     } catch (error) {
       if (limit.signal.aborted) throw limit.signal.reason;
       if (error instanceof KubeError && error.code === 'unreachable') return { kind: 'failed', error };
@@ -86,6 +129,16 @@ export class Client {
     if (error.code !== 'unavailable') return { kind: 'other', status, error };
     return { kind: 'failed', error, retryAfterMs: retryAfterMs(answer.headers, status) };
   }
+}
+
+function refusal(server: string, purpose: Purpose, { status: code, headers, body }: Answer): KubeError {
+  const status = parseStatus(body);
+  const error = statusError(server, purpose, code, status, headers.location);
+  return new KubeError(error.code, error.message, {
+    remedy: error.remedy,
+    status: code,
+    retryAfterMs: retryAfterMs(headers, status),
+  });
 }
 
 interface Failed {

@@ -1,15 +1,24 @@
-import type { KubeApi, ListOptions, Moment, Node, Pod, PodList, PodSink } from './api.ts';
+import type { Effects } from '../../ipam/model/effects.ts';
+import type {
+  CollectionSink,
+  KubeApi,
+  KubeWatches,
+  ListOptions,
+  Node,
+  Reflection,
+  WatchObserver,
+} from './api.ts';
 import { Client } from './client.ts';
-import { asObject, asText, DecodeError, decodeNode, decodePod, interner } from './decode.ts';
-import { KubeError } from './errors.ts';
+import { endpointSlices, services, sourceOf, type Collection } from './collection.ts';
+import { asObject, asText, DecodeError, decodeNode, ofKind } from './decode.ts';
 import { findTarget, type FindOptions, type Target } from './kubeconfig.ts';
 import { within, type Limit } from './limit.ts';
-import { decoding, listAll, walkAll, type Listing } from './list.ts';
+import { decoding, listAll } from './list.ts';
 import { getNode, probe } from './node.ts';
-import { decodePage } from './page.ts';
+import { anyPod, getPod, listPods, walkPods } from './pods.ts';
 import { proxyFor } from './proxy.ts';
+import { reflect, type ReflectorEffects } from './reflector.ts';
 import { Sessions } from './session.ts';
-import { saysNotFound, type Purpose } from './status.ts';
 
 export interface ConnectOptions extends FindOptions {
   /** Applies to each whole operation, including its retries. */
@@ -27,35 +36,73 @@ export interface ConnectOptions extends FindOptions {
   readonly now?: () => number;
   readonly monotonic?: () => number;
   readonly random?: () => number;
+  readonly schedule?: Effects['schedule'];
+  /**
+   * A watch is broken off, and begun again where it ended, after this many milliseconds without a
+   * byte. API servers send a bookmark each minute, unless etcd's version stands still for them
+   * (`--watch-progress-notify-interval`), so silence alone is no trouble.
+   */
+  readonly silenceMs?: number;
+  /** Names the program in the API server's audit log. Default: `cnictl` */
+  readonly userAgent?: string;
 }
+
+/** All that cellnet asks an API server for. */
+export type KubeClient = KubeApi & KubeWatches;
 
 const IDLE_MS = 30_000;
 const RETRY_PAUSE_MS = 250;
+/** Three bookmarks. */
+const SILENCE_MS = 180_000;
 
 /**
  * Finds the API server and the user entry for it. Sends no request yet.
  * @throws KubeError `config`
  */
-export function connectKube(options: ConnectOptions): KubeApi {
+export function connectKube(options: ConnectOptions): KubeClient {
   const target = throughProxy(findTarget(options), options.env);
   const { server } = target.cluster;
+  const effects: ReflectorEffects = {
+    monotonic: options.monotonic ?? (() => performance.now()),
+    random: options.random ?? Math.random,
+    schedule: options.schedule ?? scheduleOnHost,
+  };
   const sessions = new Sessions(target, {
     env: options.env,
     now: options.now ?? Date.now,
-    monotonic: options.monotonic ?? (() => performance.now()),
+    monotonic: effects.monotonic,
   });
   const client = new Client({
     server,
     sessions,
     idleMs: options.idleMs ?? IDLE_MS,
     retryPauseMs: options.retryPauseMs ?? RETRY_PAUSE_MS,
-    random: options.random ?? Math.random,
+    random: effects.random,
+    userAgent: options.userAgent,
   });
   const { deadlineMs, listDeadlineMs = deadlineMs } = options;
   const operation = <T>(what: string, work: (limit: Limit) => Promise<T>): Promise<T> =>
     within({ deadlineMs, what: `${server}: ${what}` }, work);
   const listing = <T>(what: string, work: (limit: Limit) => Promise<T>, signal?: AbortSignal): Promise<T> =>
     within({ deadlineMs: listDeadlineMs, what: `${server}: ${what}`, signal }, work);
+  const reflections = new Set<Reflection>();
+  const watch = <T extends { readonly uid: string }>(
+    collection: Collection<T>,
+    sink: CollectionSink<T>,
+    observer: WatchObserver,
+  ): Reflection => {
+    const { silenceMs = SILENCE_MS } = options;
+    const reading = { within: listing, silenceMs, schedule: effects.schedule };
+    const reflection = reflect(sourceOf(client, collection, reading), sink, observer, effects);
+    reflections.add(reflection);
+    return {
+      ...reflection,
+      close: () => {
+        reflections.delete(reflection);
+        reflection.close();
+      },
+    };
+  };
   return {
     server,
     listPods: (list = {}) => listing('list pods', (limit) => listPods(client, list, limit), list.signal),
@@ -69,49 +116,26 @@ export function connectKube(options: ConnectOptions): KubeApi {
     probe: (resource) =>
       operation(`list ${resource}`, (limit) => probe(client, resource, options.now ?? Date.now, limit)),
     clusterUid: () => operation('get namespace kube-system', (limit) => clusterUid(client, limit)),
-    close: () => client.close(),
+    watchServices: (sink, observer) => watch(services, sink, observer),
+    watchEndpointSlices: (sink, observer) => watch(endpointSlices, sink, observer),
+    close: () => {
+      for (const reflection of reflections) reflection.close();
+      reflections.clear();
+      client.close();
+    },
   };
 }
+
+const scheduleOnHost: Effects['schedule'] = (ms, work) => {
+  const timer = setTimeout(work, ms).unref();
+  return { cancel: () => clearTimeout(timer) };
+};
 
 /** The kubeconfig's `proxy-url` takes precedence over the environment. */
 function throughProxy(target: Target, env: NodeJS.ProcessEnv): Target {
   const { cluster } = target;
   const proxyUrl = cluster.proxyUrl || proxyFor(cluster.server, env);
   return proxyUrl === undefined ? target : { ...target, cluster: { ...cluster, proxyUrl } };
-}
-
-function podListing(): Listing<Pod> {
-  const intern = interner();
-  return {
-    path: '/api/v1/pods',
-    kind: 'Pod',
-    resource: 'pods',
-    decode: (item) => decodePod(item, intern),
-    identify: (pod) => pod,
-  };
-}
-
-async function listPods(client: Client, { onProgress }: ListOptions, limit: Limit): Promise<PodList> {
-  const { items, resourceVersion } = await listAll(client, podListing(), limit, onProgress);
-  return { pods: items, resourceVersion };
-}
-
-async function walkPods(
-  client: Client,
-  sink: PodSink,
-  { onProgress }: ListOptions,
-  limit: Limit,
-): Promise<Moment> {
-  return { resourceVersion: await walkAll(client, podListing(), sink, limit, onProgress) };
-}
-
-async function anyPod(client: Client, limit: Limit): Promise<Moment & { any: boolean }> {
-  const reply = await client.get('/api/v1/pods?limit=1', { verb: 'list', resource: 'pods' }, limit);
-  if (reply.kind === 'other') throw reply.error;
-  return decoding(client.server, 'list pods', () => {
-    const { items, resourceVersion } = decodePage(reply.value, 'Pod');
-    return { any: items.length > 0, resourceVersion };
-  });
 }
 
 async function listNodes(
@@ -134,28 +158,6 @@ async function listNodes(
   return (await listAll(client, listing, limit, onProgress)).items;
 }
 
-async function getPod(
-  client: Client,
-  namespace: string,
-  name: string,
-  limit: Limit,
-): Promise<Pod | undefined> {
-  const path = `/api/v1/namespaces/${segment(namespace, 'namespace')}/pods/${segment(name, 'pod name')}`;
-  const purpose: Purpose = { verb: 'get', resource: 'pods' };
-  const reply = await client.get(path, purpose, limit);
-  if (reply.kind === 'other') {
-    if (reply.error.status === 404 && saysNotFound(reply.status, 'pods', name)) return undefined;
-    throw reply.error;
-  }
-  return decoding(client.server, `get pod ${namespace}/${name}`, () => {
-    const pod = decodePod(ofKind(reply.value, 'Pod'), (text) => text);
-    if (pod.name !== name) throw new DecodeError('metadata.name', `"${name}"`, pod.name);
-    if (pod.namespace !== namespace)
-      throw new DecodeError('metadata.namespace', `"${namespace}"`, pod.namespace);
-    return pod;
-  });
-}
-
 async function clusterUid(client: Client, limit: Limit): Promise<string> {
   const reply = await client.get(
     '/api/v1/namespaces/kube-system',
@@ -172,26 +174,4 @@ async function clusterUid(client: Client, limit: Limit): Promise<string> {
       throw new DecodeError('metadata.name', '"kube-system"', metadata['name']);
     return asText(metadata['uid'], 'metadata.uid');
   });
-}
-
-function ofKind(value: unknown, kind: string): unknown {
-  const found = asObject(value, 'the answer')['kind'];
-  if (found !== kind) throw new DecodeError('kind', `"${kind}"`, found);
-  return value;
-}
-
-/**
- * Returns `text` if it is an RFC 1123 subdomain, the form of pod and namespace names. No other text
- * may become part of a request path.
- * @throws KubeError `malformed`
- */
-function segment(text: string, what: string): string {
-  if (text.length <= 253 && /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/.test(text)) return text;
-  throw new KubeError(
-    'malformed',
-    `${what} '${text}' is not one that Kubernetes allows: expected the form web-1`,
-    {
-      remedy: 'Look where this name came from: no such pod can exist.',
-    },
-  );
 }

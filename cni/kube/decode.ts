@@ -18,11 +18,13 @@ export type Json = Readonly<Record<string, unknown>>;
 /** Returns one shared copy of equal strings: half a million pods share few namespaces and nodes. */
 export type Intern = (text: string) => string;
 
-export function interner(): Intern {
+/** @param limit of the number of strings, for an interner that lives on. It then forgets all. */
+export function interner(limit = Infinity): Intern {
   const kept = new Map<string, string>();
   return (text) => {
     const known = kept.get(text);
     if (known !== undefined) return known;
+    if (kept.size >= limit) kept.clear();
     kept.set(text, text);
     return text;
   };
@@ -39,6 +41,13 @@ export function asObject(value: unknown, path: string): Json {
     throw new DecodeError(path, 'an object', value);
   }
   return value as Json;
+}
+
+/** Returns an answer that has the kind. @throws DecodeError */
+export function ofKind(value: unknown, kind: string): unknown {
+  const found = asObject(value, 'the answer')['kind'];
+  if (found !== kind) throw new DecodeError('kind', `"${kind}"`, found);
+  return value;
 }
 
 export function asArray(value: unknown, path: string): readonly unknown[] {
@@ -154,12 +163,16 @@ function decodeConfigHash(annotations: unknown): string | undefined {
   return asOptionalText(asObject(annotations, 'metadata.annotations')[key], `metadata.annotations['${key}']`);
 }
 
+const ZONE_LABEL = 'topology.kubernetes.io/zone';
+
 /** @throws DecodeError */
 export function decodeNode(value: unknown): Node {
   const node = asObject(value, 'node');
   const metadata = asObject(node['metadata'], 'metadata');
   const status = asObject(node['status'], 'status');
   const podCIDRs = decodePodCIDRs(asObject(node['spec'] ?? {}, 'spec'));
+  const labels = asObject(metadata['labels'] ?? {}, 'metadata.labels');
+  const zone = asOptionalText(labels[ZONE_LABEL], `metadata.labels['${ZONE_LABEL}']`);
   const conditions = asArray(status['conditions'] ?? [], 'status.conditions').map((condition, i) =>
     asObject(condition, `status.conditions[${i}]`),
   );
@@ -168,6 +181,7 @@ export function decodeNode(value: unknown): Node {
     uid: asText(metadata['uid'], 'metadata.uid'),
     ready: conditions.some((condition) => condition['type'] === 'Ready' && condition['status'] === 'True'),
     ...(podCIDRs.length > 0 && { podCIDRs }),
+    ...(zone !== undefined && { zone }),
   };
 }
 

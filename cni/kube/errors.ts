@@ -35,6 +35,8 @@ export interface KubeErrorOptions {
   readonly cause?: unknown;
   /** The HTTP status, if the server sent one. */
   readonly status?: number;
+  /** How long the server wants the client to wait before the next attempt, if it says so. */
+  readonly retryAfterMs?: number | undefined;
 }
 
 const REMEDIES: Readonly<Record<KubeErrorCode, string>> = {
@@ -63,6 +65,7 @@ export class KubeError extends Error {
   readonly code: KubeErrorCode;
   readonly remedy: string;
   readonly status: number | undefined;
+  readonly retryAfterMs: number | undefined;
 
   constructor(code: KubeErrorCode, message: string, options: KubeErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -70,6 +73,7 @@ export class KubeError extends Error {
     this.code = code;
     this.remedy = options.remedy ?? REMEDIES[code];
     this.status = options.status;
+    this.retryAfterMs = options.retryAfterMs;
   }
 }
 

@@ -13,6 +13,9 @@ export interface Listing<T> {
   readonly path: string;
   /** The kind of one item, such as `Pod`. */
   readonly kind: string;
+  /** Default: `v1`, the core API group. */
+  readonly apiVersion?: string;
+  readonly labelSelector?: string;
   readonly resource: Purpose['resource'];
   /** @throws DecodeError */
   readonly decode: (item: unknown) => T;
@@ -91,12 +94,14 @@ async function walkSnapshot<T>(
 ): Promise<{ readonly resourceVersion: string } | { readonly expired: KubeError }> {
   const snapshot = new Snapshot();
   const once = new Once(listing);
+  const { labelSelector } = listing;
+  const selector = labelSelector === undefined ? '' : `&labelSelector=${encodeURIComponent(labelSelector)}`;
   let token: string | undefined;
   do {
     const query = token === undefined ? '' : `&continue=${encodeURIComponent(token)}`;
     const purpose = { verb: 'list', resource: listing.resource } as const;
     const reply = await client.get(
-      `${listing.path}?limit=${PAGE_SIZE}${query}`,
+      `${listing.path}?limit=${PAGE_SIZE}${selector}${query}`,
       purpose,
       limit,
       LONGEST_PAGE,
@@ -106,7 +111,7 @@ async function walkSnapshot<T>(
       throw reply.error;
     }
     const [items, next] = decoding(client.server, `list ${listing.resource}`, () => {
-      const page: Page = decodePage(reply.value, listing.kind);
+      const page: Page = decodePage(reply.value, listing.kind, listing.apiVersion);
       return [once.decode(page.items), snapshot.add(page)] as const;
     });
     sink.add(items);

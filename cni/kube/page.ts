@@ -12,12 +12,14 @@ export interface Page {
 
 /**
  * @param kind the kind of one item, such as `Pod`; the list itself has the kind `PodList`
+ * @param apiVersion the API group, unless it is the core group, and the version
  * @throws DecodeError
  */
-export function decodePage(value: unknown, kind: string): Page {
+export function decodePage(value: unknown, kind: string, apiVersion = 'v1'): Page {
   const list = asObject(value, 'the answer');
   if (list['kind'] !== `${kind}List`) throw new DecodeError('kind', `"${kind}List"`, list['kind']);
-  if (list['apiVersion'] !== 'v1') throw new DecodeError('apiVersion', '"v1"', list['apiVersion']);
+  if (list['apiVersion'] !== apiVersion)
+    throw new DecodeError('apiVersion', `"${apiVersion}"`, list['apiVersion']);
   const metadata = asObject(list['metadata'], 'metadata');
   const next = asOptionalText(metadata['continue'], 'metadata.continue');
   const remaining = decodeRemaining(metadata);

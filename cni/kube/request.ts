@@ -11,6 +11,7 @@ export interface Answer {
 
 export interface RequestOptions {
   readonly session: Session;
+  readonly userAgent: string;
   /** The attempt fails after this many milliseconds without a byte. */
   readonly idleMs: number;
   readonly signal: AbortSignal;
@@ -28,22 +29,11 @@ export const LONGEST_PAGE = 100_000_000;
  * @throws KubeError `tls` or `malformed` (the body is too long), which a retry cannot fix, or
  *   `unreachable`, which a retry may fix
  */
-export function get(url: URL, { session, idleMs, signal, maxBytes }: RequestOptions): Promise<Answer> {
-  const { request } = url.protocol === 'https:' ? https : http;
+export function get(url: URL, options: RequestOptions): Promise<Answer> {
+  const { idleMs, maxBytes } = options;
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => reject(connectionError(url, error));
-    const req = request(url, {
-      ...session.options,
-      // Within a cluster's network, compression costs the server more than it saves.
-      headers: {
-        ...session.options.headers,
-        accept: 'application/json',
-        'accept-encoding': 'identity',
-        'user-agent': 'cnictl',
-      },
-      timeout: idleMs,
-      signal,
-    });
+    const req = request(url, options, { timeout: idleMs });
     req.on('timeout', () => req.destroy(new Error(`silent for ${idleMs} ms`)));
     req.on('error', fail);
     req.on('response', (res) => {
@@ -54,8 +44,29 @@ export function get(url: URL, { session, idleMs, signal, maxBytes }: RequestOpti
   });
 }
 
+/** Builds a GET. The caller adds its listeners and ends it. */
+export function request(
+  url: URL,
+  { session, userAgent, signal }: Pick<RequestOptions, 'session' | 'userAgent' | 'signal'>,
+  more: http.RequestOptions = {},
+): http.ClientRequest {
+  const { request } = url.protocol === 'https:' ? https : http;
+  return request(url, {
+    ...session.options,
+    // Within a cluster's network, compression costs the server more than it saves.
+    headers: {
+      ...session.options.headers,
+      accept: 'application/json',
+      'accept-encoding': 'identity',
+      'user-agent': userAgent,
+    },
+    ...more,
+    signal,
+  });
+}
+
 /** Calls `succeed` only with a body that is complete by its HTTP framing, and not too long. */
-function readWhole(
+export function readWhole(
   res: http.IncomingMessage,
   maxBytes: number,
   succeed: (body: string) => void,
@@ -109,7 +120,8 @@ function isTls(code: string): boolean {
   return TLS_CODES.has(code) || /^ERR_(TLS|SSL|OSSL)_/.test(code);
 }
 
-function connectionError(url: URL, error: unknown): KubeError {
+/** Returns the KubeError `tls`, `malformed` or `unreachable` for a failed request. */
+export function connectionError(url: URL, error: unknown): KubeError {
   if (error instanceof BodyTooLong)
     return new KubeError('malformed', `${url.origin} answers without an end: ${error.message}`);
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';

@@ -51,8 +51,14 @@ export class Sessions {
   async current(signal: AbortSignal): Promise<Session> {
     if (this.#session !== undefined && this.#isAlive(this.#session.life)) return this.#session;
     this.drop();
-    this.#session = await openSession(this.#target, this.#around, signal);
-    return this.#session;
+    const opened = await openSession(this.#target, this.#around, signal);
+    // Another request may have opened one concurrently. One agent then serves both.
+    return (this.#session ??= opened);
+  }
+
+  /** Returns how long the credentials are still valid, in milliseconds; Infinity: for ever. */
+  remainingMs({ life }: Session): number {
+    return life.expiresAt - this.#around.now();
   }
 
   #isAlive({ expiresAt, readAgainAt }: Life): boolean {
@@ -69,12 +75,15 @@ export class Sessions {
 
   /**
    * Makes the next request open a new session. Closes idle connections; requests in progress keep
-   * theirs.
+   * theirs until they end.
    */
   drop(): void {
-    const idle = Object.values(this.#session?.options.agent.freeSockets ?? {});
-    for (const socket of idle.flatMap((sockets) => sockets ?? [])) socket.destroy();
+    const agent = this.#session?.options.agent;
     this.#session = undefined;
+    if (agent === undefined) return;
+    agent.maxFreeSockets = 0;
+    const idle = Object.values(agent.freeSockets);
+    for (const socket of idle.flatMap((sockets) => sockets ?? [])) socket.destroy();
   }
 }
 

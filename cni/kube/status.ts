@@ -9,8 +9,8 @@ export interface Status {
 
 /** The verb and resource of a request, in RBAC terms. */
 export interface Purpose {
-  readonly verb: 'get' | 'list';
-  readonly resource: 'pods' | 'nodes' | 'namespaces';
+  readonly verb: 'get' | 'list' | 'watch';
+  readonly resource: 'pods' | 'nodes' | 'namespaces' | 'services' | 'endpointslices';
 }
 
 /** Returns undefined when the body is no Status: an API server may not have sent the response. */
@@ -21,6 +21,11 @@ export function parseStatus(body: string): Status | undefined {
   } catch {
     return undefined;
   }
+  return statusOf(value);
+}
+
+/** Returns undefined when the value is no Status. */
+export function statusOf(value: unknown): Status | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { kind, reason, message, details } = value as Record<string, unknown>;
   if (kind !== 'Status') return undefined;
@@ -40,6 +45,15 @@ export function saysNotFound(status: Status | undefined, resource: string, name:
   return status?.reason === 'NotFound' && status.details.kind === resource && status.details.name === name;
 }
 
+const isWatched = ({ resource }: Purpose): boolean =>
+  resource === 'services' || resource === 'endpointslices';
+
+const groupOf = ({ resource }: Purpose): string =>
+  resource === 'endpointslices' ? 'API group discovery.k8s.io' : 'core API group';
+
+const GRANT_WATCHES =
+  'Grant it: `kubectl create clusterrole cellnet-services --verb=list,watch --resource=services,endpointslices.discovery.k8s.io`, and bind it to this user with `kubectl create clusterrolebinding`.';
+
 /** Returns the typed error for a response other than 200. */
 export function statusError(
   server: string,
@@ -58,8 +72,8 @@ export function statusError(
   if (code === 403) {
     return new KubeError(
       'forbidden',
-      `${server} forbids it: the verb "${purpose.verb}" on the resource "${purpose.resource}" of the core API group, at cluster scope, is needed; 403, ${said}`,
-      { status: code },
+      `${server} forbids it: the verb "${purpose.verb}" on the resource "${purpose.resource}" of the ${groupOf(purpose)}, at cluster scope, is needed; 403, ${said}`,
+      { status: code, ...(isWatched(purpose) ? { remedy: GRANT_WATCHES } : {}) },
     );
   }
   if (code === 410) {

@@ -2,14 +2,15 @@
  * What a flow or a bucket does with a packet: actions of OpenFlow 1.5 (ONF TS-025, section 7.2.8)
  * and of Open vSwitch (ovs-actions(7)). Pure.
  */
-import { bytesOf, padded, u16, u32, u8, withLength, zeros } from './bytes.ts';
-import { encodeField, fieldHeader, type FieldName, type FieldValue } from './fields.ts';
+import type { Writer } from './bytes.ts';
+import { writeField, writeFieldHeader, type FieldName, type FieldValue } from './fields.ts';
+import { writeLearn, type Learn } from './learn.ts';
 
 /** OFPAT_… */
 const TYPE = { output: 0, group: 22, setField: 25, copyField: 28, meter: 29, experimenter: 0xffff } as const;
 /** NXAST_… of Nicira's vendor ID, in Open vSwitch's lib/ofp-actions.c. */
 const NX_VENDOR = 0x00002320;
-const NX_TYPE = { resubmitTable: 14, ct: 35, nat: 36, ctClear: 43 } as const;
+const NX_TYPE = { resubmitTable: 14, learn: 16, ct: 35, nat: 36, controller2: 37, ctClear: 43 } as const;
 /** OFPP_… */
 export const PORT = { inPort: 0xfffffff8, normal: 0xfffffffa, controller: 0xfffffffd } as const;
 /** How much of a packet goes to a controller: all of it. */
@@ -40,6 +41,9 @@ export type Action =
       readonly toBit: number;
     }
   | { readonly kind: 'resubmit'; readonly table: number }
+  /** Sends the whole packet to the agent, with bytes that tell it why. */
+  | { readonly kind: 'controller'; readonly userdata: Buffer }
+  | Learn
   /** Sends the packet through connection tracking. */
   | {
       readonly kind: 'ct';
@@ -55,63 +59,111 @@ export type Action =
   | { readonly kind: 'ct-clear' };
 
 /** @throws RangeError for a value that its place has no room for */
-export const encodeActions = (actions: readonly Action[]): Buffer => Buffer.concat(actions.map(encodeAction));
+export function writeActions(to: Writer, actions: readonly Action[]): void {
+  for (const action of actions) writeAction(to, action);
+}
 
-function encodeAction(action: Action): Buffer {
+function writeAction(to: Writer, action: Action): void {
   switch (action.kind) {
     case 'output':
-      return standard(TYPE.output, u32(action.port), u16(WHOLE_PACKET), zeros(6));
+      standard(to, TYPE.output, () => {
+        to.u32(action.port);
+        to.u16(WHOLE_PACKET);
+        to.zeros(6);
+      });
+      return;
     case 'group':
-      return standard(TYPE.group, u32(action.group));
+      standard(to, TYPE.group, () => to.u32(action.group));
+      return;
     case 'meter':
-      return standard(TYPE.meter, u32(action.meter));
+      standard(to, TYPE.meter, () => to.u32(action.meter));
+      return;
     case 'set':
-      return standard(TYPE.setField, encodeField(action.to));
+      standard(to, TYPE.setField, () => writeField(to, action.to));
+      return;
     case 'copy':
-      return standard(
-        TYPE.copyField,
-        ...[u16(action.bits), u16(action.fromBit), u16(action.toBit), zeros(2)],
-        ...[fieldHeader(action.from), fieldHeader(action.to)],
-      );
+      standard(to, TYPE.copyField, () => {
+        to.u16(action.bits);
+        to.u16(action.fromBit);
+        to.u16(action.toBit);
+        to.zeros(2);
+        writeFieldHeader(to, action.from);
+        writeFieldHeader(to, action.to);
+      });
+      return;
     case 'resubmit':
-      return nicira(NX_TYPE.resubmitTable, u16(SAME_IN_PORT), u8(action.table), zeros(3));
+      nicira(to, NX_TYPE.resubmitTable, () => {
+        to.u16(SAME_IN_PORT);
+        to.u8(action.table);
+        to.zeros(3);
+      });
+      return;
+    case 'controller':
+      nicira(to, NX_TYPE.controller2, () => writeController(to, action.userdata));
+      return;
+    case 'learn':
+      nicira(to, NX_TYPE.learn, () => writeLearn(to, action));
+      return;
     case 'ct':
-      return encodeCt(action);
+      nicira(to, NX_TYPE.ct, () => writeCt(to, action));
+      return;
     case 'ct-clear':
-      return nicira(NX_TYPE.ctClear, zeros(6));
+      nicira(to, NX_TYPE.ctClear, () => to.zeros(6));
+      return;
   }
 }
 
-/** Returns an action with its type and length, padded. */
-const standard = (type: number, ...parts: readonly Buffer[]): Buffer =>
-  withLength(padded(u16(type), u16(0), ...parts), 2);
-
-const nicira = (type: number, ...parts: readonly Buffer[]): Buffer =>
-  standard(TYPE.experimenter, u32(NX_VENDOR), u16(type), ...parts);
-
-function encodeCt({ commit, zone, table, nat, mark }: Extract<Action, { kind: 'ct' }>): Buffer {
-  const NX_CT_F_COMMIT = 1;
-  const nested = [
-    ...(nat === undefined ? [] : [encodeNat(nat)]),
-    ...(mark === undefined
-      ? []
-      : [encodeAction({ kind: 'set', to: { field: 'ct_mark', value: BigInt(mark) } })]),
-  ];
-  return nicira(
-    NX_TYPE.ct,
-    ...[u16(commit ? NX_CT_F_COMMIT : 0), u32(0), u16(zone), u8(table ?? NO_TABLE), zeros(3), u16(0)],
-    ...nested,
+/** Writes an action with its type and length, padded. */
+const standard = (to: Writer, type: number, write: () => void): void =>
+  to.part(2, () =>
+    to.padded(() => {
+      to.u16(type);
+      to.u16(0);
+      write();
+    }),
   );
+
+const nicira = (to: Writer, type: number, write: () => void): void =>
+  standard(to, TYPE.experimenter, () => {
+    to.u32(NX_VENDOR);
+    to.u16(type);
+    write();
+  });
+
+/** NXAST_CONTROLLER2: properties, of which only NXAC2PT_USERDATA differs from what is usual. */
+function writeController(to: Writer, userdata: Buffer): void {
+  const USERDATA = 3;
+  to.zeros(6);
+  to.part(2, () => {
+    to.u16(USERDATA);
+    to.u16(0);
+    to.bytes(userdata);
+  });
+}
+
+/** `struct nx_action_conntrack` */
+function writeCt(to: Writer, { commit, zone, table, nat, mark }: Extract<Action, { kind: 'ct' }>): void {
+  const NX_CT_F_COMMIT = 1;
+  to.u16(commit ? NX_CT_F_COMMIT : 0);
+  to.u32(0);
+  to.u16(zone);
+  to.u8(table ?? NO_TABLE);
+  to.zeros(3);
+  to.u16(0);
+  if (nat !== undefined) nicira(to, NX_TYPE.nat, () => writeNat(to, nat));
+  if (mark !== undefined) writeAction(to, { kind: 'set', to: { field: 'ct_mark', value: BigInt(mark) } });
 }
 
 /** `struct nx_action_nat`: NX_NAT_F_… and NX_NAT_RANGE_…. */
-function encodeNat(nat: Nat | 'restore'): Buffer {
-  if (nat === 'restore') return nicira(NX_TYPE.nat, zeros(2), u16(0), u16(0));
+function writeNat(to: Writer, nat: Nat | 'restore'): void {
+  to.zeros(2);
+  if (nat === 'restore') {
+    to.zeros(4);
+    return;
+  }
   const { side, family, address, port } = nat;
-  const present = (family === 4 ? 0x01 : 0x04) | (port === undefined ? 0 : 0x10);
-  return nicira(
-    NX_TYPE.nat,
-    ...[zeros(2), u16(side === 'src' ? 1 : 2), u16(present), bytesOf(address, family === 4 ? 4 : 16)],
-    ...(port === undefined ? [] : [u16(port)]),
-  );
+  to.u16(side === 'src' ? 1 : 2);
+  to.u16((family === 4 ? 0x01 : 0x04) | (port === undefined ? 0 : 0x10));
+  to.value(address, family === 4 ? 4 : 16);
+  if (port !== undefined) to.u16(port);
 }

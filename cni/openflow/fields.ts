@@ -2,19 +2,20 @@
  * Fields of packets as matches and actions name them: OXM of OpenFlow 1.5 (ONF TS-025, section
  * 7.2.3) and Open vSwitch's own (ovs-fields(7)). Pure.
  */
-import { bytesOf, padded, u16, u32, withLength } from './bytes.ts';
+import type { Writer } from './bytes.ts';
 
 /** OFPXMC_OPENFLOW_BASIC, and Open vSwitch's NXM_NX. */
 const BASIC = 0x8000;
 const NX = 0x0001;
 
-/** Class, number and length in bytes. */
+/** Class, number, length in bytes and, where they are not all used, bits. */
 const FIELDS = {
   in_port: [BASIC, 0, 4],
+  metadata: [BASIC, 2, 8],
   eth_dst: [BASIC, 3, 6],
   eth_src: [BASIC, 4, 6],
   eth_type: [BASIC, 5, 2],
-  vlan_vid: [BASIC, 6, 2],
+  vlan_vid: [BASIC, 6, 2, 12],
   ip_proto: [BASIC, 10, 1],
   ipv4_src: [BASIC, 11, 4],
   ipv4_dst: [BASIC, 12, 4],
@@ -38,15 +39,34 @@ const FIELDS = {
   nd_target: [BASIC, 31, 16],
   nd_sll: [BASIC, 32, 6],
   nd_tll: [BASIC, 33, 6],
+  tcp_flags: [BASIC, 42, 2, 12],
   reg0: [NX, 0, 4],
   reg1: [NX, 1, 4],
   reg2: [NX, 2, 4],
   reg3: [NX, 3, 4],
+  reg4: [NX, 4, 4],
+  reg5: [NX, 5, 4],
+  reg6: [NX, 6, 4],
+  reg7: [NX, 7, 4],
+  /** The same bits as reg0 to reg3, reg0 highest. */
+  xxreg0: [NX, 111, 16],
+  ip_frag: [NX, 26, 1, 2],
   pkt_mark: [NX, 33, 4],
   ct_state: [NX, 105, 4],
   ct_zone: [NX, 106, 2],
   ct_mark: [NX, 107, 4],
-} as const satisfies Record<string, readonly [number, number, number]>;
+  /**
+   * As the connection's first packet came, before any translation of it. A match has `ct_state`
+   * before it, with another bit besides `tracked`, such as `invalid` that is not set.
+   */
+  ct_nw_proto: [NX, 119, 1],
+  ct_nw_src: [NX, 120, 4],
+  ct_nw_dst: [NX, 121, 4],
+  ct_ipv6_src: [NX, 122, 16],
+  ct_ipv6_dst: [NX, 123, 16],
+  ct_tp_src: [NX, 124, 2],
+  ct_tp_dst: [NX, 125, 2],
+} as const satisfies Record<string, readonly [number, number, number, number?]>;
 
 export type FieldName = keyof typeof FIELDS;
 
@@ -58,30 +78,43 @@ export interface FieldValue {
   readonly mask?: bigint;
 }
 
+/** Returns how many bytes the field takes. */
 export const lengthOf = (field: FieldName): number => FIELDS[field][2];
 
-/** Returns the header of the field: of its class, number, and the length of what follows. */
-export function fieldHeader(field: FieldName, hasMask = false): Buffer {
+/** Returns how many bits of the field a packet has. */
+export const bitsOf = (field: FieldName): number => FIELDS[field][3] ?? 8 * lengthOf(field);
+
+/** Returns the field's header: its class, number, and the length of what follows. */
+export function fieldHeader(field: FieldName, hasMask = false): number {
   const [classId, number, length] = FIELDS[field];
-  return u32(((classId << 16) | (number << 9) | (hasMask ? 1 << 8 : 0) | (length * (hasMask ? 2 : 1))) >>> 0);
+  return ((classId << 16) | (number << 9) | (hasMask ? 1 << 8 : 0) | (length * (hasMask ? 2 : 1))) >>> 0;
 }
 
+export const writeFieldHeader = (to: Writer, field: FieldName): void => to.u32(fieldHeader(field));
+
 /** @throws RangeError for a value that the field has no room for, or has bits outside the mask */
-export function encodeField({ field, value, mask }: FieldValue): Buffer {
+export function writeField(to: Writer, { field, value, mask }: FieldValue): void {
   const length = lengthOf(field);
-  if (mask === undefined) return Buffer.concat([fieldHeader(field), bytesOf(value, length)]);
+  to.u32(fieldHeader(field, mask !== undefined));
+  to.value(value, length);
+  if (mask === undefined) return;
   if ((value & ~mask) !== 0n) throw new RangeError(`value ${value} of ${field} has bits outside its mask`);
-  return Buffer.concat([fieldHeader(field, true), bytesOf(value, length), bytesOf(mask, length)]);
+  to.value(mask, length);
 }
 
 /**
- * Returns a match (`struct ofp_match`). A field must come after those that it depends on, for
+ * Writes a match (`struct ofp_match`). A field must come after those that it depends on, for
  * example `ip_proto` after `eth_type`.
  */
-export function encodeMatch(match: readonly FieldValue[]): Buffer {
+export function writeMatch(to: Writer, match: readonly FieldValue[]): void {
   const OXM = 1;
-  const fields = match.map(encodeField);
-  return padded(withLength(Buffer.concat([u16(OXM), u16(0), ...fields]), 2));
+  to.padded(() =>
+    to.part(2, () => {
+      to.u16(OXM);
+      to.u16(0);
+      for (const each of match) writeField(to, each);
+    }),
+  );
 }
 
 /** Bits of `ct_state` (ovs-fields(7), "Connection Tracking Fields"). */

@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { hasCode } from '../../ipam/model/errors.ts';
+import { managementSocket } from './management.ts';
 import {
   countOf,
   countRequest,
@@ -39,7 +40,7 @@ export async function readFlows(
   withinMs = WITHIN_MS,
 ): Promise<Flows | 'absent' | undefined> {
   if (!ovsdb.startsWith('unix:/')) return undefined;
-  const socket = join(dirname(ovsdb.slice('unix:'.length)), `${bridge}.mgmt`);
+  const socket = managementSocket(ovsdb, bridge);
   try {
     return await ask(socket, withinMs);
   } catch (error) {

@@ -55,6 +55,9 @@ const port = v.optional(
   }),
 );
 
+const rate = v.optional(v.object({ kbps: count, burstKbit: count }));
+const limits = v.optional(v.object({ source: v.optional(v.array(text)), fromPod: rate, toPod: rate }));
+
 export const attachmentRecord = v.looseObject({
   ...commonRecord.entries,
   /** ID of the boot in which the attachment was made. */
@@ -66,6 +69,8 @@ export const attachmentRecord = v.looseObject({
   netns: v.optional(v.looseObject({ path: text, id: text })),
   allocations,
   port,
+  /** What the bridge holds the pod to. Absent: nothing. */
+  limits,
   /** MAC of the pod's end. Absent when another main plugin made the interface. */
   mac: v.optional(text),
   podNamespace: v.optional(text),

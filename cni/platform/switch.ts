@@ -1,3 +1,5 @@
+import type { PortLimits } from '../protocol/limits.ts';
+
 /** Operations on Open vSwitch. */
 export interface Switch {
   /** Returns undefined when the bridge does not exist. */
@@ -61,6 +63,14 @@ export interface PortSpec {
   readonly trunks: readonly number[];
   readonly ofportRequest: number | undefined;
   readonly externalIds: Readonly<Record<string, string>>;
+  /** Present: the bridge holds the pod to limits before it may send. */
+  readonly limited?: LimitedPort;
+}
+
+export interface LimitedPort {
+  readonly limits: PortLimits;
+  /** The pod's own MAC. Its addresses are in the port's external_ids. */
+  readonly mac: string;
 }
 
 export interface PortInfo {

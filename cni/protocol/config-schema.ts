@@ -110,6 +110,8 @@ const ownKeys = {
   gratuitousArp: v.optional(gratuitousArp),
   addressProbe: v.optional(addressProbe),
   agent: v.optional(agentSchema),
+  sourceCheck: v.optional(v.boolean()),
+  allowedAddresses: v.optional(v.array(text)),
   ipam: v.optional(anyIpam),
 };
 

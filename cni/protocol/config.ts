@@ -40,6 +40,10 @@ export interface NetworkConfig {
   /** When undefined, the plugin uses addresses without a probe. */
   readonly addressProbe: AddressProbe | undefined;
   readonly agent: string | false | undefined;
+  /** Whether the pod may send only with its own addresses; undefined: as the node's settings say. */
+  readonly sourceCheck: boolean | undefined;
+  /** Further addresses, subnets and MACs that it may send with. */
+  readonly allowedAddresses: readonly string[];
   /** The reply to the runtime contains this unless IPAM returned a `dns` of its own. */
   readonly dns: object | undefined;
   /** The `ipam` section if its type is cellnet-ipam. */
@@ -137,6 +141,8 @@ function parseNetworkConfig(
     addressProbe: addressProbeOf(config.addressProbe ?? false),
     announcement: announcementOf(config.gratuitousArp ?? true),
     agent: config.agent,
+    sourceCheck: config.sourceCheck,
+    allowedAddresses: config.allowedAddresses ?? [],
     ourIpam: ipam?.type === OUR_IPAM ? decode(ourIpam, ipam, 'ipam.') : undefined,
     ipamType: ipam?.type,
     dns: config.dns,

@@ -25,14 +25,16 @@ interface Requested {
 
 const ips = v.optional(v.array(v.string()));
 const mac = v.optional(v.string());
-const rate = v.optional(v.number());
-const runtimeConfig = v.looseObject({
-  ips,
-  mac,
-  bandwidth: v.optional(
-    v.looseObject({ ingressRate: rate, ingressBurst: rate, egressRate: rate, egressBurst: rate }),
-  ),
+const rate = v.optional(v.pipe(v.number(), v.minValue(0, '0 or more')));
+const bandwidth = v.looseObject({
+  ingressRate: rate,
+  ingressBurst: rate,
+  egressRate: rate,
+  egressBurst: rate,
 });
+/** Rates in bits a second, bursts in bits; of what the pod receives and of what it sends. */
+export type Bandwidth = v.InferOutput<typeof bandwidth>;
+const runtimeConfig = v.looseObject({ ips, mac, bandwidth: v.optional(bandwidth) });
 const args = v.looseObject({ cni: v.optional(v.looseObject({ ips, mac })) });
 
 function requestSourcesOf(config: NetworkConfig, environment: CniArgs): RequestSources {
@@ -149,18 +151,7 @@ export function requestedMac({ config, request }: Call): string | undefined {
   );
 }
 
-/**
- * Refuses requested rates: cellnet enforces none, and the pod would get an interface without limit.
- * @throws CniError 2
- */
-export function refuseBandwidth({ config, request }: Call): void {
-  const bandwidth = requestSourcesOf(config, request.args).runtimeConfig?.bandwidth;
-  if (!bandwidth) return;
-  const asked = Object.entries(bandwidth).filter(([, value]) => value !== undefined && value !== 0);
-  if (asked.length === 0) return;
-  throw new CniError(
-    'unsupported-field',
-    `runtimeConfig.bandwidth asks for ${asked.map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(', ')}, which cellnet does not enforce`,
-    `Take "bandwidth" out of cellnet's "capabilities", and chain the plugin "bandwidth" behind it with that capability.`,
-  );
+/** Returns the rates and bursts that the runtime asks for. @throws CniError 7 */
+export function requestedBandwidth({ config, request }: Call): Bandwidth {
+  return requestSourcesOf(config, request.args).runtimeConfig?.bandwidth ?? {};
 }

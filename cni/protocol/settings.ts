@@ -30,6 +30,8 @@ export interface NodeSettings {
   readonly ovsdb: string;
   readonly ovsdbTls: OvsdbTls;
   readonly agent: string | false;
+  /** Whether pods may send only with their own addresses. */
+  readonly sourceCheck: boolean;
   /** Directory of the state that must survive an etcd outage. */
   readonly stateDir: string;
 }
@@ -64,6 +66,7 @@ export function resolveSettings(
     ovsdb: config.ovsdb,
     ovsdbTls: config.ovsdbTls,
     agent: config.agent,
+    sourceCheck: config.sourceCheck,
   };
   const merged = mergeSettings([settingsFromEnvironment(env), inline, recorded, file]);
   return {
@@ -73,6 +76,7 @@ export function resolveSettings(
     ovsdb: merged.ovsdb ?? DEFAULT_OVSDB,
     ovsdbTls: merged.ovsdbTls ?? {},
     agent: merged.agent ?? DEFAULT_AGENT,
+    sourceCheck: merged.sourceCheck ?? false,
     stateDir: stateDirOf(env),
   };
 }

@@ -1,14 +1,11 @@
 import { messageOf } from '../../ipam/model/errors.ts';
 import type { Failures } from '../attach/failures.ts';
-import { isSound } from '../attach/interface-setup.ts';
-import { detachPort } from '../attach/interface-teardown.ts';
-import { attachPort } from '../attach/port-attach.ts';
+import { attachLostPort } from '../attach/lost-port.ts';
 import { portOfRecord } from '../attach/recorded-port.ts';
 import { withSwitch } from '../platform/connections.ts';
 import { switchOf } from '../platform/node-records.ts';
 import type { Platform, Unlock } from '../platform/platform.ts';
 import type { PortSpec } from '../platform/switch.ts';
-import { hostLinkName } from '../protocol/identity.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 import type { OwnPlace } from './places.ts';
 import { lookAgain, type Known } from './survey.ts';
@@ -51,8 +48,7 @@ export async function repair(
     if (!wanted || wanted === 'unknown') return { outcome: wanted ? 'kept' : 'changed' };
     if (dryRun) return { outcome: 'found' };
     const { at, port, fault } = wanted;
-    await attachPort(platform, at, target, port);
-    await checkTaken(platform, at, target);
+    await attachLostPort(platform, at, target, port);
     const fields = { containerId, ifname, pod, reason: fault, bridge: port.bridge, port: port.name };
     platform.log.warn('made the port of a running pod again', fields);
     return { outcome: 'repaired' };
@@ -84,15 +80,6 @@ async function lookUnderLock(
     held.map(({ range }) => range),
   );
   return port ? { at: switchOf(record), port, fault: verdict.reason } : 'unknown';
-}
-
-/** ovs-vswitchd may have kept an earlier device of the name. Without a port it forgets that. */
-async function checkTaken(platform: Platform, at: SwitchAddress, target: Known): Promise<void> {
-  const name = hostLinkName(target);
-  const link = await (await platform.openKernel()).hostLink(name);
-  if (link && isSound(link)) return;
-  await detachPort(platform, at, target);
-  throw new Error(`ovs-vswitchd gave port '${name}' a number, but has not taken the link of that name`);
 }
 
 /** Identifies the bridge that the attachment's port belongs to. */

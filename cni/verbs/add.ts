@@ -5,6 +5,7 @@ import { grantAddresses, setAside } from '../address/ipam.ts';
 import { compare } from '../attach/differences.ts';
 import { findStandstill } from '../attach/forwarding.ts';
 import { isSound, InterfaceSetup, type PodLink, type CompletedInterface } from '../attach/interface-setup.ts';
+import { attachLostPort } from '../attach/lost-port.ts';
 import { makePlan, mtuOf, type Plan } from '../attach/plan.ts';
 import { settle } from '../attach/port-attach.ts';
 import { settleAll } from '../attach/settle-all.ts';
@@ -18,7 +19,8 @@ import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { CniError, bridgeMissing } from '../protocol/errors.ts';
 import type { Grant } from '../protocol/grant.ts';
-import { refuseBandwidth, requestedMac, wantedFamilies } from '../protocol/requested.ts';
+import { limitsOf } from '../protocol/limits.ts';
+import { requestedMac, wantedFamilies } from '../protocol/requested.ts';
 import { extendResult, type CniResult } from '../protocol/result.ts';
 import type { BridgeInfo, Switch } from '../platform/switch.ts';
 
@@ -31,7 +33,7 @@ export const UNDO_WITHIN_MS = 5_000;
  * addresses (rule 3).
  */
 export async function add(call: Call, platform: Platform): Promise<CniResult> {
-  refuseBandwidth(call);
+  limitsOf(call);
   requestedMac(call);
   const kernel = await platform.openKernel();
   const namespace = openPodNamespace(kernel, call.request.netns);
@@ -127,6 +129,7 @@ async function attach(
   if (standing) {
     // A record of an earlier version does not name the addresses.
     await setup.remember(plan);
+    if (!standing.hasPort) await step('attach-port', () => makePortAgain(call, platform, plan));
     // The earlier ADD may have been killed before it announced the addresses.
     announceRest(call, platform, plan, 0);
     return resultOf(call, plan, standing);
@@ -200,9 +203,16 @@ async function findBridge({ config, settings }: Call, ovs: Switch): Promise<Brid
   throw bridgeMissing(bridge, ovsdb);
 }
 
+/** The interface that an earlier ADD of the attachment set up. */
+interface StandingInterface extends CompletedInterface {
+  /** False when somebody removed its port. */
+  readonly hasPort: boolean;
+}
+
 /**
  * Returns the interface that an earlier ADD of this attachment set up, or undefined when it is
- * absent or differs from the plan.
+ * absent or differs from the plan. Only its port may be missing: a running pod must not lose its
+ * interface, with its connections, for that.
  */
 async function findStanding(
   call: Call,
@@ -210,11 +220,25 @@ async function findStanding(
   kernel: Kernel,
   namespace: Namespace,
   plan: Plan,
-): Promise<CompletedInterface | undefined> {
+): Promise<StandingInterface | undefined> {
   const link = await kernel.hostLink(plan.veth.hostName);
-  if (link?.alias !== plan.veth.alias || !isSound(link)) return undefined;
-  const { problems, routes } = await compare(platform, kernel, namespace, call, plan);
-  return problems.length === 0 ? { hostMac: link.mac, routes } : undefined;
+  if (link?.alias !== plan.veth.alias) return undefined;
+  const { inPod, onSwitch, hasPort, routes } = await compare(platform, kernel, namespace, call, plan);
+  if (inPod.length > 0) return undefined;
+  // Without a port nobody has taken the link. Its carrier shows that it leads to an end that is up.
+  const isUsable = hasPort ? isSound(link) && onSwitch.length === 0 : link.carrier;
+  return isUsable ? { hostMac: link.mac, hasPort, routes } : undefined;
+}
+
+/**
+ * Makes the port of a running pod again. A failure leaves nothing to undo: the interface was there
+ * before this ADD, and the pod uses its address.
+ * @throws as {@link attachLostPort}
+ */
+async function makePortAgain(call: Call, platform: Platform, { port }: Plan): Promise<void> {
+  await attachLostPort(platform, call.settings, call.request, port);
+  const fields = { reason: 'no-port', bridge: port.bridge, port: port.name };
+  platform.log.warn('made the port of a running pod again', { ...logFields(call), ...fields });
 }
 
 /**

@@ -70,6 +70,8 @@ const sharedSchema = v.strictObject({
   kubeconfig: optionalText,
   reconcile: v.optional(reconcileSchema),
   metrics: v.optional(metricsSchema),
+  services: v.optional(v.boolean()),
+  sourceCheck: v.optional(v.boolean()),
 });
 
 export type PartialEtcd = v.InferOutput<typeof etcdSchema>;
@@ -148,6 +150,8 @@ export function settingsFromEnvironment(env: Environment): PartialSettings {
       tokenFile: get('CELLNET_METRICS_TOKEN_FILE'),
       plainHttp: booleanIn(env, 'CELLNET_METRICS_PLAIN_HTTP'),
     },
+    services: booleanIn(env, 'CELLNET_SERVICES'),
+    sourceCheck: booleanIn(env, 'CELLNET_SOURCE_CHECK'),
   };
 }
 
@@ -207,6 +211,8 @@ export function mergeSettings(layers: readonly PartialSettings[]): PartialSettin
       tokenFile: first((layer) => layer.metrics?.tokenFile),
       plainHttp: first((layer) => layer.metrics?.plainHttp),
     },
+    services: first((layer) => layer.services),
+    sourceCheck: first((layer) => layer.sourceCheck),
   };
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -7,10 +7,8 @@ import { hostLinkName, linkAlias } from '../../cni/protocol/identity.ts';
 import { release } from '../../ipam/release/release.ts';
 import { makeDist } from '../support/dist.ts';
 import { FakePlatform } from '../unit/cni/fake-platform.ts';
+import { hold } from './hold.ts';
 import { CliWorld, container } from './world.ts';
-
-/** Compares cnictl's output with files. `npm run golden` rewrites the files; review their diff. */
-const EXPECTED = join(import.meta.dirname, 'expected');
 
 const COMMANDS = [
   'range list',
@@ -31,15 +29,6 @@ const COMMANDS = [
   'check --grace 5s',
 ] as const;
 const FORMATS = ['table', 'json', 'yaml'] as const;
-
-function hold(name: string, text: string): void {
-  const file = join(EXPECTED, `${name.replaceAll(/[^a-z0-9.-]+/gi, '-')}.txt`);
-  if (process.env['UPDATE_GOLDEN']) {
-    mkdirSync(EXPECTED, { recursive: true });
-    writeFileSync(file, text);
-  }
-  assert.equal(text, readFileSync(file, 'utf8'), `differs from ${file}; npm run golden writes it anew`);
-}
 
 const shown = ({ status, stdout, stderr }: { status: number; stdout: string; stderr: string }): string =>
   `${stdout}${stderr === '' ? '' : `--- stderr\n${stderr}`}--- status ${status}\n`;

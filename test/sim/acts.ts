@@ -99,10 +99,9 @@ export type Fault = (typeof FAULTS)[number];
 /**
  * The classes under which something does not hold. `set-back`: a node that reads for the first time
  * in the moment after it may claim a block before a node that lost something has spoken (decision
- * 24): one story of some thousand. `port`: a repeated ADD in the moment after makes the whole
- * interface again, and cuts the pod off for that moment: one story of some hundred.
+ * 24): one story of some thousand.
  */
-const NOT_YET: readonly Fault[] = ['set-back', 'port'];
+const NOT_YET: readonly Fault[] = ['set-back'];
 
 /** The classes under which everything holds today. Every test run tells some seeds with them. */
 export const HELD_TODAY: readonly Fault[] = FAULTS.filter((fault) => !NOT_YET.includes(fault));

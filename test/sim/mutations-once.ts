@@ -154,6 +154,8 @@ export const FAULTS_ONCE: readonly Mutation[] = [
         replacement: 'error.uncertain)',
       },
     ],
+    // Those of the only story that is known to show it.
+    faults: ['uncertain', 'kill', 'ovs', 'clock', 'compact', 'records', 'cluster', 'empty'],
   },
   {
     name: 'del-believes-what-it-reads',
@@ -257,6 +259,18 @@ export const FAULTS_ONCE: readonly Mutation[] = [
         file: 'cni/reconcile/verdict.ts',
         text: "return portFault && link === 'carrier' ? { kind: 'broken', reason: portFault } : LIVES;",
         replacement: 'return LIVES;',
+      },
+    ],
+    faults: ['port'],
+  },
+  {
+    name: 'interface-made-for-its-port',
+    breaks: 'a repeated ADD for a running pod that lost its port makes the whole interface anew',
+    edits: [
+      {
+        file: 'cni/verbs/add.ts',
+        text: 'onSwitch.length === 0 : link.carrier;',
+        replacement: 'onSwitch.length === 0 : false;',
       },
     ],
     faults: ['port'],

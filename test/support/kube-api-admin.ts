@@ -1,5 +1,6 @@
 import type http from 'node:http';
 import type { ContainerState, KubeObject, PodOptions } from './kube-api-objects.ts';
+import type { EndpointSliceOptions, ServiceOptions } from './kube-api-services.ts';
 
 export interface Changes {
   /** Takes a whole object, or the options that `pod` makes one from. */
@@ -17,14 +18,20 @@ export interface Changes {
   ) => void;
   readonly putNode: (node: KubeObject) => KubeObject;
   readonly deleteNode: (name: string) => boolean;
+  /** Takes a whole object, or the options that `service` makes one from. */
+  readonly putService: (service: KubeObject | ServiceOptions) => KubeObject;
+  readonly deleteService: (namespace: string, name: string) => boolean;
+  /** Takes a whole object, or the options that `endpointSlice` makes one from. */
+  readonly putEndpointSlice: (slice: KubeObject | EndpointSliceOptions) => KubeObject;
+  readonly deleteEndpointSlice: (namespace: string, name: string) => boolean;
 }
 
 export const isAdminPath = (path: string): boolean => path.startsWith('/_test/');
 
 /**
- * Lets another process change the cluster: PUT (a whole object, or the options of `pod` in
- * kube-api-objects.ts) and DELETE of /_test/pods/NAMESPACE/NAME; PUT (a whole object) and DELETE of
- * /_test/nodes/NAME.
+ * Lets another process change the cluster: PUT (a whole object, or the options of `pod`, `service`
+ * or `endpointSlice`) and DELETE of /_test/pods/NAMESPACE/NAME, and likewise of `services` and
+ * `endpointslices`; PUT (a whole object) and DELETE of /_test/nodes/NAME.
  */
 export async function serveAdmin(
   req: http.IncomingMessage,
@@ -39,21 +46,35 @@ export async function serveAdmin(
   res.end(`${JSON.stringify(answer)}\n`);
 }
 
-function change(
-  method: string,
-  path: string,
-  text: string,
-  { putPod, deletePod, putNode, deleteNode }: Changes,
-): [number, unknown] {
-  const [, , resource, ...names] = path.split('/').map(decodeURIComponent);
+function change(method: string, path: string, text: string, changes: Changes): [number, unknown] {
+  const [, , resource = '', ...names] = path.split('/').map(decodeURIComponent);
   const [namespace, name] = names;
   const body = JSON.parse(text === '' ? '{}' : text) as KubeObject | Partial<PodOptions>;
-  if (resource === 'nodes' && method === 'PUT' && 'metadata' in body) return [200, putNode(body)];
+  if (resource === 'nodes' && method === 'PUT' && 'metadata' in body) return [200, changes.putNode(body)];
   if (resource === 'nodes' && method === 'DELETE' && namespace !== undefined)
-    return [deleteNode(namespace) ? 200 : 404, {}];
-  if (resource !== 'pods' || namespace === undefined || name === undefined)
+    return [changes.deleteNode(namespace) ? 200 : 404, {}];
+  const change = namespacedChange(resource, changes);
+  if (change === undefined || namespace === undefined || name === undefined)
     return [404, { error: 'no such path' }];
-  if (method === 'PUT') return [200, putPod('metadata' in body ? body : { ...body, namespace, name })];
-  if (method === 'DELETE') return [deletePod(namespace, name) ? 200 : 404, {}];
+  if (method === 'PUT') return [200, change.put('metadata' in body ? body : { ...body, namespace, name })];
+  if (method === 'DELETE') return [change.delete(namespace, name) ? 200 : 404, {}];
   return [405, { error: 'PUT or DELETE' }];
+}
+
+interface NamespacedChange {
+  readonly put: (object: KubeObject | { readonly namespace: string; readonly name: string }) => KubeObject;
+  readonly delete: (namespace: string, name: string) => boolean;
+}
+
+function namespacedChange(resource: string, changes: Changes): NamespacedChange | undefined {
+  switch (resource) {
+    case 'pods':
+      return { put: changes.putPod, delete: changes.deletePod };
+    case 'services':
+      return { put: changes.putService, delete: changes.deleteService };
+    case 'endpointslices':
+      return { put: changes.putEndpointSlice, delete: changes.deleteEndpointSlice };
+    default:
+      return undefined;
+  }
 }

@@ -42,7 +42,10 @@ export type Fault =
   | { readonly kind: 'cut-unnoticed'; readonly afterBytes: number }
   /** Closes the connection instead of answering. */
   | { readonly kind: 'reset' }
-  /** Sends nothing, or nothing more after `afterBytes` bytes. */
+  /**
+   * Sends nothing, or nothing more after `afterBytes` bytes. Of a watch, any `afterBytes` means the
+   * head of the response.
+   */
   | { readonly kind: 'hang'; readonly afterBytes?: number }
   /** Sends the right answer after `delayMs`. */
   | { readonly kind: 'slow'; readonly delayMs: number }

@@ -1,14 +1,15 @@
-/* Answers paged lists and watches as k8s.io/apiserver does over etcd. */
-import type { ServerResponse } from 'node:http';
+/* Answers paged lists as k8s.io/apiserver does over etcd. */
 import type { RequestInfo } from './kube-api-faults.ts';
 import { status, type KubeObject } from './kube-api-objects.ts';
-import { lowerBound, type Clock, type Collection, type WatchEvent } from './kube-api-store.ts';
+import { parseSelectors, type Selector } from './kube-api-selectors.ts';
+import { lowerBound, type Clock, type Collection } from './kube-api-store.ts';
 
 export interface Listed {
   readonly collection: Collection;
   readonly clock: Clock;
   /** The kind of one item. */
   readonly kind: string;
+  readonly apiVersion: KubeObject['apiVersion'];
   readonly namespace?: string;
 }
 
@@ -38,21 +39,19 @@ export function answerList(request: RequestInfo, listed: Listed): [number, unkno
   const token = given === '' ? { revision: NOW, start: '', page: 1 } : decodeToken(given);
   if (token === undefined) return [400, badRequest('continue key is not valid')];
   if (token.revision !== NOW && token.revision < listed.clock.compacted) return [410, expired(token)];
-  const selector = parseSelector(query.get('fieldSelector'));
-  if (selector === 'unsupported') return [400, badRequest('field label not supported')];
+  const selector = parseSelectors(query);
+  if (selector === 'unsupported') return [400, badRequest('field or label selector not supported')];
   // The real server answers resourceVersion=0 from the watch cache, which ignores the limit.
   return [200, page(token, version === '0' ? 0 : limit, selector, listed)];
 }
 
-type Selector = ((object: KubeObject) => boolean) | undefined;
-
 function page(
   { revision: at, start, page: number }: Token,
   limit: number,
-  selector: Selector,
+  selector: Selector | undefined,
   listed: Listed,
 ): unknown {
-  const { collection, kind, namespace } = listed;
+  const { collection, kind, apiVersion, namespace } = listed;
   const revision = at === NOW ? listed.clock.revision : at;
   const all = collection.keysAt(revision);
   const keys = namespace === undefined ? all : all.filter((key) => key.startsWith(`${namespace}/`));
@@ -69,12 +68,12 @@ function page(
     // The real server does not know this number when a selector filters items, and omits it.
     ...(next === undefined || selector !== undefined ? {} : { remainingItemCount: keys.length - i }),
   };
-  return { kind: `${kind}List`, apiVersion: 'v1', metadata, items };
+  return { kind: `${kind}List`, apiVersion, metadata, items };
 }
 
 /** Returns the object without kind and apiVersion, which items of a typed list do not carry. */
-function asItem({ metadata, spec, status: state }: KubeObject): unknown {
-  return { metadata, spec, status: state };
+function asItem({ kind, apiVersion, ...item }: KubeObject): unknown {
+  return item;
 }
 
 function decodeToken(text: string): Token | undefined {
@@ -96,66 +95,4 @@ function expired({ start, page: number }: Token): unknown {
     'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.';
   const inconsistent = encodeToken({ revision: NOW, start, page: number });
   return status(410, 'Expired', message, { metadata: { continue: inconsistent } });
-}
-
-function parseSelector(text: string | null): Selector | 'unsupported' {
-  if (text === null || text === '') return undefined;
-  const [, field, value] = /^(spec\.nodeName|metadata\.name|metadata\.namespace)==?(.*)$/.exec(text) ?? [];
-  if (field === undefined) return 'unsupported';
-  return ({ metadata, spec }) => {
-    if (field === 'spec.nodeName') return (spec?.['nodeName'] ?? '') === value;
-    return (field === 'metadata.name' ? metadata.name : metadata.namespace) === value;
-  };
-}
-
-const BOOKMARK_MS = 1000;
-
-/**
- * Writes one JSON object per line until the client closes the connection or `timeoutSeconds` pass.
- */
-export function answerWatch(res: ServerResponse, { query }: RequestInfo, listed: Listed): Promise<void> {
-  const { collection, clock, namespace, kind } = listed;
-  res.writeHead(200, { 'content-type': 'application/json' });
-  const line = (type: string, object: unknown): void =>
-    void res.write(`${JSON.stringify({ type, object })}\n`);
-  const since = Number(query.get('resourceVersion') ?? 0);
-  if (since !== 0 && since < clock.compacted) {
-    line('ERROR', status(410, 'Expired', `too old resource version: ${since} (${clock.compacted})`));
-    res.end();
-    return Promise.resolve();
-  }
-  const selector = parseSelector(query.get('fieldSelector'));
-  const mine = ({ object }: Pick<WatchEvent, 'object'>): boolean =>
-    (namespace === undefined || object.metadata.namespace === namespace) &&
-    (typeof selector !== 'function' || selector(object));
-  const show = (event: WatchEvent): void => {
-    if (mine(event)) line(event.type, event.object);
-  };
-  res.flushHeaders();
-  if (since === 0) {
-    for (const key of collection.keysAt(clock.revision)) {
-      const object = collection.get(key);
-      if (object !== undefined && mine({ object })) line('ADDED', object);
-    }
-  } else collection.eventsAfter(since).forEach(show);
-  const stop = collection.watch(show);
-  const bookmark = (): void =>
-    line('BOOKMARK', {
-      kind,
-      apiVersion: 'v1',
-      metadata: { resourceVersion: String(clock.revision), creationTimestamp: null },
-    });
-  const timers = [
-    ...(query.get('allowWatchBookmarks') === 'true' ? [setInterval(bookmark, BOOKMARK_MS)] : []),
-    ...(query.has('timeoutSeconds')
-      ? [setTimeout(() => res.end(), Number(query.get('timeoutSeconds')) * 1000)]
-      : []),
-  ];
-  return new Promise((resolve) => {
-    res.on('close', () => {
-      stop();
-      timers.forEach(clearTimeout);
-      resolve();
-    });
-  });
 }

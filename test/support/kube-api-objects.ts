@@ -18,10 +18,14 @@ export interface ObjectMeta {
 
 export interface KubeObject {
   kind: string;
-  apiVersion: 'v1';
+  apiVersion: 'v1' | 'discovery.k8s.io/v1';
   metadata: ObjectMeta;
   spec?: Record<string, unknown>;
   status?: Record<string, unknown>;
+  /** Of an EndpointSlice, which has no spec. */
+  addressType?: string;
+  ports?: unknown;
+  endpoints?: unknown;
 }
 
 export interface PodOptions {
@@ -44,7 +48,7 @@ export interface PodOptions {
   readonly labels?: Record<string, string>;
 }
 
-const CREATED = '2026-01-31T12:00:00Z';
+export const CREATED = '2026-01-31T12:00:00Z';
 
 export type ContainerState = 'waiting' | 'running' | 'terminated';
 
@@ -128,12 +132,13 @@ export function node(options: {
   readonly uid?: string;
   readonly ready?: boolean;
   readonly podCIDRs?: readonly string[];
+  readonly labels?: Record<string, string>;
 }): KubeObject {
-  const { name, uid = randomUUID(), ready = true, podCIDRs } = options;
+  const { name, uid = randomUUID(), ready = true, podCIDRs, labels } = options;
   return {
     kind: 'Node',
     apiVersion: 'v1',
-    metadata: { name, uid, creationTimestamp: CREATED },
+    metadata: { name, uid, creationTimestamp: CREATED, ...(labels && { labels }) },
     // As kube-controller-manager assigns them with --allocate-node-cidrs: both fields, or neither.
     spec: podCIDRs === undefined ? {} : { podCIDR: podCIDRs[0], podCIDRs },
     status: {

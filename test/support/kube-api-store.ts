@@ -17,6 +17,7 @@ export interface WatchEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED';
   readonly revision: number;
   readonly object: KubeObject;
+  readonly before: KubeObject | undefined;
 }
 
 /** The cluster's revision counter, one for all collections, like etcd's revision. */
@@ -62,7 +63,7 @@ export class Collection {
     const revision = this.#clock.next();
     const stored = { ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } };
     this.#record(key, { revision, object: stored });
-    this.#emit({ type: before === undefined ? 'ADDED' : 'MODIFIED', revision, object: stored });
+    this.#emit({ type: before === undefined ? 'ADDED' : 'MODIFIED', revision, object: stored, before });
     return stored;
   }
 
@@ -72,7 +73,7 @@ export class Collection {
     const revision = this.#clock.next();
     this.#record(key, { revision, object: undefined });
     const object = { ...before, metadata: { ...before.metadata, resourceVersion: String(revision) } };
-    this.#emit({ type: 'DELETED', revision, object });
+    this.#emit({ type: 'DELETED', revision, object, before });
     return true;
   }
 

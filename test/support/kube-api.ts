@@ -1,40 +1,50 @@
 /**
- * A Kubernetes API server that serves reads of pods, nodes and namespaces: lists whose pages all
- * show the moment of the first page, Status objects, bearer tokens and client certificates, and
- * watches with bookmarks. Tests can make it fail or give false answers.
+ * A Kubernetes API server that serves reads of pods, nodes, namespaces, Services and
+ * EndpointSlices: lists whose pages all show the moment of the first page, Status objects, bearer
+ * tokens and client certificates, and watches with bookmarks. Tests can make it fail or give false
+ * answers.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { isAdminPath, serveAdmin, type Changes } from './kube-api-admin.ts';
 import { Faults, send, type RequestInfo } from './kube-api-faults.ts';
 import { defaultUser, kubeconfig, type UserEntry } from './kube-api-kubeconfig.ts';
-import { answerList, answerWatch } from './kube-api-list.ts';
-import {
-  containerStatuses,
-  namespace,
-  pod,
-  status,
-  type KubeObject,
-  type PodOptions,
-} from './kube-api-objects.ts';
+import { answerList } from './kube-api-list.ts';
+import { containerStatuses, namespace, pod, status, type KubeObject } from './kube-api-objects.ts';
+import { forbidden, route } from './kube-api-route.ts';
+import { endpointSlice, service } from './kube-api-services.ts';
 import { Clock, Collection, type Bulk } from './kube-api-store.ts';
 import type { Certificates } from './kube-api-tls.ts';
+import { answerWatch, type OpenWatch } from './kube-api-watch.ts';
 
 export { Faults, lies, type Fault, type ListBody, type RequestInfo } from './kube-api-faults.ts';
 export { hostNetworkPod, namespace, node, pod, staticPod, type KubeObject } from './kube-api-objects.ts';
+export { endpoint, endpointSlice, service } from './kube-api-services.ts';
+export type { OpenWatch } from './kube-api-watch.ts';
 export { makeCertificates, type Certificates } from './kube-api-tls.ts';
 
 export interface KubeApiOptions {
   /** 0 selects any free port. */
   readonly port?: number;
+  /** The server's address. Default: 127.0.0.1 */
+  readonly host?: string;
+  /**
+   * Runs the work that opens the server's socket, for example in another network namespace. The
+   * server then listens on all of the namespace's addresses.
+   */
+  readonly listenIn?: (listen: () => void) => void;
   /**
    * Pods that exist from the start. The server makes each one on request. Their order is by
    * namespace and name.
    */
   readonly bulk?: Bulk;
+  /** Likewise Services and EndpointSlices. */
+  readonly bulkServices?: Bulk;
+  readonly bulkEndpointSlices?: Bulk;
   /** Serves HTTPS. A client certificate of the same authority authenticates the user of its CN. */
   readonly tls?: Certificates;
   /**
@@ -43,11 +53,10 @@ export interface KubeApiOptions {
    */
   readonly tokens?: Readonly<Record<string, string>>;
   readonly forbid?: (user: string, verb: string, resource: string) => boolean;
-  /**
-   * Serves PUT and DELETE of /_test/pods/NAMESPACE/NAME and /_test/nodes/NAME, so that another
-   * process can change the cluster.
-   */
+  /** Serves the paths of kube-api-admin.ts, so that another process can change the cluster. */
   readonly admin?: boolean;
+  /** The interval of a watch's bookmarks. Default: 1000. A real server has about a minute. */
+  readonly bookmarkMs?: number;
 }
 
 export interface KubeApiServer extends Changes {
@@ -57,11 +66,17 @@ export interface KubeApiServer extends Changes {
   readonly requests: RequestInfo[];
   /** Returns the number of connections accepted so far. */
   readonly connections: () => number;
+  /** Returns the number of connections that are open now. */
+  readonly openConnections: () => number;
+  /** The watches that clients have open, in the order of their requests. */
+  readonly watches: ReadonlySet<OpenWatch>;
   /** User names by bearer token. Tests may change them. */
   readonly tokens: Map<string, string>;
   readonly pods: Collection;
   readonly nodes: Collection;
   readonly namespaces: Collection;
+  readonly services: Collection;
+  readonly endpointslices: Collection;
   /**
    * Forgets all history, as etcd's compaction does. The server then answers 410 to tokens of
    * earlier lists.
@@ -80,6 +95,8 @@ interface Cluster {
   readonly pods: Collection;
   readonly nodes: Collection;
   readonly namespaces: Collection;
+  readonly services: Collection;
+  readonly endpointslices: Collection;
 }
 
 export async function startKubeApi(options: KubeApiOptions = {}): Promise<KubeApiServer> {
@@ -89,11 +106,14 @@ export async function startKubeApi(options: KubeApiOptions = {}): Promise<KubeAp
     pods: new Collection(clock, options.bulk),
     nodes: new Collection(clock),
     namespaces: new Collection(clock),
+    services: new Collection(clock, options.bulkServices),
+    endpointslices: new Collection(clock, options.bulkEndpointSlices),
   };
   for (const name of ['default', 'kube-system']) cluster.namespaces.put(namespace(name));
   const tokens = new Map(Object.entries(options.tokens ?? {}));
   const faults = new Faults();
   const requests: RequestInfo[] = [];
+  const watches = new Set<OpenWatch>();
   const { tls } = options;
   const listener = (req: http.IncomingMessage, res: http.ServerResponse): void => {
     const info = describe(req, requests.length + 1);
@@ -101,21 +121,33 @@ export async function startKubeApi(options: KubeApiOptions = {}): Promise<KubeAp
     const work =
       options.admin === true && isAdminPath(info.path)
         ? serveAdmin(req, res, info.path, changes)
-        : serve(req, res, info, { cluster, tokens, faults, options });
+        : serve(req, res, info, { cluster, tokens, faults, watches, options });
     work.catch((error: unknown) => res.destroy(error as Error));
   };
   const server =
     tls === undefined ? http.createServer(listener) : https.createServer(tlsOptions(tls), listener);
-  await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve));
+  const { host = '127.0.0.1', port = 0, listenIn } = options;
+  await new Promise<void>((resolve) => {
+    // Node.js opens the socket at once only when it has no name to look up.
+    if (listenIn) listenIn(() => void server.listen(port, resolve));
+    else server.listen(port, host, resolve);
+  });
   let connections = 0;
-  server.on('connection', () => connections++);
-  const url = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  let openConnections = 0;
+  server.on('connection', (socket: Socket) => {
+    connections++;
+    openConnections++;
+    socket.on('close', () => openConnections--);
+  });
+  const url = `${tls === undefined ? 'http' : 'https'}://${host}:${(server.address() as AddressInfo).port}`;
   const changes = changesTo(cluster);
   return {
     url,
     faults,
     requests,
     connections: () => connections,
+    openConnections: () => openConnections,
+    watches,
     tokens,
     ...cluster,
     ...changes,
@@ -141,18 +173,30 @@ const tlsOptions = (tls: Certificates): https.ServerOptions => ({
   rejectUnauthorized: false,
 });
 
-function changesTo({ pods, nodes, namespaces }: Cluster): Changes {
-  const putPod = (given: KubeObject | PodOptions): KubeObject => {
-    const object = 'metadata' in given ? given : pod(given);
-    const name = object.metadata.namespace ?? 'default';
-    if (namespaces.get(`/${name}`) === undefined) namespaces.put(namespace(name));
-    return pods.put(object);
+function changesTo({ pods, nodes, namespaces, services, endpointslices }: Cluster): Changes {
+  const putInto = <Options extends object>(
+    collection: Collection,
+    make: (options: Options) => KubeObject,
+  ) => {
+    return (given: KubeObject | Options): KubeObject => {
+      const object = 'metadata' in given ? given : make(given);
+      const name = object.metadata.namespace ?? 'default';
+      if (namespaces.get(`/${name}`) === undefined) namespaces.put(namespace(name));
+      return collection.put(object);
+    };
   };
+  const deleteFrom = (collection: Collection) => (space: string, name: string) =>
+    collection.delete(`${space}/${name}`);
+  const putPod = putInto(pods, pod);
   return {
     putPod,
+    deletePod: deleteFrom(pods),
     putNode: (object) => nodes.put(object),
     deleteNode: (name) => nodes.delete(`/${name}`),
-    deletePod: (space, name) => pods.delete(`${space}/${name}`),
+    putService: putInto(services, service),
+    deleteService: deleteFrom(services),
+    putEndpointSlice: putInto(endpointslices, endpointSlice),
+    deleteEndpointSlice: deleteFrom(endpointslices),
     finishPod: (space, name, phase = 'Succeeded', container) => {
       const object = pods.get(`${space}/${name}`);
       if (object === undefined) throw new Error(`no pod ${space}/${name}`);
@@ -189,6 +233,7 @@ interface Serving {
   readonly cluster: Cluster;
   readonly tokens: ReadonlyMap<string, string>;
   readonly faults: Faults;
+  readonly watches: Set<OpenWatch>;
   readonly options: KubeApiOptions;
 }
 
@@ -196,7 +241,7 @@ async function serve(
   req: http.IncomingMessage,
   res: http.ServerResponse,
   info: RequestInfo,
-  { cluster, tokens, faults, options }: Serving,
+  { cluster, tokens, faults, watches, options }: Serving,
 ): Promise<void> {
   const fault = faults.next(info);
   const answer = (code: number, body: unknown): Promise<void> => send(res, code, body, fault, info);
@@ -221,9 +266,17 @@ async function serve(
   if (options.forbid?.(user, verb, target.resource) === true)
     return answer(403, forbidden(user, verb, target));
   const collection = cluster[target.resource];
-  if (verb === 'watch') return answerWatch(res, info, { ...target, collection, clock: cluster.clock });
+  const listed = { ...target, collection, clock: cluster.clock };
+  if (verb === 'watch') {
+    // A fault other than these hits the watch before it begins.
+    const stalled = fault?.kind === 'hang' && fault.afterBytes !== undefined;
+    if (fault !== undefined && fault.kind !== 'slow' && !stalled) return answer(200, {});
+    if (fault?.kind === 'slow') await sleep(fault.delayMs);
+    const { bookmarkMs = 1000 } = options;
+    return answerWatch(res, info, { ...listed, bookmarkMs, stalled, open: watches });
+  }
   if (target.name === undefined) {
-    const [code, body] = answerList(info, { ...target, collection, clock: cluster.clock });
+    const [code, body] = answerList(info, listed);
     return answer(code, body);
   }
   const object = collection.get(`${target.namespace ?? ''}/${target.name}`);
@@ -244,36 +297,4 @@ function authenticate(req: http.IncomingMessage, tokens: ReadonlyMap<string, str
   const name: unknown = socket.authorized === true ? socket.getPeerCertificate?.().subject.CN : undefined;
   if (typeof name === 'string') return name;
   return tokens.size === 0 ? 'system:anonymous' : undefined;
-}
-
-interface Target {
-  readonly resource: 'pods' | 'nodes' | 'namespaces';
-  readonly kind: string;
-  readonly namespace?: string;
-  readonly name?: string;
-}
-
-function route(path: string): Target | undefined {
-  const parts = path.split('/').slice(1).map(decodeURIComponent);
-  if (parts[0] !== 'api' || parts[1] !== 'v1') return undefined;
-  const rest = parts.slice(2);
-  const [first, second, third, fourth] = rest;
-  const named = (name: string | undefined): { name?: string } => (name === undefined ? {} : { name });
-  if (first === 'namespaces' && third === 'pods' && second !== undefined && rest.length <= 4) {
-    return { resource: 'pods', kind: 'Pod', namespace: second, ...named(fourth) };
-  }
-  if (first === 'pods' && rest.length === 1) return { resource: 'pods', kind: 'Pod' };
-  if (first === 'nodes' && rest.length <= 2) return { resource: 'nodes', kind: 'Node', ...named(second) };
-  if (first === 'namespaces' && rest.length <= 2)
-    return { resource: 'namespaces', kind: 'Namespace', ...named(second) };
-  return undefined;
-}
-
-function forbidden(user: string, verb: string, { resource, name, namespace: space }: Target): unknown {
-  const where = space === undefined ? 'at the cluster scope' : `in the namespace "${space}"`;
-  const which = name === undefined ? '' : ` "${name}"`;
-  const message = `${resource}${which} is forbidden: User "${user}" cannot ${verb} resource "${resource}" in API group "" ${where}`;
-  return status(403, 'Forbidden', message, {
-    details: { ...(name === undefined ? {} : { name }), kind: resource },
-  });
 }

@@ -15,6 +15,8 @@ export interface Ovs {
   vsctl(...args: string[]): Promise<string>;
   /** Calls the running ovs-vswitchd. Equivalent to: ovs-appctl ARGS… */
   appctl(...args: string[]): Promise<string>;
+  /** Calls a bridge. Equivalent to: ovs-ofctl ARGS… */
+  ofctl(...args: string[]): Promise<string>;
   /** Stops ovs-vswitchd with SIGSTOP: it keeps its sockets and answers nothing. */
   pauseVswitchd(): void;
   resumeVswitchd(): void;
@@ -113,6 +115,7 @@ export const startOvs = async ({ netns, dir, remotes = [], databaseArgs = [] }: 
     remote,
     vsctl,
     appctl: (...args) => must('ovs-appctl', ['-t', vswitchdCtl, '-T', '10', ...args], { env }),
+    ofctl: (...args) => must('ovs-ofctl', args, { env }),
     pauseVswitchd: () => daemons.vswitchd?.pause(),
     resumeVswitchd: () => daemons.vswitchd?.signal('SIGCONT'),
     pauseDatabase: () => daemons.database?.pause(),

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { connectKube } from '../../../cni/kube/connect.ts';
-import { pod } from '../../support/kube-api.ts';
+import { endpointSlice, pod, service } from '../../support/kube-api.ts';
 import { fill, start, tempDir } from './setup.ts';
 
 interface List {
@@ -83,6 +83,42 @@ test('selectors, namespaces, refused parameters', async (t) => {
   assert.equal((await ask<Status>(`${api.url}/apis/apps/v1/deployments`)).code, 404);
 });
 
+test('Services and endpoint slices, with label selectors', async (t) => {
+  const forbid = (_user: string, verb: string, resource: string): boolean =>
+    verb === 'get' && resource === 'endpointslices';
+  const { api } = await start(t, { forbid });
+  api.putService(service({ namespace: 'shop', name: 'web', labels: { app: 'web', tier: '' } }));
+  api.putService(service({ namespace: 'shop', name: 'db', labels: { app: 'db' } }));
+  api.putService(service({ name: 'kubernetes' }));
+  api.putEndpointSlice(endpointSlice({ namespace: 'shop', name: 'web-1', service: 'web' }));
+  const names = async (selector: string, path = 'services'): Promise<string> => {
+    const { items } = await ask<List>(
+      `${api.url}/api/v1/${path}?labelSelector=${encodeURIComponent(selector)}`,
+    );
+    return items.map(({ metadata }) => metadata.name).join();
+  };
+  assert.equal(await names('app'), 'db,web');
+  assert.equal(await names('!app'), 'kubernetes');
+  assert.equal(await names('app=web'), 'web');
+  assert.equal(await names('app!=web,app'), 'db');
+  assert.equal(await names('!tier,app==db'), 'db');
+  assert.equal(await names('!tier', 'namespaces/shop/services'), 'db');
+  assert.equal((await ask<Status>(`${api.url}/api/v1/services?labelSelector=a%20in%20(b)`)).code, 400);
+  const discovery = `${api.url}/apis/discovery.k8s.io/v1`;
+  for (const path of ['endpointslices', 'namespaces/shop/endpointslices']) {
+    const list = await ask<List & Record<string, unknown>>(`${discovery}/${path}`);
+    assert.deepEqual([list['kind'], list['apiVersion']], ['EndpointSliceList', 'discovery.k8s.io/v1']);
+    assert.deepEqual(
+      list.items.map(({ metadata }) => metadata.name),
+      ['web-1'],
+    );
+    assert.ok('addressType' in (list.items[0] ?? {}));
+  }
+  const slice = await ask<Status & { message: string }>(`${discovery}/namespaces/shop/endpointslices/web-1`);
+  assert.match(slice.message, /cannot get resource "endpointslices" in API group "discovery\.k8s\.io"/);
+  assert.equal((await ask<Status>(`${api.url}/api/v1/endpointslices`)).code, 404);
+});
+
 test('a watch: what was missed, what comes, bookmarks, and 410', { timeout: 20_000 }, async (t) => {
   const { api } = await start(t);
   api.putPod({ name: 'old' });
@@ -155,6 +191,13 @@ test(
     assert.equal((await kube.getPod('shop', 'web-1'))?.uid, 'u1');
     assert.equal((await change('DELETE', 'pods/shop/web-1')).status, 200);
     assert.equal((await change('DELETE', 'pods/shop/web-1')).status, 404);
+    assert.equal((await change('PUT', 'services/shop/web', { clusterIPs: ['10.96.0.1'] })).status, 200);
+    assert.equal((await change('PUT', 'endpointslices/shop/web-1', { service: 'web' })).status, 200);
+    const service = `${url}/api/v1/namespaces/shop/services/web`;
+    assert.equal((await ask<{ kind: string }>(service)).kind, 'Service');
+    assert.equal((await change('DELETE', 'services/shop/web')).status, 200);
+    assert.equal((await change('DELETE', 'endpointslices/shop/web-1')).status, 200);
+    assert.equal((await change('DELETE', 'endpointslices/shop/web-1')).status, 404);
     assert.equal(await kube.getPod('shop', 'web-1'), undefined);
     child.kill('SIGTERM');
     const [code] = (await once(child, 'exit')) as [number];

@@ -2,8 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { KubeApi } from '../../../cni/kube/api.ts';
-import { connectKube, type ConnectOptions } from '../../../cni/kube/connect.ts';
+import { connectKube, type ConnectOptions, type KubeClient } from '../../../cni/kube/connect.ts';
 import { KubeError, type KubeErrorCode } from '../../../cni/kube/errors.ts';
 import { kubeconfig } from '../../support/kube-api-kubeconfig.ts';
 import { pod, startKubeApi, type KubeApiOptions, type KubeApiServer } from '../../support/kube-api.ts';
@@ -12,7 +11,7 @@ export interface Started {
   readonly api: KubeApiServer;
   readonly dir: string;
   /** Connects with quick retries; `user` is the kubeconfig's user entry. */
-  readonly connect: (options?: Partial<ConnectOptions>, user?: Record<string, unknown>) => KubeApi;
+  readonly connect: (options?: Partial<ConnectOptions>, user?: Record<string, unknown>) => KubeClient;
 }
 
 /** Starts a server for one test. The end of the test closes it. */

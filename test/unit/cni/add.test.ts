@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { suite, test } from 'node:test';
+import { beforeEach, suite, test } from 'node:test';
 import { finishDeferred } from '../../../cni/deferred/deferred.ts';
 import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
+import type { PortSpec } from '../../../cni/platform/switch.ts';
 import { linkAlias } from '../../../cni/protocol/identity.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { IpamError } from '../../../ipam/model/errors.ts';
@@ -147,10 +148,71 @@ suite('ADD', () => {
     assert.equal(now, record);
   });
 
+  /** An interface that stands is looked at in the pod and in Open vSwitch. */
+  const LOOK = ['inspect-bridge', 'inspect', 'find-ports'];
+
   test('asked again, a link that vswitchd has not taken is made anew', async () => {
     await stands(false);
     assert.equal((await node.call()).exitCode, 0);
-    assert.deepEqual(node.work(), ['inspect-bridge', ...WIRE, 'configure', 'mark', 'announce']);
+    assert.deepEqual(node.work(), [...LOOK, ...WIRE, 'configure', 'mark', 'announce']);
+  });
+
+  suite('asked again, when somebody has removed the port', () => {
+    beforeEach(async () => {
+      await stands(false);
+      node.fake.port = undefined;
+    });
+
+    test('only the port is made, the same one, and the answer is that of the first ADD', async () => {
+      const output = await node.call();
+      assert.equal(output.exitCode, 0, output.stdout);
+      const { ips, interfaces } = reply(output);
+      assert.deepEqual(
+        ips?.map(({ address }) => address),
+        node.fake.pod?.addresses,
+      );
+      assert.equal(interfaces?.[0]?.name, node.fake.link?.name);
+      assert.deepEqual(node.work(), [...LOOK, 'add-port', 'announce 1']);
+      const port: PortSpec = node.fake.port ?? assert.fail('there is no port');
+      assert.deepEqual([port.name, port.bridge, port.tag], [node.fake.link?.name, 'br-cell', 120]);
+    });
+
+    test('the interface is made anew where it is another than planned', async () => {
+      assert.ok(node.fake.pod);
+      node.fake.pod = { ...node.fake.pod, addresses: [] };
+      assert.equal((await node.call()).exitCode, 0);
+      assert.deepEqual(node.work(), [...LOOK, ...WIRE, 'configure', 'mark', 'announce']);
+    });
+
+    test('the interface is made anew where the link leads to nothing that is up', async () => {
+      assert.ok(node.fake.link);
+      node.fake.link = { ...node.fake.link, carrier: false };
+      assert.equal((await node.call()).exitCode, 0);
+      assert.deepEqual(node.work(), [...LOOK, ...WIRE, 'configure', 'mark', 'announce']);
+    });
+
+    for (const [what, prepare, code, work] of [
+      [
+        'the port cannot be made',
+        (): unknown => node.fake.failures.set('add-port', new OvsdbError('port-failed', 'no device')),
+        101,
+        ['add-port'],
+      ],
+      [
+        'vswitchd does not take the link',
+        (): unknown => (node.fake.takesAgain = false),
+        11,
+        ['add-port', 'remove-port'],
+      ],
+    ] as const)
+      test(`the pod keeps interface, address and record where ${what}`, async () => {
+        const files = node.files();
+        prepare();
+        assert.equal(reply(await node.call()).code, code);
+        assert.deepEqual(node.work(), [...LOOK, ...work]);
+        assert.equal(node.fake.world.given().size, 1);
+        assert.deepEqual(node.files(), files);
+      });
   });
 
   test('further announcements are left to a process of their own', async () => {

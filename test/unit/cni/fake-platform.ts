@@ -33,6 +33,8 @@ export class FakePlatform {
    */
   link: HostLink | undefined;
   port: PortSpec | undefined;
+  /** Whether vswitchd takes the reported host's end when it gets a port again. */
+  takesAgain = true;
   /**
    * Whether vswitchd has taken each created link, in order. vswitchd has taken all further links.
    */
@@ -123,6 +125,7 @@ export class FakePlatform {
       createBridge: () => this.#call('create-bridge', undefined),
       addPort: (port) => {
         this.port = port;
+        if (this.link) this.link = { ...this.link, taken: this.takesAgain };
         return this.#call('add-port', undefined);
       },
       removePort: () => this.#call('remove-port', 'removed' as const),

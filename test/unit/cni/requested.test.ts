@@ -102,13 +102,19 @@ suite('what the runtime wishes', () => {
   });
 
   suite('a bandwidth', () => {
-    test('is refused with what to do, before anything is done', async () => {
-      const { code, msg, details } = await ask({ runtimeConfig: { bandwidth: { ingressRate: 1000000 } } });
-      assert.equal(code, 2);
-      assert.match(msg ?? '', /runtimeConfig\.bandwidth asks for ingressRate 1000000/);
-      assert.match(details ?? '', /chain the plugin "bandwidth"/);
-      assert.deepEqual(node.fake.calls, []);
-    });
+    for (const [bandwidth, expected] of [
+      [{ ingressRate: 999 * 0.5 }, /bandwidth\.ingressRate is 499\.5: expected 1000 to/],
+      [{ egressRate: 5e12 }, /bandwidth\.egressRate is 5000000000000: expected 1000 to/],
+      [{ egressRate: -1 }, /bandwidth\.egressRate' is -1: expected 0 or more/],
+      [{ egressRate: 'fast' }, /bandwidth\.egressRate'/],
+    ] as const) {
+      test(`of ${JSON.stringify(bandwidth)} is refused before anything is done`, async () => {
+        const { code, msg } = await ask({ runtimeConfig: { bandwidth } });
+        assert.equal(code, 7);
+        assert.match(msg ?? '', expected);
+        assert.deepEqual(node.fake.calls, []);
+      });
+    }
     test('of nothing is none', async () =>
       assert.equal((await ask({ runtimeConfig: { bandwidth: { ingressRate: 0 } } })).code, undefined));
   });

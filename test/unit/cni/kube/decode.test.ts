@@ -162,3 +162,19 @@ test("a node's subnets for its pods", () => {
   ])
     assert.throws(() => decodeNode({ ...bare, spec }), DecodeError);
 });
+
+test("a node's zone", () => {
+  const zoneOf = (labels: unknown): unknown => {
+    const { metadata, ...rest } = node({ name: 'n1' });
+    return decodeNode({ ...rest, metadata: { ...metadata, labels } }).zone;
+  };
+  assert.equal(zoneOf({ 'topology.kubernetes.io/zone': 'a' }), 'a');
+  for (const labels of [undefined, null, {}, { 'topology.kubernetes.io/zone': '' }])
+    assert.equal(zoneOf(labels), undefined);
+  assert.throws(() => zoneOf({ 'topology.kubernetes.io/zone': 1 }), DecodeError);
+});
+
+test('an interner with a limit forgets', () => {
+  const intern = interner(2);
+  assert.deepEqual(['a', 'b', 'c', 'a', 'c'].map(intern), ['a', 'b', 'c', 'a', 'c']);
+});

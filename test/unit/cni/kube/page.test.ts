@@ -98,3 +98,14 @@ test('refuses pages of different moments, a token twice, an end too soon', () =>
     'the count is an estimate, and nothing is lost',
   );
 });
+
+test('a list of another API group', () => {
+  const slices = {
+    kind: 'EndpointSliceList',
+    apiVersion: 'discovery.k8s.io/v1',
+    metadata: { resourceVersion: '7' },
+    items: [],
+  };
+  assert.equal(decodePage(slices, 'EndpointSlice', 'discovery.k8s.io/v1').resourceVersion, '7');
+  assert.throws(() => decodePage(slices, 'EndpointSlice'), refuses('apiVersion'));
+});

@@ -47,6 +47,9 @@ test('forbidden names the verb and the resource that a role must grant', () => {
   const { message, remedy } = statusError('https://k', { verb: 'list', resource: 'nodes' }, 403, undefined);
   assert.match(message, /verb "list" on the resource "nodes"/);
   assert.match(remedy, /--verb=get,list --resource=pods,nodes,namespaces/);
+  const watch = statusError('https://k', { verb: 'watch', resource: 'endpointslices' }, 403, undefined);
+  assert.match(watch.message, /"watch" on the resource "endpointslices" of the API group discovery\.k8s\.io/);
+  assert.match(watch.remedy, /--verb=list,watch --resource=services,endpointslices\.discovery\.k8s\.io/);
 });
 
 test('every code has a remedy, and keeps cause and status', () => {

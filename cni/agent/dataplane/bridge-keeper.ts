@@ -1,0 +1,273 @@
+import { messageOf } from '../../../ipam/model/errors.ts';
+import type { Effects, Timer } from '../../../ipam/model/effects.ts';
+import { Program, type Gone } from '../../dataplane/program.ts';
+import { cookiesOf, isOurGroup, isOurMeter, ZONE, type CookieKind } from '../../dataplane/tables.ts';
+import { OpenFlowError } from '../../openflow/errors.ts';
+import type { Flush, Meter, Modification } from '../../openflow/program.ts';
+
+/** What the keeper needs of a connection to its bridge: `OpenFlowConnection`. */
+export interface BridgeConnection {
+  bundle(changes: readonly Modification[]): Promise<void>;
+  send(changes: readonly (Modification | Flush)[]): Promise<void>;
+  countFlows(cookie: bigint, mask: bigint): Promise<number>;
+  listGroups(): Promise<readonly { readonly id: number }[]>;
+  listMeters(): Promise<readonly number[]>;
+  close(): void;
+}
+
+/** Receives what happens at a bridge. */
+export interface BridgeEvents {
+  /** All of the program is in place. `changes`: how many changes that took. */
+  sent(changes: number, ms: number): void;
+  failed(reason: string): void;
+  /** Somebody else changed our flows: how many there were, and how many there should be. */
+  differed(found: number, expected: number): void;
+}
+
+export interface BridgeKeeperOptions {
+  /** Opens a connection. @param lost called once when it ends */
+  readonly connect: (lost: () => void) => Promise<BridgeConnection>;
+  /** Whether the bridge serves Services; otherwise it only limits pods. */
+  readonly services: boolean;
+  readonly events: BridgeEvents;
+  readonly effects: Effects;
+}
+
+/** Pauses before the bridge is tried again, in milliseconds. */
+const RETRY_MS = 50;
+const LONGEST_RETRY_MS = 1_000;
+/** How often the keeper counts what is there, in milliseconds. */
+const LOOK_EVERY_MS = 10_000;
+/** The kinds of flows that only the keeper puts there. */
+const KINDS: readonly CookieKind[] = ['fixed', 'pod', 'service'];
+
+/**
+ * Keeps the program of one bridge in place: sends what changed as one bundle, and all of it after a
+ * connection was lost. One bundle is under way at a time; what changes meanwhile is in the next.
+ */
+export class BridgeKeeper {
+  readonly program: Program;
+  readonly #options: BridgeKeeperOptions;
+  #connection: BridgeConnection | undefined;
+  /** Whether all Services are known. Until then what the bridge does with them stays. */
+  #servicesKnown = false;
+  #state: 'idle' | 'works' | 'closed' = 'idle';
+  /** Counts the changes: those that came, and those that are in place. */
+  #came = 0;
+  #done = 0;
+  #failures = 0;
+  #retry: Timer | undefined;
+  #look: Timer | undefined;
+  #counted: number | undefined;
+  /** IDs of the meters on the bridge. */
+  #meters = new Set<number>();
+  readonly #waiting = new Set<() => void>();
+
+  constructor(options: BridgeKeeperOptions) {
+    this.#options = options;
+    this.program = new Program(options.services);
+  }
+
+  get isInPlace(): boolean {
+    return this.#connection !== undefined && this.#done === this.#came && this.#servicesKnown;
+  }
+
+  /** Number of our flows that are in place, as last counted. */
+  get flows(): number | undefined {
+    return this.#counted;
+  }
+
+  /** Sends what changed in the program. */
+  changed(): void {
+    this.#came++;
+    if (this.#state === 'idle' && !this.#retry) void this.#work();
+  }
+
+  /** From now on the program has all Services. */
+  servicesKnown(): void {
+    this.#servicesKnown = true;
+    this.changed();
+  }
+
+  /** Resolves once what the program is now is in place. Never rejects. */
+  async inPlace(): Promise<void> {
+    const wanted = this.#came;
+    while (this.#done < wanted && this.#state !== 'closed')
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+  }
+
+  close(): void {
+    this.#state = 'closed';
+    this.#retry?.cancel();
+    this.#look?.cancel();
+    this.#connection?.close();
+    this.#wake();
+  }
+
+  async #work(): Promise<void> {
+    this.#state = 'works';
+    // What comes at once, such as the ports of a burst, shares a bundle.
+    await this.#options.effects.yieldTurn();
+    while (this.#isOpen() && (this.#done < this.#came || !this.#connection)) {
+      const reached = this.#came;
+      try {
+        await this.#bringUpToDate();
+        this.#failures = 0;
+        this.#done = reached;
+        this.#wake();
+      } catch (error) {
+        this.#fail(error);
+        break;
+      }
+    }
+    if (this.#isOpen()) this.#state = 'idle';
+  }
+
+  /** A method, so that the compiler takes no answer for lasting: `close` may come at any await. */
+  #isOpen(): boolean {
+    return this.#state !== 'closed';
+  }
+
+  async #bringUpToDate(): Promise<void> {
+    const { effects, events } = this.#options;
+    const began = effects.monotonic();
+    const connection = (this.#connection ??= await this.#connect());
+    const isWhole = this.#counted === undefined;
+    const { meters, changes, unused, gone } = this.program.take(this.#servicesKnown);
+    if (meters.length > 0) await this.#putMeters(connection, meters);
+    const stale = isWhole && this.#servicesKnown ? await this.#staleGroups(connection) : [];
+    const all = [...changes, ...stale];
+    if (all.length > 0) await connection.bundle(all);
+    await this.#dropMeters(connection, isWhole && this.#servicesKnown ? this.#stale() : unused);
+    if (gone.length > 0) await this.#flush(connection, gone);
+    if (this.#servicesKnown) this.#counted = await this.#count(connection);
+    events.sent(all.length, effects.monotonic() - began);
+    this.#lookLater();
+  }
+
+  async #connect(): Promise<BridgeConnection> {
+    const connection = await this.#options.connect(() => this.#lost(connection));
+    try {
+      this.#meters = new Set(await connection.listMeters());
+      if (!this.#isOpen()) throw new Error('the keeper was closed');
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+    return connection;
+  }
+
+  async #putMeters(connection: BridgeConnection, meters: readonly Meter[]): Promise<void> {
+    await connection.send(
+      meters.map((meter) => ({ kind: this.#meters.has(meter.id) ? 'change-meter' : 'add-meter', meter })),
+    );
+    for (const { id } of meters) this.#meters.add(id);
+  }
+
+  async #dropMeters(connection: BridgeConnection, ids: readonly number[]): Promise<void> {
+    const there = ids.filter((id) => this.#meters.delete(id));
+    if (there.length > 0) await connection.send(there.map((id) => ({ kind: 'delete-meter', id })));
+  }
+
+  /** Meters of an agent before this one. */
+  #stale(): number[] {
+    const wanted = new Set(this.program.meters().map(({ id }) => id));
+    return [...this.#meters].filter((id) => isOurMeter(id) && !wanted.has(id));
+  }
+
+  /** Switches before Open vSwitch 3.1 cannot: the connections there end when they are idle. */
+  async #flush(connection: BridgeConnection, gone: readonly Gone[]): Promise<void> {
+    try {
+      await connection.send(gone.map(flushOf));
+    } catch (error) {
+      if (!(error instanceof OpenFlowError) || error.code !== 'refused') throw error;
+      this.#options.events.failed(`connections of endpoints that went stay: ${messageOf(error)}`);
+    }
+  }
+
+  #lost(connection: BridgeConnection): void {
+    if (this.#connection !== connection) return;
+    this.#giveUp();
+    this.changed();
+  }
+
+  #giveUp(): void {
+    this.#connection?.close();
+    this.#connection = undefined;
+    this.#counted = undefined;
+    this.program.forget();
+  }
+
+  #fail(error: unknown): void {
+    this.#giveUp();
+    if (!this.#isOpen()) return;
+    this.#options.events.failed(messageOf(error));
+    const pauseMs = Math.min(RETRY_MS * 2 ** this.#failures++, LONGEST_RETRY_MS);
+    this.#retry = this.#options.effects.schedule(pauseMs, () => {
+      this.#retry = undefined;
+      if (this.#state === 'idle') void this.#work();
+    });
+  }
+
+  /** Groups of an agent before this one. */
+  async #staleGroups(connection: BridgeConnection): Promise<Modification[]> {
+    const wanted = this.program.groups();
+    const there = (await connection.listGroups()).map(({ id }) => id);
+    return there
+      .filter((id) => isOurGroup(id) && !wanted.has(id))
+      .map((id): Modification => ({ kind: 'delete-group', id }));
+  }
+
+  async #count(connection: BridgeConnection): Promise<number> {
+    const counts = await Promise.all(
+      KINDS.map((kind) => {
+        const { cookie, mask } = cookiesOf(kind);
+        return connection.countFlows(cookie, mask);
+      }),
+    );
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  #lookLater(): void {
+    this.#look?.cancel();
+    this.#look = this.#options.effects.schedule(LOOK_EVERY_MS, () => void this.#lookAtFlows());
+  }
+
+  /** Sends everything again when somebody else removed or added flows of ours. */
+  async #lookAtFlows(): Promise<void> {
+    const [connection, expected] = [this.#connection, this.#counted];
+    if (!connection || expected === undefined || this.#state !== 'idle') {
+      this.#lookLater();
+      return;
+    }
+    try {
+      const found = await this.#count(connection);
+      // A bundle that was sent meanwhile counted by itself.
+      if (found === expected || this.#counted !== expected) {
+        this.#lookLater();
+        return;
+      }
+      this.#options.events.differed(found, expected);
+      this.#counted = undefined;
+      this.program.forget();
+      this.changed();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+}
+
+/** Forgets the connections of an endpoint that went, which would go on being sent there. */
+const flushOf = ({ frontend, endpoint }: Gone): Flush => ({
+  kind: 'flush-connections',
+  zone: ZONE.service,
+  protocol: frontend.protocol,
+  family: frontend.address.family,
+  original: { dst: frontend.address.value, dstPort: frontend.port },
+  reply: { src: endpoint.address.value, srcPort: endpoint.port },
+});

@@ -1,0 +1,24 @@
+import { isOurGroup, isOurMeter, OUR_COOKIE } from '../../dataplane/tables.ts';
+import type { Modification } from '../../openflow/program.ts';
+import type { BridgeConnection } from './bridge-keeper.ts';
+
+/**
+ * Takes away all that cellnet programmed on a bridge. Flows of others stay, and the bridge forwards
+ * by its own flow `NORMAL`.
+ * @returns how many flows there were
+ * @throws OpenFlowError
+ */
+export async function clearBridge(connection: BridgeConnection): Promise<number> {
+  const { cookie, mask } = OUR_COOKIE;
+  const flows = await connection.countFlows(cookie, mask);
+  const groups = (await connection.listGroups()).filter(({ id }) => isOurGroup(id));
+  if (flows > 0 || groups.length > 0) {
+    await connection.bundle([
+      { kind: 'delete-flows', cookie, mask },
+      ...groups.map(({ id }): Modification => ({ kind: 'delete-group', id })),
+    ]);
+  }
+  const meters = (await connection.listMeters()).filter(isOurMeter);
+  await connection.send(meters.map((id) => ({ kind: 'delete-meter', id })));
+  return flows;
+}

@@ -1,0 +1,62 @@
+import type { Flow, Modification, SelectGroup } from '../openflow/program.ts';
+import { groupModifications } from '../openflow/groups.ts';
+import { actionsText, placeOf } from './text.ts';
+
+/** Returns whether two flows of one place do the same. */
+const isSame = (a: Flow, b: Flow): boolean =>
+  a.cookie === b.cookie &&
+  a.idleSeconds === b.idleSeconds &&
+  actionsText(a.actions) === actionsText(b.actions);
+
+/**
+ * Changes of the bridge that wait to be sent. A later one of the same flow or group replaces an
+ * earlier one.
+ */
+export class Changes {
+  readonly #groups = new Map<number, SelectGroup | undefined>();
+  readonly #flows = new Map<string, { readonly flow: Flow; readonly isThere: boolean }>();
+
+  get size(): number {
+    return this.#groups.size + this.#flows.size;
+  }
+
+  /** Changes from the flows that were there to those that are to be there. */
+  flows(before: readonly Flow[], after: readonly Flow[]): void {
+    const wanted = new Map(after.map((flow) => [placeOf(flow), flow]));
+    for (const flow of before) {
+      const place = placeOf(flow);
+      const now = wanted.get(place);
+      if (now === undefined) this.#flows.set(place, { flow, isThere: false });
+      else if (isSame(flow, now)) wanted.delete(place);
+    }
+    for (const [place, flow] of wanted) this.#flows.set(place, { flow, isThere: true });
+  }
+
+  /** @param group undefined: it is to go */
+  group(id: number, group: SelectGroup | undefined): void {
+    this.#groups.set(id, group);
+  }
+
+  /**
+   * Returns the changes in an order that never leaves a flow without its group, and forgets them.
+   * A switch that deletes a group deletes the flows that use it.
+   */
+  take(): Modification[] {
+    const groups = [...this.#groups];
+    const flows = [...this.#flows.values()];
+    this.#groups.clear();
+    this.#flows.clear();
+    return [
+      ...groups.flatMap(([, group]) => (group ? groupModifications(group) : [])),
+      ...flows.map(({ flow, isThere }): Modification =>
+        isThere ? { kind: 'put-flow', flow } : { kind: 'delete-flow', flow },
+      ),
+      ...groups.flatMap(([id, group]): Modification[] => (group ? [] : [{ kind: 'delete-group', id }])),
+    ];
+  }
+
+  clear(): void {
+    this.#groups.clear();
+    this.#flows.clear();
+  }
+}

@@ -1,0 +1,286 @@
+import { isDeepStrictEqual } from 'node:util';
+import { cidrContains, spanContains, type Address } from '../../ipam/model/address.ts';
+import { groupModifications } from '../openflow/groups.ts';
+import type { Flow, Meter, Modification } from '../openflow/program.ts';
+import type { Endpoint, Frontend } from '../services/frontend.ts';
+import { Changes } from './changes.ts';
+import { fixedFlows, refusalMeter } from './fixed-flows.ts';
+import type { LocalPod } from './local-pod.ts';
+import { podFlows, podMeters } from './pod-flows.ts';
+import { rangeFlows, type RangePlace } from './range-flows.ts';
+import { addressFlow, endpointFlow, fragmentFlow, leavingFlow, serviceProgram } from './service-flows.ts';
+import { cookiesOf, FIRST_GROUP, type CookieKind } from './tables.ts';
+import { Uses } from './uses.ts';
+
+/** A connection whose endpoint went, of a protocol that does not notice (UDP). */
+export interface Gone {
+  readonly frontend: Frontend;
+  readonly endpoint: Endpoint;
+}
+
+/** What is to be sent to bring the bridge up to date. */
+export interface Update {
+  /** Meters that the changes need. They come first, since no bundle can hold them. */
+  readonly meters: readonly Meter[];
+  readonly changes: readonly Modification[];
+  /** Meters that nothing needs once the changes are in place. */
+  readonly unused: readonly number[];
+  /** Connections to flush once the changes are in place. */
+  readonly gone: readonly Gone[];
+}
+
+interface Served {
+  readonly frontend: Frontend;
+  readonly group: number;
+}
+
+const UDP = 17;
+
+/**
+ * What one bridge is to do, and what of it changed since it was last sent. Pure: pods, ranges and
+ * frontends come in, flows and groups go out.
+ */
+export class Program {
+  readonly #services: boolean;
+  readonly #pods = new Map<string, LocalPod>();
+  #ranges: readonly RangePlace[] = [];
+  readonly #served = new Map<string, Served>();
+  readonly #groups = new GroupNumbers();
+  /** Flows that several frontends need. */
+  readonly #replies = new Uses();
+  readonly #fragments = new Uses();
+  readonly #clusterAddresses = new Uses();
+  readonly #changes = new Changes();
+  #gone: Gone[] = [];
+  #meters: Meter[] = [];
+  #unused: number[] = [];
+  /** Whether all is to be sent: nobody knows what is there. */
+  #fromScratch = true;
+
+  /** @param services whether the bridge serves Services; otherwise it only limits pods */
+  constructor(services = true) {
+    this.#services = services;
+  }
+
+  /** @returns whether anything changed */
+  setPods(pods: readonly LocalPod[]): boolean {
+    const wanted = new Map(pods.map((pod) => [pod.port, pod]));
+    const gone = [...this.#pods.values()].filter((pod) => !isDeepStrictEqual(pod, wanted.get(pod.port)));
+    const came = pods.filter((pod) => !isDeepStrictEqual(pod, this.#pods.get(pod.port)));
+    // Together: the flows of one that came may stand in the place of those of one that went.
+    this.#flows(gone.flatMap(this.#flowsOf), came.flatMap(this.#flowsOf));
+    const meters = came.flatMap(podMeters);
+    const ids = new Set(meters.map(({ id }) => id));
+    this.#meters.push(...meters);
+    this.#unused.push(...gone.flatMap(podMeters).flatMap(({ id }) => (ids.has(id) ? [] : [id])));
+    for (const { port } of gone) this.#pods.delete(port);
+    for (const pod of came) this.#pods.set(pod.port, pod);
+    return gone.length + came.length > 0;
+  }
+
+  /** @returns whether anything changed */
+  setRanges(ranges: readonly RangePlace[]): boolean {
+    if (isDeepStrictEqual(ranges, this.#ranges)) return false;
+    this.#ranges = ranges;
+    // Which endpoints are pods may be another answer for each frontend. Ranges change rarely.
+    this.#fromScratch = true;
+    return true;
+  }
+
+  /** @param after undefined: it is gone */
+  setFrontend(key: string, after: Frontend | undefined): void {
+    const before = this.#served.get(key);
+    if (!before && !after) return;
+    const group = before?.group ?? this.#groups.take();
+    if (!this.#fromScratch) this.#change(before?.frontend, after, group);
+    this.#count(before?.frontend, after);
+    if (after) this.#served.set(key, { frontend: after, group });
+    else {
+      this.#served.delete(key);
+      this.#groups.giveBack(group);
+    }
+  }
+
+  readonly #flowsOf = (pod: LocalPod): Flow[] => podFlows(pod, this.#services);
+
+  #change(before: Frontend | undefined, after: Frontend | undefined, group: number): void {
+    const [old, now] = [before, after].map(
+      (frontend) => frontend && serviceProgram(frontend, group, this.isPod),
+    );
+    this.#flows(old?.flows ?? [], now?.flows ?? []);
+    if (!isDeepStrictEqual(old?.group, now?.group)) this.#changes.group(group, now?.group);
+  }
+
+  get pods(): ReadonlyMap<string, LocalPod> {
+    return this.#pods;
+  }
+
+  frontends(): Iterable<Frontend> {
+    return [...this.#served.values()].map(({ frontend }) => frontend);
+  }
+
+  /** Numbers of the groups that are to be there. */
+  groups(): ReadonlySet<number> {
+    return new Set(
+      [...this.#served.values()]
+        .filter(({ frontend }) => frontend.endpoints.length > 0)
+        .map(({ group }) => group),
+    );
+  }
+
+  get hasChanges(): boolean {
+    return this.#fromScratch || this.#changes.size > 0 || this.#gone.length > 0;
+  }
+
+  /** From now on nobody knows what the bridge does. The next update brings everything. */
+  forget(): void {
+    this.#fromScratch = true;
+    this.#changes.clear();
+  }
+
+  /**
+   * Returns what changed since the last call. The caller calls `forget` if it cannot be sent.
+   * @param services false as long as nobody knows all Services: what the bridge does with them
+   *   stays as it is, and only the node's own flows are sent
+   */
+  take(services = true): Update {
+    const [gone, meters, unused] = [this.#gone, this.#meters, this.#unused];
+    this.#gone = [];
+    this.#meters = [];
+    this.#unused = [];
+    if (!this.#fromScratch) return { meters, changes: this.#changes.take(), unused, gone };
+    this.#changes.clear();
+    const all = this.meters();
+    if (!services) return { meters: all, changes: this.#ofNode(), unused, gone: [] };
+    this.#fromScratch = false;
+    return { meters: all, changes: [...this.#ofServices(), ...this.#ofNode()], unused, gone };
+  }
+
+  /** Returns all meters. */
+  meters(): Meter[] {
+    const ofPods = [...this.#pods.values()].flatMap(podMeters);
+    return this.#services ? [refusalMeter, ...ofPods] : ofPods;
+  }
+
+  /** Returns all flows. */
+  *flows(): Generator<Flow> {
+    yield* this.#nodeFlows();
+    yield* this.#serviceFlows();
+  }
+
+  *#nodeFlows(): Generator<Flow> {
+    yield* fixedFlows(this.#services);
+    if (this.#services) for (const range of this.#ranges) yield* rangeFlows(range);
+    for (const pod of this.#pods.values()) yield* podFlows(pod, this.#services);
+  }
+
+  *#serviceFlows(): Generator<Flow> {
+    const shared = new Set<string>();
+    for (const { frontend, group } of this.#served.values()) {
+      yield* serviceProgram(frontend, group, this.isPod).flows;
+      for (const { key, flow } of sharedFlows(frontend)) {
+        if (shared.has(key)) continue;
+        shared.add(key);
+        yield flow();
+      }
+    }
+  }
+
+  #ofNode(): Modification[] {
+    return [...replaced('fixed'), ...replaced('pod'), ...put(this.#nodeFlows())];
+  }
+
+  /** Groups come first: flows without their group are refused. */
+  #ofServices(): Modification[] {
+    const groups = [...this.#served.values()].flatMap(({ frontend, group: id }) => {
+      const { group } = serviceProgram(frontend, id, this.isPod);
+      return group ? groupModifications(group) : [];
+    });
+    return [...replaced('service'), ...groups, ...put(this.#serviceFlows())];
+  }
+
+  #flows(before: readonly Flow[], after: readonly Flow[]): void {
+    if (!this.#fromScratch) this.#changes.flows(before, after);
+  }
+
+  /** Counts the flows that frontends share; the first use puts one in place, the last takes it. */
+  #count(before: Frontend | undefined, after: Frontend | undefined): void {
+    for (const { key, flow, uses } of after ? this.#sharedOf(after) : [])
+      if (uses.add(key)) this.#flows([], [flow()]);
+    for (const { key, flow, afterwards, uses } of before ? this.#sharedOf(before) : [])
+      if (uses.remove(key)) this.#flows([flow()], afterwards ? [afterwards()] : []);
+    if (before?.protocol !== UDP) return;
+    const stays = new Set(after?.endpoints.map(keyOf));
+    const left = before.endpoints.filter((endpoint) => !stays.has(keyOf(endpoint)));
+    this.#gone.push(...left.map((endpoint) => ({ frontend: before, endpoint })));
+  }
+
+  #sharedOf(frontend: Frontend): (SharedFlow & { readonly uses: Uses })[] {
+    const uses = { reply: this.#replies, fragment: this.#fragments, address: this.#clusterAddresses };
+    return sharedFlows(frontend).map((shared) => ({ ...shared, uses: uses[shared.kind] }));
+  }
+
+  /** Returns whether the address is a pod's: in a range, and given to pods. */
+  readonly isPod = (address: Address): boolean =>
+    this.#ranges.some(
+      ({ cidr, exclude, gateway }) =>
+        cidrContains(cidr, address) &&
+        !exclude.some((span) => spanContains(span, address)) &&
+        gateway?.value !== address.value,
+    );
+}
+
+const replaced = (kind: CookieKind): Modification[] => [{ kind: 'delete-flows', ...cookiesOf(kind) }];
+const put = (flows: Iterable<Flow>): Modification[] =>
+  [...flows].map((flow): Modification => ({ kind: 'put-flow', flow }));
+
+interface SharedFlow {
+  readonly kind: 'reply' | 'fragment' | 'address';
+  readonly key: string;
+  readonly flow: () => Flow;
+  /** What stands there when nobody needs it any more. Absent: nothing. */
+  readonly afterwards?: () => Flow;
+}
+
+/** Returns the flows of a frontend that others may need too. */
+function sharedFlows({ kind, protocol, address, endpoints }: Frontend): SharedFlow[] {
+  return [
+    ...(kind === 'cluster'
+      ? [{ kind: 'address' as const, key: `vip ${address.value}`, flow: () => addressFlow(address) }]
+      : []),
+    ...endpoints.flatMap((endpoint): SharedFlow[] => [
+      {
+        kind: 'reply',
+        key: `${protocol} ${keyOf(endpoint)}`,
+        flow: () => endpointFlow(protocol, endpoint),
+        // Connections of UDP are flushed.
+        ...(protocol !== UDP && { afterwards: () => leavingFlow(protocol, endpoint) }),
+      },
+      ...(protocol === UDP
+        ? [
+            {
+              kind: 'fragment' as const,
+              key: `fragment ${endpoint.address.value}`,
+              flow: () => fragmentFlow(endpoint.address),
+            },
+          ]
+        : []),
+    ]),
+  ];
+}
+
+const keyOf = ({ address, port }: Endpoint): string => `${address.value.toString(36)} ${port}`;
+
+/** Numbers of groups. One that is free again is used again last. */
+class GroupNumbers {
+  #next = FIRST_GROUP;
+  readonly #free: number[] = [];
+
+  take(): number {
+    return this.#free.shift() ?? this.#next++;
+  }
+
+  giveBack(id: number): void {
+    this.#free.push(id);
+  }
+}

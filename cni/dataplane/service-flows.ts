@@ -1,0 +1,206 @@
+import { familyBits, type Address } from '../../ipam/model/address.ts';
+import type { Action } from '../openflow/actions.ts';
+import type { FieldValue } from '../openflow/fields.ts';
+import { MOST_BUCKETS } from '../openflow/groups.ts';
+import type { Bucket, Flow, SelectGroup } from '../openflow/program.ts';
+import type { Endpoint, Frontend } from '../services/frontend.ts';
+import { REFUSAL } from './fixed-flows.ts';
+import {
+  addressField,
+  from,
+  ip,
+  LATER_FRAGMENT,
+  portField,
+  protocolOf,
+  to,
+  tracked,
+  value,
+  within,
+  type Protocol,
+} from './match.ts';
+import { cookieOf, ENDPOINT_REGISTER, goOn, MARK_POD, TABLE, ZONE } from './tables.ts';
+
+/** Longest idle time of a learned flow, in seconds: it has 16 bits. */
+const LONGEST_IDLE_S = 65_535;
+
+/** Whether an endpoint's MAC follows from its address. */
+export type IsPod = (address: Address) => boolean;
+
+export interface ServiceProgram {
+  readonly flows: readonly Flow[];
+  /** Absent: the Service has no endpoint. */
+  readonly group: SelectGroup | undefined;
+}
+
+const COOKIE = cookieOf('service');
+const flow = (
+  table: number,
+  priority: number,
+  match: readonly FieldValue[],
+  actions: readonly Action[],
+): Flow => ({ table, priority, cookie: COOKIE, match, actions });
+
+/**
+ * Returns what the bridge does with packets to one virtual address and port. Of more endpoints than
+ * a group has buckets, the first ones get connections.
+ */
+export function serviceProgram(wanted: Frontend, groupId: number, isPod: IsPod): ServiceProgram {
+  const frontend = { ...wanted, endpoints: wanted.endpoints.slice(0, MOST_BUCKETS) };
+  const { protocol, address, port, endpoints, affinitySeconds } = frontend;
+  const there = [
+    ...protocolOf(address.family, protocol),
+    to(address),
+    value(portField('dst', protocol), port),
+  ];
+  const track = flow(TABLE.service, 100, there, [
+    { kind: 'ct', commit: false, zone: ZONE.service, nat: 'restore', table: TABLE.balance },
+  ]);
+  // Open connections to an endpoint that went go on.
+  if (endpoints.length === 0)
+    return { flows: [track, ...admitted(frontend, there, REFUSAL)], group: undefined };
+  const ids = affinitySeconds === undefined ? undefined : endpointIds(endpoints);
+  const group: SelectGroup = {
+    id: groupId,
+    // Connections that a client opens at once get the same endpoint before the flow is learned.
+    ...(ids && { selection: { method: 'hash', fields: [addressField('src', address.family)] } }),
+    buckets: endpoints.map((endpoint, i): Bucket => {
+      const actions = ids ? choose(ids[i] ?? 0) : [connectTo(endpoint, isPod)];
+      return { id: i + 1, weight: 100, actions };
+    }),
+  };
+  const toGroup: Action = { kind: 'group', group: groupId };
+  return {
+    flows: [
+      track,
+      ...admitted(frontend, there, ids ? [goOn(TABLE.affinity), goOn(TABLE.sticky)] : [toGroup]),
+      ...(ids ? sticky(frontend, there, ids, toGroup, isPod) : []),
+    ],
+    group,
+  };
+}
+
+/** New connections, if their source may use the address (`loadBalancerSourceRanges`). */
+function admitted(
+  { address, sourceRanges }: Frontend,
+  there: readonly FieldValue[],
+  actions: readonly Action[],
+): Flow[] {
+  const isNew = tracked('new');
+  if (!sourceRanges) return [flow(TABLE.balance, 100, [isNew, ...there], actions)];
+  const ranges = sourceRanges.filter(({ base }) => base.family === address.family);
+  return [
+    ...ranges.map((range) => {
+      const match = [isNew, ...there, ...(range.prefixLength === 0 ? [] : [within('src', range)])];
+      return flow(TABLE.balance, 110, match, actions);
+    }),
+    flow(TABLE.balance, 100, [isNew, ...there], []),
+  ];
+}
+
+/** Gives the connection its endpoint. All of its later packets go there. */
+const connectTo = ({ address, port }: Endpoint, isPod: IsPod): Action => ({
+  ...{ kind: 'ct', commit: true, zone: ZONE.service, table: TABLE.endpoint },
+  nat: { side: 'dst', family: address.family, address: address.value, port },
+  ...(isPod(address) && { mark: MARK_POD }),
+});
+
+/** Remembers the client's endpoint until it has opened no connection for the time. */
+const learn = ({ protocol, address, port, affinitySeconds = 0 }: Frontend, id: number): Action => ({
+  ...{ kind: 'learn', table: TABLE.affinity, priority: 100, cookie: cookieOf('learned') },
+  idleSeconds: Math.min(affinitySeconds, LONGEST_IDLE_S),
+  hardSeconds: 0,
+  match: [
+    ...protocolOf(address.family, protocol),
+    addressField('src', address.family),
+    to(address),
+    value(portField('dst', protocol), port),
+  ],
+  load: [value(ENDPOINT_REGISTER, id)],
+});
+
+/** A bucket cannot learn, so it comes back to the table with the endpoint's number. */
+const choose = (id: number): Action[] => [
+  { kind: 'set', to: value(ENDPOINT_REGISTER, id) },
+  goOn(TABLE.sticky),
+];
+
+/** A client whose endpoint is gone, or that has none yet, is balanced. */
+function sticky(
+  frontend: Frontend,
+  there: readonly FieldValue[],
+  ids: readonly number[],
+  toGroup: Action,
+  isPod: IsPod,
+): Flow[] {
+  return [
+    ...frontend.endpoints.map((endpoint, i) => {
+      const id = ids[i] ?? 0;
+      return flow(
+        TABLE.sticky,
+        200,
+        [value(ENDPOINT_REGISTER, id), ...there],
+        [learn(frontend, id), connectTo(endpoint, isPod)],
+      );
+    }),
+    flow(TABLE.sticky, 100, there, [toGroup]),
+  ];
+}
+
+/**
+ * Returns a number for each endpoint, unique among them and the same whenever the agent starts:
+ * learned flows outlive it. Never 0.
+ */
+export function endpointIds(endpoints: readonly Endpoint[]): number[] {
+  const taken = new Set<number>([0]);
+  return endpoints.map(({ address, port }) => {
+    let id = hashOf(address, port);
+    while (taken.has(id)) id = (id + 1) >>> 0;
+    taken.add(id);
+    return id;
+  });
+}
+
+/** FNV-1a of 32 bits. */
+function hashOf({ family, value: number }: Address, port: number): number {
+  let hash = 0x811c9dc5;
+  const add = (byte: number): void => {
+    hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  };
+  for (let shift = familyBits(family) - 8; shift >= 0; shift -= 8)
+    add(Number((number >> BigInt(shift)) & 0xffn));
+  add(port >> 8);
+  add(port & 0xff);
+  return hash;
+}
+
+/** Packets to a cluster address that are for none of its ports. */
+export const addressFlow = (address: Address): Flow =>
+  flow(TABLE.service, 90, [ip(address.family), to(address)], [goOn(TABLE.otherPort)]);
+
+/** Returns the flows by which replies of an endpoint get the Service's address again. */
+export const endpointFlow = (protocol: Protocol, { address, port }: Endpoint): Flow =>
+  flow(
+    TABLE.reply,
+    100,
+    [...protocolOf(address.family, protocol), from(address), value(portField('src', protocol), port)],
+    [{ kind: 'ct', commit: false, zone: ZONE.service, nat: 'restore', table: TABLE.restored }],
+  );
+
+/**
+ * Returns the flow for replies of an endpoint that went. Connections to it that are open go on: the
+ * flow stays as long as they are used.
+ */
+export const leavingFlow = (protocol: Protocol, endpoint: Endpoint): Flow => ({
+  ...endpointFlow(protocol, endpoint),
+  cookie: cookieOf('leaving'),
+  idleSeconds: LONGEST_IDLE_S,
+});
+
+/** Fragments of an endpoint's replies, which lack the port. */
+export const fragmentFlow = (address: Address): Flow =>
+  flow(
+    TABLE.reply,
+    90,
+    [...protocolOf(address.family, 17), LATER_FRAGMENT, from(address)],
+    [{ kind: 'ct', commit: false, zone: ZONE.service, nat: 'restore', table: TABLE.restored }],
+  );

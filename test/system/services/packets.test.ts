@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { endpoint } from '../../support/kube-api.ts';
+import { DUAL_STACK, makeServicesWorld, type ServicePod, type ServicesWorld } from './world.ts';
+
+const dns = (port: number): object[] => [{ name: 'dns', protocol: 'UDP', port }];
+/** A port of the pods where nobody listens. */
+const CLOSED = 54;
+const SMALL_MTU = 1_400;
+
+suite('packets that are not the usual ones', () => {
+  let world: ServicesWorld;
+  let client: ServicePod;
+  let near: ServicePod;
+  let far: ServicePod;
+  let other: ServicePod;
+  before(async () => {
+    world = await makeServicesWorld({ ipv6: true });
+    const [a, b] = world.nodes;
+    const red = { ipam: { ...DUAL_STACK.ipam, ranges: ['red', 'red6'] } };
+    [client, near, far, other] = await Promise.all([
+      world.pod(a, 'client', DUAL_STACK),
+      world.pod(a, 'near', DUAL_STACK),
+      world.pod(b, 'far', DUAL_STACK),
+      world.pod(b, 'other', red),
+    ]);
+    for (const pod of [near, far, other, client]) await pod.process.serve('udp', '::', 53, pod.name);
+  });
+  after(() => world.stop());
+
+  const serve = (pod: ServicePod, port = 53): Promise<void> =>
+    world.serve({
+      ...{ name: 'dns', ip: '10.96.0.53,fd00:96::53', ports: dns(53), endpointPorts: dns(port) },
+      endpoints: [endpoint(pod.ip), endpoint(pod.ip6)],
+    });
+
+  for (const [where, pod] of [
+    ['on the same node', () => near],
+    ['on another node', () => far],
+    ['on another VLAN', () => other],
+    ['that is the client itself', () => client],
+  ] as const) {
+    test(`UDP of 4,000 bytes, in fragments there and back, to an endpoint ${where}`, async () => {
+      await serve(pod());
+      for (const address of ['10.96.0.53', 'fd00:96::53']) {
+        const answer = await client.process.large(address, 53, 4_000);
+        assert.deepEqual([answer.name, answer.bytes, answer.received], [pod().name, 4_000, 4_000], address);
+      }
+    });
+  }
+
+  for (const [where, pod] of [
+    ['on the same node', () => near],
+    ['on another node', () => far],
+    ['on another VLAN', () => other],
+  ] as const) {
+    test(`a port that an endpoint ${where} does not have: UDP is refused at once`, async () => {
+      await serve(pod(), CLOSED);
+      for (const address of ['10.96.0.53', 'fd00:96::53']) {
+        const answer = await client.process.ask('udp', address, 53);
+        assert.equal(answer.error, 'ECONNREFUSED', `${address}: ${JSON.stringify(answer)}`);
+      }
+    });
+  }
+
+  test("a router's smaller MTU reaches the pod as that of the Service's address", async () => {
+    await serve(other);
+    await world.fabric.ns.exec('ip', 'link', 'set', 'gw130', 'mtu', `${SMALL_MTU}`);
+    for (const address of ['10.96.0.53', 'fd00:96::53']) {
+      // The router drops the first packet and tells why.
+      await client.process.large(address, 53, SMALL_MTU - 20);
+      assert.match(await client.ns.exec('ip', 'route', 'get', address), new RegExp(`mtu ${SMALL_MTU}`));
+      const answer = await client.process.large(address, 53, SMALL_MTU - 20);
+      assert.equal(answer.received, SMALL_MTU - 20, `${address}: ${JSON.stringify(answer)}`);
+    }
+  });
+});
