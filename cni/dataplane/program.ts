@@ -8,7 +8,14 @@ import { fixedFlows, refusalMeter } from './fixed-flows.ts';
 import type { LocalPod } from './local-pod.ts';
 import { podFlows, podMeters } from './pod-flows.ts';
 import { rangeFlows, type RangePlace } from './range-flows.ts';
-import { addressFlow, endpointFlow, fragmentFlow, leavingFlow, serviceProgram } from './service-flows.ts';
+import {
+  addressFlow,
+  endpointFlow,
+  fragmentFlow,
+  fragmentsToFlow,
+  leavingFlow,
+  serviceProgram,
+} from './service-flows.ts';
 import { cookiesOf, FIRST_GROUP, type CookieKind } from './tables.ts';
 import { Uses } from './uses.ts';
 
@@ -70,9 +77,8 @@ export class Program {
     // Together: the flows of one that came may stand in the place of those of one that went.
     this.#flows(gone.flatMap(this.#flowsOf), came.flatMap(this.#flowsOf));
     const meters = came.flatMap(podMeters);
-    const ids = new Set(meters.map(({ id }) => id));
     this.#meters.push(...meters);
-    this.#unused.push(...gone.flatMap(podMeters).flatMap(({ id }) => (ids.has(id) ? [] : [id])));
+    this.#unused.push(...gone.flatMap(podMeters).map(({ id }) => id));
     for (const { port } of gone) this.#pods.delete(port);
     for (const pod of came) this.#pods.set(pod.port, pod);
     return gone.length + came.length > 0;
@@ -144,7 +150,7 @@ export class Program {
    *   stays as it is, and only the node's own flows are sent
    */
   take(services = true): Update {
-    const [gone, meters, unused] = [this.#gone, this.#meters, this.#unused];
+    const [gone, meters, unused] = [this.#gone, this.#meters, this.#unusedNow()];
     this.#gone = [];
     this.#meters = [];
     this.#unused = [];
@@ -154,6 +160,13 @@ export class Program {
     if (!services) return { meters: all, changes: this.#ofNode(), unused, gone: [] };
     this.#fromScratch = false;
     return { meters: all, changes: [...this.#ofServices(), ...this.#ofNode()], unused, gone };
+  }
+
+  /** A pod that came since may need the meter of one that went. */
+  #unusedNow(): number[] {
+    if (this.#unused.length === 0) return [];
+    const needed = new Set(this.meters().map(({ id }) => id));
+    return this.#unused.filter((id) => !needed.has(id));
   }
 
   /** Returns all meters. */
@@ -247,7 +260,15 @@ function sharedFlows({ kind, protocol, address, endpoints }: Frontend): SharedFl
   return [
     ...(kind === 'cluster'
       ? [{ kind: 'address' as const, key: `vip ${address.value}`, flow: () => addressFlow(address) }]
-      : []),
+      : protocol === UDP
+        ? [
+            {
+              kind: 'fragment' as const,
+              key: `to ${address.value}`,
+              flow: () => fragmentsToFlow(address),
+            },
+          ]
+        : []),
     ...endpoints.flatMap((endpoint): SharedFlow[] => [
       {
         kind: 'reply',
@@ -260,7 +281,7 @@ function sharedFlows({ kind, protocol, address, endpoints }: Frontend): SharedFl
         ? [
             {
               kind: 'fragment' as const,
-              key: `fragment ${endpoint.address.value}`,
+              key: `from ${endpoint.address.value}`,
               flow: () => fragmentFlow(endpoint.address),
             },
           ]

@@ -40,7 +40,7 @@ export interface NetworkConfig {
   /** When undefined, the plugin uses addresses without a probe. */
   readonly addressProbe: AddressProbe | undefined;
   readonly agent: string | false | undefined;
-  /** Whether the pod may send only with its own addresses; undefined: as the node's settings say. */
+  /** Whether the pod sends only with its own addresses; undefined: as the node's settings say. */
   readonly sourceCheck: boolean | undefined;
   /** Further addresses, subnets and MACs that it may send with. */
   readonly allowedAddresses: readonly string[];

@@ -4,10 +4,13 @@
  * plays the Kubernetes API. The demo removes everything it made.
  */
 import { readdirSync } from 'node:fs';
+import { startAgent } from '../support/agent.ts';
 import { startCapture } from '../support/capture.ts';
 import { startFabric, type Fabric } from '../support/fabric.ts';
 import { newScope, type Scope } from '../support/netns.ts';
 import { startNode, type AddedPod, type SimulatedNode } from '../support/node.ts';
+import { endpoint } from '../support/kube-api-services.ts';
+import { startPodProcess, type PodProcess } from '../support/pod-process.ts';
 import { must, sleep } from '../support/proc.ts';
 import { tcpTransfer } from '../support/transfer.ts';
 import { startPodServer, type PodServer } from '../support/pod-server.ts';
@@ -126,6 +129,80 @@ async function talk(world: World, pods: readonly AddedPod[]): Promise<void> {
   });
 }
 
+const DNS = '10.96.0.10';
+const SHOP = '10.96.0.20';
+const SHOP_NAME = 'shop.default.svc.cluster.local';
+
+/** A Service by its name: the client's own bridge chooses the endpoint. */
+async function services(world: World, pods: readonly AddedPod[], scope: Scope): Promise<void> {
+  chapter("Services: the node's bridge is their proxy");
+  const { api, a, b } = world;
+  const [client, ...servers] = await step(
+    'agents that follow the API server are up on both nodes',
+    async () => {
+      for (const node of [a, b])
+        scope.use(await startAgent(node, undefined, [], { env: { KUBECONFIG: api.kubeconfig } }));
+      return pods.map((pod) => ({ ...pod, process: scope.use(startPodProcess(pod.ns)) }));
+    },
+  );
+  const [web, db, dns] = servers;
+  expect(
+    client !== undefined && web !== undefined && db !== undefined && dns !== undefined,
+    'pods are missing',
+  );
+  await dns.process.names(dns.ip, { [SHOP_NAME]: SHOP });
+  for (const each of [web, db]) await each.process.serve('tcp', each.ip, 8080, each.name);
+  const shop = (...of: readonly AddedPod[]): Promise<void> =>
+    api.putEndpointSlice('shop-1', { service: 'shop', endpoints: of.map(({ ip }) => endpoint(ip)) });
+
+  await step(`web-1 looks up ${SHOP_NAME} at the ClusterIP ${DNS}`, async () => {
+    const udp = [{ name: 'dns', protocol: 'UDP', port: 53 }];
+    await api.putService('dns', { clusterIPs: [DNS], ports: udp });
+    await api.putEndpointSlice('dns-1', { service: 'dns', ports: udp, endpoints: [endpoint(dns.ip)] });
+    await api.putService('shop', { clusterIPs: [SHOP] });
+    await shop(web, db);
+    const found = await client.process.lookUp(DNS, SHOP_NAME);
+    show(`${SHOP_NAME} is ${found.join()}`);
+    expect(found.join() === SHOP, 'the name has another address');
+  });
+  await step(
+    `60 connections to ${SHOP} spread over both endpoints, which see web-1's own address`,
+    async () => {
+      const counts = await client.process.many(SHOP, 80, 60);
+      show(JSON.stringify(counts));
+      expect(Object.keys(counts).sort().join() === 'db-1,web-2', 'not both endpoints were reached');
+      const { seen } = await client.process.ask('tcp', SHOP, 80);
+      expect(seen === client.ip, `the endpoint sees ${seen}`);
+    },
+  );
+  await step('web-2 goes: an open connection to it goes on, new ones reach db-1', async () => {
+    let name = '';
+    for (let tries = 0; name !== 'web-2' && tries < 50; tries++)
+      ({ name = '' } = await client.process.hold('open', SHOP, 80));
+    await shop(db);
+    const last = await settledOn(client.process, 'db-1');
+    expect((await client.process.talk('open')).name === 'web-2', 'the open connection moved');
+    show(`new connections: ${last}; the open one: web-2`);
+  });
+  await step('without endpoints a connection is refused at once', async () => {
+    await shop();
+    await settledOn(client.process, 'ECONNREFUSED');
+    const { error, ms = 0 } = await client.process.ask('tcp', SHOP, 80);
+    show(`${error} after ${ms.toFixed(1)} ms`);
+  });
+}
+
+/** Waits until connections get this answer. */
+async function settledOn(client: PodProcess, wanted: string): Promise<string> {
+  const end = performance.now() + 5_000;
+  for (;;) {
+    const { name, error = '' } = await client.ask('tcp', SHOP, 80);
+    if ((name ?? error) === wanted) return wanted;
+    expect(performance.now() < end, `connections still get ${name ?? error}: expected ${wanted}`);
+    await sleep(20);
+  }
+}
+
 async function crash(world: World, pods: readonly AddedPod[]): Promise<readonly string[]> {
   chapter('node-b loses power: no DEL is ever called');
   const lost = pods.slice(2);
@@ -218,6 +295,16 @@ async function remove(world: World, pods: readonly AddedPod[]): Promise<void> {
   await step('the state of it all', () => cnictl(world, 0, 'status'));
 }
 
+/** Ends what the work has begun, such as agents, before the next chapter. */
+async function withScope(work: (scope: Scope) => Promise<void>): Promise<void> {
+  const scope = newScope();
+  try {
+    await work(scope);
+  } finally {
+    await scope.close();
+  }
+}
+
 async function main(): Promise<number> {
   const scope = newScope();
   let problem: Error | undefined;
@@ -226,6 +313,7 @@ async function main(): Promise<number> {
     await addRange(world);
     const pods = await addPods(world);
     await talk(world, pods);
+    await withScope((own) => services(world, pods, own));
     const freed = await crash(world, pods);
     await reuse(scope, world, pods, freed);
     await remove(world, pods);

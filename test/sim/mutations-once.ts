@@ -265,7 +265,7 @@ export const FAULTS_ONCE: readonly Mutation[] = [
   },
   {
     name: 'interface-made-for-its-port',
-    breaks: 'a repeated ADD for a running pod that lost its port makes the whole interface anew',
+    breaks: 'a repeated ADD for a running pod that lost its port makes its whole interface again',
     edits: [
       {
         file: 'cni/verbs/add.ts',

@@ -55,6 +55,8 @@ export interface FabricOptions {
 }
 
 const MANAGEMENT = '172.30.0';
+/** The fabric's own address on the management network, which every node reaches. */
+export const MANAGEMENT_ADDRESS = `${MANAGEMENT}.1`;
 /**
  * A fixed address: otherwise the bridge takes the lowest MAC of its ports, and nodes that have
  * learnt it lose the connection when another node comes or goes.

@@ -1,7 +1,8 @@
 /**
  * Runs the test API server as a process, for demos:
  *
- *     node --import tsx test/support/kube-api-main.ts --port 0 --kubeconfig FILE [--pods N]
+ *     node --import tsx test/support/kube-api-main.ts --kubeconfig FILE [--port 0] [--pods N]
+ *       [--host ADDRESS]
  *
  * The process prints its URL as the first line of stdout and serves until SIGTERM or SIGINT. Change
  * its pods from outside:
@@ -15,6 +16,7 @@ import { pod, startKubeApi } from './kube-api.ts';
 const { values } = parseArgs({
   options: {
     port: { type: 'string', default: '0' },
+    host: { type: 'string', default: '127.0.0.1' },
     kubeconfig: { type: 'string' },
     pods: { type: 'string', default: '0' },
   },
@@ -22,6 +24,7 @@ const { values } = parseArgs({
 const count = Number(values.pods);
 const api = await startKubeApi({
   port: Number(values.port),
+  host: values.host,
   admin: true,
   bulk: {
     count,

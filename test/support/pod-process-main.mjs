@@ -3,6 +3,7 @@
  * stdin, one answer a line on stdout, with the same `id`.
  */
 import dgram from 'node:dgram';
+import { Resolver } from 'node:dns/promises';
 import net from 'node:net';
 import { createInterface } from 'node:readline';
 
@@ -52,6 +53,23 @@ const work = {
     held.delete(key);
     return {};
   },
+  /** Answers DNS questions for the addresses of names (RFC 1035). */
+  names({ address, names }) {
+    const socket = dgram.createSocket('udp4');
+    socket.on('message', (question, from) => {
+      const answer = dnsAnswer(question, names);
+      socket.send(answer, from.port, from.address);
+    });
+    return new Promise((resolve, reject) => {
+      socket.on('error', reject);
+      socket.bind(53, address, () => resolve({}));
+    });
+  },
+  async lookUp({ server, name }) {
+    const resolver = new Resolver({ timeout: 2000, tries: 2 });
+    resolver.setServers([server]);
+    return await resolver.resolve4(name);
+  },
   /** Asks over UDP from one socket, so that all packets are of one connection. */
   async datagram({ key, address, port, withinMs = 1500 }) {
     let socket = datagramClients.get(key);
@@ -63,6 +81,23 @@ const work = {
     return await exchange(socket, address, port, withinMs);
   },
 };
+
+function dnsAnswer(question, names) {
+  const labels = [];
+  let at = 12;
+  for (; question[at] !== 0; at += question[at] + 1)
+    labels.push(question.subarray(at + 1, at + 1 + question[at]).toString());
+  const asked = question.subarray(12, at + 5);
+  const ip = names[labels.join('.')];
+  const header = Buffer.from(question.subarray(0, 12));
+  header.writeUInt16BE(ip === undefined ? 0x8183 : 0x8180, 2);
+  header.writeUInt16BE(1, 4);
+  header.writeUInt16BE(ip === undefined ? 0 : 1, 6);
+  header.writeUInt32BE(0, 8);
+  if (ip === undefined) return Buffer.concat([header, asked]);
+  const record = Buffer.from('c00c000100010000000a0004', 'hex');
+  return Buffer.concat([header, asked, record, Buffer.from(ip.split('.').map(Number))]);
+}
 
 function serveTcp(address, port, name) {
   const server = net.createServer((socket) => {

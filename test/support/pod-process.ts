@@ -35,6 +35,10 @@ export interface PodProcess {
   drop(key: string): Promise<void>;
   /** Asks over UDP by the socket of the key: all of them are one connection. */
   datagram(key: string, address: string, port: number): Promise<Answer>;
+  /** Answers DNS questions for the IPv4 addresses of these names. */
+  names(address: string, names: Readonly<Record<string, string>>): Promise<void>;
+  /** Asks a DNS server for the IPv4 addresses of a name. */
+  lookUp(server: string, name: string): Promise<string[]>;
   stop(): Promise<void>;
 }
 
@@ -78,6 +82,10 @@ export function startPodProcess(ns: Namespace): PodProcess {
       await tell('drop', { key });
     },
     datagram: (key, address, port) => tell('datagram', { key, address, port }),
+    names: async (address, names) => {
+      await tell('names', { address, names });
+    },
+    lookUp: (server, name) => tell('lookUp', { server, name }),
     stop: async () => {
       child.stdin.end();
       await ended;

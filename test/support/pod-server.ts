@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { REPOSITORY } from './cni.ts';
-import type { Fabric } from './fabric.ts';
+import { MANAGEMENT_ADDRESS, type Fabric } from './fabric.ts';
 import { node } from './kube-api-objects.ts';
+import type { EndpointSliceOptions, ServiceOptions } from './kube-api-services.ts';
 import { must, startDaemon } from './proc.ts';
 
 export interface ServedPod {
@@ -12,12 +13,17 @@ export interface ServedPod {
   readonly ip: string;
 }
 
-/** Runs the test API server as a process in the fabric's namespace, where cnictl reaches it. */
+/**
+ * Runs the test API server as a process in the fabric's namespace, where cnictl and the nodes reach
+ * it.
+ */
 export interface PodServer {
   readonly kubeconfig: string;
   putNode(name: string, ready?: boolean): Promise<void>;
   put(pod: ServedPod): Promise<void>;
   remove(namespace: string, name: string): Promise<void>;
+  putService(name: string, options: Omit<ServiceOptions, 'name'>): Promise<void>;
+  putEndpointSlice(name: string, options: Omit<EndpointSliceOptions, 'name'>): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -38,7 +44,7 @@ export async function startPodServer(fabric: Fabric, dir: string): Promise<PodSe
   const program = join(REPOSITORY, 'test/support/kube-api-main.ts');
   const daemon = await startDaemon(
     process.execPath,
-    ['--import', 'tsx', program, '--port', '0', '--kubeconfig', kubeconfig],
+    ['--import', 'tsx', program, '--port', '0', '--host', MANAGEMENT_ADDRESS, '--kubeconfig', kubeconfig],
     (it) => /^http\S+\s/m.test(it.output()),
     { netns: fabric.ns.name, cwd: REPOSITORY },
   );
@@ -57,6 +63,12 @@ export async function startPodServer(fabric: Fabric, dir: string): Promise<PodSe
     },
     remove: async (namespace, name) => {
       await request('DELETE', `pods/${namespace}/${name}`);
+    },
+    putService: async (name, options) => {
+      await request('PUT', `services/default/${name}`, options);
+    },
+    putEndpointSlice: async (name, options) => {
+      await request('PUT', `endpointslices/default/${name}`, options);
     },
     stop: () => daemon.stop(),
   };

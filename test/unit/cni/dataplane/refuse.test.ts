@@ -34,7 +34,12 @@ function sum(bytes: Buffer): number {
 const pseudo4 = (ip: Buffer, length: number): Buffer =>
   Buffer.concat([ip.subarray(12, 20), Buffer.from([0, ip.readUInt8(9)]), u16(length)]);
 const pseudo6 = (ip: Buffer, length: number): Buffer =>
-  Buffer.concat([ip.subarray(8, 40), Buffer.from([0, 0]), u16(length), Buffer.from([0, 0, 0, ip.readUInt8(6)])]);
+  Buffer.concat([
+    ip.subarray(8, 40),
+    Buffer.from([0, 0]),
+    u16(length),
+    Buffer.from([0, 0, 0, ip.readUInt8(6)]),
+  ]);
 const u16 = (value: number): Buffer => {
   const bytes = Buffer.alloc(2);
   bytes.writeUInt16BE(value);

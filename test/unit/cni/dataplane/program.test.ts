@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import fc from 'fast-check';
+import type { LocalPod } from '../../../../cni/dataplane/local-pod.ts';
+import { Program, type Update } from '../../../../cni/dataplane/program.ts';
+import type { RangePlace } from '../../../../cni/dataplane/range-flows.ts';
+import { isOurGroup } from '../../../../cni/dataplane/tables.ts';
+import { actionsText, groupText, placeOf } from '../../../../cni/dataplane/text.ts';
+import type { Flow, SelectGroup } from '../../../../cni/openflow/program.ts';
+import { frontendKey, type Frontend } from '../../../../cni/services/frontend.ts';
+import { parseAddress, parseCidr } from '../../../../ipam/model/address.ts';
+
+/**
+ * A switch that carries out what it is told, as far as flows and groups go. To delete what is not
+ * there is no mistake.
+ */
+class FakeSwitch {
+  readonly flows = new Map<string, Flow>();
+  readonly groups = new Map<number, SelectGroup>();
+  readonly meters = new Set<number>();
+
+  apply({ meters, changes, unused }: Update): void {
+    for (const { id } of meters) this.meters.add(id);
+    for (const change of changes) this.#change(change);
+    for (const id of unused) this.meters.delete(id);
+    this.#check();
+  }
+
+  #change(change: Update['changes'][number]): void {
+    if (change.kind === 'put-flow') this.flows.set(placeOf(change.flow), change.flow);
+    else if (change.kind === 'delete-flow') this.flows.delete(placeOf(change.flow));
+    else if (change.kind === 'delete-flows') {
+      for (const [place, { cookie }] of this.flows)
+        if ((cookie & change.mask) === change.cookie) this.flows.delete(place);
+    } else if (change.kind === 'put-group') this.groups.set(change.group.id, change.group);
+    else if (change.kind === 'delete-group') this.groups.delete(change.id);
+    else assert.fail(change.kind);
+  }
+
+  /** A switch refuses flows without their group, and drops them with it. */
+  #check(): void {
+    for (const { actions, ...flow } of this.flows.values())
+      for (const action of actions) {
+        if (action.kind === 'group') assert.ok(this.groups.has(action.group), placeOf(flow));
+        if (action.kind === 'meter') assert.ok(this.meters.has(action.meter), placeOf(flow));
+      }
+  }
+
+  /** What is there, without what goes by itself. */
+  shown(): string[] {
+    const flows = [...this.flows.values()].filter(({ idleSeconds }) => idleSeconds === undefined);
+    return shown(flows, this.groups);
+  }
+}
+
+/** Numbers of groups differ between programs: what they stand for counts. */
+function shown(flows: readonly Flow[], groups: ReadonlyMap<number, SelectGroup>): string[] {
+  const text = (flow: Flow): string =>
+    flow.actions
+      .map((action) => {
+        if (action.kind !== 'group') return actionsText([action]);
+        const group = groups.get(action.group);
+        assert.ok(group && isOurGroup(group.id));
+        return groupText({ ...group, id: 0 });
+      })
+      .join();
+  return flows.map((flow) => `${placeOf(flow)} ${flow.cookie} ${text(flow)}`).sort();
+}
+
+const ENDPOINTS = ['10.20.0.9', '10.20.0.10', '192.0.2.7'].flatMap((address) =>
+  [8080, 53].map((port) => ({
+    ...{ address: parseAddress(address), port, nodeName: undefined, podUid: undefined },
+  })),
+);
+const frontends: fc.Arbitrary<Frontend> = fc
+  .record({
+    address: fc.constantFrom('10.96.0.10', '10.96.0.11', '203.0.113.5').map((text) => parseAddress(text)),
+    protocol: fc.constantFrom(6 as const, 17 as const),
+    port: fc.constantFrom(53, 80),
+    affinitySeconds: fc.constantFrom(undefined, undefined, 60),
+    sourceRanges: fc.constantFrom(undefined, undefined, [parseCidr('10.20.0.0/22')]),
+    endpoints: fc.subarray(ENDPOINTS),
+  })
+  .map((parts) => {
+    const kind = parts.address.value === parseAddress('203.0.113.5').value ? 'external' : 'cluster';
+    return { ...parts, kind, service: 'shop/web', portName: '' };
+  });
+const pods: fc.Arbitrary<LocalPod> = fc
+  .record({
+    number: fc.integer({ min: 1, max: 4 }),
+    ofport: fc.integer({ min: 1, max: 4 }),
+    source: fc.boolean(),
+    rate: fc.boolean(),
+  })
+  .map(({ number, ofport, source, rate }) => ({
+    ...{ port: `cell${number}`, ofport, vlan: 120, mac: BigInt(number) },
+    addresses: [parseAddress(`10.20.0.${number}`)],
+    ...((source || rate) && {
+      limits: {
+        ...(source && { source: [] }),
+        ...(rate && { fromPod: { kbps: 1_000, burstKbit: 500 } }),
+      },
+    }),
+  }));
+const RANGE: RangePlace = { name: 'blue', cidr: parseCidr('10.20.0.0/22'), vlan: 120, exclude: [] };
+
+type Event =
+  | { readonly kind: 'frontend'; readonly frontend: Frontend; readonly isThere: boolean }
+  | { readonly kind: 'pods'; readonly pods: readonly LocalPod[] }
+  | { readonly kind: 'range' | 'forget' | 'take' };
+const events: fc.Arbitrary<Event> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant('frontend' as const),
+      frontend: frontends,
+      isThere: fc.boolean(),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .uniqueArray(pods, { selector: ({ port }) => port, maxLength: 4 })
+      // No two ports have one number.
+      .map((all) => all.filter(({ ofport }, i) => all.findIndex((each) => each.ofport === ofport) === i))
+      .map((all) => ({ kind: 'pods' as const, pods: all })),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.constantFrom<Event>(
+      { kind: 'take' },
+      { kind: 'take' },
+      { kind: 'range' },
+      { kind: 'forget' },
+    ),
+  },
+);
+
+suite("what changes in the bridge's program", () => {
+  test('brings the bridge to what the whole program is, whatever came before', () =>
+    fc.assert(
+      fc.property(fc.array(events, { maxLength: 40 }), (all) => {
+        const program = new Program();
+        const bridge = new FakeSwitch();
+        const served = new Map<string, Frontend>();
+        let last: readonly LocalPod[] = [];
+        let hasRange = false;
+        for (const event of [...all, { kind: 'take' } as const]) {
+          if (event.kind === 'frontend') {
+            const key = frontendKey(event.frontend);
+            if (event.isThere) served.set(key, event.frontend);
+            else served.delete(key);
+            program.setFrontend(key, served.get(key));
+          } else if (event.kind === 'pods') program.setPods((last = event.pods));
+          else if (event.kind === 'range') program.setRanges((hasRange = !hasRange) ? [RANGE] : []);
+          else if (event.kind === 'forget') program.forget();
+          else bridge.apply(program.take());
+        }
+        const fresh = new Program();
+        fresh.setRanges(hasRange ? [RANGE] : []);
+        fresh.setPods(last);
+        for (const [key, frontend] of served) fresh.setFrontend(key, frontend);
+        const expected = new FakeSwitch();
+        expected.apply(fresh.take());
+        // Another keeper removes the groups that are left after a lost connection.
+        assert.deepEqual(bridge.shown(), expected.shown());
+        assert.deepEqual(
+          [...bridge.meters].filter(
+            (id) =>
+              !expected.meters.has(id) && !all.some(({ kind }) => kind === 'forget' || kind === 'range'),
+          ),
+          [],
+        );
+      }),
+      { numRuns: 400 },
+    ));
+
+  test('as long as not all Services are known, only the flows of the node are sent', () => {
+    const program = new Program();
+    const bridge = new FakeSwitch();
+    const [frontend] = fc.sample(frontends, { numRuns: 1, seed: 1 });
+    assert.ok(frontend);
+    program.setFrontend('x', frontend);
+    bridge.apply(program.take(false));
+    assert.equal(
+      [...bridge.flows.values()].some(({ cookie }) => cookie >> 40n === 0xce1102n),
+      false,
+    );
+    bridge.apply(program.take(true));
+    assert.equal(
+      [...bridge.flows.values()].some(({ cookie }) => cookie >> 40n === 0xce1102n),
+      true,
+    );
+  });
+
+  test('connections of UDP to an endpoint that went are named, those of TCP are not', () => {
+    for (const protocol of [6, 17] as const) {
+      const program = new Program();
+      const frontend: Frontend = {
+        ...{ service: 'a/b', portName: '', kind: 'cluster', protocol, port: 53 },
+        ...{ address: parseAddress('10.96.0.10'), affinitySeconds: undefined, sourceRanges: undefined },
+        endpoints: ENDPOINTS.slice(0, 2),
+      };
+      program.setFrontend('x', frontend);
+      program.take();
+      program.setFrontend('x', { ...frontend, endpoints: ENDPOINTS.slice(0, 1) });
+      assert.deepEqual(
+        program.take().gone.map(({ endpoint }) => endpoint),
+        protocol === 17 ? ENDPOINTS.slice(1, 2) : [],
+      );
+    }
+  });
+});
