@@ -103,11 +103,18 @@ async function main(): Promise<void> {
     log,
     effects: hostEffects,
   });
+  const services = new NodeServices({
+    platform,
+    metrics: watch.metrics.dataplane,
+    log,
+    effects: hostEffects,
+    env,
+  });
   const metricsServer = await serveMetrics(
     metricsAddress,
     {
       ...sourceOf(watch, server, past, metricsPort),
-      ...(metricsAddress?.kind === 'unix' && { log: recent }),
+      ...(metricsAddress?.kind === 'unix' && { log: recent, services: (name) => services.report(name) }),
     },
     log,
   );
@@ -118,11 +125,14 @@ async function main(): Promise<void> {
     metrics: metricsServer ? formatMetricsAddress(metricsServer.address) : 'off',
   });
 
-  const services = new NodeServices({ platform, metrics: watch.metrics.dataplane, log, effects: hostEffects, env });
   const readSettings = (): ReconcileSettings => {
     const shared = readShared(env);
     const settings = reconcileSettings(env, shared, hostname());
-    services.apply(mergeSettings([settingsFromEnvironment(env), sharedSettings(shared)]), settings.own, hostname());
+    services.apply(
+      mergeSettings([settingsFromEnvironment(env), sharedSettings(shared)]),
+      settings.own,
+      hostname(),
+    );
     platform.reconciles = settings.intervalMs > 0;
     lookAfter(platform, settings.own);
     return settings;
@@ -148,6 +158,7 @@ async function main(): Promise<void> {
 
   process.on('SIGHUP', () => {
     platform.forget();
+    services.forget();
     try {
       // The key that tells of this agent would end before the next reconcile.
       readSettings();

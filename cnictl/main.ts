@@ -20,6 +20,9 @@ import { run, TROUBLE } from './program/program.ts';
  */
 const EXEC_DEADLINE_MS = 90_000;
 
+/** Longest time that a bridge may make no progress with what it is asked, in milliseconds. */
+const OPENFLOW_DEADLINE_MS = 5_000;
+
 /** Longest output of such a program, in characters. */
 const EXEC_OUTPUT = 1 << 20;
 
@@ -95,6 +98,22 @@ const world: World = {
   agentLog: async (socket) => {
     const { askAgentLog } = await import('./doctor/ask-agent.ts');
     return askAgentLog(socket);
+  },
+  askAgent: async (socket, path) => {
+    const { askAgent } = await import('./doctor/ask-agent.ts');
+    return askAgent(socket, path);
+  },
+  askVswitchd: async (ovsdb, method, params) => {
+    const { callUnixctl, findVswitchdSocket } = await import('../cni/ovsdb/unixctl.ts');
+    return callUnixctl(findVswitchdSocket(ovsdb), method, params);
+  },
+  openBridge: async (ovsdb, bridge) => {
+    const { OpenFlowConnection } = await import('../cni/openflow/connection.ts');
+    const { managementSocket } = await import('../cni/openflow/management.ts');
+    return OpenFlowConnection.connect(managementSocket(ovsdb, bridge), {
+      deadlineMs: OPENFLOW_DEADLINE_MS,
+      onLost: () => undefined,
+    });
   },
   openOvsdb: async (remote, files) => {
     const { OvsdbClient } = await import('../cni/ovsdb/client.ts');

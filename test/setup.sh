@@ -30,6 +30,7 @@ containernetworking-plugins|/usr/lib/cni/bridge|the stock CNI plugins that ours 
 podman|/usr/bin/podman|a real container runtime that speaks CNI
 runc|/usr/sbin/runc|what podman and containerd start containers with
 containerd|/usr/bin/containerd|the runtime that most Kubernetes nodes have
+iptables|/usr/sbin/iptables|the rules that the stock plugins portmap and firewall make
 busybox-static|/bin/busybox|the only file of the test container's image
 openssl|/usr/bin/openssl|certificates for etcd over TLS
 faketime|/usr/bin/faketime|a wall clock that is set while the agent runs

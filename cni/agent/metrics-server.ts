@@ -24,6 +24,17 @@ export interface MetricsSource {
   readonly health: () => { readonly ok: boolean };
   /** The newest lines of the log. Absent where others than root may ask. */
   readonly log?: () => string;
+  /**
+   * What the bridges do with all Services, or with `namespace/name`. Absent where others than root
+   * may ask.
+   */
+  readonly services?: (name: string | undefined) => ServiceAnswer;
+}
+
+export interface ServiceAnswer {
+  /** False: there is no such Service. */
+  readonly found: boolean;
+  readonly body: object;
 }
 
 interface Reply {
@@ -54,8 +65,19 @@ export async function answer(source: MetricsSource, method: string, url: string)
       if (source.log) return { status: 200, type: PLAIN, body: source.log() };
       return { status: 403, type: PLAIN, body: 'served at a unix socket only: it has names of pods\n' };
     default:
-      return { status: 404, type: PLAIN, body: 'expected /metrics or /healthz\n' };
+      return (
+        answerServices(source, path) ?? { status: 404, type: PLAIN, body: 'expected /metrics or /healthz\n' }
+      );
   }
+}
+
+function answerServices({ services }: MetricsSource, path: string): Reply | undefined {
+  const [, first, namespace, name, ...more] = path.split('/');
+  const isOne = namespace !== undefined && name !== undefined && more.length === 0;
+  if (first !== 'services' || (namespace !== undefined && !isOne)) return undefined;
+  if (!services) return { status: 403, type: PLAIN, body: 'served at a unix socket only: it has names\n' };
+  const { found, body } = services(isOne ? `${namespace}/${name}` : undefined);
+  return { status: found ? 200 : 404, type: 'application/json', body: `${JSON.stringify(body)}\n` };
 }
 
 /** Of both kinds, with and without TLS. */

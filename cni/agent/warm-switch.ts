@@ -2,12 +2,15 @@ import type { Attachment } from '../../ipam/model/attachment.ts';
 import { orLate } from '../../ipam/model/deadline.ts';
 import type { Effects } from '../../ipam/model/effects.ts';
 import { bridgeInfoOf, switchOn } from '../host/switch.ts';
+import { OUR_COOKIE } from '../dataplane/tables.ts';
 import { readFlows } from '../openflow/flows.ts';
 import { inspectBridge } from '../ovsdb/bridges.ts';
 import { OvsdbClient } from '../ovsdb/client.ts';
 import { OvsdbError } from '../ovsdb/errors.ts';
 import { portFailed, portTimeout } from '../ovsdb/interface-wait.ts';
-import { attachPort, detachPorts, OWNER, removePort, unlessThere } from '../ovsdb/ports.ts';
+import { joinMirrors, removeIdleMirrors } from '../ovsdb/mirrors.ts';
+import { OWNER } from '../ovsdb/owner.ts';
+import { attachPort, detachPorts, removePort, unlessThere } from '../ovsdb/ports.ts';
 import { asNumber, asRecord, asString, map, type RawRow } from '../ovsdb/protocol.ts';
 import { tlsFiles } from '../ovsdb/remote.ts';
 import type { OvsdbSession } from '../ovsdb/session.ts';
@@ -51,6 +54,8 @@ export class WarmSwitch {
   /** Callbacks by interface name, called at each change of the interface. */
   readonly #watchers = new Map<string, (state: InterfaceState) => void>();
   readonly #ports = new Map<string, Attachment>();
+  /** UUIDs of our mirrors. */
+  readonly #mirrors = new Set<string>();
   /** UUIDs of the ports that calls of this agent remove. */
   readonly #removing = new Set<string>();
   readonly #events: PortEvents;
@@ -68,7 +73,7 @@ export class WarmSwitch {
     this.#client = client;
     this.#effects = effects;
     this.#bridges = new KnownBridges((bridge) => this.#lookAt(bridge), effects);
-    this.#flows = new RecentFlows((bridge) => readFlows(client.remote, bridge), effects);
+    this.#flows = new RecentFlows((bridge) => readFlows(client.remote, bridge, OUR_COOKIE), effects);
     this.#changes = new ChangeQueue((operations) => client.transact(operations), effects);
     this.#burstBarrier = barrier;
   }
@@ -98,6 +103,7 @@ export class WarmSwitch {
           warm.#seeInterface(row, uuid),
         ),
         client.monitor('Port', ours, OUR_PORT_COLUMNS, (row, uuid) => warm.#seePort(row, uuid)),
+        client.monitor('Mirror', ours, ['name'], (row, uuid) => warm.#mirrors[row ? 'add' : 'delete'](uuid)),
         client.monitor('Bridge', [], BRIDGE_COLUMNS, (row) => warm.#seeBridge(row)),
         client.monitor('Controller', [], ['target', 'is_connected'], changed),
         client.monitor('Port', others, PORT_COLUMNS, changed),
@@ -167,6 +173,7 @@ export class WarmSwitch {
       const attaching = this.#changes.commit((label) => attachPort(port, label), expiresAt);
       // The monitor tells nothing more of a port that forwards already.
       if ((await unlessThere(session, port, inTime(attaching))) === 'there') ready.look();
+      await joinMirrors(session, port);
     } catch (error) {
       ready.cancel();
       throw error;
@@ -191,6 +198,7 @@ export class WarmSwitch {
       for (const uuid of uuids) this.#removing.delete(uuid);
       throw error;
     }
+    if (this.#mirrors.size > 0) await removeIdleMirrors(session);
     return 'removed';
   }
 

@@ -9,6 +9,7 @@ import {
 import { withSwitch } from '../platform/connections.ts';
 import type { Kernel, Namespace, Platform, PodInterface, PodInterfaceSpec } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
+import { mirrorText } from '../protocol/mirrors.ts';
 import type { CniRoute } from '../protocol/result.ts';
 import type { Plan } from './plan.ts';
 import type { PortInfo, PortSpec } from '../platform/switch.ts';
@@ -97,6 +98,8 @@ export function portDifferences(ports: readonly PortInfo[], spec: Omit<PortSpec,
       ),
     );
   }
+  const [wanted, found] = [spec, port].map(({ mirrors = [] }) => mirrorText(mirrors)) as [string, string];
+  if (found !== wanted) problems.push(differ(`mirrors of port ${spec.name}`, wanted, found));
   const wrong = Object.entries(spec.externalIds).filter(([key, value]) => port.externalIds[key] !== value);
   for (const [key, value] of wrong) {
     problems.push(differ(`external_ids:${key} of port ${spec.name}`, value, port.externalIds[key] ?? 'none'));

@@ -90,6 +90,7 @@ export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
         ...portExternalIds({ ...request, network: config.name }, request.args, addresses.map(formatAddress)),
       },
       ...(limits && { limited: { limits, mac: veth.mac } }),
+      ...(config.mirrors.length > 0 && { mirrors: config.mirrors }),
     },
     pod: {
       ifname: request.ifname,

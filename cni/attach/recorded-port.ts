@@ -2,6 +2,7 @@ import type { Range } from '../../ipam/model/range.ts';
 import { isOurIpam, type AttachmentRecord } from '../platform/node-records.ts';
 import type { PortInfo, PortSpec } from '../platform/switch.ts';
 import type { PortLimits } from '../protocol/limits.ts';
+import { takesPart } from '../protocol/mirrors.ts';
 import { hostLinkName, portExternalIds } from '../protocol/identity.ts';
 
 type RecordedPort = NonNullable<AttachmentRecord['port']>;
@@ -12,12 +13,14 @@ export function recordedPort({
   trunks,
   ofportRequest,
   externalIds,
+  mirrors,
 }: Omit<PortSpec, 'bridge' | 'name'>): RecordedPort {
   return {
     ...(tag !== undefined && { tag }),
     trunks: [...trunks],
     ...(ofportRequest !== undefined && { ofportRequest }),
     externalIds: { ...externalIds },
+    ...(mirrors && { mirrors: mirrors.map(({ name, roles }) => ({ name, roles: [...roles] })) }),
   };
 }
 
@@ -52,10 +55,11 @@ export function portOfRecord(
     (found && recordedPort({ ...found, ofportRequest: undefined })) ??
     portByRange(record, ranges[0]);
   if (!port) return undefined;
-  const { tag, trunks, ofportRequest, externalIds } = port;
+  const { tag, trunks, ofportRequest, externalIds, mirrors } = port;
   const { bridge, limits, mac } = record;
   return {
     ...{ bridge, name: hostLinkName(record), tag, trunks, ofportRequest, externalIds },
+    ...(mirrors && { mirrors }),
     ...(limits && mac !== undefined && { limited: { limits: limitsOfRecord(limits), mac } }),
   };
 }
@@ -77,13 +81,17 @@ function portByRange(record: AttachmentRecord, range: Range | undefined): Record
 }
 
 /**
- * Returns whether the port has the VLANs and the marks that the record names. Further external_ids
- * may be others'.
+ * Returns whether the port has the VLANs, the marks and the parts in mirrors that the record names.
+ * Further external_ids may be others'.
  */
-export function isAsRecorded(found: PortInfo, { tag, trunks, externalIds }: RecordedPort): boolean {
+export function isAsRecorded(
+  found: PortInfo,
+  { tag, trunks, externalIds, mirrors = [] }: RecordedPort,
+): boolean {
   return (
     found.tag === tag &&
     sorted(found.trunks) === sorted(trunks) &&
+    takesPart(found.mirrors ?? [], mirrors) &&
     Object.entries(externalIds).every(([key, value]) => found.externalIds[key] === value)
   );
 }

@@ -8,6 +8,12 @@ const isSame = (a: Flow, b: Flow): boolean =>
   a.idleSeconds === b.idleSeconds &&
   actionsText(a.actions) === actionsText(b.actions);
 
+const byPlace = (flows: readonly Flow[]): Map<string, Flow> =>
+  new Map(flows.map((flow) => [placeOf(flow), flow]));
+
+const lasting = (flows: ReadonlyMap<string, Flow>): number =>
+  [...flows.values()].filter(({ idleSeconds }) => idleSeconds === undefined).length;
+
 /**
  * Changes of the bridge that wait to be sent. A later one of the same flow or group replaces an
  * earlier one.
@@ -16,20 +22,33 @@ export class Changes {
   readonly #groups = new Map<number, SelectGroup | undefined>();
   readonly #flows = new Map<string, { readonly flow: Flow; readonly isThere: boolean }>();
 
+  #grown = 0;
+
   get size(): number {
     return this.#groups.size + this.#flows.size;
   }
 
   /** Changes from the flows that were there to those that are to be there. */
   flows(before: readonly Flow[], after: readonly Flow[]): void {
-    const wanted = new Map(after.map((flow) => [placeOf(flow), flow]));
-    for (const flow of before) {
-      const place = placeOf(flow);
+    const there = byPlace(before);
+    const wanted = byPlace(after);
+    this.#grown += lasting(wanted) - lasting(there);
+    for (const [place, flow] of there) {
       const now = wanted.get(place);
       if (now === undefined) this.#flows.set(place, { flow, isThere: false });
       else if (isSame(flow, now)) wanted.delete(place);
     }
     for (const [place, flow] of wanted) this.#flows.set(place, { flow, isThere: true });
+  }
+
+  /**
+   * Returns how many more flows the bridge has after the changes since the last call. Flows that go
+   * by themselves do not count.
+   */
+  takeGrown(): number {
+    const grown = this.#grown;
+    this.#grown = 0;
+    return grown;
   }
 
   /** @param group undefined: it is to go */
@@ -56,6 +75,7 @@ export class Changes {
   }
 
   clear(): void {
+    this.#grown = 0;
     this.#groups.clear();
     this.#flows.clear();
   }

@@ -1,16 +1,6 @@
 import { parseAddress, type Address, type Family } from '../../ipam/model/address.ts';
 import type { Flow, Meter } from '../openflow/program.ts';
-import {
-  FAMILIES,
-  icmp,
-  ICMP_ERRORS,
-  ip,
-  LATER_FRAGMENT,
-  PROTOCOLS,
-  protocolOf,
-  to,
-  tracked,
-} from './match.ts';
+import { FAMILIES, FRAGMENT, icmp, ICMP_ERRORS, ip, PROTOCOLS, protocolOf, to, tracked } from './match.ts';
 import { cookieOf, goOn, NORMAL, REFUSAL_METER, REFUSALS_A_SECOND, REFUSE, TABLE, ZONE } from './tables.ts';
 
 /**
@@ -101,7 +91,7 @@ const otherPorts = (family: Family): Flow[] => [
     fixed({ table: TABLE.otherPort, priority: 100, match: protocolOf(family, protocol) }, REFUSAL),
   ),
   fixed(
-    { table: TABLE.otherPort, priority: 150, match: [...protocolOf(family, 17), LATER_FRAGMENT] },
+    { table: TABLE.otherPort, priority: 150, match: [...protocolOf(family, 17), FRAGMENT] },
     asTracked(TABLE.balance),
   ),
 ];

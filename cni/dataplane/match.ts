@@ -57,8 +57,8 @@ export const tracked = (...states: readonly (keyof typeof CT_STATE)[]): FieldVal
   return value('ct_state', bits, bits);
 };
 
-/** Later fragments of a packet, which have no ports (ovs-fields(7), `ip_frag`). */
-export const LATER_FRAGMENT: FieldValue = value('ip_frag', 3, 3n);
+/** Fragments of a packet. No flow sees their ports, not even of the first one (`ip_frag`). */
+export const FRAGMENT: FieldValue = value('ip_frag', 1, 1n);
 
 /** Frames without a VLAN tag (OFPVID_NONE). */
 export const UNTAGGED: FieldValue = value('vlan_vid', 0);

@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
-import { cidrContains, spanContains, type Address } from '../../ipam/model/address.ts';
 import { groupModifications } from '../openflow/groups.ts';
-import type { Flow, Meter, Modification } from '../openflow/program.ts';
+import type { Batch, Flow, Meter, Modification } from '../openflow/program.ts';
 import type { Endpoint, Frontend } from '../services/frontend.ts';
 import { Changes } from './changes.ts';
 import { fixedFlows, refusalMeter } from './fixed-flows.ts';
 import type { LocalPod } from './local-pod.ts';
 import { podFlows, podMeters } from './pod-flows.ts';
+import { podsIn } from './pods-in.ts';
 import { rangeFlows, type RangePlace } from './range-flows.ts';
 import {
   addressFlow,
@@ -15,6 +15,8 @@ import {
   fragmentsToFlow,
   leavingFlow,
   serviceProgram,
+  type IsPod,
+  type ServiceProgram,
 } from './service-flows.ts';
 import { cookiesOf, FIRST_GROUP, type CookieKind } from './tables.ts';
 import { Uses } from './uses.ts';
@@ -29,7 +31,11 @@ export interface Gone {
 export interface Update {
   /** Meters that the changes need. They come first, since no bundle can hold them. */
   readonly meters: readonly Meter[];
-  readonly changes: readonly Modification[];
+  readonly changes: Batch;
+  /** Whether these are all flows and groups, in place of what is there. */
+  readonly isWhole: boolean;
+  /** How many more flows there are afterwards, if these are not all, without those that expire. */
+  readonly grown: number;
   /** Meters that nothing needs once the changes are in place. */
   readonly unused: readonly number[];
   /** Connections to flush once the changes are in place. */
@@ -58,6 +64,8 @@ export class Program {
   readonly #fragments = new Uses();
   readonly #clusterAddresses = new Uses();
   readonly #changes = new Changes();
+  /** Returns whether the address is a pod's. */
+  isPod: IsPod = podsIn([]);
   #gone: Gone[] = [];
   #meters: Meter[] = [];
   #unused: number[] = [];
@@ -72,8 +80,8 @@ export class Program {
   /** @returns whether anything changed */
   setPods(pods: readonly LocalPod[]): boolean {
     const wanted = new Map(pods.map((pod) => [pod.port, pod]));
-    const gone = [...this.#pods.values()].filter((pod) => !isDeepStrictEqual(pod, wanted.get(pod.port)));
-    const came = pods.filter((pod) => !isDeepStrictEqual(pod, this.#pods.get(pod.port)));
+    const gone = [...this.#pods.values()].filter((pod) => !isSame(pod, wanted.get(pod.port)));
+    const came = pods.filter((pod) => !isSame(pod, this.#pods.get(pod.port)));
     // Together: the flows of one that came may stand in the place of those of one that went.
     this.#flows(gone.flatMap(this.#flowsOf), came.flatMap(this.#flowsOf));
     const meters = came.flatMap(podMeters);
@@ -84,10 +92,16 @@ export class Program {
     return gone.length + came.length > 0;
   }
 
+  /** @returns whether the pod was there */
+  removePod(port: string): boolean {
+    return this.setPods([...this.#pods.values()].filter((pod) => pod.port !== port));
+  }
+
   /** @returns whether anything changed */
   setRanges(ranges: readonly RangePlace[]): boolean {
     if (isDeepStrictEqual(ranges, this.#ranges)) return false;
     this.#ranges = ranges;
+    this.isPod = podsIn(ranges);
     // Which endpoints are pods may be another answer for each frontend. Ranges change rarely.
     this.#fromScratch = true;
     return true;
@@ -154,12 +168,15 @@ export class Program {
     this.#gone = [];
     this.#meters = [];
     this.#unused = [];
-    if (!this.#fromScratch) return { meters, changes: this.#changes.take(), unused, gone };
+    if (!this.#fromScratch) {
+      const grown = this.#changes.takeGrown();
+      return { meters, changes: this.#changes.take(), isWhole: false, grown, unused, gone };
+    }
     this.#changes.clear();
-    const all = this.meters();
-    if (!services) return { meters: all, changes: this.#ofNode(), unused, gone: [] };
+    const whole = { meters: this.meters(), isWhole: true, grown: 0, unused };
+    if (!services) return { ...whole, changes: [...this.#ofNode()], gone: [] };
     this.#fromScratch = false;
-    return { meters: all, changes: [...this.#ofServices(), ...this.#ofNode()], unused, gone };
+    return { ...whole, changes: everything([...this.#served.values()], this.isPod, this.#ofNode()), gone };
   }
 
   /** A pod that came since may need the meter of one that went. */
@@ -178,38 +195,19 @@ export class Program {
   /** Returns all flows. */
   *flows(): Generator<Flow> {
     yield* this.#nodeFlows();
-    yield* this.#serviceFlows();
+    for (const { flows, shared } of served(this.#served.values(), this.isPod)) yield* [...flows, ...shared];
   }
 
-  *#nodeFlows(): Generator<Flow> {
-    yield* fixedFlows(this.#services);
-    if (this.#services) for (const range of this.#ranges) yield* rangeFlows(range);
-    for (const pod of this.#pods.values()) yield* podFlows(pod, this.#services);
-  }
-
-  *#serviceFlows(): Generator<Flow> {
-    const shared = new Set<string>();
-    for (const { frontend, group } of this.#served.values()) {
-      yield* serviceProgram(frontend, group, this.isPod).flows;
-      for (const { key, flow } of sharedFlows(frontend)) {
-        if (shared.has(key)) continue;
-        shared.add(key);
-        yield flow();
-      }
-    }
+  #nodeFlows(): Flow[] {
+    return [
+      ...fixedFlows(this.#services),
+      ...(this.#services ? this.#ranges.flatMap(rangeFlows) : []),
+      ...[...this.#pods.values()].flatMap(this.#flowsOf),
+    ];
   }
 
   #ofNode(): Modification[] {
-    return [...replaced('fixed'), ...replaced('pod'), ...put(this.#nodeFlows())];
-  }
-
-  /** Groups come first: flows without their group are refused. */
-  #ofServices(): Modification[] {
-    const groups = [...this.#served.values()].flatMap(({ frontend, group: id }) => {
-      const { group } = serviceProgram(frontend, id, this.isPod);
-      return group ? groupModifications(group) : [];
-    });
-    return [...replaced('service'), ...groups, ...put(this.#serviceFlows())];
+    return [...replaced('fixed'), ...replaced('pod'), ...this.#nodeFlows().map(put)];
   }
 
   #flows(before: readonly Flow[], after: readonly Flow[]): void {
@@ -232,20 +230,42 @@ export class Program {
     const uses = { reply: this.#replies, fragment: this.#fragments, address: this.#clusterAddresses };
     return sharedFlows(frontend).map((shared) => ({ ...shared, uses: uses[shared.kind] }));
   }
-
-  /** Returns whether the address is a pod's: in a range, and given to pods. */
-  readonly isPod = (address: Address): boolean =>
-    this.#ranges.some(
-      ({ cidr, exclude, gateway }) =>
-        cidrContains(cidr, address) &&
-        !exclude.some((span) => spanContains(span, address)) &&
-        gateway?.value !== address.value,
-    );
 }
 
+/** The callers hand in the same object as long as nothing changes. */
+const isSame = (a: LocalPod, b: LocalPod | undefined): boolean => a === b || isDeepStrictEqual(a, b);
+
 const replaced = (kind: CookieKind): Modification[] => [{ kind: 'delete-flows', ...cookiesOf(kind) }];
-const put = (flows: Iterable<Flow>): Modification[] =>
-  [...flows].map((flow): Modification => ({ kind: 'put-flow', flow }));
+const put = (flow: Flow): Modification => ({ kind: 'put-flow', flow });
+
+/**
+ * Returns what puts everything in place. Flows and groups of 5,000 Services take 70 MB at once, so
+ * each is made when it is sent. A group comes before the flows that need it.
+ */
+function* everything(
+  frontends: readonly Served[],
+  isPod: IsPod,
+  ofNode: readonly Modification[],
+): Generator<Modification> {
+  yield* replaced('service');
+  for (const { group, flows, shared } of served(frontends, isPod)) {
+    if (group) yield* groupModifications(group);
+    yield* [...flows, ...shared].map(put);
+  }
+  yield* ofNode;
+}
+
+/** Returns the program of each frontend, and the flows that no frontend before it needs too. */
+function* served(
+  frontends: Iterable<Served>,
+  isPod: IsPod,
+): Generator<ServiceProgram & { readonly shared: readonly Flow[] }> {
+  const known = new Set<string>();
+  for (const { frontend, group } of frontends) {
+    const shared = sharedFlows(frontend).filter(({ key }) => !known.has(key) && known.add(key));
+    yield { ...serviceProgram(frontend, group, isPod), shared: shared.map(({ flow }) => flow()) };
+  }
+}
 
 interface SharedFlow {
   readonly kind: 'reply' | 'fragment' | 'address';

@@ -7,9 +7,9 @@ import type { Endpoint, Frontend } from '../services/frontend.ts';
 import { REFUSAL } from './fixed-flows.ts';
 import {
   addressField,
+  FRAGMENT,
   from,
   ip,
-  LATER_FRAGMENT,
   portField,
   protocolOf,
   to,
@@ -32,6 +32,14 @@ export interface ServiceProgram {
   readonly group: SelectGroup | undefined;
 }
 
+const UDP = 17;
+/** A connection that tracking knows has its endpoint's address afterwards. */
+const TRACK: readonly Action[] = [
+  { kind: 'ct', commit: false, zone: ZONE.service, nat: 'restore', table: TABLE.balance },
+];
+const RESTORE: readonly Action[] = [
+  { kind: 'ct', commit: false, zone: ZONE.service, nat: 'restore', table: TABLE.restored },
+];
 const COOKIE = cookieOf('service');
 const flow = (
   table: number,
@@ -52,9 +60,7 @@ export function serviceProgram(wanted: Frontend, groupId: number, isPod: IsPod):
     to(address),
     value(portField('dst', protocol), port),
   ];
-  const track = flow(TABLE.service, 100, there, [
-    { kind: 'ct', commit: false, zone: ZONE.service, nat: 'restore', table: TABLE.balance },
-  ]);
+  const track = flow(TABLE.service, 100, there, TRACK);
   // Open connections to an endpoint that went go on.
   if (endpoints.length === 0)
     return { flows: [track, ...admitted(frontend, there, REFUSAL)], group: undefined };
@@ -85,15 +91,15 @@ function admitted(
   there: readonly FieldValue[],
   actions: readonly Action[],
 ): Flow[] {
-  const isNew = tracked('new');
-  if (!sourceRanges) return [flow(TABLE.balance, 100, [isNew, ...there], actions)];
+  const first = [tracked('new'), ...there];
+  if (!sourceRanges) return [flow(TABLE.balance, 100, first, actions)];
   const ranges = sourceRanges.filter(({ base }) => base.family === address.family);
   return [
     ...ranges.map((range) => {
-      const match = [isNew, ...there, ...(range.prefixLength === 0 ? [] : [within('src', range)])];
-      return flow(TABLE.balance, 110, match, actions);
+      const source = range.prefixLength === 0 ? [] : [within('src', range)];
+      return flow(TABLE.balance, 110, [...first, ...source], actions);
     }),
-    flow(TABLE.balance, 100, [isNew, ...there], []),
+    flow(TABLE.balance, 100, first, []),
   ];
 }
 
@@ -135,12 +141,8 @@ function sticky(
   return [
     ...frontend.endpoints.map((endpoint, i) => {
       const id = ids[i] ?? 0;
-      return flow(
-        TABLE.sticky,
-        200,
-        [value(ENDPOINT_REGISTER, id), ...there],
-        [learn(frontend, id), connectTo(endpoint, isPod)],
-      );
+      const actions = [learn(frontend, id), connectTo(endpoint, isPod)];
+      return flow(TABLE.sticky, 200, [value(ENDPOINT_REGISTER, id), ...there], actions);
     }),
     flow(TABLE.sticky, 100, there, [toGroup]),
   ];
@@ -177,13 +179,20 @@ function hashOf({ family, value: number }: Address, port: number): number {
 export const addressFlow = (address: Address): Flow =>
   flow(TABLE.service, 90, [ip(address.family), to(address)], [goOn(TABLE.otherPort)]);
 
-/** Returns the flows by which replies of an endpoint get the Service's address again. */
+/**
+ * Fragments of packets to an address that has no {@link addressFlow}. They lack the port; those of
+ * other connections to the address come out as they were.
+ */
+export const fragmentsToFlow = (address: Address): Flow =>
+  flow(TABLE.service, 95, [...protocolOf(address.family, UDP), to(address), FRAGMENT], TRACK);
+
+/** Returns the flow by which replies of an endpoint get the Service's address again. */
 export const endpointFlow = (protocol: Protocol, { address, port }: Endpoint): Flow =>
   flow(
     TABLE.reply,
     100,
     [...protocolOf(address.family, protocol), from(address), value(portField('src', protocol), port)],
-    [{ kind: 'ct', commit: false, zone: ZONE.service, nat: 'restore', table: TABLE.restored }],
+    RESTORE,
   );
 
 /**
@@ -198,9 +207,4 @@ export const leavingFlow = (protocol: Protocol, endpoint: Endpoint): Flow => ({
 
 /** Fragments of an endpoint's replies, which lack the port. */
 export const fragmentFlow = (address: Address): Flow =>
-  flow(
-    TABLE.reply,
-    90,
-    [...protocolOf(address.family, 17), LATER_FRAGMENT, from(address)],
-    [{ kind: 'ct', commit: false, zone: ZONE.service, nat: 'restore', table: TABLE.restored }],
-  );
+  flow(TABLE.reply, 90, [...protocolOf(address.family, UDP), from(address), FRAGMENT], RESTORE);

@@ -65,6 +65,15 @@ export const cookiesOf = (kind: CookieKind): { cookie: bigint; mask: bigint } =>
   mask: 0xffffffn << 40n,
 });
 
+/**
+ * Cookies of the flows that only the agent puts there. The kinds 0 and 1 differ in one bit: to look
+ * for some, ovs-vswitchd looks at all flows, each time.
+ */
+export const KEPT_COOKIES = [
+  { cookie: cookieOf('fixed'), mask: 0xfffffen << 40n },
+  cookiesOf('service'),
+] as const;
+
 /** Our groups have numbers from here on, as many as 24 bits hold. */
 export const FIRST_GROUP = 0xce00_0000;
 export const isOurGroup = (id: number): boolean => id >>> 24 === 0xce;

@@ -1,3 +1,4 @@
+import { OUR_COOKIE } from '../dataplane/tables.ts';
 import { readFlows } from '../openflow/flows.ts';
 import { ensureBridge, inspectBridge, type BridgeDetails } from '../ovsdb/bridges.ts';
 import { OvsdbClient } from '../ovsdb/client.ts';
@@ -44,7 +45,7 @@ export function switchOn(session: OvsdbSession, ovsdb: string): Omit<Switch, 'cl
       return found && bridgeInfoOf(found);
     },
     isServed: () => isServed(session, Math.min(SERVED_WITHIN_MS, session.remainingMs)),
-    readFlows: (bridge) => readFlows(ovsdb, bridge),
+    readFlows: (bridge) => readFlows(ovsdb, bridge, OUR_COOKIE),
     createBridge: async (bridge, datapathType) => {
       const deadlineMs = session.remainingMs;
       await ensureBridge(session, { bridge, failMode: 'standalone', datapathType, deadlineMs });

@@ -6,7 +6,7 @@ import { written, Writer } from './bytes.ts';
 import { writeChange } from './changes.ts';
 import { MESSAGE, writeMessage } from './header.ts';
 import { barrier } from './hello.ts';
-import type { Modification } from './program.ts';
+import type { Batch, Modification } from './program.ts';
 
 /** OFPBCT_… */
 const CONTROL = { open: 0, commit: 4, discard: 6 } as const;
@@ -26,11 +26,14 @@ export interface BundleXids {
 
 /** How many xids a bundle needs besides those of its changes. */
 const CONTROL_XIDS = 3;
-export const bundleXidCount = (changes: readonly Modification[]): number => changes.length + CONTROL_XIDS;
+/** How many changes a bundle may have whose length nobody knows before. */
+const MOST_CHANGES = 2 ** 24;
+const most = ({ length }: Batch): number => length ?? MOST_CHANGES;
+export const bundleXidCount = (changes: Batch): number => most(changes) + CONTROL_XIDS;
 
 /** @param first of as many xids as {@link bundleXidCount} says */
-export function bundleXids(first: number, changes: readonly Modification[]): BundleXids {
-  const open = first + changes.length;
+export function bundleXids(first: number, changes: Batch): BundleXids {
+  const open = first + most(changes);
   return { changes: first, open, barrier: open + 1, commit: open + 2 };
 }
 
@@ -47,17 +50,14 @@ export const bundleControl = (id: number, control: keyof typeof CONTROL, xid: nu
 /**
  * Returns the messages that fill a bundle, in parts, and a barrier: only after its answer does the
  * caller know that the switch has refused none. Open vSwitch would commit the others.
- * @throws RangeError for a value that its place has no room for
+ * @throws RangeError for a value that its place has no room for, and for too many changes
  */
-export function* fillBundle(
-  id: number,
-  changes: readonly Modification[],
-  xids: BundleXids,
-): Generator<Buffer> {
+export function* fillBundle(id: number, changes: Batch, xids: BundleXids): Generator<Buffer> {
   const to = new Writer(2 * CHUNK_BYTES);
   to.bytes(bundleControl(id, 'open', xids.open));
   let xid = xids.changes;
   for (const change of changes) {
+    if (xid === xids.open) throw new RangeError(`expected at most ${xids.open - xids.changes} changes`);
     writeBundleAdd(to, id, change, xid++);
     if (to.length >= CHUNK_BYTES) yield to.take();
   }

@@ -6,7 +6,7 @@ import type { OpenFlowError } from './errors.ts';
 import { barrier } from './hello.ts';
 import * as multipart from './multipart.ts';
 import { encodePacketOut, type PacketOut } from './packets.ts';
-import type { Flush, Modification } from './program.ts';
+import type { Batch, Flush, Modification } from './program.ts';
 
 /** Packets for the switch are dropped while more than this waits to be written. */
 const LONGEST_QUEUE_BYTES = 1024 * 1024;
@@ -39,18 +39,19 @@ export class OpenFlowConnection {
   }
 
   /**
-   * Carries out all of the changes at once, or none of them. Not for meters.
+   * Carries out all of the changes at once, or none of them. Not for meters. Changes of unknown
+   * number are made while the switch takes them.
    * @throws OpenFlowError `refused` names the change; nothing was carried out. After `timeout` and
    *   `connection-lost` nobody knows
    * @throws RangeError for a value that its place has no room for; nothing was carried out
    */
-  async bundle(changes: readonly Modification[]): Promise<void> {
+  async bundle(changes: Batch): Promise<void> {
     const id = this.#nextBundle++;
     const xids = bundleXids(this.#channel.takeXids(bundleXidCount(changes)), changes);
     await this.#fill(id, changes, xids);
     // The switch looks only now at what a change needs, such as the group that a flow names.
     const commit = bundleControl(id, 'commit', xids.commit);
-    await this.#channel.ask(xids.changes, changes.length, xids.commit, commit);
+    await this.#channel.ask(xids.changes, xids.open - xids.changes, xids.commit, commit);
   }
 
   /**
@@ -99,8 +100,8 @@ export class OpenFlowConnection {
   }
 
   /** Makes a bundle on the switch, which has refused none of its changes then. */
-  async #fill(id: number, changes: readonly Modification[], xids: BundleXids): Promise<void> {
-    const filled = this.#channel.begin(xids.changes, changes.length, xids.barrier);
+  async #fill(id: number, changes: Batch, xids: BundleXids): Promise<void> {
+    const filled = this.#channel.begin(xids.changes, xids.open - xids.changes, xids.barrier);
     try {
       for (const part of fillBundle(id, changes, xids)) {
         await this.#channel.write(part);

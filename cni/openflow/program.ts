@@ -67,6 +67,12 @@ export type Modification =
   | { readonly kind: 'add-meter' | 'change-meter'; readonly meter: Meter }
   | { readonly kind: 'delete-meter'; readonly id: number };
 
+/** Changes that may be made only as they are sent, so that nobody keeps all of them at once. */
+export interface Batch extends Iterable<Modification> {
+  /** Absent: nobody knows before all are made. */
+  readonly length?: number;
+}
+
 /** Addresses and ports of one direction of a connection. An absent one is any. */
 export interface ConnectionTuple {
   readonly src?: bigint;

@@ -9,7 +9,7 @@ import {
 import { DEFAULT_DEADLINE_MS } from './client.ts';
 import { OvsdbError } from './errors.ts';
 import { waitForInterface } from './interface-wait.ts';
-import { OWNER } from './ports.ts';
+import { OWNER } from './owner.ts';
 import { asNumber, asRecord, asString, asUuids, map, type Operation } from './protocol.ts';
 import type { OvsdbSession } from './session.ts';
 import { INTERFACE_COLUMNS, isMarkedUplink, PORT_COLUMNS, uplinksOf } from './uplinks.ts';

@@ -27,6 +27,10 @@ export type OvsdbErrorCode =
   | 'port-failed'
   /** Open vSwitch did not take the port up within the deadline. */
   | 'port-timeout'
+  /** A mirror of that name is another's. */
+  | 'mirror-not-ours'
+  /** The mirror has an output already. */
+  | 'mirror-taken'
   /** The uplink is on another bridge. */
   | 'uplink-taken'
   /** The server's own error string. */

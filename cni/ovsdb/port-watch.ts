@@ -1,5 +1,6 @@
 import { asArray, asNumber, asRecord, asString, asUuids, map, type RawRow } from './protocol.ts';
-import { OWNER, type FoundPort } from './ports.ts';
+import { OWNER } from './owner.ts';
+import type { FoundPort } from './ports.ts';
 import type { OvsdbSession } from './session.ts';
 
 /** Our ports by the name of their bridge. Each bridge of the database has an entry. */
@@ -21,45 +22,43 @@ interface PortRow {
 /**
  * Follows our ports on all bridges of the database.
  * @param changed called after each change, and once at the end of the first report
+ * @returns returns the ports as they are now. A port is the same object as long as nothing of it
+ *   changes
  */
 export async function watchPorts(session: OvsdbSession, changed: () => void): Promise<() => PortsByBridge> {
   const bridges = new Map<string, BridgeRow>();
   const ports = new Map<string, PortRow>();
   const ofports = new Map<string, number | undefined>();
+  const watched = new Map<string, WatchedPort & { readonly row: PortRow }>();
   let hasBegun = false;
-  const tell = (): void => {
-    if (hasBegun) changed();
-  };
   const follow = <T>(known: Map<string, T>, next: (row: RawRow, before: T | undefined) => T) => {
     return (row: RawRow | undefined, uuid: string): void => {
       if (row) known.set(uuid, next(row, known.get(uuid)));
       else known.delete(uuid);
-      tell();
+      if (!row) watched.delete(uuid);
+      if (hasBegun) changed();
     };
   };
+  const portAt = (uuid: string): WatchedPort[] => {
+    const row = ports.get(uuid);
+    if (!row) return [];
+    const ofport = ofports.get(row.interfaces[0] ?? '');
+    const before = watched.get(uuid);
+    // A changed row is a new object.
+    const port = before?.row === row && before.ofport === ofport ? before : { ...row.port, ofport, row };
+    watched.set(uuid, port);
+    return [port];
+  };
   const ours = [['external_ids', 'includes', map({ owner: OWNER })]] as const;
+  const columns = ['name', 'tag', 'trunks', 'external_ids', 'interfaces'];
   await Promise.all([
     session.monitor('Bridge', [], ['name', 'ports'], follow(bridges, bridgeOf)),
-    session.monitor(
-      'Port',
-      ours,
-      ['name', 'tag', 'trunks', 'external_ids', 'interfaces'],
-      follow(ports, portOf),
-    ),
+    session.monitor('Port', ours, columns, follow(ports, portOf)),
     session.monitor('Interface', ours, ['ofport'], follow<number | undefined>(ofports, ofportOf)),
   ]);
   hasBegun = true;
   changed();
-  return () =>
-    new Map(
-      [...bridges.values()].map(({ name, ports: uuids }) => [
-        name,
-        uuids.flatMap((uuid) => {
-          const row = ports.get(uuid);
-          return row ? [{ ...row.port, ofport: ofports.get(row.interfaces[0] ?? '') }] : [];
-        }),
-      ]),
-    );
+  return () => new Map([...bridges.values()].map(({ name, ports: uuids }) => [name, uuids.flatMap(portAt)]));
 }
 
 const bridgeOf = (row: RawRow, before?: BridgeRow): BridgeRow => ({

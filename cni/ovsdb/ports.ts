@@ -1,6 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { PortMirror } from '../protocol/mirrors.ts';
 import { OvsdbError } from './errors.ts';
 import { waitForInterface } from './interface-wait.ts';
+import { mirrorOf, partsOf, selectOurMirrors } from './mirror-rows.ts';
+import { joinMirrors, removeIdleMirrors } from './mirrors.ts';
+import { ours } from './owner.ts';
 import {
   asArray,
   asNumber,
@@ -11,13 +15,10 @@ import {
   namedUuid,
   set,
   uuid,
-  type Condition,
   type Operation,
   type Row,
 } from './protocol.ts';
 import type { OvsdbSession } from './session.ts';
-
-export const OWNER = 'cellnet';
 
 export interface PortRequest {
   readonly bridge: string;
@@ -30,6 +31,8 @@ export interface PortRequest {
   /** OpenFlow port number, 1 to 65279. If it is taken, vswitchd assigns another. */
   readonly ofportRequest?: number | undefined;
   readonly externalIds: Readonly<Record<string, string>>;
+  /** Its parts in mirrors of the bridge. */
+  readonly mirrors?: readonly PortMirror[];
 }
 
 /** Returns columns of table Port: ovs-vswitchd.conf.db(5) "VLAN Configuration". */
@@ -95,23 +98,14 @@ export function detachPorts(uuids: readonly string[]): Operation[] {
   }));
 }
 
-/** Returns the condition for rows with our mark, of one attachment or of all. */
-function ours(containerId?: string, ifname?: string): Condition[] {
-  const marks = {
-    owner: OWNER,
-    ...(containerId !== undefined && { 'container-id': containerId }),
-    ...(ifname !== undefined && { ifname }),
-  };
-  return [['external_ids', 'includes', map(marks)]];
-}
-
 /**
  * Adds the port and resolves when the port forwards: vswitchd has assigned an OpenFlow port number.
  * A port that an earlier try of the same ADD made is taken as it is.
  * @param withinMs longest wait for vswitchd, in milliseconds
  * @returns that number
  * @throws OvsdbError `bridge-missing`, `port-exists`, `port-failed` with vswitchd's own text,
- *   `port-timeout`. After the last two the port is in the database, and the caller removes it.
+ *   `port-timeout`; those of {@link joinMirrors}. After the last ones, from `port-failed` on, the
+ *   port is in the database, and the caller removes it.
  */
 export async function addPort(
   session: OvsdbSession,
@@ -121,6 +115,7 @@ export async function addPort(
   const ready = waitForInterface(session, request.name, withinMs);
   try {
     await unlessThere(session, request, session.transact(attachPort(request)));
+    await joinMirrors(session, request);
   } catch (error) {
     ready.cancel();
     throw error;
@@ -179,19 +174,23 @@ function explain(error: unknown, { bridge, name }: PortRequest): unknown {
   return error;
 }
 
-/** Removes the attachment's port from any bridge. Other owners' ports of that name stay. */
+/**
+ * Removes the attachment's port from any bridge, and mirrors of ours that lost their last port.
+ * Other owners' ports of that name stay.
+ */
 export async function removePort(
   session: OvsdbSession,
   containerId: string,
   ifname: string,
 ): Promise<'removed' | 'absent'> {
-  const [found] = await session.transact([
+  const [found, mirrors] = await session.transact([
     { op: 'select', table: 'Port', where: ours(containerId, ifname), columns: ['_uuid'] },
+    selectOurMirrors(),
   ]);
   const uuids = (found?.rows ?? []).flatMap((row) => asUuids(row['_uuid']));
-  if (uuids.length === 0) return 'absent';
-  await session.transact(detachPorts(uuids));
-  return 'removed';
+  if (uuids.length > 0) await session.transact(detachPorts(uuids));
+  if ((mirrors?.rows ?? []).length > 0) await removeIdleMirrors(session);
+  return uuids.length > 0 ? 'removed' : 'absent';
 }
 
 export interface FoundPort {
@@ -202,6 +201,8 @@ export interface FoundPort {
   readonly externalIds: Readonly<Record<string, string>>;
   readonly ofport: number | undefined;
   readonly error: string | undefined;
+  /** Its parts in our mirrors, by name. Absent: it has none. */
+  readonly mirrors?: readonly PortMirror[];
 }
 
 /**
@@ -214,7 +215,7 @@ export async function findPorts(
   ifname?: string,
 ): Promise<FoundPort[]> {
   const where = ours(containerId, ifname);
-  const [ports, interfaces, bridges] = await session.transact([
+  const [ports, interfaces, bridges, mirrorRows] = await session.transact([
     {
       op: 'select',
       table: 'Port',
@@ -223,7 +224,9 @@ export async function findPorts(
     },
     { op: 'select', table: 'Interface', where, columns: ['_uuid', 'ofport', 'error'] },
     { op: 'select', table: 'Bridge', where: [], columns: ['name', 'ports'] },
+    selectOurMirrors(),
   ]);
+  const ourMirrors = (mirrorRows?.rows ?? []).map(mirrorOf);
   const interfaceOf = new Map((interfaces?.rows ?? []).map((row) => [asUuids(row['_uuid'])[0], row]));
   const bridgeOf = new Map(
     (bridges?.rows ?? []).flatMap((row) =>
@@ -232,6 +235,7 @@ export async function findPorts(
   );
   return (ports?.rows ?? []).map((row) => {
     const device = interfaceOf.get(asUuids(row['interfaces'])[0]);
+    const mirrors = partsOf(ourMirrors, asUuids(row['_uuid'])[0] ?? '');
     return {
       name: asString(row['name']) ?? '',
       bridge: bridgeOf.get(asUuids(row['_uuid'])[0] ?? ''),
@@ -240,6 +244,7 @@ export async function findPorts(
       externalIds: asRecord(row['external_ids']),
       ofport: asNumber(device?.['ofport']),
       error: asString(device?.['error']),
+      ...(mirrors.length > 0 && { mirrors }),
     };
   });
 }

@@ -1,4 +1,4 @@
-import { OWNER } from './ports.ts';
+import { OWNER } from './owner.ts';
 import { asNumber, asRecord, asString, asUuids, type RawRow } from './protocol.ts';
 
 /** Mark of a Port that `cnictl node init` has attached as an uplink. */

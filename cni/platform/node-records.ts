@@ -5,6 +5,7 @@ import type { Fence } from '../../ipam/node/fence.ts';
 import { containerId, count, ifname, milliseconds } from '../../ipam/records/codec.ts';
 import { etcdSchema, ovsdbTlsSchema } from '../../ipam/settings/settings.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
+import { MIRROR_ROLES } from '../protocol/mirrors.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty());
@@ -52,6 +53,7 @@ const port = v.optional(
     trunks: v.array(count),
     ofportRequest: v.optional(count),
     externalIds: v.record(v.string(), v.string()),
+    mirrors: v.optional(v.array(v.object({ name: text, roles: v.array(v.picklist(MIRROR_ROLES)) }))),
   }),
 );
 

@@ -1,4 +1,5 @@
 import type { PortLimits } from '../protocol/limits.ts';
+import type { PortMirror } from '../protocol/mirrors.ts';
 
 /** Operations on Open vSwitch. */
 export interface Switch {
@@ -65,6 +66,8 @@ export interface PortSpec {
   readonly externalIds: Readonly<Record<string, string>>;
   /** Present: the bridge holds the pod to limits before it may send. */
   readonly limited?: LimitedPort;
+  /** Its parts in mirrors of the bridge, by name. Absent: it has none. */
+  readonly mirrors?: readonly PortMirror[];
 }
 
 export interface LimitedPort {
@@ -81,4 +84,6 @@ export interface PortInfo {
   readonly externalIds: Readonly<Record<string, string>>;
   readonly ofport: number | undefined;
   readonly error: string | undefined;
+  /** As in {@link PortSpec}, as far as the mirrors are cellnet's. */
+  readonly mirrors?: readonly PortMirror[];
 }

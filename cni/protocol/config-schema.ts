@@ -91,6 +91,41 @@ const externalIds = v.record(
   v.pipe(v.string(), v.regex(/^\P{Cc}{0,255}$/u, 'at most 255 characters, none a control character')),
 );
 
+const mirrorName = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, 'a mirror name of 1 to 64 characters, such as "ids"'),
+);
+/** `ingress` and `egress` as in ovs-cni's mirror producer; `output` is its mirror consumer. */
+const mirrorEntry = v.pipe(
+  v.strictObject({
+    name: mirrorName,
+    ingress: v.optional(v.boolean()),
+    egress: v.optional(v.boolean()),
+    output: v.optional(v.boolean()),
+  }),
+  v.check(
+    ({ ingress, egress, output }) => ingress === true || egress === true || output === true,
+    '"ingress", "egress" or "output" to be true',
+  ),
+);
+type MirrorEntry = v.InferOutput<typeof mirrorEntry>;
+
+const isOutput = ({ output }: MirrorEntry): boolean => output === true;
+const isSource = ({ ingress, egress }: MirrorEntry): boolean => ingress === true || egress === true;
+
+const mirrors = v.pipe(
+  v.array(mirrorEntry),
+  v.nonEmpty('at least one mirror'),
+  v.check(
+    (entries) => new Set(entries.map(({ name }) => name)).size === entries.length,
+    'each mirror name once',
+  ),
+  v.check(
+    (entries) => !(entries.some(isOutput) && entries.some(isSource)),
+    'either "output", or "ingress" and "egress": a port that gets copies carries nothing else',
+  ),
+);
+
 export const createBridge = v.union(
   [v.boolean(), v.strictObject({ datapathType: v.picklist(['system', 'netdev']) })],
   'true, false or { "datapathType": "system" or "netdev" }',
@@ -112,6 +147,7 @@ const ownKeys = {
   agent: v.optional(agentSchema),
   sourceCheck: v.optional(v.boolean()),
   allowedAddresses: v.optional(v.array(text)),
+  mirrors: v.optional(mirrors),
   ipam: v.optional(anyIpam),
 };
 

@@ -15,6 +15,7 @@ import {
   type OurIpam,
 } from './config-schema.ts';
 import { CniError } from './errors.ts';
+import { mirrorsOf, type PortMirror } from './mirrors.ts';
 import type { Verb } from './request.ts';
 import { IF_RESULT, type CniResult } from './result.ts';
 import { checkVersion, type CniVersion } from './version.ts';
@@ -44,6 +45,8 @@ export interface NetworkConfig {
   readonly sourceCheck: boolean | undefined;
   /** Further addresses, subnets and MACs that it may send with. */
   readonly allowedAddresses: readonly string[];
+  /** The port's parts in mirrors of the bridge, by name. */
+  readonly mirrors: readonly PortMirror[];
   /** The reply to the runtime contains this unless IPAM returned a `dns` of its own. */
   readonly dns: object | undefined;
   /** The `ipam` section if its type is cellnet-ipam. */
@@ -143,6 +146,7 @@ function parseNetworkConfig(
     agent: config.agent,
     sourceCheck: config.sourceCheck,
     allowedAddresses: config.allowedAddresses ?? [],
+    mirrors: mirrorsOf(config.mirrors ?? []),
     ourIpam: ipam?.type === OUR_IPAM ? decode(ourIpam, ipam, 'ipam.') : undefined,
     ipamType: ipam?.type,
     dns: config.dns,

@@ -84,6 +84,8 @@ const OF_OVSDB: Readonly<Record<string, CniErrorKind>> = {
   busy: 'try-again-later',
   'port-timeout': 'try-again-later',
   'bridge-missing': 'bridge-missing',
+  'mirror-not-ours': 'not-ours',
+  'mirror-taken': 'try-again-later',
 };
 
 const OF_NAMESPACE: Readonly<Record<string, CniErrorKind>> = {

@@ -64,5 +64,5 @@ export const endpointsFor = (
  * The internal policy is for the cluster address. The external policy is for clients outside the
  * cluster: pods of the cluster reach all endpoints by the other addresses.
  */
-const scopeOf = ({ kind }: Pick<Claim, 'kind'>, { internalTrafficPolicy }: KubeService): Scope =>
+export const scopeOf = ({ kind }: Pick<Claim, 'kind'>, { internalTrafficPolicy }: KubeService): Scope =>
   kind === 'cluster' && internalTrafficPolicy === 'Local' ? 'node' : 'cluster';

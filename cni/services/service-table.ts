@@ -127,6 +127,11 @@ export class ServiceTable {
     };
   }
 
+  /** Returns the names of all Services. */
+  names(): string[] {
+    return [...this.#entries].flatMap(([name, { service }]) => (service ? [name] : []));
+  }
+
   /** @param name `namespace/name`; @returns undefined if there is no such Service */
   find(name: string): ServiceView | undefined {
     this.#settle();

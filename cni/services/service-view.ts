@@ -2,7 +2,8 @@ import { whyNotServed, type Claims } from './claims.ts';
 import type { Endpoint, Frontend } from './frontend.ts';
 import type { EndpointState } from './known-endpoints.ts';
 import type { Refusal } from './refusal.ts';
-import { endpointsFor, type Seen } from './service-frontends.ts';
+import { endpointsFor, scopeOf, type Seen } from './service-frontends.ts';
+import { whyNotChosen } from './why-not-chosen.ts';
 
 /** What this node does with a Service. */
 export interface ServiceView {
@@ -26,6 +27,10 @@ export interface EndpointView {
   readonly state: EndpointState;
   /** Whether pods of this node are connected to it. */
   readonly chosen: boolean;
+  /** Why it is not chosen. */
+  readonly reason: string | undefined;
+  /** Whether it is on this node. */
+  readonly local: boolean;
 }
 
 /**
@@ -56,9 +61,11 @@ export function viewOf(
 function endpointViews(seen: Seen, frontend: Frontend): EndpointView[] {
   const keyOf = ({ address, port }: Endpoint): string => `${address.value} ${port}`;
   const chosen = new Set(frontend.endpoints.map(keyOf));
-  return endpointsFor(seen, frontend).map(({ endpoint, state }) => ({
-    endpoint,
-    state,
-    chosen: chosen.has(keyOf(endpoint)),
-  }));
+  const scope = scopeOf(frontend, seen.service);
+  return endpointsFor(seen, frontend).map(({ endpoint, state }) => {
+    const isChosen = chosen.has(keyOf(endpoint));
+    const local = endpoint.nodeName === seen.node.nodeName;
+    const reason = isChosen ? undefined : whyNotChosen({ state, local, scope });
+    return { endpoint, state, chosen: isChosen, reason, local };
+  });
 }

@@ -108,6 +108,7 @@ async function checkAddresses(call: Call, platform: Platform, previous: CniResul
       tag: call.config.vlan ?? (problems.length > 0 ? ports[0]?.tag : vlan),
       trunks: call.config.trunks,
       externalIds: { ...call.config.externalIds, ...owner },
+      mirrors: call.config.mirrors,
     }),
   ];
 }

@@ -29,6 +29,7 @@ import {
 import { ovsChecks } from '../doctor/ovs.ts';
 import { portCheck } from '../doctor/ports.ts';
 import { recordChecks } from '../doctor/records.ts';
+import { servicesCheck } from '../doctor/services.ts';
 import { uplinkAddressesCheck } from '../doctor/uplink-addresses.ts';
 import { Tree } from '../install/layout.ts';
 import { foldersInUse } from '../install/remembered.ts';
@@ -148,6 +149,7 @@ function checksOf(context: Context, options: DoctorOptions, paths: NodePaths): C
         return [judgeAgent(socket, answer, VERSION, commands), ...judgeMetricsPort(answer, commands)];
       },
     },
+    servicesCheck(world, settings, context.knowsKube, open),
     nodeProgramCheck(world),
     ...fileChecks(world.files, paths),
   ];

@@ -47,7 +47,7 @@ export async function podShow(context: Context, text: string): Promise<number> {
 }
 
 /** @throws CommandError */
-function parsePodName(text: string): PodName {
+export function parsePodName(text: string): PodName {
   const [namespace = '', name = '', ...more] = text.split('/');
   if (namespace !== '' && name !== '' && more.length === 0) return { namespace, name };
   throw new CommandError(`pod '${text}': expected NAMESPACE/NAME, such as default/web-1`);

@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { stateDirOf } from '../../cni/protocol/settings.ts';
+import { DEFAULT_AGENT } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
+import { programmedBridges } from '../install/bridge-flows.ts';
 import { carryOut, printChanges, serviceOf } from '../install/carry-out.ts';
 import { checkAbsolute, manifestOf, Tree, UNIT } from '../install/layout.ts';
 import { readManifest } from '../install/remembered.ts';
@@ -18,7 +20,8 @@ export interface UninstallOptions {
 }
 
 /**
- * `node uninstall`: removes what the manifest lists. The configuration and /var/lib/cellnet stay.
+ * `node uninstall`: removes what the manifest lists, and what the agent programmed on bridges. The
+ * configuration and /var/lib/cellnet stay.
  * @throws CommandError while pods on this node have addresses, or when a removal fails
  */
 export async function nodeUninstall(context: Context, options: UninstallOptions): Promise<number> {
@@ -29,14 +32,27 @@ export async function nodeUninstall(context: Context, options: UninstallOptions)
   const dryRun = options.dryRun ?? false;
   if (!options.force) checkUnused(context, tree);
   const service = made && (await serviceOf(context, tree, UNIT in made.files));
-  const steps = made ? planUninstall(libDir, made, tree, files, service) : [];
+  const programmed = await programmedBridges(context, tree);
+  const steps = made ? planUninstall(libDir, made, tree, files, service, programmed) : [];
   if (!dryRun && steps.length > 0)
     await context.confirm(`cellnet goes from this node: no pod can be started on it`, options.yes ?? false);
   checkWritable(steps, files);
   const changes = await carryOut(context.world, steps, dryRun);
   const none = `${tree.at(manifestOf({ libDir }))} does not exist, so nothing is known to be installed: nothing to do`;
   printChanges(context, changes, none, { root: tree.root, dryRun });
+  if (programmed.trouble !== undefined) context.warn(programmed.trouble);
+  if (!dryRun && changes.length > 0) await warnOfAgent(context, programmed.bridges);
   return 0;
+}
+
+/** An agent that no systemd unit started, such as a DaemonSet's, runs on. */
+async function warnOfAgent(context: Context, bridges: readonly string[]): Promise<void> {
+  const { world, settings } = context;
+  const socket = settings.agent ?? DEFAULT_AGENT;
+  if (bridges.length === 0 || socket === false) return;
+  const { answers } = await world.probeAgent(socket).catch(() => ({ answers: false }));
+  if (answers)
+    context.warn(`the agent at ${socket} still runs, and programs ${bridges.join(', ')} again: end it first`);
 }
 
 /** @throws CommandError while this node has records of attachments or unfinished teardowns */

@@ -1,3 +1,4 @@
+import type { BridgeConnection } from '../../cni/agent/dataplane/bridge-keeper.ts';
 import type { KubeApi } from '../../cni/kube/api.ts';
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
 import type { Log, Platform } from '../../cni/platform/platform.ts';
@@ -66,6 +67,17 @@ export interface World {
   readonly probeAgent: (socket: string) => Promise<AgentAnswer>;
   /** Returns the newest lines of the agent's log; undefined when the agent does not give them. */
   readonly agentLog: (socket: string) => Promise<string | undefined>;
+  /**
+   * Asks the agent for a path of its own socket for metrics; undefined when none answers there.
+   */
+  readonly askAgent: (socket: string, path: string) => Promise<AgentReply | undefined>;
+  /**
+   * Has the ovs-vswitchd of this node carry out a command. Equivalent to: ovs-appctl METHOD PARAMS…
+   * @throws OvsdbError
+   */
+  readonly askVswitchd: (ovsdb: string, method: string, params: readonly string[]) => Promise<string>;
+  /** Connects to a bridge of this node by OpenFlow. @throws OpenFlowError */
+  readonly openBridge: (ovsdb: string, bridge: string) => Promise<BridgeConnection>;
   readonly openOvsdb: (remote: string, tls: OvsdbTls) => Promise<OvsdbClient>;
   /** Returns this machine, as the plugins know it. @throws CniError for a malformed name of it */
   readonly machine: () => Machine;
@@ -100,6 +112,12 @@ export interface Exit {
 }
 
 export type Exec = (argv: readonly string[]) => Promise<Exit>;
+
+/** An answer of the agent over HTTP. */
+export interface AgentReply {
+  readonly status: number;
+  readonly body: string;
+}
 
 /** The agent's answer to a probe. */
 export interface AgentAnswer {

@@ -3,7 +3,7 @@ import http from 'node:http';
 import { defaultMetricsAddress } from '../../cni/agent/metrics-address.ts';
 import { answers } from '../../cni/agent/probe.ts';
 import { hasCode } from '../../ipam/model/errors.ts';
-import type { AgentAnswer } from '../context/world.ts';
+import type { AgentAnswer, AgentReply } from '../context/world.ts';
 
 /** Longest wait for each of the two answers, in milliseconds. */
 const DEADLINE_MS = 3_000;
@@ -33,9 +33,18 @@ function refuseUnlessAllowed(socket: string): void {
 
 /** Returns the newest lines of the agent's log; undefined when they cannot be had from it. */
 export async function askAgentLog(socket: string): Promise<string | undefined> {
-  const address = defaultMetricsAddress(socket);
-  const answer = address.kind === 'unix' ? await ask(address.path, '/log') : undefined;
+  const answer = await askAgent(socket, '/log');
   return answer?.status === 200 ? answer.body : undefined;
+}
+
+/**
+ * Asks the agent for a path of the socket where it serves metrics by default, beside its own.
+ * @returns undefined when no agent answers there
+ */
+export async function askAgent(socket: string, path: string): Promise<AgentReply | undefined> {
+  refuseUnlessAllowed(socket);
+  const address = defaultMetricsAddress(socket);
+  return address.kind === 'unix' ? await ask(address.path, path) : undefined;
 }
 
 async function askHealth(socketPath: string): Promise<AgentAnswer['health']> {
@@ -46,10 +55,7 @@ async function askHealth(socketPath: string): Promise<AgentAnswer['health']> {
  * Returns undefined when no agent answers there. The metrics may be served elsewhere, or not at
  * all.
  */
-function ask(
-  socketPath: string,
-  path: string,
-): Promise<{ readonly status: number; readonly body: string } | undefined> {
+function ask(socketPath: string, path: string): Promise<AgentReply | undefined> {
   return new Promise((resolve) => {
     const signal = AbortSignal.timeout(DEADLINE_MS);
     const req = http.get({ socketPath, path, signal }, (res) => {

@@ -1,3 +1,4 @@
+import { clearBridge } from '../../cni/agent/dataplane/clear-bridge.ts';
 import { CommandError } from '../context/errors.ts';
 import type { Files } from '../context/file-access.ts';
 import type { Exec, World } from '../context/world.ts';
@@ -16,7 +17,9 @@ export type Step =
   | { readonly do: 'await-agent'; readonly socket: string }
   | { readonly do: 'move-aside'; readonly path: string; readonly to: string }
   | { readonly do: 'remove'; readonly path: string }
-  | { readonly do: 'remove-if-empty'; readonly path: string };
+  | { readonly do: 'remove-if-empty'; readonly path: string }
+  /** Takes away all that cellnet programmed on a bridge. */
+  | { readonly do: 'clear-bridge'; readonly ovsdb: string; readonly bridge: string };
 
 /**
  * Returns a line for the operator that says what the step did, or what it is going to do. Undefined
@@ -40,6 +43,8 @@ export function describe(step: Step, when: 'before' | 'after'): string | undefin
       return `${step.path} removed`;
     case 'remove-if-empty':
       return `folder ${step.path} removed${when === 'before' ? ', if it is empty' : ''}`;
+    case 'clear-bridge':
+      return `flows of cellnet removed from bridge ${step.bridge}`;
     case 'await-agent':
       return `${when === 'before' ? 'wait until the agent answers' : 'the agent answers'} at ${step.socket}`;
     case 'record':
@@ -48,7 +53,7 @@ export function describe(step: Step, when: 'before' | 'after'): string | undefin
 }
 
 /** What a step may touch. */
-export type Hands = Pick<World, 'files' | 'exec' | 'probeAgent' | 'monotonic' | 'pause'>;
+export type Hands = Pick<World, 'files' | 'exec' | 'openBridge' | 'probeAgent' | 'monotonic' | 'pause'>;
 
 /**
  * Performs one step.
@@ -59,11 +64,15 @@ export async function perform(step: Step, hands: Hands): Promise<boolean> {
   if (step.do === 'remove-if-empty') return hands.files.removeIfEmpty(step.path);
   if (step.do === 'run') await mustRun(step.argv, hands.exec);
   else if (step.do === 'await-agent') await awaitAgent(step.socket, hands);
+  else if (step.do === 'clear-bridge') await clear(step, hands);
   else change(step, hands.files);
   return true;
 }
 
-function change(step: Exclude<Step, { do: 'run' | 'await-agent' | 'remove-if-empty' }>, files: Files): void {
+function change(
+  step: Exclude<Step, { do: 'run' | 'await-agent' | 'remove-if-empty' | 'clear-bridge' }>,
+  files: Files,
+): void {
   switch (step.do) {
     case 'make-folder':
       files.makeFolder(step.path);
@@ -87,6 +96,14 @@ function change(step: Exclude<Step, { do: 'run' | 'await-agent' | 'remove-if-emp
       files.remove(step.path);
       break;
   }
+}
+
+async function clear(
+  { ovsdb, bridge }: Extract<Step, { do: 'clear-bridge' }>,
+  { openBridge }: Hands,
+): Promise<void> {
+  const connection = await openBridge(ovsdb, bridge);
+  await clearBridge(connection).finally(() => connection.close());
 }
 
 async function mustRun(argv: readonly string[], exec: Exec): Promise<void> {

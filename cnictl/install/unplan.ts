@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Look } from '../context/file-access.ts';
 import { ASIDE, currentOf, manifestOf, UNIT, versionsOf, type Layout, type Tree } from './layout.ts';
+import type { Programmed } from './bridge-flows.ts';
 import { wrote, type Manifest } from './manifest.ts';
 import { DISABLE, RELOAD, type Service } from './service.ts';
 import type { Step } from './steps.ts';
@@ -8,7 +9,7 @@ import { halfMade } from './versions.ts';
 
 /**
  * Returns the steps that remove an installation, in order: the network first, so that the runtime
- * starts no pod on it; then agent, links and programs; the manifest after them, so that an
+ * starts no pod on it; then agent, flows, links and programs; the manifest after them, so that an
  * interrupted uninstall can be repeated; empty folders last.
  */
 export function planUninstall(
@@ -17,6 +18,7 @@ export function planUninstall(
   tree: Tree,
   look: Look,
   service: Service,
+  { ovsdb, bridges }: Pick<Programmed, 'ovsdb' | 'bridges'>,
 ): Step[] {
   const layout = { libDir };
   const versions = versionsOf(layout);
@@ -31,6 +33,7 @@ export function planUninstall(
   return [
     ...files.flatMap((path) => planFile(path, made, tree, look)),
     ...(hadUnit && service && (service.enabled || service.active) ? [DISABLE] : []),
+    ...bridges.map((bridge): Step => ({ do: 'clear-bridge', ovsdb, bridge })),
     ...unit,
     ...(service && unit.length > 0 ? [RELOAD] : []),
     ...[...links, ...folders, manifestOf(layout)]

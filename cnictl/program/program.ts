@@ -14,6 +14,7 @@ import { addLeakCommands } from './leak.ts';
 import { addNodeCommands } from './node.ts';
 import { addPodCommands } from './pod.ts';
 import { addRangeCommands } from './range.ts';
+import { addServiceCommands } from './service.ts';
 
 /** The exit status that diff also uses for trouble. */
 export const TROUBLE = 2;
@@ -93,6 +94,7 @@ function makeProgram(act: Act, world: World): Command {
   addBlockCommands(program, act);
   addIpCommands(program, act);
   addPodCommands(program, act);
+  addServiceCommands(program, act);
   addLeakCommands(program, act);
   addNodeCommands(program, act);
   addBackupCommands(program, act);

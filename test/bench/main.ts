@@ -1,8 +1,9 @@
 /**
- * `npm run bench` measures four things: cellnet, with and without its agent, beside `bridge` +
+ * `npm run bench` measures five things: cellnet, with and without its agent, beside `bridge` +
  * `host-local` of containernetworking-plugins, in turn in one run on one simulated node; ADD while
- * a member of etcd hangs, beside ADD while none does; IPAM beside etcd itself; and `cnictl check`
- * beside only reading what it reads. Machines differ, so only ratios are comparable.
+ * a member of etcd hangs, beside ADD while none does; IPAM beside etcd itself; `cnictl check`
+ * beside only reading what it reads; and Services in the bridge. Machines differ, so only ratios
+ * are comparable.
  *
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
@@ -22,12 +23,13 @@ import { benchGrowth } from './growth.ts';
 import { benchHungMember } from './hung-member.ts';
 import { benchIpam } from './ipam.ts';
 import { startBenchNode } from './node.ts';
+import { benchServices } from './services.ts';
 import { benchSingle } from './single.ts';
 import { cellnet, reference, type Contender } from './timed.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 40);
 const WARM_PODS = 200;
-const PARTS = ['single', 'burst', 'growth', 'hung-member', 'ipam', 'claims', 'check'] as const;
+const PARTS = ['single', 'burst', 'growth', 'hung-member', 'ipam', 'claims', 'check', 'services'] as const;
 
 interface World {
   readonly node: SimulatedNode;
@@ -82,6 +84,7 @@ async function main(wanted: readonly string[]): Promise<void> {
       await benchClaims(endpoints);
     }
     if (asked('check')) await benchCheck(scope, Number(process.env['BENCH_ROUNDS'] ?? 3));
+    if (asked('services')) await benchServices(scope, ROUNDS);
   } finally {
     await scope.close();
   }

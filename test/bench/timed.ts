@@ -1,12 +1,10 @@
 /** Executes and times plugins as a runtime on the node would. See runner.c. */
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { OUR_PLUGINS, podArgs, STOCK_PLUGINS, type Verb } from '../support/cni.ts';
 import type { Pod, SimulatedNode } from '../support/node.ts';
 import { childEnv, must } from '../support/proc.ts';
+import { benchDir, compiledProgram } from './compiled.ts';
 
 /** One execution of a program. */
 export interface Job {
@@ -23,22 +21,6 @@ export interface Timed {
   readonly output: string;
 }
 
-const dir = mkdtempSync(join(tmpdir(), 'cellnet-runner-'));
-process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
-
-let compiled: string | undefined;
-
-function runner(): string {
-  if (compiled !== undefined) return compiled;
-  const source = join(dirname(fileURLToPath(import.meta.url)), 'runner.c');
-  const program = join(dir, 'runner');
-  const { status, stderr, error } = spawnSync('cc', ['-O2', '-Wall', '-o', program, source], {
-    encoding: 'utf8',
-  });
-  if (status !== 0) throw new Error(`the runner cannot be compiled: ${error?.message ?? stderr}`);
-  return (compiled = program);
-}
-
 /**
  * Runs all jobs at once in a network namespace. `wallMs` counts from the first fork to the last
  * exit.
@@ -47,7 +29,7 @@ export async function executeAll(
   netns: string,
   jobs: readonly Job[],
 ): Promise<{ readonly outcomes: Timed[]; readonly wallMs: number }> {
-  const fileOf = (n: number, kind: string): string => join(dir, `${n}.${kind}`);
+  const fileOf = (n: number, kind: string): string => join(benchDir, `${n}.${kind}`);
   const texts = jobs.map(({ program, args = [], env = {}, input = '' }, n) => {
     writeFileSync(fileOf(n, 'in'), input);
     const variables = Object.entries(childEnv(env)).flatMap(([key, value]) =>
@@ -56,13 +38,13 @@ export async function executeAll(
     return [program, ...args, '', ...variables, '', fileOf(n, 'in'), fileOf(n, 'out')];
   });
   writeFileSync(
-    join(dir, 'jobs'),
+    join(benchDir, 'jobs'),
     texts
       .flat()
       .map((text) => `${text}\0`)
       .join(''),
   );
-  const told = await must('ip', ['netns', 'exec', netns, runner(), join(dir, 'jobs')], {
+  const told = await must('ip', ['netns', 'exec', netns, compiledProgram('runner'), join(benchDir, 'jobs')], {
     timeoutMs: 120_000,
   });
   const lines = told.trim().split('\n');

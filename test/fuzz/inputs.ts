@@ -97,6 +97,7 @@ const whole: Record<string, unknown> = {
   trunk: [42, { id: 43 }, { minID: 100, maxID: 120 }],
   ofport_request: 7,
   externalIds: { team: 'blue' },
+  mirrors: [{ name: 'ids', ingress: true, egress: false }],
   createBridge: { datapathType: 'netdev' },
   gratuitousArp: { count: 3, intervalMs: 100 },
   addressProbe: { count: 1, intervalMs: 10 },

@@ -8,6 +8,7 @@ import { release } from '../../ipam/release/release.ts';
 import { makeDist } from '../support/dist.ts';
 import { FakePlatform } from '../unit/cni/fake-platform.ts';
 import { hold } from './hold.ts';
+import { LIST, reply } from './services-world.ts';
 import { CliWorld, container } from './world.ts';
 
 const COMMANDS = [
@@ -209,6 +210,7 @@ test('doctor', async () => {
   world.agent = { answers: false, health: undefined };
   world.nodes = [];
   await world.run('node drain node-1');
+  world.agentReplies = { '/services': reply(LIST) };
   await step('doctor --conf-dir /none');
   await step('doctor --conf-dir /none -o json');
   hold('doctor', lines.join(''));

@@ -61,6 +61,11 @@ suite("the bridge's program", () => {
     hold('dataplane-service', shown([frontend('10.96.0.10', 80, ['10.20.0.9:8080', '192.0.2.7:8080'])])));
   test('of a UDP Service', () =>
     hold('dataplane-udp', shown([frontend('10.96.0.10', 53, ['10.20.0.9:53'], { protocol: 17 })])));
+  test('of UDP at an external address', () =>
+    hold(
+      'dataplane-udp-external',
+      shown([frontend('203.0.113.5', 53, ['10.20.0.9:53'], { protocol: 17, kind: 'external' })]),
+    ));
   test('of a Service without endpoints', () =>
     hold('dataplane-refused', shown([frontend('10.96.0.10', 80, [])])));
   test('of a Service with session affinity, over IPv6', () =>

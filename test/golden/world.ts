@@ -6,7 +6,7 @@ import type { Platform } from '../../cni/platform/platform.ts';
 import { CommandError } from '../../cnictl/context/errors.ts';
 import { realFiles } from '../../cnictl/context/host-files.ts';
 import type { UplinkHost } from '../../cnictl/context/uplink-host.ts';
-import type { AgentAnswer, OpenIpam, World } from '../../cnictl/context/world.ts';
+import type { AgentAnswer, AgentReply, OpenIpam, World } from '../../cnictl/context/world.ts';
 import { run } from '../../cnictl/program/program.ts';
 import { allocate } from '../../ipam/allocate/allocate.ts';
 import { parseAddress } from '../../ipam/model/address.ts';
@@ -85,6 +85,12 @@ export class CliWorld {
   agent: AgentAnswer = { answers: true, health: { ok: true, version: VERSION, reasons: [] } };
   /** The newest lines of the agent's log. */
   agentLog: string | undefined;
+  /** What the agent answers, by path. */
+  agentReplies: Record<string, AgentReply> = {};
+  vswitchd: (method: string, params: readonly string[]) => Promise<string> = () =>
+    Promise.reject(new OvsdbError('unreachable', 'ovs-vswitchd cannot be asked: no test runs it here'));
+  openBridge: (bridge: string) => ReturnType<World['openBridge']> = () =>
+    Promise.reject(new Error('no test of this world asks a bridge'));
   exec: World['exec'] = ([program = '']) => {
     const version = this.programs[program];
     return version === undefined
@@ -272,6 +278,9 @@ export class CliWorld {
       openEtcd: () => Promise.resolve({ ...this.#etcd(), ...this.etcd }),
       probeAgent: () => Promise.resolve(this.agent),
       agentLog: () => Promise.resolve(this.agentLog),
+      askAgent: (_, path) => Promise.resolve(this.agentReplies[path]),
+      askVswitchd: (_, method, params) => this.vswitchd(method, params),
+      openBridge: (_, bridge) => this.openBridge(bridge),
       dist: this.dist,
       machine: () => this.machine,
       openIpam: () => Promise.resolve(this.#openIpam()),

@@ -18,10 +18,6 @@ const work = {
   ask({ protocol, address, port, withinMs = 3000 }) {
     return protocol === 'tcp' ? askTcp(address, port, withinMs) : askUdp(address, port, withinMs);
   },
-  /** Asks over UDP with so many bytes, which the server answers with as many. */
-  large({ address, port, bytes, withinMs = 3000 }) {
-    return askUdp(address, port, withinMs, 'asked'.padEnd(bytes));
-  },
   /** Asks many times, so many at once. Returns how often each server answered, and failures. */
   async many({ address, port, count, atOnce = 20, withinMs = 5000 }) {
     const answers = {};
@@ -70,15 +66,18 @@ const work = {
     resolver.setServers([server]);
     return await resolver.resolve4(name);
   },
-  /** Asks over UDP from one socket, so that all packets are of one connection. */
-  async datagram({ key, address, port, withinMs = 1500 }) {
+  /**
+   * Asks over UDP from one socket, so that all packets are of one connection. The server answers
+   * with as many bytes.
+   */
+  async datagram({ key, address, port, bytes = 5, withinMs = 1500 }) {
     let socket = datagramClients.get(key);
     if (!socket) {
       socket = dgram.createSocket(net.isIPv6(address) ? 'udp6' : 'udp4');
       socket.on('error', () => undefined);
       datagramClients.set(key, socket);
     }
-    return await exchange(socket, address, port, withinMs);
+    return await exchange(socket, address, port, withinMs, 'asked'.padEnd(bytes));
   },
 };
 
@@ -154,10 +153,10 @@ async function askTcp(address, port, withinMs) {
   }
 }
 
-async function askUdp(address, port, withinMs, text) {
+async function askUdp(address, port, withinMs) {
   const socket = dgram.createSocket(net.isIPv6(address) ? 'udp6' : 'udp4');
   try {
-    return await exchange(socket, address, port, withinMs, text);
+    return await exchange(socket, address, port, withinMs);
   } finally {
     socket.close();
   }

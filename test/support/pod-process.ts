@@ -24,8 +24,6 @@ export interface Answer {
 export interface PodProcess {
   serve(transport: Transport, address: string, port: number, name: string): Promise<void>;
   ask(transport: Transport, address: string, port: number, withinMs?: number): Promise<Answer>;
-  /** Asks over UDP with so many bytes, and is answered with as many. */
-  large(address: string, port: number, bytes: number): Promise<Answer>;
   /** Asks many times over TCP. @returns how often each server answered, or each error came */
   many(address: string, port: number, count: number, atOnce?: number): Promise<Record<string, number>>;
   /** Opens a TCP connection and keeps it under the key. */
@@ -33,8 +31,11 @@ export interface PodProcess {
   /** Sends a line on a kept connection. */
   talk(key: string): Promise<Answer>;
   drop(key: string): Promise<void>;
-  /** Asks over UDP by the socket of the key: all of them are one connection. */
-  datagram(key: string, address: string, port: number): Promise<Answer>;
+  /**
+   * Asks over UDP by the socket of the key: all of them are one connection.
+   * @param bytes how long the question and the answer are
+   */
+  datagram(key: string, address: string, port: number, bytes?: number): Promise<Answer>;
   /** Answers DNS questions for the IPv4 addresses of these names. */
   names(address: string, names: Readonly<Record<string, string>>): Promise<void>;
   /** Asks a DNS server for the IPv4 addresses of a name. */
@@ -74,14 +75,13 @@ export function startPodProcess(ns: Namespace): PodProcess {
       await tell('serve', { protocol, address, port, name });
     },
     ask: (protocol, address, port, withinMs) => tell('ask', { protocol, address, port, withinMs }),
-    large: (address, port, bytes) => tell('large', { address, port, bytes }),
     many: (address, port, count, atOnce) => tell('many', { address, port, count, atOnce }),
     hold: (key, address, port) => tell('hold', { key, address, port }),
     talk: (key) => tell('talk', { key }),
     drop: async (key) => {
       await tell('drop', { key });
     },
-    datagram: (key, address, port) => tell('datagram', { key, address, port }),
+    datagram: (key, address, port, bytes) => tell('datagram', { key, address, port, bytes }),
     names: async (address, names) => {
       await tell('names', { address, names });
     },

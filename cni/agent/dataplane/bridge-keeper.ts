@@ -1,13 +1,13 @@
 import { messageOf } from '../../../ipam/model/errors.ts';
 import type { Effects, Timer } from '../../../ipam/model/effects.ts';
 import { Program, type Gone } from '../../dataplane/program.ts';
-import { cookiesOf, isOurGroup, isOurMeter, ZONE, type CookieKind } from '../../dataplane/tables.ts';
+import { isOurGroup, isOurMeter, KEPT_COOKIES, ZONE } from '../../dataplane/tables.ts';
 import { OpenFlowError } from '../../openflow/errors.ts';
-import type { Flush, Meter, Modification } from '../../openflow/program.ts';
+import type { Batch, Flush, Meter, Modification } from '../../openflow/program.ts';
 
 /** What the keeper needs of a connection to its bridge: `OpenFlowConnection`. */
 export interface BridgeConnection {
-  bundle(changes: readonly Modification[]): Promise<void>;
+  bundle(changes: Batch): Promise<void>;
   send(changes: readonly (Modification | Flush)[]): Promise<void>;
   countFlows(cookie: bigint, mask: bigint): Promise<number>;
   listGroups(): Promise<readonly { readonly id: number }[]>;
@@ -17,7 +17,10 @@ export interface BridgeConnection {
 
 /** Receives what happens at a bridge. */
 export interface BridgeEvents {
-  /** All of the program is in place. `changes`: how many changes that took. */
+  /**
+   * All of the program is in place. `changes`: how many changes that took, or how many flows there
+   * are if all were sent.
+   */
   sent(changes: number, ms: number): void;
   failed(reason: string): void;
   /** Somebody else changed our flows: how many there were, and how many there should be. */
@@ -38,8 +41,6 @@ const RETRY_MS = 50;
 const LONGEST_RETRY_MS = 1_000;
 /** How often the keeper counts what is there, in milliseconds. */
 const LOOK_EVERY_MS = 10_000;
-/** The kinds of flows that only the keeper puts there. */
-const KINDS: readonly CookieKind[] = ['fixed', 'pod', 'service'];
 
 /**
  * Keeps the program of one bridge in place: sends what changed as one bundle, and all of it after a
@@ -58,7 +59,8 @@ export class BridgeKeeper {
   #failures = 0;
   #retry: Timer | undefined;
   #look: Timer | undefined;
-  #counted: number | undefined;
+  /** How many flows of ours are in place. Undefined: all have to be sent first. */
+  #flows: number | undefined;
   /** IDs of the meters on the bridge. */
   #meters = new Set<number>();
   readonly #waiting = new Set<() => void>();
@@ -72,9 +74,9 @@ export class BridgeKeeper {
     return this.#connection !== undefined && this.#done === this.#came && this.#servicesKnown;
   }
 
-  /** Number of our flows that are in place, as last counted. */
+  /** Number of our flows that are in place. */
   get flows(): number | undefined {
-    return this.#counted;
+    return this.#flows;
   }
 
   /** Sends what changed in the program. */
@@ -132,16 +134,17 @@ export class BridgeKeeper {
     const { effects, events } = this.#options;
     const began = effects.monotonic();
     const connection = (this.#connection ??= await this.#connect());
-    const isWhole = this.#counted === undefined;
-    const { meters, changes, unused, gone } = this.program.take(this.#servicesKnown);
+    const { meters, changes, isWhole, grown, unused, gone } = this.program.take(this.#servicesKnown);
+    const isAll = isWhole && this.#servicesKnown;
     if (meters.length > 0) await this.#putMeters(connection, meters);
-    const stale = isWhole && this.#servicesKnown ? await this.#staleGroups(connection) : [];
-    const all = [...changes, ...stale];
-    if (all.length > 0) await connection.bundle(all);
-    await this.#dropMeters(connection, isWhole && this.#servicesKnown ? this.#stale() : unused);
+    const stale = isAll ? await this.#staleGroups(connection) : [];
+    if (changes.length !== 0) await connection.bundle(stale.length === 0 ? changes : inTurn(changes, stale));
+    await this.#dropMeters(connection, isAll ? this.#stale() : unused);
     if (gone.length > 0) await this.#flush(connection, gone);
-    if (this.#servicesKnown) this.#counted = await this.#count(connection);
-    events.sent(all.length, effects.monotonic() - began);
+    // ovs-vswitchd looks at all flows to count some: too long after each change.
+    if (isAll) this.#flows = await this.#count(connection);
+    else if (this.#flows !== undefined) this.#flows += grown;
+    events.sent(changes.length ?? this.#flows ?? 0, effects.monotonic() - began);
     this.#lookLater();
   }
 
@@ -194,7 +197,7 @@ export class BridgeKeeper {
   #giveUp(): void {
     this.#connection?.close();
     this.#connection = undefined;
-    this.#counted = undefined;
+    this.#flows = undefined;
     this.program.forget();
   }
 
@@ -220,35 +223,33 @@ export class BridgeKeeper {
 
   async #count(connection: BridgeConnection): Promise<number> {
     const counts = await Promise.all(
-      KINDS.map((kind) => {
-        const { cookie, mask } = cookiesOf(kind);
-        return connection.countFlows(cookie, mask);
-      }),
+      KEPT_COOKIES.map(({ cookie, mask }) => connection.countFlows(cookie, mask)),
     );
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
   #lookLater(): void {
-    this.#look?.cancel();
-    this.#look = this.#options.effects.schedule(LOOK_EVERY_MS, () => void this.#lookAtFlows());
+    this.#look ??= this.#options.effects.schedule(LOOK_EVERY_MS, () => {
+      this.#look = undefined;
+      void this.#lookAtFlows();
+    });
   }
 
   /** Sends everything again when somebody else removed or added flows of ours. */
   async #lookAtFlows(): Promise<void> {
-    const [connection, expected] = [this.#connection, this.#counted];
+    const [connection, expected] = [this.#connection, this.#flows];
     if (!connection || expected === undefined || this.#state !== 'idle') {
       this.#lookLater();
       return;
     }
     try {
+      // The switch counts before it carries out what is sent meanwhile.
       const found = await this.#count(connection);
-      // A bundle that was sent meanwhile counted by itself.
-      if (found === expected || this.#counted !== expected) {
+      if (found === expected || this.#connection !== connection) {
         this.#lookLater();
         return;
       }
       this.#options.events.differed(found, expected);
-      this.#counted = undefined;
       this.program.forget();
       this.changed();
     } catch (error) {
@@ -260,6 +261,10 @@ export class BridgeKeeper {
     for (const resolve of this.#waiting) resolve();
     this.#waiting.clear();
   }
+}
+
+function* inTurn(...parts: readonly Iterable<Modification>[]): Generator<Modification> {
+  for (const part of parts) yield* part;
 }
 
 /** Forgets the connections of an endpoint that went, which would go on being sent there. */

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { Address } from '../../../ipam/model/address.ts';
 import type { Attachment } from '../../../ipam/model/attachment.ts';
 import type { Effects, Timer } from '../../../ipam/model/effects.ts';
@@ -62,6 +61,7 @@ export class Dataplane {
   #retry: Timer | undefined;
   #reading: Timer | undefined;
   #tableTurn = false;
+  readonly #pods = new WeakMap<WatchedPort, LocalPod>();
   /** Ports that a DEL is about to remove: their flows are gone before them. */
   readonly #leaving = new Set<string>();
   /** Called after each look at the ports. */
@@ -160,7 +160,10 @@ export class Dataplane {
     effects.schedule(LEAVES_WITHIN_MS, () => {
       if (this.#leaving.delete(port)) this.#seePorts();
     });
-    this.#seePorts();
+    for (const keeper of keepers) {
+      keeper.program.removePod(port);
+      keeper.changed();
+    }
     let timer: Timer | undefined;
     const late = new Promise<void>((resolve) => {
       timer = effects.schedule(RELEASED_WITHIN_MS, resolve);
@@ -209,7 +212,7 @@ export class Dataplane {
       const known = this.#keepers.get(bridge);
       const pods = ports
         .filter(({ name }) => !this.#leaving.has(name))
-        .flatMap((port) => this.#podOf(port, known?.program.pods.get(port.name)) ?? []);
+        .flatMap((port) => this.#podOf(port) ?? []);
       const isNeeded = this.#options.table
         ? pods.length > 0
         : pods.some(({ limits }) => limits && isLimited(limits));
@@ -220,15 +223,14 @@ export class Dataplane {
     this.#onPorts.clear();
   }
 
-  /** @param known the pod at this port until now: its record needs no second look */
-  #podOf(port: WatchedPort, known: LocalPod | undefined): LocalPod | undefined {
+  /** The watch hands in the same object as long as nothing of the port changes. */
+  #podOf(port: WatchedPort): LocalPod | undefined {
+    const known = this.#pods.get(port);
+    if (known) return known;
     const { 'container-id': containerId = '', ifname = '' } = port.externalIds;
-    if (known) {
-      const { mac, ...rest } = known;
-      const same = localPodOf(port, { mac: macText(mac), limits: rest.limits });
-      if (isDeepStrictEqual(same, known)) return known;
-    }
-    return localPodOf(port, this.#options.recorded({ containerId, ifname }) ?? {});
+    const pod = localPodOf(port, this.#options.recorded({ containerId, ifname }) ?? {});
+    if (pod) this.#pods.set(port, pod);
+    return pod;
   }
 
   #keeperOf(bridge: string): BridgeKeeper {
@@ -293,5 +295,3 @@ export class Dataplane {
     this.#toldTrouble = what;
   }
 }
-
-const macText = (mac: bigint): string => mac.toString(16).padStart(12, '0');

@@ -6,6 +6,7 @@ import { ServiceTable } from '../../services/service-table.ts';
 import type { BridgeEvents } from './bridge-keeper.ts';
 import { Dataplane, type DataplaneOptions } from './dataplane.ts';
 import type { DataplaneMetrics, DataplaneState } from './metrics.ts';
+import type { BridgeReport } from './service-report.ts';
 
 export interface NodeDataplaneOptions extends Pick<
   DataplaneOptions,
@@ -41,28 +42,31 @@ export class NodeDataplane {
   readonly #listed = new Set<'services' | 'slices'>();
   #told = new Set<string>();
   #closed = false;
+  /** Why the last update of a bridge failed, and how often its flows were changed by others. */
+  readonly #failing = new Map<string, string>();
+  readonly #differences = new Map<string, number>();
   /** When the API server's oldest event came that is not in the bridges yet. */
   #since: number | undefined;
 
   constructor(options: NodeDataplaneOptions) {
     this.#options = options;
     const { metrics, log } = options;
-    const toldFailures = new Map<string, string>();
     const events = (bridge: string): BridgeEvents => ({
       sent: (changes, ms) => {
-        if (toldFailures.delete(bridge) || changes > 1_000)
+        if (this.#failing.delete(bridge) || changes > 1_000)
           log.info('bridge programmed', { bridge, changes, ms });
         metrics.sent(ms);
         this.#reached();
       },
       failed: (reason) => {
         metrics.failed();
-        if (toldFailures.get(bridge) === reason) return;
-        toldFailures.set(bridge, reason);
+        if (this.#failing.get(bridge) === reason) return;
+        this.#failing.set(bridge, reason);
         log.warn('the bridge cannot be programmed now', { bridge, reason });
       },
       differed: (found, expected) => {
         metrics.differed();
+        this.#differences.set(bridge, (this.#differences.get(bridge) ?? 0) + 1);
         log.warn('flows of the bridge were changed by somebody else; all are sent again', {
           bridge,
           found,
@@ -145,6 +149,21 @@ export class NodeDataplane {
         inPlace: keeper.isInPlace,
       })),
     };
+  }
+
+  /** Whether the bridges serve Services, and do not only limit pods. */
+  get servesServices(): boolean {
+    return this.#options.kube !== undefined;
+  }
+
+  bridges(): BridgeReport[] {
+    return [...this.#dataplane.keepers].map(([bridge, keeper]) => ({
+      bridge,
+      inPlace: keeper.isInPlace,
+      flows: keeper.flows ?? null,
+      differences: this.#differences.get(bridge) ?? 0,
+      failure: this.#failing.get(bridge) ?? null,
+    }));
   }
 
   #apply(change: () => void): void {

@@ -13,11 +13,15 @@ import { CniError } from '../../protocol/errors.ts';
 import { hostLinkName } from '../../protocol/identity.ts';
 import type { SwitchAddress } from '../../protocol/settings.ts';
 import type { OwnPlace } from '../../reconcile/places.ts';
+import { whySpecial } from '../../services/forbidden.ts';
+import { ServiceTable } from '../../services/service-table.ts';
+import type { ServiceAnswer } from '../metrics-server.ts';
 import type { WarmPlatform } from '../warm-platform.ts';
 import { clearBridge } from './clear-bridge.ts';
 import { connectBridge } from './connect.ts';
 import type { DataplaneMetrics } from './metrics.ts';
 import { NodeDataplane } from './node-dataplane.ts';
+import { listServices, showService, unknownService } from './service-report.ts';
 
 export interface NodeServicesOptions {
   readonly platform: WarmPlatform;
@@ -50,6 +54,8 @@ export class NodeServices {
   #dataplane: NodeDataplane | undefined;
   #place: Place | undefined;
   #settings = '';
+  /** Why no Services are served. */
+  #reason: string | undefined = 'the agent has not read its settings yet';
 
   constructor(options: NodeServicesOptions) {
     this.#options = options;
@@ -66,9 +72,11 @@ export class NodeServices {
     if (now === this.#settings) return;
     this.#settings = now;
     this.close();
+    this.#reason = settings.services === false ? 'they are off: "services": false' : undefined;
     const { ovs } = own;
     if (!ovs?.ovsdb.startsWith('unix:/')) {
-      if (settings.services) this.#off('Open vSwitch is not on this node', true);
+      this.#reason ??= 'Open vSwitch is not on this node';
+      if (settings.services) this.#off(this.#reason, true);
       return;
     }
     const place = { ...own, ovs, name: (settings.node ?? hostname).toLowerCase() };
@@ -79,8 +87,33 @@ export class NodeServices {
     else if (settings.services === false) void this.#clear(ovs, own.bridge);
   }
 
+  /** The next `apply` begins again, with the kubeconfig as it is then. */
+  forget(): void {
+    this.#settings = '';
+  }
+
   get dataplane(): NodeDataplane | undefined {
     return this.#dataplane;
+  }
+
+  /**
+   * Tells of all Services, or of one.
+   * @param name `namespace/name`; undefined: all
+   */
+  report(name: string | undefined): ServiceAnswer {
+    const dataplane = this.#dataplane;
+    const serving = {
+      served: dataplane?.servesServices ?? false,
+      reason: this.#reason ?? null,
+      known: dataplane?.state().servicesKnown ?? false,
+      bridges: dataplane?.bridges() ?? [],
+    };
+    const node = this.#place?.name ?? '';
+    const table = dataplane?.table ?? new ServiceTable();
+    if (name === undefined) return { found: true, body: listServices(serving, table, node) };
+    const view = table.find(name);
+    if (view) return { found: true, body: showService(serving, view, node) };
+    return { found: false, body: { ...serving, ...unknownService(name, table) } };
   }
 
   /** The bridges keep what they do. */
@@ -163,6 +196,7 @@ export class NodeServices {
   }
 
   #off(reason: string, isAsked: boolean): void {
+    this.#reason = reason;
     if (isAsked) this.#log.error('Services cannot be served', { reason });
     else this.#log.info('Services are not served', { reason });
   }
@@ -182,8 +216,13 @@ export class NodeServices {
 const unlimited = (bridge: string, why: string): CniError =>
   new CniError('try-again-later', `bridge '${bridge}' does not hold the pod to its limits: ${why}`);
 
+/**
+ * Addresses that no Service may have anyway, such as the link-local one of each pod, are left out:
+ * they come and go with pods, and each time all Services would be judged again.
+ */
 function nodeAddresses(): Address[] {
   return Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
-    .map(({ address }) => parseAddress(address.split('%')[0] ?? ''));
+    .map(({ address }) => parseAddress(address.split('%')[0] ?? ''))
+    .filter((address) => whySpecial(address) === undefined);
 }

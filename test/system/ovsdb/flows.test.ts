@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { switchOn } from '../../../cni/host/switch.ts';
 import { findStandstill } from '../../../cni/attach/forwarding.ts';
+import { OUR_COOKIE } from '../../../cni/dataplane/tables.ts';
 import { readFlows } from '../../../cni/openflow/flows.ts';
 import { makeNamespace, newScope, uniqueName } from '../../support/netns.ts';
 import { startOvs } from '../../support/ovs.ts';
@@ -24,7 +25,7 @@ suite('whether a real bridge forwards', () => {
   };
 
   test('by itself', async () => {
-    assert.deepEqual(await readFlows(world.ovs.remote, 'br-t'), {
+    assert.deepEqual(await readFlows(world.ovs.remote, 'br-t', OUR_COOKIE), {
       count: 1,
       outputs: true,
       toController: false,
@@ -32,8 +33,11 @@ suite('whether a real bridge forwards', () => {
     assert.equal(await look(), undefined);
   });
 
-  test('not without flows', async () => {
+  test('not without flows, whatever flows cellnet has there', async () => {
     await flow('del-flows');
+    assert.match((await look()) ?? '', /forwards nothing: it has no flow$/);
+    await flow('add-flow', 'cookie=0xce11000000000000,ip,actions=resubmit(,130)');
+    await flow('add-flow', 'cookie=0xce11000000000000,table=130,actions=NORMAL');
     assert.match((await look()) ?? '', /forwards nothing: it has no flow$/);
   });
 
@@ -43,7 +47,7 @@ suite('whether a real bridge forwards', () => {
     for (let n = 0; n < 3_000; n += 1_000)
       await flow('add-flow', `priority=${n},ipv6,ipv6_dst=fd00::1,actions=drop`);
     await flow('add-flow', 'priority=9,actions=CONTROLLER:65535');
-    assert.deepEqual(await readFlows(world.ovs.remote, 'br-t'), {
+    assert.deepEqual(await readFlows(world.ovs.remote, 'br-t', OUR_COOKIE), {
       count: 4,
       outputs: false,
       toController: true,
@@ -57,11 +61,11 @@ suite('whether a real bridge forwards', () => {
 
   test('a bridge of another OpenFlow version, one of no name, a database elsewhere: nobody can tell', async () => {
     await world.ovs.vsctl('set', 'bridge', 'br-t', 'protocols=OpenFlow10');
-    assert.equal(await readFlows(world.ovs.remote, 'br-t'), undefined);
+    assert.equal(await readFlows(world.ovs.remote, 'br-t', OUR_COOKIE), undefined);
     assert.equal(await look(), undefined);
-    assert.equal(await readFlows('tcp:127.0.0.1:6640', 'br-t'), undefined);
-    assert.equal(await readFlows('unix:/proc/db.sock', 'br-t'), undefined);
-    assert.equal(await readFlows(world.ovs.remote, 'br-none'), 'absent');
+    assert.equal(await readFlows('tcp:127.0.0.1:6640', 'br-t', OUR_COOKIE), undefined);
+    assert.equal(await readFlows('unix:/proc/db.sock', 'br-t', OUR_COOKIE), undefined);
+    assert.equal(await readFlows(world.ovs.remote, 'br-none', OUR_COOKIE), 'absent');
   });
 });
 

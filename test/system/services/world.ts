@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { inNamespace, openNamespace } from '../../../cni/netlink/netns.ts';
 import { startAgent, type RunningAgent } from '../../support/agent.ts';
 import { startFabric, type Fabric } from '../../support/fabric.ts';
-import { endpoint, startKubeApi, type KubeApiServer } from '../../support/kube-api.ts';
+import { endpoint, node, startKubeApi, type KubeApiServer } from '../../support/kube-api.ts';
 import { newScope, setSysctl, type Scope } from '../../support/netns.ts';
 import { startNode, type AddedPod, type SimulatedNode } from '../../support/node.ts';
 import { startPodProcess, type PodProcess } from '../../support/pod-process.ts';
@@ -117,6 +117,8 @@ async function build(scope: Scope, { ipv6 = false }: WorldOptions): Promise<Serv
     scope.use(await startNode(fabric, 'svc-a')),
     scope.use(await startNode(fabric, 'svc-b')),
   ] as const;
+  for (const { name } of nodes)
+    api.putNode(node({ name, labels: { 'topology.kubernetes.io/zone': `zone-${name}` } }));
   const agents: RunningAgent[] = [];
   for (const node of nodes)
     agents.push(scope.use(await startAgent(node, undefined, [], { env: { KUBECONFIG: kubeconfig } })));
@@ -136,7 +138,13 @@ async function build(scope: Scope, { ipv6 = false }: WorldOptions): Promise<Serv
       return { ...pod, ip6: ip6?.split('/')[0] ?? '', node, process };
     },
     serve: async ({ name, ip, ports = HTTP, endpointPorts = HTTP_AT(8080), endpoints, spec, status }) => {
-      api.putService({ name, clusterIPs: ip.split(','), ports, ...(spec && { spec }), ...(status && { status }) });
+      api.putService({
+        name,
+        clusterIPs: ip.split(','),
+        ports,
+        ...(spec && { spec }),
+        ...(status && { status }),
+      });
       await world.endpoints(name, endpoints, endpointPorts);
     },
     endpoints: async (name, endpoints, ports = HTTP_AT(8080)) => {

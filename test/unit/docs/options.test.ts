@@ -6,7 +6,10 @@ import { CliWorld } from '../../golden/world.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 
-/** Options of the plugin, cellnetd, kubectl, etcd, etcdctl, ovs-vsctl, systemctl and journalctl. */
+/**
+ * Options of the plugin, cellnetd, kubectl, etcd, etcdctl, ovs-vsctl, ovs-appctl, systemctl and
+ * journalctl.
+ */
 const OTHERS = [
   '--probe',
   '--agent-hangs',
@@ -21,6 +24,7 @@ const OTHERS = [
   '--now',
   '--quiet',
   '--no-pager',
+  '--ct-next',
 ];
 
 const optionsIn = (text: string): string[] => text.match(/(?<![\w-])--[a-z][a-z-]+/g) ?? [];

@@ -44,6 +44,19 @@ suite('metrics over HTTP', () => {
     assert.equal((await answer(source(), 'GET', '/log')).status, 403);
   });
 
+  test('Services are told at the unix socket only, all or one', async () => {
+    const services: MetricsSource['services'] = (name) => ({ found: name !== 'shop/none', body: { name } });
+    const told = (path: string, more: Partial<MetricsSource> = { services }): Promise<[number, string]> =>
+      answer({ ...source(), ...more }, 'GET', path).then(({ status, body }) => [status, body]);
+    assert.deepEqual(await told('/services'), [200, '{}\n']);
+    assert.deepEqual(await told('/services/shop/web'), [200, '{"name":"shop/web"}\n']);
+    assert.deepEqual(await told('/services/shop/none'), [404, '{"name":"shop/none"}\n']);
+    for (const path of ['/services/shop', '/services/shop/web/more', '/service'])
+      assert.deepEqual(await told(path), [404, 'expected /metrics or /healthz\n'], path);
+    assert.equal((await told('/services', {}))[0], 403);
+    assert.equal((await told('/services/shop/web', {}))[0], 403);
+  });
+
   test('a socket for root alone, gone when it is closed; a second one there is refused', async (t) => {
     const path = join(tempDir(t), 'run', 'metrics.sock');
     const address = { kind: 'unix', path } as const;

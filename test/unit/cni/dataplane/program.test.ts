@@ -6,7 +6,7 @@ import { Program, type Update } from '../../../../cni/dataplane/program.ts';
 import type { RangePlace } from '../../../../cni/dataplane/range-flows.ts';
 import { isOurGroup } from '../../../../cni/dataplane/tables.ts';
 import { actionsText, groupText, placeOf } from '../../../../cni/dataplane/text.ts';
-import type { Flow, SelectGroup } from '../../../../cni/openflow/program.ts';
+import type { Flow, Modification, SelectGroup } from '../../../../cni/openflow/program.ts';
 import { frontendKey, type Frontend } from '../../../../cni/services/frontend.ts';
 import { parseAddress, parseCidr } from '../../../../ipam/model/address.ts';
 
@@ -19,14 +19,16 @@ class FakeSwitch {
   readonly groups = new Map<number, SelectGroup>();
   readonly meters = new Set<number>();
 
-  apply({ meters, changes, unused }: Update): void {
+  apply({ meters, changes, isWhole, grown, unused }: Update): void {
+    const before = this.#lasting().length;
     for (const { id } of meters) this.meters.add(id);
     for (const change of changes) this.#change(change);
     for (const id of unused) this.meters.delete(id);
     this.#check();
+    if (!isWhole) assert.equal(this.#lasting().length, before + grown);
   }
 
-  #change(change: Update['changes'][number]): void {
+  #change(change: Modification): void {
     if (change.kind === 'put-flow') this.flows.set(placeOf(change.flow), change.flow);
     else if (change.kind === 'delete-flow') this.flows.delete(placeOf(change.flow));
     else if (change.kind === 'delete-flows') {
@@ -48,8 +50,11 @@ class FakeSwitch {
 
   /** What is there, without what goes by itself. */
   shown(): string[] {
-    const flows = [...this.flows.values()].filter(({ idleSeconds }) => idleSeconds === undefined);
-    return shown(flows, this.groups);
+    return shown(this.#lasting(), this.groups);
+  }
+
+  #lasting(): Flow[] {
+    return [...this.flows.values()].filter(({ idleSeconds }) => idleSeconds === undefined);
   }
 }
 
@@ -144,7 +149,7 @@ suite("what changes in the bridge's program", () => {
         const bridge = new FakeSwitch();
         const served = new Map<string, Frontend>();
         let last: readonly LocalPod[] = [];
-        let hasRange = false;
+        let ranges: readonly RangePlace[] = [];
         for (const event of [...all, { kind: 'take' } as const]) {
           if (event.kind === 'frontend') {
             const key = frontendKey(event.frontend);
@@ -152,12 +157,12 @@ suite("what changes in the bridge's program", () => {
             else served.delete(key);
             program.setFrontend(key, served.get(key));
           } else if (event.kind === 'pods') program.setPods((last = event.pods));
-          else if (event.kind === 'range') program.setRanges((hasRange = !hasRange) ? [RANGE] : []);
+          else if (event.kind === 'range') program.setRanges((ranges = ranges.length > 0 ? [] : [RANGE]));
           else if (event.kind === 'forget') program.forget();
           else bridge.apply(program.take());
         }
         const fresh = new Program();
-        fresh.setRanges(hasRange ? [RANGE] : []);
+        fresh.setRanges(ranges);
         fresh.setPods(last);
         for (const [key, frontend] of served) fresh.setFrontend(key, frontend);
         const expected = new FakeSwitch();

@@ -65,6 +65,40 @@ suite('what a node does with one Service', () => {
     assert.equal(find(table).notServed, undefined);
   });
 
+  test('why an endpoint is not chosen, and which are of this node', () => {
+    const told = (more: object, ...endpoints: Parameters<typeof endpoint>[]): unknown[] => {
+      const table = tableWith(more);
+      table.putSlice(
+        'shop/web-1',
+        slice(
+          'web',
+          endpoints.map((each) => endpoint(...each)),
+        ),
+      );
+      const [frontend] = find(table).frontends;
+      return (frontend?.endpoints ?? []).map(({ reason, local }) => [reason, local]);
+    };
+    const here = { nodeName: 'node-1' };
+    const there = { nodeName: 'node-2' };
+    assert.deepEqual(told({ internalTrafficPolicy: 'Local' }, ['10.20.0.1', here], ['10.20.0.2', there]), [
+      [undefined, true],
+      ['is on another node, and internalTrafficPolicy is Local', false],
+    ]);
+    assert.deepEqual(
+      told({}, ['10.20.0.1', here], ['10.20.0.2', { ...there, ...TERMINATING }], ['10.20.0.3', NOT_READY]),
+      [
+        [undefined, true],
+        ['ends, and others are ready', false],
+        ['is not ready', false],
+      ],
+    );
+    const hints = (zone: string): object => ({ hintZones: [zone] });
+    assert.deepEqual(told({}, ['10.20.0.1', hints('a')], ['10.20.0.2', hints('b')]), [
+      [undefined, false],
+      ['topology hints lead to others', false],
+    ]);
+  });
+
   test('each port has its own endpoints', () => {
     const table = tableWith({ ports: [PORT, { ...PORT, name: 'dns', protocol: 'UDP', port: 53 }] });
     const ports = [{ name: 'dns', protocol: 'UDP' as const, port: 5353 }];

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, suite, test } from 'node:test';
+import type { BridgeConnection } from '../../../../cni/agent/dataplane/bridge-keeper.ts';
 import { realFiles } from '../../../../cnictl/context/host-files.ts';
 import {
   DEFAULT_BIN_DIR,
@@ -34,6 +35,7 @@ const RUNNING: Service = { enabled: true, active: true, socket };
 
 function nameOf(step: Step, root: string): string {
   if (step.do === 'run') return step.argv.join(' ');
+  if (step.do === 'clear-bridge') return `${step.do} ${step.bridge}`;
   return step.do === 'await-agent'
     ? `${step.do} ${step.socket}`
     : `${step.do} ${step.path.slice(root.length)}`;
@@ -46,6 +48,8 @@ class Node {
   /** The commands that ran and the paths that changed, in order. */
   readonly done: string[] = [];
   fails = false;
+  /** Bridges that have flows of cellnet. */
+  bridges: readonly string[] = [];
   /** Pauses of a second before the agent answers. */
   answersAfter = 0;
   pauses = 0;
@@ -80,7 +84,11 @@ class Node {
   async uninstall(service: Service): Promise<string[]> {
     const file = this.tree.at(manifestOf(layout));
     const known = parseManifest(realFiles.read(file) ?? '', file);
-    await this.#carryOut(planUninstall(layout.libDir, known, this.tree, realFiles, service));
+    await this.#carryOut(
+      planUninstall(layout.libDir, known, this.tree, realFiles, service, {
+        ...{ ovsdb: 'unix:/ovs', bridges: this.bridges },
+      }),
+    );
     return this.done.splice(0);
   }
 
@@ -89,6 +97,7 @@ class Node {
       this.done.push(nameOf(step, this.tree.root));
       await perform(step, {
         files: realFiles,
+        openBridge: () => Promise.resolve(cleared),
         exec: () => Promise.resolve({ status: this.fails ? 1 : 0, output: this.fails ? 'Job failed' : '' }),
         probeAgent: () => Promise.resolve({ answers: this.pauses >= this.answersAfter, health: undefined }),
         monotonic: () => this.pauses * 1_000,
@@ -97,6 +106,16 @@ class Node {
     }
   }
 }
+
+/** A bridge on which nothing of cellnet is. */
+const cleared: BridgeConnection = {
+  bundle: () => Promise.resolve(),
+  send: () => Promise.resolve(),
+  countFlows: () => Promise.resolve(0),
+  listGroups: () => Promise.resolve([]),
+  listMeters: () => Promise.resolve([]),
+  close: () => undefined,
+};
 
 const ran = (done: readonly string[]): string[] => done.filter((each) => each.startsWith('systemctl'));
 
@@ -175,12 +194,14 @@ suite('the agent under systemd', () => {
     assert.equal(realFiles.kind(node.tree.at(DEFAULT_CONF)), undefined);
   });
 
-  test('goes with the installation, after the network', async () => {
+  test('goes with the installation, after the network; what it programmed goes once it is gone', async () => {
     await node.install(node.wanted('one'), STOPPED);
+    node.bridges = ['br-cell'];
     const done = await node.uninstall(RUNNING);
-    assert.deepEqual(done.slice(0, 4), [
+    assert.deepEqual(done.slice(0, 5), [
       `remove ${DEFAULT_CONF}`,
       'systemctl disable --now cellnetd.service',
+      'clear-bridge br-cell',
       'remove /etc/systemd/system/cellnetd.service',
       'systemctl daemon-reload',
     ]);

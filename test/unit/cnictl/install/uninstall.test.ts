@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { existsSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
-import { CONF, UNIT, root, anew, uninstall, mustInstall, read, put, everything } from './host.ts';
+import { EmptyOvsdb } from '../../../golden/world.ts';
+import { CONF, UNIT, root, anew, uninstall, mustInstall, read, put, everything, world } from './host.ts';
+
+class BridgesOvsdb extends EmptyOvsdb {
+  override transact(): ReturnType<EmptyOvsdb['transact']> {
+    return Promise.resolve([{ rows: [{ name: 'br-cell' }, { name: 'br-other' }] }]);
+  }
+}
 
 suite('node uninstall', () => {
   anew();
@@ -38,6 +45,45 @@ suite('node uninstall', () => {
     assert.match(stdout, /^folder .*\/usr\/local\/bin removed$/m);
     assert.doesNotMatch(stdout, /^folder .*\/etc\/cni\/net\.d/m);
     assert.ok(existsSync(join(root, 'etc/cni/net.d/99-mine.conflist')));
+  });
+
+  test('what cellnet programmed on bridges goes, by the Open vSwitch whose socket is in the root', async () => {
+    await mustInstall();
+    put('var/run/openvswitch/db.sock', '');
+    const done: string[] = [];
+    let flows = 3;
+    world.ovsdb = new BridgesOvsdb();
+    world.openBridge = (bridge) =>
+      Promise.resolve({
+        bundle: (changes) => {
+          done.push(`${bridge}: ${[...changes].map(({ kind }) => kind).join(' ')}`);
+          flows = 0;
+          return Promise.resolve();
+        },
+        send: () => Promise.resolve(),
+        countFlows: () => Promise.resolve(bridge === 'br-cell' ? flows : 0),
+        listGroups: () => Promise.resolve([{ id: 0xce00_0001 }, { id: 7 }]),
+        listMeters: () => Promise.resolve([]),
+        close: () => undefined,
+      });
+    const asked = await uninstall('--dry-run');
+    assert.match(asked.stdout, /^would do: flows of cellnet removed from bridge br-cell$/m);
+    assert.deepEqual(done, []);
+    const { status, stdout, stderr } = await uninstall('--yes');
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(done, ['br-cell: delete-flows delete-group']);
+    assert.doesNotMatch(stdout, /br-other/);
+    // The agent of this world runs on: no systemd ended it.
+    assert.match(stderr, /the agent at .* still runs, and programs br-cell again: end it first/);
+  });
+
+  test('an Open vSwitch that does not answer hinders nothing, and is told', async () => {
+    await mustInstall();
+    put('var/run/openvswitch/db.sock', '');
+    world.ovsdb = new BridgesOvsdb();
+    const { status, stderr } = await uninstall('--yes');
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /flows may be left on the bridges: no test of this world asks a bridge/);
   });
 
   test('is asked about', async () => {
