@@ -4,7 +4,7 @@ import type { Effects } from '../../../ipam/model/effects.ts';
 import { messageOf } from '../../../ipam/model/errors.ts';
 import type { PartialSettings } from '../../../ipam/settings/settings.ts';
 import { limitsOfRecord } from '../../attach/recorded-port.ts';
-import { connectKube, type KubeClient } from '../../kube/connect.ts';
+import type { KubeClient } from '../../kube/connect.ts';
 import type { NodeRecords } from '../../platform/node-records.ts';
 import { managementSocket } from '../../openflow/management.ts';
 import type { Log } from '../../platform/platform.ts';
@@ -54,6 +54,7 @@ export class NodeServices {
   #dataplane: NodeDataplane | undefined;
   #place: Place | undefined;
   #settings = '';
+  #closed = false;
   /** Why no Services are served. */
   #reason: string | undefined = 'the agent has not read its settings yet';
 
@@ -71,7 +72,8 @@ export class NodeServices {
     const now = JSON.stringify([settings.services, settings.kubeconfig, settings.node, own]);
     if (now === this.#settings) return;
     this.#settings = now;
-    this.close();
+    this.#dataplane?.close();
+    this.#dataplane = undefined;
     this.#reason = settings.services === false ? 'they are off: "services": false' : undefined;
     const { ovs } = own;
     if (!ovs?.ovsdb.startsWith('unix:/')) {
@@ -81,10 +83,22 @@ export class NodeServices {
     }
     const place = { ...own, ovs, name: (settings.node ?? hostname).toLowerCase() };
     this.#place = place;
-    const kube = settings.services === false ? undefined : this.#connectKube(settings);
-    if (kube) this.#log.info('Services are served', { server: kube.server, bridge: own.bridge });
-    if (kube || this.#hasLimits(place)) this.#start(place, kube);
-    else if (settings.services === false) void this.#clear(ovs, own.bridge);
+    void this.#begin(settings, place);
+  }
+
+  async #begin(settings: PartialSettings, place: Place): Promise<void> {
+    const kube = settings.services === false ? undefined : await this.#connectKube(settings);
+    if (this.#place !== place || this.#closed) {
+      kube?.close();
+      return;
+    }
+    const { ovs, bridge } = place;
+    if (kube) this.#log.info('Services are served', { server: kube.server, bridge });
+    if (kube || this.#hasLimits(place)) {
+      // An ADD with limits may have begun without Services meanwhile.
+      this.#dataplane?.close();
+      this.#start(place, kube);
+    } else if (settings.services === false) await this.#clear(ovs, bridge);
   }
 
   /** The next `apply` begins again, with the kubeconfig as it is then. */
@@ -118,6 +132,7 @@ export class NodeServices {
 
   /** The bridges keep what they do. */
   close(): void {
+    this.#closed = true;
     this.#dataplane?.close();
     this.#dataplane = undefined;
   }
@@ -138,10 +153,17 @@ export class NodeServices {
   }
 
   /** Returns undefined where there is no API server to ask. */
-  #connectKube({ kubeconfig, services }: PartialSettings): KubeClient | undefined {
+  async #connectKube({ kubeconfig, services }: PartialSettings): Promise<KubeClient | undefined> {
     // A person's own kubeconfig is not the node's.
     const { HOME: _, ...env } = this.#options.env;
+    const named = kubeconfig ?? env['KUBECONFIG'] ?? env['KUBERNETES_SERVICE_HOST'];
+    if (!named) {
+      this.#off('no kubeconfig is known, and no service account of a pod', services === true);
+      return undefined;
+    }
     try {
+      // Its packages take 8 MB, which agents without Services do without.
+      const { connectKube } = await import('../../kube/connect.ts');
       return connectKube({
         env,
         ...(kubeconfig !== undefined && { configuredKubeconfig: kubeconfig }),
