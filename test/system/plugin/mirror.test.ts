@@ -53,11 +53,13 @@ for (const how of ['by the plugin alone', 'with the agent'] as const) {
       return [...new Set(kinds)].sort();
     };
 
-    for (const [ways, kinds, first] of [
+    const directions = [
       [{ ingress: true }, ['request'], 'the source'],
       [{ egress: true }, ['reply'], 'the output'],
       [{ ingress: true, egress: true }, ['reply', 'request'], 'the output'],
-    ] as const) {
+    ] as const;
+    // The plugin makes the same rows as the agent.
+    for (const [ways, kinds, first] of how === 'with the agent' ? directions : directions.slice(0, 1)) {
       const title = Object.keys(ways).join(' and ');
       test(`${title}: copies of that alone; ${first} comes and goes first`, async () => {
         const parts = [[{ name: 'ids', ...ways }], OUTPUT];
