@@ -39,6 +39,8 @@ export interface BridgeKeeperOptions {
 /** Pauses before the bridge is tried again, in milliseconds. */
 const RETRY_MS = 50;
 const LONGEST_RETRY_MS = 1_000;
+/** So many failures in a row are more than a restart of ovs-vswitchd: about a second. */
+const FAILING_AFTER = 5;
 /** How often the keeper counts what is there, in milliseconds. */
 const LOOK_EVERY_MS = 10_000;
 
@@ -72,6 +74,11 @@ export class BridgeKeeper {
 
   get isInPlace(): boolean {
     return this.#connection !== undefined && this.#done === this.#came && this.#servicesKnown;
+  }
+
+  /** Whether the bridge has refused, or not answered, several times in a row. */
+  get isFailing(): boolean {
+    return this.#failures >= FAILING_AFTER;
   }
 
   /** Number of our flows that are in place. */

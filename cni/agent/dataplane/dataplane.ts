@@ -136,6 +136,8 @@ export class Dataplane {
     try {
       for (;;) {
         const keeper = this.#keepers.get(bridge);
+        // Each ADD would wait the whole time for a bridge that has been failing for long.
+        if (keeper?.isFailing) return false;
         if (keeper?.program.pods.has(port)) {
           await Promise.race([keeper.inPlace(), timeout]);
           return !this.#isOver(late);

@@ -133,11 +133,16 @@ suite('a bridge that is kept as it is to be', () => {
       fire(ms);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    state.away = false;
+    assert.equal(keeper.isFailing, false);
     fire(400);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.equal(keeper.isFailing, true);
+    state.away = false;
+    fire(800);
     await keeper.inPlace();
+    assert.equal(keeper.isFailing, false);
     assert.deepEqual(kinds(bundles[1]), ['delete-flows', 'put-flow']);
-    assert.equal(told.filter((each) => each === 'failed: nobody answers').length, 4);
+    assert.equal(told.filter((each) => each === 'failed: nobody answers').length, 5);
   });
 
   test('a refused bundle changes nothing; the next one brings everything', async (t) => {
