@@ -21,12 +21,7 @@ const lasting = (flows: ReadonlyMap<string, Flow>): number =>
 export class Changes {
   readonly #groups = new Map<number, SelectGroup | undefined>();
   readonly #flows = new Map<string, { readonly flow: Flow; readonly isThere: boolean }>();
-
   #grown = 0;
-
-  get size(): number {
-    return this.#groups.size + this.#flows.size;
-  }
 
   /** Changes from the flows that were there to those that are to be there. */
   flows(before: readonly Flow[], after: readonly Flow[]): void {

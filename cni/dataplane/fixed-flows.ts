@@ -1,6 +1,17 @@
 import { parseAddress, type Address, type Family } from '../../ipam/model/address.ts';
 import type { Flow, Meter } from '../openflow/program.ts';
-import { FAMILIES, FRAGMENT, icmp, ICMP_ERRORS, ip, PROTOCOLS, protocolOf, to, tracked } from './match.ts';
+import {
+  FAMILIES,
+  FRAGMENT,
+  icmp,
+  ICMP_ERRORS,
+  ip,
+  PROTOCOLS,
+  protocolOf,
+  to,
+  tracked,
+  UDP,
+} from './match.ts';
 import { cookieOf, goOn, NORMAL, REFUSAL_METER, REFUSALS_A_SECOND, REFUSE, TABLE, ZONE } from './tables.ts';
 
 /**
@@ -91,7 +102,7 @@ const otherPorts = (family: Family): Flow[] => [
     fixed({ table: TABLE.otherPort, priority: 100, match: protocolOf(family, protocol) }, REFUSAL),
   ),
   fixed(
-    { table: TABLE.otherPort, priority: 150, match: [...protocolOf(family, 17), FRAGMENT] },
+    { table: TABLE.otherPort, priority: 150, match: [...protocolOf(family, UDP), FRAGMENT] },
     asTracked(TABLE.balance),
   ),
 ];

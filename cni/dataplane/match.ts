@@ -1,10 +1,11 @@
 /** Conditions of flows. Each field comes after those that it depends on. */
 import { familyBits, type Address, type Cidr, type Family } from '../../ipam/model/address.ts';
 import { CT_STATE, type FieldName, type FieldValue } from '../openflow/fields.ts';
+import type { ProtocolNumber } from '../services/frontend.ts';
 
+export const UDP: ProtocolNumber = 17;
 /** Transport protocols that have ports: numbers of IANA, "Protocol Numbers". */
-export type Protocol = 6 | 17 | 132;
-export const PROTOCOLS: readonly Protocol[] = [6, 17, 132];
+export const PROTOCOLS: readonly ProtocolNumber[] = [6, UDP, 132];
 const NAME = { 6: 'tcp', 17: 'udp', 132: 'sctp' } as const;
 const ICMP = { 4: 1n, 6: 58n } as const;
 export const FAMILIES: readonly Family[] = [4, 6];
@@ -18,7 +19,7 @@ export const value = (field: FieldName, of: bigint | number, mask?: bigint): Fie
 export const ip = (family: Family): FieldValue => value('eth_type', family === 4 ? 0x0800 : 0x86dd);
 export const ARP: FieldValue = value('eth_type', 0x0806);
 
-export const protocolOf = (family: Family, protocol: Protocol): FieldValue[] => [
+export const protocolOf = (family: Family, protocol: ProtocolNumber): FieldValue[] => [
   ip(family),
   value('ip_proto', protocol),
 ];
@@ -36,7 +37,8 @@ export const icmp = (family: Family, type: number): FieldValue[] => [
 export const ICMP_ERRORS: Readonly<Record<Family, readonly number[]>> = { 4: [3, 11, 12], 6: [1, 2, 3, 4] };
 
 export const addressField = (side: 'src' | 'dst', family: Family): FieldName => `ipv${family}_${side}`;
-export const portField = (side: 'src' | 'dst', protocol: Protocol): FieldName => `${NAME[protocol]}_${side}`;
+export const portField = (side: 'src' | 'dst', protocol: ProtocolNumber): FieldName =>
+  `${NAME[protocol]}_${side}`;
 
 export const from = (address: Address): FieldValue =>
   value(addressField('src', address.family), address.value);

@@ -4,21 +4,15 @@ import type { Batch, Flow, Meter, Modification } from '../openflow/program.ts';
 import type { Endpoint, Frontend } from '../services/frontend.ts';
 import { Changes } from './changes.ts';
 import { fixedFlows, refusalMeter } from './fixed-flows.ts';
+import { GroupNumbers } from './group-numbers.ts';
 import type { LocalPod } from './local-pod.ts';
+import { UDP } from './match.ts';
 import { podFlows, podMeters } from './pod-flows.ts';
 import { podsIn } from './pods-in.ts';
 import { rangeFlows, type RangePlace } from './range-flows.ts';
-import {
-  addressFlow,
-  endpointFlow,
-  fragmentFlow,
-  fragmentsToFlow,
-  leavingFlow,
-  serviceProgram,
-  type IsPod,
-  type ServiceProgram,
-} from './service-flows.ts';
-import { cookiesOf, FIRST_GROUP, type CookieKind } from './tables.ts';
+import { serviceProgram, type IsPod, type ServiceProgram } from './service-flows.ts';
+import { endpointKey, sharedFlows, type SharedFlow } from './shared-flows.ts';
+import { cookiesOf, type CookieKind } from './tables.ts';
 import { Uses } from './uses.ts';
 
 /** A connection whose endpoint went, of a protocol that does not notice (UDP). */
@@ -46,8 +40,6 @@ interface Served {
   readonly frontend: Frontend;
   readonly group: number;
 }
-
-const UDP = 17;
 
 /**
  * What one bridge is to do, and what of it changed since it was last sent. Pure: pods, ranges and
@@ -135,10 +127,6 @@ export class Program {
     return this.#pods;
   }
 
-  frontends(): Iterable<Frontend> {
-    return [...this.#served.values()].map(({ frontend }) => frontend);
-  }
-
   /** Numbers of the groups that are to be there. */
   groups(): ReadonlySet<number> {
     return new Set(
@@ -146,10 +134,6 @@ export class Program {
         .filter(({ frontend }) => frontend.endpoints.length > 0)
         .map(({ group }) => group),
     );
-  }
-
-  get hasChanges(): boolean {
-    return this.#fromScratch || this.#changes.size > 0 || this.#gone.length > 0;
   }
 
   /** From now on nobody knows what the bridge does. The next update brings everything. */
@@ -221,8 +205,8 @@ export class Program {
     for (const { key, flow, afterwards, uses } of before ? this.#sharedOf(before) : [])
       if (uses.remove(key)) this.#flows([flow()], afterwards ? [afterwards()] : []);
     if (before?.protocol !== UDP) return;
-    const stays = new Set(after?.endpoints.map(keyOf));
-    const left = before.endpoints.filter((endpoint) => !stays.has(keyOf(endpoint)));
+    const stays = new Set(after?.endpoints.map(endpointKey));
+    const left = before.endpoints.filter((endpoint) => !stays.has(endpointKey(endpoint)));
     this.#gone.push(...left.map((endpoint) => ({ frontend: before, endpoint })));
   }
 
@@ -264,64 +248,5 @@ function* served(
   for (const { frontend, group } of frontends) {
     const shared = sharedFlows(frontend).filter(({ key }) => !known.has(key) && known.add(key));
     yield { ...serviceProgram(frontend, group, isPod), shared: shared.map(({ flow }) => flow()) };
-  }
-}
-
-interface SharedFlow {
-  readonly kind: 'reply' | 'fragment' | 'address';
-  readonly key: string;
-  readonly flow: () => Flow;
-  /** What stands there when nobody needs it any more. Absent: nothing. */
-  readonly afterwards?: () => Flow;
-}
-
-/** Returns the flows of a frontend that others may need too. */
-function sharedFlows({ kind, protocol, address, endpoints }: Frontend): SharedFlow[] {
-  return [
-    ...(kind === 'cluster'
-      ? [{ kind: 'address' as const, key: `vip ${address.value}`, flow: () => addressFlow(address) }]
-      : protocol === UDP
-        ? [
-            {
-              kind: 'fragment' as const,
-              key: `to ${address.value}`,
-              flow: () => fragmentsToFlow(address),
-            },
-          ]
-        : []),
-    ...endpoints.flatMap((endpoint): SharedFlow[] => [
-      {
-        kind: 'reply',
-        key: `${protocol} ${keyOf(endpoint)}`,
-        flow: () => endpointFlow(protocol, endpoint),
-        // Connections of UDP are flushed.
-        ...(protocol !== UDP && { afterwards: () => leavingFlow(protocol, endpoint) }),
-      },
-      ...(protocol === UDP
-        ? [
-            {
-              kind: 'fragment' as const,
-              key: `from ${endpoint.address.value}`,
-              flow: () => fragmentFlow(endpoint.address),
-            },
-          ]
-        : []),
-    ]),
-  ];
-}
-
-const keyOf = ({ address, port }: Endpoint): string => `${address.value.toString(36)} ${port}`;
-
-/** Numbers of groups. One that is free again is used again last. */
-class GroupNumbers {
-  #next = FIRST_GROUP;
-  readonly #free: number[] = [];
-
-  take(): number {
-    return this.#free.shift() ?? this.#next++;
-  }
-
-  giveBack(id: number): void {
-    this.#free.push(id);
   }
 }

@@ -3,7 +3,7 @@ import type { Action } from '../openflow/actions.ts';
 import type { FieldValue } from '../openflow/fields.ts';
 import { MOST_BUCKETS } from '../openflow/groups.ts';
 import type { Bucket, Flow, SelectGroup } from '../openflow/program.ts';
-import type { Endpoint, Frontend } from '../services/frontend.ts';
+import type { Endpoint, Frontend, ProtocolNumber } from '../services/frontend.ts';
 import { REFUSAL } from './fixed-flows.ts';
 import {
   addressField,
@@ -14,9 +14,9 @@ import {
   protocolOf,
   to,
   tracked,
+  UDP,
   value,
   within,
-  type Protocol,
 } from './match.ts';
 import { cookieOf, ENDPOINT_REGISTER, goOn, MARK_POD, TABLE, ZONE } from './tables.ts';
 
@@ -32,7 +32,6 @@ export interface ServiceProgram {
   readonly group: SelectGroup | undefined;
 }
 
-const UDP = 17;
 /** A connection that tracking knows has its endpoint's address afterwards. */
 const TRACK: readonly Action[] = [
   { kind: 'ct', commit: false, zone: ZONE.service, nat: 'restore', table: TABLE.balance },
@@ -187,7 +186,7 @@ export const fragmentsToFlow = (address: Address): Flow =>
   flow(TABLE.service, 95, [...protocolOf(address.family, UDP), to(address), FRAGMENT], TRACK);
 
 /** Returns the flow by which replies of an endpoint get the Service's address again. */
-export const endpointFlow = (protocol: Protocol, { address, port }: Endpoint): Flow =>
+export const endpointFlow = (protocol: ProtocolNumber, { address, port }: Endpoint): Flow =>
   flow(
     TABLE.reply,
     100,
@@ -199,7 +198,7 @@ export const endpointFlow = (protocol: Protocol, { address, port }: Endpoint): F
  * Returns the flow for replies of an endpoint that went. Connections to it that are open go on: the
  * flow stays as long as they are used.
  */
-export const leavingFlow = (protocol: Protocol, endpoint: Endpoint): Flow => ({
+export const leavingFlow = (protocol: ProtocolNumber, endpoint: Endpoint): Flow => ({
   ...endpointFlow(protocol, endpoint),
   cookie: cookieOf('leaving'),
   idleSeconds: LONGEST_IDLE_S,

@@ -1,13 +1,6 @@
 import type { Effects } from '../../ipam/model/effects.ts';
-import type {
-  CollectionSink,
-  KubeApi,
-  KubeWatches,
-  ListOptions,
-  Node,
-  Reflection,
-  WatchObserver,
-} from './api.ts';
+import type { KubeApi, ListOptions, Node } from './api.ts';
+import type { CollectionSink, KubeWatches, Reflection, WatchObserver } from './watches.ts';
 import { Client } from './client.ts';
 import { endpointSlices, services, sourceOf, type Collection } from './collection.ts';
 import { asObject, asText, DecodeError, decodeNode, ofKind } from './decode.ts';

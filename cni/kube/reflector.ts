@@ -1,5 +1,5 @@
 import type { Effects, Timer } from '../../ipam/model/effects.ts';
-import type { CollectionSink, Reflection, WatchObserver } from './api.ts';
+import type { CollectionSink, Reflection, WatchObserver } from './watches.ts';
 import { Backoff } from './backoff.ts';
 import { KubeError, reasonOf } from './errors.ts';
 import type { Change, Source } from './source.ts';

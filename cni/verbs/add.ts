@@ -3,7 +3,6 @@ import { formatAddress, parseAddress } from '../../ipam/model/address.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import { grantAddresses, setAside } from '../address/ipam.ts';
 import { compare } from '../attach/differences.ts';
-import { findStandstill } from '../attach/forwarding.ts';
 import { isSound, InterfaceSetup, type PodLink, type CompletedInterface } from '../attach/interface-setup.ts';
 import { attachLostPort } from '../attach/lost-port.ts';
 import { makePlan, mtuOf, type Plan } from '../attach/plan.ts';
@@ -12,17 +11,16 @@ import { settleAll } from '../attach/settle-all.ts';
 import { UndoStack } from '../attach/undo.ts';
 import { deferTeardown } from '../deferred/defer.ts';
 import { finishOwnDeferred, finishDeferred } from '../deferred/deferred.ts';
-import { withSwitch } from '../platform/connections.ts';
 import type { Kernel, Log, Namespace, Platform } from '../platform/platform.ts';
 import { stepsOf } from '../platform/steps.ts';
 import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
-import { CniError, bridgeMissing } from '../protocol/errors.ts';
+import { CniError } from '../protocol/errors.ts';
 import type { Grant } from '../protocol/grant.ts';
 import { limitsOf } from '../protocol/limits.ts';
 import { requestedMac, wantedFamilies } from '../protocol/requested.ts';
 import { extendResult, type CniResult } from '../protocol/result.ts';
-import type { BridgeInfo, Switch } from '../platform/switch.ts';
+import { lookAtBridge } from './bridge-look.ts';
 
 /** Time that a failed ADD has for its undo whatever is left of its own, in milliseconds. */
 export const UNDO_WITHIN_MS = 5_000;
@@ -159,48 +157,6 @@ async function keepOrUndo(
     throw new CniError('io-failure', `the link and port of an address that was not given cannot be removed`);
   await settle(platform, call.settings);
   return undefined;
-}
-
-/** What an ADD learns of its bridge in one use of Open vSwitch. */
-interface BridgeLook {
-  /** Rejects with CniError 100 when the bridge is missing and ADD may not create it. */
-  readonly bridge: Promise<BridgeInfo>;
-  /**
-   * Resolves when the bridge forwards. Rejects as `bridge`, and with CniError 11 when it forwards
-   * nothing: a pod on it would reach nobody.
-   */
-  readonly forwarding: Promise<void>;
-}
-
-function lookAtBridge(call: Call, platform: Platform): BridgeLook {
-  const { bridge, ovsdb } = call.settings;
-  let found: (info: BridgeInfo) => void = () => undefined;
-  let failed: (error: unknown) => void = () => undefined;
-  const info = new Promise<BridgeInfo>((resolve, reject) => {
-    found = resolve;
-    failed = reject;
-  });
-  const forwarding = withSwitch(platform, call.settings, async (ovs) => {
-    const known = await findBridge(call, ovs);
-    found(known);
-    const standstill = await findStandstill(ovs, bridge, known, ovsdb);
-    if (standstill) throw new CniError('try-again-later', standstill.why, standstill.remedy);
-  });
-  forwarding.catch(failed);
-  return { bridge: info, forwarding };
-}
-
-/** @throws CniError 100 when the bridge is missing and the configuration does not create it */
-async function findBridge({ config, settings }: Call, ovs: Switch): Promise<BridgeInfo> {
-  const { bridge, ovsdb } = settings;
-  const info = await ovs.inspectBridge(bridge);
-  if (info) return info;
-  if (!config.createBridge) throw bridgeMissing(bridge, ovsdb);
-  // The bridge stays when this ADD fails: other pods may use it by then.
-  await ovs.createBridge(bridge, config.createBridge.datapathType);
-  const created = await ovs.inspectBridge(bridge);
-  if (created) return created;
-  throw bridgeMissing(bridge, ovsdb);
 }
 
 /** The interface that an earlier ADD of the attachment set up. */

@@ -1,6 +1,7 @@
 import { messageOf } from '../../../ipam/model/errors.ts';
 import type { Effects, Timer } from '../../../ipam/model/effects.ts';
-import type { KubeApi, KubeWatches, Reflection, WatchObserver } from '../../kube/api.ts';
+import type { KubeApi } from '../../kube/api.ts';
+import type { KubeWatches, Reflection, WatchObserver } from '../../kube/watches.ts';
 import type { Log } from '../../platform/platform.ts';
 import { ServiceTable } from '../../services/service-table.ts';
 import type { BridgeEvents } from './bridge-keeper.ts';

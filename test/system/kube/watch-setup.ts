@@ -1,6 +1,6 @@
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CollectionSink, Reflection, WatchObserver } from '../../../cni/kube/api.ts';
+import type { CollectionSink, Reflection, WatchObserver } from '../../../cni/kube/watches.ts';
 import type { ConnectOptions, KubeClient } from '../../../cni/kube/connect.ts';
 import type { KubeService } from '../../../cni/kube/service.ts';
 import { service, type KubeApiOptions, type RequestInfo } from '../../support/kube-api.ts';

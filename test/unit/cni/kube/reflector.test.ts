@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Reflection } from '../../../../cni/kube/api.ts';
+import type { Reflection } from '../../../../cni/kube/watches.ts';
 import { Backoff } from '../../../../cni/kube/backoff.ts';
 import { KubeError, type KubeErrorCode } from '../../../../cni/kube/errors.ts';
 import { reflect } from '../../../../cni/kube/reflector.ts';
