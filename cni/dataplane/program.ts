@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { groupModifications } from '../openflow/groups.ts';
 import type { Batch, Flow, Meter, Modification } from '../openflow/program.ts';
-import type { Endpoint, Frontend } from '../services/frontend.ts';
+import { frontendKey, type Frontend, type FrontendPlace } from '../services/frontend.ts';
 import { Changes } from './changes.ts';
+import { NOTHING_FORMER, type Former, type FormerFrontend } from './former.ts';
 import { fixedFlows, refusalMeter } from './fixed-flows.ts';
 import { GroupNumbers } from './group-numbers.ts';
 import type { LocalPod } from './local-pod.ts';
@@ -10,15 +11,22 @@ import { UDP } from './match.ts';
 import { podFlows, podMeters } from './pod-flows.ts';
 import { podsIn } from './pods-in.ts';
 import { rangeFlows, type RangePlace } from './range-flows.ts';
-import { serviceProgram, type IsPod, type ServiceProgram } from './service-flows.ts';
-import { endpointKey, sharedFlows, type SharedFlow } from './shared-flows.ts';
+import {
+  leavingEndpoint,
+  leavingFrontend,
+  serviceProgram,
+  type IsPod,
+  type ServiceProgram,
+} from './service-flows.ts';
+import { endpointKey, replyKey, sharedFlows, type SharedFlow } from './shared-flows.ts';
 import { cookiesOf, type CookieKind } from './tables.ts';
 import { Uses } from './uses.ts';
 
-/** A connection whose endpoint went, of a protocol that does not notice (UDP). */
+/** Connections whose endpoint went, of a protocol that does not notice (UDP). */
 export interface Gone {
-  readonly frontend: Frontend;
-  readonly endpoint: Endpoint;
+  /** Absent: those of all frontends. */
+  readonly frontend?: FrontendPlace;
+  readonly endpoint: FrontendPlace;
 }
 
 /** What is to be sent to bring the bridge up to date. */
@@ -119,7 +127,7 @@ export class Program {
     const [old, now] = [before, after].map(
       (frontend) => frontend && serviceProgram(frontend, group, this.isPod),
     );
-    this.#flows(old?.flows ?? [], now?.flows ?? []);
+    this.#flows(old?.flows ?? [], now?.flows ?? (before ? leavingOf(before) : []));
     if (!isDeepStrictEqual(old?.group, now?.group)) this.#changes.group(group, now?.group);
   }
 
@@ -146,8 +154,9 @@ export class Program {
    * Returns what changed since the last call. The caller calls `forget` if it cannot be sent.
    * @param services false as long as nobody knows all Services: what the bridge does with them
    *   stays as it is, and only the node's own flows are sent
+   * @param former what the bridge has, if nobody knows what is there
    */
-  take(services = true): Update {
+  take(services = true, former: Former = NOTHING_FORMER): Update {
     const [gone, meters, unused] = [this.#gone, this.#meters, this.#unusedNow()];
     this.#gone = [];
     this.#meters = [];
@@ -160,7 +169,28 @@ export class Program {
     const whole = { meters: this.meters(), isWhole: true, grown: 0, unused };
     if (!services) return { ...whole, changes: [...this.#ofNode()], gone: [] };
     this.#fromScratch = false;
-    return { ...whole, changes: everything([...this.#served.values()], this.isPod, this.#ofNode()), gone };
+    const endpoints = former.endpoints.filter((place) => !this.#replies.has(replyKey(place)));
+    const left = [
+      ...this.#notServed(former).flatMap(leavingFrontend),
+      ...endpoints.filter(({ protocol }) => protocol !== UDP).map(leavingEndpoint),
+    ];
+    const ofUdp = endpoints.filter(({ protocol }) => protocol === UDP);
+    return {
+      ...whole,
+      changes: everything([...this.#served.values()], this.isPod, [...left.map(put), ...this.#ofNode()]),
+      gone: [...gone, ...ofUdp.map((endpoint) => ({ endpoint }))],
+    };
+  }
+
+  #notServed({ frontends }: Former): FormerFrontend[] {
+    if (frontends.length === 0) return [];
+    const served = new Set([...this.#served.values()].map(({ frontend }) => frontendKey(frontend)));
+    return frontends.filter((place) => place.protocol !== UDP && !served.has(frontendKey(place)));
+  }
+
+  /** Whether the next update brings everything. */
+  get isFromScratch(): boolean {
+    return this.#fromScratch;
   }
 
   /** A pod that came since may need the meter of one that went. */
@@ -207,7 +237,8 @@ export class Program {
     if (before?.protocol !== UDP) return;
     const stays = new Set(after?.endpoints.map(endpointKey));
     const left = before.endpoints.filter((endpoint) => !stays.has(endpointKey(endpoint)));
-    this.#gone.push(...left.map((endpoint) => ({ frontend: before, endpoint })));
+    const { protocol } = before;
+    this.#gone.push(...left.map((endpoint) => ({ frontend: before, endpoint: { ...endpoint, protocol } })));
   }
 
   #sharedOf(frontend: Frontend): (SharedFlow & { readonly uses: Uses })[] {
@@ -215,6 +246,9 @@ export class Program {
     return sharedFlows(frontend).map((shared) => ({ ...shared, uses: uses[shared.kind] }));
   }
 }
+
+const leavingOf = (frontend: Frontend): Flow[] =>
+  frontend.protocol === UDP ? [] : leavingFrontend({ ...frontend, isCluster: frontend.kind === 'cluster' });
 
 /** The callers hand in the same object as long as nothing changes. */
 const isSame = (a: LocalPod, b: LocalPod | undefined): boolean => a === b || isDeepStrictEqual(a, b);

@@ -3,7 +3,8 @@ import type { Action } from '../openflow/actions.ts';
 import type { FieldValue } from '../openflow/fields.ts';
 import { MOST_BUCKETS } from '../openflow/groups.ts';
 import type { Bucket, Flow, SelectGroup } from '../openflow/program.ts';
-import type { Endpoint, Frontend, ProtocolNumber } from '../services/frontend.ts';
+import type { Endpoint, Frontend, FrontendPlace, ProtocolNumber } from '../services/frontend.ts';
+import type { FormerFrontend } from './former.ts';
 import { REFUSAL } from './fixed-flows.ts';
 import {
   addressField,
@@ -22,6 +23,11 @@ import { cookieOf, ENDPOINT_REGISTER, goOn, MARK_POD, TABLE, ZONE } from './tabl
 
 /** Longest idle time of a learned flow, in seconds: it has 16 bits. */
 const LONGEST_IDLE_S = 65_535;
+/**
+ * How long an open connection of what went may be idle, in seconds: RFC 5382, REQ-5. It is longer
+ * than the two hours after which Linux asks for a sign of life.
+ */
+const LEAVING_IDLE_S = 7_440;
 
 /** Whether an endpoint's MAC follows from its address. */
 export type IsPod = (address: Address) => boolean;
@@ -54,12 +60,8 @@ const flow = (
 export function serviceProgram(wanted: Frontend, groupId: number, isPod: IsPod): ServiceProgram {
   const frontend = { ...wanted, endpoints: wanted.endpoints.slice(0, MOST_BUCKETS) };
   const { protocol, address, port, endpoints, affinitySeconds } = frontend;
-  const there = [
-    ...protocolOf(address.family, protocol),
-    to(address),
-    value(portField('dst', protocol), port),
-  ];
-  const track = flow(TABLE.service, 100, there, TRACK);
+  const there = placeOf(protocol, address, port);
+  const track = trackFlow(there);
   // Open connections to an endpoint that went go on.
   if (endpoints.length === 0)
     return { flows: [track, ...admitted(frontend, there, REFUSAL)], group: undefined };
@@ -83,6 +85,14 @@ export function serviceProgram(wanted: Frontend, groupId: number, isPod: IsPod):
     group,
   };
 }
+
+const placeOf = (protocol: ProtocolNumber, address: Address, port: number): FieldValue[] => [
+  ...protocolOf(address.family, protocol),
+  to(address),
+  value(portField('dst', protocol), port),
+];
+
+const trackFlow = (there: readonly FieldValue[]): Flow => flow(TABLE.service, 100, there, TRACK);
 
 /** New connections, if their source may use the address (`loadBalancerSourceRanges`). */
 function admitted(
@@ -186,7 +196,7 @@ export const fragmentsToFlow = (address: Address): Flow =>
   flow(TABLE.service, 95, [...protocolOf(address.family, UDP), to(address), FRAGMENT], TRACK);
 
 /** Returns the flow by which replies of an endpoint get the Service's address again. */
-export const endpointFlow = (protocol: ProtocolNumber, { address, port }: Endpoint): Flow =>
+export const endpointFlow = ({ protocol, address, port }: FrontendPlace): Flow =>
   flow(
     TABLE.reply,
     100,
@@ -198,10 +208,25 @@ export const endpointFlow = (protocol: ProtocolNumber, { address, port }: Endpoi
  * Returns the flow for replies of an endpoint that went. Connections to it that are open go on: the
  * flow stays as long as they are used.
  */
-export const leavingFlow = (protocol: ProtocolNumber, endpoint: Endpoint): Flow => ({
-  ...endpointFlow(protocol, endpoint),
+export const leavingEndpoint = (place: FrontendPlace): Flow => leaving(endpointFlow(place));
+
+/**
+ * Returns the flows for a virtual address and port that went. Its open connections go on. New ones
+ * are refused where the address is a Service's own, else they go out as any other.
+ */
+export function leavingFrontend({ protocol, address, port, isCluster }: FormerFrontend): Flow[] {
+  const there = placeOf(protocol, address, port);
+  const next = isCluster ? TABLE.otherPort : TABLE.local;
+  return [
+    leaving(trackFlow(there)),
+    leaving(flow(TABLE.balance, 100, [tracked('new'), ...there], [goOn(next)])),
+  ];
+}
+
+const leaving = (flow: Flow): Flow => ({
+  ...flow,
   cookie: cookieOf('leaving'),
-  idleSeconds: LONGEST_IDLE_S,
+  idleSeconds: LEAVING_IDLE_S,
 });
 
 /** Fragments of an endpoint's replies, which lack the port. */

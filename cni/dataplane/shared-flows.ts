@@ -1,7 +1,13 @@
 import type { Flow } from '../openflow/program.ts';
-import type { Endpoint, Frontend } from '../services/frontend.ts';
+import type { Endpoint, Frontend, FrontendPlace } from '../services/frontend.ts';
 import { UDP } from './match.ts';
-import { addressFlow, endpointFlow, fragmentFlow, fragmentsToFlow, leavingFlow } from './service-flows.ts';
+import {
+  addressFlow,
+  endpointFlow,
+  fragmentFlow,
+  fragmentsToFlow,
+  leavingEndpoint,
+} from './service-flows.ts';
 
 /** A flow that several frontends may need. */
 export interface SharedFlow {
@@ -29,10 +35,10 @@ export function sharedFlows({ kind, protocol, address, endpoints }: Frontend): S
     ...endpoints.flatMap((endpoint): SharedFlow[] => [
       {
         kind: 'reply',
-        key: `${protocol} ${endpointKey(endpoint)}`,
-        flow: () => endpointFlow(protocol, endpoint),
+        key: replyKey({ ...endpoint, protocol }),
+        flow: () => endpointFlow({ ...endpoint, protocol }),
         // Connections of UDP are flushed.
-        ...(protocol !== UDP && { afterwards: () => leavingFlow(protocol, endpoint) }),
+        ...(protocol !== UDP && { afterwards: () => leavingEndpoint({ ...endpoint, protocol }) }),
       },
       ...(protocol === UDP
         ? [
@@ -47,4 +53,9 @@ export function sharedFlows({ kind, protocol, address, endpoints }: Frontend): S
   ];
 }
 
-export const endpointKey = ({ address, port }: Endpoint): string => `${address.value.toString(36)} ${port}`;
+/** The key of the flow for an endpoint's replies. */
+export const replyKey = ({ protocol, ...endpoint }: FrontendPlace): string =>
+  `${protocol} ${endpointKey(endpoint)}`;
+
+export const endpointKey = ({ address, port }: Pick<Endpoint, 'address' | 'port'>): string =>
+  `${address.value.toString(36)} ${port}`;

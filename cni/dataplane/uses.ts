@@ -2,6 +2,10 @@
 export class Uses {
   readonly #counts = new Map<string, number>();
 
+  has(key: string): boolean {
+    return this.#counts.has(key);
+  }
+
   /** @returns whether this is the first use */
   add(key: string): boolean {
     const count = this.#counts.get(key) ?? 0;

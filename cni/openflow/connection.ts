@@ -76,15 +76,13 @@ export class OpenFlowConnection {
     void this.#channel.write(encodePacketOut(packet, this.#channel.takeXids(1)));
   }
 
-  /** Returns the number of flows whose cookie has these bits. */
-  async countFlows(cookie: bigint, mask: bigint): Promise<number> {
-    const bodies = await this.#list((xid) => multipart.countFlows(cookie, mask, xid));
+  async countFlows(selection: multipart.Selection): Promise<number> {
+    const bodies = await this.#list((xid) => multipart.countFlows(selection, xid));
     return this.#channel.decode(() => bodies.reduce((sum, body) => sum + multipart.flowCountOf(body), 0));
   }
 
-  /** Returns the flows whose cookie has these bits. */
-  async listFlows(cookie: bigint, mask: bigint): Promise<multipart.FlowDescription[]> {
-    const bodies = await this.#list((xid) => multipart.listFlows(cookie, mask, xid));
+  async listFlows(selection: multipart.Selection): Promise<multipart.FlowDescription[]> {
+    const bodies = await this.#list((xid) => multipart.listFlows(selection, xid));
     return this.#channel.decode(() => bodies.flatMap(multipart.flowsOf));
   }
 

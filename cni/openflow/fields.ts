@@ -117,6 +117,31 @@ export function writeMatch(to: Writer, match: readonly FieldValue[]): void {
   );
 }
 
+const NAMES = new Map(
+  (Object.keys(FIELDS) as FieldName[]).map((field) => [fieldHeader(field) >>> 9, field] as const),
+);
+
+/**
+ * Returns the conditions that follow each other in a match. Those on fields that are not named here
+ * are left out.
+ * @throws RangeError if they end early
+ */
+export function readFields(bytes: Buffer): FieldValue[] {
+  const found: FieldValue[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const header = bytes.readUInt32BE(at);
+    const field = NAMES.get(header >>> 9);
+    const hasMask = ((header >>> 8) & 1) === 1;
+    const length = (header & 0xff) / (hasMask ? 2 : 1);
+    const number = (from: number): bigint => BigInt(`0x${bytes.toString('hex', from, from + length)}`);
+    at += 4;
+    if (at + (header & 0xff) > bytes.length) throw new RangeError(`a match ends within a field`);
+    if (field) found.push({ field, value: number(at), ...(hasMask && { mask: number(at + length) }) });
+    at += header & 0xff;
+  }
+  return found;
+}
+
 /** Bits of `ct_state` (ovs-fields(7), "Connection Tracking Fields"). */
 export const CT_STATE = {
   new: 0x01n,

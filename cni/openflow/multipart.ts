@@ -40,13 +40,21 @@ const STATISTIC = { flows: 3, packets: 4 } as const;
 /** Type and flags of a question or answer, and padding. */
 const PREFIX_BYTES = 8;
 
-/** Equivalent to: ovs-ofctl dump-aggregate BRIDGE cookie=COOKIE/MASK */
-export const countFlows = (cookie: bigint, mask: bigint, xid: number): Buffer =>
-  ask(MULTIPART.aggregate, xid, (to) => writeSelection(to, cookie, mask));
+/** Flows whose cookie has these bits. */
+export interface Selection {
+  readonly cookie: bigint;
+  readonly mask: bigint;
+  /** Absent: of all tables. */
+  readonly table?: number;
+}
 
-/** Equivalent to: ovs-ofctl dump-flows BRIDGE cookie=COOKIE/MASK */
-export const listFlows = (cookie: bigint, mask: bigint, xid: number): Buffer =>
-  ask(MULTIPART.flowDescription, xid, (to) => writeSelection(to, cookie, mask));
+/** Equivalent to: ovs-ofctl dump-aggregate BRIDGE cookie=COOKIE/MASK,table=TABLE */
+export const countFlows = (selection: Selection, xid: number): Buffer =>
+  ask(MULTIPART.aggregate, xid, (to) => writeSelection(to, selection));
+
+/** Equivalent to: ovs-ofctl dump-flows BRIDGE cookie=COOKIE/MASK,table=TABLE */
+export const listFlows = (selection: Selection, xid: number): Buffer =>
+  ask(MULTIPART.flowDescription, xid, (to) => writeSelection(to, selection));
 
 /**
  * Asks for the groups' statistics. Their descriptions cannot be read: Open vSwitch 3.1 breaks the
@@ -76,9 +84,8 @@ const ask = (kind: number, xid: number, write: (to: Writer) => void): Buffer =>
     }),
   );
 
-/** All flows whose cookie has these bits. */
-function writeSelection(to: Writer, cookie: bigint, mask: bigint): void {
-  to.u8(ALL_TABLES);
+function writeSelection(to: Writer, { cookie, mask, table = ALL_TABLES }: Selection): void {
+  to.u8(table);
   to.zeros(3);
   to.u32(ANY);
   to.u32(ANY);

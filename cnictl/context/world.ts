@@ -1,4 +1,4 @@
-import type { BridgeConnection } from '../../cni/agent/dataplane/bridge-keeper.ts';
+import type { BridgeConnection } from '../../cni/agent/dataplane/bridge-connection.ts';
 import type { KubeApi } from '../../cni/kube/api.ts';
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
 import type { Log, Platform } from '../../cni/platform/platform.ts';

@@ -31,9 +31,7 @@ export async function programmedBridges({ world, settings }: Context, tree: Tree
     for (const row of found?.rows ?? []) {
       const bridge = asString(row['name']) ?? '';
       const connection = await world.openBridge(ovsdb, bridge);
-      const flows = await connection
-        .countFlows(OUR_COOKIE.cookie, OUR_COOKIE.mask)
-        .finally(() => connection.close());
+      const flows = await connection.countFlows(OUR_COOKIE).finally(() => connection.close());
       if (flows > 0) bridges.push(bridge);
     }
     return { ovsdb, bridges, trouble: undefined };

@@ -94,8 +94,10 @@ try {
   const carryOut = (what: string, bundle: readonly Modification[]): Promise<void> =>
     timed(what, () => connection.bundle(bundle));
   await carryOut('carried out, the first time', changes);
-  console.log(`  ${await timed('flows counted', () => connection.countFlows(COOKIE, COOKIE))}`);
-  await timed('flows listed', () => connection.listFlows(COOKIE, COOKIE));
+  console.log(
+    `  ${await timed('flows counted', () => connection.countFlows({ cookie: COOKIE, mask: COOKIE }))}`,
+  );
+  await timed('flows listed', () => connection.listFlows({ cookie: COOKIE, mask: COOKIE }));
   await timed('groups listed', () => connection.listGroups());
   await carryOut('carried out again', changes);
   await carryOut('one group carried out', changes.slice(0, 1));

@@ -100,8 +100,7 @@ const programmed = (agent: RunningAgent, times: number): Promise<true> =>
 
 async function checkFlows(served: ServedNode): Promise<void> {
   const bridge = await served.bridge();
-  const { cookie, mask } = cookiesOf('service');
-  const found = await bridge.countFlows(cookie, mask);
+  const found = await bridge.countFlows(cookiesOf('service'));
   bridge.close();
   if (found !== FLOWS) throw new Error(`${found} flows of Services: expected ${FLOWS}`);
 }
@@ -112,7 +111,8 @@ async function checkFlows(served: ServedNode): Promise<void> {
  */
 async function timeChanges(served: ServedNode, first: number): Promise<number[]> {
   const bridge = await served.bridge();
-  const leaving = (): Promise<number> => bridge.countFlows(cookieOf('leaving'), WHOLE_COOKIE);
+  const leaving = (): Promise<number> =>
+    bridge.countFlows({ cookie: cookieOf('leaving'), mask: WHOLE_COOKIE });
   const times: number[] = [];
   // The round before changed other Services.
   let there = await leaving();

@@ -1,19 +1,11 @@
 import { messageOf } from '../../../ipam/model/errors.ts';
 import type { Effects, Timer } from '../../../ipam/model/effects.ts';
+import { NOTHING_FORMER } from '../../dataplane/former.ts';
 import { Program, type Gone } from '../../dataplane/program.ts';
 import { isOurGroup, isOurMeter, KEPT_COOKIES, ZONE } from '../../dataplane/tables.ts';
 import { OpenFlowError } from '../../openflow/errors.ts';
-import type { Batch, Flush, Meter, Modification } from '../../openflow/program.ts';
-
-/** What the keeper needs of a connection to its bridge: `OpenFlowConnection`. */
-export interface BridgeConnection {
-  bundle(changes: Batch): Promise<void>;
-  send(changes: readonly (Modification | Flush)[]): Promise<void>;
-  countFlows(cookie: bigint, mask: bigint): Promise<number>;
-  listGroups(): Promise<readonly { readonly id: number }[]>;
-  listMeters(): Promise<readonly number[]>;
-  close(): void;
-}
+import type { Flush, Meter, Modification } from '../../openflow/program.ts';
+import { readFormer, type BridgeConnection } from './bridge-connection.ts';
 
 /** Receives what happens at a bridge. */
 export interface BridgeEvents {
@@ -36,11 +28,12 @@ export interface BridgeKeeperOptions {
   readonly effects: Effects;
 }
 
-/** Pauses before the bridge is tried again, in milliseconds. */
+/** Pause before the bridge is tried again, in milliseconds. */
 const RETRY_MS = 50;
-const LONGEST_RETRY_MS = 1_000;
-/** So many failures in a row are more than a restart of ovs-vswitchd: about a second. */
-const FAILING_AFTER = 5;
+/** Failures for so long are more than a restart of ovs-vswitchd, in milliseconds. */
+const FAILING_AFTER_MS = 1_000;
+/** The pause from then on, in milliseconds. */
+const LONG_RETRY_MS = 1_000;
 /** How often the keeper counts what is there, in milliseconds. */
 const LOOK_EVERY_MS = 10_000;
 
@@ -58,7 +51,8 @@ export class BridgeKeeper {
   /** Counts the changes: those that came, and those that are in place. */
   #came = 0;
   #done = 0;
-  #failures = 0;
+  /** When the first of the failures in a row was, in monotonic milliseconds. */
+  #failingSince: number | undefined;
   #retry: Timer | undefined;
   #look: Timer | undefined;
   /** How many flows of ours are in place. Undefined: all have to be sent first. */
@@ -76,9 +70,10 @@ export class BridgeKeeper {
     return this.#connection !== undefined && this.#done === this.#came && this.#servicesKnown;
   }
 
-  /** Whether the bridge has refused, or not answered, several times in a row. */
+  /** Whether the bridge has refused, or not answered, for a second. */
   get isFailing(): boolean {
-    return this.#failures >= FAILING_AFTER;
+    const since = this.#failingSince;
+    return since !== undefined && this.#options.effects.monotonic() - since >= FAILING_AFTER_MS;
   }
 
   /** Number of our flows that are in place. */
@@ -121,7 +116,7 @@ export class BridgeKeeper {
       const reached = this.#came;
       try {
         await this.#bringUpToDate();
-        this.#failures = 0;
+        this.#failingSince = undefined;
         this.#done = reached;
         this.#wake();
       } catch (error) {
@@ -141,7 +136,8 @@ export class BridgeKeeper {
     const { effects, events } = this.#options;
     const began = effects.monotonic();
     const connection = (this.#connection ??= await this.#connect());
-    const { meters, changes, isWhole, grown, unused, gone } = this.program.take(this.#servicesKnown);
+    const former = this.#isWholeNext() ? await readFormer(connection) : NOTHING_FORMER;
+    const { meters, changes, isWhole, grown, unused, gone } = this.program.take(this.#servicesKnown, former);
     const isAll = isWhole && this.#servicesKnown;
     if (meters.length > 0) await this.#putMeters(connection, meters);
     const stale = isAll ? await this.#staleGroups(connection) : [];
@@ -153,6 +149,10 @@ export class BridgeKeeper {
     else if (this.#flows !== undefined) this.#flows += grown;
     events.sent(changes.length ?? this.#flows ?? 0, effects.monotonic() - began);
     this.#lookLater();
+  }
+
+  #isWholeNext(): boolean {
+    return this.#servicesKnown && this.#options.services && this.program.isFromScratch;
   }
 
   async #connect(): Promise<BridgeConnection> {
@@ -212,7 +212,8 @@ export class BridgeKeeper {
     this.#giveUp();
     if (!this.#isOpen()) return;
     this.#options.events.failed(messageOf(error));
-    const pauseMs = Math.min(RETRY_MS * 2 ** this.#failures++, LONGEST_RETRY_MS);
+    this.#failingSince ??= this.#options.effects.monotonic();
+    const pauseMs = this.isFailing ? LONG_RETRY_MS : RETRY_MS;
     this.#retry = this.#options.effects.schedule(pauseMs, () => {
       this.#retry = undefined;
       if (this.#state === 'idle') void this.#work();
@@ -229,9 +230,7 @@ export class BridgeKeeper {
   }
 
   async #count(connection: BridgeConnection): Promise<number> {
-    const counts = await Promise.all(
-      KEPT_COOKIES.map(({ cookie, mask }) => connection.countFlows(cookie, mask)),
-    );
+    const counts = await Promise.all(KEPT_COOKIES.map((cookies) => connection.countFlows(cookies)));
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
@@ -278,8 +277,8 @@ function* inTurn(...parts: readonly Iterable<Modification>[]): Generator<Modific
 const flushOf = ({ frontend, endpoint }: Gone): Flush => ({
   kind: 'flush-connections',
   zone: ZONE.service,
-  protocol: frontend.protocol,
-  family: frontend.address.family,
-  original: { dst: frontend.address.value, dstPort: frontend.port },
+  protocol: endpoint.protocol,
+  family: endpoint.address.family,
+  ...(frontend && { original: { dst: frontend.address.value, dstPort: frontend.port } }),
   reply: { src: endpoint.address.value, srcPort: endpoint.port },
 });

@@ -1,6 +1,6 @@
 import { isOurGroup, isOurMeter, OUR_COOKIE } from '../../dataplane/tables.ts';
 import type { Modification } from '../../openflow/program.ts';
-import type { BridgeConnection } from './bridge-keeper.ts';
+import type { BridgeConnection } from './bridge-connection.ts';
 
 /**
  * Takes away all that cellnet programmed on a bridge. Flows of others stay, and the bridge forwards
@@ -9,12 +9,11 @@ import type { BridgeConnection } from './bridge-keeper.ts';
  * @throws OpenFlowError
  */
 export async function clearBridge(connection: BridgeConnection): Promise<number> {
-  const { cookie, mask } = OUR_COOKIE;
-  const flows = await connection.countFlows(cookie, mask);
+  const flows = await connection.countFlows(OUR_COOKIE);
   const groups = (await connection.listGroups()).filter(({ id }) => isOurGroup(id));
   if (flows > 0 || groups.length > 0) {
     await connection.bundle([
-      { kind: 'delete-flows', cookie, mask },
+      { kind: 'delete-flows', ...OUR_COOKIE },
       ...groups.map(({ id }): Modification => ({ kind: 'delete-group', id })),
     ]);
   }

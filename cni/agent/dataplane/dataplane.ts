@@ -12,7 +12,8 @@ import { tlsFiles } from '../../ovsdb/remote.ts';
 import type { Log } from '../../platform/platform.ts';
 import type { SwitchAddress } from '../../protocol/settings.ts';
 import type { ServiceTable } from '../../services/service-table.ts';
-import { BridgeKeeper, type BridgeConnection, type BridgeEvents } from './bridge-keeper.ts';
+import type { BridgeConnection } from './bridge-connection.ts';
+import { BridgeKeeper, type BridgeEvents } from './bridge-keeper.ts';
 
 export interface DataplaneOptions {
   readonly ovs: SwitchAddress;

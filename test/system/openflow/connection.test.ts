@@ -18,7 +18,7 @@ const NORMAL: Action = { kind: 'output', port: PORT.normal };
 const TABLE = 2;
 const COOKIE = 0xce11n << 48n;
 const LEARNED = COOKIE | 7n;
-const OURS = [COOKIE, 0xffffn << 48n] as const;
+const OURS = { cookie: COOKIE, mask: 0xffffn << 48n };
 const ZONE = 7;
 const VIP = 0x0a60000an;
 
@@ -45,7 +45,7 @@ const group = (id: number, buckets: number): Extract<Modification, { kind: 'put-
 const noGroup = put([IPV4], [{ kind: 'group', group: 0xdead }]);
 /** A port of TCP in a packet of no known protocol. */
 const noProtocol = put([{ field: 'tcp_dst', value: 80n }], [NORMAL]);
-const CLEAR: Modification = { kind: 'delete-flows', cookie: OURS[0], mask: OURS[1] };
+const CLEAR: Modification = { kind: 'delete-flows', ...OURS };
 
 suite('A connection to a bridge in OpenFlow 1.5', () => {
   const world = useOvs();
@@ -64,7 +64,7 @@ suite('A connection to a bridge in OpenFlow 1.5', () => {
   });
   after(() => connection.close());
   const ofctl = (...args: string[]): Promise<string> => must('ovs-ofctl', ['-O', 'OpenFlow15', ...args]);
-  const count = (): Promise<number> => connection.countFlows(...OURS);
+  const count = (): Promise<number> => connection.countFlows(OURS);
 
   test('carries out a bundle whole, group and flows together', async () => {
     await connection.bundle([
@@ -124,7 +124,7 @@ suite('A connection to a bridge in OpenFlow 1.5', () => {
 
   test('lists flows as the switch has them', async () => {
     await connection.bundle(flows(3_000));
-    const listed = await connection.listFlows(...OURS);
+    const listed = await connection.listFlows(OURS);
     assert.equal(listed.length, 3_000);
     assert.ok(
       listed.every(({ table, priority, cookie }) => table === TABLE && priority === 100 && cookie === COOKIE),
@@ -132,7 +132,7 @@ suite('A connection to a bridge in OpenFlow 1.5', () => {
     // OFPIT_APPLY_ACTIONS with an output to NORMAL.
     assert.match(listed[0]?.instructionBytes.toString('hex') ?? '', /^0004001800000000.*fffffffa/);
     await connection.bundle([CLEAR]);
-    assert.deepEqual(await connection.listFlows(...OURS), []);
+    assert.deepEqual(await connection.listFlows(OURS), []);
   });
 
   test('meters in either unit', async () => {
@@ -245,7 +245,7 @@ suite('A connection to a bridge in OpenFlow 1.5', () => {
     ]);
     await inject([toLearn]);
     await inject([{ kind: 'group', group: 9 }], { src: '10.20.0.6' });
-    const learned = await connection.listFlows(LEARNED, 0xffffffffffffffffn);
+    const learned = await connection.listFlows({ cookie: LEARNED, mask: 0xffffffffffffffffn });
     assert.deepEqual(
       learned.map(({ table, priority, idleSeconds, hardSeconds }) => [
         table,
@@ -331,7 +331,7 @@ suite('A connection to a bridge in OpenFlow 1.5', () => {
       await assert.rejects(busy.bundle(flows(20_000)), { code: 'timeout' });
       const ms = performance.now() - start;
       assert.ok(ms >= 990 && ms < 3_000, `${ms} ms`);
-      await assert.rejects(busy.countFlows(0n, 0n), { code: 'timeout' });
+      await assert.rejects(busy.countFlows({ cookie: 0n, mask: 0n }), { code: 'timeout' });
       assert.equal(busy.lost?.code, 'timeout');
       await assert.rejects(open(options), { code: 'timeout' });
       await until(() => lost.length === 2);

@@ -325,8 +325,8 @@ suite('OpenFlow 1.5 as we write it', () => {
 
   test('questions are read as what they mean', async () => {
     const lines = await printed([
-      multipart.countFlows(0xce11n << 48n, 0xffffn << 48n, 1),
-      multipart.listFlows(0xce11n << 48n, 0xffffn << 48n, 1),
+      multipart.countFlows({ cookie: 0xce11n << 48n, mask: 0xffffn << 48n }, 1),
+      multipart.listFlows({ cookie: 0xce11n << 48n, mask: 0xffffn << 48n, table: 131 }, 1),
       multipart.listGroups(1),
       multipart.listMeters(1),
     ]);

@@ -109,6 +109,29 @@ suite('which endpoints a pod is connected to', () => {
     assert.deepEqual(await serversOf(here, '10.96.1.6'), ['far', 'near']);
   });
 
+  test('a Service that goes: its open connections go on, new ones are refused', async () => {
+    const { process } = here;
+    const spec = { externalIPs: ['203.0.113.21'] };
+    await world.serve({ name: 'goes', ip: '10.96.1.10', spec, endpoints: both() });
+    const servers = [];
+    for (const [key, address] of [
+      ['cluster', '10.96.1.10'],
+      ['external', '203.0.113.21'],
+    ] as const)
+      servers.push((await process.hold(key, address, 80)).name);
+    world.api.deleteService('default', 'goes');
+    await world.endpoints('goes', []);
+    for (const [i, key] of ['cluster', 'external'].entries())
+      assert.equal((await process.talk(key)).name, servers[i]);
+    assert.equal((await process.ask('tcp', '10.96.1.10', 80)).error, 'ECONNREFUSED');
+    // Whose the external address is now nobody knows: the packets go out.
+    assert.equal((await process.ask('tcp', '203.0.113.21', 80, 300)).name, undefined);
+    await world.serve({ name: 'goes', ip: '10.96.1.10', endpoints: both().slice(0, 1) });
+    assert.deepEqual(await serversOf(here, '10.96.1.10'), ['near']);
+    assert.equal((await process.talk('cluster')).name, servers[0]);
+    for (const key of ['cluster', 'external']) await process.drop(key);
+  });
+
   test('of two Services that claim one external address the first by name has it', async () => {
     const spec = { externalIPs: ['203.0.113.20'] };
     await world.serve({ name: 'second', ip: '10.96.1.9', spec, endpoints: both().slice(1) });

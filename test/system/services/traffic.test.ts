@@ -111,6 +111,39 @@ suite('Services under traffic', () => {
     assert.deepEqual(Object.keys(await client.process.many('10.96.0.21', 80, 20)), [server]);
   });
 
+  test('what goes while no agent runs: open TCP connections stay, UDP moves', async () => {
+    const { process } = client;
+    const [a] = world.nodes;
+    for (const pod of [near, far]) await pod.process.serve('udp', pod.ip, 5353, pod.name);
+    const udp = { port: 53, protocol: 'UDP', name: 'dns' };
+    const at = { ...udp, port: 5353 };
+    await world.serve({
+      ...{ name: 'names', ip: '10.96.0.30', ports: [udp], endpointPorts: [at] },
+      endpoints: [endpoint(near.ip)],
+    });
+    await world.serve({ name: 'changes', ip: '10.96.0.31', endpoints: [endpoint(near.ip)] });
+    await world.serve({ name: 'goes', ip: '10.96.0.32', endpoints: [endpoint(far.ip)] });
+    assert.equal((await process.datagram('names', '10.96.0.30', 53)).name, 'near');
+    assert.equal((await process.hold('changes', '10.96.0.31', 80)).name, 'near');
+    assert.equal((await process.hold('goes', '10.96.0.32', 80)).name, 'far');
+    await successor?.kill();
+    world.api.putEndpointSlice({
+      ...{ name: 'names-4', service: 'names', ports: [at] },
+      endpoints: [endpoint(far.ip)],
+    });
+    put('changes', [endpoint(other.ip)]);
+    world.api.deleteService('default', 'goes');
+    world.api.deleteEndpointSlice('default', 'goes-4');
+    successor = await startAgent(a, undefined, [], { env: { KUBECONFIG: world.kubeconfig } });
+    await world.settled();
+    assert.equal((await process.datagram('names', '10.96.0.30', 53)).name, 'far');
+    assert.equal((await process.talk('changes')).name, 'near');
+    assert.equal((await process.talk('goes')).name, 'far');
+    assert.equal((await process.ask('tcp', '10.96.0.31', 80)).name, 'other');
+    assert.equal((await process.ask('tcp', '10.96.0.32', 80)).error, 'ECONNREFUSED');
+    for (const key of ['changes', 'goes']) await process.drop(key);
+  });
+
   test('ovs-vswitchd is killed: what pods open after its start succeeds', async () => {
     await world.serve({ name: 'web', ip: '10.96.0.10', endpoints: all() });
     const [a] = world.nodes;

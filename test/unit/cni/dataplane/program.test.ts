@@ -2,10 +2,14 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import type { LocalPod } from '../../../../cni/dataplane/local-pod.ts';
+import { FORMER_FLOWS, formerOf } from '../../../../cni/dataplane/former.ts';
 import { Program, type Update } from '../../../../cni/dataplane/program.ts';
 import type { RangePlace } from '../../../../cni/dataplane/range-flows.ts';
+import { endpointFlow, serviceProgram } from '../../../../cni/dataplane/service-flows.ts';
 import { isOurGroup } from '../../../../cni/dataplane/tables.ts';
 import { actionsText, groupText, placeOf } from '../../../../cni/dataplane/text.ts';
+import { written } from '../../../../cni/openflow/bytes.ts';
+import { writeMatch, type FieldValue } from '../../../../cni/openflow/fields.ts';
 import type { Flow, Modification, SelectGroup } from '../../../../cni/openflow/program.ts';
 import { frontendKey, type Frontend } from '../../../../cni/services/frontend.ts';
 import { parseAddress, parseCidr } from '../../../../ipam/model/address.ts';
@@ -53,9 +57,42 @@ class FakeSwitch {
     return shown(this.#lasting(), this.groups);
   }
 
+  /** What the switch tells of its flows. */
+  toldFlows(): Parameters<typeof formerOf>[0] {
+    const [frontends = [], endpoints = []] = [FORMER_FLOWS.frontends, FORMER_FLOWS.endpoints].map(
+      (selection) =>
+        [...this.flows.values()]
+          .filter(
+            ({ table, cookie }) =>
+              table === selection.table && (cookie & selection.mask) === selection.cookie,
+          )
+          .map(({ match }) => ({ matchBytes: matchBytesOf(match) })),
+    );
+    return { frontends, endpoints };
+  }
+
   #lasting(): Flow[] {
     return [...this.flows.values()].filter(({ idleSeconds }) => idleSeconds === undefined);
   }
+}
+
+/** Without the header and the padding of a match. */
+function matchBytesOf(match: readonly FieldValue[]): Buffer {
+  const bytes = written((to) => writeMatch(to, match));
+  return bytes.subarray(4, bytes.readUInt16BE(2));
+}
+
+function programOf(served: ReadonlyMap<string, Frontend>): Program {
+  const program = new Program();
+  for (const [key, frontend] of served) program.setFrontend(key, frontend);
+  return program;
+}
+
+/** The place of the flow that sends a Service's packets through connection tracking. */
+function trackedPlace(frontend: Frontend): string {
+  const [track] = serviceProgram(frontend, 1, () => false).flows;
+  assert.ok(track);
+  return placeOf(track);
 }
 
 /** Numbers of groups differ between programs: what they stand for counts. */
@@ -198,6 +235,49 @@ suite("what changes in the bridge's program", () => {
     );
   });
 
+  test('what an earlier program served and this one does not: open connections of it go on', () =>
+    fc.assert(
+      fc.property(fc.array(frontends), fc.array(frontends), (earlier, now) => {
+        const bridge = new FakeSwitch();
+        const [before, after] = [earlier, now].map(
+          (all) => new Map(all.map((frontend) => [frontendKey(frontend), frontend])),
+        );
+        assert.ok(before && after);
+        bridge.apply(programOf(before).take());
+        const update = programOf(after).take(true, formerOf(bridge.toldFlows()));
+        bridge.apply(update);
+        const fresh = new FakeSwitch();
+        fresh.apply(programOf(after).take());
+        assert.deepEqual(bridge.shown(), fresh.shown());
+
+        const isTcp = ({ protocol }: Frontend): boolean => protocol === 6;
+        const tracked = [...before.values()].filter(isTcp).map(trackedPlace);
+        assert.deepEqual(
+          tracked.filter((place) => !bridge.flows.has(place)),
+          [],
+        );
+        const repliesOf = (all: Map<string, Frontend>, protocol: number): string[] =>
+          [...all.values()]
+            .filter((frontend) => frontend.protocol === protocol)
+            .flatMap(({ endpoints }) => endpoints.map(({ address, port }) => `${address.value} ${port}`));
+        const replies = [...before.values()]
+          .filter(isTcp)
+          .flatMap(({ endpoints }) =>
+            endpoints.map((each) => placeOf(endpointFlow({ ...each, protocol: 6 }))),
+          );
+        assert.deepEqual(
+          replies.filter((place) => !bridge.flows.has(place)),
+          [],
+        );
+        const served = new Set(repliesOf(after, 17));
+        assert.deepEqual(
+          update.gone.map(({ endpoint }) => `${endpoint.address.value} ${endpoint.port}`).sort(),
+          [...new Set(repliesOf(before, 17).filter((each) => !served.has(each)))].sort(),
+        );
+      }),
+      { numRuns: 200 },
+    ));
+
   test('connections of UDP to an endpoint that went are named, those of TCP are not', () => {
     for (const protocol of [6, 17] as const) {
       const program = new Program();
@@ -210,7 +290,7 @@ suite("what changes in the bridge's program", () => {
       program.take();
       program.setFrontend('x', { ...frontend, endpoints: ENDPOINTS.slice(0, 1) });
       assert.deepEqual(
-        program.take().gone.map(({ endpoint }) => endpoint),
+        program.take().gone.map(({ endpoint: { protocol: _, ...endpoint } }) => endpoint),
         protocol === 17 ? ENDPOINTS.slice(1, 2) : [],
       );
     }

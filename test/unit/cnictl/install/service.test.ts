@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, suite, test } from 'node:test';
-import type { BridgeConnection } from '../../../../cni/agent/dataplane/bridge-keeper.ts';
+import type { BridgeConnection } from '../../../../cni/agent/dataplane/bridge-connection.ts';
 import { realFiles } from '../../../../cnictl/context/host-files.ts';
 import {
   DEFAULT_BIN_DIR,
@@ -86,7 +86,7 @@ class Node {
     const known = parseManifest(realFiles.read(file) ?? '', file);
     await this.#carryOut(
       planUninstall(layout.libDir, known, this.tree, realFiles, service, {
-        ...{ ovsdb: 'unix:/ovs', bridges: this.bridges },
+        ...{ ovsdb: 'unix:/ovs', bridges: this.bridges, hasTable: false },
       }),
     );
     return this.done.splice(0);
@@ -112,6 +112,7 @@ const cleared: BridgeConnection = {
   bundle: () => Promise.resolve(),
   send: () => Promise.resolve(),
   countFlows: () => Promise.resolve(0),
+  listFlows: () => Promise.resolve([]),
   listGroups: () => Promise.resolve([]),
   listMeters: () => Promise.resolve([]),
   close: () => undefined,

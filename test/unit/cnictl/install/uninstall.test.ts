@@ -62,6 +62,7 @@ suite('node uninstall', () => {
         },
         send: () => Promise.resolve(),
         countFlows: () => Promise.resolve(bridge === 'br-cell' ? flows : 0),
+        listFlows: () => Promise.resolve([]),
         listGroups: () => Promise.resolve([{ id: 0xce00_0001 }, { id: 7 }]),
         listMeters: () => Promise.resolve([]),
         close: () => undefined,
