@@ -86,6 +86,12 @@ export class OpenFlowConnection {
     return this.#channel.decode(() => bodies.flatMap(multipart.flowsOf));
   }
 
+  /** Returns the fields of the matches of these flows, in a fraction of the time of `listFlows`. */
+  async listMatches(selection: multipart.Selection): Promise<Buffer[]> {
+    const bodies = await this.#list((xid) => multipart.listFlows(selection, xid));
+    return this.#channel.decode(() => bodies.flatMap(multipart.matchesOf));
+  }
+
   async listGroups(): Promise<multipart.GroupDescription[]> {
     const bodies = await this.#list(multipart.listGroups);
     return this.#channel.decode(() => bodies.flatMap(multipart.groupsOf));

@@ -102,12 +102,21 @@ export const goesOn = (body: Buffer): boolean => (body.readUInt16BE(2) & MORE) !
 export const flowCountOf = (body: Buffer): number =>
   Number(statisticsOf(body.subarray(PREFIX_BYTES)).get(STATISTIC.flows) ?? 0n);
 
+/** Where a flow's match begins in `struct ofp_flow_desc`. */
+const MATCH = 24;
+const matchBytesOf = (flow: Buffer): Buffer => flow.subarray(MATCH + 4, MATCH + flow.readUInt16BE(MATCH + 2));
+
+/**
+ * Returns the fields of each flow's match, as the switch writes them.
+ * @param body of one answer to `listFlows`
+ */
+export const matchesOf = (body: Buffer): Buffer[] => parts(body.subarray(PREFIX_BYTES), 0).map(matchBytesOf);
+
 /** @param body of one answer to `listFlows` */
 export const flowsOf = (body: Buffer): FlowDescription[] =>
   parts(body.subarray(PREFIX_BYTES), 0).map((flow) => {
-    const MATCH = 24;
-    const matchLength = flow.readUInt16BE(MATCH + 2);
-    const statisticsAt = MATCH + padded(matchLength);
+    const matchBytes = matchBytesOf(flow);
+    const statisticsAt = MATCH + padded(4 + matchBytes.length);
     const statistics = flow.subarray(statisticsAt);
     return {
       table: flow.readUInt8(4),
@@ -116,7 +125,7 @@ export const flowsOf = (body: Buffer): FlowDescription[] =>
       hardSeconds: flow.readUInt16BE(10),
       cookie: flow.readBigUInt64BE(16),
       packets: statisticsOf(statistics).get(STATISTIC.packets) ?? 0n,
-      matchBytes: flow.subarray(MATCH + 4, MATCH + matchLength),
+      matchBytes,
       instructionBytes: statistics.subarray(padded(statistics.readUInt16BE(2))),
     };
   });

@@ -98,6 +98,7 @@ try {
     `  ${await timed('flows counted', () => connection.countFlows({ cookie: COOKIE, mask: COOKIE }))}`,
   );
   await timed('flows listed', () => connection.listFlows({ cookie: COOKIE, mask: COOKIE }));
+  await timed('their matches listed', () => connection.listMatches({ cookie: COOKIE, mask: COOKIE }));
   await timed('groups listed', () => connection.listGroups());
   await carryOut('carried out again', changes);
   await carryOut('one group carried out', changes.slice(0, 1));

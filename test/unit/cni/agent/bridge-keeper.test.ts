@@ -30,7 +30,7 @@ function world(t: TestContext, services = true) {
     },
     send: () => Promise.resolve(),
     countFlows: () => Promise.resolve(state.flows),
-    listFlows: () => Promise.resolve([]),
+    listMatches: () => Promise.resolve([]),
     listGroups: () => Promise.resolve(state.groups.map((id) => ({ id }))),
     listMeters: () => Promise.resolve([]),
     close: () => {

@@ -66,7 +66,7 @@ class FakeSwitch {
             ({ table, cookie }) =>
               table === selection.table && (cookie & selection.mask) === selection.cookie,
           )
-          .map(({ match }) => ({ matchBytes: matchBytesOf(match) })),
+          .map(({ match }) => matchBytesOf(match)),
     );
     return { frontends, endpoints };
   }

@@ -62,7 +62,7 @@ suite('node uninstall', () => {
         },
         send: () => Promise.resolve(),
         countFlows: () => Promise.resolve(bridge === 'br-cell' ? flows : 0),
-        listFlows: () => Promise.resolve([]),
+        listMatches: () => Promise.resolve([]),
         listGroups: () => Promise.resolve([{ id: 0xce00_0001 }, { id: 7 }]),
         listMeters: () => Promise.resolve([]),
         close: () => undefined,
@@ -76,6 +76,56 @@ suite('node uninstall', () => {
     assert.doesNotMatch(stdout, /br-other/);
     // The agent of this world runs on: no systemd ended it.
     assert.match(stderr, /the agent at .* still runs, and programs br-cell again: end it first/);
+  });
+
+  /** The node's nft, as a pod of the DaemonSet asks it. */
+  function withNft(status: number | null, output: string): string[] {
+    const asked: string[] = [];
+    world.env['KUBERNETES_SERVICE_HOST'] = '10.96.0.1';
+    world.exec = (argv) => {
+      asked.push(argv.join(' '));
+      return Promise.resolve({ status, output });
+    };
+    return asked;
+  }
+
+  test('the table of nftables goes, where there is one', async () => {
+    await mustInstall();
+    const asked = withNft(0, 'table inet theirs\ntable inet cellnet\n');
+    assert.match((await uninstall('--dry-run')).stdout, /^would do: nft delete table inet cellnet$/m);
+    const { status, stderr } = await uninstall('--yes');
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(asked, [
+      ...Array<string>(2).fill('nft list tables inet'),
+      'nft delete table inet cellnet',
+    ]);
+    assert.match(stderr, /still runs, and programs the table inet cellnet again: end it first/);
+  });
+
+  for (const [what, status, output, told] of [
+    ['no table of cellnet', 0, 'table inet cellnet-other\n', /^$/],
+    ['no nft on this node', null, 'spawn nft ENOENT', /^$/],
+    [
+      'an nft that is refused',
+      1,
+      'Operation not permitted\n',
+      /the table inet cellnet of nftables may be left: Operation not permitted$/m,
+    ],
+  ] as const) {
+    test(`${what}: nothing is done to it`, async () => {
+      await mustInstall();
+      const asked = withNft(status, output);
+      const ran = await uninstall('--yes');
+      assert.equal(ran.status, 0, ran.stderr);
+      assert.match(ran.stderr, told);
+      assert.deepEqual(asked, ['nft list tables inet']);
+    });
+  }
+
+  test('the table of this machine is not that of another root', async () => {
+    await mustInstall();
+    world.exec = () => assert.fail('asked');
+    assert.equal((await uninstall('--yes')).status, 0);
   });
 
   test('an Open vSwitch that does not answer hinders nothing, and is told', async () => {
