@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { endpoint } from '../../support/kube-api.ts';
+import { associate, serveSctp } from '../../support/sctp.ts';
 import { DUAL_STACK, makeServicesWorld, type ServicePod, type ServicesWorld } from './world.ts';
 
 const dns = (port: number): object[] => [{ name: 'dns', protocol: 'UDP', port }];
@@ -46,6 +47,32 @@ suite('packets that are not the usual ones', () => {
       assert.equal((await client.process.datagram(where, '10.96.0.53', 53)).name, pod().name);
       const answer = await client.process.datagram(where, '10.96.0.53', 53, 4_000);
       assert.deepEqual([answer.name, answer.bytes, answer.received], [pod().name, 4_000, 4_000]);
+    });
+  }
+
+  for (const [where, pod, n] of [
+    ['on the same node', () => near, 61],
+    ['on another node', () => far, 62],
+    ['on another VLAN', () => other, 63],
+  ] as const) {
+    test(`SCTP: an association with an endpoint ${where}, whose port is the Service's`, async () => {
+      const port = { name: 'ngap', protocol: 'SCTP', port: 38_412 };
+      await world.serve({
+        ...{ name: 'amf', ip: `10.96.0.${n},fd00:96::${n}`, ports: [port], endpointPorts: [port] },
+        endpoints: [endpoint(pod().ip), endpoint(pod().ip6)],
+      });
+      for (const [address, server, seen] of [
+        [`10.96.0.${n}`, pod().ip, client.ip],
+        [`fd00:96::${n}`, pod().ip6, client.ip6],
+      ] as const) {
+        const daemon = await serveSctp(pod().ns, server);
+        try {
+          assert.equal(await associate(client.ns, address, port.port), `${address} ${port.port} 40000`);
+          assert.deepEqual(daemon.output().split('\n').slice(1, 2), [seen]);
+        } finally {
+          await daemon.stop();
+        }
+      }
     });
   }
 
