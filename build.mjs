@@ -58,8 +58,10 @@ const PROGRAMS = [
  * compiles a function to machine code at its first call, but only hot code is optimized.
  */
 const LIVING = {
-  command: '-S MALLOC_ARENA_MAX=1 node --max-old-space-size=256 --max-semi-space-size=4',
+  command: '-S MALLOC_ARENA_MAX=1 node --max-old-space-size=256 --max-semi-space-size=4 --expose-gc',
   v8: '--always-sparkplug',
+  /** When a start is over. What it leaves is collected then: V8 would wait for the heap to grow. */
+  startedMs: 2_000,
 };
 
 const require = createRequire(import.meta.url);
@@ -248,6 +250,19 @@ for (const { name, types, methods } of ${JSON.stringify(table)}) {
 `;
 };
 
+/** Node prints the line of an uncaught error: without a limit that would be half a megabyte. */
+const LINE_LIMIT = 120;
+
+/**
+ * V8 keeps the text of a program as long as it runs: in one byte for each character, or in two when
+ * a single character needs them. Comments have such characters, so bundles are without comments.
+ */
+const assertAscii = (name) => {
+  const text = readFileSync(join(FRESH, 'lib', `${name}.js`), 'utf8');
+  const found = /[^\0-\x7f]/.exec(text);
+  if (found) throw new Error(`lib/${name}.js has '${found[0]}', which doubles the memory of its text`);
+};
+
 const bundle = ({ name, entry }) =>
   build({
     absWorkingDir: ROOT,
@@ -258,6 +273,8 @@ const bundle = ({ name, entry }) =>
     platform: 'node',
     target: 'node20',
     minifySyntax: true,
+    minifyWhitespace: true,
+    lineLimit: LINE_LIMIT,
     define: { 'import.meta.dirname': '__dirname', CELLNET_VERSION: JSON.stringify(VERSION) },
     sourcemap: 'linked',
     sourcesContent: false,
@@ -294,9 +311,9 @@ const asFunction = (code) => `(function (exports, require, module, __filename, _
  * functions in a megabyte of text costs 10 ms a start, reading them from the cache 1 ms. V8 refuses
  * a cache of another V8 version, and compiles as usual.
  */
-const launcher = (name, livesOn) => `#!/usr/bin/env ${livesOn ? LIVING.command : 'node'}
+const launcher = (name) => `#!/usr/bin/env node
 'use strict';
-${livesOn ? `require('node:v8').setFlagsFromString('${LIVING.v8}');\n` : ''}const { readFileSync } = require('node:fs');
+const { readFileSync } = require('node:fs');
 const { Script, constants } = require('node:vm');
 const filename = require('node:path').join(__dirname, '../lib/${name}.js');
 const asFunction = ${asFunction};
@@ -311,6 +328,18 @@ const importModuleDynamically = constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER;
 const script = new Script(source, { filename: '${name}.js', cachedData, importModuleDynamically });
 const requireInLib = require('node:module').createRequire(filename);
 script.runInThisContext()(exports, requireInLib, module, filename, require('node:path').dirname(filename));
+`;
+
+/**
+ * Returns the executable of a program that lives on. It has no code cache, so Node loads the
+ * bundle, without the copies of its text that a Script costs. V8's flags come after that: machine
+ * code of what runs once, at the start, would only take memory.
+ */
+const livingLauncher = (name) => `#!/usr/bin/env ${LIVING.command}
+'use strict';
+require('../lib/${name}.js');
+require('node:v8').setFlagsFromString('${LIVING.v8}');
+setTimeout(globalThis.gc, ${LIVING.startedMs}).unref();
 `;
 
 /**
@@ -387,7 +416,7 @@ const writeExecutable = ({ name, launched, livesOn }) => {
   mkdirSync(join(FRESH, 'libexec'), { recursive: true });
   const folder = launched && compileLauncher(name) ? 'libexec' : 'bin';
   const file = join(FRESH, folder, name);
-  writeFileSync(file, launcher(name, livesOn));
+  writeFileSync(file, livesOn ? livingLauncher(name) : launcher(name));
   chmodSync(file, 0o755);
 };
 
@@ -399,6 +428,7 @@ try {
   const identity = { name: 'cellnet', version: VERSION, type: 'commonjs', cellnet: { notifies: true } };
   writeFileSync(join(FRESH, 'package.json'), `${JSON.stringify(identity)}\n`);
   await Promise.all(present.map(bundle));
+  for (const { name } of present) assertAscii(name);
   const started = present.filter(({ bin }) => bin);
   started.forEach(writeExecutable);
   for (const program of started) await writeCache(program);

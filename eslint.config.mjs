@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import tseslint from 'typescript-eslint';
+import prose from './test/prose.mjs';
 
 /**
  * Foreign packages and the one folder that may import each (STYLE: each package translated in one
@@ -42,10 +41,12 @@ const LAYERS = {
     'query',
     'audit',
     'ranges',
+    'rules',
   ],
   cni: [
     'protocol',
     'subprocess',
+    'nftables',
     'netlink',
     'ovsdb',
     'openflow',
@@ -70,6 +71,7 @@ const LAYERS = {
     'backup',
     'check',
     'node',
+    'connectivity',
     'commands',
     'program',
   ],
@@ -79,6 +81,7 @@ const IO = [
   'ipam/files',
   'ipam/store/etcd',
   'cni/subprocess',
+  'cni/nftables',
   'cni/netlink',
   'cni/ovsdb',
   'cni/openflow',
@@ -174,34 +177,6 @@ const WALL_CLOCK = {
   },
 };
 
-/**
- * Holds comments to test/prose.json: lines of at most 100 columns, and no words that hide the
- * actor. test/unit/docs/prose.test.ts holds the documents to it.
- */
-const PROSE = JSON.parse(readFileSync(join(import.meta.dirname, 'test/prose.json'), 'utf8'));
-const PLAIN = PROSE.words.map(({ pattern, instead }) => ({ pattern: new RegExp(pattern, 'u'), instead }));
-const prose = {
-  create: ({ sourceCode, report }) => ({
-    Program: () => {
-      for (const { loc } of sourceCode.getAllComments()) {
-        for (let line = loc.start.line; line <= loc.end.line; line++) {
-          const text = sourceCode.lines[line - 1];
-          const said = (line === loc.start.line ? text.slice(loc.start.column) : text)
-            .replace(/^\s*(\/\*\*?|\*|\/\/)\s*/, '')
-            .replace(/`[^`]*`/g, '``');
-          const tell = (message) => report({ loc: { line, column: 0 }, message });
-          if (text.length > PROSE.columns)
-            tell(`A line with a comment has ${text.length} columns: at most ${PROSE.columns}.`);
-          for (const { pattern, instead } of PLAIN) {
-            const found = pattern.exec(said)?.[0];
-            if (found !== undefined) tell(`'${found.trim()}' in a comment: write ${instead}.`);
-          }
-        }
-      }
-    },
-  }),
-};
-
 export default tseslint.config(
   { ignores: ['dist/**', 'node_modules/**', '**/*.mjs'] },
   ...tseslint.configs.strictTypeChecked,
@@ -232,7 +207,7 @@ export default tseslint.config(
   layer('ipam', 'files', 'ipam/files', true),
   WALL_CLOCK,
   EFFECTS,
-  { plugins: { cellnet: { rules: { prose } } }, rules: { 'cellnet/prose': 'error' } },
+  { plugins: { cellnet: prose }, rules: { 'cellnet/prose': 'error' } },
   {
     files: ['test/**/*.ts'],
     rules: {

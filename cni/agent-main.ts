@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
+import type { Cidr } from '../ipam/model/address.ts';
 import { messageOf } from '../ipam/model/errors.ts';
 import { DEFAULT_AGENT, mergeSettings, settingsFromEnvironment } from '../ipam/settings/settings.ts';
 import { VERSION } from '../ipam/settings/version.ts';
@@ -11,6 +12,7 @@ import {
   type MetricsAddress,
 } from './agent/metrics-address.ts';
 import { NodeServices } from './agent/dataplane/node-services.ts';
+import { Masquerade } from './agent/masquerade.ts';
 import { MetricsPort } from './agent/metrics-port.ts';
 import { MetricsServer, type MetricsSource } from './agent/metrics-server.ts';
 import { answers } from './agent/probe.ts';
@@ -28,6 +30,7 @@ import { serviceManager } from './host/notify.ts';
 import { CallsPastAgent } from './host/past-agent.ts';
 import { raisePriority } from './host/priority.ts';
 import { readShared } from './host/shared-config.ts';
+import { hostNft } from './nftables/nft.ts';
 import type { Log } from './platform/platform.ts';
 import { sharedSettings, stateDirOf } from './protocol/settings.ts';
 import type { OwnPlace } from './reconcile/places.ts';
@@ -110,10 +113,16 @@ async function main(): Promise<void> {
     effects: hostEffects,
     env,
   });
+  const masquerade = new Masquerade({
+    nft: hostNft(process.env),
+    metrics: watch.metrics.masquerade,
+    log,
+    effects: hostEffects,
+  });
   const metricsServer = await serveMetrics(
     metricsAddress,
     {
-      ...sourceOf(watch, server, past, metricsPort),
+      ...sourceOf(watch, server, past, metricsPort, masquerade),
       ...(metricsAddress?.kind === 'unix' && { log: recent, services: (name) => services.report(name) }),
     },
     log,
@@ -128,11 +137,10 @@ async function main(): Promise<void> {
   const readSettings = (): ReconcileSettings => {
     const shared = readShared(env);
     const settings = reconcileSettings(env, shared, hostname());
-    services.apply(
-      mergeSettings([settingsFromEnvironment(env), sharedSettings(shared)]),
-      settings.own,
-      hostname(),
-    );
+    const merged = mergeSettings([settingsFromEnvironment(env), sharedSettings(shared)]);
+    services.apply(merged, settings.own, hostname());
+    const { ipam, stateDir } = settings.own;
+    masquerade.apply(merged.masqueradeForwarded ? () => rangesOf(platform, ipam, stateDir) : undefined);
     platform.reconciles = settings.intervalMs > 0;
     lookAfter(platform, settings.own);
     return settings;
@@ -174,6 +182,7 @@ async function main(): Promise<void> {
     metricsPort.stop();
     reconciler.stop();
     services.close();
+    masquerade.close();
     const late = setTimeout(() => void log.flush().finally(() => process.exit(1)), DRAIN_MS);
     void server
       .drain()
@@ -212,6 +221,16 @@ function lookAfter(platform: WarmPlatform, { ipam, stateDir }: OwnPlace): void {
   }
 }
 
+/** @throws Error where neither file nor environment names etcd */
+async function rangesOf(
+  platform: WarmPlatform,
+  ipam: OwnPlace['ipam'],
+  stateDir: string,
+): Promise<readonly Cidr[]> {
+  if (!ipam) throw new Error('neither the shared file nor the environment of the agent names etcd');
+  return (await platform.ranges(ipam, stateDir)).map(({ cidr }) => cidr);
+}
+
 /** Serves metrics. On failure logs the reason, and the agent serves calls without metrics. */
 async function serveMetrics(
   address: MetricsAddress | undefined,
@@ -236,7 +255,13 @@ function countPast(past: CallsPastAgent, log: Log): void {
   }
 }
 
-function sourceOf(watch: Watch, server: AgentServer, past: CallsPastAgent, port: MetricsPort): MetricsSource {
+function sourceOf(
+  watch: Watch,
+  server: AgentServer,
+  past: CallsPastAgent,
+  port: MetricsPort,
+  masquerade: Masquerade,
+): MetricsSource {
   return {
     contentType: watch.metrics.contentType,
     text: () => watch.metrics.text(),
@@ -247,6 +272,7 @@ function sourceOf(watch: Watch, server: AgentServer, past: CallsPastAgent, port:
       callsUnderWay: server.working,
       callsPastAgent: past.count(),
       ...(port.report && { metricsPort: port.report }),
+      ...(masquerade.report && { masquerade: masquerade.report }),
     }),
   };
 }

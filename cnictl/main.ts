@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { hostEffects } from '../cni/host/effects.ts';
 import { machineOf } from '../cni/host/machine.ts';
+import type { ConnectOptions } from '../cni/kube/connect.ts';
 import { stateDirOf } from '../cni/protocol/settings.ts';
 import { runProgram } from '../cni/subprocess/run.ts';
 import { messageOf } from '../ipam/model/errors.ts';
@@ -12,7 +13,7 @@ import { appendToFile, checkTarget, readIfThere, replaceFile } from './context/f
 import { realFiles } from './context/host-files.ts';
 import { drained, watchOutput } from './context/output.ts';
 import { pause } from './context/pause.ts';
-import type { World } from './context/world.ts';
+import type { KubeOptions, World } from './context/world.ts';
 import { run, TROUBLE } from './program/program.ts';
 
 /**
@@ -38,6 +39,20 @@ const execOnHost: World['exec'] = async ([file = '', ...args]) => {
     return { status: null, output: messageOf(error) };
   }
 };
+
+const kubeOptions = ({
+  kubeconfig,
+  configuredKubeconfig,
+  requestTimeoutMs,
+  listTimeoutMs,
+}: KubeOptions): ConnectOptions => ({
+  env: process.env,
+  deadlineMs: requestTimeoutMs,
+  listDeadlineMs: listTimeoutMs,
+  idleMs: requestTimeoutMs,
+  ...(kubeconfig !== undefined && { kubeconfig }),
+  ...(configuredKubeconfig !== undefined && { configuredKubeconfig }),
+});
 
 const world: World = {
   env: process.env,
@@ -76,16 +91,17 @@ const world: World = {
     const store = openEtcdStore(settings);
     return { ...directIpam(store, hostEffects), close: () => store.close() };
   },
-  openKube: async ({ kubeconfig, configuredKubeconfig, requestTimeoutMs, listTimeoutMs }) => {
+  openKube: async (options) => {
     const { connectKube } = await import('../cni/kube/connect.ts');
-    return connectKube({
-      env: process.env,
-      deadlineMs: requestTimeoutMs,
-      listDeadlineMs: listTimeoutMs,
-      idleMs: requestTimeoutMs,
-      ...(kubeconfig !== undefined && { kubeconfig }),
-      ...(configuredKubeconfig !== undefined && { configuredKubeconfig }),
-    });
+    return connectKube(kubeOptions(options));
+  },
+  openKubeWriter: async (options, grant) => {
+    const { connectWriter } = await import('../cni/kube/writer.ts');
+    return connectWriter({ ...kubeOptions(options), grant });
+  },
+  dial: async (address, port) => {
+    const { dial } = await import('./connectivity/dial.ts');
+    return dial(address, port);
   },
   openEtcd: async (settings) => {
     const { openEtcdInspector } = await import('../ipam/store/etcd/inspect.ts');

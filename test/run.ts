@@ -22,7 +22,8 @@
 import { readdirSync, statfsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
-import { runJob, type Job, type JobResult } from './runner/job.ts';
+import { buildFiles, type BuiltFiles } from './runner/build.ts';
+import { REPORTER, runJob, type Job, type JobResult } from './runner/job.ts';
 import { ETCD_FOLDER } from './support/etcd.ts';
 import { inventory, RUN_MARK } from './support/leftovers.ts';
 import { sweepStaleNamespaces } from './support/netns.ts';
@@ -64,7 +65,8 @@ const LONGEST = [
 
 /**
  * Jobs that only compute, at the lowest priority, longest first. They have a lane of their own from
- * the start: they use what the others leave of the processors while those wait.
+ * the start: they use what the others leave of the processors while those wait. When they are done,
+ * their lane takes its share of the others.
  */
 const GIVING_WAY = ['sim/seeds', 'sim/mutations', 'sim/model'];
 
@@ -161,19 +163,25 @@ const tallyOf = ({ job: { name }, result: { ended, faults } }: Ran): Tally => {
 
 const hasFailed = (ran: Ran): boolean => tallyOf(ran).failed.length > 0;
 
-/** Runs the jobs in so many lanes, and prints each result as the job ends. */
-const runJobs = async (jobs: readonly Job[], lanes: number): Promise<Ran[]> => {
-  const waiting = jobs.values();
+/** Jobs that several lanes take from: each job is taken once. */
+type Queue = IterableIterator<Job>;
+
+/**
+ * Runs all jobs and prints each result as the job ends. Each lane takes jobs of the first of its
+ * queues that has any left, and ends when none has.
+ */
+const runLanes = async (lanes: readonly (readonly Queue[])[], built: BuiltFiles): Promise<Ran[]> => {
   const done: Ran[] = [];
-  const lane = async (): Promise<void> => {
-    for (const job of waiting) {
-      const result = await runJob(job);
-      const times = `${result.seconds.toFixed(1)} s, ${result.cpuSeconds.toFixed(1)} s of processors`;
-      console.log(`${result.text.trimEnd()}\n${job.name}: ${times}\n`);
-      done.push({ job, result });
-    }
+  const run = async (queues: readonly Queue[]): Promise<void> => {
+    for (const queue of queues)
+      for (const job of queue) {
+        const result = await runJob(job, built);
+        const times = `${result.seconds.toFixed(1)} s, ${result.cpuSeconds.toFixed(1)} s of processors`;
+        console.log(`${result.text.trimEnd()}\n${job.name}: ${times}\n`);
+        done.push({ job, result });
+      }
   };
-  await Promise.all(Array.from({ length: lanes }, lane));
+  await Promise.all(lanes.map(run));
   return done;
 };
 
@@ -181,19 +189,32 @@ const runJobs = async (jobs: readonly Job[], lanes: number): Promise<Ran[]> => {
  * Runs the failed system files once more, one after another, but none of the simulator's, which
  * depend on no clock. Returns what counts of each job, and those first runs that do not count.
  */
-const runAgain = async (ran: readonly Ran[]): Promise<{ counting: Ran[]; unsteady: Ran[] }> => {
+const runAgain = async (
+  ran: readonly Ran[],
+  built: BuiltFiles,
+): Promise<{ counting: Ran[]; unsteady: Ran[] }> => {
   const mayAgain = ({ name }: Job): boolean => name.includes('system/') && !name.includes('system/sim/');
   const again = ran.filter((each) => mayAgain(each.job) && hasFailed(each));
   if (again.length === 0 || again.length > UNSTEADY_AT_MOST) return { counting: [...ran], unsteady: [] };
   console.log(`\nonce more, alone: ${again.map(({ job }) => job.name).join(', ')}\n`);
-  const second = await runJobs(
-    again.map(({ job }) => job),
-    1,
-  );
+  const second = await runLanes([[again.map(({ job }) => job).values()]], built);
   const passed = new Set(second.filter((each) => !hasFailed(each)).map(({ job }) => job));
   const unsteady = again.filter(({ job }) => passed.has(job));
   const counting = ran.filter((each) => !unsteady.includes(each));
   return { counting: [...counting, ...second.filter(({ job }) => passed.has(job))], unsteady };
+};
+
+/** Builds the files and runs all jobs, with failed files once more. */
+const runAll = async ({ usual, givingWay }: Jobs): Promise<{ counting: Ran[]; unsteady: Ran[] }> => {
+  const files = [...usual, ...givingWay].flatMap((job) => job.files);
+  const built = await buildFiles([...new Set([...files, REPORTER])]);
+  try {
+    const queue = usual.values();
+    const lanes = [...Array.from({ length: LANES }, () => [queue]), [givingWay.values(), queue]];
+    return await runAgain(await runLanes(lanes, built), built);
+  } finally {
+    await built.remove();
+  }
 };
 
 const newSince = async (before: ReadonlySet<string>, mark: string): Promise<string[]> => {
@@ -213,9 +234,7 @@ const main = async (filters: readonly string[]): Promise<number> => {
   if (swept.length > 0) console.log(`removed namespaces of a test run that was killed: ${swept.join(', ')}`);
   const before = inventory(mark);
 
-  const { usual, givingWay } = jobsOf(filters);
-  const ran = await Promise.all([runJobs(usual, LANES), runJobs(givingWay, 1)]);
-  const { counting, unsteady } = await runAgain(ran.flat());
+  const { counting, unsteady } = await runAll(jobsOf(filters));
   const tallies = counting.map(tallyOf);
   const passed = tallies.reduce((sum, tally) => sum + tally.passed, 0);
   const skipped = tallies.flatMap((tally) => tally.skipped.map((name) => `skipped: ${name}`));

@@ -30,8 +30,10 @@ containernetworking-plugins|/usr/lib/cni/bridge|the stock CNI plugins that ours 
 podman|/usr/bin/podman|a real container runtime that speaks CNI
 runc|/usr/sbin/runc|what podman and containerd start containers with
 containerd|/usr/bin/containerd|the runtime that most Kubernetes nodes have
-iptables|/usr/sbin/iptables|the rules that the stock plugins portmap and firewall make
+iptables|/usr/sbin/iptables|the rules that the stock plugins portmap and firewall make, and kube-proxy
+nftables|/usr/sbin/nft|the rule by which a node masquerades what it forwards to pods
 busybox-static|/bin/busybox|the only file of the test container's image
+python3|/usr/bin/python3|raw sockets and service managers of tests
 openssl|/usr/bin/openssl|certificates for etcd over TLS
 faketime|/usr/bin/faketime|a wall clock that is set while the agent runs
 prometheus|/usr/bin/promtool|to test the alert rules; no server of it is started
@@ -104,26 +106,33 @@ fi
 
 # npm writes node_modules/.package-lock.json last. It is older than the lock file exactly when npm
 # ci is due.
-if ! [[ -e node_modules/.package-lock.json ]] || [[ package-lock.json -nt node_modules/.package-lock.json ]]; then
+due() {
+  local installed=$1/node_modules/.package-lock.json
+  ! [[ -e $installed ]] || [[ $1/package-lock.json -nt $installed ]]
+}
+install_npm() {
+  npm ci --prefix "$1" --no-audit --no-fund --loglevel=error "${@:2}" >&2 </dev/null || return 1
+  touch "$1/node_modules/.package-lock.json"
+}
+
+# Runs beside the other npm ci, which waits for the network too. The runner says which of its jobs
+# lacks this Node, and fails.
+newest=test/newest-node
+newest_process=
+if [[ $purpose == test ]] && due $newest; then
+  say "npm ci in $newest: the newest Node, for a part of the tests"
+  install_npm $newest --ignore-scripts &
+  newest_process=$!
+fi
+
+if due .; then
   # npm ci first empties node_modules, even when it is a link to another folder.
   if [[ -L node_modules ]]; then
     say "node_modules is a link, and npm ci would empty what it leads to: remove the link, or run npm ci there"
     exit 1
   fi
   say "npm ci: the packages that package-lock.json names"
-  npm ci --no-audit --no-fund --loglevel=error >&2 </dev/null
-  touch node_modules/.package-lock.json
-fi
-
-# The runner says which of its jobs lacks this Node, and fails.
-newest=test/newest-node
-if [[ $purpose == test ]] && ! [[ $newest/node_modules/.package-lock.json -nt $newest/package-lock.json ]]; then
-  say "npm ci in $newest: the newest Node, for a part of the tests"
-  if npm ci --prefix "$newest" --no-audit --no-fund --ignore-scripts --loglevel=error >&2 </dev/null; then
-    touch "$newest/node_modules/.package-lock.json"
-  else
-    say "npm ci in $newest failed: the tests on the newest Node will fail"
-  fi
+  install_npm .
 fi
 
 sources=(cni ipam cnictl build.mjs warm-up.mjs package.json package-lock.json)
@@ -132,4 +141,8 @@ launcher_lacks() { [[ ! -e dist/libexec/cellnet ]] && command -v cc >/dev/null; 
 if ! [[ -e dist/package.json ]] || [[ -n $(find "${sources[@]}" -newer dist/package.json -print -quit) ]] || launcher_lacks; then
   say "npm run build: the programs in dist/"
   node build.mjs >&2
+fi
+
+if [[ -n $newest_process ]] && ! wait "$newest_process"; then
+  say "npm ci in $newest failed: the tests on the newest Node will fail"
 fi

@@ -3,6 +3,7 @@ import type { Allocation } from '../../ipam/allocate/allocation.ts';
 import { sameAddress, type Address } from '../../ipam/model/address.ts';
 import type { Attachment, Owner } from '../../ipam/model/attachment.ts';
 import { IpamError, messageOf } from '../../ipam/model/errors.ts';
+import type { Facts, FactSource } from '../../ipam/model/rule.ts';
 import { findSuperseded, type SupersededAllocation } from '../../ipam/node/allocations.ts';
 import { isOtherMachine } from '../../ipam/node/name-owner.ts';
 import { release } from '../../ipam/release/release.ts';
@@ -92,6 +93,7 @@ export async function grantOwn(
   return await withIpam(call, platform, async (ipam) => {
     try {
       const request = {
+        ask: (sources: readonly FactSource[]) => askKubernetes(call, platform, sources),
         node: call.settings.node,
         owner: ownerOf(call, platform),
         families,
@@ -127,6 +129,12 @@ export async function grantOwn(
       if (older.length > 0) await freeSuperseded(call, platform, older);
     }
   });
+}
+
+function askKubernetes(call: Call, platform: Platform, sources: readonly FactSource[]): Promise<Facts> {
+  const { podNamespace: namespace = '', podName: name = '', podUid: uid } = call.request.args;
+  const { kubeconfig, node } = call.settings;
+  return platform.podFacts(kubeconfig, { namespace, name, uid, node }, sources);
 }
 
 /**

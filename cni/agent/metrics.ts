@@ -13,6 +13,7 @@ import {
   type RemainsReason,
 } from '../reconcile/verdict.ts';
 import { DataplaneMetrics } from './dataplane/metrics.ts';
+import { MasqueradeMetrics } from './masquerade-metrics.ts';
 import { addScraped, type Scraped } from './scraped.ts';
 
 /** Upper bounds in seconds, from a warm call to a call that waits for its turn. */
@@ -71,6 +72,7 @@ const REFUSED = 'refused';
 export class Metrics {
   /** Metrics of the bridges' programs. */
   readonly dataplane: DataplaneMetrics;
+  readonly masquerade: MasqueradeMetrics;
   readonly #monotonic: () => number;
   readonly #registry = new Registry();
   readonly #calls: Histogram<'verb' | 'outcome'>;
@@ -196,6 +198,7 @@ export class Metrics {
     this.#setOpen([]);
     addScraped(registers, scraped);
     this.dataplane = new DataplaneMetrics(registers);
+    this.masquerade = new MasqueradeMetrics(registers);
     new Gauge({
       name: 'cellnet_build_info',
       help: 'Always 1; the version of cellnet and of Node.js',

@@ -16,6 +16,7 @@ import { lock, tryLock } from '../host/lock.ts';
 import { keepMachineOf } from '../host/machine.ts';
 import { hostNamespaces } from '../host/namespaces.ts';
 import { NodeState } from '../host/node-state.ts';
+import { PodFacts } from '../host/pod-facts.ts';
 import { readShared } from '../host/shared-config.ts';
 import { silentEndpointsIn } from '../host/silent-endpoints.ts';
 import { DEFAULT_DEADLINE_MS } from '../ovsdb/client.ts';
@@ -64,6 +65,7 @@ export class WarmPlatform implements AgentPlatform {
   readonly #ipams = new Map<string, ObservedIpam>();
   readonly #switches = new Map<string, Promise<WarmSwitch>>();
   readonly #boot = readBoot();
+  readonly #podFacts: PodFacts;
   /** Counts the links that have no port yet. */
   readonly #burstBarrier = new BurstBarrier(hostEffects);
   readonly #kernel: Kernel = {
@@ -91,6 +93,7 @@ export class WarmPlatform implements AgentPlatform {
     this.#watch = watch;
     this.#log = log;
     this.#env = env;
+    this.#podFacts = new PodFacts(env, 'cellnetd');
   }
 
   /** Returns the platform for one call with this environment. */
@@ -116,6 +119,7 @@ export class WarmPlatform implements AgentPlatform {
       lock,
       tryLock,
       runDelegate: (call) => runDelegate(call, env),
+      podFacts: (kubeconfig, pod, sources) => this.#podFacts.ask(kubeconfig, pod, sources),
       inBurst: () => this.#burstBarrier.size > 0,
       announceLater: (announcement) => void this.#announce(announcement),
       log: this.#log,

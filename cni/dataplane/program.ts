@@ -82,14 +82,29 @@ export class Program {
     const wanted = new Map(pods.map((pod) => [pod.port, pod]));
     const gone = [...this.#pods.values()].filter((pod) => !isSame(pod, wanted.get(pod.port)));
     const came = pods.filter((pod) => !isSame(pod, this.#pods.get(pod.port)));
-    // Together: the flows of one that came may stand in the place of those of one that went.
-    this.#flows(gone.flatMap(this.#flowsOf), came.flatMap(this.#flowsOf));
-    const meters = came.flatMap(podMeters);
-    this.#meters.push(...meters);
-    this.#unused.push(...gone.flatMap(podMeters).map(({ id }) => id));
+    if (gone.length + came.length === 0) return false;
+    const touched = new Set([...gone, ...came].flatMap(placesOf));
+    const flows = (): Flow[] => this.#podsAt(touched).flatMap(this.#flowsOf);
+    const before = flows();
     for (const { port } of gone) this.#pods.delete(port);
     for (const pod of came) this.#pods.set(pod.port, pod);
-    return gone.length + came.length > 0;
+    this.#flows(before, flows());
+    this.#meters.push(...came.flatMap(podMeters));
+    this.#unused.push(...gone.flatMap(podMeters).map(({ id }) => id));
+    return true;
+  }
+
+  #podsAt(places: ReadonlySet<bigint>): LocalPod[] {
+    return this.#podsInTurn().filter((pod) => placesOf(pod).some((place) => places.has(place)));
+  }
+
+  /**
+   * Two pods may have one address for a moment: a port is made with an address that etcd then gives
+   * to another pod. Of flows in one place the last counts: that of the lower port, mostly the older
+   * one.
+   */
+  #podsInTurn(): LocalPod[] {
+    return [...this.#pods.values()].sort((a, b) => b.ofport - a.ofport);
   }
 
   /** @returns whether the pod was there */
@@ -216,7 +231,7 @@ export class Program {
     return [
       ...fixedFlows(this.#services),
       ...(this.#services ? this.#ranges.flatMap(rangeFlows) : []),
-      ...[...this.#pods.values()].flatMap(this.#flowsOf),
+      ...this.#podsInTurn().flatMap(this.#flowsOf),
     ];
   }
 
@@ -249,6 +264,9 @@ export class Program {
 
 const leavingOf = (frontend: Frontend): Flow[] =>
   frontend.protocol === UDP ? [] : leavingFrontend({ ...frontend, isCluster: frontend.kind === 'cluster' });
+
+/** What the flows of a pod are for: its MAC and its addresses. */
+const placesOf = ({ mac, addresses }: LocalPod): bigint[] => [mac, ...addresses.map(({ value }) => value)];
 
 /** The callers hand in the same object as long as nothing changes. */
 const isSame = (a: LocalPod, b: LocalPod | undefined): boolean => a === b || isDeepStrictEqual(a, b);

@@ -2,7 +2,7 @@ import { familyBits, type Address } from '../../ipam/model/address.ts';
 import type { Action } from '../openflow/actions.ts';
 import type { FieldValue } from '../openflow/fields.ts';
 import { MOST_BUCKETS } from '../openflow/groups.ts';
-import type { Bucket, Flow, SelectGroup } from '../openflow/program.ts';
+import type { Bucket, Flow, SelectGroup, Selection } from '../openflow/program.ts';
 import type { Endpoint, Frontend, FrontendPlace, ProtocolNumber } from '../services/frontend.ts';
 import type { FormerFrontend } from './former.ts';
 import { REFUSAL } from './fixed-flows.ts';
@@ -68,8 +68,7 @@ export function serviceProgram(wanted: Frontend, groupId: number, isPod: IsPod):
   const ids = affinitySeconds === undefined ? undefined : endpointIds(endpoints);
   const group: SelectGroup = {
     id: groupId,
-    // Connections that a client opens at once get the same endpoint before the flow is learned.
-    ...(ids && { selection: { method: 'hash', fields: [addressField('src', address.family)] } }),
+    selection: selectionOf(frontend),
     buckets: endpoints.map((endpoint, i): Bucket => {
       const actions = ids ? choose(ids[i] ?? 0) : [connectTo(endpoint, isPod)];
       return { id: i + 1, weight: 100, actions };
@@ -84,6 +83,17 @@ export function serviceProgram(wanted: Frontend, groupId: number, isPod: IsPod):
     ],
     group,
   };
+}
+
+/** Most buckets for which the datapath can compute the hash (ovs-ofctl(8), "dp_hash"). */
+const MOST_HASHED = 256;
+
+function selectionOf({ protocol, address, endpoints, affinitySeconds }: Frontend): Selection {
+  const client = addressField('src', address.family);
+  // Connections that a client opens at once get the same endpoint before the flow is learned.
+  if (affinitySeconds !== undefined) return { method: 'hash', fields: [client] };
+  if (endpoints.length <= MOST_HASHED) return { method: 'dp_hash' };
+  return { method: 'hash', fields: [client, portField('src', protocol)] };
 }
 
 const placeOf = (protocol: ProtocolNumber, address: Address, port: number): FieldValue[] => [

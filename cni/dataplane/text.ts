@@ -23,9 +23,14 @@ export const flowText = (flow: Flow): string => `${placeOf(flow)} actions=${acti
 
 export const groupText = ({ id, buckets, selection }: SelectGroup): string =>
   [
-    `group_id=${id},type=select${selection ? `,${selection.method}(${selection.fields.join(',')})` : ''}`,
+    `group_id=${id},type=select${selectionText(selection)}`,
     ...buckets.map(({ id: bucket, actions }) => `  bucket=${bucket},actions=${actionsText(actions)}`),
   ].join('\n');
+
+const selectionText = (selection: SelectGroup['selection']): string => {
+  if (!selection) return '';
+  return `,${selection.method}${selection.method === 'hash' ? `(${selection.fields.join(',')})` : ''}`;
+};
 
 const tableName = (id: number): string => TABLES.get(id) ?? String(id);
 

@@ -17,6 +17,7 @@ import { openLog, type FlushableLog } from './log.ts';
 import { keepMachineOf } from './machine.ts';
 import { hostNamespaces } from './namespaces.ts';
 import { NodeState } from './node-state.ts';
+import { PodFacts } from './pod-facts.ts';
 import { silentEndpointsIn } from './silent-endpoints.ts';
 
 /**
@@ -61,6 +62,14 @@ export function hostPlatform(env: Environment, plugin: string): Platform & { rea
     },
     lock,
     runDelegate: (call) => runDelegate(call, env),
+    podFacts: async (kubeconfig, pod, sources) => {
+      const facts = new PodFacts(env, plugin);
+      try {
+        return await facts.ask(kubeconfig, pod, sources);
+      } finally {
+        await facts.close();
+      }
+    },
     inBurst: () => false,
     announceLater,
     log,

@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import { KubeError, reasonOf } from './errors.ts';
 import type { Limit } from './limit.ts';
-import { get, LONGEST_OBJECT, type Answer } from './request.ts';
+import { LONGEST_OBJECT, send, type Answer, type Message } from './request.ts';
 import type { Sessions } from './session.ts';
 import { parseStatus, statusError, type Purpose, type Status } from './status.ts';
 import { follow, type Following } from './watch-stream.ts';
@@ -27,7 +27,16 @@ const USER_AGENT = 'cnictl';
 /** In seconds. For credentials that are about to expire. */
 const SHORTEST_WATCH_S = 5;
 
-/** Sends GETs to the API server, with bounded retries when the connection or the server fails. */
+const GET: Message = { method: 'GET' };
+/** OK, Created, Accepted. */
+const DONE = new Set([200, 201, 202]);
+
+type ReadBody = (server: string, purpose: Purpose, answer: Answer) => Reply | Failed;
+
+/**
+ * Sends requests to the API server: GETs with bounded retries when the connection or the server
+ * fails, changes once.
+ */
 export class Client {
   readonly #options: ClientOptions;
 
@@ -48,10 +57,16 @@ export class Client {
    * @param maxBytes longest response body
    * @throws KubeError
    */
-  async get(path: string, purpose: Purpose, limit: Limit, maxBytes = LONGEST_OBJECT): Promise<Reply> {
+  async get(
+    path: string,
+    purpose: Purpose,
+    limit: Limit,
+    maxBytes = LONGEST_OBJECT,
+    read: ReadBody = parseBody,
+  ): Promise<Reply> {
     let renewed = false;
     for (let attempt = 1; ; attempt++) {
-      const outcome = await this.#attempt(path, purpose, limit, maxBytes);
+      const outcome = await this.#attempt(GET, path, purpose, limit, maxBytes, read);
       if (outcome.kind !== 'failed') {
         if (outcome.kind === 'found' || outcome.error.code !== 'unauthorized' || renewed) return outcome;
         if (!this.#options.sessions.renewable) return outcome;
@@ -61,14 +76,43 @@ export class Client {
         this.#options.sessions.drop();
         continue;
       }
-      if (attempt === MAX_ATTEMPTS) throw giveUp(outcome.error, `${attempt} attempts`);
-      const waitMs =
-        outcome.retryAfterMs ??
-        this.#options.retryPauseMs * 2 ** (attempt - 1) * (1 + this.#options.random());
-      if (waitMs > limit.remainingMs())
-        throw giveUp(outcome.error, 'the deadline leaves no time for the next attempt');
-      await limit.pause(waitMs);
+      await this.pauseAfter(outcome, attempt, limit);
     }
+  }
+
+  /** As `get`, of a text such as a pod's log. @throws KubeError */
+  async getText(path: string, purpose: Purpose, limit: Limit): Promise<Reply> {
+    return await this.get(path, purpose, limit, LONGEST_OBJECT, (_, __, { body, headers }) => ({
+      kind: 'found',
+      value: body,
+      date: headers.date,
+    }));
+  }
+
+  /**
+   * Sends a change once. After `failed` it may have been carried out or not: only a look tells.
+   * @throws KubeError
+   */
+  async change(message: Message, path: string, purpose: Purpose, limit: Limit): Promise<Reply | Failed> {
+    const first = await this.#attempt(message, path, purpose, limit, LONGEST_OBJECT, parseBody);
+    const { sessions } = this.#options;
+    const isRefused = first.kind === 'other' && first.error.code === 'unauthorized';
+    if (!isRefused || !sessions.renewable) return first;
+    sessions.drop();
+    return await this.#attempt(message, path, purpose, limit, LONGEST_OBJECT, parseBody);
+  }
+
+  /**
+   * Waits before the next attempt.
+   * @param attempt how many there were
+   * @throws KubeError that of the failure when no further attempt is allowed
+   */
+  async pauseAfter({ error, retryAfterMs }: Failed, attempt: number, limit: Limit): Promise<void> {
+    if (attempt === MAX_ATTEMPTS) throw giveUp(error, `${attempt} attempts`);
+    const { retryPauseMs, random } = this.#options;
+    const waitMs = retryAfterMs ?? retryPauseMs * 2 ** (attempt - 1) * (1 + random());
+    if (waitMs > limit.remainingMs()) throw giveUp(error, 'the deadline leaves no time for the next attempt');
+    await limit.pause(waitMs);
   }
 
   /**
@@ -102,13 +146,20 @@ export class Client {
     }
   }
 
-  async #attempt(path: string, purpose: Purpose, limit: Limit, maxBytes: number): Promise<Reply | Failed> {
+  async #attempt(
+    message: Message,
+    path: string,
+    purpose: Purpose,
+    limit: Limit,
+    maxBytes: number,
+    read: ReadBody,
+  ): Promise<Reply | Failed> {
     const { server, sessions, userAgent = USER_AGENT } = this.#options;
     const idleMs = Math.min(this.#options.idleMs, limit.totalMs / 2);
     const session = await sessions.current(limit.signal);
     let answer: Answer;
     try {
-      answer = await get(new URL(server + path), {
+      answer = await send(new URL(server + path), message, {
         session,
         userAgent,
         idleMs,
@@ -123,7 +174,8 @@ export class Client {
       sessions.drop();
       throw error;
     }
-    if (answer.status === 200) return parseBody(server, purpose, answer);
+    const isDone = message.method === 'GET' ? answer.status === 200 : DONE.has(answer.status);
+    if (isDone) return read(server, purpose, answer);
     const status = parseStatus(answer.body);
     const error = statusError(server, purpose, answer.status, status, answer.headers.location);
     if (error.code !== 'unavailable') return { kind: 'other', status, error };
@@ -141,7 +193,7 @@ function refusal(server: string, purpose: Purpose, { status: code, headers, body
   });
 }
 
-interface Failed {
+export interface Failed {
   readonly kind: 'failed';
   readonly error: KubeError;
   readonly retryAfterMs?: number | undefined;

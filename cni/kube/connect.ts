@@ -53,26 +53,13 @@ const SILENCE_MS = 180_000;
  * @throws KubeError `config`
  */
 export function connectKube(options: ConnectOptions): KubeClient {
-  const target = throughProxy(findTarget(options), options.env);
-  const { server } = target.cluster;
+  const client = clientOf(options);
+  const { server } = client;
   const effects: ReflectorEffects = {
     monotonic: options.monotonic ?? (() => performance.now()),
     random: options.random ?? Math.random,
     schedule: options.schedule ?? scheduleOnHost,
   };
-  const sessions = new Sessions(target, {
-    env: options.env,
-    now: options.now ?? Date.now,
-    monotonic: effects.monotonic,
-  });
-  const client = new Client({
-    server,
-    sessions,
-    idleMs: options.idleMs ?? IDLE_MS,
-    retryPauseMs: options.retryPauseMs ?? RETRY_PAUSE_MS,
-    random: effects.random,
-    userAgent: options.userAgent,
-  });
   const { deadlineMs, listDeadlineMs = deadlineMs } = options;
   const operation = <T>(what: string, work: (limit: Limit) => Promise<T>): Promise<T> =>
     within({ deadlineMs, what: `${server}: ${what}` }, work);
@@ -117,6 +104,27 @@ export function connectKube(options: ConnectOptions): KubeClient {
       client.close();
     },
   };
+}
+
+/**
+ * Finds the API server and the user entry for it. Sends no request yet.
+ * @throws KubeError `config`
+ */
+export function clientOf(options: ConnectOptions): Client {
+  const target = throughProxy(findTarget(options), options.env);
+  const sessions = new Sessions(target, {
+    env: options.env,
+    now: options.now ?? Date.now,
+    monotonic: options.monotonic ?? (() => performance.now()),
+  });
+  return new Client({
+    server: target.cluster.server,
+    sessions,
+    idleMs: options.idleMs ?? IDLE_MS,
+    retryPauseMs: options.retryPauseMs ?? RETRY_PAUSE_MS,
+    random: options.random ?? Math.random,
+    userAgent: options.userAgent,
+  });
 }
 
 const scheduleOnHost: Effects['schedule'] = (ms, work) => {

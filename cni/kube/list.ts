@@ -17,6 +17,8 @@ export interface Listing<T> {
   readonly apiVersion?: string;
   readonly labelSelector?: string;
   readonly resource: Purpose['resource'];
+  /** What messages say of a list of one namespace, or of another right than the usual one. */
+  readonly scope?: Pick<Purpose, 'namespace' | 'grant'>;
   /** @throws DecodeError */
   readonly decode: (item: unknown) => T;
   readonly identify: (item: T) => Identity;
@@ -99,7 +101,7 @@ async function walkSnapshot<T>(
   let token: string | undefined;
   do {
     const query = token === undefined ? '' : `&continue=${encodeURIComponent(token)}`;
-    const purpose = { verb: 'list', resource: listing.resource } as const;
+    const purpose: Purpose = { verb: 'list', resource: listing.resource, ...listing.scope };
     const reply = await client.get(
       `${listing.path}?limit=${PAGE_SIZE}${selector}${query}`,
       purpose,

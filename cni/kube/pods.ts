@@ -75,7 +75,7 @@ export async function getPod(
  * may become part of a request path.
  * @throws KubeError `malformed`
  */
-function segment(text: string, what: string): string {
+export function segment(text: string, what: string): string {
   if (text.length <= 253 && /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/.test(text)) return text;
   throw new KubeError(
     'malformed',

@@ -9,6 +9,12 @@ export interface Answer {
   readonly body: string;
 }
 
+/** What is asked of the server. A body is JSON. */
+export interface Message {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly body?: string;
+}
+
 export interface RequestOptions {
   readonly session: Session;
   readonly userAgent: string;
@@ -25,26 +31,30 @@ export const LONGEST_OBJECT = 16_000_000;
 export const LONGEST_PAGE = 100_000_000;
 
 /**
- * Sends one GET and reads the whole response. Follows no redirect.
+ * Sends one request and reads the whole response. Follows no redirect.
  * @throws KubeError `tls` or `malformed` (the body is too long), which a retry cannot fix, or
  *   `unreachable`, which a retry may fix
  */
-export function get(url: URL, options: RequestOptions): Promise<Answer> {
+export function send(url: URL, { method, body }: Message, options: RequestOptions): Promise<Answer> {
   const { idleMs, maxBytes } = options;
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => reject(connectionError(url, error));
-    const req = request(url, options, { timeout: idleMs });
+    const req = request(url, options, { timeout: idleMs, method });
+    if (body !== undefined) {
+      req.setHeader('content-type', 'application/json');
+      req.setHeader('content-length', Buffer.byteLength(body));
+    }
     req.on('timeout', () => req.destroy(new Error(`silent for ${idleMs} ms`)));
     req.on('error', fail);
     req.on('response', (res) => {
       const { statusCode = 0, headers } = res;
       readWhole(res, maxBytes, (body) => resolve({ status: statusCode, headers, body }), fail);
     });
-    req.end();
+    req.end(body);
   });
 }
 
-/** Builds a GET. The caller adds its listeners and ends it. */
+/** Builds a request, a GET by default. The caller adds its listeners and ends it. */
 export function request(
   url: URL,
   { session, userAgent, signal }: Pick<RequestOptions, 'session' | 'userAgent' | 'signal'>,

@@ -9,8 +9,13 @@ export interface Status {
 
 /** The verb and resource of a request, in RBAC terms. */
 export interface Purpose {
-  readonly verb: 'get' | 'list' | 'watch';
-  readonly resource: 'pods' | 'nodes' | 'namespaces' | 'services' | 'endpointslices';
+  readonly verb: 'get' | 'list' | 'watch' | 'create' | 'delete';
+  readonly resource:
+    'pods' | 'pods/log' | 'nodes' | 'namespaces' | 'services' | 'endpointslices' | 'daemonsets';
+  /** Absent: at cluster scope. */
+  readonly namespace?: string;
+  /** What the operator can do where the user may not; default: by the resource. */
+  readonly grant?: string;
 }
 
 /** Returns undefined when the body is no Status: an API server may not have sent the response. */
@@ -48,8 +53,15 @@ export function saysNotFound(status: Status | undefined, resource: string, name:
 const isWatched = ({ resource }: Purpose): boolean =>
   resource === 'services' || resource === 'endpointslices';
 
-const groupOf = ({ resource }: Purpose): string =>
-  resource === 'endpointslices' ? 'API group discovery.k8s.io' : 'core API group';
+const GROUPS: Partial<Record<Purpose['resource'], string>> = {
+  endpointslices: 'API group discovery.k8s.io',
+  daemonsets: 'API group apps',
+};
+
+const groupOf = ({ resource }: Purpose): string => GROUPS[resource] ?? 'core API group';
+
+const scopeOf = ({ namespace }: Purpose): string =>
+  namespace === undefined ? 'at cluster scope' : `in the namespace ${namespace}`;
 
 const GRANT_WATCHES =
   'Grant it: `kubectl create clusterrole cellnet-services --verb=list,watch --resource=services,endpointslices.discovery.k8s.io`, and bind it to this user with `kubectl create clusterrolebinding`.';
@@ -64,6 +76,7 @@ export function statusError(
 ): KubeError {
   const said = status?.message === undefined ? 'without a Status to explain it' : `"${status.message}"`;
   const asked = `${purpose.verb} ${purpose.resource}`;
+  const grant = purpose.grant ?? (isWatched(purpose) ? GRANT_WATCHES : undefined);
   if (code === 401) {
     return new KubeError('unauthorized', `${server} does not accept our credentials: 401, ${said}`, {
       status: code,
@@ -72,8 +85,8 @@ export function statusError(
   if (code === 403) {
     return new KubeError(
       'forbidden',
-      `${server} forbids it: the verb "${purpose.verb}" on the resource "${purpose.resource}" of the ${groupOf(purpose)}, at cluster scope, is needed; 403, ${said}`,
-      { status: code, ...(isWatched(purpose) ? { remedy: GRANT_WATCHES } : {}) },
+      `${server} forbids it: the verb "${purpose.verb}" on the resource "${purpose.resource}" of the ${groupOf(purpose)}, ${scopeOf(purpose)}, is needed; 403, ${said}`,
+      { status: code, ...(grant !== undefined && { remedy: grant }) },
     );
   }
   if (code === 410) {

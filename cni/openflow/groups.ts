@@ -3,7 +3,7 @@ import { writeActions, type Action } from './actions.ts';
 import { Writer } from './bytes.ts';
 import { lengthOf, writeField, type FieldName } from './fields.ts';
 import { HEADER_BYTES, LONGEST_MESSAGE, MESSAGE, writeMessage } from './header.ts';
-import type { Bucket, Modification, SelectGroup } from './program.ts';
+import type { Bucket, Modification, SelectGroup, Selection } from './program.ts';
 
 /** OFPGC_…; `addOrModify` is Open vSwitch's own. */
 export const GROUP_COMMAND = { delete: 2, insertBucket: 3, addOrModify: 0x8000 } as const;
@@ -39,7 +39,7 @@ export function writeGroupMod(
     const start = to.length;
     for (const bucket of buckets) writeBucket(to, bucket);
     to.setU16(lengthAt, to.length - start);
-    if (selection) writeSelection(to, selection.method, selection.fields);
+    if (selection) writeSelection(to, selection.method, fieldsOf(selection));
   });
 }
 
@@ -84,12 +84,15 @@ function writeSelection(to: Writer, method: string, fields: readonly FieldName[]
       to.zeros(4);
       to.bytes(Buffer.from(method));
       to.zeros(NTR.methodBytes - method.length);
-      // A parameter, which `hash` takes as its seed.
+      // A parameter, which `hash` takes as its seed, and `dp_hash` as the kind of hash.
       to.u64(0n);
       for (const field of fields) writeField(to, { field, value: wholeOf(field) });
     }),
   );
 }
+
+const fieldsOf = (selection: Selection): readonly FieldName[] =>
+  selection.method === 'hash' ? selection.fields : [];
 
 const wholeOf = (field: FieldName): bigint => (1n << BigInt(8 * lengthOf(field))) - 1n;
 
@@ -102,7 +105,7 @@ export function groupModifications(group: SelectGroup): Modification[] {
   const { id, buckets, selection } = group;
   if (buckets.length > MOST_BUCKETS)
     throw new RangeError(`${buckets.length} buckets of group ${id}: expected at most ${MOST_BUCKETS}`);
-  const [first = [], ...rest] = split(buckets, selection?.fields ?? []);
+  const [first = [], ...rest] = split(buckets, selection ? fieldsOf(selection) : []);
   return [
     { kind: 'put-group', group: { ...group, buckets: first } },
     ...rest.map((more): Modification => ({ kind: 'add-buckets', id, buckets: more })),

@@ -34,13 +34,16 @@ export interface Bucket {
 export interface SelectGroup {
   readonly id: number;
   readonly buckets: readonly Bucket[];
-  /** How the switch chooses a bucket. Absent: by a hash that the datapath computes. */
-  readonly selection?: {
-    readonly method: 'hash';
-    /** Packets with the same values of these fields get the same bucket. */
-    readonly fields: readonly FieldName[];
-  };
+  /** How the switch chooses a bucket. Absent: as its version does, which may not look at ports. */
+  readonly selection?: Selection;
 }
+
+/** Each connection gets one bucket, by a hash (ovs-ofctl(8), "selection_method"). */
+export type Selection =
+  /** The datapath computes it, of addresses, protocol and ports. For at most 256 buckets. */
+  | { readonly method: 'dp_hash' }
+  /** Packets with the same values of these fields get the same bucket. */
+  | { readonly method: 'hash'; readonly fields: readonly FieldName[] };
 
 /** Drops what exceeds the rate. */
 export interface Meter {

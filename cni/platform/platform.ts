@@ -1,8 +1,10 @@
 import type { Attachment } from '../../ipam/model/attachment.ts';
 import type { Effects } from '../../ipam/model/effects.ts';
 import type { Machine } from '../../ipam/model/machine.ts';
+import type { Facts, FactSource } from '../../ipam/model/rule.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
+import type { AskedPod } from '../kube/facts.ts';
 import type { AddressProbe, Announcement } from '../protocol/config-schema.ts';
 import type { CniRoute } from '../protocol/result.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
@@ -45,6 +47,16 @@ export interface Platform extends Pick<Effects, 'now' | 'monotonic' | 'yieldTurn
   /** Does the same as `lock`, but returns undefined when another call holds the lock. */
   readonly tryLock: (dir: string, attachment: Attachment) => Unlock | undefined;
   readonly runDelegate: (call: DelegateCall) => Promise<string>;
+  /**
+   * Asks Kubernetes about a pod of this node.
+   * @param kubeconfig of the settings; absent: as the environment says
+   * @throws IpamError `unknown-pod`
+   */
+  readonly podFacts: (
+    kubeconfig: string | undefined,
+    pod: AskedPod,
+    sources: readonly FactSource[],
+  ) => Promise<Facts>;
   /**
    * Returns true while this process attaches other pods too. Each request to vswitchd then delays
    * all of them.

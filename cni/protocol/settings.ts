@@ -34,6 +34,8 @@ export interface NodeSettings {
   readonly sourceCheck: boolean;
   /** Directory of the state that must survive an etcd outage. */
   readonly stateDir: string;
+  /** Where the API server is; absent: as the environment says. */
+  readonly kubeconfig?: string;
 }
 
 const parseShared = memoize(parseSharedConfig);
@@ -78,6 +80,7 @@ export function resolveSettings(
     agent: merged.agent ?? DEFAULT_AGENT,
     sourceCheck: merged.sourceCheck ?? false,
     stateDir: stateDirOf(env),
+    ...(merged.kubeconfig !== undefined && { kubeconfig: merged.kubeconfig }),
   };
 }
 

@@ -17,6 +17,7 @@ import { etcdChecks } from '../doctor/etcd.ts';
 import { failed, ok, runChecks, type Check, type Finding, type Level } from '../doctor/finding.ts';
 import { kubeChecks } from '../doctor/kube.ts';
 import { machineCheck } from '../doctor/machine.ts';
+import { judgeMasquerade } from '../doctor/masquerade.ts';
 import {
   BY_KUBERNETES,
   BY_SYSTEMD,
@@ -146,7 +147,11 @@ function checksOf(context: Context, options: DoctorOptions, paths: NodePaths): C
         const none = { answers: false, health: undefined };
         const answer = asked === undefined ? none : await world.probeAgent(asked);
         const commands = paths.inPod ? BY_KUBERNETES : BY_SYSTEMD;
-        return [judgeAgent(socket, answer, VERSION, commands), ...judgeMetricsPort(answer, commands)];
+        return [
+          judgeAgent(socket, answer, VERSION, commands),
+          ...judgeMetricsPort(answer, commands),
+          ...judgeMasquerade(socket, answer, settings, commands),
+        ];
       },
     },
     servicesCheck(world, settings, context.knowsKube, open),

@@ -1,6 +1,7 @@
 import type { AuditedPod } from '../../ipam/audit/judge.ts';
 import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
 import type { Lifetime } from '../../ipam/model/lifetime.ts';
+import type { RuleChoice } from '../../ipam/model/rule.ts';
 import type { HeldAddress, PodName, PodTrace } from '../../ipam/query/pod-trace.ts';
 import { KEPT_PER_ADDRESS } from '../../ipam/records/history-record.ts';
 import { formatAge } from '../context/durations.ts';
@@ -25,10 +26,12 @@ export interface PodReport {
   readonly trace: PodTrace;
   readonly answer: Answer;
   readonly mismatches: readonly Mismatch[];
+  /** By the pod's names alone; undefined: there are no rules. */
+  readonly rule: RuleChoice | undefined;
 }
 
 /** Scripts rely on these keys. */
-export function podReport({ name, trace, answer, mismatches }: PodReport): object {
+export function podReport({ name, trace, answer, mismatches, rule }: PodReport): object {
   return {
     ...name,
     addresses: trace.held.map(heldJson),
@@ -37,6 +40,7 @@ export function podReport({ name, trace, answer, mismatches }: PodReport): objec
     apiServer: answer.kind,
     pod: answer.kind === 'pod' ? podFieldsJson(answer.pod) : null,
     mismatches,
+    rule: rule && 'rule' in rule ? (rule.rule?.name ?? null) : null,
     unreadable: trace.unreadable,
   };
 }
@@ -79,7 +83,11 @@ function phaseText({ phase, hasRunningContainer, deletionTimestamp }: AuditedPod
 export function renderPod(report: PodReport, now: number, paint: Paint): string {
   const { name, trace, answer, mismatches } = report;
   const title = renderFields(
-    [['Pod', printable(`${name.namespace}/${name.name}`)], ...serverFields(answer)],
+    [
+      ['Pod', printable(`${name.namespace}/${name.name}`)],
+      ...serverFields(answer),
+      ...ruleField(report.rule),
+    ],
     paint,
   );
   const held = trace.held.length === 0 ? 'It has no address of ours.\n' : heldTable(trace.held, now, paint);
@@ -90,6 +98,13 @@ export function renderPod(report: PodReport, now: number, paint: Paint): string 
   const omitted = trace.omitted === 0 ? '' : `${trace.omitted} older ones are left out.\n`;
   const wrong = mismatches.map(({ message }) => `${paint.red('Mismatch')}: ${printable(message)}\n`);
   return [title, held, `${past}${omitted}`, wrong.join('')].filter((part) => part !== '').join('\n');
+}
+
+function ruleField(choice: RuleChoice | undefined): [string, string][] {
+  if (!choice) return [];
+  if ('asks' in choice)
+    return [['Rule', `one that asks Kubernetes about its ${choice.asks.join(' and ')}, or none`]];
+  return [['Rule', choice.rule ? printable(choice.rule.name) : 'none: any range of its network']];
 }
 
 function serverFields(answer: Answer): [string, string][] {

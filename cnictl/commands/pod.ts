@@ -3,11 +3,13 @@ import { canonicalPod, claimsAddresses, type AuditedPod } from '../../ipam/audit
 import { cidrContains, formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
 import { messageOf, IpamError } from '../../ipam/model/errors.ts';
 import { didYouMean } from '../../ipam/model/nearest.ts';
+import { chooseRule, type RuleChoice } from '../../ipam/model/rule.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { podNames } from '../../ipam/query/known-names.ts';
 import { tracePod, type PodName, type PodTrace } from '../../ipam/query/pod-trace.ts';
 import { showAddress } from '../../ipam/query/views.ts';
 import { hiddenBy } from '../../ipam/records/unreadable.ts';
+import { readRules } from '../../ipam/store/rules.ts';
 import { ClusterError, identifyOwn } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
@@ -39,11 +41,17 @@ export async function podShow(context: Context, text: string): Promise<number> {
     const mismatches = isTold
       ? findMismatches(trace.held, pod, pod ? await notHeld(ipam, pod, trace) : [])
       : [];
-    const report = { name, trace, answer, mismatches };
+    const report = { name, trace, answer, mismatches, rule: await ruleOf(ipam, name) };
     context.print(podReport(report), () => renderPod(report, context.world.now(), context.paint));
     context.warnUnreadable(trace.unreadable);
     return answer.kind === 'failed' ? 2 : 0;
   });
+}
+
+/** Returns the rule of the pod by its names; undefined if there are no rules at all. */
+async function ruleOf({ store }: Ipam, name: PodName): Promise<RuleChoice | undefined> {
+  const { rules, unreadable } = await readRules(store);
+  return rules.length + unreadable.length === 0 ? undefined : chooseRule(rules, name, {});
 }
 
 /** @throws CommandError */

@@ -34,6 +34,7 @@ export interface RangeAddOptions {
   readonly route?: readonly string[];
   readonly cooldown?: string;
   readonly blockSize?: string;
+  readonly namedOnly?: boolean;
   /** Adds the range although pods live in it that etcd forgot. */
   readonly recover?: boolean;
   readonly dryRun?: boolean;
@@ -68,6 +69,7 @@ function rangeFrom(cidr: string, options: RangeAddOptions): Range {
     cidr: parseCidr(cidr, 'subnet'),
     exclude: (options.exclude ?? []).map((text) => parseSpan(text, 'exclusion')),
     routes: (options.route ?? []).map(parseRoute),
+    ...(options.namedOnly && { namedOnly: true }),
     ...(name !== undefined && { name }),
     ...(gateway !== undefined && { gateway: parseAddress(gateway, 'gateway') }),
     ...(vlan !== undefined && { vlan: wholeNumber(vlan, '--vlan', 'a VLAN ID from 1 to 4094') }),
@@ -168,6 +170,7 @@ function rangeFields({ paint }: Context, usage: RangeUsage): string {
       ['Gateway', range.gateway ? formatAddress(range.gateway) : '-'],
       ['VLAN', range.vlan === undefined ? 'untagged' : `${range.vlan}`],
       ['State', range.state],
+      ['Given to', range.namedOnly ? 'those who name it: rules, ipam.ranges' : 'every pod'],
       ['Excluded', list(range.exclude.map(formatSpan))],
       ['Routes', list(range.routes.map(routeText))],
       ['Cooldown', formatDuration(range.cooldownMs)],
@@ -240,6 +243,7 @@ export function rangeJson({ range, capacity, allocated, cooling, free, blocks }:
     gateway: range.gateway ? formatAddress(range.gateway) : null,
     vlan: range.vlan ?? null,
     state: range.state,
+    namedOnly: range.namedOnly ?? false,
     capacity,
     allocated,
     free,

@@ -6,6 +6,7 @@ import { CommandError } from '../context/errors.ts';
 import { programmedBridges } from '../install/bridge-flows.ts';
 import { carryOut, printChanges, serviceOf } from '../install/carry-out.ts';
 import { checkAbsolute, manifestOf, Tree, UNIT } from '../install/layout.ts';
+import { nftTable } from '../install/nft-table.ts';
 import { readManifest } from '../install/remembered.ts';
 import { planUninstall } from '../install/unplan.ts';
 import { checkWritable } from '../install/writable.ts';
@@ -20,8 +21,8 @@ export interface UninstallOptions {
 }
 
 /**
- * `node uninstall`: removes what the manifest lists, and what the agent programmed on bridges. The
- * configuration and /var/lib/cellnet stay.
+ * `node uninstall`: removes what the manifest lists, what the agent programmed on bridges, and its
+ * table of nftables. The configuration and /var/lib/cellnet stay.
  * @throws CommandError while pods on this node have addresses, or when a removal fails
  */
 export async function nodeUninstall(context: Context, options: UninstallOptions): Promise<number> {
@@ -33,26 +34,29 @@ export async function nodeUninstall(context: Context, options: UninstallOptions)
   if (!options.force) checkUnused(context, tree);
   const service = made && (await serviceOf(context, tree, UNIT in made.files));
   const programmed = await programmedBridges(context, tree);
-  const steps = made ? planUninstall(libDir, made, tree, files, service, programmed) : [];
+  const table = await nftTable(context, tree);
+  const found = { ...programmed, hasTable: table.hasTable };
+  const steps = made ? planUninstall(libDir, made, tree, files, service, found) : [];
   if (!dryRun && steps.length > 0)
     await context.confirm(`cellnet goes from this node: no pod can be started on it`, options.yes ?? false);
   checkWritable(steps, files);
   const changes = await carryOut(context.world, steps, dryRun);
   const none = `${tree.at(manifestOf({ libDir }))} does not exist, so nothing is known to be installed: nothing to do`;
   printChanges(context, changes, none, { root: tree.root, dryRun });
-  if (programmed.trouble !== undefined) context.warn(programmed.trouble);
-  if (!dryRun && changes.length > 0) await warnOfAgent(context, programmed.bridges);
+  for (const { trouble } of [programmed, table]) if (trouble !== undefined) context.warn(trouble);
+  const kept = [...programmed.bridges, ...(table.hasTable ? ['the table inet cellnet'] : [])];
+  if (!dryRun && changes.length > 0) await warnOfAgent(context, kept);
   return 0;
 }
 
 /** An agent that no systemd unit started, such as a DaemonSet's, runs on. */
-async function warnOfAgent(context: Context, bridges: readonly string[]): Promise<void> {
+async function warnOfAgent(context: Context, kept: readonly string[]): Promise<void> {
   const { world, settings } = context;
   const socket = settings.agent ?? DEFAULT_AGENT;
-  if (bridges.length === 0 || socket === false) return;
+  if (kept.length === 0 || socket === false) return;
   const { answers } = await world.probeAgent(socket).catch(() => ({ answers: false }));
   if (answers)
-    context.warn(`the agent at ${socket} still runs, and programs ${bridges.join(', ')} again: end it first`);
+    context.warn(`the agent at ${socket} still runs, and programs ${kept.join(', ')} again: end it first`);
 }
 
 /** @throws CommandError while this node has records of attachments or unfinished teardowns */

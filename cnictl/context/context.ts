@@ -1,4 +1,5 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
+import type { KubeWriter } from '../../cni/kube/writer.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import {
   DEFAULT_CONFIG_FILE,
@@ -14,7 +15,7 @@ import { printable } from '../render/printable.ts';
 import { unreadableNotes } from '../render/unreadable.ts';
 import { parseDuration } from './durations.ts';
 import { CommandError } from './errors.ts';
-import type { OpenIpam, World } from './world.ts';
+import type { KubeOptions, OpenIpam, World } from './world.ts';
 
 /** Options of every command. */
 export interface GlobalOptions {
@@ -98,13 +99,31 @@ export class Context {
     return await this.#withKube(Math.max(LIST_TIMEOUT_MS, this.requestTimeoutMs), work);
   }
 
-  async #withKube<T>(listTimeoutMs: number, work: (kube: KubeApi) => Promise<T>): Promise<T> {
-    const kube = await this.world.openKube({
+  /**
+   * Does the same for work that makes and deletes objects.
+   * @param grant what the operator does where the user lacks a right
+   * @throws KubeError
+   */
+  async withKubeWriter<T>(grant: string, work: (kube: KubeWriter) => Promise<T>): Promise<T> {
+    const kube = await this.world.openKubeWriter(this.#kubeOptions(this.requestTimeoutMs), grant);
+    try {
+      return await work(kube);
+    } finally {
+      kube.close();
+    }
+  }
+
+  #kubeOptions(listTimeoutMs: number): KubeOptions {
+    return {
       requestTimeoutMs: this.requestTimeoutMs,
       listTimeoutMs,
       kubeconfig: this.options.kubeconfig,
       configuredKubeconfig: this.#file.kubeconfig,
-    });
+    };
+  }
+
+  async #withKube<T>(listTimeoutMs: number, work: (kube: KubeApi) => Promise<T>): Promise<T> {
+    const kube = await this.world.openKube(this.#kubeOptions(listTimeoutMs));
     try {
       return await work(kube);
     } finally {

@@ -1,5 +1,7 @@
 import type { BridgeConnection } from '../../cni/agent/dataplane/bridge-connection.ts';
+import type { MasqueradeReport } from '../../cni/agent/masquerade.ts';
 import type { KubeApi } from '../../cni/kube/api.ts';
+import type { KubeWriter } from '../../cni/kube/writer.ts';
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
 import type { Log, Platform } from '../../cni/platform/platform.ts';
 import type { Machine } from '../../ipam/model/machine.ts';
@@ -62,6 +64,13 @@ export interface World {
   readonly dist: string;
   readonly openIpam: (settings: EtcdSettings) => Promise<OpenIpam>;
   readonly openKube: (options: KubeOptions) => Promise<KubeApi>;
+  /**
+   * Opens the API server for a command that makes and deletes objects there.
+   * @param grant what the operator does where the user lacks a right
+   */
+  readonly openKubeWriter: (options: KubeOptions, grant: string) => Promise<KubeWriter>;
+  /** Asks a server of `connectivity test` over TCP, from this machine. */
+  readonly dial: (address: string, port: number) => Promise<Dialled>;
   /** Opens read access to etcd's own state. */
   readonly openEtcd: (settings: EtcdSettings) => Promise<EtcdInspector>;
   readonly probeAgent: (socket: string) => Promise<AgentAnswer>;
@@ -85,6 +94,14 @@ export interface World {
   readonly uplinkHost: () => Promise<UplinkHost>;
   /** Opens what the plugins use on this node. */
   readonly openPlatform: (log: Log) => Promise<Platform>;
+}
+
+/** What a server answered, or the error. */
+export interface Dialled {
+  readonly name?: string;
+  readonly seen?: string;
+  readonly error?: string;
+  readonly ms?: number;
 }
 
 export interface OpenIpam extends Ipam {
@@ -133,6 +150,8 @@ export interface AgentAnswer {
         readonly callsPastAgent?: Readonly<Record<string, number>>;
         /** The port where it serves metrics beyond this node. Absent where none is asked for. */
         readonly metricsPort?: { readonly listen: string; readonly tls: boolean; readonly reason?: string };
+        /** What it does for key `masqueradeForwarded`. Absent where that is off. */
+        readonly masquerade?: MasqueradeReport;
       }
     | undefined;
 }

@@ -75,7 +75,7 @@ function ask(socketPath: string, path: string): Promise<AgentReply | undefined> 
 export function parseHealth(body: string): AgentAnswer['health'] {
   try {
     const health = JSON.parse(body) as Partial<NonNullable<AgentAnswer['health']>>;
-    const { ok, version, reasons = [], callsPastAgent, metricsPort } = health;
+    const { ok, version, reasons = [], callsPastAgent, metricsPort, masquerade } = health;
     if (typeof ok !== 'boolean' || typeof version !== 'string') return undefined;
     return {
       ok,
@@ -83,6 +83,7 @@ export function parseHealth(body: string): AgentAnswer['health'] {
       reasons,
       ...(callsPastAgent && { callsPastAgent }),
       ...(metricsPort && { metricsPort }),
+      ...(masquerade && { masquerade }),
     };
   } catch {
     return undefined;

@@ -4,6 +4,7 @@ import { IpamError, remedyOf } from '../../ipam/model/errors.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { viewNode, type NodeView } from '../../ipam/query/node-view.ts';
 import { listRangeUsage, type RangeUsages } from '../../ipam/query/range-usage.ts';
+import { readRules } from '../../ipam/store/rules.ts';
 import { readSetBack } from '../../ipam/query/set-back.ts';
 import { NODES } from '../../ipam/records/keys.ts';
 import type { Lost } from '../../ipam/records/lost-record.ts';
@@ -13,6 +14,7 @@ import type { Read, UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { formatAge } from '../context/durations.ts';
 import { plural } from '../render/plural.ts';
 import { fail, ok, warn, type Check, type Finding } from './finding.ts';
+import { judgeRules } from './rules.ts';
 
 /** Returns checks of the ranges and of this node's records in etcd. */
 export function recordChecks(
@@ -23,7 +25,13 @@ export function recordChecks(
     {
       name: 'ranges',
       look: () =>
-        withIpam(async (ipam) => judgeRanges(await listRangeUsage(ipam), await readLostIfMay(ipam))),
+        withIpam(async (ipam) => {
+          const found = await listRangeUsage(ipam);
+          return [
+            ...judgeRanges(found, await readLostIfMay(ipam)),
+            ...judgeRules(await readRules(ipam.store), found.usages),
+          ];
+        }),
     },
     {
       name: 'set-back',

@@ -3,14 +3,15 @@ import type { Look } from '../context/file-access.ts';
 import { ASIDE, currentOf, manifestOf, UNIT, versionsOf, type Layout, type Tree } from './layout.ts';
 import type { Programmed } from './bridge-flows.ts';
 import { wrote, type Manifest } from './manifest.ts';
+import { REMOVE_NFT_TABLE, type NftTable } from './nft-table.ts';
 import { DISABLE, RELOAD, type Service } from './service.ts';
 import type { Step } from './steps.ts';
 import { halfMade } from './versions.ts';
 
 /**
  * Returns the steps that remove an installation, in order: the network first, so that the runtime
- * starts no pod on it; then agent, flows, links and programs; the manifest after them, so that an
- * interrupted uninstall can be repeated; empty folders last.
+ * starts no pod on it; then agent, flows, table of nftables, links and programs; the manifest after
+ * them, so that an interrupted uninstall can be repeated; empty folders last.
  */
 export function planUninstall(
   libDir: Layout['libDir'],
@@ -18,7 +19,7 @@ export function planUninstall(
   tree: Tree,
   look: Look,
   service: Service,
-  { ovsdb, bridges }: Pick<Programmed, 'ovsdb' | 'bridges'>,
+  { ovsdb, bridges, hasTable }: Pick<Programmed, 'ovsdb' | 'bridges'> & Pick<NftTable, 'hasTable'>,
 ): Step[] {
   const layout = { libDir };
   const versions = versionsOf(layout);
@@ -34,6 +35,7 @@ export function planUninstall(
     ...files.flatMap((path) => planFile(path, made, tree, look)),
     ...(hadUnit && service && (service.enabled || service.active) ? [DISABLE] : []),
     ...bridges.map((bridge): Step => ({ do: 'clear-bridge', ovsdb, bridge })),
+    ...(hasTable ? [REMOVE_NFT_TABLE] : []),
     ...unit,
     ...(service && unit.length > 0 ? [RELOAD] : []),
     ...[...links, ...folders, manifestOf(layout)]

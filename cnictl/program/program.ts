@@ -8,12 +8,14 @@ import { printableLines, safeFor } from '../render/printable.ts';
 import type { Act } from './act.ts';
 import { addBackupCommands } from './backup.ts';
 import { addBlockCommands } from './block.ts';
+import { addConnectivityCommands } from './connectivity.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addIpCommands } from './ip.ts';
 import { addLeakCommands } from './leak.ts';
 import { addNodeCommands } from './node.ts';
 import { addPodCommands } from './pod.ts';
 import { addRangeCommands } from './range.ts';
+import { addRuleCommands } from './rule.ts';
 import { addServiceCommands } from './service.ts';
 
 /** The exit status that diff also uses for trouble. */
@@ -21,8 +23,8 @@ export const TROUBLE = 2;
 
 /**
  * Runs cnictl once. Never throws.
- * @returns the exit status: 0 done or nothing found, 1 found (`check`, `doctor`, `node reconcile`),
- *   2 trouble
+ * @returns the exit status: 0 done or nothing found, 1 found (`check`, `connectivity test`,
+ *   `doctor`, `node reconcile`), 2 trouble
  */
 export async function run(argv: readonly string[], outside: World): Promise<number> {
   const world = guarded(outside);
@@ -88,13 +90,15 @@ function makeProgram(act: Act, world: World): Command {
     .helpCommand(false)
     .addHelpText(
       'after',
-      '\nExit status: 0 done or nothing found, 1 found (check, doctor, node reconcile), 2 trouble.',
+      '\nExit status: 0 done or nothing found, 1 found (check, connectivity test, doctor, node reconcile), 2 trouble.',
     );
   addRangeCommands(program, act);
+  addRuleCommands(program, act);
   addBlockCommands(program, act);
   addIpCommands(program, act);
   addPodCommands(program, act);
   addServiceCommands(program, act);
+  addConnectivityCommands(program, act);
   addLeakCommands(program, act);
   addNodeCommands(program, act);
   addBackupCommands(program, act);

@@ -8,6 +8,7 @@ import {
   type RangeAddOptions,
   type RangeRemoveOptions,
 } from '../commands/range.ts';
+import { rangeSet, type RangeSetOptions } from '../commands/range-set.ts';
 import { collect, type Act } from './act.ts';
 
 /** `cnictl range …` */
@@ -31,6 +32,7 @@ export function addRangeCommands(program: Command, act: Act): void {
     .option('--route <route>', "'SUBNET via ADDRESS' that pods get too; may be repeated", collect)
     .option('--cooldown <duration>', 'how long a released address rests, 24h at most (default: 30s)')
     .option('--block-size <n>', 'addresses that a node claims at once: 4, 8, 16, 32 or 64 (default: 16)')
+    .option('--named-only', 'only a rule, or a network whose ipam.ranges names it, draws from it')
     .option('--recover', 'add it although pods live in it, for an etcd that forgot and has no backup')
     .option('--dry-run', 'check everything, add nothing')
     .addHelpText(
@@ -50,6 +52,17 @@ export function addRangeCommands(program: Command, act: Act): void {
     .argument('<name>')
     .action((name: string, _options: object, command: Command) =>
       act(command, (context) => rangeShow(context, name)),
+    );
+  range
+    .command('set')
+    .description('change a range; pods that live keep their addresses')
+    .argument('<name>')
+    .option('--named-only', 'only a rule, or a network whose ipam.ranges names it, draws from it')
+    .option('--for-all', 'every pod may draw from it again')
+    .option('--cooldown <duration>', 'how long a released address rests, 24h at most')
+    .option('--dry-run', 'check everything, change nothing')
+    .action((name: string, options: RangeSetOptions, command: Command) =>
+      act(command, (context) => rangeSet(context, name, options)),
     );
   range
     .command('remove')

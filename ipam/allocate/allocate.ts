@@ -2,7 +2,9 @@ import { cidrContains, formatAddress, sameAddress, type Address, type Family } f
 import type { Attachment } from '../model/attachment.ts';
 import { isOwnedBy, usedSlots } from '../model/block.ts';
 import { pardonSlot } from '../model/condemn-slot.ts';
+import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
+import type { Facts, FactSource } from '../model/rule.ts';
 import { drainingError } from '../node/drain.ts';
 import { checkReadable } from '../node/hidden.ts';
 import type { Ipam } from '../node/ipam.ts';
@@ -16,6 +18,7 @@ import { commonVlans } from './eligible.ts';
 import type { Assignment, FixedVlan } from './pick-context.ts';
 import { pick } from './pick.ts';
 import { checkKept } from './requested-address.ts';
+import { firstSource, sourcesFor } from './source.ts';
 
 /**
  * Allocates an address of each family for the attachment. A repeated call returns the same
@@ -38,7 +41,9 @@ export async function allocate(
 ): Promise<Allocation[]> {
   // An unanswered attempt may have been carried out: what it allocated is this call's to undo.
   const attempted: Allocation[] = [];
-  const change: NodeRequest<Allocation[]>['change'] = async (transaction, lost) => {
+  let facts: Facts = {};
+  let used: Source = request;
+  const change: NodeRequest<Allocation[] | Asks>['change'] = async (transaction, lost) => {
     held?.(transaction.blocks);
     const kept = findAllocations(transaction.blocks, request.owner).map(
       (each) => attempted.find((own) => isSameAllocation(own, each)) ?? each,
@@ -64,8 +69,15 @@ export async function allocate(
       throw drainingError(request.node);
     }
     try {
-      const steps = await pickAll(ipam, request, missing, kept, transaction, lost);
+      const sources = await sourcesFor(ipam, request, transaction, facts);
+      // The answer takes its time, and other requests share the transaction.
+      if ('asks' in sources) return sources;
+      const steps = await firstSource(sources, (source) => {
+        used = source;
+        return pickAll(ipam, { ...request, ...source }, missing, kept, transaction, lost);
+      });
       if (!steps) return undefined;
+      transaction.relyOnRules();
       for (const { block, claim } of steps) transaction.put(block, claim);
       pardon(transaction, kept);
       attempted.push(...steps.map((step) => step.allocation));
@@ -78,9 +90,34 @@ export async function allocate(
     }
   };
   const holder = request.owner;
-  const allocated = await ipam.runner.run(request.node, { change, holder, ...(chosen && { chosen }) });
-  ipam.observer.allocated(request);
-  return allocated;
+  for (;;) {
+    const outcome = await ipam.runner.run<Allocation[] | Asks>(request.node, {
+      change,
+      holder,
+      ...(chosen && { chosen: (value) => ('asks' in value ? undefined : chosen(value)) }),
+    });
+    if (!('asks' in outcome)) {
+      ipam.observer.allocated({ ...used, families: request.families });
+      return outcome;
+    }
+    facts = { ...facts, ...(await askAbout(request, outcome.asks)) };
+  }
+}
+
+interface Asks {
+  readonly asks: readonly FactSource[];
+}
+
+/** @throws IpamError `unknown-pod` if nobody can be asked, or an answer is missing */
+async function askAbout({ owner, ask }: AllocationRequest, asks: readonly FactSource[]): Promise<Facts> {
+  const pod = `${owner.podNamespace ?? '?'}/${owner.podName ?? '?'}`;
+  const facts = ask && (await ask(asks));
+  const missing = asks.filter((source) => facts?.[source] === undefined);
+  if (facts && missing.length === 0) return facts;
+  throw new IpamError(
+    'unknown-pod',
+    `a rule for pod ${pod} asks for ${asks.join(' and ')} in Kubernetes, and ${ask ? `the API server tells nothing of ${missing.join(' and ')}` : 'no API server is known here'}`,
+  );
 }
 
 /**
@@ -119,7 +156,7 @@ const isSameAllocation = (a: Allocation, b: Allocation): boolean =>
 /** Returns one step for each family, all on one VLAN; undefined if other writers were faster. */
 async function pickAll(
   ipam: Ipam,
-  request: AllocationRequest,
+  request: AllocationRequest & Source,
   families: readonly Family[],
   kept: readonly Allocation[],
   { blocks, claims, setBack }: Pick<NodeTransaction, 'blocks' | 'claims' | 'setBack'>,

@@ -3,6 +3,7 @@ import type { Owner } from '../model/attachment.ts';
 import type { UsedSlot } from '../model/block.ts';
 import type { Demand } from '../model/demand.ts';
 import type { Range } from '../model/range.ts';
+import type { Facts, FactSource } from '../model/rule.ts';
 
 /** An address that an attachment has. */
 export interface Allocation {
@@ -23,6 +24,11 @@ export interface AllocationRequest extends Demand {
   readonly owner: Owner;
   /** Addresses that the caller requires, at most one of each family. */
   readonly requested?: readonly RequestedAddress[];
+  /**
+   * Asks Kubernetes about the pod, where a rule needs it. Absent: nobody can be asked. It rejects
+   * where an answer is missing: nobody guesses.
+   */
+  readonly ask?: (sources: readonly FactSource[]) => Promise<Facts>;
   /** Addresses that the attachment has by the node's own record, from an earlier ADD. */
   readonly known?: readonly Address[];
 }

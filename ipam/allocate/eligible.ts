@@ -1,4 +1,5 @@
 import { cidrContains, familyName, type Family } from '../model/address.ts';
+import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
 import { notCounted, remedyFor } from '../records/unreadable.ts';
@@ -18,7 +19,7 @@ export function isEligible(
   return (
     range.cidr.base.family === family &&
     range.state === 'active' &&
-    (request.ranges === undefined || request.ranges.includes(range.name)) &&
+    (request.ranges === undefined ? !range.namedOnly : request.ranges.includes(range.name)) &&
     (fixed === undefined || fixed.vlan === range.vlan)
   );
 }
@@ -28,7 +29,7 @@ export function isEligible(
  * @throws IpamError `exhausted` if there is none
  */
 export function commonVlans(
-  request: Pick<AllocationRequest, 'ranges' | 'requested'>,
+  request: Pick<AllocationRequest & Source, 'ranges' | 'requested' | 'rule'>,
   families: readonly Family[],
   { ranges: entries, unreadable }: RangeRecords,
 ): NonNullable<FixedVlan>[] {
@@ -46,9 +47,9 @@ export function commonVlans(
   if (decided.length > 0) return decided;
   if (common.length > 0) return common;
   const known = ranges.map((range) => {
-    const listed = request.ranges?.includes(range.name) ?? true;
+    const listed = request.ranges?.includes(range.name) ?? !range.namedOnly;
     const about = [familyName(range.cidr.base.family), vlanText(range), range.state];
-    return `${range.name} (${[...about, ...(listed ? [] : ['not in ipam.ranges'])].join(', ')})`;
+    return `${range.name} (${[...about, ...(listed ? [] : [notIn(request)])].join(', ')})`;
   });
   throw new IpamError(
     'exhausted',
@@ -59,3 +60,9 @@ export function commonVlans(
 
 export const vlanText = (range: Range): string =>
   range.vlan === undefined ? 'untagged' : `VLAN ${range.vlan}`;
+
+/** Says who leaves a range out. */
+export function notIn({ rule, ranges }: Pick<Source, 'rule' | 'ranges'>): string {
+  if (rule !== undefined) return `not in rule '${rule}'`;
+  return ranges === undefined ? 'only for those who name it' : 'not in ipam.ranges';
+}

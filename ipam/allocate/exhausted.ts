@@ -6,7 +6,7 @@ import { rangesOfFamily, type Range } from '../model/range.ts';
 import { rangeKey } from '../records/keys.ts';
 import { notCounted, remedyFor } from '../records/unreadable.ts';
 import type { RangeRecords } from '../store/ranges.ts';
-import { isEligible } from './eligible.ts';
+import { isEligible, notIn } from './eligible.ts';
 import { lostRange } from './lost-range.ts';
 import type { PickContext } from './pick-context.ts';
 
@@ -41,7 +41,7 @@ export function exhausted(
   const which = reasons.length > 0 ? reasons.join(', ') : `there is no ${name} range`;
   return new IpamError(
     'exhausted',
-    `no ${name} address left for node '${request.node}': ${which}${rest}${notCounted(known.unreadable)}${lost?.text ?? ''}`,
+    `no ${name} address left for node '${request.node}'${byRule(request)}: ${which}${rest}${notCounted(known.unreadable)}${lost?.text ?? ''}`,
     lost ? { remedy: lost.remedy } : remedyFor(known.unreadable),
   );
 }
@@ -51,13 +51,14 @@ function whyNot(
   context: Pick<PickContext, 'family' | 'fixed'> & { readonly request: Source },
 ): string {
   const { request } = context;
-  if (request.ranges !== undefined && !request.ranges.includes(range.name))
-    return `${range.name} (not in ipam.ranges)`;
+  if (!(request.ranges?.includes(range.name) ?? !range.namedOnly)) return `${range.name} (${notIn(request)})`;
   if (range.state === 'draining') return `${range.name} (draining)`;
   if (!isEligible(range, context))
     return `${range.name} (VLAN ${range.vlan ?? 'untagged'} is not the attachment's)`;
   return `${range.name} ${formatCidr(range.cidr)} (full: every block is claimed)`;
 }
+
+const byRule = ({ rule }: Source): string => (rule === undefined ? '' : ` by rule '${rule}'`);
 
 /**
  * Refuses names of ranges that do not exist. One whose record cannot be read exists, and the others
@@ -72,6 +73,6 @@ export function checkRangeNames(request: Source, { ranges, unreadable }: RangeRe
   const which = unknown.map((name) => `'${name}'`).join(', ');
   throw new IpamError(
     'not-found',
-    `ipam.ranges names ${which}, which etcd does not hold: it has ${names.join(', ') || 'no range'}`,
+    `${request.rule === undefined ? 'ipam.ranges' : `rule '${request.rule}'`} names ${which}, which etcd does not hold: it has ${names.join(', ') || 'no range'}`,
   );
 }

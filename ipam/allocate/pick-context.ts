@@ -1,4 +1,5 @@
 import type { Family } from '../model/address.ts';
+import type { Source } from '../model/demand.ts';
 import { takeSlot, type Block } from '../model/block.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
@@ -12,7 +13,7 @@ export type FixedVlan = { readonly vlan: number | undefined } | undefined;
 /** A request for an address of one family, as part of an allocation. */
 export interface PickContext {
   readonly ipam: Ipam;
-  readonly request: AllocationRequest;
+  readonly request: AllocationRequest & Source;
   readonly family: Family;
   readonly blocks: readonly HeldBlock[];
   /** Those of the blocks that the same transaction claims: the store does not have them yet. */

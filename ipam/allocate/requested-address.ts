@@ -49,6 +49,7 @@ function checkRequested(
   found: RangeEntry | undefined,
 ): RangeEntry {
   const ip = formatAddress(requested);
+  const { request } = context;
   if (!found) {
     const known = ranges.map(({ range }) => formatCidr(range.cidr)).join(', ') || 'none yet';
     throw new IpamError(
@@ -73,7 +74,7 @@ function checkRequested(
   if (!isEligible(range, context)) {
     throw new IpamError(
       'conflict',
-      `the requested address ${ip} is of range '${range.name}' (${vlanText(range)}, ${range.state}), which this attachment cannot use`,
+      `the requested address ${ip} is of range '${range.name}' (${vlanText(range)}, ${range.state}), ${request.rule === undefined ? 'which this attachment cannot use' : `which rule '${request.rule}' does not give to the pod`}`,
     );
   }
   return found;

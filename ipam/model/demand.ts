@@ -5,6 +5,8 @@ export interface Source {
   readonly node: string;
   /** Names of the ranges to choose from; absent: all. */
   readonly ranges?: readonly string[];
+  /** Name of the rule that chose the ranges; absent: the network did. */
+  readonly rule?: string;
 }
 
 /** What a pod requests from IPAM. */

@@ -15,6 +15,8 @@ export type IpamErrorCode =
   | 'exhausted'
   /** The requested address is assigned, cooling, or in another node's block. */
   | 'taken'
+  /** A rule asks for what Kubernetes tells of the pod, and nobody told it. */
+  | 'unknown-pod'
   /** Another machine has the node's name: this one may neither allocate nor release under it. */
   | 'other-machine'
   /** Other writers won every bounded attempt. */
@@ -48,6 +50,8 @@ const REMEDIES: Readonly<Record<IpamErrorCode, string>> = {
   'in-use': 'Wait until it is free, or release what holds it: `cnictl ip list` shows the owners.',
   exhausted: 'Add a range with `cnictl range add`, or look for leaked addresses with `cnictl check`.',
   taken: 'Look up who has it with `cnictl ip show ADDRESS`; request another, or none.',
+  'unknown-pod':
+    "Give the node access to the API server (key 'kubeconfig'), or look at `cnictl rule list` for a rule by names alone.",
   'other-machine':
     'Give this machine a node name of its own; if it replaces the other one: `cnictl node adopt`.',
   contention: 'Try again; if it lasts, look for a writer in a loop in the logs of etcd.',

@@ -16,13 +16,13 @@ import {
   type Span,
 } from './address.ts';
 import { invalid, IpamError } from './errors.ts';
+import { isObjectName, OBJECT_NAME_FORM } from './object-name.ts';
 import { blockPrefixLength, rangeCapacity, type Range, type Route } from './range.ts';
 
 export const DEFAULT_BLOCK_SIZE = 16;
 export const DEFAULT_COOLDOWN_MS = 30_000;
 const BLOCK_SIZES = [4, 8, 16, 32, 64];
 const MAX_COOLDOWN_MS = 24 * 3600_000;
-const NAME = /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/;
 
 export interface NewRange {
   readonly name?: string;
@@ -33,6 +33,7 @@ export interface NewRange {
   readonly routes?: readonly Route[];
   readonly blockSize?: number;
   readonly cooldownMs?: number;
+  readonly namedOnly?: boolean;
 }
 
 /**
@@ -52,6 +53,7 @@ export function makeRange(input: NewRange): Range {
     blockSize: input.blockSize ?? DEFAULT_BLOCK_SIZE,
     cooldownMs: input.cooldownMs ?? DEFAULT_COOLDOWN_MS,
     state: 'active',
+    ...(input.namedOnly && { namedOnly: true as const }),
   };
   checkRange(range);
   checkDestinations(range);
@@ -74,11 +76,7 @@ export function defaultRangeName(cidr: Cidr): string {
 }
 
 function checkName(range: Range): void {
-  if (!NAME.test(range.name)) {
-    throw invalid(
-      `range name '${range.name}': expected 1 to 63 lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit`,
-    );
-  }
+  if (!isObjectName(range.name)) throw invalid(`range name '${range.name}': expected ${OBJECT_NAME_FORM}`);
 }
 
 function checkNumbers(range: Range): void {

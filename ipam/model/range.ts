@@ -43,6 +43,8 @@ export interface Range {
   /** How long a released address rests before it is assigned again, in milliseconds. */
   readonly cooldownMs: number;
   readonly state: RangeState;
+  /** Only a rule, or a network whose `ipam.ranges` names the range, draws from it. */
+  readonly namedOnly?: true;
   readonly unknownFields?: UnknownFields;
 }
 

@@ -1,4 +1,5 @@
 import type { Effects } from '../model/effects.ts';
+import { RuleBook } from '../store/rules.ts';
 import { storeUntil } from '../store/store-until.ts';
 import type { Store } from '../store/store.ts';
 import { Batcher } from './batcher.ts';
@@ -14,6 +15,7 @@ export interface Ipam {
   readonly runner: Runner;
   readonly observer: Observer;
   readonly local: LocalNode;
+  readonly rules: RuleBook;
 }
 
 /** For a process with one caller: each request reads for itself and runs in its own transaction. */
@@ -24,7 +26,7 @@ export function directIpam(
   observer: Observer = silentObserver,
 ): Ipam {
   const context = { store, effects, observer, cache: noCache, local };
-  return { store, effects, observer, local, runner: new DirectRunner(context) };
+  return { store, effects, observer, local, runner: new DirectRunner(context), rules: new RuleBook() };
 }
 
 /** The IPAM of a process with several concurrent callers. */
@@ -43,18 +45,21 @@ export interface SharedIpam extends Ipam {
 export function batchingIpam(context: RunContext, patienceMs: number): SharedIpam {
   const { store, effects, observer, local } = context;
   const batcher = new Batcher(context, patienceMs);
+  const rules = new RuleBook();
   return {
     store,
     effects,
     observer,
     local,
     runner: batcher,
+    rules,
     until: (expiresAt) => ({
       store: storeUntil(store, expiresAt, effects),
       effects,
       observer,
       local,
       runner: { run: (node, request) => batcher.run(node, request, expiresAt) },
+      rules,
     }),
   };
 }

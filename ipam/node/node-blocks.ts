@@ -8,6 +8,7 @@ import { decodeMachineRecord, machineKey, type MachineRecord } from '../records/
 import { decodeNodeEntry, isDrainKey, type NodeEntry } from '../records/node-record.ts';
 import { quickBlock } from '../records/quick-block.ts';
 import { decodeRange } from '../records/range-record.ts';
+import { RULES_CHANGED } from '../records/rule-record.ts';
 import { decodeSetBack, SET_BACK, type SetBack } from '../records/set-back-record.ts';
 import { newestRevision, type Entry } from '../records/transaction.ts';
 import { readRecord, unreadableOf, valuesOf, type UnreadableRecord } from '../records/unreadable.ts';
@@ -39,6 +40,8 @@ export interface NodeBlocks {
   readonly machine: { readonly entry: Entry; readonly record: MachineRecord } | undefined;
   /** The cluster's latest set-back, with its entry; undefined if there was none. */
   readonly setBack: { readonly entry: Entry; readonly record: SetBack } | undefined;
+  /** Changes with each change of a rule; undefined before the first rule. */
+  readonly rulesChanged: Entry | undefined;
   /** What this node has told that etcd has lost; undefined if nothing. */
   readonly lost: Entry | undefined;
   /** State of etcd before the blocks were read. */
@@ -55,9 +58,11 @@ export interface NodeBlocks {
  */
 export async function readNodeBlocks(store: Store, node: string): Promise<NodeBlocks> {
   let state: StoreState = { clusterId: '0', revision: '0' };
-  const [index, [machine, setBack, lost]] = await Promise.all([
+  const [index, [machine, setBack, lost, rulesChanged]] = await Promise.all([
     scanAll(store, nodePrefix(node)),
-    store.get([machineKey(node), SET_BACK, lostKey(node)], { onState: (seen) => (state = seen) }),
+    store.get([machineKey(node), SET_BACK, lostKey(node), RULES_CHANGED], {
+      onState: (seen) => (state = seen),
+    }),
   ]);
   const entries = index.filter(({ key }) => !isDrainKey(key));
   const located = entries.map((entry) => readRecord(entry, decodeNodeEntry));
@@ -71,6 +76,7 @@ export async function readNodeBlocks(store: Store, node: string): Promise<NodeBl
     machine: machine && { entry: machine, record: decodeMachineRecord(machine.key, machine.value) },
     setBack: setBack && { entry: setBack, record: told && 'value' in told ? told.value : UNKNOWN_SET_BACK },
     lost,
+    rulesChanged,
     state,
   };
 }

@@ -7,6 +7,7 @@ import { blockKey, nodeKey, nodePrefix, rangeKey } from '../records/keys.ts';
 import { lostKey } from '../records/lost-record.ts';
 import { encodeMachineRecord, machineKey, type MachineRecord } from '../records/machine-record.ts';
 import { encodeNodeEntry } from '../records/node-record.ts';
+import { RULES_CHANGED } from '../records/rule-record.ts';
 import { encodeSetBack, SET_BACK, type SetBack } from '../records/set-back-record.ts';
 import {
   absent,
@@ -56,6 +57,7 @@ export class NodeTransaction {
   #setBack: SetBack | undefined;
   #lost: Write | undefined;
   #touched = false;
+  #reliesOnRules = false;
   /** As the latest change writes it. */
   #machine: MachineRecord | undefined;
   /**
@@ -130,6 +132,16 @@ export class NodeTransaction {
     this.#touched = true;
   }
 
+  /** The key that changes with each rule, as it was read; undefined before the first rule. */
+  get rulesChanged(): Entry | undefined {
+    return this.#before.rulesChanged;
+  }
+
+  /** The change holds only while no rule has changed since {@link rulesChanged} was read. */
+  relyOnRules(): void {
+    this.#reliesOnRules = true;
+  }
+
   /** Adds the record of an ended lifetime to the history. */
   tell(record: Put): void {
     this.#history.push(record);
@@ -187,6 +199,9 @@ export class NodeTransaction {
       ...touched.map(({ entry }) => same(entry)),
       ...[...this.#others.values()].map(({ entry }) => same(entry)),
       ...claims.map(([key, { former }]) => (former ? same(former.entry) : absent(key))),
+      ...(this.#reliesOnRules
+        ? [before.rulesChanged ? same(before.rulesChanged) : absent(RULES_CHANGED)]
+        : []),
       // A claim must not miss a set-back that another node has just found.
       ...(claims.length > 0 || this.#setBack ? [setBackEntry ? same(setBackEntry) : absent(SET_BACK)] : []),
     ];

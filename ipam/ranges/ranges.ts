@@ -1,6 +1,6 @@
 import { usedSlots } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
-import { checkNoOverlap } from '../model/new-range.ts';
+import { checkNoOverlap, checkRange } from '../model/new-range.ts';
 import type { Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
@@ -22,6 +22,7 @@ import {
 import { returnBlock } from '../release/return-block.ts';
 import { findRange, readRanges } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
+import { readRules } from '../store/rules.ts';
 import { readAgain, scanAll } from '../store/store.ts';
 import { checkNotLost } from './lost-addresses.ts';
 
@@ -106,6 +107,12 @@ export interface RemovalPlan {
  */
 export async function planRangeRemoval(ipam: Ipam, name: string): Promise<RemovalPlan> {
   const { range } = await findRange(ipam, name);
+  const rule = (await readRules(ipam.store)).rules.find(({ ranges }) => ranges.includes(name));
+  if (rule) {
+    throw new IpamError('in-use', `range '${name}' cannot be removed: rule '${rule.name}' names it`, {
+      remedy: `Remove the rule first: \`cnictl rule remove ${rule.name}\`.`,
+    });
+  }
   const entries = await scanAll(ipam.store, blocksOfRange(name));
   const decode = decodeBlockOf(range);
   const blocks = entries.map((entry) => decode(entry.key, entry.value));
@@ -185,13 +192,30 @@ async function removeHistory({ store }: Ipam, name: string): Promise<void> {
   });
 }
 
+/** What of a range can change while pods have addresses of it. */
+export type RangeSettings = Pick<Range, 'state' | 'cooldownMs'> & { readonly namedOnly: boolean };
+
 /** @throws IpamError `not-found`, `contention`, `store-…` */
-export function setRangeState(ipam: Ipam, name: string, state: Range['state']): Promise<Range> {
-  return retryLostRaces(`setting range '${name}' to ${state}`, ipam.effects, async () => {
+export const setRangeState = (ipam: Ipam, name: string, state: Range['state']): Promise<Range> =>
+  setRange(ipam, name, { state });
+
+/** @throws IpamError `not-found`, `invalid`, `contention`, `store-…` */
+export function setRange(ipam: Ipam, name: string, settings: Partial<RangeSettings>): Promise<Range> {
+  return retryLostRaces(`setting range '${name}'`, ipam.effects, async () => {
     const { range, entry } = await findRange(ipam, name);
-    if (range.state === state) return range;
-    const next: Range = { ...range, state };
-    const done = await ipam.store.commit([unchanged(entry)], [put(entry.key, encodeRange(next))]);
+    const next = withSettings(range, settings);
+    const value = encodeRange(next);
+    if (value === encodeRange(range)) return range;
+    const done = await ipam.store.commit([unchanged(entry)], [put(entry.key, value)]);
     return done ? next : undefined;
   });
+}
+
+/** @throws IpamError `invalid` */
+export function withSettings(range: Range, { namedOnly, ...settings }: Partial<RangeSettings>): Range {
+  const { namedOnly: before, ...rest } = range;
+  const isNamedOnly = namedOnly ?? before ?? false;
+  const next: Range = { ...rest, ...settings, ...(isNamedOnly && { namedOnly: true as const }) };
+  checkRange(next);
+  return next;
 }

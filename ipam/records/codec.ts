@@ -73,27 +73,35 @@ export function checkKey(key: string, own: string): void {
   throw new IpamError('corrupt-record', `etcd key '${key}' holds the value of '${own}'`);
 }
 
-/** @throws IpamError `corrupt-record`, naming the key, the field and what was expected */
-export function decode<T extends v.GenericSchema>(schema: T, key: string, value: string): v.InferOutput<T> {
+/**
+ * @param newest version that the reader knows
+ * @throws IpamError `corrupt-record`, naming the key, the field and what was expected
+ */
+export function decode<T extends v.GenericSchema>(
+  schema: T,
+  key: string,
+  value: string,
+  newest = SCHEMA_VERSION,
+): v.InferOutput<T> {
   let json: unknown;
   try {
     json = JSON.parse(value);
   } catch (cause) {
     throw new IpamError('corrupt-record', `etcd key '${key}' holds no JSON: ${excerpt(value)}`, { cause });
   }
-  refuseNewer(key, json);
+  refuseNewer(key, json, newest);
   const result = decodeValue(schema, json);
   if (result.ok) return result.value;
   throw new IpamError('corrupt-record', `etcd key '${key}': ${result.problem.message}`);
 }
 
 /** Refuses a record of a later release before its fields, which may mean something else there. */
-function refuseNewer(key: string, json: unknown): void {
+function refuseNewer(key: string, json: unknown, newest: number): void {
   if (typeof json !== 'object' || json === null || !('v' in json)) return;
-  if (typeof json.v !== 'number' || !(json.v > SCHEMA_VERSION)) return;
+  if (typeof json.v !== 'number' || !(json.v > newest)) return;
   throw new IpamError(
     'corrupt-record',
-    `etcd key '${key}' was written by a newer cellnet: its version is ${json.v}, and this one reads ${SCHEMA_VERSION}`,
+    `etcd key '${key}' was written by a newer cellnet: its version is ${json.v}, and this one reads ${newest}`,
     { remedy: 'Upgrade the cellnet that tells this; it changes nothing in the record.' },
   );
 }

@@ -9,20 +9,17 @@ import {
 } from '../model/address.ts';
 import { checkRange } from '../model/new-range.ts';
 import type { Range, Route } from '../model/range.ts';
-import {
-  checkKey,
-  count,
-  decode,
-  guarded,
-  schemaVersion,
-  SCHEMA_VERSION,
-  text,
-  unknownFieldsOf,
-} from './codec.ts';
+import { checkKey, count, decode, guarded, SCHEMA_VERSION, text, unknownFieldsOf } from './codec.ts';
 import { rangeKey } from './keys.ts';
 
+/**
+ * A range that must be named has this version: an older program would draw from it for every pod.
+ * It refuses the record instead.
+ */
+const NAMED_ONLY_VERSION = 2;
+
 const rangeRecord = v.looseObject({
-  v: schemaVersion,
+  v: v.picklist([SCHEMA_VERSION, NAMED_ONLY_VERSION]),
   name: text,
   cidr: text,
   gateway: v.nullable(text),
@@ -32,13 +29,14 @@ const rangeRecord = v.looseObject({
   blockSize: count,
   cooldownMs: count,
   state: v.picklist(['active', 'draining']),
+  namedOnly: v.optional(v.literal(true)),
 });
 
 type RouteRecord = v.InferOutput<typeof rangeRecord>['routes'][number];
 
 export function encodeRange(range: Range): string {
   const record: v.InferInput<typeof rangeRecord> = {
-    v: SCHEMA_VERSION,
+    v: range.namedOnly ? NAMED_ONLY_VERSION : SCHEMA_VERSION,
     name: range.name,
     cidr: formatCidr(range.cidr),
     gateway: range.gateway ? formatAddress(range.gateway) : null,
@@ -52,6 +50,7 @@ export function encodeRange(range: Range): string {
     blockSize: range.blockSize,
     cooldownMs: range.cooldownMs,
     state: range.state,
+    ...(range.namedOnly && { namedOnly: true }),
   };
   return JSON.stringify({ ...record, ...range.unknownFields });
 }
@@ -69,8 +68,9 @@ export function decodeRange(key: string, value: string): Range {
     blockSize,
     cooldownMs,
     state,
+    namedOnly,
     ...rest
-  } = decode(rangeRecord, key, value);
+  } = decode(rangeRecord, key, value, NAMED_ONLY_VERSION);
   checkKey(key, rangeKey(name));
   const range = guarded(key, (): Range => ({
     name,
@@ -82,6 +82,7 @@ export function decodeRange(key: string, value: string): Range {
     blockSize,
     cooldownMs,
     state,
+    ...(namedOnly && { namedOnly }),
     ...unknownFieldsOf(rest),
   }));
   guarded(key, () => checkRange(range));

@@ -72,6 +72,7 @@ const sharedSchema = v.strictObject({
   metrics: v.optional(metricsSchema),
   services: v.optional(v.boolean()),
   sourceCheck: v.optional(v.boolean()),
+  masqueradeForwarded: v.optional(v.boolean()),
 });
 
 export type PartialEtcd = v.InferOutput<typeof etcdSchema>;
@@ -152,6 +153,7 @@ export function settingsFromEnvironment(env: Environment): PartialSettings {
     },
     services: booleanIn(env, 'CELLNET_SERVICES'),
     sourceCheck: booleanIn(env, 'CELLNET_SOURCE_CHECK'),
+    masqueradeForwarded: booleanIn(env, 'CELLNET_MASQUERADE_FORWARDED'),
   };
 }
 
@@ -213,6 +215,7 @@ export function mergeSettings(layers: readonly PartialSettings[]): PartialSettin
     },
     services: first((layer) => layer.services),
     sourceCheck: first((layer) => layer.sourceCheck),
+    masqueradeForwarded: first((layer) => layer.masqueradeForwarded),
   };
 }
 

@@ -1,9 +1,9 @@
 /**
- * `npm run bench` measures five things: cellnet, with and without its agent, beside `bridge` +
+ * `npm run bench` measures six things: cellnet, with and without its agent, beside `bridge` +
  * `host-local` of containernetworking-plugins, in turn in one run on one simulated node; ADD while
  * a member of etcd hangs, beside ADD while none does; IPAM beside etcd itself; `cnictl check`
- * beside only reading what it reads; and Services in the bridge. Machines differ, so only ratios
- * are comparable.
+ * beside only reading what it reads; Services in the bridge; and ADD with rules. Machines differ,
+ * so only ratios are comparable.
  *
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
@@ -23,13 +23,24 @@ import { benchGrowth } from './growth.ts';
 import { benchHungMember } from './hung-member.ts';
 import { benchIpam } from './ipam.ts';
 import { startBenchNode } from './node.ts';
+import { benchRules } from './rules.ts';
 import { benchServices } from './services.ts';
 import { benchSingle } from './single.ts';
 import { cellnet, reference, type Contender } from './timed.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 40);
 const WARM_PODS = 200;
-const PARTS = ['single', 'burst', 'growth', 'hung-member', 'ipam', 'claims', 'check', 'services'] as const;
+const PARTS = [
+  'single',
+  'burst',
+  'growth',
+  'hung-member',
+  'ipam',
+  'claims',
+  'check',
+  'services',
+  'rules',
+] as const;
 
 interface World {
   readonly node: SimulatedNode;
@@ -77,6 +88,7 @@ async function main(wanted: readonly string[]): Promise<void> {
       if (asked('burst')) await benchBurst(node, [agent, theirs], [50, 200], 5);
       if (asked('growth')) await benchGrowth(node, agent, running);
     }
+    if (asked('rules')) await benchRules(scope, ROUNDS);
     if (asked('hung-member')) await benchHungMember(scope, ROUNDS);
     if (asked('ipam')) await ipamAlone(scope);
     if (asked('claims')) {

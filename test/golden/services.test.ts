@@ -79,7 +79,7 @@ test('Services that are not served, and what cannot be told', () =>
     await step('service list');
   }));
 
-for (const words of ['service', 'service show', 'trace'])
+for (const words of ['service', 'service show', 'trace', 'connectivity test'])
   test(`help of '${words}'`, async () => {
     const world = await servingWorld();
     hold(`help ${words}`, shown(await world.run([...words.split(' '), '--help'])));

@@ -1,4 +1,5 @@
 import type { KubeApi, Node, Pod } from '../../cni/kube/api.ts';
+import type { KubeWriter } from '../../cni/kube/writer.ts';
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
 import { OvsdbError } from '../../cni/ovsdb/errors.ts';
 import type { Operation, OperationResult } from '../../cni/ovsdb/protocol.ts';
@@ -81,6 +82,8 @@ export class CliWorld {
   /** Runs between two observations of `check`. */
   meanwhile: () => Promise<void> = () => Promise.resolve();
   kube: Partial<KubeApi> = {};
+  /** Makes and deletes objects in the cluster. */
+  kubeWriter: KubeWriter = {} as KubeWriter;
   etcd: Partial<EtcdInspector> = {};
   agent: AgentAnswer = { answers: true, health: { ok: true, version: VERSION, reasons: [] } };
   /** The newest lines of the agent's log. */
@@ -285,6 +288,8 @@ export class CliWorld {
       machine: () => this.machine,
       openIpam: () => Promise.resolve(this.#openIpam()),
       openKube: () => Promise.resolve(this.#kube()),
+      openKubeWriter: () => Promise.resolve(this.kubeWriter),
+      dial: () => Promise.reject(new Error('no test of this world dials')),
       uplinkHost: () => Promise.resolve(this.uplinkHost),
       openPlatform: (log) =>
         Promise.resolve({

@@ -7,9 +7,11 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { makeNamespace, uniqueName } from '../support/netns.ts';
 import { childEnv, must } from '../support/proc.ts';
+import type { BuiltFiles } from './build.ts';
 import type { Ended } from './reporter.ts';
 
 export interface Job {
@@ -33,10 +35,15 @@ export interface JobResult {
 }
 
 const JOB_TIMEOUT_MS = 10 * 60_000;
-const REPORTER = join(import.meta.dirname, 'reporter.ts');
 
-/** Throws ProcError when the namespace cannot be made or inspected. */
-export const runJob = async (job: Job): Promise<JobResult> => {
+/** Part of what is built, beside the files of the jobs. */
+export const REPORTER = join(import.meta.dirname, 'reporter.ts');
+
+/**
+ * Runs the job's files as they were built.
+ * @throws ProcError when the namespace cannot be made or inspected
+ */
+export const runJob = async (job: Job, built: BuiltFiles): Promise<JobResult> => {
   const started = performance.now();
   // The prefix differs from every name that the search for leftovers matches.
   const dir = await mkdtemp(join(tmpdir(), 'cn-run-'));
@@ -44,7 +51,7 @@ export const runJob = async (job: Job): Promise<JobResult> => {
   const netns = namespace.name;
   try {
     const events = join(dir, 'events');
-    const { text, fault, cpuSeconds } = await runProcess(job, netns, events);
+    const { text, fault, cpuSeconds } = await runProcess(job, built, netns, events);
     const ended = parseEvents(await readFile(events, 'utf8').catch(() => ''));
     const faults = [
       ...(fault !== undefined && (fault.always || !ended.some(isFailed)) ? [fault.what] : []),
@@ -96,14 +103,20 @@ const childrenCpuSeconds = (): number => {
 /**
  * Runs all files in one process, because starting a process costs more than most unit files take.
  * The kernel kills that process with this one (setpriv(1)).
- * Equivalent to: nsenter --net=/run/netns/NETNS node --import tsx --eval 'import FILE; …'
+ * Equivalent to: nsenter --net=/run/netns/NETNS node --eval 'import FILE; …'
  */
-const runProcess = ({ files, node = process.execPath }: Job, netns: string, events: string): Promise<Ran> =>
+const runProcess = (
+  { files, node = process.execPath }: Job,
+  built: BuiltFiles,
+  netns: string,
+  events: string,
+): Promise<Ran> =>
   new Promise((resolve, reject) => {
-    const imports = files.map((file) => `import './${relative(process.cwd(), file)}';`).join('');
+    const imports = files.map((file) => `import '${pathToFileURL(built.pathOf(file)).href}';`).join('');
+    const reporter = built.pathOf(REPORTER);
     const words = [
-      ...['--import', 'tsx', '--test-reporter=spec', '--test-reporter-destination=stdout'],
-      ...[`--test-reporter=${REPORTER}`, `--test-reporter-destination=${events}`],
+      ...['--enable-source-maps', '--test-reporter=spec', '--test-reporter-destination=stdout'],
+      ...[`--test-reporter=${reporter}`, `--test-reporter-destination=${events}`],
       ...['--input-type=module', '--eval', imports],
     ];
     const args = ['--pdeathsig', 'KILL', 'nsenter', `--net=/run/netns/${netns}`, node, ...words];

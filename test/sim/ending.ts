@@ -1,6 +1,7 @@
 import { NODES, RANGES, rangeKey } from '../../ipam/records/keys.ts';
 import { isDrainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
+import { nameOfRuleKey, RULES, RULES_CHANGED } from '../../ipam/records/rule-record.ts';
 import { readRecord } from '../../ipam/records/unreadable.ts';
 import { removeNewer, repair } from './bad-records.ts';
 import type { Machine } from './machine.ts';
@@ -30,6 +31,9 @@ export function endFaults(world: World): void {
   // Where etcd lost a range, the operator finds `range add` refused, and is told why.
   if (rangesOf(world.setup).some(({ name }) => !etcd.keys.has(rangeKey(name)))) removeNewer(world);
   void world.addRanges();
+  // Without them no pod waits for a full range.
+  for (const { key } of etcd.keys.below(RULES))
+    if (key !== RULES_CHANGED) void world.cnictl(`rule remove ${nameOfRuleKey(key)} --ignore-not-found`);
   for (const { key, value } of etcd.keys.below(RANGES))
     if (isDraining(key, value)) void world.cnictl(`range undrain ${key.slice(RANGES.length)}`);
   for (const { key } of etcd.keys.below(NODES))

@@ -10,6 +10,7 @@ import type { EndedContainers } from './ended.ts';
 import type { Commit } from './etcd.ts';
 import { indexDisagreement } from './index-check.ts';
 import type { Carrier, Living } from './living.ts';
+import { againstRule } from './rules.ts';
 
 /** What must hold, and how it is called when it does not. */
 export const VIOLATIONS = [
@@ -33,6 +34,8 @@ export const VIOLATIONS = [
   'two-addresses',
   /** A node or a range that is draining gave out an address. */
   'drained',
+  /** An address was given out against a rule of that moment. */
+  'against-rule',
   /** An address was given out again before it had rested. */
   'unrested',
   /** A call took longer than its deadline. */
@@ -97,6 +100,7 @@ export class CommitCheck {
       // Nobody can know of what a killed program has sent.
       (isSenderAlive ? this.#ended.givenTo(given) : undefined) ??
       this.#drained(commit.before, given) ??
+      againstRule(commit.before, given) ??
       this.#unrested(commit, given, changes.freed) ??
       this.#unsound(commit) ??
       indexDisagreement(commit, this.#reader) ??

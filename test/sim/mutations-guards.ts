@@ -16,6 +16,20 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     ),
   },
   {
+    name: 'rules-not-compared',
+    breaks: 'an address is given out by rules that have changed since they were read',
+    edits: one('ipam/allocate/allocate.ts', 'transaction.relyOnRules();'),
+  },
+  {
+    name: 'rules-kept-after-change',
+    breaks: 'a process keeps rules that have changed',
+    edits: one(
+      'ipam/store/rules.ts',
+      'changed.value !== this.#changed || this.#known.size >= MOST_NAMESPACES',
+      'this.#known.size >= MOST_NAMESPACES',
+    ),
+  },
+  {
     name: 'cache-kept-after-lost-race',
     breaks: 'the cache of the agent outlives a lost race',
     edits: one('ipam/node/runner.ts', 'cache.delete(node);\n    const results', 'const results'),

@@ -66,6 +66,8 @@ function worldOf({ machine, process, store, kube, files }: OperatorTools): World
     dist: '/opt/cellnet',
     openIpam: () => Promise.resolve(ipam),
     openKube: () => Promise.resolve(kube.for(process)),
+    openKubeWriter: notHere('a change of the cluster'),
+    dial: notHere('a server'),
     openEtcd: notHere('an inspection of etcd'),
     probeAgent: notHere('the socket of the agent'),
     agentLog: notHere('the log of the agent'),

@@ -1,5 +1,6 @@
 import { FAULTS, type Fault, type Scene } from './acts.ts';
 import { Random } from './random.ts';
+import { mayHaveRules, ruleScenes } from './rules.ts';
 import type { RangeSetup, Setup } from './setup.ts';
 import { Writer } from './writer.ts';
 
@@ -21,7 +22,9 @@ export function makePlan(seed: number, allowed: readonly Fault[]): Plan {
   const setup = makeSetup(random.fork('setup'));
   const isChosen = (fault: Fault): boolean => random.fork(`fault ${fault}`).chance(shareOf(allowed));
   const faults = FAULTS.filter((fault) => allowed.includes(fault) && isChosen(fault));
-  return { seed, setup, scenes: new Writer(random.fork('acts'), setup, faults).write() };
+  const scenes = new Writer(random.fork('acts'), setup, faults).write();
+  const more = ruleScenes(random.fork('rules'), setup, scenes);
+  return { seed, setup, scenes: [...scenes, ...more].sort((a, b) => a.at - b.at) };
 }
 
 /** Small ranges and blocks, so that pods soon share them. */
@@ -46,7 +49,9 @@ function makeSetup(random: Random): Setup {
     patient: random.chance(0.2),
     crowded: random.chance(0.01),
     agentShare: random.pick([1, 1, 0.8, 0.5, 0]),
+    rules: false,
   };
   // An index of hundreds of blocks in pages of 2 keys takes longer than a call has: etcd's are 500.
-  return setup.crowded ? { ...setup, pageSize: 500 } : setup;
+  if (setup.crowded) return { ...setup, pageSize: 500 };
+  return { ...setup, rules: mayHaveRules(setup) && random.fork('rules').chance(0.5) };
 }

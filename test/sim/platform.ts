@@ -39,6 +39,7 @@ export function platformOf(
     lock: (_, attachment) => machine.locks.lock(process, attachment),
     tryLock: (_, attachment) => machine.locks.tryLock(process, attachment),
     runDelegate: ({ type }) => Promise.reject(new CniError('invalid-config', `no plugin '${type}' here`)),
+    podFacts: () => Promise.reject(new CniError('try-again-later', 'no API server here')),
     inBurst: () => false,
     announceLater: () => undefined,
     log: logOf(process),

@@ -33,6 +33,8 @@ export interface Setup {
   readonly agents: boolean;
   /** Whether the first node holds more blocks than etcd compares keys in one transaction. */
   readonly crowded: boolean;
+  /** Whether rules come and go. */
+  readonly rules: boolean;
   /** Whether it watches the cluster for minutes after the faults, also where nothing is amiss. */
   readonly patient: boolean;
   /** The share of the calls that reach the agent while it runs, 0 to 1. */

@@ -18,7 +18,7 @@ export interface ObjectMeta {
 
 export interface KubeObject {
   kind: string;
-  apiVersion: 'v1' | 'discovery.k8s.io/v1';
+  apiVersion: 'v1' | 'discovery.k8s.io/v1' | 'apps/v1';
   metadata: ObjectMeta;
   spec?: Record<string, unknown>;
   status?: Record<string, unknown>;

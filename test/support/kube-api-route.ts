@@ -2,7 +2,7 @@
 import { status, type KubeObject } from './kube-api-objects.ts';
 
 export interface Target {
-  readonly resource: 'pods' | 'nodes' | 'namespaces' | 'services' | 'endpointslices';
+  readonly resource: 'pods' | 'nodes' | 'namespaces' | 'services' | 'endpointslices' | 'daemonsets';
   /** The API group. Empty: the core group. */
   readonly group: string;
   readonly apiVersion: KubeObject['apiVersion'];
@@ -14,12 +14,14 @@ export interface Target {
 type Resource = Pick<Target, 'resource' | 'group' | 'apiVersion' | 'kind'>;
 
 const CORE = { group: '', apiVersion: 'v1' } as const;
+const APPS = { group: 'apps', apiVersion: 'apps/v1' } as const;
 const DISCOVERY = { group: 'discovery.k8s.io', apiVersion: 'discovery.k8s.io/v1' } as const;
 
 const NAMESPACED: readonly Resource[] = [
   { ...CORE, resource: 'pods', kind: 'Pod' },
   { ...CORE, resource: 'services', kind: 'Service' },
   { ...DISCOVERY, resource: 'endpointslices', kind: 'EndpointSlice' },
+  { ...APPS, resource: 'daemonsets', kind: 'DaemonSet' },
 ];
 const CLUSTER_WIDE: readonly Resource[] = [
   { ...CORE, resource: 'nodes', kind: 'Node' },
@@ -46,7 +48,7 @@ export function route(path: string): Target | undefined {
 export function forbidden(
   user: string,
   verb: string,
-  { resource, group, name, namespace: space }: Target,
+  { resource, group, name, namespace: space }: Omit<Target, 'resource'> & { readonly resource: string },
 ): unknown {
   const where = space === undefined ? 'at the cluster scope' : `in the namespace "${space}"`;
   const which = name === undefined ? '' : ` "${name}"`;

@@ -82,6 +82,11 @@ export class Collection {
     return typeof found === 'number' ? this.#generate(found) : found;
   }
 
+  /** Returns the objects that exist now. */
+  all(): KubeObject[] {
+    return this.#keys.flatMap((key) => this.get(key) ?? []);
+  }
+
   /**
    * Returns the keys that existed at a revision, in order. Caches the list for the following pages.
    */

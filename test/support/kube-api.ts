@@ -1,8 +1,8 @@
 /**
- * A Kubernetes API server that serves reads of pods, nodes, namespaces, Services and
- * EndpointSlices: lists whose pages all show the moment of the first page, Status objects, bearer
- * tokens and client certificates, and watches with bookmarks. Tests can make it fail or give false
- * answers.
+ * A Kubernetes API server that serves reads of pods, nodes, namespaces, Services, EndpointSlices
+ * and DaemonSets: lists whose pages all show the moment of the first page, Status objects, bearer
+ * tokens and client certificates, and watches with bookmarks. With `writes` it also makes and
+ * deletes some of them. Tests can make it fail or give false answers.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
@@ -20,6 +20,7 @@ import { endpointSlice, service } from './kube-api-services.ts';
 import { Clock, Collection, type Bulk } from './kube-api-store.ts';
 import type { Certificates } from './kube-api-tls.ts';
 import { answerWatch, type OpenWatch } from './kube-api-watch.ts';
+import { answerChange, logOf, sendLog, Writes, type WriteOptions } from './kube-api-writes.ts';
 
 export { Faults, lies, type Fault, type ListBody, type RequestInfo } from './kube-api-faults.ts';
 export { hostNetworkPod, namespace, node, pod, staticPod, type KubeObject } from './kube-api-objects.ts';
@@ -55,6 +56,8 @@ export interface KubeApiOptions {
   readonly forbid?: (user: string, verb: string, resource: string) => boolean;
   /** Serves the paths of kube-api-admin.ts, so that another process can change the cluster. */
   readonly admin?: boolean;
+  /** Makes and deletes namespaces, pods and Services on request. Default: every change is 405. */
+  readonly writes?: WriteOptions;
   /** The interval of a watch's bookmarks. Default: 1000. A real server has about a minute. */
   readonly bookmarkMs?: number;
 }
@@ -77,6 +80,7 @@ export interface KubeApiServer extends Changes {
   readonly namespaces: Collection;
   readonly services: Collection;
   readonly endpointslices: Collection;
+  readonly daemonsets: Collection;
   /**
    * Forgets all history, as etcd's compaction does. The server then answers 410 to tokens of
    * earlier lists.
@@ -97,6 +101,7 @@ interface Cluster {
   readonly namespaces: Collection;
   readonly services: Collection;
   readonly endpointslices: Collection;
+  readonly daemonsets: Collection;
 }
 
 export async function startKubeApi(options: KubeApiOptions = {}): Promise<KubeApiServer> {
@@ -108,7 +113,9 @@ export async function startKubeApi(options: KubeApiOptions = {}): Promise<KubeAp
     namespaces: new Collection(clock),
     services: new Collection(clock, options.bulkServices),
     endpointslices: new Collection(clock, options.bulkEndpointSlices),
+    daemonsets: new Collection(clock),
   };
+  const writes = options.writes && new Writes(cluster, options.writes);
   for (const name of ['default', 'kube-system']) cluster.namespaces.put(namespace(name));
   const tokens = new Map(Object.entries(options.tokens ?? {}));
   const faults = new Faults();
@@ -121,7 +128,7 @@ export async function startKubeApi(options: KubeApiOptions = {}): Promise<KubeAp
     const work =
       options.admin === true && isAdminPath(info.path)
         ? serveAdmin(req, res, info.path, changes)
-        : serve(req, res, info, { cluster, tokens, faults, watches, options });
+        : serve(req, res, info, { cluster, tokens, faults, watches, options, writes });
     work.catch((error: unknown) => res.destroy(error as Error));
   };
   const server =
@@ -235,23 +242,28 @@ interface Serving {
   readonly faults: Faults;
   readonly watches: Set<OpenWatch>;
   readonly options: KubeApiOptions;
+  readonly writes: Writes | undefined;
 }
 
 async function serve(
   req: http.IncomingMessage,
   res: http.ServerResponse,
   info: RequestInfo,
-  { cluster, tokens, faults, watches, options }: Serving,
+  { cluster, tokens, faults, watches, options, writes }: Serving,
 ): Promise<void> {
   const fault = faults.next(info);
   const answer = (code: number, body: unknown): Promise<void> => send(res, code, body, fault, info);
   const user = authenticate(req, tokens);
   if (user === undefined) return answer(401, status(401, 'Unauthorized', 'Unauthorized'));
   if (info.method !== 'GET') {
-    return answer(
-      405,
-      status(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource'),
-    );
+    // The connection broke before the server had all of it.
+    if (fault?.kind === 'reset') return answer(200, {});
+    return answer(...(await answerChange(req, info, user, writes, options.forbid)));
+  }
+  const log = logOf(info.path);
+  if (log !== undefined && writes !== undefined) {
+    sendLog(res, log, user, writes, options.forbid);
+    return;
   }
   if (info.path === '/version') return answer(200, { major: '1', minor: '34', gitVersion: 'v1.34.0' });
   const target = route(info.path);

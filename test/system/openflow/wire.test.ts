@@ -268,6 +268,7 @@ suite('OpenFlow 1.5 as we write it', () => {
       GROUP,
       { kind: 'put-group', group: { ...GROUP.group, selection: SELECTION } },
       { kind: 'add-buckets', id: 9, buckets: GROUP.group.buckets },
+      { kind: 'put-group', group: { ...GROUP.group, selection: { method: 'dp_hash' } } },
     ]);
     const buckets =
       'bucket=bucket_id:1,weight:100,actions=ct\\(commit,table=5,zone=7,nat\\(dst=10\\.20\\.0\\.1:53\\)\\),bucket=bucket_id:2,';
@@ -283,6 +284,7 @@ suite('OpenFlow 1.5 as we write it', () => {
         `ADD_OR_MOD group_id=9,type=select,selection_method=hash,fields\\(ip_src,tcp_src\\),${buckets}`,
       ),
       new RegExp(`INSERT_BUCKET command_bucket_id:last,group_id=9,${buckets}`),
+      new RegExp(`ADD_OR_MOD group_id=9,type=select,selection_method=dp_hash,${buckets}`),
     ];
     assert.equal(lines.length, expected.length, lines.join('\n'));
     expected.forEach((each, i) => assert.match(lines[i] ?? '', each));

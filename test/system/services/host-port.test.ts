@@ -1,15 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { OUR_PLUGINS, STOCK_PLUGINS } from '../../support/cni.ts';
+import { setMasquerade } from '../../support/masquerade.ts';
 import { setSysctl } from '../../support/netns.ts';
 import { startPodProcess, type Answer, type PodProcess } from '../../support/pod-process.ts';
 import type { Pod, SimulatedNode } from '../../support/node.ts';
 import { makeServicesWorld, type ServicePod, type ServicesWorld } from './world.ts';
-
-/** What docs/services.md says an operator adds, so that replies pass the node again. */
-const MASQUERADE = '-t nat -A POSTROUTING -d 10.20.0.0/22 -m conntrack --ctstate DNAT -j MASQUERADE'.split(
-  ' ',
-);
 
 suite("a pod's hostPort by portmap", () => {
   let world: ServicesWorld;
@@ -70,7 +66,8 @@ suite("a pod's hostPort by portmap", () => {
   });
 
   test('is reached from outside where the node masquerades what it forwards', async () => {
-    await node.ns.exec('iptables', ...MASQUERADE);
+    const [agent] = world.agents;
+    if (agent) await setMasquerade(node, agent, true);
     const { name, seen } = await ask(outside);
     assert.deepEqual([name, seen], ['server', address]);
   });

@@ -7,6 +7,8 @@ import { dumpFlows, eventually, makeServicesWorld, type ServicePod, type Service
 /** Long before a client that is not refused gives up. */
 const AT_ONCE_MS = 500;
 
+const isLasting = (flow: string): boolean => !flow.includes('idle_timeout=');
+
 suite('Services from pods', () => {
   let world: ServicesWorld;
   let client: ServicePod;
@@ -54,6 +56,18 @@ suite('Services from pods', () => {
     const answers = await client.process.many('10.96.0.10', 80, 300);
     assert.deepEqual(Object.keys(answers).sort(), ['far', 'near', 'other']);
     for (const count of Object.values(answers)) assert.ok(count > 30, JSON.stringify(answers));
+  });
+
+  test('so do those of UDP', async () => {
+    const dns = [{ name: 'dns', protocol: 'UDP', port: 53 }];
+    await world.serve({
+      ...{ name: 'spread', ip: '10.96.0.52', ports: dns, endpointPorts: dns },
+      endpoints: [near, far, other].map(({ ip }) => endpoint(ip)),
+    });
+    const names = [];
+    for (let i = 0; i < 90; i++) names.push((await client.process.ask('udp', '10.96.0.52', 53)).name);
+    for (const name of ['far', 'near', 'other'])
+      assert.ok(names.filter((each) => each === name).length > 8, names.join());
   });
 
   test('UDP, with answers that are fragmented', async () => {
@@ -145,16 +159,21 @@ suite('Services from pods', () => {
     );
   });
 
-  test('a Service that goes leaves no flow and no group', async () => {
+  test('a Service that goes leaves only flows for its open connections, which expire', async () => {
+    const groups = async (): Promise<number> =>
+      (await world.nodes[0].ovs.ofctl('-O', 'OpenFlow15', 'dump-group-stats', 'br-cell')).split('group_id=')
+        .length;
+    await world.settled();
+    const before = await groups();
     await world.serve({ name: 'gone', ip: '10.96.0.14', endpoints: [endpoint(near.ip)] });
+    assert.equal(await groups(), before + 1);
     assert.ok((await dumpFlows(world.nodes[0])).some((flow) => flow.includes('10.96.0.14')));
     world.api.deleteService('default', 'gone');
     world.api.deleteEndpointSlice('default', 'gone-4');
     await world.settled();
-    assert.deepEqual(
-      (await dumpFlows(world.nodes[0])).filter((flow) => flow.includes('10.96.0.14')),
-      [],
-    );
+    const left = (await dumpFlows(world.nodes[0])).filter((flow) => flow.includes('10.96.0.14'));
+    assert.deepEqual([left.length, left.filter(isLasting)], [2, []]);
+    assert.equal(await groups(), before);
   });
 
   test('a pod that is deleted leaves no flow', async () => {
@@ -258,7 +277,7 @@ suite('when parts of the node end', () => {
 
   test('the agent: Services go on, and its successor leaves nothing double', async () => {
     const [a] = world.nodes;
-    const before = (await dumpFlows(a)).length;
+    const before = (await dumpFlows(a)).filter(isLasting).length;
     await client.process.hold('through', '10.96.0.10', 80);
     await world.agents[0]?.kill();
     assert.equal((await client.process.ask('tcp', '10.96.0.10', 80)).name, 'server');
@@ -268,7 +287,7 @@ suite('when parts of the node end', () => {
       await world.settled();
       assert.equal((await client.process.talk('through')).name, 'server');
       assert.equal((await client.process.ask('tcp', '10.96.0.10', 80)).name, 'server');
-      assert.equal((await dumpFlows(a)).length, before);
+      assert.equal((await dumpFlows(a)).filter(isLasting).length, before);
     } finally {
       await next.stop();
     }

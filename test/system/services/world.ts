@@ -7,7 +7,13 @@ import { join } from 'node:path';
 import { inNamespace, openNamespace } from '../../../cni/netlink/netns.ts';
 import { startAgent, type RunningAgent } from '../../support/agent.ts';
 import { startFabric, type Fabric } from '../../support/fabric.ts';
-import { endpoint, node, startKubeApi, type KubeApiServer } from '../../support/kube-api.ts';
+import {
+  endpoint,
+  node,
+  startKubeApi,
+  type KubeApiOptions,
+  type KubeApiServer,
+} from '../../support/kube-api.ts';
 import { newScope, setSysctl, type Scope } from '../../support/netns.ts';
 import { startNode, type AddedPod, type SimulatedNode } from '../../support/node.ts';
 import { startPodProcess, type PodProcess } from '../../support/pod-process.ts';
@@ -69,6 +75,8 @@ export const HTTP_AT = (port: number): object[] => [{ name: 'http', protocol: 'T
 export interface WorldOptions {
   /** Whether the VLANs have a range of IPv6, too. */
   readonly ipv6?: boolean;
+  /** Further options of the API server. */
+  readonly api?: KubeApiOptions;
 }
 
 export async function makeServicesWorld(options: WorldOptions = {}): Promise<ServicesWorld> {
@@ -102,10 +110,11 @@ async function startRouter(scope: Scope, ranges: readonly RangeOfWorld[]): Promi
   return fabric;
 }
 
-async function build(scope: Scope, { ipv6 = false }: WorldOptions): Promise<ServicesWorld> {
+async function build(scope: Scope, { ipv6 = false, api: apiOptions }: WorldOptions): Promise<ServicesWorld> {
   const fabric = await startRouter(scope, [...RANGES, ...(ipv6 ? IPV6_RANGES : [])]);
   const space = openNamespace(fabric.ns.path);
   const api = await startKubeApi({
+    ...apiOptions,
     host: '172.30.0.1',
     listenIn: (listen) => inNamespace(space, listen),
   });

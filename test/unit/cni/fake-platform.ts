@@ -8,6 +8,7 @@ import { Deadlines } from '../../../cni/platform/deadlines.ts';
 import type { HostLink, Kernel, Namespace, Platform, PodInterface } from '../../../cni/platform/platform.ts';
 import type { Output, Plugin } from '../../../cni/protocol/invocation.ts';
 import { dispatch } from '../../../cni/verbs/dispatch.ts';
+import type { Facts } from '../../../ipam/model/rule.ts';
 import type { Ipam } from '../../../ipam/node/ipam.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { range, World } from '../ipam/world.ts';
@@ -40,6 +41,8 @@ export class FakePlatform {
    */
   readonly taken: boolean[] = [];
   /** What another IPAM plugin prints. */
+  /** What Kubernetes tells of each pod. */
+  facts: Facts = {};
   delegateReply = '{"ips":[{"address":"10.1.0.5/24","gateway":"10.1.0.1"}]}';
   /** The conflict that a probe reports. */
   conflict: { address: string; mac: string } | undefined;
@@ -82,6 +85,7 @@ export class FakePlatform {
       lock: () => Promise.resolve(() => undefined),
       tryLock: () => () => undefined,
       runDelegate: ({ type, verb }) => this.#call(`delegate ${type} ${verb}`, this.delegateReply),
+      podFacts: () => this.#call('ask', this.facts),
       inBurst: () => this.crowded,
       announceLater: ({ count }) => void this.calls.push(`announce ${count}`),
       log,

@@ -17,7 +17,7 @@ test('docs/operations/doctor.md leads from each line of the doctor to a page', (
   const checks = new Set([...golden.matchAll(/"check": "([^"]+)"/g)].map(([, name = '']) => name));
   assert.ok(checks.size > 15);
   assert.deepEqual(
-    [...checks, 'forwarding', 'VLANs', 'uplink bond1', 'plugins'].filter(
+    [...checks, 'forwarding', 'VLANs', 'uplink bond1', 'plugins', 'masquerading'].filter(
       (check) => check !== 'configuration' && !covered(check),
     ),
     [],

@@ -61,6 +61,7 @@ test('every metric of the agent is documented with its type and labels, and no o
     ...{ servicesKnown: true, services: 1, frontends: 1, endpoints: 1, refused: 0 },
     bridges: [{ bridge: 'br-cell', flows: 1, inPlace: true }],
   });
+  metrics.masquerade.inPlace = () => true;
   const hook = metrics.stepTimer();
   hook('ADD', 'allocate', 'before');
   hook('ADD', 'allocate', 'after');

@@ -9,7 +9,7 @@ interface Prose {
   readonly words: readonly { readonly pattern: string; readonly instead: string }[];
 }
 
-/** eslint.config.mjs holds the comments to the same file. */
+/** test/prose.mjs holds the comments to the same file. */
 const { columns, words } = JSON.parse(readFileSync(join(REPOSITORY, 'test/prose.json'), 'utf8')) as Prose;
 
 /** Returns the lines of prose with their numbers: no code (fenced or indented), no tables. */

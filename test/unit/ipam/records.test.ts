@@ -92,8 +92,8 @@ suite('records', () => {
     ['no JSON', '{"v":1', /etcd key 'ranges\/blue' holds no JSON: "\{\\"v\\":1"/],
     [
       'a later schema',
-      JSON.stringify({ ...good, v: 2 }),
-      /etcd key 'ranges\/blue' was written by a newer cellnet: its version is 2, and this one reads 1/,
+      JSON.stringify({ ...good, v: 9 }),
+      /etcd key 'ranges\/blue' was written by a newer cellnet: its version is 9, and this one reads 2/,
     ],
     ['a missing field', JSON.stringify({ ...good, cidr: undefined }), /key 'cidr' is missing/],
     ['a wrong type', JSON.stringify({ ...good, vlan: 'x' }), /key 'vlan' is "x"/],
@@ -235,8 +235,8 @@ suite('fields that a later release has added', () => {
       ['ranges/blue', decodeRange, encodeRange(blue)],
       ['nodes/n1/10.20.0.16/28', decodeNodeEntry, encodeNodeEntry({ range: 'blue', claimedAt: 5 })],
     ] as const) {
-      const text = JSON.stringify({ ...(JSON.parse(value) as Json), v: 2, colour: 'red' });
-      const message = /was written by a newer cellnet: its version is 2/;
+      const text = JSON.stringify({ ...(JSON.parse(value) as Json), v: 9, colour: 'red' });
+      const message = /was written by a newer cellnet: its version is 9/;
       assert.throws(() => decode(key, text), { code: 'corrupt-record', message });
     }
   });

@@ -40,6 +40,19 @@ suite('settings', () => {
     assert.equal(merged.agent, false);
   });
 
+  test('masqueradeForwarded: from the file and the environment, which wins', () => {
+    const file = parseSharedConfig('{"masqueradeForwarded":true}', 'f.json');
+    const of = (value: string): boolean | undefined =>
+      mergeSettings([settingsFromEnvironment({ CELLNET_MASQUERADE_FORWARDED: value }), file])
+        .masqueradeForwarded;
+    assert.deepEqual([of(''), of('false')], [true, false]);
+    assert.throws(() => of('yes'), /CELLNET_MASQUERADE_FORWARDED is .*yes.*: expected true or false/);
+    assert.throws(
+      () => parseSharedConfig('{"masqueradeForwarded":"yes"}', 'f.json'),
+      /f\.json: key 'masqueradeForwarded' is "yes": expected boolean/,
+    );
+  });
+
   test('the shared file is read strictly', () => {
     assert.throws(() => parseSharedConfig('{', 'f.json'), {
       code: 'invalid',

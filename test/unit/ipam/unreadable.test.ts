@@ -22,7 +22,7 @@ const BLUE = range('10.20.0.0/24', { name: 'blue', vlan: 120, cooldownMs: 0 });
 const SIX = range('fd00:20::/112', { name: 'six', vlan: 120 });
 const NEWER = JSON.stringify({
   ...(JSON.parse(encodeRange(range('10.99.0.0/24', { name: 'red' }))) as object),
-  v: 2,
+  v: 3,
 });
 
 /** Returns a world with two ranges on one VLAN, and the given records beside them. */
@@ -57,7 +57,7 @@ suite('a range record that cannot be read', () => {
       'of a newer version',
       'ranges/red',
       NEWER,
-      "etcd key 'ranges/red' was written by a newer cellnet: its version is 2, and this one reads 1",
+      "etcd key 'ranges/red' was written by a newer cellnet: its version is 3, and this one reads 2",
     ],
     [
       'a stray key',

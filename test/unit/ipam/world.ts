@@ -122,6 +122,7 @@ export const range = (
     exclude?: string[];
     cooldownMs?: number;
     blockSize?: number;
+    namedOnly?: boolean;
   } = {},
 ): Range => {
   const { gateway, exclude, ...rest } = more;

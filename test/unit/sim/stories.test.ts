@@ -17,6 +17,7 @@ const SETUP: Setup = {
   patient: true,
   crowded: false,
   agentShare: 1,
+  rules: false,
 };
 
 interface Story {

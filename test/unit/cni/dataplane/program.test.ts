@@ -130,13 +130,15 @@ const frontends: fc.Arbitrary<Frontend> = fc
 const pods: fc.Arbitrary<LocalPod> = fc
   .record({
     number: fc.integer({ min: 1, max: 4 }),
+    // Two ports may have one address for a moment.
+    address: fc.integer({ min: 1, max: 3 }),
     ofport: fc.integer({ min: 1, max: 4 }),
     source: fc.boolean(),
     rate: fc.boolean(),
   })
-  .map(({ number, ofport, source, rate }) => ({
-    ...{ port: `cell${number}`, ofport, vlan: 120, mac: BigInt(number) },
-    addresses: [parseAddress(`10.20.0.${number}`)],
+  .map(({ number, address, ofport, source, rate }) => ({
+    ...{ port: `cell${number}`, ofport, vlan: 120, mac: BigInt(address) },
+    addresses: [parseAddress(`10.20.0.${address}`)],
     ...((source || rate) && {
       limits: {
         ...(source && { source: [] }),

@@ -1,0 +1,113 @@
+import type { Facts, FactSource, Labels, PodIdentity } from '../../ipam/model/rule.ts';
+import type { Client } from './client.ts';
+import { clientOf, type ConnectOptions } from './connect.ts';
+import { asArray, asObject, asOptionalText, DecodeError, ofKind, type Json } from './decode.ts';
+import { within, type Limit } from './limit.ts';
+import { decoding } from './list.ts';
+import { segment } from './pods.ts';
+
+/** The pod that a rule asks about. */
+export interface AskedPod extends PodIdentity {
+  /** Absent where the runtime does not tell it. */
+  readonly uid: string | undefined;
+  /** The node's name in Kubernetes. */
+  readonly node: string;
+}
+
+/** Asks an API server about pods. */
+export interface FactsReader {
+  /** @throws KubeError, also for what does not exist, and for another pod of the same name */
+  ask(pod: AskedPod, sources: readonly FactSource[]): Promise<Facts>;
+  close(): void;
+}
+
+/**
+ * Finds the API server. Sends no request yet.
+ * @throws KubeError `config`
+ */
+export function readFacts(options: ConnectOptions): FactsReader {
+  const client = clientOf(options);
+  return {
+    ask: (pod, sources) => {
+      const what = `${client.server}: ask about pod ${pod.namespace}/${pod.name}`;
+      return within({ deadlineMs: options.deadlineMs, what }, async (limit) => {
+        const answers = await Promise.all(sources.map((source) => READ[source](client, pod, limit)));
+        return Object.assign({}, ...answers) as Facts;
+      });
+    },
+    close: () => client.close(),
+  };
+}
+
+const READ: Readonly<Record<FactSource, (client: Client, pod: AskedPod, limit: Limit) => Promise<Facts>>> = {
+  pod: (client, { namespace, name, uid }, limit) => {
+    const path = `/api/v1/namespaces/${segment(namespace, 'namespace')}/pods/${segment(name, 'pod name')}`;
+    return read(client, { path, resource: 'pods', kind: 'Pod' }, limit, (metadata) => {
+      // The runtime may still work for a pod that is gone, while another one has its name.
+      if (uid !== undefined && !uidsOf(metadata).includes(uid))
+        throw new DecodeError('metadata.uid', `"${uid}"`, metadata['uid']);
+      return { pod: { labels: labelsOf(metadata), ownerKind: ownerKindOf(metadata) } };
+    });
+  },
+  namespace: (client, { namespace }, limit) => {
+    const path = `/api/v1/namespaces/${segment(namespace, 'namespace')}`;
+    return read(client, { path, resource: 'namespaces', kind: 'Namespace' }, limit, (metadata) => ({
+      namespace: { labels: labelsOf(metadata) },
+    }));
+  },
+  node: (client, { node }, limit) => {
+    const path = `/api/v1/nodes/${segment(node.toLowerCase(), 'node name')}`;
+    return read(client, { path, resource: 'nodes', kind: 'Node' }, limit, (metadata) => ({
+      node: { labels: labelsOf(metadata) },
+    }));
+  },
+};
+
+/** What to get, and of which kind it must be. */
+interface Asked {
+  readonly path: string;
+  readonly resource: 'pods' | 'namespaces' | 'nodes';
+  readonly kind: string;
+}
+
+async function read(
+  client: Client,
+  { path, resource, kind }: Asked,
+  limit: Limit,
+  decode: (metadata: Json) => Facts,
+): Promise<Facts> {
+  const reply = await client.get(path, { verb: 'get', resource }, limit);
+  if (reply.kind === 'other') throw reply.error;
+  return decoding(client.server, `get ${path}`, () =>
+    decode(asObject(asObject(ofKind(reply.value, kind), 'the answer')['metadata'], 'metadata')),
+  );
+}
+
+/** A static pod has its kubelet's hash as its UID, the API server's copy of it another one. */
+function uidsOf(metadata: Json): unknown[] {
+  const annotations = metadata['annotations'];
+  const mirrored = typeof annotations === 'object' ? (annotations as Json | null) : undefined;
+  return [metadata['uid'], mirrored?.['kubernetes.io/config.mirror']];
+}
+
+function labelsOf(metadata: Json): Labels {
+  const labels = metadata['labels'];
+  if (labels === undefined || labels === null) return {};
+  return Object.fromEntries(
+    Object.entries(asObject(labels, 'metadata.labels')).map(([key, value]) => {
+      if (typeof value !== 'string') throw new DecodeError(`metadata.labels['${key}']`, 'a text', value);
+      return [key, value];
+    }),
+  );
+}
+
+/** Returns the kind of the pod's controller (meta/v1 OwnerReference). */
+function ownerKindOf(metadata: Json): string | undefined {
+  const references = metadata['ownerReferences'];
+  if (references === undefined || references === null) return undefined;
+  const path = 'metadata.ownerReferences';
+  const owner = asArray(references, path)
+    .map((each) => asObject(each, path))
+    .find(({ controller }) => controller === true);
+  return owner && asOptionalText(owner['kind'], `${path}.kind`);
+}

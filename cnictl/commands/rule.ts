@@ -1,0 +1,212 @@
+import { formatAddress } from '../../ipam/model/address.ts';
+import { IpamError } from '../../ipam/model/errors.ts';
+import { asksOf, bySpecificity, type Labels, type Rule } from '../../ipam/model/rule.ts';
+import { listRangeUsage, type RangeUsage } from '../../ipam/query/range-usage.ts';
+import { podsOfRule, type PodOfRule } from '../../ipam/query/rule-pods.ts';
+import { addRule, findRule, planRule, removeRule } from '../../ipam/rules/rules.ts';
+import { readRules } from '../../ipam/store/rules.ts';
+import type { Context } from '../context/context.ts';
+import { CommandError } from '../context/errors.ts';
+import { renderCount } from '../render/bar.ts';
+import { plural } from '../render/plural.ts';
+import { renderFields, renderTable } from '../render/table.ts';
+
+export interface RuleAddOptions {
+  readonly namespace: string;
+  readonly pod?: string;
+  readonly label?: readonly string[];
+  readonly ownerKind?: string;
+  readonly namespaceLabel?: readonly string[];
+  readonly nodes?: readonly string[];
+  readonly range?: readonly string[];
+  readonly fallback?: boolean;
+  readonly dryRun?: boolean;
+}
+
+/** `rule add`: checks everything before it writes anything. */
+export async function ruleAdd(context: Context, name: string, options: RuleAddOptions): Promise<number> {
+  const rule = ruleFrom(context, name, options);
+  const dryRun = options.dryRun ?? false;
+  const { pods, unreadable } = await context.withIpam(async (ipam) => {
+    if (dryRun) await planRule(ipam, rule);
+    else await addRule(ipam, rule);
+    return await podsOfRule(ipam, rule);
+  });
+  const outside = pods.filter(({ range }) => !rule.ranges.includes(range));
+  context.print({ ...ruleJson(rule), dryRun, pods: pods.map(podJson) }, () => {
+    const done = dryRun ? 'would be added' : 'added';
+    const what = `rule ${rule.name} ${done}: ${conditionsText(rule)} -> ${effectText(rule)}\n`;
+    return `${what}${concernedText(rule, pods, outside)}${pods.length > 0 && dryRun ? podTable(context, pods) : ''}`;
+  });
+  context.warnUnreadable(unreadable);
+  return 0;
+}
+
+function ruleFrom({ world }: Context, name: string, options: RuleAddOptions): Rule {
+  const { namespace, pod = '*', ownerKind, range = [] } = options;
+  return {
+    ...{ name, namespace, pod },
+    podLabels: labelsFrom(options.label, '--label'),
+    ...(ownerKind !== undefined && { ownerKind }),
+    namespaceLabels: labelsFrom(options.namespaceLabel, '--namespace-label'),
+    nodeLabels: labelsFrom(options.nodes, '--nodes'),
+    ranges: range,
+    fallback: options.fallback ?? false,
+    addedAt: world.now(),
+  };
+}
+
+/** @throws CommandError */
+function labelsFrom(texts: readonly string[] = [], option: string): Labels {
+  const labels = texts.map((text): [string, string] => {
+    const [key = '', value, ...more] = text.split('=');
+    if (value === undefined || more.length > 0)
+      throw new CommandError(`${option} '${text}': expected KEY=VALUE, such as app=web`);
+    return [key, value];
+  });
+  const twice = labels.find(([key], i) => labels.findIndex(([other]) => other === key) !== i);
+  if (twice) throw new CommandError(`${option} '${twice[0]}=${twice[1]}': expected each key once`);
+  return Object.fromEntries(labels);
+}
+
+function concernedText(rule: Rule, pods: readonly PodOfRule[], outside: readonly PodOfRule[]): string {
+  if (pods.length === 0) return 'no pod that has an address now is concerned\n';
+  const asks = asksOf(rule);
+  const may = asks.length > 0 ? ` by their names (labels are looked at when a pod comes)` : '';
+  const others =
+    outside.length === 0
+      ? 'all in its ranges'
+      : `${plural(outside.length, 'address', 'addresses')} in other ranges, kept until the pod is made again`;
+  return `concerned${may}: ${plural(pods.length, 'address', 'addresses')} of pods that live now, ${others}\n`;
+}
+
+/** `rule list` */
+export async function ruleList(context: Context): Promise<number> {
+  const { rules, usages, unreadable } = await context.withIpam(async (ipam) => {
+    const known = await readRules(ipam.store);
+    return { ...known, usages: (await listRangeUsage(ipam)).usages };
+  });
+  const sorted = [...rules].sort((a, b) => bySpecificity(a, b) || (a.name < b.name ? -1 : 1));
+  context.print(
+    sorted.map((rule) => ({ ...ruleJson(rule), free: freeOf(rule, usages) })),
+    () => {
+      if (sorted.length === 0) return 'No rules: every pod draws from every range of its network.\n';
+      return renderTable<Rule>(
+        [
+          { title: 'NAME', value: ({ name }) => name },
+          { title: 'PODS', value: conditionsText },
+          { title: 'RANGES', value: effectText },
+          { title: 'FREE', value: (rule) => renderCount(freeOf(rule, usages)), right: true },
+        ],
+        sorted,
+        context.paint,
+      );
+    },
+  );
+  context.warnUnreadable(unreadable);
+  return 0;
+}
+
+const freeOf = ({ ranges }: Rule, usages: readonly RangeUsage[]): number =>
+  usages.reduce((sum, { range, free }) => sum + (ranges.includes(range.name) ? free : 0), 0);
+
+/** `rule show` */
+export async function ruleShow(context: Context, name: string): Promise<number> {
+  const { rule, pods, unreadable } = await context.withIpam(async (ipam) => {
+    const rule = await findRule(ipam, name);
+    return { rule, ...(await podsOfRule(ipam, rule)) };
+  });
+  context.print({ ...ruleJson(rule), pods: pods.map(podJson) }, () => {
+    const labels = (wanted: Labels): string => labelsText(wanted) || '-';
+    const fields = renderFields(
+      [
+        ['Name', rule.name],
+        ['Namespace', rule.namespace],
+        ['Pod', rule.pod],
+        ['Pod labels', labels(rule.podLabels)],
+        ['Owner kind', rule.ownerKind ?? '-'],
+        ['Namespace labels', labels(rule.namespaceLabels)],
+        ['Node labels', labels(rule.nodeLabels)],
+        ['Ranges', rule.ranges.join(', ')],
+        ['When full', rule.fallback ? 'the other ranges serve' : 'pods wait'],
+        ['Added', new Date(rule.addedAt).toISOString()],
+        [asksOf(rule).length > 0 ? 'Addresses, by names' : 'Addresses', `${pods.length}`],
+      ],
+      context.paint,
+    );
+    return pods.length === 0 ? fields : `${fields}\n${podTable(context, pods)}`;
+  });
+  context.warnUnreadable(unreadable);
+  return 0;
+}
+
+const podTable = ({ paint }: Context, pods: readonly PodOfRule[]): string =>
+  renderTable<PodOfRule>(
+    [
+      { title: 'POD', value: ({ namespace, name }) => `${namespace}/${name}` },
+      { title: 'ADDRESS', value: ({ address }) => formatAddress(address) },
+      { title: 'RANGE', value: ({ range }) => range },
+      { title: 'NODE', value: ({ node }) => node },
+    ],
+    pods,
+    paint,
+  );
+
+export interface RuleRemoveOptions {
+  readonly dryRun?: boolean;
+  readonly ignoreNotFound?: boolean;
+}
+
+/** `rule remove`. @throws IpamError `not-found`, unless that is to be ignored */
+export async function ruleRemove(
+  context: Context,
+  name: string,
+  { dryRun = false, ignoreNotFound = false }: RuleRemoveOptions,
+): Promise<number> {
+  return await context.withIpam(async (ipam) => {
+    try {
+      const rule = dryRun ? await findRule(ipam, name) : (await removeRule(ipam, name)).rule;
+      const done = dryRun ? 'would be removed' : 'removed';
+      const which = rule
+        ? `: ${conditionsText(rule)} -> ${effectText(rule)}`
+        : ', whose record could not be read';
+      context.print({ name, removed: !dryRun }, () => `rule ${name} ${done}${which}\n`);
+    } catch (error) {
+      if (!ignoreNotFound || !(error instanceof IpamError) || error.code !== 'not-found') throw error;
+      context.print({ name, removed: false }, () => `nothing to remove: ${name}\n`);
+    }
+    return 0;
+  });
+}
+
+/** Says for which pods the rule is, in one line. */
+export function conditionsText(rule: Rule): string {
+  const conditions = [
+    ['label', labelsText(rule.podLabels)],
+    ['owner', rule.ownerKind ?? ''],
+    ['namespace label', labelsText(rule.namespaceLabels)],
+    ['nodes', labelsText(rule.nodeLabels)],
+  ].flatMap(([what, text]) => (text ? [`${what} ${text}`] : []));
+  return [`${rule.namespace}/${rule.pod}`, ...conditions].join(', ');
+}
+
+const effectText = ({ ranges, fallback }: Rule): string =>
+  `${ranges.join(', ')}${fallback ? ', else any' : ''}`;
+
+const labelsText = (labels: Labels): string =>
+  Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(' ');
+
+/** Scripts rely on these keys. More keys may be added. */
+function ruleJson(rule: Rule): object {
+  const { name, namespace, pod, podLabels, ownerKind, namespaceLabels, nodeLabels, ranges, fallback } = rule;
+  return {
+    ...{ name, namespace, pod, podLabels, ownerKind: ownerKind ?? null, namespaceLabels, nodeLabels },
+    ...{ ranges, fallback, addedAt: new Date(rule.addedAt).toISOString() },
+  };
+}
+
+const podJson = ({ namespace, name, node, address, range }: PodOfRule): object => ({
+  ...{ namespace, name, node, ip: formatAddress(address), range },
+});

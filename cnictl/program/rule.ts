@@ -1,0 +1,59 @@
+import type { Command } from 'commander';
+import {
+  ruleAdd,
+  ruleList,
+  ruleRemove,
+  ruleShow,
+  type RuleAddOptions,
+  type RuleRemoveOptions,
+} from '../commands/rule.ts';
+import { collect, type Act } from './act.ts';
+
+/** `cnictl rule …` */
+export function addRuleCommands(program: Command, act: Act): void {
+  const rule = program.command('rule').description('which pods draw their addresses from which ranges');
+  rule
+    .command('add')
+    .description('add a rule; pods that live keep their addresses')
+    .argument('<name>')
+    .requiredOption('--namespace <pattern>', "namespace of the pods, '*' in it for any characters")
+    .option('--pod <pattern>', "name of the pods, '*' in it for any characters (default: every pod)")
+    .option('--label <key=value>', 'label that the pods have; may be repeated', collect)
+    .option('--owner-kind <kind>', "kind of the pods' controller, such as StatefulSet")
+    .option('--namespace-label <key=value>', 'label that the namespace has; may be repeated', collect)
+    .option(
+      '--nodes <key=value>',
+      "label that the pods' node has, such as a rack or zone; may be repeated",
+      collect,
+    )
+    .option('--range <name>', 'range that the pods draw from; may be repeated', collect)
+    .option('--fallback', 'when these ranges are full, the others serve; without it pods wait')
+    .option('--dry-run', 'check everything, tell which living pods it concerns, add nothing')
+    .addHelpText(
+      'after',
+      "\nThe most specific rule for a pod counts: namespace before pod name before other conditions.\n\nExamples:\n  cnictl rule add shop --namespace shop --range red\n  cnictl rule add zone-a --namespace '*' --nodes topology.kubernetes.io/zone=a --range blue --fallback",
+    )
+    .action((name: string, options: RuleAddOptions, command: Command) =>
+      act(command, (context) => ruleAdd(context, name, options)),
+    );
+  rule
+    .command('list')
+    .description('all rules, the most specific first')
+    .action((_options: object, command: Command) => act(command, ruleList));
+  rule
+    .command('show')
+    .description('one rule, and the pods with addresses that it is for')
+    .argument('<name>')
+    .action((name: string, _options: object, command: Command) =>
+      act(command, (context) => ruleShow(context, name)),
+    );
+  rule
+    .command('remove')
+    .description('remove a rule; pods that live keep their addresses')
+    .argument('<name>')
+    .option('--dry-run', 'say what would be removed, remove nothing')
+    .option('--ignore-not-found', 'succeed for a name that etcd does not have')
+    .action((name: string, options: RuleRemoveOptions, command: Command) =>
+      act(command, (context) => ruleRemove(context, name, options)),
+    );
+}

@@ -1,0 +1,59 @@
+import type { Source } from '../model/demand.ts';
+import { IpamError } from '../model/errors.ts';
+import { chooseRule, type Facts, type FactSource, type Rule } from '../model/rule.ts';
+import type { Ipam } from '../node/ipam.ts';
+import type { NodeTransaction } from '../node/transaction.ts';
+import { unreadableError } from '../records/unreadable.ts';
+import type { AllocationRequest } from './allocation.ts';
+
+/** Where the addresses may come from, one after the other; or what must be asked to tell it. */
+export type Sources = readonly Source[] | { readonly asks: readonly FactSource[] };
+
+/**
+ * Returns where the attachment's addresses may come from, as the most specific rule for its pod
+ * says. A container that is no pod has no rule.
+ * @throws IpamError `corrupt-record` for a rule that may be for the pod; `store-…`
+ */
+export async function sourcesFor(
+  { store, rules }: Pick<Ipam, 'store' | 'rules'>,
+  request: AllocationRequest,
+  { rulesChanged }: Pick<NodeTransaction, 'rulesChanged'>,
+  facts: Facts,
+): Promise<Sources> {
+  const { podNamespace, podName } = request.owner;
+  if (podNamespace === undefined || podName === undefined) return [request];
+  const found = await rules.of(store, podNamespace, rulesChanged);
+  const [unreadable] = found.unreadable;
+  if (unreadable) throw unreadableError(unreadable);
+  const ofNetwork = found.rules.filter((rule) => rangesWithin(rule, request).length > 0);
+  const choice = chooseRule(ofNetwork, { namespace: podNamespace, name: podName }, facts);
+  if ('asks' in choice) return choice;
+  const { rule } = choice;
+  if (!rule) return [request];
+  const byRule: Source = { ...request, ranges: rangesWithin(rule, request), rule: rule.name };
+  return rule.fallback ? [byRule, request] : [byRule];
+}
+
+/** A network that names its ranges has no others: a rule chooses among them. */
+const rangesWithin = ({ ranges }: Rule, request: Source): string[] =>
+  ranges.filter((name) => request.ranges?.includes(name) ?? true);
+
+/**
+ * Tries the sources in turn until one has room.
+ * @throws IpamError `exhausted`, `not-found` of the last one
+ */
+export async function firstSource<T>(
+  sources: readonly Source[],
+  attempt: (source: Source) => Promise<T>,
+): Promise<T> {
+  let last: unknown;
+  for (const source of sources) {
+    try {
+      return await attempt(source);
+    } catch (error) {
+      if (!(error instanceof IpamError) || !['exhausted', 'not-found'].includes(error.code)) throw error;
+      last = error;
+    }
+  }
+  throw last;
+}

@@ -1,0 +1,119 @@
+import { isPattern, literalLength, matchesPattern, patternsOverlap } from './pattern.ts';
+import type { UnknownFields } from './unknown-fields.ts';
+
+/** Labels of Kubernetes objects. In a condition: the object must have all of them. */
+export type Labels = Readonly<Record<string, string>>;
+
+/** Which pods a rule is for. */
+export interface RuleConditions {
+  /** A name, or a pattern; `*` for every namespace. */
+  readonly namespace: string;
+  /** The pod's name, or a pattern; `*` for every pod. */
+  readonly pod: string;
+  readonly podLabels: Labels;
+  /** Kind of the pod's controller, such as `StatefulSet`. Absent: any, or none. */
+  readonly ownerKind?: string;
+  readonly namespaceLabels: Labels;
+  readonly nodeLabels: Labels;
+}
+
+/** Says of some pods where their addresses come from. */
+export interface Rule extends RuleConditions {
+  readonly name: string;
+  /** Names of the ranges of these pods. */
+  readonly ranges: readonly string[];
+  /** Whether the other ranges serve when these have no address left. */
+  readonly fallback: boolean;
+  /** Milliseconds since 1970. */
+  readonly addedAt: number;
+  readonly unknownFields?: UnknownFields;
+}
+
+/** A pod, as the runtime names it. */
+export interface PodIdentity {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** An object of Kubernetes that conditions ask about. */
+export type FactSource = 'pod' | 'namespace' | 'node';
+
+/** What Kubernetes tells of a pod, as far as it was asked. */
+export interface Facts {
+  readonly pod?: { readonly labels: Labels; readonly ownerKind: string | undefined };
+  readonly namespace?: { readonly labels: Labels };
+  readonly node?: { readonly labels: Labels };
+}
+
+/** The rule of a pod, or what must be asked first to tell it. */
+export type RuleChoice = { readonly rule: Rule | undefined } | { readonly asks: readonly FactSource[] };
+
+/**
+ * Returns the rule of a pod: the most specific one of those that are for it. Names decide first, so
+ * that Kubernetes is asked only where a rule needs it.
+ */
+export function chooseRule(rules: readonly Rule[], pod: PodIdentity, facts: Facts): RuleChoice {
+  const named = rules.filter(
+    (rule) => matchesPattern(rule.namespace, pod.namespace) && matchesPattern(rule.pod, pod.name),
+  );
+  for (const rule of named.sort(bySpecificity)) {
+    const asks = asksOf(rule).filter((source) => facts[source] === undefined);
+    if (asks.length > 0) return { asks };
+    if (isFor(rule, facts)) return { rule };
+  }
+  return { rule: undefined };
+}
+
+/** Returns the objects of Kubernetes that the rule's conditions ask about. */
+export const asksOf = (rule: RuleConditions): FactSource[] => [
+  ...(rule.ownerKind !== undefined || !isEmpty(rule.podLabels) ? (['pod'] as const) : []),
+  ...(isEmpty(rule.namespaceLabels) ? [] : (['namespace'] as const)),
+  ...(isEmpty(rule.nodeLabels) ? [] : (['node'] as const)),
+];
+
+const isFor = (rule: RuleConditions, { pod, namespace, node }: Facts): boolean =>
+  hasLabels(pod?.labels, rule.podLabels) &&
+  (rule.ownerKind === undefined || rule.ownerKind === pod?.ownerKind) &&
+  hasLabels(namespace?.labels, rule.namespaceLabels) &&
+  hasLabels(node?.labels, rule.nodeLabels);
+
+const isEmpty = (labels: Labels): boolean => Object.keys(labels).length === 0;
+
+const hasLabels = (labels: Labels = {}, wanted: Labels): boolean =>
+  Object.entries(wanted).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
+
+/**
+ * How specific a rule is, the weightiest first: the namespace (a name before a pattern, a longer
+ * pattern before a shorter one), the pod's name likewise, the number of its other conditions.
+ */
+const specificity = (rule: RuleConditions): number[] => [
+  ...ofPattern(rule.namespace),
+  ...ofPattern(rule.pod),
+  [rule.podLabels, rule.namespaceLabels, rule.nodeLabels].reduce(
+    (sum, labels) => sum + Object.keys(labels).length,
+    rule.ownerKind === undefined ? 0 : 1,
+  ),
+];
+
+const ofPattern = (pattern: string): [number, number] => [isPattern(pattern) ? 0 : 1, literalLength(pattern)];
+
+/** The more specific one first. */
+export function bySpecificity(a: RuleConditions, b: RuleConditions): number {
+  const [one, other] = [specificity(a), specificity(b)];
+  const differs = one.findIndex((each, i) => each !== other[i]);
+  return differs < 0 ? 0 : (other[differs] ?? 0) - (one[differs] ?? 0);
+}
+
+/** Whether both rules may be for one pod, and neither is more specific. */
+export const isEqualTo = (a: RuleConditions, b: RuleConditions): boolean =>
+  bySpecificity(a, b) === 0 &&
+  patternsOverlap(a.namespace, b.namespace) &&
+  patternsOverlap(a.pod, b.pod) &&
+  (a.ownerKind === undefined || b.ownerKind === undefined || a.ownerKind === b.ownerKind) &&
+  agree(a.podLabels, b.podLabels) &&
+  agree(a.namespaceLabels, b.namespaceLabels) &&
+  agree(a.nodeLabels, b.nodeLabels);
+
+/** Whether one object may have all of both labels. */
+const agree = (a: Labels, b: Labels): boolean =>
+  Object.entries(a).every(([key, value]) => !Object.hasOwn(b, key) || b[key] === value);

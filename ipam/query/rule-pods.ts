@@ -1,0 +1,56 @@
+import type { Address } from '../model/address.ts';
+import { usedSlots } from '../model/block.ts';
+import { asksOf, chooseRule, type PodIdentity, type Rule } from '../model/rule.ts';
+import type { Ipam } from '../node/ipam.ts';
+import type { UnreadableRecord } from '../records/unreadable.ts';
+import { readRules } from '../store/rules.ts';
+import { readAgain } from '../store/store.ts';
+import { scanBlocks } from './views.ts';
+
+/** An address of a pod that a rule is for. */
+export interface PodOfRule extends PodIdentity {
+  readonly node: string;
+  readonly address: Address;
+  readonly range: string;
+}
+
+export interface PodsOfRule {
+  /**
+   * The pods whose rule it is. Where it asks Kubernetes: those that it may be for, by their names.
+   */
+  readonly pods: readonly PodOfRule[];
+  readonly unreadable: readonly UnreadableRecord[];
+}
+
+/**
+ * Returns the pods with addresses whose rule it is, or would be if it were there. They keep their
+ * addresses: only new pods get others.
+ * @throws IpamError `store-…`
+ */
+export function podsOfRule(ipam: Ipam, rule: Rule): Promise<PodsOfRule> {
+  return readAgain(async () => {
+    const { rules } = await readRules(ipam.store);
+    const all = [...rules.filter(({ name }) => name !== rule.name), rule];
+    const pods: PodOfRule[] = [];
+    const unreadable: UnreadableRecord[] = [];
+    for await (const page of scanBlocks(ipam)) {
+      unreadable.push(...page.unreadable);
+      for (const { block } of page.blocks) {
+        for (const { address, slot } of usedSlots(block)) {
+          const { podNamespace: namespace, podName: name } = slot.owner;
+          if (namespace === undefined || name === undefined || !mayBeFor(rule, all, { namespace, name }))
+            continue;
+          pods.push({ namespace, name, node: block.node, address, range: block.range });
+        }
+      }
+    }
+    return { pods, unreadable };
+  });
+}
+
+/** Whether the rule may be the pod's: of the rules that need no answer, none is more specific. */
+function mayBeFor(rule: Rule, all: readonly Rule[], pod: PodIdentity): boolean {
+  const certain = all.filter((each) => each === rule || asksOf(each).length === 0);
+  const choice = chooseRule(certain, pod, {});
+  return 'asks' in choice || choice.rule === rule;
+}

@@ -1,0 +1,89 @@
+/**
+ * Rules and their keys. A pod's ADD reads the rules of its own namespace and those of patterns, so
+ * these lie apart from each other (docs/etcd-records.md).
+ */
+import * as v from 'valibot';
+import { checkRule } from '../model/new-rule.ts';
+import { isPattern } from '../model/pattern.ts';
+import type { Rule } from '../model/rule.ts';
+import {
+  checkKey,
+  count,
+  decode,
+  guarded,
+  isoTime,
+  schemaVersion,
+  SCHEMA_VERSION,
+  text,
+  time,
+  unknownFieldsOf,
+} from './codec.ts';
+
+export const RULES = 'rules/';
+/** Changes with each change of a rule: what compares it has seen all rules. */
+export const RULES_CHANGED = `${RULES}changed`;
+/** Rules for namespaces that a pattern describes. */
+export const PATTERN_RULES = `${RULES}any/`;
+/** Rules for one namespace. */
+export const rulesOfNamespace = (namespace: string): string => `${RULES}in/${namespace}/`;
+
+export const ruleKey = ({ name, namespace }: Pick<Rule, 'name' | 'namespace'>): string =>
+  isPattern(namespace) ? `${PATTERN_RULES}${namespace}/${name}` : `${rulesOfNamespace(namespace)}${name}`;
+
+/** Returns the namespace or pattern that a rule's key names, whatever its value. */
+export const namespaceOfRuleKey = (key: string): string => key.split('/')[2] ?? '';
+/** Returns the rule's name that its key names, whatever its value. */
+export const nameOfRuleKey = (key: string): string => key.split('/')[3] ?? '';
+
+const labels = v.record(v.string(), v.string());
+const ruleRecord = v.looseObject({
+  v: schemaVersion,
+  name: text,
+  namespace: text,
+  pod: text,
+  podLabels: v.optional(labels, {}),
+  ownerKind: v.optional(text),
+  namespaceLabels: v.optional(labels, {}),
+  nodeLabels: v.optional(labels, {}),
+  ranges: v.array(text),
+  fallback: v.boolean(),
+  addedAt: time,
+});
+
+export function encodeRule(rule: Rule): string {
+  const { name, namespace, pod, podLabels, ownerKind, namespaceLabels, nodeLabels } = rule;
+  const record: v.InferInput<typeof ruleRecord> = {
+    ...{ v: SCHEMA_VERSION, name, namespace, pod, podLabels },
+    ...(ownerKind !== undefined && { ownerKind }),
+    ...{ namespaceLabels, nodeLabels },
+    ranges: [...rule.ranges],
+    fallback: rule.fallback,
+    addedAt: isoTime(rule.addedAt),
+  };
+  return JSON.stringify({ ...record, ...rule.unknownFields });
+}
+
+/** @throws IpamError `corrupt-record`, naming the key, the field and what was expected */
+export function decodeRule(key: string, value: string): Rule {
+  const { v: _, ownerKind, ...record } = decode(ruleRecord, key, value);
+  const { name, namespace, pod, podLabels, namespaceLabels, nodeLabels, ranges, fallback, addedAt, ...rest } =
+    record;
+  const rule: Rule = {
+    ...{ name, namespace, pod, podLabels, namespaceLabels, nodeLabels, ranges, fallback, addedAt },
+    ...(ownerKind !== undefined && { ownerKind }),
+    ...unknownFieldsOf(rest),
+  };
+  checkKey(key, ruleKey(rule));
+  guarded(key, () => checkRule(rule));
+  return rule;
+}
+
+const changedRecord = v.looseObject({ v: schemaVersion, count });
+
+/** @param count number of changes so far @param mark random, so that no two values are the same */
+export const encodeRulesChanged = (count: number, mark: string): string =>
+  JSON.stringify({ v: SCHEMA_VERSION, count, mark });
+
+/** @returns the number of changes so far @throws IpamError `corrupt-record` */
+export const decodeRulesChanged = (key: string, value: string): number =>
+  decode(changedRecord, key, value).count;

@@ -1,0 +1,289 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import fc from 'fast-check';
+import { allocate } from '../../../ipam/allocate/allocate.ts';
+import { formatAddress } from '../../../ipam/model/address.ts';
+import type { Owner } from '../../../ipam/model/attachment.ts';
+import { matchesPattern, patternsOverlap } from '../../../ipam/model/pattern.ts';
+import { bySpecificity, chooseRule, isEqualTo, type Facts, type Rule } from '../../../ipam/model/rule.ts';
+import type { Ipam } from '../../../ipam/node/ipam.ts';
+import { addRange, setRange } from '../../../ipam/ranges/ranges.ts';
+import { decodeRange, encodeRange } from '../../../ipam/records/range-record.ts';
+import { decodeRule, encodeRule, ruleKey, RULES_CHANGED } from '../../../ipam/records/rule-record.ts';
+import { put } from '../../../ipam/records/transaction.ts';
+import { addRule, removeRule } from '../../../ipam/rules/rules.ts';
+import { readRules } from '../../../ipam/store/rules.ts';
+import { owner, range, World } from './world.ts';
+
+const rule = (name: string, more: Partial<Rule> = {}): Rule => ({
+  ...{ name, namespace: 'shop', pod: '*', podLabels: {}, namespaceLabels: {}, nodeLabels: {} },
+  ...{ ranges: ['red'], fallback: false, addedAt: 0, ...more },
+});
+
+const patterns = fc.string({ unit: fc.constantFrom('a', 'b', '*'), maxLength: 5 });
+const names = fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 6 });
+/** The same by the regular expressions of the language. */
+const likeRegExp = (pattern: string, name: string): boolean =>
+  new RegExp(`^${pattern.replaceAll('*', '.*')}$`).test(name);
+
+suite('patterns of names', () => {
+  test('a star stands for any characters', () =>
+    fc.assert(
+      fc.property(patterns, names, (pattern, name) => {
+        assert.equal(matchesPattern(pattern, name), likeRegExp(pattern, name));
+      }),
+      { numRuns: 2_000 },
+    ));
+
+  test('two overlap if a name is described by both', () => {
+    const all = (length: number): string[] =>
+      length === 0 ? [''] : ['', ...all(length - 1).flatMap((rest) => [`a${rest}`, `b${rest}`])];
+    const short = [...new Set(all(6))];
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom('a', 'b', '*'), maxLength: 3 }), patterns, (a, b) => {
+        const both = short.some((name) => likeRegExp(a, name) && likeRegExp(b, name));
+        assert.equal(patternsOverlap(a, b), both, `${a} and ${b}`);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+const LABELS = [{}, { app: 'web' }, { app: 'db' }, { app: 'web', tier: 'a' }];
+const rules: fc.Arbitrary<Rule> = fc
+  .record({
+    namespace: fc.constantFrom('shop', 'shop-eu', 'shop*', '*', '*eu'),
+    pod: fc.constantFrom('*', 'web-*', 'web-1', '*-1'),
+    podLabels: fc.constantFrom(...LABELS),
+    namespaceLabels: fc.constantFrom({}, { team: 'a' }),
+    nodeLabels: fc.constantFrom({}, { zone: 'a' }, { zone: 'b' }),
+    ownerKind: fc.constantFrom(undefined, 'StatefulSet'),
+  })
+  .map(({ ownerKind, ...more }) => rule('r', { ...more, ...(ownerKind !== undefined && { ownerKind }) }));
+const PODS = ['shop', 'shop-eu', 'other'].flatMap((namespace) =>
+  ['web-1', 'web-2', 'db-1'].map((name) => ({ namespace, name })),
+);
+const FACTS: readonly Required<Facts>[] = LABELS.flatMap((labels) =>
+  ['a', 'b'].flatMap((zone) =>
+    ['StatefulSet', undefined].flatMap((ownerKind) =>
+      [{ team: 'a' }, {}].map((team) => ({
+        pod: { labels, ownerKind },
+        namespace: { labels: team },
+        node: { labels: { zone } },
+      })),
+    ),
+  ),
+);
+const isRuleOf = (each: Rule, pod: (typeof PODS)[number], facts: Facts): boolean => {
+  const choice = chooseRule([each], pod, facts);
+  return 'rule' in choice && choice.rule !== undefined;
+};
+
+suite('the rule of a pod', () => {
+  test('two equal rules are those that a pod can be between', () =>
+    fc.assert(
+      fc.property(rules, rules, (a, b) => {
+        const shared = PODS.some((pod) =>
+          FACTS.some((facts) => isRuleOf(a, pod, facts) && isRuleOf(b, pod, facts)),
+        );
+        if (shared && bySpecificity(a, b) === 0) assert.ok(isEqualTo(a, b));
+        if (bySpecificity(a, b) !== 0) assert.ok(!isEqualTo(a, b));
+        assert.equal(isEqualTo(a, b), isEqualTo(b, a));
+      }),
+      { numRuns: 1_000 },
+    ));
+
+  test('the most specific one, whatever their order', () =>
+    fc.assert(
+      fc.property(fc.array(rules, { maxLength: 6 }), (all) => {
+        const some = all.filter((each, i) => !all.slice(0, i).some((other) => isEqualTo(other, each)));
+        for (const pod of PODS) {
+          for (const facts of FACTS.slice(0, 6)) {
+            const [one, other] = [some, some.toReversed()].map((order) => chooseRule(order, pod, facts));
+            assert.deepEqual(one, other);
+          }
+        }
+      }),
+      { numRuns: 200 },
+    ));
+
+  test('names decide before Kubernetes is asked', () => {
+    const byLabel = rule('label', { podLabels: { app: 'web' } });
+    const byName = rule('name', { pod: 'web-1' });
+    const all = [byLabel, byName, rule('zone', { namespace: '*', nodeLabels: { zone: 'a' } })];
+    assert.deepEqual(chooseRule(all, { namespace: 'shop', name: 'web-1' }, {}), { rule: byName });
+    assert.deepEqual(chooseRule(all, { namespace: 'shop', name: 'web-2' }, {}), { asks: ['pod'] });
+    const other = { pod: { labels: {}, ownerKind: undefined } };
+    assert.deepEqual(chooseRule(all, { namespace: 'shop', name: 'web-2' }, other), { asks: ['node'] });
+    assert.deepEqual(chooseRule(all.slice(0, 2), { namespace: 'other', name: 'web-1' }, {}), {
+      rule: undefined,
+    });
+  });
+});
+
+suite('records of rules and of ranges that must be named', () => {
+  test('come back as they were; an older program refuses such a range', () => {
+    const full = rule('full', {
+      ...{ namespace: 'shop-*', pod: 'web-*', podLabels: { app: 'web' }, ownerKind: 'StatefulSet' },
+      ...{ namespaceLabels: { team: 'a' }, nodeLabels: { zone: 'b' }, ranges: ['red', 'blue'] },
+      ...{ fallback: true, addedAt: 1_000, unknownFields: { later: 1 } },
+    });
+    assert.equal(ruleKey(full), 'rules/any/shop-*/full');
+    assert.deepEqual(decodeRule(ruleKey(full), encodeRule(full)), full);
+    assert.throws(() => decodeRule('rules/in/shop/full', encodeRule(full)), { code: 'corrupt-record' });
+    const red = range('10.30.0.0/28', { name: 'red', namedOnly: true });
+    const value = encodeRange(red);
+    assert.match(value, /^{"v":2,/);
+    assert.deepEqual(decodeRange('ranges/red', value), red);
+    assert.throws(() => decodeRange('ranges/red', value.replace('"v":2', '"v":3')), /reads 2/);
+    assert.match(encodeRange(range('10.30.0.0/28', { name: 'red' })), /^{"v":1,/);
+  });
+
+  test('a range can change who draws from it', async () => {
+    const { ipam } = new World();
+    await addRange(ipam, range('10.30.0.0/28', { name: 'red' }));
+    const changed = await setRange(ipam, 'red', { namedOnly: true, cooldownMs: 5_000 });
+    assert.deepEqual([changed.namedOnly, changed.cooldownMs, changed.state], [true, 5_000, 'active']);
+    assert.equal((await setRange(ipam, 'red', { namedOnly: false })).namedOnly, undefined);
+    await assert.rejects(setRange(ipam, 'red', { cooldownMs: -1 }), { code: 'invalid' });
+    await assert.rejects(setRange(ipam, 'rde', { namedOnly: true }), { code: 'not-found' });
+  });
+});
+
+suite('allocating by rules', () => {
+  const pod = (name: string, namespace = 'shop'): Owner =>
+    owner(`c-${namespace}-${name}`, { podNamespace: namespace, podName: name });
+  async function prepared(...added: Rule[]): Promise<World> {
+    const world = new World();
+    await addRange(world.ipam, range('10.20.0.0/24', { name: 'blue' }));
+    await addRange(world.ipam, range('10.30.0.0/28', { name: 'red', namedOnly: true }));
+    for (const each of added) await addRule(world.ipam, each);
+    return world;
+  }
+  const give = async (
+    { ipam }: { readonly ipam: Ipam },
+    who: Owner,
+    more: Partial<Parameters<typeof allocate>[1]> = {},
+  ): Promise<string> => {
+    const [allocation] = await allocate(ipam, { node: 'n1', owner: who, families: [4], ...more });
+    assert.ok(allocation);
+    return formatAddress(allocation.address).replace(/\.\d+$/, '');
+  };
+
+  test('a pod draws from the ranges of its rule, others from all', async () => {
+    const world = await prepared(rule('reds'));
+    assert.equal(await give(world, pod('web-1')), '10.30.0');
+    assert.equal(await give(world, pod('web-1', 'other')), '10.20.0');
+    assert.equal(await give(world, owner('no-pod')), '10.20.0');
+    assert.deepEqual(world.problems(), []);
+  });
+
+  test('a full range is told with its rule; with fallback the others serve', async () => {
+    for (const fallback of [false, true]) {
+      const world = await prepared(rule('reds', { fallback }));
+      for (let i = 0; i < 14; i++) assert.equal(await give(world, pod(`web-${i}`)), '10.30.0');
+      if (fallback) assert.equal(await give(world, pod('web-14')), '10.20.0');
+      else {
+        await assert.rejects(give(world, pod('web-14')), {
+          code: 'exhausted',
+          message: /by rule 'reds': blue \(not in rule 'reds'\), red .*full/,
+        });
+      }
+    }
+  });
+
+  test('a network that names its ranges has no others', async () => {
+    const world = await prepared(rule('reds'));
+    assert.equal(await give(world, pod('web-1'), { ranges: ['blue'] }), '10.20.0');
+    assert.equal(await give(world, pod('web-2'), { ranges: ['blue', 'red'] }), '10.30.0');
+  });
+
+  test('a repeated ADD keeps its address, whatever the rules are now', async () => {
+    const world = await prepared();
+    assert.equal(await give(world, pod('web-1')), '10.20.0');
+    await addRule(world.ipam, rule('reds'));
+    assert.equal(await give(world, pod('web-1')), '10.20.0');
+  });
+
+  test('Kubernetes is asked once, for what the rules need', async () => {
+    const world = await prepared(
+      rule('webs', { podLabels: { app: 'web' } }),
+      rule('zone', { namespace: '*', nodeLabels: { zone: 'a' }, ranges: ['blue'] }),
+    );
+    const asked: string[] = [];
+    const ask = (sources: readonly string[]): Promise<Facts> => {
+      asked.push(...sources);
+      return Promise.resolve({ pod: { labels: { app: 'web' }, ownerKind: 'StatefulSet' } });
+    };
+    assert.equal(await give(world, pod('web-1'), { ask }), '10.30.0');
+    assert.deepEqual(asked, ['pod']);
+    await assert.rejects(give(world, pod('x', 'other'), { ask }), { code: 'unknown-pod', message: /node/ });
+    await assert.rejects(give(world, pod('web-2')), { code: 'unknown-pod', message: /no API server/ });
+    const away = { ask: () => Promise.reject(new Error('away')) };
+    await assert.rejects(give(world, pod('web-2'), away), /away/);
+    assert.equal(world.given().size, 1);
+  });
+
+  test('a cached agent notices each change of a rule', async () => {
+    const world = await prepared();
+    const agent = { ipam: world.agent() };
+    assert.equal(await give(agent, pod('web-1')), '10.20.0');
+    await addRule(world.ipam, rule('reds'));
+    assert.equal(await give(agent, pod('web-2')), '10.30.0');
+    await addRule(world.ipam, rule('first', { pod: 'web-3', ranges: ['blue'] }));
+    assert.equal(await give(agent, pod('web-3')), '10.20.0');
+    await removeRule(world.ipam, 'reds');
+    assert.equal(await give(agent, pod('web-4')), '10.20.0');
+    assert.deepEqual(world.problems(), []);
+  });
+
+  test('a rule that changes between the choice and the write is not missed', async () => {
+    const world = await prepared();
+    const commit = world.store.commit.bind(world.store);
+    let raced = false;
+    world.store.commit = async (guards, writes) => {
+      if (!raced) {
+        raced = true;
+        await addRule(world.ipam, rule('reds'));
+      }
+      return await commit(guards, writes);
+    };
+    assert.equal(await give(world, pod('web-1')), '10.30.0');
+  });
+
+  test('an equal rule, a name that is taken and an unknown range are refused', async () => {
+    const world = await prepared(rule('reds', { namespace: 'shop-*' }));
+    const add = (each: Rule): Promise<Rule> => addRule(world.ipam, each);
+    await assert.rejects(add(rule('other', { namespace: '*-shop' })), {
+      code: 'conflict',
+      message: /'reds'/,
+    });
+    await assert.rejects(add(rule('reds')), { code: 'conflict', message: /exists already/ });
+    await assert.rejects(add(rule('x', { ranges: ['rde'] })), {
+      code: 'not-found',
+      remedy: /Did you mean 'red'/,
+    });
+    await assert.rejects(add(rule('x', { pod: 'Web' })), { code: 'invalid', message: /pod 'Web'/ });
+    await assert.rejects(add(rule('x', { podLabels: { 'a/b/c': '' } })), {
+      code: 'invalid',
+      message: /a\/b\/c/,
+    });
+    assert.equal((await readRules(world.store)).rules.length, 1);
+    await assert.rejects(removeRule(world.ipam, 'red'), { code: 'not-found', remedy: /Did you mean 'reds'/ });
+  });
+
+  test('a rule that cannot be read harms only pods that it may be for', async () => {
+    const world = await prepared(rule('reds'), rule('any', { namespace: 'test-*' }));
+    await world.store.commit([], [put(ruleKey(rule('reds')), '{"v":2}')]);
+    await world.store.commit([], [put(ruleKey(rule('any', { namespace: 'test-*' })), 'x')]);
+    await world.store.commit([], [put(RULES_CHANGED, '{"v":1,"count":9}')]);
+    await assert.rejects(give(world, pod('web-1')), {
+      code: 'corrupt-record',
+      message: /rules\/in\/shop\/reds/,
+    });
+    await assert.rejects(give(world, pod('web-1', 'test-1')), { code: 'corrupt-record', message: /test-\*/ });
+    assert.equal(await give(world, pod('web-1', 'other')), '10.20.0');
+    assert.deepEqual(await removeRule(world.ipam, 'reds'), { rule: undefined });
+    assert.equal(await give(world, pod('web-1')), '10.20.0');
+  });
+});
