@@ -40,10 +40,12 @@ export function localPodOf(
   if (mac === undefined && addresses.length === 0) return undefined;
   return {
     ...{ port: name, ofport, vlan: tag, addresses },
-    mac: BigInt(`0x${(mac ?? macOf(addresses)).replaceAll(':', '')}`),
+    mac: macNumber(mac ?? macOf(addresses)),
     ...(limits && { limits }),
   };
 }
+
+export const macNumber = (mac: string): bigint => BigInt(`0x${mac.replaceAll(':', '')}`);
 
 function addressIn(text: string): Address[] {
   try {

@@ -9,13 +9,12 @@ import { GroupNumbers } from './group-numbers.ts';
 import type { LocalPod } from './local-pod.ts';
 import { UDP } from './match.ts';
 import { podFlows, podMeters } from './pod-flows.ts';
-import { podsIn } from './pods-in.ts';
+import { RangeMap } from './range-map.ts';
 import { rangeFlows, type RangePlace } from './range-flows.ts';
 import {
   leavingEndpoint,
   leavingFrontend,
   serviceProgram,
-  type IsPod,
   type ServiceProgram,
 } from './service-flows.ts';
 import { endpointKey, replyKey, sharedFlows, type SharedFlow } from './shared-flows.ts';
@@ -63,9 +62,9 @@ export class Program {
   readonly #replies = new Uses();
   readonly #fragments = new Uses();
   readonly #clusterAddresses = new Uses();
+  readonly #macs = new Uses();
   readonly #changes = new Changes();
-  /** Returns whether the address is a pod's. */
-  isPod: IsPod = podsIn([]);
+  rangeMap = new RangeMap([]);
   #gone: Gone[] = [];
   #meters: Meter[] = [];
   #unused: number[] = [];
@@ -116,7 +115,7 @@ export class Program {
   setRanges(ranges: readonly RangePlace[]): boolean {
     if (isDeepStrictEqual(ranges, this.#ranges)) return false;
     this.#ranges = ranges;
-    this.isPod = podsIn(ranges);
+    this.rangeMap = new RangeMap(ranges);
     // Which endpoints are pods may be another answer for each frontend. Ranges change rarely.
     this.#fromScratch = true;
     return true;
@@ -140,7 +139,7 @@ export class Program {
 
   #change(before: Frontend | undefined, after: Frontend | undefined, group: number): void {
     const [old, now] = [before, after].map(
-      (frontend) => frontend && serviceProgram(frontend, group, this.isPod),
+      (frontend) => frontend && serviceProgram(frontend, group, this.rangeMap),
     );
     this.#flows(old?.flows ?? [], now?.flows ?? (before ? leavingOf(before) : []));
     if (!isDeepStrictEqual(old?.group, now?.group)) this.#changes.group(group, now?.group);
@@ -192,7 +191,7 @@ export class Program {
     const ofUdp = endpoints.filter(({ protocol }) => protocol === UDP);
     return {
       ...whole,
-      changes: everything([...this.#served.values()], this.isPod, [...left.map(put), ...this.#ofNode()]),
+      changes: everything([...this.#served.values()], this.rangeMap, [...left.map(put), ...this.#ofNode()]),
       gone: [...gone, ...ofUdp.map((endpoint) => ({ endpoint }))],
     };
   }
@@ -224,7 +223,8 @@ export class Program {
   /** Returns all flows. */
   *flows(): Generator<Flow> {
     yield* this.#nodeFlows();
-    for (const { flows, shared } of served(this.#served.values(), this.isPod)) yield* [...flows, ...shared];
+    for (const { flows, shared } of served(this.#served.values(), this.rangeMap))
+      yield* [...flows, ...shared];
   }
 
   #nodeFlows(): Flow[] {
@@ -246,9 +246,9 @@ export class Program {
   /** Counts the flows that frontends share; the first use puts one in place, the last takes it. */
   #count(before: Frontend | undefined, after: Frontend | undefined): void {
     for (const { key, flow, uses } of after ? this.#sharedOf(after) : [])
-      if (uses.add(key)) this.#flows([], [flow()]);
+      if (uses.add(key)) this.#flows([], only(flow()));
     for (const { key, flow, afterwards, uses } of before ? this.#sharedOf(before) : [])
-      if (uses.remove(key)) this.#flows([flow()], afterwards ? [afterwards()] : []);
+      if (uses.remove(key)) this.#flows(only(flow()), only(afterwards?.()));
     if (before?.protocol !== UDP) return;
     const stays = new Set(after?.endpoints.map(endpointKey));
     const left = before.endpoints.filter((endpoint) => !stays.has(endpointKey(endpoint)));
@@ -257,8 +257,11 @@ export class Program {
   }
 
   #sharedOf(frontend: Frontend): (SharedFlow & { readonly uses: Uses })[] {
-    const uses = { reply: this.#replies, fragment: this.#fragments, address: this.#clusterAddresses };
-    return sharedFlows(frontend).map((shared) => ({ ...shared, uses: uses[shared.kind] }));
+    const uses = {
+      ...{ reply: this.#replies, fragment: this.#fragments, address: this.#clusterAddresses },
+      mac: this.#macs,
+    };
+    return sharedFlows(frontend, this.rangeMap).map((shared) => ({ ...shared, uses: uses[shared.kind] }));
   }
 }
 
@@ -271,6 +274,7 @@ const placesOf = ({ mac, addresses }: LocalPod): bigint[] => [mac, ...addresses.
 /** The callers hand in the same object as long as nothing changes. */
 const isSame = (a: LocalPod, b: LocalPod | undefined): boolean => a === b || isDeepStrictEqual(a, b);
 
+const only = (flow: Flow | undefined): Flow[] => (flow ? [flow] : []);
 const replaced = (kind: CookieKind): Modification[] => [{ kind: 'delete-flows', ...cookiesOf(kind) }];
 const put = (flow: Flow): Modification => ({ kind: 'put-flow', flow });
 
@@ -280,11 +284,11 @@ const put = (flow: Flow): Modification => ({ kind: 'put-flow', flow });
  */
 function* everything(
   frontends: readonly Served[],
-  isPod: IsPod,
+  ranges: RangeMap,
   ofNode: readonly Modification[],
 ): Generator<Modification> {
   yield* replaced('service');
-  for (const { group, flows, shared } of served(frontends, isPod)) {
+  for (const { group, flows, shared } of served(frontends, ranges)) {
     if (group) yield* groupModifications(group);
     yield* [...flows, ...shared].map(put);
   }
@@ -294,11 +298,11 @@ function* everything(
 /** Returns the program of each frontend, and the flows that no frontend before it needs too. */
 function* served(
   frontends: Iterable<Served>,
-  isPod: IsPod,
+  ranges: RangeMap,
 ): Generator<ServiceProgram & { readonly shared: readonly Flow[] }> {
   const known = new Set<string>();
   for (const { frontend, group } of frontends) {
-    const shared = sharedFlows(frontend).filter(({ key }) => !known.has(key) && known.add(key));
-    yield { ...serviceProgram(frontend, group, isPod), shared: shared.map(({ flow }) => flow()) };
+    const shared = sharedFlows(frontend, ranges).filter(({ key }) => !known.has(key) && known.add(key));
+    yield { ...serviceProgram(frontend, group, ranges), shared: shared.flatMap(({ flow }) => only(flow())) };
   }
 }

@@ -19,6 +19,7 @@ import {
   value,
   within,
 } from './match.ts';
+import type { RangeMap } from './range-map.ts';
 import { cookieOf, ENDPOINT_REGISTER, goOn, MARK_POD, TABLE, ZONE } from './tables.ts';
 
 /** Longest idle time of a learned flow, in seconds: it has 16 bits. */
@@ -28,9 +29,6 @@ const LONGEST_IDLE_S = 65_535;
  * than the two hours after which Linux asks for a sign of life.
  */
 const LEAVING_IDLE_S = 7_440;
-
-/** Whether an endpoint's MAC follows from its address. */
-export type IsPod = (address: Address) => boolean;
 
 export interface ServiceProgram {
   readonly flows: readonly Flow[];
@@ -57,7 +55,7 @@ const flow = (
  * Returns what the bridge does with packets to one virtual address and port. Of more endpoints than
  * a group has buckets, the first ones get connections.
  */
-export function serviceProgram(wanted: Frontend, groupId: number, isPod: IsPod): ServiceProgram {
+export function serviceProgram(wanted: Frontend, groupId: number, ranges: RangeMap): ServiceProgram {
   const frontend = { ...wanted, endpoints: wanted.endpoints.slice(0, MOST_BUCKETS) };
   const { protocol, address, port, endpoints, affinitySeconds } = frontend;
   const there = placeOf(protocol, address, port);
@@ -70,7 +68,7 @@ export function serviceProgram(wanted: Frontend, groupId: number, isPod: IsPod):
     id: groupId,
     selection: selectionOf(frontend),
     buckets: endpoints.map((endpoint, i): Bucket => {
-      const actions = ids ? choose(ids[i] ?? 0) : [connectTo(endpoint, isPod)];
+      const actions = ids ? choose(ids[i] ?? 0) : [connectTo(endpoint, ranges)];
       return { id: i + 1, weight: 100, actions };
     }),
   };
@@ -79,7 +77,7 @@ export function serviceProgram(wanted: Frontend, groupId: number, isPod: IsPod):
     flows: [
       track,
       ...admitted(frontend, there, ids ? [goOn(TABLE.affinity), goOn(TABLE.sticky)] : [toGroup]),
-      ...(ids ? sticky(frontend, there, ids, toGroup, isPod) : []),
+      ...(ids ? sticky(frontend, there, ids, toGroup, ranges) : []),
     ],
     group,
   };
@@ -123,10 +121,10 @@ function admitted(
 }
 
 /** Gives the connection its endpoint. All of its later packets go there. */
-const connectTo = ({ address, port }: Endpoint, isPod: IsPod): Action => ({
+const connectTo = ({ address, port }: Endpoint, ranges: RangeMap): Action => ({
   ...{ kind: 'ct', commit: true, zone: ZONE.service, table: TABLE.endpoint },
   nat: { side: 'dst', family: address.family, address: address.value, port },
-  ...(isPod(address) && { mark: MARK_POD }),
+  ...(ranges.at(address) && { mark: MARK_POD }),
 });
 
 /** Remembers the client's endpoint until it has opened no connection for the time. */
@@ -155,12 +153,12 @@ function sticky(
   there: readonly FieldValue[],
   ids: readonly number[],
   toGroup: Action,
-  isPod: IsPod,
+  ranges: RangeMap,
 ): Flow[] {
   return [
     ...frontend.endpoints.map((endpoint, i) => {
       const id = ids[i] ?? 0;
-      const actions = [learn(frontend, id), connectTo(endpoint, isPod)];
+      const actions = [learn(frontend, id), connectTo(endpoint, ranges)];
       return flow(TABLE.sticky, 200, [value(ENDPOINT_REGISTER, id), ...there], actions);
     }),
     flow(TABLE.sticky, 100, there, [toGroup]),

@@ -1,6 +1,8 @@
 import type { Flow } from '../openflow/program.ts';
 import type { Endpoint, Frontend, FrontendPlace } from '../services/frontend.ts';
+import { macFlow } from './mac-flow.ts';
 import { UDP } from './match.ts';
+import type { RangeMap } from './range-map.ts';
 import {
   addressFlow,
   endpointFlow,
@@ -11,15 +13,19 @@ import {
 
 /** A flow that several frontends may need. */
 export interface SharedFlow {
-  readonly kind: 'reply' | 'fragment' | 'address';
+  readonly kind: 'reply' | 'fragment' | 'address' | 'mac';
   readonly key: string;
-  readonly flow: () => Flow;
+  /** Undefined: there is none, as the ranges are now. */
+  readonly flow: () => Flow | undefined;
   /** What stands there when nobody needs it any more. Absent: nothing. */
   readonly afterwards?: () => Flow;
 }
 
 /** Returns the flows of a frontend that others may need too. */
-export function sharedFlows({ kind, protocol, address, endpoints }: Frontend): SharedFlow[] {
+export function sharedFlows(
+  { kind, protocol, address, endpoints }: Frontend,
+  ranges: RangeMap,
+): SharedFlow[] {
   return [
     ...(kind === 'cluster'
       ? [{ kind: 'address' as const, key: `vip ${address.value}`, flow: () => addressFlow(address) }]
@@ -40,6 +46,15 @@ export function sharedFlows({ kind, protocol, address, endpoints }: Frontend): S
         // Connections of UDP are flushed.
         ...(protocol !== UDP && { afterwards: () => leavingEndpoint({ ...endpoint, protocol }) }),
       },
+      ...(endpoint.address.family === 6
+        ? [
+            {
+              kind: 'mac' as const,
+              key: `mac ${endpoint.address.value} ${endpoint.ipv4?.value ?? ''}`,
+              flow: () => macFlow(endpoint, ranges),
+            },
+          ]
+        : []),
       ...(protocol === UDP
         ? [
             {

@@ -20,6 +20,8 @@ export interface Endpoint {
   readonly port: number;
   readonly nodeName: string | undefined;
   readonly podUid: string | undefined;
+  /** Of an IPv6 endpoint: the IPv4 address of the same pod, if the Service tells it. */
+  readonly ipv4?: Address;
 }
 
 /** One virtual address with its port, and where its connections go. */
@@ -67,7 +69,8 @@ const sameEndpoint = (a: Endpoint, b: Endpoint): boolean =>
   sameAddress(a.address, b.address) &&
   a.port === b.port &&
   a.nodeName === b.nodeName &&
-  a.podUid === b.podUid;
+  a.podUid === b.podUid &&
+  a.ipv4?.value === b.ipv4?.value;
 
 const sameRanges = (a: readonly Cidr[] | undefined, b: readonly Cidr[] | undefined): boolean =>
   a === b || (a !== undefined && b !== undefined && sameItems(a, b, sameRange));

@@ -21,6 +21,8 @@ export interface EndpointQuery {
   readonly family: Family;
   readonly nodeName: string;
   readonly isCluster: IsClusterAddress;
+  /** IPv4 addresses of the Service's pods, by UID. */
+  readonly ipv4: ReadonlyMap<string, Address>;
 }
 
 /**
@@ -50,19 +52,41 @@ function endpointsIn({ slice, addresses }: KnownSlice, query: EndpointQuery): Kn
     if (!isAsked || port === undefined || whyNoPort(port) !== undefined) return [];
     return slice.endpoints.flatMap((each, i) => {
       const address = addresses[i];
-      return address && !query.isCluster(address) ? [toKnown(each, address, port)] : [];
+      return address && !query.isCluster(address) ? [toKnown(each, address, port, query)] : [];
     });
   });
 }
 
 const NONE: readonly string[] = [];
 
-const toKnown = (found: SliceEndpoint, address: Address, port: number): KnownEndpoint => ({
-  endpoint: { address, port, nodeName: found.nodeName, podUid: found.podUid },
-  state: stateOf(found),
-  hintZones: found.hintZones ?? NONE,
-  hintNodes: found.hintNodes ?? NONE,
-});
+function toKnown(
+  found: SliceEndpoint,
+  address: Address,
+  port: number,
+  { ipv4: byUid }: EndpointQuery,
+): KnownEndpoint {
+  const { nodeName, podUid } = found;
+  const ipv4 = address.family === 6 && podUid !== undefined ? byUid.get(podUid) : undefined;
+  return {
+    endpoint: { address, port, nodeName, podUid, ...(ipv4 && { ipv4 }) },
+    state: stateOf(found),
+    hintZones: found.hintZones ?? NONE,
+    hintNodes: found.hintNodes ?? NONE,
+  };
+}
+
+/** Returns the IPv4 addresses of the pods in the slices, by the pods' UIDs. */
+export const ipv4OfPods = (slices: readonly KnownSlice[]): ReadonlyMap<string, Address> =>
+  new Map(
+    slices
+      .filter(({ slice }) => slice.family === 4)
+      .flatMap(({ slice, addresses }) =>
+        slice.endpoints.flatMap(({ podUid }, i): [string, Address][] => {
+          const address = addresses[i];
+          return podUid !== undefined && address ? [[podUid, address]] : [];
+        }),
+      ),
+  );
 
 function stateOf({ ready, serving, terminating }: SliceEndpoint): EndpointState {
   if (ready) return 'ready';

@@ -1,8 +1,9 @@
+import type { Address } from '../../ipam/model/address.ts';
 import type { KubeService } from '../kube/service.ts';
 import { chooseEndpoints, type NodePlace, type Scope } from './choose-endpoints.ts';
 import type { Claim } from './claims.ts';
 import type { Endpoint, Frontend } from './frontend.ts';
-import { knownEndpoints, type KnownEndpoint } from './known-endpoints.ts';
+import { ipv4OfPods, knownEndpoints, type KnownEndpoint } from './known-endpoints.ts';
 import type { IsClusterAddress, KnownSlice } from './known-slice.ts';
 
 /** One Service with its EndpointSlices, as seen from this node. */
@@ -58,7 +59,11 @@ export const endpointsFor = (
     family: address.family,
     nodeName: node.nodeName,
     isCluster,
+    // Only IPv6 endpoints need it: most Services have none.
+    ipv4: address.family === 6 ? ipv4OfPods(slices) : NO_PODS,
   });
+
+const NO_PODS: ReadonlyMap<string, Address> = new Map();
 
 /**
  * The internal policy is for the cluster address. The external policy is for clients outside the

@@ -176,8 +176,8 @@ async function settle({ ask, until }, end) {
     const { error, name } = await attempt(act, ask);
     if (name) missing.delete(name);
     if (until === 'refusal' ? error === 'ECONNREFUSED' : !error && missing.size === 0) return;
-    if (missing.size > 0 && !error) continue;
-    await sleep(300);
+    // Further endpoints come soon, each connection to one of them.
+    await sleep(missing.size > 0 && !error ? 20 : 300);
   }
   print({ unsettled: ask });
 }

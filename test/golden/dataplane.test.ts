@@ -48,7 +48,7 @@ function shown(frontends: readonly Frontend[], pods: readonly LocalPod[] = []): 
   for (const each of frontends) program.setFrontend(frontendKey(each), each);
   const flows = [...program.flows()].map(flowText).sort();
   const groups = frontends.flatMap((each, i) => {
-    const { group } = serviceProgram(each, i + 1, program.isPod);
+    const { group } = serviceProgram(each, i + 1, program.rangeMap);
     return group ? [groupText(group)] : [];
   });
   return [...flows, ...groups, ''].join('\n');

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { endpoint } from '../../support/kube-api.ts';
+import { setSysctl } from '../../support/netns.ts';
 import { DUAL_STACK, makeServicesWorld, type ServicePod, type ServicesWorld } from './world.ts';
 
 /** Long before a client that is not refused gives up. */
@@ -59,6 +60,26 @@ suite('IPv6 and dual stack', () => {
       }
     });
   }
+
+  test('of a dual-stack Service, an IPv6 endpoint on another node without the gateway', async () => {
+    const uid = { targetRef: { kind: 'Pod', namespace: 'default', name: 'far', uid: far.uid } };
+    const forward = (on: 0 | 1): Promise<void> =>
+      setSysctl(world.fabric.ns.name, 'net/ipv6/conf/all/forwarding', on);
+    await serve('fd00:96::14', [far.ip6]);
+    try {
+      await forward(0);
+      assert.equal((await client.process.ask('tcp', 'fd00:96::14', 80, 500)).name, undefined);
+      await world.serve({
+        ...{ name: 'both', ip: '10.96.0.13,fd00:96::13' },
+        ...{ ports: TCP_AND_UDP, endpointPorts: TCP_AND_UDP_AT },
+        endpoints: [endpoint(far.ip, uid), endpoint(far.ip6, uid)],
+      });
+      assert.equal((await client.process.ask('tcp', 'fd00:96::13', 80)).name, 'far');
+      assert.equal((await client.process.ask('udp', 'fd00:96::13', 53)).name, 'far');
+    } finally {
+      await forward(1);
+    }
+  });
 
   test('a pod reaches itself over IPv6', async () => {
     await serve('fd00:96::11', [client.ip6]);

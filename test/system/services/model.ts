@@ -2,8 +2,9 @@
  * What a bridge is to do with the first packet of a connection, told a second time and without
  * flows: a test holds the bridge's program against it.
  */
-import type { LocalPod } from '../../../cni/dataplane/local-pod.ts';
+import { macNumber, type LocalPod } from '../../../cni/dataplane/local-pod.ts';
 import type { RangePlace } from '../../../cni/dataplane/range-flows.ts';
+import { macOf } from '../../../cni/protocol/identity.ts';
 import type { Frontend } from '../../../cni/services/frontend.ts';
 import { cidrContains, sameAddress, spanContains, type Address } from '../../../ipam/model/address.ts';
 
@@ -61,10 +62,11 @@ function wayTo(
   const near = pods.find((pod) => pod.vlan === from.vlan && has(pod));
   if (near) return { outcome: 'NORMAL', mac: near.mac };
   const range = ranges.find(({ cidr }) => cidrContains(cidr, address));
+  const hasIpv4 = ranges.some(({ cidr, vlan }) => cidr.base.family === 4 && vlan === from.vlan);
   const isPod =
     range?.vlan === from.vlan &&
-    address.family === 4 &&
+    (address.family === 4 || !hasIpv4) &&
     !(range?.gateway && sameAddress(range.gateway, address)) &&
     !range?.exclude.some((span) => spanContains(span, address));
-  return { outcome: 'NORMAL', mac: isPod ? (0x0a58n << 32n) | address.value : gateway };
+  return { outcome: 'NORMAL', mac: isPod ? macNumber(macOf([address])) : gateway };
 }

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import type { LocalPod } from '../../../../cni/dataplane/local-pod.ts';
 import { FORMER_FLOWS, formerOf } from '../../../../cni/dataplane/former.ts';
 import { Program, type Update } from '../../../../cni/dataplane/program.ts';
+import { RangeMap } from '../../../../cni/dataplane/range-map.ts';
 import type { RangePlace } from '../../../../cni/dataplane/range-flows.ts';
 import { endpointFlow, serviceProgram } from '../../../../cni/dataplane/service-flows.ts';
 import { isOurGroup } from '../../../../cni/dataplane/tables.ts';
@@ -90,7 +91,7 @@ function programOf(served: ReadonlyMap<string, Frontend>): Program {
 
 /** The place of the flow that sends a Service's packets through connection tracking. */
 function trackedPlace(frontend: Frontend): string {
-  const [track] = serviceProgram(frontend, 1, () => false).flows;
+  const [track] = serviceProgram(frontend, 1, new RangeMap([])).flows;
   assert.ok(track);
   return placeOf(track);
 }

@@ -11,6 +11,7 @@ const QUERY: EndpointQuery = {
   family: 4,
   nodeName: 'node-1',
   isCluster: () => false,
+  ipv4: new Map(),
 };
 
 const read = (slices: readonly EndpointSlice[]): ReturnType<typeof readSlice>[] =>
