@@ -74,7 +74,7 @@ const world: World = {
   pause,
   untilStopped: () => {
     const controller = new AbortController();
-    for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
       process.once(signal, () => controller.abort(new Error(`stopped by ${signal}`)));
     return controller.signal;
   },

@@ -133,8 +133,7 @@ export async function grantOwn(
 
 function askKubernetes(call: Call, platform: Platform, sources: readonly FactSource[]): Promise<Facts> {
   const { podNamespace: namespace = '', podName: name = '', podUid: uid } = call.request.args;
-  const { kubeconfig, node } = call.settings;
-  return platform.podFacts(kubeconfig, { namespace, name, uid, node }, sources);
+  return platform.podFacts(call.settings.kubeconfig, { namespace, name, uid }, sources);
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Cidr } from '../../ipam/model/address.ts';
 import type { Effects, Timer } from '../../ipam/model/effects.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import { masqueradeTable, REMOVE_TABLE } from '../nftables/masquerade-table.ts';
-import type { Nft } from '../nftables/nft.ts';
+import { NftError, type Nft } from '../nftables/nft.ts';
 import type { Log } from '../platform/platform.ts';
 import type { MasqueradeMetrics } from './masquerade-metrics.ts';
 
@@ -49,6 +49,8 @@ export class Masquerade {
   /** The ranges when they were last read. */
   #cidrs: readonly Cidr[] | undefined;
   #restored = 0;
+  /** Whether a table may be left that is not wanted: its removal failed. */
+  #mayBeLeft = false;
   #reason: string | undefined = NOT_YET;
   #timer: Timer | undefined;
   #state: 'idle' | 'looks' | 'looks-again' | 'closed' = 'idle';
@@ -100,7 +102,8 @@ export class Masquerade {
     } while (this.#isAskedAgain());
     if (this.#isClosed()) return;
     this.#state = 'idle';
-    if (this.#wanted?.ranges) this.#timer = this.#parts.effects.schedule(EVERY_MS, () => void this.#turn());
+    if (this.#wanted?.ranges || this.#mayBeLeft)
+      this.#timer = this.#parts.effects.schedule(EVERY_MS, () => void this.#turn());
   }
 
   #isAskedAgain(): boolean {
@@ -163,14 +166,18 @@ export class Masquerade {
     const { nft, log } = this.#parts;
     this.#written = undefined;
     this.#reason = NOT_YET;
-    // A node without nft, or whose kernel lacks nf_tables, has no table.
-    const table = await nft.listTable().catch(() => undefined);
-    if (table === undefined) return;
+    let isThere = this.#mayBeLeft;
     try {
-      await nft.apply(REMOVE_TABLE);
-      log.info('the node does not masquerade what it forwards to pods any more');
+      isThere = (await nft.listTable()) !== undefined;
+      if (isThere) await nft.apply(REMOVE_TABLE);
+      if (isThere) log.info('the node does not masquerade what it forwards to pods any more');
+      this.#mayBeLeft = false;
     } catch (error) {
-      log.error('the table inet cellnet of nftables is left', { reason: messageOf(error) });
+      // A node without nft, or whose kernel lacks nf_tables, has no table.
+      const isNews = !this.#mayBeLeft;
+      this.#mayBeLeft = isThere || (error instanceof NftError && error.isLate);
+      if (this.#mayBeLeft && isNews)
+        log.error('the table inet cellnet of nftables is left', { reason: messageOf(error) });
     }
   }
 

@@ -66,6 +66,8 @@ export class WarmPlatform implements AgentPlatform {
   readonly #switches = new Map<string, Promise<WarmSwitch>>();
   readonly #boot = readBoot();
   readonly #podFacts: PodFacts;
+  /** As they were last read, by their keys. */
+  #ranges: ReadonlyMap<string, Range> = new Map();
   /** Counts the links that have no port yet. */
   readonly #burstBarrier = new BurstBarrier(hostEffects);
   readonly #kernel: Kernel = {
@@ -139,10 +141,21 @@ export class WarmPlatform implements AgentPlatform {
     presence.announce(node);
   }
 
-  /** Reads all ranges of an etcd. @throws IpamError */
+  /**
+   * Reads all ranges of an etcd. One whose record cannot be read is as it was when it could be.
+   * @throws IpamError
+   */
   async ranges({ etcd }: IpamPlace, stateDir: string): Promise<readonly Range[]> {
-    const { ranges } = await readRanges(this.#warm(etcd, stateDir).store);
-    return ranges.map(({ range }) => range);
+    const { ranges, unreadable } = await readRanges(this.#warm(etcd, stateDir).store);
+    const before = this.#ranges;
+    this.#ranges = new Map([
+      ...unreadable.flatMap(({ key }): [string, Range][] => {
+        const range = before.get(key);
+        return range ? [[key, range]] : [];
+      }),
+      ...ranges.map(({ range, entry }) => [entry.key, range] as const),
+    ]);
+    return [...this.#ranges.values()];
   }
 
   /** Tells that this agent ends. Never rejects. */
@@ -206,6 +219,7 @@ export class WarmPlatform implements AgentPlatform {
    */
   forget(): void {
     this.#watch.forget();
+    void this.#podFacts.close();
     for (const warm of this.#ipams.values()) warm.retire();
     this.#ipams.clear();
     for (const opening of this.#switches.values()) retireWhenOpen(opening);

@@ -29,18 +29,24 @@ export const FORMER_FLOWS = {
 /** @param flows the matches of {@link FORMER_FLOWS} */
 export function formerOf(flows: Readonly<Record<keyof typeof FORMER_FLOWS, readonly Buffer[]>>): Former {
   const frontends = flows.frontends.flatMap((match) => addressIn(match, 'dst') ?? []);
-  const clusterAddresses = new Set(frontends.filter(({ port }) => !port).map(({ address }) => address.value));
+  const whole = frontends.filter(({ isWhole }) => isWhole);
+  const clusterAddresses = new Set(whole.map(({ address }) => address.value));
   return {
-    frontends: frontends
-      .filter(hasPort)
-      .map((place) => ({ ...place, isCluster: clusterAddresses.has(place.address.value) })),
+    frontends: frontends.filter(hasPort).map(({ address, protocol, port }) => ({
+      ...{ address, protocol, port },
+      isCluster: clusterAddresses.has(address.value),
+    })),
     endpoints: flows.endpoints.flatMap((match) => addressIn(match, 'src') ?? []).filter(hasPort),
   };
 }
 
-type Matched = Pick<FrontendPlace, 'address'> & Partial<Pick<FrontendPlace, 'protocol' | 'port'>>;
+type Matched = Pick<FrontendPlace, 'address'> &
+  Partial<Pick<FrontendPlace, 'protocol' | 'port'>> & {
+    /** Whether it is of all protocols: a Service's own address. Flows of fragments name one. */
+    readonly isWhole: boolean;
+  };
 
-const hasPort = (matched: Matched): matched is FrontendPlace =>
+const hasPort = (matched: Matched): matched is Matched & FrontendPlace =>
   matched.protocol !== undefined && matched.port !== undefined;
 
 /** The fields of a packet's one end. Made once: a bridge has 50,000 flows. */
@@ -55,13 +61,15 @@ const FIELDS = { src: fieldsOf('src'), dst: fieldsOf('dst') } as const;
 function addressIn(match: Buffer, side: 'src' | 'dst'): Matched | undefined {
   const { ipv4, ipv6, ports } = FIELDS[side];
   let address: Address | undefined;
+  let isWhole = true;
   let transport: { readonly protocol: ProtocolNumber; readonly port: number } | undefined;
   visitFields(match, (field, at) => {
     if (field === ipv4) address = { family: 4, value: BigInt(match.readUInt32BE(at)) };
     else if (field === ipv6)
       address = { family: 6, value: BigInt(`0x${match.toString('hex', at, at + 16)}`) };
+    if (field === 'ip_proto') isWhole = false;
     const protocol = ports.get(field);
     if (protocol !== undefined) transport = { protocol, port: match.readUInt16BE(at) };
   });
-  return address && { address, ...transport };
+  return address && { address, isWhole, ...transport };
 }

@@ -11,12 +11,7 @@ import { UDP } from './match.ts';
 import { podFlows, podMeters } from './pod-flows.ts';
 import { RangeMap } from './range-map.ts';
 import { rangeFlows, type RangePlace } from './range-flows.ts';
-import {
-  leavingEndpoint,
-  leavingFrontend,
-  serviceProgram,
-  type ServiceProgram,
-} from './service-flows.ts';
+import { leavingEndpoint, leavingFrontend, serviceProgram, type ServiceProgram } from './service-flows.ts';
 import { endpointKey, replyKey, sharedFlows, type SharedFlow } from './shared-flows.ts';
 import { cookiesOf, type CookieKind } from './tables.ts';
 import { Uses } from './uses.ts';

@@ -227,14 +227,15 @@ export function leavingFrontend({ protocol, address, port, isCluster }: FormerFr
   const next = isCluster ? TABLE.otherPort : TABLE.local;
   return [
     leaving(trackFlow(there)),
-    leaving(flow(TABLE.balance, 100, [tracked('new'), ...there], [goOn(next)])),
+    // Only attempts use it: it has to outlast the other one.
+    leaving(flow(TABLE.balance, 100, [tracked('new'), ...there], [goOn(next)]), LONGEST_IDLE_S),
   ];
 }
 
-const leaving = (flow: Flow): Flow => ({
+const leaving = (flow: Flow, idleSeconds = LEAVING_IDLE_S): Flow => ({
   ...flow,
   cookie: cookieOf('leaving'),
-  idleSeconds: LEAVING_IDLE_S,
+  idleSeconds,
 });
 
 /** Fragments of an endpoint's replies, which lack the port. */

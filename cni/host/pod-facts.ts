@@ -3,8 +3,8 @@ import type { Facts, FactSource } from '../../ipam/model/rule.ts';
 import type { AskedPod, FactsReader } from '../kube/facts.ts';
 import type { Environment } from '../protocol/request.ts';
 
-/** Longest time that the API server may take, in milliseconds: less than etcd has in an ADD. */
-const DEADLINE_MS = 4_000;
+/** Longest time that the API server may take, in milliseconds: etcd has 5 s with it, in an ADD. */
+const DEADLINE_MS = 3_000;
 
 /** Asks API servers about the pods of this node, over connections that stay open. */
 export class PodFacts {
@@ -34,7 +34,8 @@ export class PodFacts {
       const what = `a rule for pod ${pod.namespace}/${pod.name} asks for ${sources.join(' and ')} in Kubernetes`;
       throw new IpamError('unknown-pod', `${what}: ${messageOf(cause)}`, {
         cause,
-        ...(hasRemedy(cause) && { remedy: cause.remedy }),
+        // Those of the others speak of cnictl's options.
+        ...(hasRemedy(cause) && !OF_CNICTL.includes(cause.code) && { remedy: cause.remedy }),
       });
     }
   }
@@ -63,5 +64,7 @@ export class PodFacts {
   }
 }
 
-const hasRemedy = (error: unknown): error is { readonly remedy: string } =>
-  error instanceof Error && 'remedy' in error && typeof error.remedy === 'string';
+const OF_CNICTL = ['config', 'timeout', 'unavailable'];
+
+const hasRemedy = (error: unknown): error is { readonly remedy: string; readonly code: string } =>
+  error instanceof Error && 'remedy' in error && 'code' in error && typeof error.remedy === 'string';

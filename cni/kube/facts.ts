@@ -1,7 +1,7 @@
 import type { Facts, FactSource, Labels, PodIdentity } from '../../ipam/model/rule.ts';
 import type { Client } from './client.ts';
 import { clientOf, type ConnectOptions } from './connect.ts';
-import { asArray, asObject, asOptionalText, DecodeError, ofKind, type Json } from './decode.ts';
+import { asArray, asObject, asOptionalText, asText, DecodeError, ofKind, type Json } from './decode.ts';
 import { within, type Limit } from './limit.ts';
 import { decoding } from './list.ts';
 import { segment } from './pods.ts';
@@ -10,8 +10,6 @@ import { segment } from './pods.ts';
 export interface AskedPod extends PodIdentity {
   /** Absent where the runtime does not tell it. */
   readonly uid: string | undefined;
-  /** The node's name in Kubernetes. */
-  readonly node: string;
 }
 
 /** Asks an API server about pods. */
@@ -40,47 +38,77 @@ export function readFacts(options: ConnectOptions): FactsReader {
 }
 
 const READ: Readonly<Record<FactSource, (client: Client, pod: AskedPod, limit: Limit) => Promise<Facts>>> = {
-  pod: (client, { namespace, name, uid }, limit) => {
-    const path = `/api/v1/namespaces/${segment(namespace, 'namespace')}/pods/${segment(name, 'pod name')}`;
-    return read(client, { path, resource: 'pods', kind: 'Pod' }, limit, (metadata) => {
-      // The runtime may still work for a pod that is gone, while another one has its name.
-      if (uid !== undefined && !uidsOf(metadata).includes(uid))
-        throw new DecodeError('metadata.uid', `"${uid}"`, metadata['uid']);
-      return { pod: { labels: labelsOf(metadata), ownerKind: ownerKindOf(metadata) } };
-    });
-  },
+  pod: (client, pod, limit) =>
+    readPod(client, pod, limit, ({ metadata }) => ({
+      pod: { labels: labelsOf(metadata), ownerKind: ownerKindOf(metadata) },
+    })),
   namespace: (client, { namespace }, limit) => {
     const path = `/api/v1/namespaces/${segment(namespace, 'namespace')}`;
-    return read(client, { path, resource: 'namespaces', kind: 'Namespace' }, limit, (metadata) => ({
-      namespace: { labels: labelsOf(metadata) },
-    }));
+    return read(
+      client,
+      { path, resource: 'namespaces', kind: 'Namespace', name: namespace },
+      limit,
+      labelsAs('namespace'),
+    );
   },
-  node: (client, { node }, limit) => {
-    const path = `/api/v1/nodes/${segment(node.toLowerCase(), 'node name')}`;
-    return read(client, { path, resource: 'nodes', kind: 'Node' }, limit, (metadata) => ({
-      node: { labels: labelsOf(metadata) },
-    }));
+  // The node's name here may have a domain that its name in Kubernetes lacks, or the other way
+  // round: the pod tells it.
+  node: async (client, pod, limit) => {
+    const name = await readPod(client, pod, limit, ({ spec }) => asText(spec['nodeName'], 'spec.nodeName'));
+    const path = `/api/v1/nodes/${segment(name, 'node name')}`;
+    return await read(client, { path, resource: 'nodes', kind: 'Node', name }, limit, labelsAs('node'));
   },
 };
 
-/** What to get, and of which kind it must be. */
+/** What to get, and what it must be. */
 interface Asked {
   readonly path: string;
   readonly resource: 'pods' | 'namespaces' | 'nodes';
   readonly kind: string;
+  readonly name: string;
 }
 
-async function read(
+interface Found {
+  readonly metadata: Json;
+  readonly spec: Json;
+}
+
+const labelsAs =
+  (source: 'namespace' | 'node') =>
+  ({ metadata }: Found): Facts => ({ [source]: { labels: labelsOf(metadata) } });
+
+function readPod<T>(
   client: Client,
-  { path, resource, kind }: Asked,
+  { namespace, name, uid }: AskedPod,
   limit: Limit,
-  decode: (metadata: Json) => Facts,
-): Promise<Facts> {
+  decode: (found: Found) => T,
+): Promise<T> {
+  const path = `/api/v1/namespaces/${segment(namespace, 'namespace')}/pods/${segment(name, 'pod name')}`;
+  return read(client, { path, resource: 'pods', kind: 'Pod', name }, limit, (found) => {
+    const { metadata } = found;
+    if (metadata['namespace'] !== namespace)
+      throw new DecodeError('metadata.namespace', `"${namespace}"`, metadata['namespace']);
+    // The runtime may still work for a pod that is gone, while another one has its name.
+    if (uid !== undefined && !uidsOf(metadata).includes(uid))
+      throw new DecodeError('metadata.uid', `"${uid}"`, metadata['uid']);
+    return decode(found);
+  });
+}
+
+async function read<T>(
+  client: Client,
+  { path, resource, kind, name }: Asked,
+  limit: Limit,
+  decode: (found: Found) => T,
+): Promise<T> {
   const reply = await client.get(path, { verb: 'get', resource }, limit);
   if (reply.kind === 'other') throw reply.error;
-  return decoding(client.server, `get ${path}`, () =>
-    decode(asObject(asObject(ofKind(reply.value, kind), 'the answer')['metadata'], 'metadata')),
-  );
+  return decoding(client.server, `get ${path}`, () => {
+    const { metadata: about, spec = {} } = asObject(ofKind(reply.value, kind), 'the answer');
+    const metadata = asObject(about, 'metadata');
+    if (metadata['name'] !== name) throw new DecodeError('metadata.name', `"${name}"`, metadata['name']);
+    return decode({ metadata, spec: asObject(spec, 'spec') });
+  });
 }
 
 /** A static pod has its kubelet's hash as its UID, the API server's copy of it another one. */

@@ -66,6 +66,13 @@ const scopeOf = ({ namespace }: Purpose): string =>
 const GRANT_WATCHES =
   'Grant it: `kubectl create clusterrole cellnet-services --verb=list,watch --resource=services,endpointslices.discovery.k8s.io`, and bind it to this user with `kubectl create clusterrolebinding`.';
 
+const OTHER_THAN_RIGHTS =
+  'It is no missing right: admission, a quota or the state of the object forbids it, as the message tells.';
+
+/** Whether a 403 comes from authorization. Admission answers 403, too, and names no verb. */
+const isMissingRight = (status: Status | undefined): boolean =>
+  status?.message === undefined || /\bcannot \S+ resource\b/.test(status.message);
+
 /** Returns the typed error for a response other than 200. */
 export function statusError(
   server: string,
@@ -80,6 +87,11 @@ export function statusError(
   if (code === 401) {
     return new KubeError('unauthorized', `${server} does not accept our credentials: 401, ${said}`, {
       status: code,
+    });
+  }
+  if (code === 403 && !isMissingRight(status)) {
+    return new KubeError('forbidden', `${server} forbids to ${asked}: 403, ${said}`, {
+      ...{ status: code, remedy: OTHER_THAN_RIGHTS },
     });
   }
   if (code === 403) {

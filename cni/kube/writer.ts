@@ -47,8 +47,8 @@ export interface KubeWriter {
   get(type: ObjectType, place: Place): Promise<Json | undefined>;
   /** Lists the objects of a namespace, or of the whole cluster. */
   list(type: ObjectType, of?: { namespace?: string; labelSelector?: string }): Promise<readonly Json[]>;
-  /** Returns what the pod's container wrote so far. */
-  log(place: Required<Place>): Promise<string>;
+  /** Returns what a container of the pod wrote so far. */
+  log(place: Required<Place>, container: string): Promise<string>;
   /** @throws KubeError with status 409 when another object has the name */
   create(type: ObjectType, namespace: string | undefined, object: NewObject): Promise<Json>;
   /** Deletes the object with this UID. It is no error when that one is gone already. */
@@ -109,8 +109,9 @@ class Writer implements KubeWriter {
     return await this.#within(`list ${type.resource}`, work, listDeadlineMs);
   }
 
-  async log(place: Required<Place>): Promise<string> {
-    const path = `${pathOf(POD, place.namespace, place.name)}/log`;
+  async log(place: Required<Place>, container: string): Promise<string> {
+    const query = `container=${encodeURIComponent(container)}`;
+    const path = `${pathOf(POD, place.namespace, place.name)}/log?${query}`;
     const purpose: Purpose = { verb: 'get', resource: 'pods/log', ...this.#scope(place.namespace) };
     return await this.#within(`get the log of pod ${place.namespace}/${place.name}`, async (limit) => {
       const reply = await this.#client.getText(path, purpose, limit);

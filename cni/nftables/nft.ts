@@ -25,6 +25,13 @@ export interface Nft {
 /** nft is missing, failed, or did not end in time. The message says which, and what helps. */
 export class NftError extends Error {
   override readonly name = 'NftError';
+  /** Whether it did not end in time: nobody knows what it did. */
+  readonly isLate: boolean;
+
+  constructor(message: string, { isLate = false, ...options }: ErrorOptions & { isLate?: boolean } = {}) {
+    super(message, options);
+    this.isLate = isLate;
+  }
 }
 
 export function hostNft(env: NodeJS.ProcessEnv, deadlineMs = DEADLINE_MS): Nft {
@@ -60,7 +67,8 @@ async function runNft(
       );
     },
   );
-  if (ended.killedFor === 'signal') throw new NftError(`nft did not end within ${deadlineMs / 1000} s`);
+  if (ended.killedFor === 'signal')
+    throw new NftError(`nft did not end within ${deadlineMs / 1000} s`, { isLate: true });
   return ended;
 }
 

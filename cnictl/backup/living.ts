@@ -1,5 +1,6 @@
 import { ALIVE } from '../../ipam/records/alive-record.ts';
 import { MACHINES } from '../../ipam/records/machine-record.ts';
+import { RULES_CHANGED } from '../../ipam/records/rule-record.ts';
 import { SET_BACK } from '../../ipam/records/set-back-record.ts';
 
 /**
@@ -11,6 +12,7 @@ export const isOfLivingNodes = (key: string): boolean =>
   key.startsWith(MACHINES) || key.startsWith(ALIVE) || key === SET_BACK;
 
 /**
- * Returns whether the key belongs into a backup. The lease of an agent's key cannot be restored.
+ * Returns whether the key belongs into a backup. The lease of an agent's key cannot be restored, and
+ * the key that changes with rules must not be what it once was.
  */
-export const isKept = (key: string): boolean => !key.startsWith(ALIVE);
+export const isKept = (key: string): boolean => !key.startsWith(ALIVE) && key !== RULES_CHANGED;

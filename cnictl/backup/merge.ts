@@ -10,6 +10,7 @@ import { readRecord } from '../../ipam/records/unreadable.ts';
 import type { Collision, Unit } from './collision.ts';
 import type { BackupRecord } from './format.ts';
 import { readRecords, type Records } from './records.ts';
+import { isRule, ruleCollision } from './rules.ts';
 
 /** What a restore writes into a prefix that is in use. */
 export interface MergePlan {
@@ -52,7 +53,12 @@ export function planMerge(
   const others = missing.filter(
     ({ key }) => !key.startsWith(RANGES) && !key.startsWith(BLOCKS) && !blocks.indexed.has(key),
   );
-  const clashes = others.flatMap(({ key }) => otherCollision(key, there) ?? []);
+  const clashes = others.flatMap(
+    (record) =>
+      otherCollision(record.key, there) ??
+      (isRule(record.key) ? ruleCollision(record, there) : undefined) ??
+      [],
+  );
   const refused = new Set(clashes.map(({ key }) => key));
   const singles = others.filter(({ key }) => !refused.has(key));
   return {

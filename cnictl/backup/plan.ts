@@ -2,6 +2,7 @@ import { IpamError } from '../../ipam/model/errors.ts';
 import { decodeCluster, KUBERNETES_KEY } from '../../ipam/records/cluster-record.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
 import { LOST } from '../../ipam/records/lost-record.ts';
+import { RULES_CHANGED } from '../../ipam/records/rule-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';
 import type { Collision, Unit } from './collision.ts';
 import type { BackupRecord } from './format.ts';
@@ -27,9 +28,10 @@ export interface RestorePlan {
 
 /**
  * Keys that programs write by themselves into an etcd that forgot: what nodes lost, and the cluster
- * of the first check. They are in the way of no restore.
+ * of the first check. They are in the way of no restore. Nor is the key that changes with rules.
  */
-const isNote = (key: string): boolean => key.startsWith(LOST) || key === KUBERNETES_KEY;
+const isNote = (key: string): boolean =>
+  key.startsWith(LOST) || key === KUBERNETES_KEY || key === RULES_CHANGED;
 
 /**
  * Returns existing keys that the backup lacks or has with another value, except those that programs

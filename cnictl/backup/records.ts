@@ -4,9 +4,11 @@ import { decodeBlock } from '../../ipam/records/block-record.ts';
 import { BLOCKS, NODES, RANGES } from '../../ipam/records/keys.ts';
 import { decodeNodeRecord } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
+import { decodeRule } from '../../ipam/records/rule-record.ts';
 import { readRecord, unreadableOf, type Read, type UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { blockReader } from '../../ipam/store/blocks.ts';
 import type { BackupRecord } from './format.ts';
+import { isRule } from './rules.ts';
 
 /** The ranges by name and the blocks by key. */
 export interface Records {
@@ -36,7 +38,7 @@ export function readRecords(records: Iterable<BackupRecord>): Records {
 }
 
 /**
- * Returns the records of ranges, blocks and nodes that this version cannot use. It keeps no decoded
+ * Returns the records of ranges, blocks, nodes and rules that this version cannot use. It keeps no decoded
  * block, because a backup may have half a million allocations.
  */
 export function unreadableIn(records: readonly BackupRecord[]): UnreadableRecord[] {
@@ -44,6 +46,7 @@ export function unreadableIn(records: readonly BackupRecord[]): UnreadableRecord
   const readBlock = blockReader([...ranges.values()]);
   const others = records.flatMap((record): readonly Read<unknown>[] => {
     if (record.key.startsWith(BLOCKS)) return [readBlock(record)];
+    if (isRule(record.key)) return [readRecord(record, decodeRule)];
     return record.key.startsWith(NODES) ? [readRecord(record, decodeNodeRecord)] : [];
   });
   return [...unreadable, ...unreadableOf(others)];

@@ -17,6 +17,7 @@ import type { Entry } from '../../ipam/records/transaction.ts';
 import { readRecord } from '../../ipam/records/unreadable.ts';
 import { readLost } from '../../ipam/store/lost.ts';
 import { readAgain, type Store } from '../../ipam/store/store.ts';
+import { readRules } from '../../ipam/store/rules.ts';
 import type { StrandedBlock } from './findings.ts';
 import { ClusterNodes, listNodes, noneKnownText } from './nodes.ts';
 import type { Looking, Progress } from './progress.ts';
@@ -53,6 +54,7 @@ async function lookOnce({ store }: Ipam, kube: KubeApi, looking: Looking): Promi
   const records = [...survey.findings, ...(await readBlocks(store, survey, podAudit, looking))];
   const index = new IndexComparison(podAudit.blocks);
   records.push(...(await readIndex(store, index, records, looking)));
+  records.push(...(await readRules(store)).unreadable.map(findingOf));
   const listed = await listNodes(kube, looking);
   // An address of a range that cannot be read would count as one of no range.
   if (survey.findings.length === 0)

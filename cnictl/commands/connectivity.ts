@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { isIP } from 'node:net';
 import { DAEMON_SET, NODE, type KubeWriter } from '../../cni/kube/writer.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import { candidateOf, chooseNodes, imageOf } from '../connectivity/objects.ts';
@@ -26,56 +27,93 @@ const GRANT = 'docs/operations/connectivity.md lists the rights that this test n
 
 /**
  * `connectivity test`: makes pods and Services in a namespace of its own, has them ask one another,
- * and takes them away. Exit status 1 when a check failed.
+ * and takes them away. Exit status 1 when a check failed, 2 when something could not be taken away.
  * @throws CommandError when the test cannot be made, or was stopped; KubeError
  */
 export async function connectivityTest(context: Context, options: ConnectivityOptions): Promise<number> {
   const { namespace } = options;
-  const timeoutMs = parseDuration(options.timeout, '--timeout');
+  const timeoutMs = timeoutOf(options);
+  const externalIp = externalIpOf(options);
   return await context.withKubeWriter(GRANT, async (kube) => {
     const image = options.image ?? (await imageOfAgents(kube));
     const topology = chooseNodes((await kube.list(NODE)).map(candidateOf), options.node ?? []);
     const note = (text: string): void => context.note(text);
     const settings: RunOptions = {
-      ...{ namespace, topology, externalIp: options.externalIp, hasKubeProxy: options.kubeProxy },
+      ...{ namespace, topology, externalIp, hasKubeProxy: options.kubeProxy },
       hasKey: options.masqueradeForwarded === true,
-      settings: { run: randomUUID(), image },
+      settings: { run: randomUUID(), image, ...durationsOf(timeoutMs, options.keep === true) },
       waiting: { world: context.world, signal: context.world.untilStopped(), timeoutMs, note },
       dial: context.world.dial,
     };
-    const report = await onStage(context, kube, settings, options.keep === true);
-    context.print(connectivityJson(report), () => renderConnectivity(report, context.paint));
-    return report.rows.some(({ result }) => result === 'failed') ? 1 : 0;
+    return await onStage(context, kube, settings, options.keep === true);
   });
 }
 
-/** Cleans up whatever happens, and reports what happened first. */
+/** Tells what the rows say before it cleans up, and cleans up whatever happens. */
 async function onStage(
   context: Context,
   kube: KubeWriter,
   options: RunOptions,
   keep: boolean,
-): Promise<ConnectivityReport> {
+): Promise<number> {
   const { namespace, topology, settings } = options;
   const stage = new Stage(kube, options);
   let report: ConnectivityReport;
+  let isClean = false;
   try {
     await stage.open();
     const result = await runChecks(kube, stage, options);
     report = { namespace, image: settings.image, topology, ...result };
-  } catch (error) {
-    await cleanUp(context, stage, namespace, keep).catch((late: unknown) => {
-      context.warn(`${messageOf(late)}. ${remedyFor(late)}`);
-    });
-    throw error;
+    context.print(connectivityJson(report), () => renderConnectivity(report, context.paint));
+  } finally {
+    isClean = await cleanUp(context, stage, namespace, keep);
   }
-  await cleanUp(context, stage, namespace, keep);
-  return report;
+  if (report.rows.some(({ result }) => result === 'failed')) return 1;
+  return isClean ? 0 : 2;
 }
 
-async function cleanUp(context: Context, stage: Stage, namespace: string, keep: boolean): Promise<void> {
-  if (keep) context.note(`kept, as asked: kubectl delete namespace ${namespace}`);
-  else await stage.close();
+/** Returns whether it is as it should be. What remains is told: the rows count, whatever it is. */
+async function cleanUp(context: Context, stage: Stage, namespace: string, keep: boolean): Promise<boolean> {
+  try {
+    if (!keep) await stage.close();
+    else if (await stage.keep()) context.note(`kept, as asked: kubectl delete namespace ${namespace}`);
+    return true;
+  } catch (error) {
+    context.warn(`${messageOf(error)}. ${remedyFor(error)}`);
+    // Without the mark, a later run is refused until the longest time of this one is over.
+    if (keep) return true;
+    context.warn(`namespace '${namespace}' may be left: kubectl delete namespace ${namespace}`);
+    return false;
+  }
+}
+
+function timeoutOf({ timeout }: ConnectivityOptions): number {
+  const ms = parseDuration(timeout, '--timeout');
+  if (ms > 0) return ms;
+  throw new CommandError(`--timeout '${timeout}': expected more than 0, such as 3m`);
+}
+
+function externalIpOf({ externalIp }: ConnectivityOptions): string | undefined {
+  if (externalIp === undefined || isIP(externalIp) !== 0) return externalIp;
+  throw new CommandError(`--external-ip '${externalIp}': expected an address, such as 198.51.100.7`);
+}
+
+/** Three waits have that length. Creating the objects, and the end of the namespace, have none. */
+const WAITS = 3;
+const BESIDE_WAITS_SECONDS = 360;
+const PODS_SECONDS = { usual: 30 * 60, kept: 24 * 3_600 } as const;
+
+/** A run with `--timeout 3m` is over after 15 minutes, whatever became of it. */
+function durationsOf(
+  timeoutMs: number,
+  keep: boolean,
+): { readonly lastsSeconds: number; readonly podsLastSeconds: number } {
+  const lastsSeconds = (WAITS * timeoutMs) / 1_000 + BESIDE_WAITS_SECONDS;
+  const podsSeconds = keep ? PODS_SECONDS.kept : PODS_SECONDS.usual;
+  return {
+    lastsSeconds: Math.ceil(lastsSeconds),
+    podsLastSeconds: Math.ceil(Math.max(lastsSeconds, podsSeconds)),
+  };
 }
 
 async function imageOfAgents(kube: KubeWriter): Promise<string> {

@@ -26,8 +26,8 @@ export interface PodReport {
   readonly trace: PodTrace;
   readonly answer: Answer;
   readonly mismatches: readonly Mismatch[];
-  /** By the pod's names alone; undefined: there are no rules. */
-  readonly rule: RuleChoice | undefined;
+  /** By the pod's names alone. `bad`: a rule that cannot be read stops it. Undefined: no rules. */
+  readonly rule: RuleChoice | { readonly bad: string } | undefined;
 }
 
 /** Scripts rely on these keys. */
@@ -100,8 +100,9 @@ export function renderPod(report: PodReport, now: number, paint: Paint): string 
   return [title, held, `${past}${omitted}`, wrong.join('')].filter((part) => part !== '').join('\n');
 }
 
-function ruleField(choice: RuleChoice | undefined): [string, string][] {
+function ruleField(choice: PodReport['rule']): [string, string][] {
   if (!choice) return [];
+  if ('bad' in choice) return [['Rule', printable(`none can be told: ${choice.bad}`)]];
   if ('asks' in choice)
     return [['Rule', `one that asks Kubernetes about its ${choice.asks.join(' and ')}, or none`]];
   return [['Rule', choice.rule ? printable(choice.rule.name) : 'none: any range of its network']];

@@ -3,11 +3,13 @@ import { canonicalPod, claimsAddresses, type AuditedPod } from '../../ipam/audit
 import { cidrContains, formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
 import { messageOf, IpamError } from '../../ipam/model/errors.ts';
 import { didYouMean } from '../../ipam/model/nearest.ts';
-import { chooseRule, type RuleChoice } from '../../ipam/model/rule.ts';
+import { matchesPattern } from '../../ipam/model/pattern.ts';
+import { chooseRule } from '../../ipam/model/rule.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { podNames } from '../../ipam/query/known-names.ts';
 import { tracePod, type PodName, type PodTrace } from '../../ipam/query/pod-trace.ts';
 import { showAddress } from '../../ipam/query/views.ts';
+import { namespaceOfRuleKey } from '../../ipam/records/rule-record.ts';
 import { hiddenBy } from '../../ipam/records/unreadable.ts';
 import { readRules } from '../../ipam/store/rules.ts';
 import { ClusterError, identifyOwn } from '../context/cluster.ts';
@@ -17,7 +19,7 @@ import { podText } from '../render/pod.ts';
 import { ProgressLine } from '../render/progress.ts';
 import { ownerOf, stateText } from './ip.ts';
 import { findMismatches, type NotHeld } from './pod-mismatch.ts';
-import { podReport, renderPod, type Answer } from './pod-report.ts';
+import { podReport, renderPod, type Answer, type PodReport } from './pod-report.ts';
 
 /**
  * `pod show`: shows the current and past addresses of the pods of a name, and what the API server
@@ -49,9 +51,11 @@ export async function podShow(context: Context, text: string): Promise<number> {
 }
 
 /** Returns the rule of the pod by its names; undefined if there are no rules at all. */
-async function ruleOf({ store }: Ipam, name: PodName): Promise<RuleChoice | undefined> {
+async function ruleOf({ store }: Ipam, name: PodName): Promise<PodReport['rule']> {
   const { rules, unreadable } = await readRules(store);
-  return rules.length + unreadable.length === 0 ? undefined : chooseRule(rules, name, {});
+  const bad = unreadable.find(({ key }) => matchesPattern(namespaceOfRuleKey(key), name.namespace));
+  if (bad) return { bad: bad.reason };
+  return rules.length === 0 ? undefined : chooseRule(rules, name, {});
 }
 
 /** @throws CommandError */

@@ -22,7 +22,7 @@ export async function rangeSet(context: Context, name: string, options: RangeSet
   );
   const namedOnly = range.namedOnly ?? false;
   context.print({ name, namedOnly, cooldownSeconds: range.cooldownMs / 1000, dryRun }, () => {
-    const who = namedOnly ? 'only those who name it draw from it' : 'every pod of its VLAN may draw from it';
+    const who = namedOnly ? 'only those who name it draw from it' : 'every pod may draw from it';
     const is = dryRun ? 'would be so' : 'is so';
     return `range ${name} ${is}: ${who}; a released address rests ${formatDuration(range.cooldownMs)}. Living pods keep their addresses.\n`;
   });

@@ -6,6 +6,7 @@ import { RANGES } from '../../ipam/records/keys.ts';
 import { newestRevision, type Entry } from '../../ipam/records/transaction.ts';
 import { hiddenBy } from '../../ipam/records/unreadable.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
+import { rulesChanged } from '../../ipam/rules/rules.ts';
 import { scanAll } from '../../ipam/store/store.ts';
 import { carryRanges, carryUnits, rangesRevision, verify } from '../backup/carry.ts';
 import type { Collision } from '../backup/collision.ts';
@@ -14,6 +15,7 @@ import { isOfLivingNodes } from '../backup/living.ts';
 import { missingOf, type Missing } from '../backup/missing.ts';
 import { planRestore, strangers, type RestorePlan } from '../backup/plan.ts';
 import { readRecords } from '../backup/records.ts';
+import { isRule } from '../backup/rules.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
 import type { OpenIpam } from '../context/world.ts';
@@ -188,10 +190,11 @@ const keysOf = ({ units, ranges }: RestorePlan): number =>
  */
 async function write(
   context: Context,
-  { store }: OpenIpam,
+  ipam: OpenIpam,
   plan: RestorePlan,
   seen: string,
 ): Promise<{ readonly written: number; readonly collisions: readonly Collision[] }> {
+  const { store } = ipam;
   if ((await rangesRevision(store)) !== seen) {
     throw new CommandError(
       'a range was added, changed or removed since this looked; nothing was restored',
@@ -217,6 +220,8 @@ async function write(
       'Somebody else writes below this prefix: stop it, and do the same again.',
     );
   }
+  // Processes that have read rules read them again.
+  if (plan.units.some(({ records }) => records.some(({ key }) => isRule(key)))) await rulesChanged(ipam);
   const last = await carryRanges(store, plan.ranges, seen);
   return { written: carried.written + last.written, collisions: [...carried.collisions, ...last.collisions] };
 }

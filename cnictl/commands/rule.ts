@@ -1,9 +1,10 @@
-import { formatAddress } from '../../ipam/model/address.ts';
+import { familyName, formatAddress } from '../../ipam/model/address.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import { asksOf, bySpecificity, type Labels, type Rule } from '../../ipam/model/rule.ts';
 import { listRangeUsage, type RangeUsage } from '../../ipam/query/range-usage.ts';
 import { podsOfRule, type PodOfRule } from '../../ipam/query/rule-pods.ts';
 import { addRule, findRule, planRule, removeRule } from '../../ipam/rules/rules.ts';
+import { readRanges, type RangeEntry } from '../../ipam/store/ranges.ts';
 import { readRules } from '../../ipam/store/rules.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
@@ -28,9 +29,11 @@ export async function ruleAdd(context: Context, name: string, options: RuleAddOp
   const rule = ruleFrom(context, name, options);
   const dryRun = options.dryRun ?? false;
   const { pods, unreadable } = await context.withIpam(async (ipam) => {
-    if (dryRun) await planRule(ipam, rule);
-    else await addRule(ipam, rule);
-    return await podsOfRule(ipam, rule);
+    await planRule(ipam, rule);
+    const found = await podsOfRule(ipam, rule);
+    for (const text of familiesMissing(rule, (await readRanges(ipam.store)).ranges)) context.warn(text);
+    if (!dryRun) await addRule(ipam, rule);
+    return found;
   });
   const outside = pods.filter(({ range }) => !rule.ranges.includes(range));
   context.print({ ...ruleJson(rule), dryRun, pods: pods.map(podJson) }, () => {
@@ -54,6 +57,21 @@ function ruleFrom({ world }: Context, name: string, options: RuleAddOptions): Ru
     fallback: options.fallback ?? false,
     addedAt: world.now(),
   };
+}
+
+/** Pods of two families get an address of each, or none: both must come from the rule's ranges. */
+function familiesMissing({ name, ranges }: Rule, known: readonly RangeEntry[]): string[] {
+  const all = known.map(({ range }) => range).filter(({ state }) => state === 'active');
+  const own = all.filter((range) => ranges.includes(range.name));
+  const lacks = ([4, 6] as const).filter(
+    (family) =>
+      all.some(({ cidr }) => cidr.base.family === family) &&
+      !own.some(({ cidr }) => cidr.base.family === family),
+  );
+  return lacks.map(
+    (family) =>
+      `rule ${name} names no active range of ${familyName(family)}: pods that need an address of it too get none by this rule`,
+  );
 }
 
 /** @throws CommandError */
@@ -108,7 +126,9 @@ export async function ruleList(context: Context): Promise<number> {
 }
 
 const freeOf = ({ ranges }: Rule, usages: readonly RangeUsage[]): number =>
-  usages.reduce((sum, { range, free }) => sum + (ranges.includes(range.name) ? free : 0), 0);
+  usages
+    .filter(({ range }) => ranges.includes(range.name) && range.state === 'active')
+    .reduce((sum, { free }) => sum + free, 0);
 
 /** `rule show` */
 export async function ruleShow(context: Context, name: string): Promise<number> {
@@ -165,7 +185,7 @@ export async function ruleRemove(
 ): Promise<number> {
   return await context.withIpam(async (ipam) => {
     try {
-      const rule = dryRun ? await findRule(ipam, name) : (await removeRule(ipam, name)).rule;
+      const { rule } = await removeRule(ipam, name, dryRun);
       const done = dryRun ? 'would be removed' : 'removed';
       const which = rule
         ? `: ${conditionsText(rule)} -> ${effectText(rule)}`

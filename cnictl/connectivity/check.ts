@@ -35,6 +35,8 @@ export interface Check {
   readonly by: Worker;
   /** Whether it works only where the nodes masquerade what they forward (`masqueradeForwarded`). */
   readonly needsKey?: boolean;
+  /** Whether it needs that key, too, for a client that is not of the subnet of its server. */
+  readonly needsKeyBeyondSubnet?: boolean;
 }
 
 /** The machine where cnictl runs, as a client. */

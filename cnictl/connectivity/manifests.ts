@@ -7,19 +7,42 @@ import { POD_SCRIPT } from './pod-script.ts';
 export const MANAGED_BY = 'app.kubernetes.io/managed-by';
 export const OURS = 'cellnet-connectivity-test';
 /** Tells the objects of one run from those of another. */
-const RUN = `${OURS}/run`;
+export const RUN = `${OURS}/run`;
+/** On the namespace: after so many seconds its run is over, however it ended. */
+export const LASTS = `${OURS}/lasts-seconds`;
+/** The name of the test's own container in each pod, as sidecars may stand beside it. */
+export const CONTAINER = 'main';
 
 /** What the pods of all nodes have in common. */
 export interface PodSettings {
   readonly run: string;
   readonly image: string;
+  /** How long the run takes at most. */
+  readonly lastsSeconds: number;
+  /** When the kubelet ends pods that nobody took away. */
+  readonly podsLastSeconds: number;
 }
 
 const labelsOf = (run: string): Record<string, string> => ({ [MANAGED_BY]: OURS, [RUN]: run });
 
 /** Pods on the host's network are not allowed in a namespace of another security level. */
-export const namespaceObject = (name: string, run: string): NewObject => ({
-  metadata: { name, labels: { ...labelsOf(run), 'pod-security.kubernetes.io/enforce': 'privileged' } },
+export const namespaceObject = (name: string, { run, lastsSeconds }: PodSettings): NewObject => ({
+  metadata: {
+    name,
+    labels: {
+      ...labelsOf(run),
+      [LASTS]: String(lastsSeconds),
+      'pod-security.kubernetes.io/enforce': 'privileged',
+    },
+  },
+});
+
+/** The name of a Service that leads nowhere: it tells that the run is over, and was to be kept. */
+export const KEPT = 'test-is-over';
+
+export const keptMark = (run: string): NewObject => ({
+  metadata: { name: KEPT, labels: labelsOf(run) },
+  spec: { clusterIP: 'None', ports: [{ name: 'none', port: SERVICE_PORT, protocol: 'TCP' }] },
 });
 
 const selectorOf = (service: string): string => `${OURS}/${service}`;
@@ -68,7 +91,7 @@ export function podObject(
   tasks?: readonly Task[],
 ): NewObject {
   const { name, node, hostNetwork = false, neverReady = false } = plan;
-  const { run, image } = settings;
+  const { run, image, podsLastSeconds } = settings;
   const selected = services.filter(({ pods }) => pods.includes(name));
   const env = {
     NAME: name,
@@ -88,15 +111,16 @@ export function podObject(
       // As pods of a DaemonSet: the operator chose the node.
       tolerations: [{ operator: 'Exists' }],
       restartPolicy: 'Never',
+      activeDeadlineSeconds: podsLastSeconds,
       terminationGracePeriodSeconds: 1,
       automountServiceAccountToken: false,
       enableServiceLinks: false,
       securityContext: POD_SECURITY,
-      ...(hostNetwork && { hostNetwork }),
+      ...(hostNetwork && { hostNetwork, dnsPolicy: 'ClusterFirstWithHostNet' }),
       ...(neverReady && { readinessGates: [{ conditionType: `${OURS}/never` }] }),
       containers: [
         {
-          name: 'main',
+          name: CONTAINER,
           image,
           // That of the agent is there, and its registry may be private.
           imagePullPolicy: 'IfNotPresent',

@@ -8,20 +8,26 @@ import type { TestNode, Topology } from './plan.ts';
 export const nodeFamilies = ({ addresses }: TestNode): Family[] => [...new Set(addresses.map(familyOf))];
 
 /** Returns the node's address for hostPorts and NodePorts, if it has one of IPv4. */
-const ipv4Of = ({ addresses }: TestNode): string[] =>
+export const ipv4Of = ({ addresses }: TestNode): string[] =>
   addresses.filter((address) => familyOf(address) === 4).slice(0, 1);
 
 /** The client on the node that has the hostPort, and the endpoint of the NodePorts. */
 const OWN_CLIENT = 'host-client-a';
 
-/** Clients that are no pods, nor on the node itself, must be masqueraded for the way back. */
+const isPod = (client: string): boolean => client.startsWith('client-');
+
+/**
+ * portmap masquerades connections of the published pod's own subnet and of the node. Others need
+ * the key for the way back.
+ */
 export function hostPortChecks(client: string, { a }: Topology): Check[] {
   return ipv4Of(a).map((address) => ({
     ...{ name: 'hostPort', from: client, to: `published, ${atPort(address, PORT.published)}` },
     ...{ needs: ['published'], by: 'portmap' },
     ask: { kind: 'tcp', address, port: PORT.published },
     expected: { kind: 'answer', by: 'published', source: 'any' },
-    needsKey: !client.startsWith('client-') && client !== OWN_CLIENT,
+    needsKey: !isPod(client) && client !== OWN_CLIENT,
+    needsKeyBeyondSubnet: isPod(client),
   }));
 }
 

@@ -1,6 +1,7 @@
 /** Reads what the test needs of the cluster's own objects. Pure. */
 import { asArray, asObject, asOptionalText, asText, type Json } from '../../cni/kube/decode.ts';
 import { CommandError } from '../context/errors.ts';
+import { CONTAINER } from './manifests.ts';
 import type { TestNode, Topology } from './plan.ts';
 
 export interface Candidate extends TestNode {
@@ -20,6 +21,14 @@ export const uidOf = (object: Json): string => asText(objectAt(object, 'metadata
 
 export const labelOf = (object: Json, key: string): string | undefined =>
   asOptionalText(objectAt(objectAt(object, 'metadata'), 'labels')[key], key);
+
+/** Returns when the object was made, in milliseconds since 1970. */
+export const createdAt = (object: Json): number =>
+  Date.parse(asText(objectAt(object, 'metadata')['creationTimestamp'], 'metadata.creationTimestamp'));
+
+/** Whether somebody deleted the object, and it is not gone yet. */
+export const isEnding = (object: Json): boolean =>
+  typeof objectAt(object, 'metadata')['deletionTimestamp'] === 'string';
 
 /** Returns the image of the agent: every node has it already. */
 export function imageOf(daemonSets: readonly Json[]): string | undefined {
@@ -52,6 +61,11 @@ export function candidateOf(node: Json): Candidate {
  * @throws CommandError
  */
 export function chooseNodes(candidates: readonly Candidate[], wanted: readonly string[]): Topology {
+  if (wanted.length > 2)
+    throw new CommandError(
+      `--node is given ${wanted.length} times: the test runs on two nodes`,
+      'Name two at most.',
+    );
   const usable = candidates.filter(({ ready, isCordoned }) => ready && !isCordoned);
   for (const name of wanted) {
     if (usable.some((each) => each.name === name)) continue;
@@ -68,7 +82,12 @@ export function chooseNodes(candidates: readonly Candidate[], wanted: readonly s
 
 export interface PodState {
   readonly name: string;
-  readonly phase: string;
+  /** Whether the test's own container runs, whatever sidecars do. */
+  readonly isRunning: boolean;
+  /** Whether the test's own container has ended, for good. */
+  readonly isOver: boolean;
+  /** Whether its image cannot be had. */
+  readonly lacksImage: boolean;
   readonly ips: readonly string[];
   /** Why it does not run (yet). */
   readonly reason: string;
@@ -78,8 +97,19 @@ export function podStateOf(pod: Json): PodState {
   const status = objectAt(pod, 'status');
   const phase = asOptionalText(status['phase'], 'status.phase') ?? 'Pending';
   const ips = listAt(status, 'podIPs').map(({ ip }) => asText(ip, 'ip'));
-  return { name: nameOf(pod), phase, ips, reason: [phase, ...whyOf(status)].join(': ') };
+  const main = listAt(status, 'containerStatuses').find(({ name }) => name === CONTAINER);
+  const state = objectAt(main ?? {}, 'state');
+  const waitsFor = objectAt(state, 'waiting')['reason'];
+  return {
+    ...{ name: nameOf(pod), ips, reason: [phase, ...whyOf(status)].join(': ') },
+    isRunning: phase === 'Running' && state['running'] !== undefined,
+    isOver: phase === 'Succeeded' || phase === 'Failed' || state['terminated'] !== undefined,
+    lacksImage: typeof waitsFor === 'string' && NO_IMAGE.has(waitsFor),
+  };
 }
+
+/** Why a container waits that will not get its image. */
+const NO_IMAGE: ReadonlySet<string> = new Set(['ErrImagePull', 'ImagePullBackOff', 'InvalidImageName']);
 
 /** Collects what the API tells of a pod that does not run, the most telling last. */
 function whyOf(status: Json): string[] {

@@ -44,6 +44,9 @@ export const SERVERS = { tcp: PORT.tcp, udp: PORT.udp } as const;
 export const SERVICE_PORT = 80;
 export const OTHER_PORT = 81;
 
+/** It is on its node's own network. */
+export const HOST_SERVER = 'host-server';
+
 /** Pods that serve until the test ends. */
 export function serverPods({ a, b }: Topology): PodPlan[] {
   const server = (name: string, node: TestNode, more: Partial<PodPlan> = {}): PodPlan => ({
@@ -55,7 +58,7 @@ export function serverPods({ a, b }: Topology): PodPlan[] {
   return [
     server('server-a', a),
     server('server-b', b),
-    server('host-server', b, { hostNetwork: true, listen: { tcp: PORT.host } }),
+    server(HOST_SERVER, b, { hostNetwork: true, listen: { tcp: PORT.host } }),
     server('unready', a, { neverReady: true }),
     server('published', a, { hostPort: PORT.published }),
     server('leaver-a', a),
@@ -63,7 +66,7 @@ export function serverPods({ a, b }: Topology): PodPlan[] {
   ];
 }
 
-/** Pods that ask, print what came of it, and end. */
+/** Pods that ask, print what came of it, and stay. */
 export function clientPods({ a, b, isOneNode }: Topology): PodPlan[] {
   const client = (letter: string, { name: node }: TestNode): PodPlan[] => [
     { name: `client-${letter}`, node, listen: SERVERS },

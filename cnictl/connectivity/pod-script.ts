@@ -1,12 +1,14 @@
 /**
  * The program of all pods of the test, for `node -e` of version 20 or newer. It needs no other
  * file. Its environment: NAME, LISTEN (`{tcp, udp}`: ports to serve at) and TASKS (a list of `Task`
- * of ask.ts). A pod with tasks does them, prints one line of JSON for each, and ends.
+ * of ask.ts). A pod with tasks does them, and prints one line of JSON for each, at last
+ * `{"done":true}`. It stays, so that the operator finds the client where a row failed.
  */
 export const POD_SCRIPT = String.raw`
 const net = require('node:net');
 const dgram = require('node:dgram');
 const fs = require('node:fs');
+const os = require('node:os');
 const { NAME, LISTEN = '{}', TASKS } = process.env;
 const WITHIN_MS = 3000, SETTLE_MS = 15000, MOVE_MS = 40000;
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -182,6 +184,7 @@ async function settle({ ask, until }, end) {
   print({ unsettled: ask });
 }
 async function main() {
+  print({ subnets: Object.values(os.networkInterfaces()).flat().map(({ cidr }) => cidr).filter(Boolean) });
   const { tcp: tcpPort, udp: udpPort } = JSON.parse(LISTEN);
   if (tcpPort) serveTcp(tcpPort);
   if (udpPort) for (const type of ['udp4', 'udp6']) serveUdp(type, udpPort);
@@ -197,7 +200,9 @@ async function main() {
     }
   };
   await Promise.all([1, 2, 3, 4].map(worker));
-  process.exit(0);
+  print({ done: true });
+  // Also a client that serves nothing stays.
+  setInterval(() => undefined, 3600000);
 }
 process.on('SIGTERM', () => process.exit(0));
 void main();

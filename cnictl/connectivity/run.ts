@@ -8,16 +8,18 @@ import { askAll } from './ask-all.ts';
 import { checksOf } from './checks.ts';
 import { familyOf, type Facts, type Family, type ServiceFacts, type Target, type Unknown } from './facts.ts';
 import { clusterIPsOf, portsOf, readyEndpoints, type PodState } from './objects.ts';
+import { ipv4Of } from './node-checks.ts';
 import {
   awaitedServers,
   clientPods,
+  HOST_SERVER,
   serverPods,
   servicePlans,
   type PodPlan,
   type ServicePlan,
   type Topology,
 } from './plan.ts';
-import { rowOf, type Row } from './results.ts';
+import { parseLog, rowOf, rowsOfNothing, type Row } from './results.ts';
 import type { Stage, StageOptions } from './stage.ts';
 import { waitFor, type Waiting } from './waiting.ts';
 
@@ -46,9 +48,14 @@ export async function runChecks(kube: KubeWriter, stage: Stage, options: RunOpti
   const facts = await factsOf(kube, { options, plans, made, started });
   const { checks, skipped } = checksOf(topology, facts);
   const clients = clientPods(topology);
-  const answers = await askAll(stage, { checks, clients, plans, waiting, dial: options.dial });
+  const asking = { checks, clients, plans, waiting, dial: options.dial };
+  const nodeAddress = facts.broken.has(HOST_SERVER) ? undefined : ipv4Of(topology.b)[0];
+  const answers = await askAll(stage, { ...asking, nodeAddress });
   const known = {
     namespace,
+    unread: answers.unread,
+    machineIsApart: answers.machineIsApart,
+    subnets: await subnetsOf(stage, 'published'),
     pods: [...servers, ...clients],
     addresses: new Map([...started.pods, ...answers.pods].map(([name, { ips }]) => [name, ips])),
     broken: new Map([...facts.broken, ...answers.broken]),
@@ -56,9 +63,19 @@ export async function runChecks(kube: KubeWriter, stage: Stage, options: RunOpti
   };
   const rows = checks.map((check, i) => rowOf(check, answers.outcomes.get(i), known));
   return {
-    rows: [...rows, ...skipped.map((each): Row => ({ result: 'skipped', ...each }))],
+    rows: [...rows, ...rowsOfNothing(facts), ...skipped.map((each): Row => ({ result: 'skipped', ...each }))],
     families: facts.families,
   };
+}
+
+/** Returns the subnets of a pod's own addresses; none where nobody can read them. */
+async function subnetsOf(stage: Stage, pod: string): Promise<readonly string[]> {
+  try {
+    return parseLog(await stage.log(pod)).subnets;
+  } catch (error) {
+    if (error instanceof KubeError) return [];
+    throw error;
+  }
 }
 
 type Made = ReadonlyMap<string, Json | { readonly problem: string }>;
@@ -86,13 +103,14 @@ interface Started {
 async function waitForServers(stage: Stage, servers: readonly PodPlan[], waiting: Waiting): Promise<Started> {
   let pods: ReadonlyMap<string, PodState> = new Map();
   const isStarted = ({ name }: PodPlan): boolean =>
-    pods.get(name)?.phase === 'Running' && pods.get(name)?.ips.length !== 0;
-  const isOver = ({ name }: PodPlan): boolean =>
-    ['Succeeded', 'Failed'].includes(pods.get(name)?.phase ?? '');
+    pods.get(name)?.isRunning === true && pods.get(name)?.ips.length !== 0;
+  const isOver = ({ name }: PodPlan): boolean => pods.get(name)?.isOver === true;
   await waitFor(waiting, async () => {
     pods = await stage.pods();
     const left = servers.filter((each) => !isStarted(each) && !isOver(each));
-    return { done: left.length === 0, told: `pods start: ${left.map(({ name }) => name).join(', ')}` };
+    // Nobody waits for an image that does not come.
+    const done = left.every(({ name }) => pods.get(name)?.lacksImage);
+    return { done, told: `pods start: ${left.map(({ name }) => name).join(', ')}` };
   });
   const broken = servers
     .filter((each) => !isStarted(each))
@@ -129,8 +147,8 @@ interface Gathered {
 }
 
 async function factsOf(kube: KubeWriter, { options, plans, made, started }: Gathered): Promise<Facts> {
-  const { namespace, externalIp, hasKubeProxy } = options;
-  const families = familiesOf(started.pods.get('server-a'));
+  const { namespace, topology, externalIp, hasKubeProxy } = options;
+  const families = familiesOfAll(serverPods(topology), started);
   return {
     namespace,
     services: new Map(plans.map((plan) => [plan.name, serviceFacts(plan, made, started, families)])),
@@ -144,6 +162,15 @@ async function factsOf(kube: KubeWriter, { options, plans, made, started }: Gath
 }
 
 const familiesOf = (pod: PodState | undefined): Family[] => [...new Set(pod?.ips.map(familyOf) ?? [])];
+
+/** By any server on the pods' network: one alone may not start. */
+const familiesOfAll = (servers: readonly PodPlan[], { pods, broken }: Started): Family[] => [
+  ...new Set(
+    servers
+      .filter(({ name, hostNetwork }) => hostNetwork !== true && !broken.has(name))
+      .flatMap(({ name }) => familiesOf(pods.get(name))),
+  ),
+];
 
 /** Leaves out the addresses of a family that an endpoint lacks. */
 function serviceFacts(

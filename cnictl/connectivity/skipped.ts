@@ -23,6 +23,8 @@ function skippedFamily(family: Family, { a }: Topology, { families, services }: 
   const name = `IPv${family}`;
   const has = (addresses: readonly string[] | undefined): boolean =>
     addresses?.some((address) => familyOf(address) === family) === true;
+  if (families.length === 0)
+    return family === 4 ? [skip('Services by family', 'no server started on the network of pods')] : [];
   if (!families.includes(family)) return [skip(`Services over ${name}`, `pods have no ${name} address`)];
   if (!has(services.get('only-a')?.addresses))
     return [skip(`Services over ${name}`, `the cluster gives Services no ${name} address`)];

@@ -3,7 +3,7 @@ import type { World } from '../context/world.ts';
 
 /** How the test waits: each wait has a deadline, ends when the operator stops it, and is told. */
 export interface Waiting {
-  readonly world: Pick<World, 'monotonic' | 'pause'>;
+  readonly world: Pick<World, 'monotonic' | 'pause' | 'now'>;
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
   /** Tells the operator what is waited for. */

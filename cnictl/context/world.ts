@@ -35,7 +35,7 @@ export interface World {
   readonly monotonic: () => number;
   /** @param signal ends the pause early, without an error */
   readonly pause: (ms: number, signal?: AbortSignal) => Promise<void>;
-  /** From this call on, SIGTERM and SIGINT abort the signal instead of ending the program. */
+  /** From this call on, SIGTERM, SIGINT and SIGHUP abort the signal, and do not end the program. */
   readonly untilStopped: () => AbortSignal;
   /** Undefined when the file does not exist. */
   readonly readFile: (path: string) => string | undefined;

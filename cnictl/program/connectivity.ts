@@ -11,18 +11,22 @@ export function addConnectivityCommands(program: Command, act: Act): void {
     .description('try it with pods and Services in a namespace of its own, which is deleted afterwards')
     .option(
       '--namespace <name>',
-      'which must not exist, unless an earlier test left it',
+      'which must not exist, unless a test left it that is over',
       'cellnet-connectivity-test',
     )
     .option('--image <image>', "of the pods, with Node 20 or newer (default: that of cellnet's DaemonSet)")
-    .option('--node <name>', 'run on this node first; may be repeated (default: any two)', collect)
+    .option('--node <name>', 'run on this node first; twice for two (default: any two)', collect)
     .option('--external-ip <address>', 'an address that leads nowhere else: try external addresses with it')
     .option('--no-kube-proxy', 'leave out what kube-proxy serves: Services from the node, and NodePorts')
     .option(
       '--masquerade-forwarded',
       'the nodes have this key: NodePorts and hostPorts that need it must work',
     )
-    .option('--timeout <duration>', 'longest wait for pods to start, and for them to ask', '3m')
+    .option(
+      '--timeout <duration>',
+      'longest of each wait: an earlier test goes, pods start, Services get endpoints, pods ask',
+      '3m',
+    )
     .option('--keep', 'leave the namespace and its pods, to look at them')
     .addHelpText(
       'after',

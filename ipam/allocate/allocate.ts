@@ -70,9 +70,12 @@ export async function allocate(
     }
     try {
       const sources = await sourcesFor(ipam, request, transaction, facts);
-      // The answer takes its time, and other requests share the transaction.
-      if ('asks' in sources) return sources;
-      const steps = await firstSource(sources, (source) => {
+      if ('asks' in sources) {
+        // Nothing would compare the cached rules. The answer takes its time, and other requests
+        // share the transaction.
+        return transaction.cached ? undefined : sources;
+      }
+      const steps = await firstSource(sources, transaction.cached, (source) => {
         used = source;
         return pickAll(ipam, { ...request, ...source }, missing, kept, transaction, lost);
       });
@@ -83,8 +86,8 @@ export async function allocate(
       attempted.push(...steps.map((step) => step.allocation));
       return [...kept, ...steps.map((step) => step.allocation)];
     } catch (error) {
-      // Full or taken may hold only for the cache.
-      if (transaction.cached && error instanceof IpamError && ['exhausted', 'taken'].includes(error.code))
+      // What is refused, such as full or taken, may hold only for the cache.
+      if (transaction.cached && error instanceof IpamError && !error.code.startsWith('store-'))
         return undefined;
       throw error;
     }

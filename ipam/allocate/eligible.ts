@@ -53,7 +53,7 @@ export function commonVlans(
   });
   throw new IpamError(
     'exhausted',
-    `no VLAN has an active range of ${families.map(familyName).join(' and of ')} for this network: ${known.join(', ') || 'etcd holds no range'}${notCounted(unreadable)}`,
+    `no VLAN has an active range of ${families.map(familyName).join(' and of ')} for ${request.rule === undefined ? 'this network' : `rule '${request.rule}'`}: ${known.join(', ') || 'etcd holds no range'}${notCounted(unreadable)}`,
     remedyFor(unreadable),
   );
 }

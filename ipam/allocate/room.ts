@@ -24,12 +24,15 @@ export interface RoomRequest {
  * one in a block that it holds, or one of a range with an unclaimed block.
  * @throws IpamError `exhausted` naming the family and the full ranges, `other-machine`, `store-…`
  */
-export async function roomFor(ipam: Ipam, request: RoomRequest): Promise<void> {
-  const { blocks, draining, machine } = await readNodeBlocks(ipam.store, request.node);
-  checkOwnsName(request.node, machine?.record, ipam.local.machine);
-  if (draining) throw drainingError(request.node);
+export async function roomFor(ipam: Ipam, asked: RoomRequest): Promise<void> {
+  const { blocks, draining, machine, rulesChanged } = await readNodeBlocks(ipam.store, asked.node);
+  checkOwnsName(asked.node, machine?.record, ipam.local.machine);
+  if (draining) throw drainingError(asked.node);
   const known = await readRanges(ipam.store);
   const ranges = known.ranges.map(({ range }) => range);
+  // A rule may give a pod what no other gets.
+  const request =
+    rulesChanged && !asked.ranges ? { ...asked, ranges: ranges.map(({ name }) => name) } : asked;
   const { families } = request;
   const vlans = families.length === 1 ? [undefined] : commonVlans(request, families, known);
   const claimed = await ipam.store.count(ranges.map((range) => blocksOfRange(range.name)));

@@ -40,10 +40,13 @@ const rangesWithin = ({ ranges }: Rule, request: Source): string[] =>
 
 /**
  * Tries the sources in turn until one has room.
+ * @param cached whether a full one may be full only by what the process remembers: then the next is
+ *   not tried
  * @throws IpamError `exhausted`, `not-found` of the last one
  */
 export async function firstSource<T>(
   sources: readonly Source[],
+  cached: boolean,
   attempt: (source: Source) => Promise<T>,
 ): Promise<T> {
   let last: unknown;
@@ -51,7 +54,8 @@ export async function firstSource<T>(
     try {
       return await attempt(source);
     } catch (error) {
-      if (!(error instanceof IpamError) || !['exhausted', 'not-found'].includes(error.code)) throw error;
+      const isFull = error instanceof IpamError && ['exhausted', 'not-found'].includes(error.code);
+      if (cached || !isFull) throw error;
       last = error;
     }
   }

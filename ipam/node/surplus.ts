@@ -30,6 +30,8 @@ export interface BlockUse {
   readonly hasRoom: boolean;
   /** The range or the node makes no new allocations. */
   readonly draining: boolean;
+  /** Only some pods may use the block. */
+  readonly namedOnly: boolean;
   readonly lastChange: number;
 }
 
@@ -44,6 +46,7 @@ export function blockUseOf(held: HeldBlock, now: number, nodeDrains = false): Bl
     idle: isIdle(held, now),
     hasRoom: nextCandidate(block, now, range.cooldownMs) !== undefined,
     draining: nodeDrains || range.state === 'draining',
+    namedOnly: range.namedOnly ?? false,
     lastChange: lastChange(block),
   };
 }
@@ -51,16 +54,19 @@ export function blockUseOf(held: HeldBlock, now: number, nodeDrains = false): Bl
 /**
  * Returns the blocks that one node can do without. These are the idle ones, except one for each
  * family that has no other block in use with room. It keeps no idle block of a draining range or
- * node, because nothing would be allocated from it.
+ * node, because nothing would be allocated from it, and none that only some pods may use: the next
+ * pod may be another.
  */
 export function surplusOf<T extends BlockUse>(blocks: readonly T[]): T[] {
   const served = new Set(
-    blocks.filter((each) => !each.idle && !each.draining && each.hasRoom).map(({ family }) => family),
+    blocks
+      .filter((each) => !each.idle && !each.draining && !each.namedOnly && each.hasRoom)
+      .map(({ family }) => family),
   );
   return blocks
     .filter(({ idle }) => idle)
-    .filter(({ draining, family }) => {
-      if (draining || served.has(family)) return true;
+    .filter(({ draining, namedOnly, family }) => {
+      if (draining || namedOnly || served.has(family)) return true;
       served.add(family);
       return false;
     });

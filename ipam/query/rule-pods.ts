@@ -1,6 +1,7 @@
 import type { Address } from '../model/address.ts';
 import { usedSlots } from '../model/block.ts';
-import { asksOf, chooseRule, type PodIdentity, type Rule } from '../model/rule.ts';
+import { matchesPattern } from '../model/pattern.ts';
+import { asksOf, bySpecificity, type PodIdentity, type Rule } from '../model/rule.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { UnreadableRecord } from '../records/unreadable.ts';
 import { readRules } from '../store/rules.ts';
@@ -30,7 +31,12 @@ export interface PodsOfRule {
 export function podsOfRule(ipam: Ipam, rule: Rule): Promise<PodsOfRule> {
   return readAgain(async () => {
     const { rules } = await readRules(ipam.store);
-    const all = [...rules.filter(({ name }) => name !== rule.name), rule];
+    // Those that need no answer and come before it.
+    const before = rules.filter(
+      (each) => each.name !== rule.name && asksOf(each).length === 0 && bySpecificity(each, rule) < 0,
+    );
+    const isNamed = (each: Rule, { namespace, name }: PodIdentity): boolean =>
+      matchesPattern(each.namespace, namespace) && matchesPattern(each.pod, name);
     const pods: PodOfRule[] = [];
     const unreadable: UnreadableRecord[] = [];
     for await (const page of scanBlocks(ipam)) {
@@ -38,19 +44,13 @@ export function podsOfRule(ipam: Ipam, rule: Rule): Promise<PodsOfRule> {
       for (const { block } of page.blocks) {
         for (const { address, slot } of usedSlots(block)) {
           const { podNamespace: namespace, podName: name } = slot.owner;
-          if (namespace === undefined || name === undefined || !mayBeFor(rule, all, { namespace, name }))
-            continue;
+          if (namespace === undefined || name === undefined) continue;
+          const pod = { namespace, name };
+          if (!isNamed(rule, pod) || before.some((each) => isNamed(each, pod))) continue;
           pods.push({ namespace, name, node: block.node, address, range: block.range });
         }
       }
     }
     return { pods, unreadable };
   });
-}
-
-/** Whether the rule may be the pod's: of the rules that need no answer, none is more specific. */
-function mayBeFor(rule: Rule, all: readonly Rule[], pod: PodIdentity): boolean {
-  const certain = all.filter((each) => each === rule || asksOf(each).length === 0);
-  const choice = chooseRule(certain, pod, {});
-  return 'asks' in choice || choice.rule === rule;
 }

@@ -8,12 +8,14 @@ import { historyOfRange } from '../records/history-record.ts';
 import { blocksOfRange, nodeKey, RANGES, rangeKey } from '../records/keys.ts';
 import { lostOf, LOST } from '../records/lost-record.ts';
 import { encodeRange } from '../records/range-record.ts';
+import { RULES_CHANGED } from '../records/rule-record.ts';
 import { encodeSetBack, SET_BACK } from '../records/set-back-record.ts';
 import {
   absent,
   del,
   newestRevision,
   put,
+  same,
   unchanged,
   type Entry,
   type Guard,
@@ -98,6 +100,8 @@ export interface RemovalPlan {
   readonly range: Range;
   /** Claimed blocks without an allocation, which are removed with the range. */
   readonly emptyBlocks: number;
+  /** As it was when no rule named the range. */
+  readonly rulesChanged: Entry | undefined;
 }
 
 /**
@@ -107,7 +111,8 @@ export interface RemovalPlan {
  */
 export async function planRangeRemoval(ipam: Ipam, name: string): Promise<RemovalPlan> {
   const { range } = await findRange(ipam, name);
-  const rule = (await readRules(ipam.store)).rules.find(({ ranges }) => ranges.includes(name));
+  const { rules, changed } = await readRules(ipam.store);
+  const rule = rules.find(({ ranges }) => ranges.includes(name));
   if (rule) {
     throw new IpamError('in-use', `range '${name}' cannot be removed: rule '${rule.name}' names it`, {
       remedy: `Remove the rule first: \`cnictl rule remove ${rule.name}\`.`,
@@ -129,7 +134,7 @@ export async function planRangeRemoval(ipam: Ipam, name: string): Promise<Remova
       },
     );
   }
-  return { range, emptyBlocks: blocks.length };
+  return { range, emptyBlocks: blocks.length, rulesChanged: changed };
 }
 
 /**
@@ -160,7 +165,7 @@ export async function removeRange(
 }
 
 async function removeDrained(ipam: Ipam, name: string, onReturned: () => void): Promise<true | undefined> {
-  await planRangeRemoval(ipam, name);
+  const { rulesChanged } = await planRangeRemoval(ipam, name);
   const { range, entry } = await findRange(ipam, name);
   const decode = decodeBlockOf(range);
   for (const blockEntry of await scanAll(ipam.store, blocksOfRange(name))) {
@@ -174,7 +179,11 @@ async function removeDrained(ipam: Ipam, name: string, onReturned: () => void): 
   }
   // No record is added to the history any more, because that needs a block.
   await removeHistory(ipam, name);
-  const guards = [unchanged(entry), { kind: 'none', prefix: blocksOfRange(name) } as const];
+  const guards = [
+    unchanged(entry),
+    { kind: 'none', prefix: blocksOfRange(name) } as const,
+    rulesChanged ? same(rulesChanged) : absent(RULES_CHANGED),
+  ];
   return (await ipam.store.commit(guards, [del(rangeKey(name))])) === undefined ? undefined : true;
 }
 

@@ -35,7 +35,15 @@ export const namespaceOfRuleKey = (key: string): string => key.split('/')[2] ?? 
 /** Returns the rule's name that its key names, whatever its value. */
 export const nameOfRuleKey = (key: string): string => key.split('/')[3] ?? '';
 
-const labels = v.record(v.string(), v.string());
+/** Not `v.record`, which drops keys such as `constructor`: they are labels like any other. */
+const labels = v.custom<Readonly<Record<string, string>>>(
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.values(value).every((each) => typeof each === 'string'),
+  'an object of texts',
+);
 const ruleRecord = v.looseObject({
   v: schemaVersion,
   name: text,

@@ -3,6 +3,7 @@ import { didYouMean } from '../model/nearest.ts';
 import { checkRule } from '../model/new-rule.ts';
 import { isEqualTo, type Rule } from '../model/rule.ts';
 import type { Ipam } from '../node/ipam.ts';
+import { rangeKey } from '../records/keys.ts';
 import {
   decodeRulesChanged,
   encodeRule,
@@ -13,7 +14,7 @@ import {
 } from '../records/rule-record.ts';
 import { absent, del, put, same, type Entry, type Guard, type Write } from '../records/transaction.ts';
 import { unreadableError } from '../records/unreadable.ts';
-import { readRanges } from '../store/ranges.ts';
+import { readRanges, type RangeEntry } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import { readRules } from '../store/rules.ts';
 
@@ -56,35 +57,45 @@ export async function planRule({ store }: Pick<Ipam, 'store'>, rule: Rule): Prom
       { remedy: 'Give one of them a condition more, or a longer name in place of `*`.' },
     );
   }
-  await checkRanges(store, rule);
-  return changeOf(changed);
+  const ranges = await rangesOfRule(store, rule);
+  const change = changeOf(changed);
+  return { ...change, guards: [...change.guards, ...ranges.map(({ entry }) => same(entry))] };
 }
 
-async function checkRanges(store: Ipam['store'], { name, ranges }: Rule): Promise<void> {
-  const known = (await readRanges(store)).ranges.map(({ range }) => range.name);
-  const unknown = ranges.find((each) => !known.includes(each));
-  if (unknown === undefined) return;
-  throw new IpamError(
-    'not-found',
-    `rule '${name}' names range '${unknown}', which does not exist: there are ${known.join(', ') || 'none yet'}`,
-    { remedy: `${didYouMean(unknown, known)}Add the range first: \`cnictl range add\`.` },
-  );
+/** @throws IpamError `not-found`; `corrupt-record` for a range whose record cannot be read */
+async function rangesOfRule(store: Ipam['store'], { name, ranges }: Rule): Promise<RangeEntry[]> {
+  const known = await readRanges(store);
+  return ranges.map((each) => {
+    const found = known.ranges.find(({ range }) => range.name === each);
+    if (found) return found;
+    const broken = known.unreadable.find(({ key }) => key === rangeKey(each));
+    if (broken) throw unreadableError(broken);
+    const names = known.ranges.map(({ range }) => range.name);
+    throw new IpamError(
+      'not-found',
+      `rule '${name}' names range '${each}', which does not exist: there are ${names.join(', ') || 'none yet'}`,
+      { remedy: `${didYouMean(each, names)}Add the range first: \`cnictl range add\`.` },
+    );
+  });
 }
 
 /**
  * Removes the rule, also one whose record cannot be read.
+ * @param dryRun only finds it
  * @returns undefined for a record that cannot be read
  * @throws IpamError `not-found`, `contention`, `store-…`
  */
 export function removeRule(
   ipam: Pick<Ipam, 'store' | 'effects'>,
   name: string,
+  dryRun = false,
 ): Promise<{ readonly rule: Rule | undefined }> {
   return retryLostRaces(`removing rule '${name}'`, ipam.effects, async () => {
     const known = await readRules(ipam.store);
     const rule = known.rules.find((each) => each.name === name);
     const key = rule ? ruleKey(rule) : known.unreadable.find((each) => nameOfRuleKey(each.key) === name)?.key;
     if (key === undefined) throw unknownRule(name, known.rules);
+    if (dryRun) return { rule };
     const change = changeOf(known.changed);
     const done = await ipam.store.commit(change.guards, [del(key), change.next(mark(ipam))]);
     return done === undefined ? undefined : { rule };
@@ -107,6 +118,18 @@ function unknownRule(name: string, rules: readonly Rule[]): IpamError {
     `rule '${name}' does not exist: there are ${known.join(', ') || 'none yet'}`,
     { remedy: `${didYouMean(name, known)}${remedyOf('not-found')}` },
   );
+}
+
+/**
+ * Tells all processes that rules have changed, which were written past `addRule`.
+ * @throws IpamError `contention`, `store-…`
+ */
+export async function rulesChanged(ipam: Pick<Ipam, 'store' | 'effects'>): Promise<void> {
+  await retryLostRaces('telling of changed rules', ipam.effects, async () => {
+    const [changed] = await ipam.store.get([RULES_CHANGED]);
+    const change = changeOf(changed);
+    return await ipam.store.commit(change.guards, [change.next(mark(ipam))]);
+  });
 }
 
 export interface RulesChange {

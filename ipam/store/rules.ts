@@ -49,8 +49,9 @@ export class RuleBook {
     ]);
     const isAbout = ({ key }: Entry): boolean => matchesPattern(namespaceOfRuleKey(key), namespace);
     const found = rulesIn([...own, ...patterns.filter(isAbout)]);
-    // Another call may have seen a later change meanwhile.
-    if (this.#changed === changed.value) this.#known.set(namespace, found);
+    // Another call may have seen a later change meanwhile. A record that is mended by hand changes
+    // nothing else.
+    if (this.#changed === changed.value && found.unreadable.length === 0) this.#known.set(namespace, found);
     return found;
   }
 }

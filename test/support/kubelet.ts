@@ -116,6 +116,7 @@ class PodWorker {
   #portmap: object | undefined;
   #daemon: Daemon | undefined;
   #ending: Promise<void> | undefined;
+  #teardown: Promise<void> | undefined;
   isOver = false;
 
   constructor(
@@ -165,6 +166,9 @@ class PodWorker {
       const phase = code === 0 ? 'Succeeded' : 'Failed';
       const conditions = [{ type: 'Ready', status: 'False', reason: 'PodCompleted' }];
       this.#update({ phase, conditions, containerStatuses: containerStatuses(phase) });
+      // Nothing runs in the sandbox any more: the kubelet ends it, though the pod is still there.
+      // Whoever ends the pod meets the error.
+      this.#tearDown().catch(() => undefined);
     });
   }
 
@@ -202,13 +206,20 @@ class PodWorker {
   async #end(): Promise<void> {
     await this.#work;
     await this.#daemon?.stop(GRACE_MS);
-    if (this.#sandbox) {
-      if (this.#portmap) await this.#call('DEL', this.#sandbox, 'portmap', this.#portmap);
-      await this.#call('DEL', this.#sandbox, 'cellnet', this.#config);
-      await this.#sandbox.ns.stop();
-    }
+    await this.#tearDown();
     this.isOver = true;
     this.#api.pods.delete(this.key);
+  }
+
+  #tearDown(): Promise<void> {
+    return (this.#teardown ??= this.#detach());
+  }
+
+  async #detach(): Promise<void> {
+    if (!this.#sandbox) return;
+    if (this.#portmap) await this.#call('DEL', this.#sandbox, 'portmap', this.#portmap);
+    await this.#call('DEL', this.#sandbox, 'cellnet', this.#config);
+    await this.#sandbox.ns.stop();
   }
 
   #update(status: Record<string, unknown>, spec: Record<string, unknown> = {}): void {

@@ -57,6 +57,8 @@ export class BridgeKeeper {
   #look: Timer | undefined;
   /** How many flows of ours are in place. Undefined: all have to be sent first. */
   #flows: number | undefined;
+  /** Connections that are to be flushed. */
+  #gone: Gone[] = [];
   /** IDs of the meters on the bridge. */
   #meters = new Set<number>();
   readonly #waiting = new Set<() => void>();
@@ -139,11 +141,16 @@ export class BridgeKeeper {
     const former = this.#isWholeNext() ? await readFormer(connection) : NOTHING_FORMER;
     const { meters, changes, isWhole, grown, unused, gone } = this.program.take(this.#servicesKnown, former);
     const isAll = isWhole && this.#servicesKnown;
+    // As the changes have them: the program goes on changing.
+    const groups = this.program.groups();
     if (meters.length > 0) await this.#putMeters(connection, meters);
-    const stale = isAll ? await this.#staleGroups(connection) : [];
+    const stale = isAll ? await this.#staleGroups(connection, groups) : [];
     if (changes.length !== 0) await connection.bundle(stale.length === 0 ? changes : inTurn(changes, stale));
     await this.#dropMeters(connection, isAll ? this.#stale() : unused);
-    if (gone.length > 0) await this.#flush(connection, gone);
+    // If the connection ends before that, the next one does it.
+    this.#gone.push(...gone);
+    if (this.#gone.length > 0) await this.#flush(connection, this.#gone);
+    this.#gone = [];
     // ovs-vswitchd looks at all flows to count some: too long after each change.
     if (isAll) this.#flows = await this.#count(connection);
     else if (this.#flows !== undefined) this.#flows += grown;
@@ -221,8 +228,7 @@ export class BridgeKeeper {
   }
 
   /** Groups of an agent before this one. */
-  async #staleGroups(connection: BridgeConnection): Promise<Modification[]> {
-    const wanted = this.program.groups();
+  async #staleGroups(connection: BridgeConnection, wanted: ReadonlySet<number>): Promise<Modification[]> {
     const there = (await connection.listGroups()).map(({ id }) => id);
     return there
       .filter((id) => isOurGroup(id) && !wanted.has(id))
@@ -259,7 +265,9 @@ export class BridgeKeeper {
       this.program.forget();
       this.changed();
     } catch (error) {
-      this.#fail(error);
+      // Another connection may be open by now, and at work.
+      if (this.#connection === connection) this.#fail(error);
+      else this.#lookLater();
     }
   }
 

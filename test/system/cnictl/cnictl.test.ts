@@ -118,7 +118,7 @@ suite('cnictl on real etcd', () => {
   });
 
   const faults: [what: string, fault: Fault, message: RegExp][] = [
-    ['forbids it', { kind: 'status', status: 403, reason: 'Forbidden' }, /--verb=get,list --resource=pods/],
+    ['forbids it', { kind: 'status', status: 403, reason: 'Forbidden' }, /forbids to list pods: 403/],
     ['drops the end of the list', lies.dropTail(2, 100), /cnictl: http:.*\n {2}Nothing was concluded/],
     ['repeats a page', lies.repeatToken(2), /cnictl: http:.*\n {2}Nothing was concluded/],
   ];

@@ -54,7 +54,7 @@ suite('what makes and deletes objects', () => {
     assert.match(JSON.stringify(service), /"clusterIPs":\["10\.96\.0\.\d+","fd00:96::[0-9a-f]+"\]/);
     assert.match(JSON.stringify(service), /"nodePort":301\d\d/);
     assert.equal((await kube.list(POD, { namespace: 'shop' })).length, 1);
-    assert.equal(await kube.log({ namespace: 'shop', name: 'web' }), 'line 1\nline 2\n');
+    assert.equal(await kube.log({ namespace: 'shop', name: 'web' }, 'main'), 'line 1\nline 2\n');
     await kube.remove(POD, { namespace: 'shop', name: 'web' }, uidIn(made));
     assert.ok(api.pods.get('shop/web')?.metadata.deletionTimestamp);
     await kube.remove(SERVICE, { namespace: 'shop', name: 'web' }, uidIn(service));
@@ -130,7 +130,7 @@ suite('what makes and deletes objects', () => {
       kube.remove(POD, { namespace: 'shop', name: 'web' }, 'u'),
       refusal('delete', 'pods'),
     );
-    await assert.rejects(kube.log({ namespace: 'shop', name: 'web' }), refusal('get', 'pods/log'));
+    await assert.rejects(kube.log({ namespace: 'shop', name: 'web' }, 'main'), refusal('get', 'pods/log'));
   });
 
   test('an object that the server does not take, and a log that is not there yet', async (t) => {
@@ -143,7 +143,7 @@ suite('what makes and deletes objects', () => {
     await assert.rejects(kube.create(POD, 'other', podNamed('web')), isError('refused', /"other" not found/));
     await kube.create(POD, 'shop', podNamed('slow'));
     await assert.rejects(
-      kube.log({ namespace: 'shop', name: 'slow' }),
+      kube.log({ namespace: 'shop', name: 'slow' }, 'main'),
       isError('refused', /waiting to start/),
     );
     await assert.rejects(kube.create(POD, '../x', podNamed('web')), isError('malformed'));

@@ -78,7 +78,7 @@ suite('rules on real parts', () => {
         assert.notEqual(waits.code, 0);
         const { code, msg } = JSON.parse(waits.text) as { code: number; msg: string };
         assert.equal(code, 11, waits.text);
-        assert.match(msg, /a rule for pod shop\/web-2 asks for pod in Kubernetes/);
+        assert.match(msg, /a rule for pod shop\/web-2 asks for pod and namespace in Kubernetes/);
         assert.equal((await must('ip', 'list', '-o', 'json')).stdout, before);
       } finally {
         world.api.faults.clear();

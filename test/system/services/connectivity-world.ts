@@ -20,7 +20,9 @@ export interface ConnectivityWorld extends ServicesWorld {
   readonly kubelet: Kubelet;
   /** Runs `cnictl connectivity test`. */
   test(...args: string[]): Promise<RunResult>;
-  /** The command line of it. */
+  /** Runs `cnictl trace` on node a. */
+  trace(...args: string[]): Promise<RunResult>;
+  /** The command line of the test. */
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
 }
@@ -67,6 +69,13 @@ async function build(scope: Scope, forbid: KubeApiOptions['forbid']): Promise<Co
     ...{ kubelet, env, command },
     test: (...args) =>
       run(program, [...words, ...args], { netns: world.fabric.ns.name, env, timeoutMs: 200_000 }),
+    trace: (...args) => {
+      const [node, agent] = [nodes[0], agents[0]];
+      return run(program, ['trace', ...args], {
+        netns: node.ns.name,
+        env: { ...node.env, ...agent?.env, ...env },
+      });
+    },
     stop: () => scope.close(),
   };
 }

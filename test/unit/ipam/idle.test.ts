@@ -18,6 +18,7 @@ const stance = (more: Partial<BlockUse>): BlockUse => ({
   idle: false,
   hasRoom: false,
   draining: false,
+  namedOnly: false,
   lastChange: 0,
   ...more,
 });

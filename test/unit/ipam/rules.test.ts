@@ -7,13 +7,17 @@ import type { Owner } from '../../../ipam/model/attachment.ts';
 import { matchesPattern, patternsOverlap } from '../../../ipam/model/pattern.ts';
 import { bySpecificity, chooseRule, isEqualTo, type Facts, type Rule } from '../../../ipam/model/rule.ts';
 import type { Ipam } from '../../../ipam/node/ipam.ts';
-import { addRange, setRange } from '../../../ipam/ranges/ranges.ts';
+import { readNodeBlocks } from '../../../ipam/node/node-blocks.ts';
+import { idleBlocks } from '../../../ipam/allocate/warm-blocks.ts';
+import { roomFor } from '../../../ipam/allocate/room.ts';
+import { release } from '../../../ipam/release/release.ts';
+import { addRange, removeRange, setRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
 import { decodeRange, encodeRange } from '../../../ipam/records/range-record.ts';
 import { decodeRule, encodeRule, ruleKey, RULES_CHANGED } from '../../../ipam/records/rule-record.ts';
 import { put } from '../../../ipam/records/transaction.ts';
 import { addRule, removeRule } from '../../../ipam/rules/rules.ts';
 import { readRules } from '../../../ipam/store/rules.ts';
-import { owner, range, World } from './world.ts';
+import { DEL, owner, range, World } from './world.ts';
 
 const rule = (name: string, more: Partial<Rule> = {}): Rule => ({
   ...{ name, namespace: 'shop', pod: '*', podLabels: {}, namespaceLabels: {}, nodeLabels: {} },
@@ -112,7 +116,7 @@ suite('the rule of a pod', () => {
     const byName = rule('name', { pod: 'web-1' });
     const all = [byLabel, byName, rule('zone', { namespace: '*', nodeLabels: { zone: 'a' } })];
     assert.deepEqual(chooseRule(all, { namespace: 'shop', name: 'web-1' }, {}), { rule: byName });
-    assert.deepEqual(chooseRule(all, { namespace: 'shop', name: 'web-2' }, {}), { asks: ['pod'] });
+    assert.deepEqual(chooseRule(all, { namespace: 'shop', name: 'web-2' }, {}), { asks: ['pod', 'node'] });
     const other = { pod: { labels: {}, ownerKind: undefined } };
     assert.deepEqual(chooseRule(all, { namespace: 'shop', name: 'web-2' }, other), { asks: ['node'] });
     assert.deepEqual(chooseRule(all.slice(0, 2), { namespace: 'other', name: 'web-1' }, {}), {
@@ -213,10 +217,15 @@ suite('allocating by rules', () => {
     const asked: string[] = [];
     const ask = (sources: readonly string[]): Promise<Facts> => {
       asked.push(...sources);
-      return Promise.resolve({ pod: { labels: { app: 'web' }, ownerKind: 'StatefulSet' } });
+      return Promise.resolve({
+        pod: { labels: { app: 'web' }, ownerKind: 'StatefulSet' },
+        ...(knowsNode && { node: { labels: {} } }),
+      });
     };
+    let knowsNode = true;
     assert.equal(await give(world, pod('web-1'), { ask }), '10.30.0');
-    assert.deepEqual(asked, ['pod']);
+    assert.deepEqual(asked, ['pod', 'node']);
+    knowsNode = false;
     await assert.rejects(give(world, pod('x', 'other'), { ask }), { code: 'unknown-pod', message: /node/ });
     await assert.rejects(give(world, pod('web-2')), { code: 'unknown-pod', message: /no API server/ });
     const away = { ask: () => Promise.reject(new Error('away')) };
@@ -249,6 +258,89 @@ suite('allocating by rules', () => {
       return await commit(guards, writes);
     };
     assert.equal(await give(world, pod('web-1')), '10.30.0');
+  });
+
+  test('what a cached agent refuses by rules that are gone is looked at again', async () => {
+    const world = await prepared(rule('webs', { podLabels: { app: 'web' } }));
+    const agent = { ipam: world.agent() };
+    // Another namespace's pod fills the cache, and keeps what was read of the rules.
+    const warm = async (n: number): Promise<void> => void (await give(agent, pod(`w-${n}`, 'other')));
+    await warm(1);
+    const waits = { code: 'unknown-pod' };
+    await assert.rejects(give(agent, pod('web-1')), waits);
+    await warm(2);
+    await addRule(world.ipam, rule('byname', { pod: 'web-1' }));
+    assert.equal(await give(agent, pod('web-1')), '10.30.0');
+    await warm(3);
+    await removeRule(world.ipam, 'webs');
+    assert.equal(await give(agent, pod('web-2')), '10.20.0');
+  });
+
+  test('a range that is full only for the cache is read again before others serve', async () => {
+    const world = await prepared(rule('reds', { fallback: true }));
+    const agent = { ipam: world.agent() };
+    assert.equal(await give(agent, pod('web-1')), '10.30.0');
+    await setRangeState(world.ipam, 'red', 'draining');
+    assert.equal(await give(agent, pod('web-2')), '10.20.0');
+    await setRangeState(world.ipam, 'red', 'active');
+    assert.equal(await give(agent, pod('web-3')), '10.30.0');
+  });
+
+  test('a record that is mended by hand counts at once', async () => {
+    const world = await prepared(rule('reds'));
+    const agent = { ipam: world.agent() };
+    const key = ruleKey(rule('reds'));
+    await world.store.commit([], [put(key, 'x'), put(RULES_CHANGED, '{"v":1,"count":9}')]);
+    await assert.rejects(give(agent, pod('web-1')), { code: 'corrupt-record' });
+    await world.store.commit([], [put(key, encodeRule(rule('reds')))]);
+    assert.equal(await give(agent, pod('web-1')), '10.30.0');
+  });
+
+  test('a node has room where a rule may give it some', async () => {
+    const world = await prepared();
+    await setRangeState(world.ipam, 'blue', 'draining');
+    const room = { node: 'n1', families: [4] as const };
+    await assert.rejects(roomFor(world.ipam, room), { code: 'exhausted' });
+    await addRule(world.ipam, rule('reds'));
+    await roomFor(world.ipam, room);
+    await assert.rejects(roomFor(world.ipam, { ...room, ranges: ['blue'] }), { code: 'exhausted' });
+  });
+
+  test('an idle block that only some pods may use goes back, the last one too', async () => {
+    const world = await prepared(rule('reds'));
+    await give(world, pod('web-1'));
+    await release(world.ipam, {
+      node: 'n1',
+      attachment: { containerId: 'c-shop-web-1', ifname: 'eth0' },
+      cause: DEL,
+    });
+    world.now += 60_000;
+    const { blocks } = await readNodeBlocks(world.store, 'n1');
+    assert.deepEqual(
+      idleBlocks(blocks, world.now).map(({ block }) => block.range),
+      ['red'],
+    );
+  });
+
+  test('labels may have any key', async () => {
+    const world = await prepared(rule('reds', { podLabels: { constructor: 'acme' } }));
+    const ask = (): Promise<Facts> => Promise.resolve({ pod: { labels: {}, ownerKind: undefined } });
+    assert.equal(await give(world, pod('web-1'), { ask }), '10.20.0');
+    assert.deepEqual((await readRules(world.store)).rules[0]?.podLabels, { constructor: 'acme' });
+  });
+
+  test('a rule and the removal of its range do not pass each other', async () => {
+    const world = await prepared();
+    const commit = world.store.commit.bind(world.store);
+    let raced = false;
+    world.store.commit = async (guards, writes) => {
+      if (!raced && writes.some(({ key }) => key.startsWith('rules/in/'))) {
+        raced = true;
+        await removeRange(world.ipam, 'red');
+      }
+      return await commit(guards, writes);
+    };
+    await assert.rejects(addRule(world.ipam, rule('reds')), { code: 'not-found' });
   });
 
   test('an equal rule, a name that is taken and an unknown range are refused', async () => {

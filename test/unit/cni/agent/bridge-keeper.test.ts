@@ -6,6 +6,7 @@ import type { LocalPod } from '../../../../cni/dataplane/local-pod.ts';
 import { FIRST_GROUP } from '../../../../cni/dataplane/tables.ts';
 import { hostEffects } from '../../../../cni/host/effects.ts';
 import type { Modification } from '../../../../cni/openflow/program.ts';
+import type { Frontend } from '../../../../cni/services/frontend.ts';
 import { parseAddress } from '../../../../ipam/model/address.ts';
 
 const pod = (number: number): LocalPod => ({
@@ -18,7 +19,16 @@ function world(t: TestContext, services = true) {
   const bundles: (readonly Modification[])[] = [];
   const told: string[] = [];
   const timers: { ms: number; work: () => void }[] = [];
-  const state = { refuses: false, away: false, flows: 7, groups: [] as number[], closed: 0, later: 0 };
+  const state = {
+    refuses: false,
+    away: false,
+    flows: 7,
+    groups: [] as number[],
+    closed: 0,
+    later: 0,
+    sendsNothing: false,
+  };
+  const sent: string[] = [];
   let lost: () => void = () => undefined;
   let gate: Promise<void> = Promise.resolve();
   const connection: BridgeConnection = {
@@ -28,7 +38,12 @@ function world(t: TestContext, services = true) {
       if (state.refuses) throw new Error('refused');
       bundles.push(all);
     },
-    send: () => Promise.resolve(),
+    send: (changes) => {
+      if (state.sendsNothing && changes.some(({ kind }) => kind === 'flush-connections'))
+        return Promise.reject(new Error('lost'));
+      sent.push(...changes.map(({ kind }) => kind));
+      return Promise.resolve();
+    },
     countFlows: () => Promise.resolve(state.flows),
     listMatches: () => Promise.resolve([]),
     listGroups: () => Promise.resolve(state.groups.map((id) => ({ id }))),
@@ -60,7 +75,7 @@ function world(t: TestContext, services = true) {
   });
   t.after(() => keeper.close());
   return {
-    ...{ keeper, bundles, told, timers, state },
+    ...{ keeper, bundles, told, timers, state, sent },
     lose: () => lost(),
     /** Holds bundles until the returned function is called. */
     hold: (): (() => void) => {
@@ -162,6 +177,30 @@ suite('a bridge that is kept as it is to be', () => {
     await keeper.inPlace();
     assert.equal(bundles.length, 2);
     assert.deepEqual(kinds(bundles[1]), ['delete-flows', 'put-flow']);
+  });
+
+  test('connections are flushed, also if the connection to the bridge ends before that', async (t) => {
+    const { keeper, state, sent, fire } = world(t);
+    const place = { address: parseAddress('10.96.0.10'), protocol: 17, port: 53 } as const;
+    const frontend: Frontend = {
+      ...{ service: 'a/dns', portName: '', kind: 'cluster', affinitySeconds: undefined },
+      ...{ ...place, sourceRanges: undefined },
+      endpoints: [{ ...place, address: parseAddress('10.20.0.9'), nodeName: undefined, podUid: undefined }],
+    };
+    keeper.program.setFrontend('dns', frontend);
+    keeper.servicesKnown();
+    await keeper.inPlace();
+    state.sendsNothing = true;
+    keeper.program.setFrontend('dns', { ...frontend, endpoints: [] });
+    keeper.changed();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    state.sendsNothing = false;
+    fire(50);
+    await keeper.inPlace();
+    assert.deepEqual(
+      sent.filter((kind) => kind === 'flush-connections'),
+      ['flush-connections'],
+    );
   });
 
   test('groups that an earlier agent left go, those of others stay', async (t) => {

@@ -103,6 +103,20 @@ suite('the agent masquerades what the node forwards', () => {
     assert.deepEqual([inPlace(), masquerade.report?.reason], [false, 'the agent has not written it yet']);
   });
 
+  test('off: a removal that failed is tried again', async () => {
+    nft.table = 'left';
+    const { apply } = nft;
+    nft.apply = () => Promise.reject(new Error('not permitted'));
+    masquerade.apply(undefined);
+    await done();
+    await tenSecondsLater();
+    nft.apply = apply.bind(nft);
+    await tenSecondsLater();
+    assert.equal(nft.table, undefined);
+    assert.deepEqual(logged, ['the table inet cellnet of nftables is left', OFF]);
+    assert.deepEqual(timers, []);
+  });
+
   test('off: a table that cannot be removed is told', async () => {
     nft.table = 'left';
     nft.apply = () => Promise.reject(new Error('not permitted'));

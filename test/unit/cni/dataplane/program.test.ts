@@ -6,7 +6,7 @@ import { FORMER_FLOWS, formerOf } from '../../../../cni/dataplane/former.ts';
 import { Program, type Update } from '../../../../cni/dataplane/program.ts';
 import { RangeMap } from '../../../../cni/dataplane/range-map.ts';
 import type { RangePlace } from '../../../../cni/dataplane/range-flows.ts';
-import { endpointFlow, serviceProgram } from '../../../../cni/dataplane/service-flows.ts';
+import { endpointFlow, leavingFrontend, serviceProgram } from '../../../../cni/dataplane/service-flows.ts';
 import { isOurGroup } from '../../../../cni/dataplane/tables.ts';
 import { actionsText, groupText, placeOf } from '../../../../cni/dataplane/text.ts';
 import { written } from '../../../../cni/openflow/bytes.ts';
@@ -254,6 +254,13 @@ suite("what changes in the bridge's program", () => {
         assert.deepEqual(bridge.shown(), fresh.shown());
 
         const isTcp = ({ protocol }: Frontend): boolean => protocol === 6;
+        // New connections are refused only where the address is a Service's own.
+        for (const frontend of [...before.values()].filter(isTcp)) {
+          if (after.has(frontendKey(frontend))) continue;
+          const [, refuses] = leavingFrontend({ ...frontend, isCluster: frontend.kind === 'cluster' });
+          assert.ok(refuses);
+          assert.deepEqual(bridge.flows.get(placeOf(refuses))?.actions, refuses.actions);
+        }
         const tracked = [...before.values()].filter(isTcp).map(trackedPlace);
         assert.deepEqual(
           tracked.filter((place) => !bridge.flows.has(place)),

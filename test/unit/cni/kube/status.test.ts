@@ -52,6 +52,22 @@ test('forbidden names the verb and the resource that a role must grant', () => {
   assert.match(watch.remedy, /--verb=list,watch --resource=services,endpointslices\.discovery\.k8s\.io/);
 });
 
+test('a 403 that authorization did not send is no missing right', () => {
+  const of = (message: string): KubeError =>
+    statusError('https://k', { verb: 'create', resource: 'pods' }, 403, {
+      ...{ reason: 'Forbidden', message },
+      details: { name: 'x', kind: 'pods', retryAfterSeconds: undefined },
+    });
+  const quota = of('pods "x" is forbidden: exceeded quota: small');
+  assert.equal(quota.code, 'forbidden');
+  assert.match(quota.message, /forbids to create pods: 403, "pods "x" is forbidden: exceeded quota/);
+  assert.match(quota.remedy, /^It is no missing right/);
+  const rbac = of(
+    'pods is forbidden: User "u" cannot create resource "pods" in API group "" at the cluster scope',
+  );
+  assert.match(rbac.message, /the verb "create" on the resource "pods"/);
+});
+
 test('every code has a remedy, and keeps cause and status', () => {
   for (const code of KUBE_ERROR_CODES) assert.match(remedyOf(code), /\.$/);
   const cause = new Error('inner');

@@ -85,6 +85,12 @@ suite('which checks there are', () => {
     ]);
   });
 
+  test('no server on the network of pods: nothing is said of families', () => {
+    const { skipped } = checksOf(TWO, factsOf(TWO, { families: [] }));
+    assert.ok(!skipped.some(({ reason }) => /pods have no IPv/.test(reason)));
+    assert.ok(skipped.some(({ reason }) => reason === 'no server started on the network of pods'));
+  });
+
   test('what the cluster does not have or tell is skipped with its reason', () => {
     const facts = factsOf(TWO, {
       apiServer: { reason: 'forbidden' },

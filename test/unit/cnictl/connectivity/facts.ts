@@ -6,6 +6,7 @@ export const TWO: Topology = {
   b: { name: 'n2', addresses: ['192.168.0.2'] },
   isOneNode: false,
 };
+export const SETTINGS = { run: 'r', image: 'cellnet:1', lastsSeconds: 900, podsLastSeconds: 1_800 };
 export const ONE: Topology = { a: TWO.a, b: TWO.a, isOneNode: true };
 
 /** A healthy cluster of one family, whose Services have addresses by their order. */

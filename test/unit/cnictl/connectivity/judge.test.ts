@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { Ask, Outcome } from '../../../../cnictl/connectivity/ask.ts';
-import type { Check, Expected } from '../../../../cnictl/connectivity/check.ts';
+import { MACHINE, type Check, type Expected } from '../../../../cnictl/connectivity/check.ts';
 import { adviceFor, judge } from '../../../../cnictl/connectivity/judge.ts';
-import { parseLog, rowOf, tasksOf, type Known } from '../../../../cnictl/connectivity/results.ts';
+import {
+  parseLog,
+  rowOf,
+  rowsOfNothing,
+  tasksOf,
+  type Known,
+} from '../../../../cnictl/connectivity/results.ts';
+import { factsOf, TWO } from './facts.ts';
 
 const TCP: Ask = { kind: 'tcp', address: '10.96.0.1', port: 80 };
 const check = (expected: Expected, more: Partial<Check> = {}): Check => ({
@@ -95,7 +102,8 @@ suite('what the clients wrote', () => {
     { name: 'server-a', node: 'n1' },
   ];
   const known: Known = {
-    ...{ namespace: 'ns', pods, broken: new Map(), hasKey: false },
+    ...{ namespace: 'ns', pods, broken: new Map(), unread: new Map(), hasKey: false },
+    ...{ subnets: ['10.20.0.9/16'], machineIsApart: false },
     addresses: new Map([['client-a', ['10.20.0.5']]]),
   };
   const any: Expected = { kind: 'answer', by: 'server-a', source: 'any' };
@@ -103,7 +111,7 @@ suite('what the clients wrote', () => {
   test('a log: one line a task, in any order, between lines of others', () => {
     const text =
       '(node:1) Warning: x\n{"task":1,"outcome":{"name":"b"}}\n{"leaver":"leaver-a"}\n{"task":0,"outcome":{"error":"no answer"}}\n{"task":2,"out';
-    const { outcomes, leaver } = parseLog(text);
+    const { outcomes, leaver, isDone } = parseLog(text);
     assert.deepEqual(
       [...outcomes],
       [
@@ -111,8 +119,11 @@ suite('what the clients wrote', () => {
         [0, { error: 'no answer' }],
       ],
     );
-    assert.equal(leaver, 'leaver-a');
-    assert.deepEqual(parseLog('null\n1\n'), { outcomes: new Map(), leaver: undefined });
+    assert.deepEqual([leaver, isDone], ['leaver-a', false]);
+    const nothing = { outcomes: new Map(), leaver: undefined, subnets: [], isDone: false };
+    assert.deepEqual(parseLog('null\n1\n'), nothing);
+    const own = '{"subnets":["10.20.0.5/16"]}\n{"done":true}\n';
+    assert.deepEqual(parseLog(own), { ...nothing, subnets: ['10.20.0.5/16'], isDone: true });
   });
 
   test('what a client waits for before it asks', () => {
@@ -143,6 +154,44 @@ suite('what the clients wrote', () => {
       ['failed', 'pod server-a runs', 'Pending: ErrImagePull'],
     );
     assert.match(row.advice ?? '', /describe pod server-a$/);
+  });
+
+  test('a client whose log could not be read', () => {
+    const unread = new Map([['client-a', 'its log cannot be read: 502']]);
+    const row = rowOf(check(any), undefined, { ...known, unread });
+    assert.deepEqual([row.result, row.seen], ['failed', 'no result: its log cannot be read: 502']);
+    assert.equal(rowOf(check(any), { name: 'server-a' }, { ...known, unread }).result, 'ok');
+  });
+
+  test('rows of a machine that does not reach the nodes are skipped', () => {
+    const row = rowOf(check(any, { from: MACHINE }), undefined, { ...known, machineIsApart: true });
+    assert.deepEqual([row.result, row.reason], ['skipped', 'this machine does not reach the nodes']);
+    assert.equal(rowOf(check(any), undefined, { ...known, machineIsApart: true }).result, 'failed');
+  });
+
+  test('hostPort: a pod of another subnet than the published one needs the key', () => {
+    const asked = check(any, {
+      ...{ by: 'portmap', needsKeyBeyondSubnet: true },
+      ask: { kind: 'tcp', address: '192.168.0.1', port: 28_872 },
+    });
+    const lost = { error: 'no answer', ms: 3_000 };
+    const result = (subnets: string[], more: Partial<Check> = {}): string =>
+      rowOf({ ...asked, ...more }, lost, { ...known, subnets }).result;
+    assert.equal(result(['10.20.0.9/16', 'fd00::9/64']), 'failed');
+    assert.equal(result(['10.21.0.9/16', 'fd00::9/64']), 'skipped');
+    assert.equal(result(['10.21.0.9/16'], { needsKeyBeyondSubnet: false }), 'failed');
+    assert.equal(result([]), 'failed');
+  });
+
+  test('Services without an address of the family of pods are a failed row', () => {
+    const facts = factsOf(TWO);
+    assert.deepEqual(rowsOfNothing(facts), []);
+    const services = new Map([...facts.services.keys()].map((name) => [name, { addresses: [] }]));
+    const [row] = rowsOfNothing({ ...facts, services });
+    assert.deepEqual(
+      [row?.result, row?.seen],
+      ['failed', 'pods have IPv4 addresses, and no Service has one'],
+    );
   });
 
   test('what needs the key is skipped where nobody says that it is set', () => {

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { namespaceObject, podObject, serviceObject } from '../../../../cnictl/connectivity/manifests.ts';
+import {
+  keptMark,
+  namespaceObject,
+  podObject,
+  serviceObject,
+} from '../../../../cnictl/connectivity/manifests.ts';
 import {
   candidateOf,
   chooseNodes,
@@ -12,7 +17,7 @@ import {
 import { clientPods, serverPods, servicePlans } from '../../../../cnictl/connectivity/plan.ts';
 import { POD_SCRIPT } from '../../../../cnictl/connectivity/pod-script.ts';
 import { endpoint, endpointSlice, pod } from '../../../support/kube-api.ts';
-import { TWO } from './facts.ts';
+import { SETTINGS, TWO } from './facts.ts';
 
 const candidate = (name: string, more: Partial<Candidate> = {}): Candidate => ({
   ...{ name, addresses: [], ready: true, isOpen: true, isCordoned: false },
@@ -35,6 +40,11 @@ suite('the nodes of the test', () => {
     assert.deepEqual(names(all, ['c0']), ['c0', 'w1']);
     assert.deepEqual(names(all, ['w3', 'c0']), ['w3', 'c0']);
     assert.deepEqual(names([candidate('w1'), candidate('c0', { isOpen: false })]), ['w1', 'c0']);
+  });
+
+  test('a third node is refused', () => {
+    const all = ['a', 'b', 'c'].map((name) => candidate(name));
+    assert.throws(() => chooseNodes(all, ['a', 'b', 'c']), /--node is given 3 times/);
   });
 
   test('one node, or none', () => {
@@ -95,6 +105,25 @@ suite('objects of the cluster', () => {
     assert.equal(unscheduled.reason, 'Pending: Unschedulable: no port');
   });
 
+  test('the own container counts, whatever a sidecar does', () => {
+    const base = { ...pod({ name: 'x', node: 'n1' }) };
+    const stateOf = (main: object, sidecar: object, phase = 'Running'): unknown => {
+      const containerStatuses = [
+        { name: 'proxy', state: sidecar },
+        { name: 'main', state: main },
+      ];
+      const { isRunning, isOver, lacksImage } = podStateOf({ ...base, status: { phase, containerStatuses } });
+      return { isRunning, isOver, lacksImage };
+    };
+    const no = { isRunning: false, isOver: false, lacksImage: false };
+    assert.deepEqual(stateOf({ running: {} }, { running: {} }), { ...no, isRunning: true });
+    assert.deepEqual(stateOf({ waiting: { reason: 'PodInitializing' } }, { running: {} }), no);
+    assert.deepEqual(stateOf({ terminated: { exitCode: 0 } }, { running: {} }), { ...no, isOver: true });
+    assert.deepEqual(stateOf({}, {}, 'Failed'), { ...no, isOver: true });
+    for (const reason of ['ErrImagePull', 'ImagePullBackOff', 'InvalidImageName'])
+      assert.deepEqual(stateOf({ waiting: { reason } }, {}, 'Pending'), { ...no, lacksImage: true });
+  });
+
   test('endpoints that a Service has by its slices', () => {
     const conditions = { ready: false };
     const slices = [
@@ -115,11 +144,12 @@ suite('objects of the cluster', () => {
 
 suite('objects that the test makes', () => {
   const plans = servicePlans(TWO, '198.51.100.7');
-  const settings = { run: 'r', image: 'cellnet:1' };
+  const settings = SETTINGS;
 
   test('each has the label of the test and of the run', () => {
     const made = [
-      namespaceObject('ns', 'r'),
+      namespaceObject('ns', settings),
+      keptMark('r'),
       ...plans.map((plan) => serviceObject(plan, 'r')),
       ...serverPods(TWO).map((plan) => podObject(plan, plans, settings)),
     ];
@@ -149,6 +179,8 @@ suite('objects that the test makes', () => {
       assert.match(text, /"automountServiceAccountToken":false/);
       assert.equal(text.includes('"hostPort"'), ['host-server', 'published'].includes(plan.name), plan.name);
       assert.equal(text.includes('"hostNetwork":true'), /^host-/.test(plan.name), plan.name);
+      assert.equal(text.includes('"ClusterFirstWithHostNet"'), /^host-/.test(plan.name), plan.name);
+      assert.match(text, /"activeDeadlineSeconds":1800/);
     }
   });
 
