@@ -12,7 +12,7 @@ export const isOfLivingNodes = (key: string): boolean =>
   key.startsWith(MACHINES) || key.startsWith(ALIVE) || key === SET_BACK;
 
 /**
- * Returns whether the key belongs into a backup. The lease of an agent's key cannot be restored, and
- * the key that changes with rules must not be what it once was.
+ * Returns whether the key belongs into a backup. The lease of an agent's key cannot be restored.
+ * The key that changes with rules must not be what it once was.
  */
 export const isKept = (key: string): boolean => !key.startsWith(ALIVE) && key !== RULES_CHANGED;

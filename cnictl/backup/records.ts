@@ -38,8 +38,8 @@ export function readRecords(records: Iterable<BackupRecord>): Records {
 }
 
 /**
- * Returns the records of ranges, blocks, nodes and rules that this version cannot use. It keeps no decoded
- * block, because a backup may have half a million allocations.
+ * Returns the records of ranges, blocks, nodes and rules that this version cannot use. It keeps no
+ * decoded block, because a backup may have half a million allocations.
  */
 export function unreadableIn(records: readonly BackupRecord[]): UnreadableRecord[] {
   const { ranges, unreadable } = readRecords(records.filter(({ key }) => key.startsWith(RANGES)));

@@ -9,7 +9,17 @@ export type OpenInspector = (settings: EtcdSettings) => Promise<EtcdInspector>;
 const SLOW_MS = 50;
 /** etcd's default quota (`--quota-backend-bytes`). With a larger quota, the warning comes early. */
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
-const GROUPS = ['ranges', 'blocks', 'nodes', 'history', 'machines', 'alive', 'cluster', 'lost', 'rules'] as const;
+const GROUPS = [
+  'ranges',
+  'blocks',
+  'nodes',
+  'history',
+  'machines',
+  'alive',
+  'cluster',
+  'lost',
+  'rules',
+] as const;
 
 /**
  * Returns the checks of each endpoint, and of the cluster as a whole.

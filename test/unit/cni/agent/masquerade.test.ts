@@ -105,12 +105,12 @@ suite('the agent masquerades what the node forwards', () => {
 
   test('off: a removal that failed is tried again', async () => {
     nft.table = 'left';
-    const { apply } = nft;
+    const apply = nft.apply.bind(nft);
     nft.apply = () => Promise.reject(new Error('not permitted'));
     masquerade.apply(undefined);
     await done();
     await tenSecondsLater();
-    nft.apply = apply.bind(nft);
+    nft.apply = apply;
     await tenSecondsLater();
     assert.equal(nft.table, undefined);
     assert.deepEqual(logged, ['the table inet cellnet of nftables is left', OFF]);
