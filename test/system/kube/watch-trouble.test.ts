@@ -188,7 +188,7 @@ test('a list that is refused is told, and made later', { timeout }, async (t) =>
   const { api, recorder } = watched;
   api.faults.push({ kind: 'status', status: 403, reason: 'Forbidden' });
   await begin(watched);
-  assert.match(recorder.log[0] ?? '', /^trouble: .*the verb "list" on the resource "services"/);
+  assert.match(recorder.log[0] ?? '', /^trouble: .* forbids to list services: 403/);
   assert.deepEqual(recorder.log.slice(1), ['= 0', 'well']);
 });
 

@@ -264,7 +264,7 @@ suite('allocating by rules', () => {
     const world = await prepared(rule('webs', { podLabels: { app: 'web' } }));
     const agent = { ipam: world.agent() };
     // Another namespace's pod fills the cache, and keeps what was read of the rules.
-    const warm = async (n: number): Promise<void> => void (await give(agent, pod(`w-${n}`, 'other')));
+    const warm = (n: number): Promise<string> => give(agent, pod(`w-${n}`, 'other'));
     await warm(1);
     const waits = { code: 'unknown-pod' };
     await assert.rejects(give(agent, pod('web-1')), waits);
