@@ -25,9 +25,9 @@ suite('Services under traffic', () => {
     ]);
     for (const pod of [near, far, other]) await pod.process.serve('tcp', pod.ip, 8080, pod.name);
   });
-  let successor: RunningAgent | undefined;
+  const successors: RunningAgent[] = [];
   after(async () => {
-    await successor?.stop();
+    for (const each of successors) await each.stop();
     await world.stop();
   });
 
@@ -106,7 +106,7 @@ suite('Services under traffic', () => {
       [...others.slice(1), ...kept].map(({ ip }) => endpoint(ip)),
     );
     const [a] = world.nodes;
-    successor = await startAgent(a, undefined, [], { env: { KUBECONFIG: world.kubeconfig } });
+    successors.push(await startAgent(a, undefined, [], { env: { KUBECONFIG: world.kubeconfig } }));
     await world.settled();
     assert.deepEqual(Object.keys(await client.process.many('10.96.0.21', 80, 20)), [server]);
   });
@@ -126,7 +126,7 @@ suite('Services under traffic', () => {
     assert.equal((await process.datagram('names', '10.96.0.30', 53)).name, 'near');
     assert.equal((await process.hold('changes', '10.96.0.31', 80)).name, 'near');
     assert.equal((await process.hold('goes', '10.96.0.32', 80)).name, 'far');
-    await successor?.kill();
+    await successors.at(-1)?.kill();
     world.api.putEndpointSlice({
       ...{ name: 'names-4', service: 'names', ports: [at] },
       endpoints: [endpoint(far.ip)],
@@ -134,7 +134,7 @@ suite('Services under traffic', () => {
     put('changes', [endpoint(other.ip)]);
     world.api.deleteService('default', 'goes');
     world.api.deleteEndpointSlice('default', 'goes-4');
-    successor = await startAgent(a, undefined, [], { env: { KUBECONFIG: world.kubeconfig } });
+    successors.push(await startAgent(a, undefined, [], { env: { KUBECONFIG: world.kubeconfig } }));
     await world.settled();
     assert.equal((await process.datagram('names', '10.96.0.30', 53)).name, 'far');
     assert.equal((await process.talk('changes')).name, 'near');
