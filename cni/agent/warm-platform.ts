@@ -2,7 +2,6 @@ import { hostname } from 'node:os';
 import { orLate } from '../../ipam/model/deadline.ts';
 import type { Attachment } from '../../ipam/model/attachment.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
-import { readRanges } from '../../ipam/store/ranges.ts';
 import type { Store } from '../../ipam/store/store.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import { openEtcdStore } from '../../ipam/store/etcd/store.ts';
@@ -29,6 +28,7 @@ import type { IpamPlace } from '../reconcile/places.ts';
 import type { AgentPlatform } from './agent.ts';
 import { BurstBarrier } from './burst-barrier.ts';
 import { observed, observedStore, observedSwitch } from './observed.ts';
+import { KnownRanges } from './known-ranges.ts';
 import { warmIpam, type WarmIpam } from './warm-ipam.ts';
 import { LostPorts } from './lost-ports.ts';
 import { lateAnswer, WarmSwitch } from './warm-switch.ts';
@@ -38,7 +38,7 @@ import type { PortSpec, Switch } from '../platform/switch.ts';
 
 /** A warm IPAM, and whether its etcd takes writes. */
 interface ObservedIpam extends WarmIpam {
-  readonly store: Store;
+  readonly ranges: KnownRanges;
   readonly writes: WriteWatch;
 }
 
@@ -66,8 +66,6 @@ export class WarmPlatform implements AgentPlatform {
   readonly #switches = new Map<string, Promise<WarmSwitch>>();
   readonly #boot = readBoot();
   readonly #podFacts: PodFacts;
-  /** As they were last read, by their keys. */
-  #ranges: ReadonlyMap<string, Range> = new Map();
   /** Counts the links that have no port yet. */
   readonly #burstBarrier = new BurstBarrier(hostEffects);
   readonly #kernel: Kernel = {
@@ -141,21 +139,9 @@ export class WarmPlatform implements AgentPlatform {
     presence.announce(node);
   }
 
-  /**
-   * Reads all ranges of an etcd. One whose record cannot be read is as it was when it could be.
-   * @throws IpamError
-   */
-  async ranges({ etcd }: IpamPlace, stateDir: string): Promise<readonly Range[]> {
-    const { ranges, unreadable } = await readRanges(this.#warm(etcd, stateDir).store);
-    const before = this.#ranges;
-    this.#ranges = new Map([
-      ...unreadable.flatMap(({ key }): [string, Range][] => {
-        const range = before.get(key);
-        return range ? [[key, range]] : [];
-      }),
-      ...ranges.map(({ range, entry }) => [entry.key, range] as const),
-    ]);
-    return [...this.#ranges.values()];
+  /** Reads all ranges of an etcd. @throws IpamError */
+  ranges({ etcd }: IpamPlace, stateDir: string): Promise<readonly Range[]> {
+    return this.#warm(etcd, stateDir).ranges.read();
   }
 
   /** Tells that this agent ends. Never rejects. */
@@ -210,7 +196,7 @@ export class WarmPlatform implements AgentPlatform {
       writes.stop();
       warm.retire();
     };
-    return { ...warm, store, writes, retire };
+    return { ...warm, ranges: new KnownRanges(store), writes, retire };
   }
 
   /**

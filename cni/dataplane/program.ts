@@ -1,5 +1,4 @@
 import { isDeepStrictEqual } from 'node:util';
-import { groupModifications } from '../openflow/groups.ts';
 import type { Batch, Flow, Meter, Modification } from '../openflow/program.ts';
 import { frontendKey, type Frontend, type FrontendPlace } from '../services/frontend.ts';
 import { Changes } from './changes.ts';
@@ -11,10 +10,10 @@ import { UDP } from './match.ts';
 import { podFlows, podMeters } from './pod-flows.ts';
 import { RangeMap } from './range-map.ts';
 import { rangeFlows, type RangePlace } from './range-flows.ts';
-import { leavingEndpoint, leavingFrontend, serviceProgram, type ServiceProgram } from './service-flows.ts';
+import { leavingEndpoint, leavingFrontend, serviceProgram } from './service-flows.ts';
 import { endpointKey, replyKey, sharedFlows, type SharedFlow } from './shared-flows.ts';
-import { cookiesOf, type CookieKind } from './tables.ts';
 import { Uses } from './uses.ts';
+import { everything, only, put, replaced, served, type Served } from './whole.ts';
 
 /** Connections whose endpoint went, of a protocol that does not notice (UDP). */
 export interface Gone {
@@ -36,11 +35,6 @@ export interface Update {
   readonly unused: readonly number[];
   /** Connections to flush once the changes are in place. */
   readonly gone: readonly Gone[];
-}
-
-interface Served {
-  readonly frontend: Frontend;
-  readonly group: number;
 }
 
 /**
@@ -268,36 +262,3 @@ const placesOf = ({ mac, addresses }: LocalPod): bigint[] => [mac, ...addresses.
 
 /** The callers hand in the same object as long as nothing changes. */
 const isSame = (a: LocalPod, b: LocalPod | undefined): boolean => a === b || isDeepStrictEqual(a, b);
-
-const only = (flow: Flow | undefined): Flow[] => (flow ? [flow] : []);
-const replaced = (kind: CookieKind): Modification[] => [{ kind: 'delete-flows', ...cookiesOf(kind) }];
-const put = (flow: Flow): Modification => ({ kind: 'put-flow', flow });
-
-/**
- * Returns what puts everything in place. Flows and groups of 5,000 Services take 70 MB at once, so
- * each is made when it is sent. A group comes before the flows that need it.
- */
-function* everything(
-  frontends: readonly Served[],
-  ranges: RangeMap,
-  ofNode: readonly Modification[],
-): Generator<Modification> {
-  yield* replaced('service');
-  for (const { group, flows, shared } of served(frontends, ranges)) {
-    if (group) yield* groupModifications(group);
-    yield* [...flows, ...shared].map(put);
-  }
-  yield* ofNode;
-}
-
-/** Returns the program of each frontend, and the flows that no frontend before it needs too. */
-function* served(
-  frontends: Iterable<Served>,
-  ranges: RangeMap,
-): Generator<ServiceProgram & { readonly shared: readonly Flow[] }> {
-  const known = new Set<string>();
-  for (const { frontend, group } of frontends) {
-    const shared = sharedFlows(frontend, ranges).filter(({ key }) => !known.has(key) && known.add(key));
-    yield { ...serviceProgram(frontend, group, ranges), shared: shared.flatMap(({ flow }) => only(flow())) };
-  }
-}

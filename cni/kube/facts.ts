@@ -4,7 +4,7 @@ import { clientOf, type ConnectOptions } from './connect.ts';
 import { asArray, asObject, asOptionalText, asText, DecodeError, ofKind, type Json } from './decode.ts';
 import { within, type Limit } from './limit.ts';
 import { decoding } from './list.ts';
-import { segment } from './pods.ts';
+import { podPath, segment } from './pods.ts';
 
 /** The pod that a rule asks about. */
 export interface AskedPod extends PodIdentity {
@@ -83,7 +83,7 @@ function readPod<T>(
   limit: Limit,
   decode: (found: Found) => T,
 ): Promise<T> {
-  const path = `/api/v1/namespaces/${segment(namespace, 'namespace')}/pods/${segment(name, 'pod name')}`;
+  const path = podPath(namespace, name);
   return read(client, { path, resource: 'pods', kind: 'Pod', name }, limit, (found) => {
     const { metadata } = found;
     if (metadata['namespace'] !== namespace)

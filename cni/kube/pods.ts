@@ -54,7 +54,7 @@ export async function getPod(
   name: string,
   limit: Limit,
 ): Promise<Pod | undefined> {
-  const path = `/api/v1/namespaces/${segment(namespace, 'namespace')}/pods/${segment(name, 'pod name')}`;
+  const path = podPath(namespace, name);
   const purpose: Purpose = { verb: 'get', resource: 'pods' };
   const reply = await client.get(path, purpose, limit);
   if (reply.kind === 'other') {
@@ -69,6 +69,10 @@ export async function getPod(
     return pod;
   });
 }
+
+/** @throws KubeError `malformed` */
+export const podPath = (namespace: string, name: string): string =>
+  `/api/v1/namespaces/${segment(namespace, 'namespace')}/pods/${segment(name, 'pod name')}`;
 
 /**
  * Returns `text` if it is an RFC 1123 subdomain, the form of pod and namespace names. No other text

@@ -10,7 +10,7 @@ import { readRecord } from '../../ipam/records/unreadable.ts';
 import type { Collision, Unit } from './collision.ts';
 import type { BackupRecord } from './format.ts';
 import { readRecords, type Records } from './records.ts';
-import { isRule, ruleCollision } from './rules.ts';
+import { isRule, ruleCollision, rulesIn } from './rules.ts';
 
 /** What a restore writes into a prefix that is in use. */
 export interface MergePlan {
@@ -53,10 +53,11 @@ export function planMerge(
   const others = missing.filter(
     ({ key }) => !key.startsWith(RANGES) && !key.startsWith(BLOCKS) && !blocks.indexed.has(key),
   );
+  const rules = rulesIn(there.values());
   const clashes = others.flatMap(
     (record) =>
       otherCollision(record.key, there) ??
-      (isRule(record.key) ? ruleCollision(record, there) : undefined) ??
+      (isRule(record.key) ? ruleCollision(record, rules) : undefined) ??
       [],
   );
   const refused = new Set(clashes.map(({ key }) => key));

@@ -4,7 +4,7 @@ import { isOwnedBy, usedSlots } from '../model/block.ts';
 import { pardonSlot } from '../model/condemn-slot.ts';
 import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
-import type { Facts, FactSource } from '../model/rule.ts';
+import type { Asks, Facts, FactSource } from '../model/rule.ts';
 import { drainingError } from '../node/drain.ts';
 import { checkReadable } from '../node/hidden.ts';
 import type { Ipam } from '../node/ipam.ts';
@@ -105,10 +105,6 @@ export async function allocate(
     }
     facts = { ...facts, ...(await askAbout(request, outcome.asks)) };
   }
-}
-
-interface Asks {
-  readonly asks: readonly FactSource[];
 }
 
 /** @throws IpamError `unknown-pod` if nobody can be asked, or an answer is missing */

@@ -1,13 +1,13 @@
 import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
-import { chooseRule, type Facts, type FactSource, type Rule } from '../model/rule.ts';
+import { chooseRule, type Asks, type Facts, type Rule } from '../model/rule.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { NodeTransaction } from '../node/transaction.ts';
 import { unreadableError } from '../records/unreadable.ts';
 import type { AllocationRequest } from './allocation.ts';
 
 /** Where the addresses may come from, one after the other; or what must be asked to tell it. */
-export type Sources = readonly Source[] | { readonly asks: readonly FactSource[] };
+export type Sources = readonly Source[] | Asks;
 
 /**
  * Returns where the attachment's addresses may come from, as the most specific rule for its pod

@@ -45,18 +45,20 @@ export interface Facts {
   readonly node?: { readonly labels: Labels };
 }
 
+/** What must be asked of Kubernetes first. */
+export interface Asks {
+  readonly asks: readonly FactSource[];
+}
+
 /** The rule of a pod, or what must be asked first to tell it. */
-export type RuleChoice = { readonly rule: Rule | undefined } | { readonly asks: readonly FactSource[] };
+export type RuleChoice = { readonly rule: Rule | undefined } | Asks;
 
 /**
  * Returns the rule of a pod: the most specific one of those that are for it. Names decide first, so
  * that Kubernetes is asked only where a rule needs it.
  */
 export function chooseRule(rules: readonly Rule[], pod: PodIdentity, facts: Facts): RuleChoice {
-  const named = rules.filter(
-    (rule) => matchesPattern(rule.namespace, pod.namespace) && matchesPattern(rule.pod, pod.name),
-  );
-  const inTurn = named.sort(bySpecificity);
+  const inTurn = rules.filter((rule) => isNamed(rule, pod)).sort(bySpecificity);
   for (const [i, rule] of inTurn.entries()) {
     if (asksOf(rule).some((source) => facts[source] === undefined)) {
       // All that a later rule may need, too: one question takes less time than three in a row.
@@ -67,6 +69,10 @@ export function chooseRule(rules: readonly Rule[], pod: PodIdentity, facts: Fact
   }
   return { rule: undefined };
 }
+
+/** Whether the rule's names are those of the pod. */
+export const isNamed = (rule: RuleConditions, pod: PodIdentity): boolean =>
+  matchesPattern(rule.namespace, pod.namespace) && matchesPattern(rule.pod, pod.name);
 
 /** Returns the objects of Kubernetes that the rule's conditions ask about. */
 export const asksOf = (rule: RuleConditions): FactSource[] => [

@@ -8,7 +8,7 @@ import {
   MACHINES,
   type MachineRecord,
 } from '../records/machine-record.ts';
-import { absent, del, put, same, type Entry } from '../records/transaction.ts';
+import { asRead, del, put, same, type Entry } from '../records/transaction.ts';
 import { scanAll, type Store } from '../store/store.ts';
 
 /** Which machine has a node's name, and whether an agent is alive under it. */
@@ -72,7 +72,7 @@ export async function adoptName(
   if (!owner) return false;
   const { entry, record } = owner;
   const value = encodeMachineRecord({ ...record, adoptedBy: machine });
-  const guards = [same(entry), alive ? same(alive.entry) : absent(aliveKey(node))];
+  const guards = [same(entry), asRead(aliveKey(node), alive?.entry)];
   return (await store.commit(guards, [put(entry.key, value)])) !== undefined;
 }
 

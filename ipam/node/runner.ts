@@ -1,8 +1,9 @@
 import type { Attachment } from '../model/attachment.ts';
 import type { Effects } from '../model/effects.ts';
 import { IpamError } from '../model/errors.ts';
+import { newMark } from '../model/mark.ts';
 import { machineKey } from '../records/machine-record.ts';
-import { absent, put, same, type Change } from '../records/transaction.ts';
+import { asRead, put, type Change } from '../records/transaction.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import type { Store } from '../store/store.ts';
 import { setBackReason, type Fence } from './fence.ts';
@@ -208,10 +209,8 @@ const fenceOf = ({ state, machine }: NodeBlocks): Fence => ({
 });
 
 function writerOf({ effects, local }: RunContext, node: string): Writer {
-  const mark = Math.floor(effects.random() * 2 ** 52)
-    .toString(16)
-    .padStart(13, '0');
   const generation = local.readFence(node)?.generation ?? 0;
+  const mark = newMark(effects);
   return { machine: local.machine, bootId: local.bootId, mark, at: effects.now(), generation };
 }
 
@@ -265,7 +264,7 @@ async function settle(
   const fencing = new NodeTransaction(node, before, true);
   fencing.touch();
   const [blocker] = fencing.change(writerOf(context, node)).writes;
-  const guard = before.machine ? same(before.machine.entry) : absent(key);
+  const guard = asRead(key, before.machine?.entry);
   if (blocker?.kind === 'put' && (await store.commit([guard], [put(key, blocker.value)])) !== undefined)
     return undefined;
   const [now] = await store.get([key]);

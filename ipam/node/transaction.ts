@@ -10,7 +10,7 @@ import { encodeNodeEntry } from '../records/node-record.ts';
 import { RULES_CHANGED } from '../records/rule-record.ts';
 import { encodeSetBack, SET_BACK, type SetBack } from '../records/set-back-record.ts';
 import {
-  absent,
+  asRead,
   del,
   put,
   same,
@@ -191,19 +191,16 @@ export class NodeTransaction {
       ...before.rangeEntries.filter(({ key }) => inUse.has(key)),
       ...claims.map(([, { rangeEntry }]) => rangeEntry),
     ];
-    const setBackEntry = before.setBack?.entry;
     const guards: Guard[] = [
-      before.machine ? same(before.machine.entry) : absent(machineKey(this.#node)),
+      asRead(machineKey(this.#node), before.machine?.entry),
       { kind: 'nothing-newer', prefix: nodePrefix(this.#node), revision: before.indexRevision },
       ...new Map(ranges.map((entry) => [entry.key, same(entry)])).values(),
       ...touched.map(({ entry }) => same(entry)),
       ...[...this.#others.values()].map(({ entry }) => same(entry)),
-      ...claims.map(([key, { former }]) => (former ? same(former.entry) : absent(key))),
-      ...(this.#reliesOnRules
-        ? [before.rulesChanged ? same(before.rulesChanged) : absent(RULES_CHANGED)]
-        : []),
+      ...claims.map(([key, { former }]) => asRead(key, former?.entry)),
+      ...(this.#reliesOnRules ? [asRead(RULES_CHANGED, before.rulesChanged)] : []),
       // A claim must not miss a set-back that another node has just found.
-      ...(claims.length > 0 || this.#setBack ? [setBackEntry ? same(setBackEntry) : absent(SET_BACK)] : []),
+      ...(claims.length > 0 || this.#setBack ? [asRead(SET_BACK, before.setBack?.entry)] : []),
     ];
     this.#machine = this.#nextMachine(writer);
     const writes = [

@@ -1,7 +1,6 @@
 import type { Address } from '../model/address.ts';
 import { usedSlots } from '../model/block.ts';
-import { matchesPattern } from '../model/pattern.ts';
-import { asksOf, bySpecificity, type PodIdentity, type Rule } from '../model/rule.ts';
+import { asksOf, bySpecificity, isNamed, type PodIdentity, type Rule } from '../model/rule.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { UnreadableRecord } from '../records/unreadable.ts';
 import { readRules } from '../store/rules.ts';
@@ -35,8 +34,6 @@ export function podsOfRule(ipam: Ipam, rule: Rule): Promise<PodsOfRule> {
     const before = rules.filter(
       (each) => each.name !== rule.name && asksOf(each).length === 0 && bySpecificity(each, rule) < 0,
     );
-    const isNamed = (each: Rule, { namespace, name }: PodIdentity): boolean =>
-      matchesPattern(each.namespace, namespace) && matchesPattern(each.pod, name);
     const pods: PodOfRule[] = [];
     const unreadable: UnreadableRecord[] = [];
     for await (const page of scanBlocks(ipam)) {

@@ -1,6 +1,6 @@
 import type { Ipam } from '../node/ipam.ts';
 import { decodeSetBack, encodeSetBack, SET_BACK, type SetBack } from '../records/set-back-record.ts';
-import { absent, put, same } from '../records/transaction.ts';
+import { asRead, put } from '../records/transaction.ts';
 import { readRecord, type Read } from '../records/unreadable.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import type { Store } from '../store/store.ts';
@@ -27,6 +27,6 @@ export async function tellSetBack(
   await retryLostRaces('telling of the set-back', effects, async () => {
     const [entry] = await store.get([SET_BACK]);
     const value = encodeSetBack({ at: effects.now(), node, reason });
-    return await store.commit([entry ? same(entry) : absent(SET_BACK)], [put(SET_BACK, value)]);
+    return await store.commit([asRead(SET_BACK, entry)], [put(SET_BACK, value)]);
   });
 }

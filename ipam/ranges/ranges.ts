@@ -15,7 +15,7 @@ import {
   del,
   newestRevision,
   put,
-  same,
+  asRead,
   unchanged,
   type Entry,
   type Guard,
@@ -182,7 +182,7 @@ async function removeDrained(ipam: Ipam, name: string, onReturned: () => void): 
   const guards = [
     unchanged(entry),
     { kind: 'none', prefix: blocksOfRange(name) } as const,
-    rulesChanged ? same(rulesChanged) : absent(RULES_CHANGED),
+    asRead(RULES_CHANGED, rulesChanged),
   ];
   return (await ipam.store.commit(guards, [del(rangeKey(name))])) === undefined ? undefined : true;
 }

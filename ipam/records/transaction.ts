@@ -43,6 +43,9 @@ export interface Change {
 export const same = ({ key, value }: Pick<Entry, 'key' | 'value'>): Guard => ({ kind: 'same', key, value });
 export const unchanged = ({ key, revision }: Version): Guard => ({ kind: 'unchanged', key, revision });
 export const absent = (key: string): Guard => ({ kind: 'absent', key });
+/** It is as it was read: with this value, or not there. */
+export const asRead = (key: string, entry: Pick<Entry, 'key' | 'value'> | undefined): Guard =>
+  entry ? same(entry) : absent(key);
 export const put = (key: string, value: string, lease?: string): Put => ({
   kind: 'put',
   key,

@@ -6,7 +6,7 @@ import { isIdle, type BlockUse } from '../node/surplus.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { blockKey, nodeKey } from '../records/keys.ts';
 import { decodeNodeEntry } from '../records/node-record.ts';
-import { absent, del, same, type Change, type Entry, type Guard } from '../records/transaction.ts';
+import { asRead, del, same, type Change, type Entry, type Guard } from '../records/transaction.ts';
 import { readRecord } from '../records/unreadable.ts';
 
 /**
@@ -19,7 +19,7 @@ export function returnBlock(block: Block, entry: Entry, index: Entry | undefined
   const indexKey = nodeKey(block.node, block.cidr);
   if (index) decodeNodeEntry(index.key, index.value);
   return {
-    guards: [same(entry), index ? same(index) : absent(indexKey)],
+    guards: [same(entry), asRead(indexKey, index)],
     writes: [del(entry.key), del(indexKey)],
   };
 }

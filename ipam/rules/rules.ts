@@ -1,9 +1,9 @@
 import { IpamError, remedyOf } from '../model/errors.ts';
+import { newMark } from '../model/mark.ts';
 import { didYouMean } from '../model/nearest.ts';
 import { checkRule } from '../model/new-rule.ts';
 import { isEqualTo, type Rule } from '../model/rule.ts';
 import type { Ipam } from '../node/ipam.ts';
-import { rangeKey } from '../records/keys.ts';
 import {
   decodeRulesChanged,
   encodeRule,
@@ -12,9 +12,9 @@ import {
   ruleKey,
   RULES_CHANGED,
 } from '../records/rule-record.ts';
-import { absent, del, put, same, type Entry, type Guard, type Write } from '../records/transaction.ts';
+import { asRead, del, put, same, type Entry, type Guard, type Write } from '../records/transaction.ts';
 import { unreadableError } from '../records/unreadable.ts';
-import { readRanges, type RangeEntry } from '../store/ranges.ts';
+import { rangeIfKnown, readRanges, type RangeEntry } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import { readRules } from '../store/rules.ts';
 
@@ -28,7 +28,7 @@ export function addRule(ipam: Pick<Ipam, 'store' | 'effects'>, rule: Rule): Prom
     const change = await planRule(ipam, rule);
     const done = await ipam.store.commit(change.guards, [
       put(ruleKey(rule), encodeRule(rule)),
-      change.next(mark(ipam)),
+      change.next(newMark(ipam.effects)),
     ]);
     return done === undefined ? undefined : rule;
   });
@@ -66,10 +66,8 @@ export async function planRule({ store }: Pick<Ipam, 'store'>, rule: Rule): Prom
 async function rangesOfRule(store: Ipam['store'], { name, ranges }: Rule): Promise<RangeEntry[]> {
   const known = await readRanges(store);
   return ranges.map((each) => {
-    const found = known.ranges.find(({ range }) => range.name === each);
+    const found = rangeIfKnown(known, each);
     if (found) return found;
-    const broken = known.unreadable.find(({ key }) => key === rangeKey(each));
-    if (broken) throw unreadableError(broken);
     const names = known.ranges.map(({ range }) => range.name);
     throw new IpamError(
       'not-found',
@@ -97,7 +95,7 @@ export function removeRule(
     if (key === undefined) throw unknownRule(name, known.rules);
     if (dryRun) return { rule };
     const change = changeOf(known.changed);
-    const done = await ipam.store.commit(change.guards, [del(key), change.next(mark(ipam))]);
+    const done = await ipam.store.commit(change.guards, [del(key), change.next(newMark(ipam.effects))]);
     return done === undefined ? undefined : { rule };
   });
 }
@@ -128,7 +126,7 @@ export async function rulesChanged(ipam: Pick<Ipam, 'store' | 'effects'>): Promi
   await retryLostRaces('telling of changed rules', ipam.effects, async () => {
     const [changed] = await ipam.store.get([RULES_CHANGED]);
     const change = changeOf(changed);
-    return await ipam.store.commit(change.guards, [change.next(mark(ipam))]);
+    return await ipam.store.commit(change.guards, [change.next(newMark(ipam.effects))]);
   });
 }
 
@@ -141,10 +139,7 @@ export interface RulesChange {
 function changeOf(changed: Entry | undefined): RulesChange {
   const count = changed ? decodeRulesChanged(changed.key, changed.value) : 0;
   return {
-    guards: [changed ? same(changed) : absent(RULES_CHANGED)],
+    guards: [asRead(RULES_CHANGED, changed)],
     next: (mark) => put(RULES_CHANGED, encodeRulesChanged(count + 1, mark)),
   };
 }
-
-const mark = ({ effects }: Pick<Ipam, 'effects'>): string =>
-  Math.floor(effects.random() * 2 ** 52).toString(16);

@@ -60,15 +60,21 @@ export async function findRange(ipam: { readonly store: Store }, name: string): 
 }
 
 /** @throws IpamError `not-found`; `corrupt-record` if the range's record cannot be read */
-export function rangeNamed({ ranges, unreadable }: RangeRecords, name: string): RangeEntry {
-  const found = ranges.find(({ range }) => range.name === name);
+export function rangeNamed(records: RangeRecords, name: string): RangeEntry {
+  const found = rangeIfKnown(records, name);
   if (found) return found;
-  const broken = unreadable.find(({ key }) => key === rangeKey(name));
-  if (broken) throw unreadableError(broken);
-  const known = ranges.map(({ range }) => range.name);
+  const known = records.ranges.map(({ range }) => range.name);
   throw new IpamError(
     'not-found',
     `range '${name}' does not exist: there are ${known.join(', ') || 'none yet'}`,
     { remedy: `${didYouMean(name, known)}${remedyOf('not-found')}` },
   );
+}
+
+/** @throws IpamError `corrupt-record` if the range's record cannot be read */
+export function rangeIfKnown({ ranges, unreadable }: RangeRecords, name: string): RangeEntry | undefined {
+  const found = ranges.find(({ range }) => range.name === name);
+  const broken = unreadable.find(({ key }) => key === rangeKey(name));
+  if (!found && broken) throw unreadableError(broken);
+  return found;
 }

@@ -9,6 +9,7 @@ import { del, put, type Write } from '../../ipam/records/transaction.ts';
 import type { Fabric } from '../support/fabric.ts';
 import type { Scope } from '../support/netns.ts';
 import { must } from '../support/proc.ts';
+import { rule } from '../support/rule.ts';
 import { median, table } from './figures.ts';
 import { startBenchNode } from './node.ts';
 import { cellnet, timeCall, type Contender } from './timed.ts';
@@ -18,12 +19,9 @@ const PATTERNS = 50;
 /** ADDs in each state and round: the first one reads the rules. */
 const ADDS = 4;
 
-const rule = (name: string, namespace: string): Rule => ({
-  ...{ name, namespace, pod: '*', podLabels: {}, namespaceLabels: {}, nodeLabels: {} },
-  ...{ ranges: ['blue'], fallback: false, addedAt: 0 },
-});
+const bluesOf = (name: string, namespace: string): Rule => rule(name, { namespace, ranges: ['blue'] });
 const write = (each: Rule): Write => put(ruleKey(each), encodeRule(each));
-const own = rule('own', 'default');
+const own = bluesOf('own', 'default');
 
 /** Carries out the writes in one transaction of etcd, in whose network this process is not. */
 const commit = ({ ns, etcd }: Fabric, writes: readonly Write[]): Promise<string> => {
@@ -47,7 +45,7 @@ export async function benchRules(scope: Scope, rounds: number): Promise<void> {
     cellnet(node, 'agent', running.env),
     cellnet(node, 'no agent', { CELLNET_NODE: 'rules-alone' }),
   ];
-  const all = Array.from({ length: RULES }, (_, i) => rule(`r${i}`, i < PATTERNS ? `n${i}-*` : `n${i}`));
+  const all = Array.from({ length: RULES }, (_, i) => bluesOf(`r${i}`, i < PATTERNS ? `n${i}-*` : `n${i}`));
   for (let i = 0; i < RULES; i += 100) await commit(fabric, all.slice(i, i + 100).map(write));
   // Without this key nobody reads a rule.
   const become = (state: State, mark: number): Promise<unknown> =>

@@ -47,17 +47,14 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
   {
     name: 'machine-record-not-compared',
     breaks: "a change does not compare the node's machine record",
-    edits: one(
-      'ipam/node/transaction.ts',
-      'before.machine ? same(before.machine.entry) : absent(machineKey(this.#node)),',
-    ),
+    edits: one('ipam/node/transaction.ts', 'asRead(machineKey(this.#node), before.machine?.entry),'),
   },
   {
     name: 'claimed-block-not-compared',
     breaks: 'a claim takes a block that another node holds by now',
     edits: one(
       'ipam/node/transaction.ts',
-      '...claims.map(([key, { former }]) => (former ? same(former.entry) : absent(key))),',
+      '...claims.map(([key, { former }]) => asRead(key, former?.entry)),',
     ),
   },
   {

@@ -140,15 +140,15 @@ export class BridgeKeeper {
     const connection = (this.#connection ??= await this.#connect());
     const former = this.#isWholeNext() ? await readFormer(connection) : NOTHING_FORMER;
     const { meters, changes, isWhole, grown, unused, gone } = this.program.take(this.#servicesKnown, former);
+    // If the connection ends before they are flushed, the next one does it.
+    this.#gone.push(...gone);
     const isAll = isWhole && this.#servicesKnown;
     // As the changes have them: the program goes on changing.
-    const groups = this.program.groups();
+    const groups = isAll ? this.program.groups() : undefined;
     if (meters.length > 0) await this.#putMeters(connection, meters);
-    const stale = isAll ? await this.#staleGroups(connection, groups) : [];
+    const stale = groups ? await this.#staleGroups(connection, groups) : [];
     if (changes.length !== 0) await connection.bundle(stale.length === 0 ? changes : inTurn(changes, stale));
     await this.#dropMeters(connection, isAll ? this.#stale() : unused);
-    // If the connection ends before that, the next one does it.
-    this.#gone.push(...gone);
     if (this.#gone.length > 0) await this.#flush(connection, this.#gone);
     this.#gone = [];
     // ovs-vswitchd looks at all flows to count some: too long after each change.

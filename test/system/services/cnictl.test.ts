@@ -7,7 +7,7 @@ import { OUR_PLUGINS } from '../../support/cni.ts';
 import { endpoint } from '../../support/kube-api.ts';
 import type { SimulatedNode } from '../../support/node.ts';
 import { run, type RunResult } from '../../support/proc.ts';
-import { dumpFlows, DUAL_STACK, makeServicesWorld, type ServicePod, type ServicesWorld } from './world.ts';
+import { addUsualPods, dumpFlows, makeServicesWorld, type ServicePod, type ServicesWorld } from './world.ts';
 
 interface Listed {
   readonly bridges: readonly { bridge: string; inPlace: boolean; flows: number; differences: number }[];
@@ -39,14 +39,7 @@ suite('cnictl on a node that serves Services', () => {
   let other: ServicePod;
   before(async () => {
     world = await makeServicesWorld({ ipv6: true });
-    const [a, b] = world.nodes;
-    const red = { ipam: { ...DUAL_STACK.ipam, ranges: ['red', 'red6'] } };
-    [client, near, far, other] = await Promise.all([
-      world.pod(a, 'client', DUAL_STACK),
-      world.pod(a, 'near', DUAL_STACK),
-      world.pod(b, 'far', DUAL_STACK),
-      world.pod(b, 'other', red),
-    ]);
+    ({ client, near, far, other } = await addUsualPods(world));
     for (const pod of [near, far]) await pod.process.serve('tcp', '::', 8080, pod.name);
     await world.serve({
       ...{ name: 'web', ip: '10.96.0.10,fd00:96::10' },

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { endpoint } from '../../support/kube-api.ts';
 import { setSysctl } from '../../support/netns.ts';
-import { DUAL_STACK, makeServicesWorld, type ServicePod, type ServicesWorld } from './world.ts';
+import { addUsualPods, makeServicesWorld, type ServicePod, type ServicesWorld } from './world.ts';
 
 /** Long before a client that is not refused gives up. */
 const AT_ONCE_MS = 500;
@@ -23,14 +23,7 @@ suite('IPv6 and dual stack', () => {
   let other: ServicePod;
   before(async () => {
     world = await makeServicesWorld({ ipv6: true });
-    const [a, b] = world.nodes;
-    const red = { ipam: { ...DUAL_STACK.ipam, ranges: ['red', 'red6'] } };
-    [client, near, far, other] = await Promise.all([
-      world.pod(a, 'client', DUAL_STACK),
-      world.pod(a, 'near', DUAL_STACK),
-      world.pod(b, 'far', DUAL_STACK),
-      world.pod(b, 'other', red),
-    ]);
+    ({ client, near, far, other } = await addUsualPods(world));
     for (const pod of [near, far, other, client]) {
       await pod.process.serve('tcp', '::', 8080, pod.name);
       await pod.process.serve('udp', '::', 53, pod.name);

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { startAgent } from '../../support/agent.ts';
 import { endpoint } from '../../support/kube-api.ts';
-import { dumpFlows, eventually, makeServicesWorld, type ServicePod, type ServicesWorld } from './world.ts';
+import {
+  addUsualPods,
+  dumpFlows,
+  eventually,
+  makeServicesWorld,
+  type ServicePod,
+  type ServicesWorld,
+} from './world.ts';
 
 /** Long before a client that is not refused gives up. */
 const AT_ONCE_MS = 500;
@@ -17,14 +24,7 @@ suite('Services from pods', () => {
   let other: ServicePod;
   before(async () => {
     world = await makeServicesWorld();
-    const [a, b] = world.nodes;
-    const red = { ipam: { type: 'cellnet-ipam', ranges: ['red'] } };
-    [client, near, far, other] = await Promise.all([
-      world.pod(a, 'client'),
-      world.pod(a, 'near'),
-      world.pod(b, 'far'),
-      world.pod(b, 'other', red),
-    ]);
+    ({ client, near, far, other } = await addUsualPods(world));
     for (const pod of [near, far, other, client]) {
       await pod.process.serve('tcp', pod.ip, 8080, pod.name);
       await pod.process.serve('udp', pod.ip, 53, pod.name);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { startAgent, type RunningAgent } from '../../support/agent.ts';
 import { endpoint } from '../../support/kube-api.ts';
-import { HTTP_AT, makeServicesWorld, type ServicePod, type ServicesWorld } from './world.ts';
+import { addUsualPods, HTTP_AT, makeServicesWorld, type ServicePod, type ServicesWorld } from './world.ts';
 
 const CONNECTIONS = 10_000;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -15,14 +15,7 @@ suite('Services under traffic', () => {
   let other: ServicePod;
   before(async () => {
     world = await makeServicesWorld();
-    const [a, b] = world.nodes;
-    const red = { ipam: { type: 'cellnet-ipam', ranges: ['red'] } };
-    [client, near, far, other] = await Promise.all([
-      world.pod(a, 'client'),
-      world.pod(a, 'near'),
-      world.pod(b, 'far'),
-      world.pod(b, 'other', red),
-    ]);
+    ({ client, near, far, other } = await addUsualPods(world));
     for (const pod of [near, far, other]) await pod.process.serve('tcp', pod.ip, 8080, pod.name);
   });
   const successors: RunningAgent[] = [];

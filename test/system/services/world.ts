@@ -31,6 +31,8 @@ export interface ServicesWorld {
   readonly kubeconfig: string;
   readonly nodes: readonly [SimulatedNode, SimulatedNode];
   readonly agents: RunningAgent[];
+  /** Whether the VLANs have a range of IPv6, too. */
+  readonly ipv6: boolean;
   /** Adds a pod by the node's agent, with a process in it. */
   pod(node: SimulatedNode, name: string, config?: Record<string, unknown>): Promise<ServicePod>;
   /** Makes a Service of these endpoints, and waits until the bridges serve it. */
@@ -41,6 +43,8 @@ export interface ServicesWorld {
   settled(): Promise<void>;
   stop(): Promise<void>;
 }
+
+export type UsualPod = 'client' | 'near' | 'far' | 'other';
 
 export interface ServedService {
   readonly name: string;
@@ -77,6 +81,25 @@ export interface WorldOptions {
   readonly ipv6?: boolean;
   /** Further options of the API server. */
   readonly api?: KubeApiOptions;
+}
+
+/**
+ * Adds the pods of most tests: a client, and those that serve on its node, on the other node, and
+ * there on the other VLAN. With `ipv6`, each has an address of both families.
+ */
+export async function addUsualPods(world: ServicesWorld): Promise<Record<UsualPod, ServicePod>> {
+  const [a, b] = world.nodes;
+  const config = world.ipv6 ? DUAL_STACK : {};
+  const red = world.ipv6
+    ? { ipam: { ...DUAL_STACK.ipam, ranges: ['red', 'red6'] } }
+    : { ipam: { type: 'cellnet-ipam', ranges: ['red'] } };
+  const [client, near, far, other] = await Promise.all([
+    world.pod(a, 'client', config),
+    world.pod(a, 'near', config),
+    world.pod(b, 'far', config),
+    world.pod(b, 'other', red),
+  ]);
+  return { client, near, far, other };
 }
 
 export async function makeServicesWorld(options: WorldOptions = {}): Promise<ServicesWorld> {
@@ -138,7 +161,7 @@ async function build(scope: Scope, { ipv6 = false, api: apiOptions }: WorldOptio
   };
   let calls = 0;
   const world: ServicesWorld = {
-    ...{ fabric, api, kubeconfig, nodes, agents },
+    ...{ fabric, api, kubeconfig, nodes, agents, ipv6 },
     pod: async (node, name, config = {}) => {
       const pod = await node.addPod(name, { config: { agent: agentOf(node).socket, ...config } });
       const process = startPodProcess(pod.ns);

@@ -8,7 +8,6 @@ import { parseAddress } from '../../../../ipam/model/address.ts';
 import { addRange } from '../../../../ipam/ranges/ranges.ts';
 import { encodeCluster, KUBERNETES_KEY } from '../../../../ipam/records/cluster-record.ts';
 import { encodeLost, lostKey } from '../../../../ipam/records/lost-record.ts';
-import { RULES_CHANGED } from '../../../../ipam/records/rule-record.ts';
 import { SET_BACK } from '../../../../ipam/records/set-back-record.ts';
 import { put } from '../../../../ipam/records/transaction.ts';
 import { release } from '../../../../ipam/release/release.ts';
@@ -46,45 +45,6 @@ const backedUp = async (): Promise<CliWorld> => {
   assert.equal(ran.status, 0, ran.stderr);
   return world;
 };
-
-suite('restore of rules', () => {
-  const add = async (world: CliWorld, line: string): Promise<void> => {
-    const ran = await world.run(`rule add ${line}`);
-    assert.equal(ran.status, 0, ran.stderr);
-  };
-  const changed = ({ ipam }: CliWorld): string | undefined => ipam.store.entries.get(RULES_CHANGED)?.value;
-
-  test('processes that know rules read them again', async () => {
-    const world = await CliWorld.make();
-    world.pods = world.pods.filter(({ name }) => name !== 'lost');
-    await add(world, 'one --namespace shop --range blue');
-    await world.run('backup /b');
-    assert.doesNotMatch(world.files.get('/b') ?? '', /rules\/changed/);
-    const before = changed(world);
-    empty(world.ipam.store);
-    const ran = await world.run('restore /b --yes');
-    assert.equal(ran.status, 0, ran.stderr);
-    assert.notEqual(changed(world), before);
-    assert.match((await world.run('rule list')).stdout, /one +shop/);
-  });
-
-  test('a merge refuses a name that is taken and an equal rule, and tells of what it brought', async () => {
-    const world = await CliWorld.make();
-    await add(world, 'one --namespace shop --range blue');
-    await add(world, 'two --namespace test --range blue');
-    await add(world, 'three --namespace web --range blue');
-    await world.run('backup /b');
-    for (const name of ['one', 'two', 'three']) await world.run(`rule remove ${name}`);
-    await add(world, 'one --namespace other --range blue');
-    await add(world, 'equal --namespace test --range blue');
-    const before = changed(world);
-    const ran = await world.run('restore /b --merge --yes');
-    assert.match(ran.stdout + ran.stderr, /another rule has the name one/);
-    assert.match(ran.stdout + ran.stderr, /rule equal may be for the same pod/);
-    assert.notEqual(changed(world), before);
-    assert.match((await world.run('rule list')).stdout, /three +web/);
-  });
-});
 
 suite('restore into an empty prefix', () => {
   test('puts all back; again, it does nothing', async () => {
