@@ -224,7 +224,7 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     breaks: 'an operator returns a block out of which an address was given since the look',
     edits: one(
       'ipam/release/return-block.ts',
-      'guards: [same(entry), index ? same(index) : absent(indexKey)],',
+      'guards: [same(entry), asRead(indexKey, index)],',
       'guards: [],',
     ),
     faults: [],
