@@ -4,7 +4,7 @@ import { sameAddress, type Address } from '../../ipam/model/address.ts';
 import type { Attachment, Owner } from '../../ipam/model/attachment.ts';
 import { IpamError, messageOf } from '../../ipam/model/errors.ts';
 import type { Facts, FactSource } from '../../ipam/model/rule.ts';
-import { findSuperseded, type SupersededAllocation } from '../../ipam/node/allocations.ts';
+import { findSuperseded, type RangedAllocation } from '../../ipam/node/allocations.ts';
 import { isOtherMachine } from '../../ipam/node/name-owner.ts';
 import { release } from '../../ipam/release/release.ts';
 import type { UndoStack } from '../attach/undo.ts';
@@ -89,7 +89,7 @@ export async function grantOwn(
   const families = familiesFor(call, requested);
   const record = platform.openState(call.settings.stateDir).readAttachment(call.request);
   const known = addressesOf(record);
-  let older: readonly SupersededAllocation[] = [];
+  let older: readonly RangedAllocation[] = [];
   return await withIpam(call, platform, async (ipam) => {
     try {
       const request = {
@@ -118,9 +118,10 @@ export async function grantOwn(
       if (fresh.length > 0) undo.push('allocated addresses', () => giveBack(call, platform, fresh, !record));
       return grantOf(allocations);
     } catch (error) {
-      // When every range is full, the superseded addresses are freed all the same: the runtime's
-      // next try finds them. With etcd unreachable nothing can be freed.
-      if (!(error instanceof IpamError) || error.code !== 'exhausted') older = [];
+      // When every range is full, or a kept address is an earlier container's, the superseded
+      // addresses are freed all the same: the runtime's next try finds them. With etcd unreachable
+      // nothing can be freed.
+      if (!(error instanceof IpamError) || !['exhausted', 'still-used'].includes(error.code)) older = [];
       // etcd may have committed the transaction: a deferred teardown releases what it allocated. It
       // would release all that a running attachment has, too: there the DEL does it.
       if (error instanceof IpamError && error.uncertain && !record) deferTeardown(call, platform, false);

@@ -59,6 +59,7 @@ const OF_IPAM: Readonly<Record<IpamErrorCode, CniErrorKind>> = {
   'in-use': 'invalid-config',
   exhausted: 'try-again-later',
   taken: 'try-again-later',
+  'still-used': 'try-again-later',
   'unknown-pod': 'try-again-later',
   'other-machine': 'other-machine',
   contention: 'try-again-later',

@@ -1,4 +1,4 @@
-import type { SupersededAllocation } from '../../ipam/node/allocations.ts';
+import type { RangedAllocation } from '../../ipam/node/allocations.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { clear } from './clear.ts';
@@ -14,7 +14,7 @@ import type { OwnPlace } from './places.ts';
 export async function freeSuperseded(
   call: Call,
   platform: Platform,
-  older: readonly SupersededAllocation[],
+  older: readonly RangedAllocation[],
 ): Promise<void> {
   const { stateDir, etcd, node, bridge, ovsdb, ovsdbTls } = call.settings;
   const place = { etcd, node };

@@ -1,12 +1,12 @@
 import type { Attachment } from '../../ipam/model/attachment.ts';
-import { usedSlots } from '../../ipam/model/block.ts';
 import { isInForce } from '../../ipam/model/condemnation.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import type { SeenAllocation } from '../../ipam/node/allocations.ts';
+import { allocationsOn } from '../../ipam/node/allocations.ts';
 import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
 import { checkOwnsName, isOtherMachine } from '../../ipam/node/name-owner.ts';
-import { readOwnBlocks, type OwnBlocks } from '../../ipam/node/own-blocks.ts';
+import { readOwnAllocations, type OwnAllocations } from '../../ipam/node/own-allocations.ts';
 import type { Failures } from '../attach/failures.ts';
 import { withIpamAt } from '../platform/connections.ts';
 import { isOurIpam, isOurInterface, switchOf, type AttachmentRecord } from '../platform/node-records.ts';
@@ -222,14 +222,12 @@ async function readPlaces(
   const reads = places.map((place) =>
     failures.attempt(`allocations of node '${place.node}'`, () =>
       withIpamAt(platform, place.etcd, async (ipam) => {
-        const { blocks, unreadable } = await readBlocks(ipam, place.node, dryRun).catch((error: unknown) => {
+        const read = await readAllocations(ipam, place.node, dryRun).catch((error: unknown) => {
           if (isOtherMachine(error)) refused.push(place);
           throw error;
         });
-        const held = blocks.flatMap(({ block, range }) =>
-          usedSlots(block).map((seen) => ({ ...seen, range, place })),
-        );
-        return { unreadable, held };
+        const { allocations, unreadable } = read;
+        return { unreadable, held: allocations.map((each) => ({ ...each, place })) };
       }),
     ),
   );
@@ -245,11 +243,11 @@ async function readPlaces(
   };
 }
 
-async function readBlocks(ipam: OpenIpam, node: string, dryRun: boolean): Promise<OwnBlocks> {
-  if (!dryRun) return await readOwnBlocks(ipam, node);
+async function readAllocations(ipam: OpenIpam, node: string, dryRun: boolean): Promise<OwnAllocations> {
+  if (!dryRun) return await readOwnAllocations(ipam, node);
   const blocks = await readNodeBlocks(ipam.store, node);
   checkOwnsName(node, blocks.machine?.record, ipam.local.machine);
-  return blocks;
+  return { allocations: allocationsOn(node, blocks), unreadable: blocks.unreadable };
 }
 
 function grouped<T>(all: readonly T[], of: (each: T) => Attachment): ReadonlyMap<string, T[]> {

@@ -1,8 +1,8 @@
 import * as v from 'valibot';
 import { isAttachment, type Attachment } from '../../ipam/model/attachment.ts';
-import { allocationsOf, type SeenAllocation } from '../../ipam/node/allocations.ts';
+import { allocationsOn, type SeenAllocation } from '../../ipam/node/allocations.ts';
 import { checkOwnsName } from '../../ipam/node/name-owner.ts';
-import { readNodeBlocks, type HeldBlock } from '../../ipam/node/node-blocks.ts';
+import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
 import { decodeValue } from '../../ipam/records/decode.ts';
 import { release } from '../../ipam/release/release.ts';
 import { delegate, delegateDel, withIpam } from '../address/ipam.ts';
@@ -110,8 +110,7 @@ async function gather(
     for (const node of new Set([call.settings.node, ...records.filter(isOurIpam).map((each) => each.node)])) {
       const what = node === call.settings.node ? 'allocations' : `allocations of node ${node}`;
       const read = await failures.attempt(what, async () => {
-        const blocks = await readOwnBlocks(call, platform, node);
-        for (const seen of allocationsOf(blocks)) {
+        for (const seen of await readAllocations(call, platform, node)) {
           const { owner } = seen.slot;
           if (owner.network !== name) continue;
           const { allocations } = note(owner);
@@ -128,11 +127,11 @@ async function gather(
 }
 
 /** @throws IpamError `other-machine`, `store-…` */
-function readOwnBlocks(call: Call, platform: Platform, node: string): Promise<readonly HeldBlock[]> {
+function readAllocations(call: Call, platform: Platform, node: string): Promise<readonly SeenAllocation[]> {
   return withIpam(call, platform, async ({ store, local }) => {
-    const { blocks, machine } = await readNodeBlocks(store, node);
-    checkOwnsName(node, machine?.record, local.machine);
-    return blocks;
+    const blocks = await readNodeBlocks(store, node);
+    checkOwnsName(node, blocks.machine?.record, local.machine);
+    return allocationsOn(node, blocks);
   });
 }
 

@@ -1,12 +1,18 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import { canonicalPod, indexPods, judge, type LeakReason } from '../../ipam/audit/judge.ts';
 import { formatAddress, type Address } from '../../ipam/model/address.ts';
-import { expectedOf, isExpected, type Expected, type UsedSlot } from '../../ipam/model/block.ts';
+import {
+  expectedOf,
+  isExpected,
+  type Expected,
+  type KeptSlot,
+  type UsedSlot,
+} from '../../ipam/model/block.ts';
 import type { ReleaseCause } from '../../ipam/model/lifetime.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { readAddress, type AddressView } from '../../ipam/query/views.ts';
 import { pardonInBlock } from '../../ipam/release/condemn.ts';
-import { readBlockOf, releaseAddress } from '../../ipam/release/release-in-block.ts';
+import { endKeptAddress, readBlockOf, releaseAddress } from '../../ipam/release/release-in-block.ts';
 import { retryLostRaces } from '../../ipam/store/retry.ts';
 import { endLeaks, type CondemnedLeak, type EndedLeak, type Ending, type EndingMeans } from './end-leaks.ts';
 
@@ -47,6 +53,7 @@ export async function freeAddress(
   const read = await readAddress(ipam, address);
   if ('unreadable' in read) return { kind: 'unreadable', reason: read.unreadable.reason };
   const { slot, state } = read.value;
+  if (slot?.state === 'kept') return await endKeptNow(ipam, address, slot, options);
   if (slot?.state !== 'used') return { kind: 'free', state };
   const { expected = expectedOf(slot) } = options;
   if (!isExpected(slot, expected)) return { kind: 'changed' };
@@ -59,6 +66,20 @@ export async function freeAddress(
   const outcome = await releaseAddress(ipam, address, expected, cause);
   if (outcome === 'released') return { kind: 'released', reason: undefined };
   return outcome === 'changed' ? { kind: 'changed' } : { kind: 'free', state: 'free' };
+}
+
+/** Ends the keeping of an address that no pod has, unless a report meant an allocation of it. */
+async function endKeptNow(
+  ipam: Ipam,
+  address: Address,
+  { sequence }: KeptSlot,
+  { dryRun, expected }: FreeOptions,
+): Promise<FreeOutcome> {
+  if (expected) return { kind: 'free', state: 'kept' };
+  if (dryRun) return { kind: 'would-release', reason: undefined };
+  return (await endKeptAddress(ipam, address, sequence))
+    ? { kind: 'released', reason: undefined }
+    : { kind: 'changed' };
 }
 
 const pardon = (ipam: Ipam, address: Address): Promise<true> =>
@@ -120,6 +141,8 @@ export function outcomeText(address: Address, outcome: FreeOutcome): string {
       return `${ip} released on ${outcome.node}`;
     case 'answers':
       return `${ip} kept: host ${outcome.mac} still answers for it on the wire`;
+    case 'unasked':
+      return `${ip} kept: node ${outcome.node} is silent, and nobody here can ask the wire: check on a node with the bridge, or cnictl node remove ${outcome.node}`;
     case 'free':
       return `${ip} is not given out: it is ${outcome.state}`;
     case 'changed':

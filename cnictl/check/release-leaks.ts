@@ -8,7 +8,7 @@ import {
   type PodIndex,
 } from '../../ipam/audit/judge.ts';
 import type { Address } from '../../ipam/model/address.ts';
-import { isExpected, slotIndex, type Block, type Expected } from '../../ipam/model/block.ts';
+import { isExpected, nodeOf, slotIndex, type Block, type Expected } from '../../ipam/model/block.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { ReadBlock } from '../../ipam/node/node-blocks.ts';
 import { decodeBlock, decodeBlockOf } from '../../ipam/records/block-record.ts';
@@ -179,7 +179,7 @@ function findExpected(
 ): AuditedAllocation | undefined {
   const slot = block?.slots[slotIndex(block, address)];
   if (!block || !slot || !isExpected(slot, expected)) return undefined;
-  return { address, node: block.node, range: block.range, blockKey, slot };
+  return { address, node: nodeOf(block, slot), range: block.range, blockKey, slot };
 }
 
 function podsOf(found: Seen['found']): { names: Set<string>; uids: Set<string> } {
@@ -214,5 +214,6 @@ function judgeLast(each: ProvenLeak, { read, found, newer }: Seen, pods: PodInde
 function goneOutcome(block: Block | undefined, address: Address): FreeOutcome {
   const slot = block?.slots[slotIndex(block, address)];
   if (slot?.state === 'used') return { kind: 'changed' };
+  if (slot?.state === 'kept') return { kind: 'free', state: 'kept' };
   return { kind: 'free', state: slot?.state === 'released' ? 'cooling' : 'free' };
 }

@@ -235,7 +235,13 @@ class RoundAt {
 }
 
 /** Outcomes of a leak that is still there. */
-const STAYS: ReadonlySet<FreeOutcome['kind']> = new Set(['condemned', 'answers', 'unknown', 'unreadable']);
+const STAYS: ReadonlySet<FreeOutcome['kind']> = new Set([
+  'condemned',
+  'answers',
+  'unasked',
+  'unknown',
+  'unreadable',
+]);
 
 function suspectsText({ podAudit, index, records, stranded }: FirstLook, leaks: number): string {
   const conflicts = podAudit.disputes().length;

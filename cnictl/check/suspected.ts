@@ -4,7 +4,7 @@ import { ownerName, podNameOf, type AuditedAllocation } from '../../ipam/audit/j
 import type { Claim, Dispute, Stray, Suspicion } from '../../ipam/audit/pod-audit.ts';
 import { auditRanges } from '../../ipam/audit/record-audit.ts';
 import { parseAddress, type Address } from '../../ipam/model/address.ts';
-import { slotAddress, slotIndex, type Block } from '../../ipam/model/block.ts';
+import { nodeOf, slotAddress, slotIndex, type Block } from '../../ipam/model/block.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { WantedPods } from './pods.ts';
@@ -105,7 +105,7 @@ function keepFrom(
   const allocationAt = (address: Address, index: number): AuditedAllocation | undefined => {
     const slot = block.slots[index];
     if (slot?.state !== 'used') return undefined;
-    return { address, node: block.node, range: block.range, blockKey: key, slot };
+    return { address, node: nodeOf(block, slot), range: block.range, blockKey: key, slot };
   };
   for (const mark of marks) {
     const allocation = isMarked(mark, block) && allocationAt(slotAddress(block, mark.index), mark.index);

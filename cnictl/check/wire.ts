@@ -20,6 +20,11 @@ export class Wire {
     this.#warn = warn;
   }
 
+  /** Whether this host has a bridge from which it can ask there. */
+  async canAsk(vlan: number | undefined): Promise<boolean> {
+    return (await this.#sideOf(vlan)) !== undefined;
+  }
+
   /**
    * @returns the MAC of the host that answers, by address as text; empty where nobody answers or
    *   nobody could ask
@@ -28,9 +33,7 @@ export class Wire {
     vlan: number | undefined,
     addresses: readonly Address[],
   ): Promise<ReadonlyMap<string, string>> {
-    const known = this.#sides.get(vlan) ?? this.#find(vlan);
-    this.#sides.set(vlan, known);
-    const side = await known;
+    const side = await this.#sideOf(vlan);
     if (!side) return new Map();
     try {
       const platform = await this.#context.world.openPlatform(quietLog);
@@ -39,6 +42,12 @@ export class Wire {
       this.#tell(vlan, messageOf(error));
       return new Map();
     }
+  }
+
+  #sideOf(vlan: number | undefined): Promise<WireSide | undefined> {
+    const known = this.#sides.get(vlan) ?? this.#find(vlan);
+    this.#sides.set(vlan, known);
+    return known;
   }
 
   async #find(vlan: number | undefined): Promise<WireSide | undefined> {

@@ -35,6 +35,7 @@ export function blockTable(context: Context, blocks: readonly BlockView[]): stri
       { title: 'CLAIMED', value: ({ block }) => formatAge(now - block.claimedAt), right: true },
       { title: 'USED', value: ({ counts }) => `${counts.used}/${counts.capacity}`, right: true },
       { title: 'COOLING', value: ({ counts }) => `${counts.cooling}`, right: true },
+      { title: 'KEPT', value: ({ counts }) => `${counts.kept}`, right: true },
       {
         title: 'UTILISATION',
         value: ({ counts }) => painted(renderBar(counts.used, counts.capacity, context.paint)),
@@ -53,6 +54,7 @@ export function blockJson({ block, counts }: BlockView): object {
     capacity: counts.capacity,
     allocated: counts.used,
     cooling: counts.cooling,
+    kept: counts.kept,
     claimedAt: new Date(block.claimedAt).toISOString(),
   };
 }

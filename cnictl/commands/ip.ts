@@ -2,7 +2,8 @@ import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/addres
 import type { Owner } from '../../ipam/model/attachment.ts';
 import { addressesOf, showAddress, type AddressView, type BlockFilter } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
-import { formatAge } from '../context/durations.ts';
+import type { KeepTerms } from '../../ipam/model/keep.ts';
+import { formatAge, formatDuration } from '../context/durations.ts';
 import { painted } from '../render/cell.ts';
 import type { Paint } from '../render/paint.ts';
 import { podJson, podText } from '../render/pod.ts';
@@ -11,14 +12,16 @@ import { blocksOf } from './known-node.ts';
 import { noBlockText } from './node-blocks.ts';
 
 /**
- * `ip list`: shows used and cooling addresses of the claimed blocks. JSON also has the reserved
- * ones.
+ * `ip list`: shows used, kept and cooling addresses of the claimed blocks. JSON also has the
+ * reserved ones.
  * @throws CommandError for a node that nothing knows
  */
 export async function ipList(context: Context, filter: BlockFilter): Promise<number> {
   const now = context.world.now();
   const { blocks, unreadable, nodes } = await context.withIpam((ipam) => blocksOf(context, ipam, filter));
-  const views = blocks.flatMap((view) => addressesOf(view, now));
+  const views = blocks
+    .flatMap((view) => addressesOf(view, now))
+    .filter(({ node }) => filter.node === undefined || node === filter.node);
   context.print(views.map(addressJson), () => {
     if (nodes) return noBlockText(filter, nodes);
     const shown = views.filter((view) => view.state !== 'reserved');
@@ -35,10 +38,10 @@ export function addressTable({ paint }: Context, views: readonly AddressView[], 
     [
       { title: 'ADDRESS', value: ({ address }) => formatAddress(address) },
       { title: 'STATE', value: (view) => painted(paintState(view, paint)) },
-      { title: 'POD', value: (view) => podText(ownerOf(view)) },
+      { title: 'POD', value: (view) => podText(podOf(view)) },
       { title: 'NODE', value: ({ node }) => node ?? '-' },
       { title: 'RANGE', value: ({ range }) => range },
-      { title: 'INTERFACE', value: (view) => ownerOf(view)?.ifname ?? '-' },
+      { title: 'INTERFACE', value: (view) => podOf(view)?.ifname ?? '-' },
       { title: 'CONTAINER', value: (view) => ownerOf(view)?.containerId.slice(0, 12) ?? '-' },
       { title: 'AGE', value: (view) => ageOf(view, now), right: true },
     ],
@@ -71,6 +74,7 @@ export async function ipShow(context: Context, text: string): Promise<number> {
         ['Block', view.block ? formatCidr(view.block) : 'not claimed'],
         ['Node', view.node ?? '-'],
         ...held,
+        ...keptFields(view, now),
         ['Since', sinceText(view, now)],
         ...conflictFields(view),
       ],
@@ -84,8 +88,38 @@ export function ownerOf({ slot }: AddressView): Owner | undefined {
   return slot?.state === 'used' ? slot.owner : undefined;
 }
 
+/** Returns the pod that has the address, or for which it is kept. */
+function podOf({
+  slot,
+}: AddressView): Pick<Owner, 'podNamespace' | 'podName' | 'podUid' | 'ifname'> | undefined {
+  if (slot?.state === 'used') return slot.owner;
+  if (slot?.state !== 'kept') return undefined;
+  const { namespace, name, ifname } = slot.pod;
+  return { podNamespace: namespace, podName: name, ifname };
+}
+
+/** Says for whom the address is kept, by which rule and how long. */
+function keptFields({ slot, state }: AddressView, now: number): [string, string][] {
+  if (slot?.state === 'used' && slot.keep)
+    return [['Kept', `when the pod goes, ${keepText(slot.keep)}, by rule ${slot.keep.rule}`]];
+  if (slot?.state !== 'kept' || state !== 'kept') return [];
+  const { keep, keptAt, pod } = slot;
+  const left = keep.forMs === undefined ? '' : `, ${formatAge(keptAt + keep.forMs - now)} more`;
+  const whom = keep.anyPod ? `any pod of the rule; last ${pod.namespace}/${pod.name}` : 'this pod';
+  return [
+    ['Pod', `${pod.namespace}/${pod.name}`],
+    ['Interface', pod.ifname],
+    ['Kept', `for ${whom}, ${keepText(keep)}${left}, by rule ${keep.rule}`],
+  ];
+}
+
+/** Says how long addresses are kept. */
+export const keepText = ({ forMs }: KeepTerms): string =>
+  forMs === undefined ? 'for ever' : `for ${formatDuration(forMs)}`;
+
 function since({ slot }: AddressView): number | undefined {
   if (slot?.state === 'used') return slot.allocatedAt;
+  if (slot?.state === 'kept') return slot.keptAt;
   return slot?.state === 'released' ? slot.releasedAt : undefined;
 }
 
@@ -130,17 +164,20 @@ function conflictFields(view: AddressView): [string, string][] {
 export function addressJson(view: AddressView): object {
   const { slot } = view;
   const owner = ownerOf(view);
+  const keep = slot?.state === 'used' || slot?.state === 'kept' ? slot.keep : undefined;
   return {
     ip: formatAddress(view.address),
     range: view.range,
     block: view.block ? formatCidr(view.block) : null,
     node: view.node ?? null,
     containerId: owner?.containerId ?? null,
-    ifname: owner?.ifname ?? null,
-    pod: podJson(owner),
+    ifname: podOf(view)?.ifname ?? null,
+    pod: podJson(podOf(view)),
     network: owner?.network ?? null,
     allocatedAt: slot?.state === 'used' ? new Date(slot.allocatedAt).toISOString() : null,
     releasedAt: slot?.state === 'released' ? new Date(slot.releasedAt).toISOString() : null,
+    keptAt: slot?.state === 'kept' ? new Date(slot.keptAt).toISOString() : null,
+    keep: keep ? { rule: keep.rule, forMs: keep.forMs ?? null, anyPod: keep.anyPod ?? false } : null,
     state: view.state,
     conflictMac: conflictOf(view) ?? null,
     reservedAs: view.reservedAs ?? null,

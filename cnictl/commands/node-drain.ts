@@ -51,22 +51,24 @@ export async function nodeDrain(
 ): Promise<number> {
   checkNodeName(given);
   const { dryRun = false, force = false } = options;
-  const { name, returned, left, unreadable, others } = await context.withIpam(async (ipam) => {
+  const { name, returned, left, guests, unreadable, others } = await context.withIpam(async (ipam) => {
     const name = await nodeInEtcd(ipam, given);
     if (!force) await requireKnownNode(context, ipam, name, UNKNOWN_YET);
     if (!dryRun) await setNodeDraining(ipam, name, true);
     // This read follows the mark, so it sees every earlier allocation, and no later one can follow.
-    const { blocks, unreadable } = await viewNode(ipam, name);
+    const { blocks, guests, unreadable } = await viewNode(ipam, name);
     const isKnown = !force || blocks.length + unreadable.length > 0;
     const { nodes: others = [] } = isKnown ? {} : await listOfNode(ipam, { node: name });
-    return { name, ...(await giveBackIdle(ipam, blocks, dryRun)), unreadable, others };
+    return { name, ...(await giveBackIdle(ipam, blocks, dryRun)), guests, unreadable, others };
   });
   if (others.length > 0)
     context.warn(
       `${noBlockText({ node: name }, others).trimEnd()}; if that is not its name: cnictl node undrain ${name}`,
     );
   const now = context.world.now();
-  const used = left.flatMap((view) => addressesOf(view, now)).filter(({ state }) => state === 'used');
+  const used = [...left, ...guests]
+    .flatMap((view) => addressesOf(view, now))
+    .filter(({ state, node }) => state === 'used' && node === name);
   context.print(
     {
       name,

@@ -30,6 +30,7 @@ import {
   returnBlocks,
   targetsOf,
   type Freed,
+  type HandedBlock,
   type LeftBlock,
   type Target,
 } from '../node/removal.ts';
@@ -106,7 +107,7 @@ async function remove(removal: Removal): Promise<number> {
   if (isNothing(first.view) && !lost && !names.owner) {
     if (!removal.ignoreNotFound) await requireNodeEver(context, ipam, name, ALSO_UNKNOWN);
     const { nodes = [] } = await listOfNode(ipam, { node: name });
-    const nothing = { freed: [], returned: [], left: [], unreadable: [] };
+    const nothing = { freed: [], returned: [], handed: [], left: [], unreadable: [] };
     context.print(
       resultJson(removal, nothing),
       () => `nothing to remove: ${noBlockText({ node: name }, nodes)}`,
@@ -127,20 +128,25 @@ async function remove(removal: Removal): Promise<number> {
     by: operatorOf(removal.context.world),
     guards,
     wire: new Wire(context, (text) => context.warn(text)),
-    vlans: new Map(first.view.blocks.map(({ block, range }) => [block.range, range?.vlan])),
+    vlans: new Map(
+      [...first.view.blocks, ...first.view.guests].map(({ block, range }) => [block.range, range?.vlan]),
+    ),
   });
   if (dryRun) return printPlan(removal, first.view, freed);
   await waitForRest(removal);
-  const { returned, left, unreadable } = await returnBlocks(ipam, name, isBack, guards);
+  const { returned, handed, left, unreadable } = await returnBlocks(ipam, name, isBack, guards);
   const isEmpty = left.length + unreadable.length === 0;
   const isClean = isEmpty && !(await isBack()) && (await freeAll(ipam, name));
-  context.print(resultJson(removal, { freed, returned: returned.map(cidrOf), left, unreadable }), () =>
-    [
-      ...freed.map(freedText),
-      ...returned.map((view) => `block ${cidrOf(view)} returned\n`),
-      ...left.map(leftLine),
-      ...(isClean || left.length > 0 ? [] : ['the name is in use again: do this again later\n']),
-    ].join(''),
+  context.print(
+    resultJson(removal, { freed, returned: returned.map(cidrOf), handed, left, unreadable }),
+    () =>
+      [
+        ...freed.map(freedText),
+        ...returned.map((view) => `block ${cidrOf(view)} returned\n`),
+        ...handed.map(handedLine),
+        ...left.map(leftLine),
+        ...(isClean || left.length > 0 ? [] : ['the name is in use again: do this again later\n']),
+      ].join(''),
   );
   context.warnUnreadable(unreadable);
   return isClean ? 0 : 2;
@@ -171,8 +177,8 @@ function refuseIfAlive({ context, force }: Removal, { node, alive }: NameView): 
   context.warn(`${what}. ${remedy}`);
 }
 
-const isNothing = ({ blocks, disagreements, unreadable, draining }: NodeView): boolean =>
-  blocks.length + disagreements.length + unreadable.length === 0 && !draining;
+const isNothing = ({ blocks, guests, disagreements, unreadable, draining }: NodeView): boolean =>
+  blocks.length + guests.length + disagreements.length + unreadable.length === 0 && !draining;
 
 /**
  * Reads allocations first and the cluster second (rule 6).
@@ -227,16 +233,21 @@ async function waitForRest({ context, ipam, name, waitMs }: Removal): Promise<vo
 interface Result {
   readonly freed: readonly Freed[];
   readonly returned: readonly string[];
+  readonly handed: readonly HandedBlock[];
   readonly left: readonly LeftBlock[];
   readonly unreadable: readonly UnreadableRecord[];
 }
 
-function resultJson({ name, dryRun }: Removal, { freed, returned, left, unreadable }: Result): object {
+function resultJson(
+  { name, dryRun }: Removal,
+  { freed, returned, handed, left, unreadable }: Result,
+): object {
   return {
     name,
     dryRun,
     addresses: freed.map(({ view, outcome, pod }) => ({ ...addressJson(view), outcome, livingPod: pod })),
     returned,
+    handed: handed.map(({ view, to }) => ({ cidr: cidrOf(view), range: view.block.range, node: to })),
     left: left.map(({ view, reason }) => ({ cidr: cidrOf(view), range: view.block.range, reason })),
     unreadable,
   };
@@ -251,7 +262,7 @@ function printPlan(removal: Removal, { blocks, unreadable }: NodeView, freed: re
   const left = blocks
     .filter((view) => stays(cidrOf(view)))
     .map((view): LeftBlock => ({ view, reason: 'in-use' }));
-  removal.context.print(resultJson(removal, { freed, returned, left, unreadable }), () =>
+  removal.context.print(resultJson(removal, { freed, returned, handed: [], left, unreadable }), () =>
     [
       ...freed.map(freedText),
       ...returned.map((cidr) => `block ${cidr} would be returned\n`),
@@ -284,11 +295,15 @@ function freedText({ view, outcome, pod }: Freed): string {
 
 const REASONS: Readonly<Record<LeftBlock['reason'], string>> = {
   'in-use': 'addresses of it are given out',
+  kept: 'it keeps addresses, and no other node is there to take it over',
   cooling: 'addresses of it rest; do this again later, or with a longer --wait',
   'range-gone': 'its range does not exist: cnictl doctor',
   changed: 'it changed meanwhile; do this again',
   unreadable: 'its record or index entry cannot be read: cnictl node show',
   'node-is-back': 'the node is in the cluster again, or its agent lives',
 };
+
+const handedLine = ({ view, to }: HandedBlock): string =>
+  `block ${cidrOf(view)} handed over to node ${printable(to)}: pods of other nodes have or keep addresses of it\n`;
 
 const leftLine = ({ view, reason }: LeftBlock): string => `block ${cidrOf(view)} left: ${REASONS[reason]}\n`;

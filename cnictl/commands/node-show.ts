@@ -75,6 +75,7 @@ function totalsOf(blocks: readonly BlockView[]): {
   readonly capacity: number;
   readonly allocated: number;
   readonly cooling: number;
+  readonly kept: number;
   readonly ranges: readonly string[];
 } {
   const sum = (of: (view: BlockView) => number): number =>
@@ -83,6 +84,7 @@ function totalsOf(blocks: readonly BlockView[]): {
     capacity: sum(({ counts }) => counts.capacity),
     allocated: sum(({ counts }) => counts.used),
     cooling: sum(({ counts }) => counts.cooling),
+    kept: sum(({ counts }) => counts.kept),
     ranges: [...new Set(blocks.map(({ block }) => block.range))].sort(),
   };
 }
@@ -95,7 +97,7 @@ function fieldsOf(
   state: State,
 ): [string, Cell][] {
   const { paint, world } = context;
-  const { capacity, allocated, cooling } = totalsOf(view.blocks);
+  const { capacity, allocated, cooling, kept } = totalsOf(view.blocks);
   return [
     ['Node', printable(view.node)],
     ['State', state === 'draining' ? painted(paint.yellow(drainingText(view, world.now()))) : state],
@@ -105,7 +107,7 @@ function fieldsOf(
     ],
     ...nameFields(names, world.now()),
     ['Blocks', `${view.blocks.length}`],
-    ['Addresses', `${allocated} of ${capacity} used, ${cooling} cooling`],
+    ['Addresses', `${allocated} of ${capacity} used, ${cooling} cooling${kept > 0 ? `, ${kept} kept` : ''}`],
     ['Utilisation', painted(renderBar(allocated, capacity, paint))],
     ...view.disagreements.map((each): [string, Cell] => [
       'Amiss',
@@ -137,8 +139,9 @@ function clusterText({ server, known, name, certain, ready, problem }: NodeInClu
 
 /** Describes blocks and their addresses as a part of a sentence. */
 export function leftText(blocks: readonly BlockView[]): string {
-  const { allocated, cooling } = totalsOf(blocks);
-  const rest = cooling > 0 ? ` and ${cooling} cooling` : '';
+  const { allocated, cooling, kept } = totalsOf(blocks);
+  const others = [...(cooling > 0 ? [`${cooling} cooling`] : []), ...(kept > 0 ? [`${kept} kept`] : [])];
+  const rest = others.length > 0 ? ` and ${others.join(' and ')}` : '';
   return `${plural(blocks.length, 'block')} with ${plural(allocated, 'address', 'addresses')} given out${rest}`;
 }
 

@@ -178,7 +178,10 @@ function rangeFields({ paint }: Context, usage: RangeUsage): string {
         'Blocks',
         `${usage.blocks.claimed} of ${renderCount(usage.blocks.total)} claimed, ${range.blockSize} addresses each`,
       ],
-      ['Addresses', `${usage.allocated} of ${renderCount(usage.capacity)} used, ${usage.cooling} cooling`],
+      [
+        'Addresses',
+        `${usage.allocated} of ${renderCount(usage.capacity)} used, ${usage.cooling} cooling${usage.kept > 0 ? `, ${usage.kept} kept` : ''}`,
+      ],
       ['Utilisation', painted(renderBar(usage.allocated, usage.capacity, paint))],
     ],
     paint,
@@ -236,7 +239,7 @@ export async function rangeRemove(
 }
 
 /** Scripts rely on these keys. More keys may be added. */
-export function rangeJson({ range, capacity, allocated, cooling, free, blocks }: RangeUsage): object {
+export function rangeJson({ range, capacity, allocated, cooling, kept, free, blocks }: RangeUsage): object {
   return {
     name: range.name,
     cidr: formatCidr(range.cidr),
@@ -248,6 +251,7 @@ export function rangeJson({ range, capacity, allocated, cooling, free, blocks }:
     allocated,
     free,
     cooling,
+    kept,
     blocks,
     blockSize: range.blockSize,
     cooldownSeconds: range.cooldownMs / 1000,

@@ -55,14 +55,16 @@ export async function release(
     context.print([], () => text);
     return 0;
   }
-  if (!context.knowsKube && !options.force) {
-    throw new CommandError(
-      'no API server is known, so nothing tells whether the pods of these addresses live: nothing was released',
-      'Name a kubeconfig with --kubeconfig, or add --force when you know that the pods are gone.',
-    );
-  }
   return await context.withIpam(async (ipam) => {
     const seen = await lookAtAll(ipam, targets);
+    // No pod has a kept address.
+    const isKept = ({ seen: read }: SeenTarget): boolean => 'value' in read && read.value.state === 'kept';
+    if (!context.knowsKube && !options.force && !seen.every(isKept)) {
+      throw new CommandError(
+        'no API server is known, so nothing tells whether the pods of these addresses live: nothing was released',
+        'Name a kubeconfig with --kubeconfig, or add --force when you know that the pods are gone.',
+      );
+    }
     const releaseWith = async (kube: KubeApi | undefined): Promise<number> => {
       for (const report of reports) await requireOwnReport(report, ipam, kube);
       if (kube && !options.force) {
@@ -154,7 +156,7 @@ async function releaseAll(
 ): Promise<number> {
   const dryRun = options.dryRun ?? false;
   const views = viewsOf(targets);
-  if (!dryRun && views.some((view) => view.state === 'used')) {
+  if (!dryRun && views.some(({ state }) => state === 'used' || state === 'kept')) {
     if (!options.yes) for (const view of views) context.note(`  ${describe(view, context.world.now())}`);
     await context.confirm(
       `This releases ${plural(views.length, 'address', 'addresses')}`,
@@ -184,12 +186,14 @@ const KEPT: ReadonlySet<FreeOutcome['kind']> = new Set([
   'withheld',
   'condemned',
   'answers',
+  'unasked',
 ]);
 
 function detailsOf(outcome: FreeOutcome): object {
   if (outcome.kind === 'in-use') return { pod: outcome.pod };
   if (outcome.kind === 'unreadable') return { reason: outcome.reason };
-  if (outcome.kind === 'withheld' || outcome.kind === 'cleared') return { node: outcome.node };
+  if (outcome.kind === 'withheld' || outcome.kind === 'cleared' || outcome.kind === 'unasked')
+    return { node: outcome.node };
   if (outcome.kind === 'answers') return { mac: outcome.mac };
   if (outcome.kind === 'condemned' || outcome.kind === 'would-condemn')
     return { node: outcome.node, life: outcome.life, reason: outcome.reason };
@@ -201,6 +205,7 @@ function detailsOf(outcome: FreeOutcome): object {
 function describe(view: AddressView, now: number): string {
   const { slot } = view;
   const ip = formatAddress(view.address);
+  if (slot?.state === 'kept') return `${ip} is kept for pod ${slot.pod.namespace}/${slot.pod.name}`;
   if (slot?.state !== 'used') return `${ip} is ${view.state}`;
   const pod = podText(ownerOf(view));
   return `${ip} is given to ${pod} (container ${slot.owner.containerId.slice(0, 12)}) on ${view.node ?? '?'} for ${formatAge(now - slot.allocatedAt)}`;

@@ -1,16 +1,21 @@
+import type { Platform } from '../../cni/platform/platform.ts';
 import { familyName, formatAddress } from '../../ipam/model/address.ts';
-import { IpamError } from '../../ipam/model/errors.ts';
+import { IpamError, messageOf } from '../../ipam/model/errors.ts';
 import { asksOf, bySpecificity, type Labels, type Rule } from '../../ipam/model/rule.ts';
 import { listRangeUsage, type RangeUsage } from '../../ipam/query/range-usage.ts';
 import { podsOfRule, type PodOfRule } from '../../ipam/query/rule-pods.ts';
 import { addRule, findRule, planRule, removeRule } from '../../ipam/rules/rules.ts';
 import { readRanges, type RangeEntry } from '../../ipam/store/ranges.ts';
 import { readRules } from '../../ipam/store/rules.ts';
+import { endKeptOf, keepPresent, type AskOfPod } from '../../ipam/rules/keeping.ts';
 import type { Context } from '../context/context.ts';
+import { parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
+import { quietLog } from '../context/quiet-log.ts';
 import { renderCount } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields, renderTable } from '../render/table.ts';
+import { keepText } from './ip.ts';
 
 export interface RuleAddOptions {
   readonly namespace: string;
@@ -21,6 +26,9 @@ export interface RuleAddOptions {
   readonly nodes?: readonly string[];
   readonly range?: readonly string[];
   readonly fallback?: boolean;
+  /** A duration, or `forever`. */
+  readonly keep?: string;
+  readonly anyPod?: boolean;
   readonly dryRun?: boolean;
 }
 
@@ -28,18 +36,28 @@ export interface RuleAddOptions {
 export async function ruleAdd(context: Context, name: string, options: RuleAddOptions): Promise<number> {
   const rule = ruleFrom(context, name, options);
   const dryRun = options.dryRun ?? false;
-  const { pods, unreadable } = await context.withIpam(async (ipam) => {
+  const { pods, unreadable, kept } = await context.withIpam(async (ipam) => {
     await planRule(ipam, rule);
     const found = await podsOfRule(ipam, rule);
     for (const text of familiesMissing(rule, (await readRanges(ipam.store)).ranges)) context.warn(text);
     if (!dryRun) await addRule(ipam, rule);
-    return found;
+    const present = rule.keep && !dryRun ? await keepPresent(ipam, rule, askWith(context)) : undefined;
+    return { ...found, kept: present };
   });
-  const outside = pods.filter(({ range }) => !rule.ranges.includes(range));
-  context.print({ ...ruleJson(rule), dryRun, pods: pods.map(podJson) }, () => {
+  const isOwn = ({ range }: PodOfRule): boolean => rule.ranges.length === 0 || rule.ranges.includes(range);
+  const outside = pods.filter((pod) => !isOwn(pod));
+  if (kept && kept.untold > 0)
+    context.warn(
+      `${plural(kept.untold, 'address', 'addresses')} may be kept by this rule, but nobody told of their pods: they are kept from when these are made again`,
+    );
+  const json = { ...ruleJson(rule), dryRun, kept: kept?.kept ?? null, pods: pods.map(podJson) };
+  context.print(json, () => {
     const done = dryRun ? 'would be added' : 'added';
     const what = `rule ${rule.name} ${done}: ${conditionsText(rule)} -> ${effectText(rule)}\n`;
-    return `${what}${concernedText(rule, pods, outside)}${pods.length > 0 && dryRun ? podTable(context, pods) : ''}`;
+    const now = kept
+      ? `kept from now on: ${plural(kept.kept, 'address', 'addresses')} of pods that live\n`
+      : '';
+    return `${what}${concernedText(rule, pods, outside)}${now}${pods.length > 0 && dryRun ? podTable(context, pods) : ''}`;
   });
   context.warnUnreadable(unreadable);
   return 0;
@@ -55,12 +73,40 @@ function ruleFrom({ world }: Context, name: string, options: RuleAddOptions): Ru
     nodeLabels: labelsFrom(options.nodes, '--nodes'),
     ranges: range,
     fallback: options.fallback ?? false,
+    ...keepFrom(options),
     addedAt: world.now(),
+  };
+}
+
+/** @throws CommandError */
+function keepFrom({ keep, anyPod = false }: RuleAddOptions): Pick<Rule, 'keep'> {
+  if (keep === undefined) {
+    if (anyPod) throw new CommandError('--any-pod: expected with --keep');
+    return {};
+  }
+  const forMs = keep === 'forever' ? undefined : parseDuration(keep, '--keep', Infinity);
+  return { keep: { ...(forMs !== undefined && { forMs }), ...(anyPod && { anyPod: true as const }) } };
+}
+
+/** Asks the API server about pods that live, as the agent asks about those that come. */
+function askWith(context: Context): AskOfPod {
+  let platform: Promise<Pick<Platform, 'podFacts'>> | undefined;
+  return async ({ namespace, name, podUid }, sources) => {
+    if (!context.knowsKube) return undefined;
+    platform ??= context.world.openPlatform(quietLog);
+    try {
+      const pod = { namespace, name, uid: podUid };
+      return await (await platform).podFacts(context.settings.kubeconfig, pod, sources);
+    } catch (error) {
+      context.warn(messageOf(error));
+      return undefined;
+    }
   };
 }
 
 /** Pods of two families get an address of each, or none: both must come from the rule's ranges. */
 function familiesMissing({ name, ranges }: Rule, known: readonly RangeEntry[]): string[] {
+  if (ranges.length === 0) return [];
   const all = known.map(({ range }) => range).filter(({ state }) => state === 'active');
   const own = all.filter((range) => ranges.includes(range.name));
   const lacks = ([4, 6] as const).filter(
@@ -127,17 +173,19 @@ export async function ruleList(context: Context): Promise<number> {
 
 const freeOf = ({ ranges }: Rule, usages: readonly RangeUsage[]): number =>
   usages
-    .filter(({ range }) => ranges.includes(range.name) && range.state === 'active')
+    .filter(({ range }) => (ranges.length > 0 ? ranges.includes(range.name) : !range.namedOnly))
+    .filter(({ range }) => range.state === 'active')
     .reduce((sum, { free }) => sum + free, 0);
 
 /** `rule show` */
 export async function ruleShow(context: Context, name: string): Promise<number> {
   const { rule, pods, unreadable } = await context.withIpam(async (ipam) => {
     const rule = await findRule(ipam, name);
-    return { rule, ...(await podsOfRule(ipam, rule)) };
+    return { rule, ...(await podsOfRule(ipam, rule, true)) };
   });
   context.print({ ...ruleJson(rule), pods: pods.map(podJson) }, () => {
     const labels = (wanted: Labels): string => labelsText(wanted) || '-';
+    const used = pods.filter(({ state }) => state === 'used').length;
     const fields = renderFields(
       [
         ['Name', rule.name],
@@ -147,10 +195,14 @@ export async function ruleShow(context: Context, name: string): Promise<number> 
         ['Owner kind', rule.ownerKind ?? '-'],
         ['Namespace labels', labels(rule.namespaceLabels)],
         ['Node labels', labels(rule.nodeLabels)],
-        ['Ranges', rule.ranges.join(', ')],
+        ['Ranges', rangesText(rule)],
         ['When full', rule.fallback ? 'the other ranges serve' : 'pods wait'],
+        ['Kept', keepsText(rule) ?? 'no'],
         ['Added', new Date(rule.addedAt).toISOString()],
-        [asksOf(rule).length > 0 ? 'Addresses, by names' : 'Addresses', `${pods.length}`],
+        [
+          asksOf(rule).length > 0 ? 'Addresses, by names' : 'Addresses',
+          `${used}${pods.length > used ? `, and ${pods.length - used} kept` : ''}`,
+        ],
       ],
       context.paint,
     );
@@ -167,6 +219,7 @@ const podTable = ({ paint }: Context, pods: readonly PodOfRule[]): string =>
       { title: 'ADDRESS', value: ({ address }) => formatAddress(address) },
       { title: 'RANGE', value: ({ range }) => range },
       { title: 'NODE', value: ({ node }) => node },
+      { title: 'STATE', value: ({ state }) => state },
     ],
     pods,
     paint,
@@ -186,11 +239,17 @@ export async function ruleRemove(
   return await context.withIpam(async (ipam) => {
     try {
       const { rule } = await removeRule(ipam, name, dryRun);
+      // A record that could not be read may have kept addresses.
+      const { ended, unreadable } =
+        dryRun || (rule && !rule.keep) ? { ended: 0, unreadable: [] } : await endKeptOf(ipam, name);
+      context.warnUnreadable(unreadable);
       const done = dryRun ? 'would be removed' : 'removed';
       const which = rule
         ? `: ${conditionsText(rule)} -> ${effectText(rule)}`
         : ', whose record could not be read';
-      context.print({ name, removed: !dryRun }, () => `rule ${name} ${done}${which}\n`);
+      const free =
+        ended > 0 ? `free again: ${plural(ended, 'address', 'addresses')} kept for pods that are gone\n` : '';
+      context.print({ name, removed: !dryRun, ended }, () => `rule ${name} ${done}${which}\n${free}`);
     } catch (error) {
       if (!ignoreNotFound || !(error instanceof IpamError) || error.code !== 'not-found') throw error;
       context.print({ name, removed: false }, () => `nothing to remove: ${name}\n`);
@@ -210,8 +269,16 @@ export function conditionsText(rule: Rule): string {
   return [`${rule.namespace}/${rule.pod}`, ...conditions].join(', ');
 }
 
-const effectText = ({ ranges, fallback }: Rule): string =>
-  `${ranges.join(', ')}${fallback ? ', else any' : ''}`;
+const effectText = (rule: Rule): string => {
+  const keeps = keepsText(rule);
+  return `${rangesText(rule)}${rule.fallback ? ', else any' : ''}${keeps === undefined ? '' : `, kept ${keeps}`}`;
+};
+
+const rangesText = ({ ranges }: Rule): string => ranges.join(', ') || 'any';
+
+/** Says how long and for whom addresses are kept. */
+const keepsText = ({ keep }: Rule): string | undefined =>
+  keep && `${keepText(keep)}${keep.anyPod ? ' for any pod' : ''}`;
 
 const labelsText = (labels: Labels): string =>
   Object.entries(labels)
@@ -224,9 +291,10 @@ function ruleJson(rule: Rule): object {
   return {
     ...{ name, namespace, pod, podLabels, ownerKind: ownerKind ?? null, namespaceLabels, nodeLabels },
     ...{ ranges, fallback, addedAt: new Date(rule.addedAt).toISOString() },
+    keep: rule.keep ? { forMs: rule.keep.forMs ?? null, anyPod: rule.keep.anyPod ?? false } : null,
   };
 }
 
-const podJson = ({ namespace, name, node, address, range }: PodOfRule): object => ({
-  ...{ namespace, name, node, ip: formatAddress(address), range },
+const podJson = ({ namespace, name, node, address, range, state }: PodOfRule): object => ({
+  ...{ namespace, name, node, ip: formatAddress(address), range, state },
 });

@@ -1,7 +1,8 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import { canonicalPod, indexPods, judge } from '../../ipam/audit/judge.ts';
 import { formatAddress } from '../../ipam/model/address.ts';
-import { isCooling, expectedOf } from '../../ipam/model/block.ts';
+import { hasSlotsOf, isCooling, expectedOf } from '../../ipam/model/block.ts';
+import { IpamError } from '../../ipam/model/errors.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { isIdle } from '../../ipam/node/surplus.ts';
 import { viewNode, type NodeView } from '../../ipam/query/node-view.ts';
@@ -9,6 +10,7 @@ import { addressesOf, type AddressView, type BlockView } from '../../ipam/query/
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import type { Guard } from '../../ipam/records/transaction.ts';
 import { releaseAddress } from '../../ipam/release/release-in-block.ts';
+import { handOver, heirsOf } from '../../ipam/release/hand-over.ts';
 import { returnIdleBlock } from '../../ipam/release/return-block.ts';
 import type { Wire } from '../check/wire.ts';
 
@@ -26,9 +28,9 @@ export interface Target {
  * @param kube undefined: no pod is looked up
  */
 export async function targetsOf(ipam: Ipam, view: NodeView, kube: KubeApi | undefined): Promise<Target[]> {
-  const used = view.blocks
+  const used = [...view.blocks, ...view.guests]
     .flatMap((block) => addressesOf(block, ipam.effects.now()))
-    .filter(({ state }) => state === 'used');
+    .filter(({ state, node }) => state === 'used' && node === view.node);
   const targets: Target[] = [];
   for (const each of used)
     targets.push({ view: each, pod: undefined, ...(kube && (await livingPod(kube, each))) });
@@ -175,18 +177,28 @@ export function restOf(blocks: readonly BlockView[], now: number): number {
 
 export interface LeftBlock {
   readonly view: BlockView;
-  readonly reason: 'in-use' | 'cooling' | 'range-gone' | 'changed' | 'unreadable' | 'node-is-back';
+  readonly reason: 'in-use' | 'kept' | 'cooling' | 'range-gone' | 'changed' | 'unreadable' | 'node-is-back';
+}
+
+/** A block of which pods of other nodes have or keep addresses, and the node that holds it now. */
+export interface HandedBlock {
+  readonly view: BlockView;
+  readonly to: string;
 }
 
 /** What the removal of a node did with its blocks. */
 export interface ReturnedBlocks {
   readonly returned: readonly BlockView[];
+  readonly handed: readonly HandedBlock[];
   readonly left: readonly LeftBlock[];
   /** The node's records that cannot be read. They stay. */
   readonly unreadable: readonly UnreadableRecord[];
 }
 
-/** Returns the blocks that are idle now, one by one, while the node is not back. */
+/**
+ * Returns the blocks that are idle now, one by one, while the node is not back. One that others use
+ * or that keeps addresses goes to another node.
+ */
 export async function returnBlocks(
   ipam: Ipam,
   node: string,
@@ -194,26 +206,41 @@ export async function returnBlocks(
   guards: readonly Guard[],
 ): Promise<ReturnedBlocks> {
   const returned: BlockView[] = [];
+  const handed: HandedBlock[] = [];
   const left: LeftBlock[] = [];
+  const heirs = await heirsOf(ipam, node);
   let back = false;
   const { blocks, unreadable } = await viewNode(ipam, node);
   for (const view of blocks) {
     back ||= await isBack();
-    const reason = back ? 'node-is-back' : await giveBack(ipam, view, guards);
-    if (reason === undefined) returned.push(view);
-    else left.push({ view, reason });
+    const outcome = back ? 'node-is-back' : await giveBack(ipam, view, heirs, guards);
+    if (outcome === undefined) returned.push(view);
+    else if (typeof outcome === 'object') handed.push({ view, ...outcome });
+    else left.push({ view, reason: outcome });
   }
-  return { returned, left, unreadable };
+  return { returned, handed, left, unreadable };
 }
 
 async function giveBack(
   ipam: Ipam,
   view: BlockView,
+  heirs: readonly string[],
   guards: readonly Guard[],
-): Promise<LeftBlock['reason'] | undefined> {
+): Promise<LeftBlock['reason'] | Pick<HandedBlock, 'to'> | undefined> {
   const { block, range, counts } = view;
   if (!range) return 'range-gone';
-  if (counts.used > 0) return 'in-use';
+  if (hasSlotsOf(block, block.node)) return 'in-use';
+  if (counts.used + counts.kept > 0) {
+    // One whose pods use it already, if there is one.
+    const to = heirs.find((each) => hasSlotsOf(block, each)) ?? heirs[0];
+    if (to === undefined) return 'kept';
+    try {
+      return (await handOver(ipam, range, block, to, guards)) ? { to } : 'changed';
+    } catch (error) {
+      if (error instanceof IpamError && error.code === 'corrupt-record') return 'unreadable';
+      throw error;
+    }
+  }
   if (!isIdle({ block, range }, ipam.effects.now())) return 'cooling';
   const outcome = await returnIdleBlock(ipam, range, block, guards);
   return outcome === 'returned' ? undefined : outcome;

@@ -28,10 +28,15 @@ export function addRuleCommands(program: Command, act: Act): void {
     )
     .option('--range <name>', 'range that the pods draw from; may be repeated', collect)
     .option('--fallback', 'when these ranges are full, the others serve; without it pods wait')
+    .option(
+      '--keep <duration>',
+      "a pod that is made again under its name gets its address again, for so long after it went, such as 24h; 'forever'",
+    )
+    .option('--any-pod', 'with --keep: whichever pod of the rule comes next gets it, as of a Deployment')
     .option('--dry-run', 'check everything, tell which living pods it concerns, add nothing')
     .addHelpText(
       'after',
-      "\nThe most specific rule for a pod counts: namespace before pod name before other conditions.\n\nExamples:\n  cnictl rule add shop --namespace shop --range red\n  cnictl rule add zone-a --namespace '*' --nodes topology.kubernetes.io/zone=a --range blue --fallback",
+      "\nThe most specific rule for a pod counts: namespace before pod name before other conditions.\n\nExamples:\n  cnictl rule add shop --namespace shop --range red\n  cnictl rule add zone-a --namespace '*' --nodes topology.kubernetes.io/zone=a --range blue --fallback\n  cnictl rule add db --namespace shop --pod 'db-*' --keep forever",
     )
     .action((name: string, options: RuleAddOptions, command: Command) =>
       act(command, (context) => ruleAdd(context, name, options)),

@@ -1,20 +1,23 @@
 import { cidrContains, formatAddress, sameAddress, type Address, type Family } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
-import { isOwnedBy, usedSlots } from '../model/block.ts';
+import { isOwnedBy } from '../model/block.ts';
 import { pardonSlot } from '../model/condemn-slot.ts';
 import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
+import { blockAt } from '../model/range.ts';
 import type { Asks, Facts, FactSource } from '../model/rule.ts';
+import { allocationsOn, type RangedAllocation } from '../node/allocations.ts';
 import { drainingError } from '../node/drain.ts';
 import { checkReadable } from '../node/hidden.ts';
 import type { Ipam } from '../node/ipam.ts';
-import { readNodeBlocks, type HeldBlock } from '../node/node-blocks.ts';
+import { readNodeBlocks } from '../node/node-blocks.ts';
 import type { NodeRequest } from '../node/runner.ts';
 import type { NodeTransaction } from '../node/transaction.ts';
 import { isDistrusted } from '../records/set-back-record.ts';
 import { readRanges } from '../store/ranges.ts';
 import type { Allocation, AllocationRequest } from './allocation.ts';
 import { commonVlans } from './eligible.ts';
+import { pickKept } from './kept.ts';
 import type { Assignment, FixedVlan } from './pick-context.ts';
 import { pick } from './pick.ts';
 import { checkKept } from './requested-address.ts';
@@ -26,9 +29,11 @@ import { firstSource, sourcesFor } from './source.ts';
  * only the write. Claiming a block takes four more.
  * @param chosen receives the allocations before the write, so that the caller can prepare for them.
  *   The write may fail or bring others.
- * @param held receives, at each attempt, the node's blocks as they are known, perhaps from a cache
+ * @param held receives, at each attempt, the node's allocations as they are known, perhaps from a
+ *   cache
  * @throws IpamError `exhausted` naming the full ranges; `not-found` for an unknown range name;
- *   `conflict`, `not-found` or `taken` for a requested address; `corrupt-record` if a record that
+ *   `conflict`, `not-found` or `taken` for a requested address; `still-used` for a kept one whose
+ *   earlier container may live; `corrupt-record` if a record that
  *   cannot be read may hold a known address; `taken` for an attachment that runs with an address
  *   which etcd does not give to it any more; `contention`, `store-…`. If `uncertain` is set, etcd
  *   may have written the allocation.
@@ -37,16 +42,17 @@ export async function allocate(
   ipam: Ipam,
   request: AllocationRequest,
   chosen?: (allocations: Allocation[]) => void,
-  held?: (blocks: readonly HeldBlock[]) => void,
+  held?: (allocations: readonly RangedAllocation[]) => void,
 ): Promise<Allocation[]> {
   // An unanswered attempt may have been carried out: what it allocated is this call's to undo.
   const attempted: Allocation[] = [];
   let facts: Facts = {};
   let used: Source = request;
   const change: NodeRequest<Allocation[] | Asks>['change'] = async (transaction, lost) => {
-    held?.(transaction.blocks);
-    const kept = findAllocations(transaction.blocks, request.owner).map(
-      (each) => attempted.find((own) => isSameAllocation(own, each)) ?? each,
+    const own = allocationsOn(request.node, transaction);
+    held?.(own);
+    const kept = findAllocations(own, request.owner).map(
+      (each) => attempted.find((mine) => isSameAllocation(mine, each)) ?? each,
     );
     // A cached allocation of the attachment may have been released since.
     if (transaction.cached && kept.length > 0) return undefined;
@@ -75,13 +81,35 @@ export async function allocate(
         // share the transaction.
         return transaction.cached ? undefined : sources;
       }
-      const steps = await firstSource(sources, transaction.cached, (source) => {
-        used = source;
-        return pickAll(ipam, { ...request, ...source }, missing, kept, transaction, lost);
-      });
+      const [{ keep } = request] = sources;
+      const unproven = isDistrusted(transaction.setBack, ipam.effects.now());
+      const fixed = kept[0] && { vlan: kept[0].range.vlan };
+      const ofPod =
+        keep &&
+        (await pickKept(
+          { ipam, request, sources, keep, transaction, fixed, unproven, attempt: lost },
+          missing,
+        ));
+      const found = ofPod?.steps ?? [];
+      const others = missing.filter(
+        (family) => !found.some(({ allocation }) => allocation.address.family === family),
+      );
+      const has = [...kept, ...found.map(({ allocation }) => allocation)];
+      const steps =
+        others.length === 0
+          ? [...found]
+          : await firstSource(sources, transaction.cached, async (source) => {
+              used = source;
+              const more = await pickAll(ipam, { ...request, ...source }, others, has, transaction, lost);
+              return more && [...found, ...more];
+            });
       if (!steps) return undefined;
       transaction.relyOnRules();
-      for (const { block, claim } of steps) transaction.put(block, claim);
+      for (const { block, claim, join } of steps) {
+        if (join) transaction.join(block, join);
+        else transaction.put(block, claim);
+      }
+      ofPod?.apply(transaction);
       pardon(transaction, kept);
       attempted.push(...steps.map((step) => step.allocation));
       return [...kept, ...steps.map((step) => step.allocation)];
@@ -142,7 +170,9 @@ async function checkNotRunning(ipam: Ipam, owner: Attachment, addresses: readonl
 function pardon(transaction: NodeTransaction, kept: readonly Allocation[]): void {
   for (const { address, slot } of kept) {
     if (!slot.condemned) continue;
-    const held = transaction.blocks.find(({ block }) => cidrContains(block.cidr, address));
+    const held = [...transaction.blocks, ...transaction.guests].find(({ block }) =>
+      cidrContains(block.cidr, address),
+    );
     if (held) transaction.put(pardonSlot(held.block, address));
   }
 }
@@ -206,21 +236,19 @@ async function firstWithRoom<T>(
   throw last;
 }
 
-/** Returns the allocations of the attachment in the blocks. */
-function findAllocations(blocks: readonly HeldBlock[], attachment: Attachment): Allocation[] {
-  return blocks.flatMap(({ block, range }) =>
-    usedSlots(block, (slot) => isOwnedBy(slot, attachment)).map(({ address, slot }) => ({
-      address,
-      range,
-      block: block.cidr,
-      slot,
+/** Returns the allocations of the attachment. */
+function findAllocations(allocations: readonly RangedAllocation[], attachment: Attachment): Allocation[] {
+  return allocations
+    .filter(({ slot }) => isOwnedBy(slot, attachment))
+    .map(({ address, range, slot }) => ({
+      ...{ address, range, slot },
+      block: blockAt(range, address),
       fresh: false,
       unproven: false,
-    })),
-  );
+    }));
 }
 
 /** Returns the allocations of the attachment on the node; empty if there are none. */
 export async function lookup(ipam: Ipam, node: string, attachment: Attachment): Promise<Allocation[]> {
-  return findAllocations((await readNodeBlocks(ipam.store, node)).blocks, attachment);
+  return findAllocations(allocationsOn(node, await readNodeBlocks(ipam.store, node)), attachment);
 }

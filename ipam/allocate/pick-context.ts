@@ -1,9 +1,10 @@
 import type { Family } from '../model/address.ts';
 import type { Source } from '../model/demand.ts';
 import { takeSlot, type Block } from '../model/block.ts';
+import { podInterfaceOf, type Keep } from '../model/keep.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
-import type { Claim } from '../node/transaction.ts';
+import type { Claim, Join } from '../node/transaction.ts';
 import type { Entry } from '../records/transaction.ts';
 import type { Allocation, AllocationRequest } from './allocation.ts';
 
@@ -32,13 +33,37 @@ export interface Assignment {
   readonly block: Block;
   /** Present if the block is newly claimed. */
   readonly claim?: Claim;
+  /** Present if the block is another node's, of which this one has no address yet. */
+  readonly join?: Join;
 }
 
+/** What an assignment depends on. */
+type AssignContext = Pick<PickContext, 'ipam' | 'family' | 'unproven'> & {
+  readonly request: Pick<AllocationRequest & Source, 'owner' | 'node' | 'keep'>;
+  /** By which rule the address is kept; absent: by the request's, from now on. */
+  readonly keep?: Keep;
+};
+
 /** @param rangeEntry given if the block is newly claimed */
-export function assign(context: PickContext, held: HeldBlock, index: number, rangeEntry?: Entry): Assignment {
+export function assign(
+  { ipam, request, family, unproven, keep: before }: AssignContext,
+  held: HeldBlock,
+  index: number,
+  rangeEntry?: Entry,
+): Assignment {
   const { range } = held;
-  const { block, slot } = takeSlot(held.block, index, context.request.owner, context.ipam.effects.now());
-  const address = { family: context.family, value: block.cidr.base.value + BigInt(index) };
-  const allocation = { address, range, block: block.cidr, slot, fresh: true, unproven: context.unproven };
-  return { allocation, block, ...(rangeEntry && { claim: { block, range, rangeEntry } }) };
+  const { owner, node } = request;
+  const now = ipam.effects.now();
+  const keep = before ?? (request.keep && podInterfaceOf(owner) && { ...request.keep, since: now });
+  const { block, slot } = takeSlot(held.block, index, owner, now, {
+    ...(held.block.node !== node && { node }),
+    ...(keep && { keep }),
+  });
+  const address = { family, value: block.cidr.base.value + BigInt(index) };
+  const allocation = { address, range, block: block.cidr, slot, fresh: true, unproven };
+  return {
+    allocation,
+    block,
+    ...(rangeEntry && { claim: { block, range, rangeEntry } }),
+  };
 }

@@ -7,7 +7,7 @@ import {
   type Address,
   type Cidr,
 } from '../model/address.ts';
-import { isCooling, restMs, slotIndex } from '../model/block.ts';
+import { isCooling, isKept, restMs, slotIndex } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
 import { blockAt, isReserved, type Range } from '../model/range.ts';
 import { blankBlock } from '../node/blank-block.ts';
@@ -90,6 +90,10 @@ function checkFree({ ipam }: PickContext, requested: Address, { block, range }: 
     throw new IpamError('taken', `the requested address ${ip} is given to ${who}`);
   }
   const now = ipam.effects.now();
+  if (slot && isKept(slot, now)) {
+    const { namespace, name } = slot.pod;
+    throw new IpamError('taken', `the requested address ${ip} is kept for pod ${namespace}/${name}`);
+  }
   if (slot?.state === 'released' && isCooling(slot, now, range.cooldownMs)) {
     const wait = Math.ceil((slot.releasedAt + restMs(slot, range.cooldownMs) - now) / 1000);
     const why = slot.conflictMac === undefined ? 'cooling' : `set aside, for ${slot.conflictMac} uses it`;

@@ -25,13 +25,18 @@ export async function sourcesFor(
   const found = await rules.of(store, podNamespace, rulesChanged);
   const [unreadable] = found.unreadable;
   if (unreadable) throw unreadableError(unreadable);
-  const ofNetwork = found.rules.filter((rule) => rangesWithin(rule, request).length > 0);
+  const ofNetwork = found.rules.filter(
+    (rule) => rule.ranges.length === 0 || rangesWithin(rule, request).length > 0,
+  );
   const choice = chooseRule(ofNetwork, { namespace: podNamespace, name: podName }, facts);
   if ('asks' in choice) return choice;
   const { rule } = choice;
   if (!rule) return [request];
-  const byRule: Source = { ...request, ranges: rangesWithin(rule, request), rule: rule.name };
-  return rule.fallback ? [byRule, request] : [byRule];
+  const keep = rule.keep && { keep: { ...rule.keep, rule: rule.name } };
+  const anywhere: Source = { ...request, ...keep };
+  if (rule.ranges.length === 0) return [anywhere];
+  const byRule: Source = { ...anywhere, ranges: rangesWithin(rule, request), rule: rule.name };
+  return rule.fallback ? [byRule, anywhere] : [byRule];
 }
 
 /** A network that names its ranges has no others: a rule chooses among them. */

@@ -1,5 +1,6 @@
 import { formatCidr, type Family } from '../model/address.ts';
-import { isCooling, type Block } from '../model/block.ts';
+import { keptSlots } from '../model/kept-slot.ts';
+import { isFree, type Block } from '../model/block.ts';
 import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
 import type { Ipam } from '../node/ipam.ts';
@@ -15,12 +16,7 @@ export const LOW_WATER = 4;
 export function isLow(blocks: readonly HeldBlock[], request: Source, family: Family, now: number): boolean {
   const available = blocks
     .filter(({ range }) => isEligible(range, { request, family, fixed: undefined }))
-    .flatMap(({ block, range }) =>
-      block.slots.filter(
-        (slot) =>
-          slot.state === 'free' || (slot.state === 'released' && !isCooling(slot, now, range.cooldownMs)),
-      ),
-    );
+    .flatMap(({ block, range }) => block.slots.filter((slot) => isFree(slot, now, range.cooldownMs)));
   return available.length < LOW_WATER;
 }
 
@@ -75,14 +71,14 @@ export function idleBlocks(
   );
 }
 
-/** Most blocks returned in one transaction, with two writes each: etcd allows 128 operations. */
-const MOST_RETURNED = 32;
+/** Most writes with which blocks are returned in one transaction: etcd allows 128 operations. */
+const MOST_WRITES = 64;
 
 /**
  * Returns idle blocks to their range if they were idle and unchanged since an earlier call.
  * @param seen the `idle` of the earlier call
  * @returns in `idle` the IDs to pass to the next call, in `returned` the subnets that were
- *   returned: at most {@link MOST_RETURNED}, the others come next
+ *   returned: at most 32, the others come next
  * @throws IpamError `contention`, `store-…`
  */
 export function returnIdle(
@@ -94,7 +90,9 @@ export function returnIdle(
     change: (transaction) => {
       if (transaction.cached) return undefined;
       const found = idleBlocks(transaction.blocks, ipam.effects.now(), transaction.draining);
-      const again = found.filter(({ id }) => seen.has(id)).slice(0, MOST_RETURNED);
+      let writes = 0;
+      const fits = (block: Block): boolean => (writes += 2 + keptSlots(block).length) <= MOST_WRITES;
+      const again = found.filter(({ id, block }) => seen.has(id) && fits(block));
       for (const { block } of again) transaction.giveBack(block);
       return {
         idle: new Set(found.filter((each) => !again.includes(each)).map(({ id }) => id)),

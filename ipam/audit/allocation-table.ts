@@ -1,4 +1,4 @@
-import { slotAddress, type Block } from '../model/block.ts';
+import { nodeOf, slotAddress, type Block } from '../model/block.ts';
 import { addressKeyOf, type AddressKey } from './address-key.ts';
 import { fingerprint } from './fingerprint.ts';
 
@@ -19,6 +19,8 @@ export interface TableBlock {
   readonly base: AddressKey;
   readonly family: 4 | 6;
   readonly node: string;
+  /** Other nodes whose attachments have addresses of it. */
+  readonly guests: readonly string[];
   readonly range: string;
   /** Milliseconds since 1970. */
   readonly claimedAt: number;
@@ -45,6 +47,8 @@ export class AllocationTable {
   readonly #byUid = new Map<string, number>();
   /** Only allocations without a UID. */
   readonly #byName = new Map<string, number>();
+  /** The nodes of the rows that are not of their block's node: few. */
+  readonly #guests = new Map<number, string>();
   #capacity = 1024;
   #size = 0;
   #block = new Uint32Array(this.#capacity);
@@ -63,10 +67,16 @@ export class AllocationTable {
   add(key: string, block: Block): void {
     const number = this.blocks.length;
     const firstRow = this.#size;
+    const guests = new Set<string>();
     block.slots.forEach((slot, index) => {
       if (slot.state !== 'used') return;
       const row = this.#grow();
       const { containerId, network, ifname } = slot.owner;
+      const node = nodeOf(block, slot);
+      if (node !== block.node) {
+        this.#guests.set(row, node);
+        guests.add(node);
+      }
       this.#block[row] = number;
       this.#index[row] = index;
       this.#sequence[row] = slot.sequence;
@@ -82,6 +92,7 @@ export class AllocationTable {
       base: addressKeyOf(base),
       family: slotAddress(block, 0).family,
       node: block.node,
+      guests: [...guests],
       range: block.range,
       claimedAt: block.claimedAt,
       firstRow,
@@ -119,6 +130,11 @@ export class AllocationTable {
     const block = this.blocks[this.#block[row] ?? NONE];
     if (!block) throw new RangeError(`row ${row}: expected one below ${this.#size}`);
     return block;
+  }
+
+  /** Returns the node of the allocation. */
+  nodeOf(row: number): string {
+    return this.#guests.get(row) ?? this.blockOf(row).node;
   }
 
   markOf(row: number): Mark {

@@ -1,5 +1,5 @@
 import { formatCidr } from '../model/address.ts';
-import type { Block } from '../model/block.ts';
+import { hasSlotsOf, type Block } from '../model/block.ts';
 import { decodeBlock } from '../records/block-record.ts';
 import { blockKey, cidrTextOf, nodePrefix, NODES } from '../records/keys.ts';
 import { decodeNodeEntry, encodeNodeEntry, type NodeEntry } from '../records/node-record.ts';
@@ -7,11 +7,11 @@ import { absent, del, put, unchanged, type Entry, type Guard, type Write } from 
 import type { TableBlock } from './allocation-table.ts';
 
 export type IndexReason =
-  /** A block that its node's index does not name: the node does not know that it holds it. */
+  /** A block that its node's index does not name: the node does not know what it has of it. */
   | 'no-index'
   /** An index key of a block that does not exist. */
   | 'no-block'
-  /** An index key of a block that another node holds. */
+  /** An index key of a block that another node holds, and of which the node has no address. */
   | 'wrong-node';
 
 /** An index key and the block key that must agree with it. */
@@ -30,6 +30,8 @@ export interface IndexFinding extends IndexPair {
 }
 
 const nodeOfIndexKey = (key: string): string => key.slice(NODES.length).split('/')[0] ?? '';
+/** Whether the node holds the block, or has an address of it. */
+const isOf = (block: Block, node: string): boolean => block.node === node || hasSlotsOf(block, node);
 const blockKeyOf = (entry: NodeEntry): string => blockKey(entry.range, entry.cidr);
 
 /**
@@ -49,20 +51,22 @@ export class IndexComparison {
   add(key: string, entry: NodeEntry, opaque: ReadonlySet<string>): void {
     const named = blockKeyOf(entry);
     const block = this.#blocks.get(named);
-    if (block?.node === nodeOfIndexKey(key)) this.#named.add(named);
+    const node = nodeOfIndexKey(key);
+    if (block && (block.node === node || block.guests.includes(node))) this.#named.add(`${node} ${named}`);
     else if (block) this.suspected.push({ indexKey: key, blockKey: named, reason: 'wrong-node' });
     else if (!opaque.has(named)) this.suspected.push({ indexKey: key, blockKey: named, reason: 'no-block' });
   }
 
   /** The caller calls this after the whole index was added. */
   finish(): void {
-    for (const { key, node } of this.#blocks.values())
-      if (!this.#named.has(key))
-        this.suspected.push({
-          indexKey: `${nodePrefix(node)}${cidrTextOf(key)}`,
-          blockKey: key,
-          reason: 'no-index',
-        });
+    for (const { key, node, guests } of this.#blocks.values())
+      for (const each of [node, ...guests])
+        if (!this.#named.has(`${each} ${key}`))
+          this.suspected.push({
+            indexKey: `${nodePrefix(each)}${cidrTextOf(key)}`,
+            blockKey: key,
+            reason: 'no-index',
+          });
   }
 }
 
@@ -81,7 +85,7 @@ export function judgePair(
   if (pair.reason === 'no-index') return held && noIndex(pair, held, block, named, index);
   if (!index || !named || blockKeyOf(named) !== pair.blockKey) return undefined;
   const node = nodeOfIndexKey(index.key);
-  if (held?.node === node) return undefined;
+  if (held && isOf(held, node)) return undefined;
   const { indexKey, blockKey: key } = pair;
   return {
     indexKey,
@@ -103,12 +107,13 @@ function noIndex(
   named: NodeEntry | undefined,
   index: Entry | undefined,
 ): IndexFinding | undefined {
-  const ownKey = `${nodePrefix(held.node)}${formatCidr(held.cidr)}`;
-  // Another node claimed the block meanwhile; its index was not read.
-  if (ownKey !== pair.indexKey || (named && blockKeyOf(named) === pair.blockKey)) return undefined;
+  const node = nodeOfIndexKey(pair.indexKey);
+  const ownKey = `${nodePrefix(node)}${formatCidr(held.cidr)}`;
+  // Another node has the block by now; its index was not read.
+  if (!isOf(held, node) || (named && blockKeyOf(named) === pair.blockKey)) return undefined;
   return {
     ...pair,
-    node: held.node,
+    node,
     since: held.claimedAt,
     repair: {
       guards: [unchanged(block), index ? unchanged(index) : absent(ownKey)],

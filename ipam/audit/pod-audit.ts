@@ -1,5 +1,5 @@
 import { cidrSpan, parseAddress, spanContains, type Span } from '../model/address.ts';
-import { usedSlots, type Block } from '../model/block.ts';
+import { nodeOf, usedSlots, type Block } from '../model/block.ts';
 import { blockAt, blockPrefixLength, type Range } from '../model/range.ts';
 import { blockKey as keyOfBlock, cidrOfBlockKey } from '../records/keys.ts';
 import {
@@ -125,7 +125,7 @@ export class PodAudit {
     for (const { address, slot } of usedSlots(block)) {
       const { podUid, podNamespace, podName } = slot.owner;
       if (podUid !== undefined || (podNamespace !== undefined && podName !== undefined)) continue;
-      this.unknown.push({ address, node: block.node, range: block.range, blockKey: key, slot });
+      this.unknown.push({ address, node: nodeOf(block, slot), range: block.range, blockKey: key, slot });
     }
   }
 
@@ -177,7 +177,7 @@ export class PodAudit {
     // its address.
     for (const row of rows)
       if (this.#table.namesUid(row) || this.#has(row, CLAIMED))
-        this.#aliases.add(this.#table.blockOf(row).node, pod);
+        this.#aliases.add(this.#table.nodeOf(row), pod);
   }
 
   /** Yields suspected leaks, block by block. The caller calls it after the complete pod list. */
@@ -257,12 +257,12 @@ export class PodAudit {
   }
 
   #factsOf(row: number): SandboxFacts {
-    const { node, family } = this.#table.blockOf(row);
+    const { family } = this.#table.blockOf(row);
     const claimed = this.#has(row, CLAIMED);
     return {
       ...this.#table.markOf(row),
       networkInterface: this.#table.interfaceOf(row),
-      node,
+      node: this.#table.nodeOf(row),
       family,
       claimed,
     };

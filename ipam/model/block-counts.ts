@@ -1,5 +1,5 @@
 /** The numbers of a block: slots by state, releases, and what a change assigned and released. */
-import { isCooling, restMs, type Block } from './block.ts';
+import { isCooling, isKept, restMs, type Block } from './block.ts';
 
 const usedCount = (block: Block): number => block.slots.filter((slot) => slot.state === 'used').length;
 
@@ -37,6 +37,8 @@ export interface SlotCounts {
   readonly capacity: number;
   readonly used: number;
   readonly cooling: number;
+  /** For pods that are gone and may come again. */
+  readonly kept: number;
   readonly free: number;
   readonly reserved: number;
 }
@@ -45,8 +47,9 @@ export function countSlots(block: Block, now: number, cooldownMs: number): SlotC
   const reserved = block.slots.filter((slot) => slot.state === 'reserved').length;
   const used = usedCount(block);
   const cooling = block.slots.filter((slot) => isCooling(slot, now, cooldownMs)).length;
+  const kept = block.slots.filter((slot) => isKept(slot, now)).length;
   const capacity = block.slots.length - reserved;
-  return { capacity, used, cooling, free: capacity - used - cooling, reserved };
+  return { capacity, used, cooling, kept, free: capacity - used - cooling - kept, reserved };
 }
 
 /** Returns the milliseconds until the first slot stops cooling; undefined if none is cooling. */

@@ -53,7 +53,7 @@ function sequencesFit({ slots, sequence: highest }: Block): boolean {
   let used = 0;
   let given = 0;
   for (const slot of slots) {
-    if (slot.state !== 'used' && slot.state !== 'released') continue;
+    if (slot.state === 'free' || slot.state === 'reserved') continue;
     given += 1;
     sequences.add(slot.sequence);
     if (slot.sequence <= 0 || slot.sequence > highest) return false;

@@ -8,6 +8,7 @@ import {
 } from './address.ts';
 import type { Attachment, Owner } from './attachment.ts';
 import type { Condemnation } from './condemnation.ts';
+import { podInterfaceOf, type Keep, type PodInterface } from './keep.ts';
 import type { Lifetime, ReleaseCause } from './lifetime.ts';
 import { blockAt, blockPrefixLength, reservation, type Range } from './range.ts';
 import type { UnknownFields } from './unknown-fields.ts';
@@ -26,8 +27,22 @@ export type Slot =
        * allocation and no other.
        */
       readonly sequence: number;
+      /** Node of the attachment, where it is not the block's: its pod took a kept address along. */
+      readonly node?: string;
+      /** Present if the address stays the pod's when the attachment ends. */
+      readonly keep?: Keep;
       /** Present if the pod is gone and the node is to clear the attachment away. */
       readonly condemned?: Condemnation;
+      readonly unknownFields?: UnknownFields;
+    }
+  /** Nobody uses it, and only the pod for which it is kept gets it. */
+  | {
+      readonly state: 'kept';
+      readonly pod: PodInterface;
+      readonly keep: Keep;
+      /** Since when no attachment has it, in milliseconds since 1970. */
+      readonly keptAt: number;
+      readonly sequence: number;
       readonly unknownFields?: UnknownFields;
     }
   | {
@@ -49,6 +64,15 @@ export type Slot =
 export const SET_ASIDE_MS = 3_600_000;
 
 export type UsedSlot = Extract<Slot, { state: 'used' }>;
+export type KeptSlot = Extract<Slot, { state: 'kept' }>;
+
+/** Whether the address is kept for a pod now: its time has not ended. */
+export const isKept = (slot: Slot, now: number): slot is KeptSlot =>
+  slot.state === 'kept' && (slot.keep.forMs === undefined || now - slot.keptAt < slot.keep.forMs);
+
+/** Returns the node of the attachment that has the slot. */
+export const nodeOf = (block: Pick<Block, 'node'>, slot: Pick<UsedSlot, 'node'>): string =>
+  slot.node ?? block.node;
 
 /**
  * Consecutive addresses of a range from which one node allocates. An immutable value: every
@@ -100,6 +124,10 @@ export function usedSlots(
   return found;
 }
 
+/** Whether an attachment of the node has an address of the block. */
+export const hasSlotsOf = (block: Block, node: string): boolean =>
+  block.slots.some((slot) => slot.state === 'used' && nodeOf(block, slot) === node);
+
 export function isOwnedBy(slot: Slot, attachment: Attachment): slot is UsedSlot {
   return (
     slot.state === 'used' &&
@@ -121,6 +149,17 @@ export function restMs(slot: Extract<Slot, { state: 'released' }>, cooldownMs: n
   return slot.conflictMac === undefined ? cooldownMs : Math.max(cooldownMs, SET_ASIDE_MS);
 }
 
+/** Whether the slot can be assigned to anybody now. */
+export const isFree = (
+  slot: Slot,
+  now: number,
+  cooldownMs: number,
+): slot is Extract<Slot, { state: 'free' | 'released' | 'kept' }> =>
+  slot.state !== 'used' &&
+  slot.state !== 'reserved' &&
+  !isCooling(slot, now, cooldownMs) &&
+  !isKept(slot, now);
+
 /** A slot that can be assigned now. The one with the lowest `turn` goes first. */
 export interface Candidate {
   readonly index: number;
@@ -141,12 +180,26 @@ export function nextCandidate(
 ): Candidate | undefined {
   let next: Candidate | undefined;
   for (const [index, slot] of block.slots.entries()) {
-    if (slot.state === 'used' || slot.state === 'reserved' || isCooling(slot, now, cooldownMs)) continue;
-    const turn = slot.state === 'free' ? 0 : slot.releasedAt;
+    if (!isFree(slot, now, cooldownMs)) continue;
+    const turn = turnOf(slot);
     if ((!next || turn < next.turn) && !except?.has(index)) next = { index, turn };
   }
   return next;
 }
+
+function turnOf(slot: Exclude<Slot, { state: 'used' | 'reserved' }>): number {
+  switch (slot.state) {
+    case 'free':
+      return 0;
+    case 'released':
+      return slot.releasedAt;
+    case 'kept':
+      return slot.keptAt;
+  }
+}
+
+/** What an assignment says beside its owner. */
+export type Terms = Pick<UsedSlot, 'node' | 'keep'>;
 
 /**
  * Assigns the slot to the owner. The caller chose the slot with {@link nextCandidate} of the same
@@ -158,6 +211,7 @@ export function takeSlot(
   index: number,
   owner: Owner,
   now: number,
+  terms: Terms = {},
 ): { block: Block; slot: UsedSlot } {
   const before = block.slots[index];
   if (!before || before.state === 'used' || before.state === 'reserved') {
@@ -166,7 +220,7 @@ export function takeSlot(
     );
   }
   const sequence = block.sequence + 1;
-  const slot: UsedSlot = { state: 'used', owner, allocatedAt: now, sequence };
+  const slot: UsedSlot = { state: 'used', owner, allocatedAt: now, sequence, ...terms };
   return { block: { ...block, sequence, slots: block.slots.with(index, slot) }, slot };
 }
 
@@ -196,9 +250,10 @@ export function isExpected(slot: Slot, expected: Expected): slot is UsedSlot {
 
 /**
  * Releases the address if its slot still holds the expected allocation. Otherwise the block stays
- * as it is: `changed` means that another allocation holds the address, `free` that none does.
+ * as it is: `changed` means that another allocation holds the address, `free` that none does. An
+ * address that is kept stays its pod's, but for causes that end this.
  * @returns with the new block, the ended lifetime. The caller adds it to the history in the
- *   transaction that writes the block.
+ *   transaction that writes the block
  */
 export function releaseSlot(
   block: Block,
@@ -213,19 +268,36 @@ export function releaseSlot(
   if (!isExpected(slot, expected)) return { outcome: 'changed' };
   const sequence = block.sequence + 1;
   const conflict = cause.why === 'conflict' && { conflictMac: cause.conflictMac };
-  const released: Slot = { state: 'released', releasedAt: now, sequence, ...conflict };
+  const kept = keptAfter(slot, cause);
+  const after: Slot = kept
+    ? { state: 'kept', ...kept, keptAt: now, sequence }
+    : { state: 'released', releasedAt: now, sequence, ...conflict };
   return {
     outcome: 'released',
-    block: { ...block, sequence, slots: block.slots.with(index, released) },
+    block: { ...block, sequence, slots: block.slots.with(index, after) },
     lifetime: {
       address,
-      node: block.node,
+      node: nodeOf(block, slot),
       owner: slot.owner,
       allocatedAt: slot.allocatedAt,
       releasedAt: now,
       cause,
     },
   };
+}
+
+/**
+ * Returns for whom the address is kept after its release; undefined if it is free then. What an
+ * operator releases is kept for nobody, nor is an address that another host uses, nor one that an
+ * ADD got first and gave back when it failed.
+ */
+function keptAfter(
+  { keep, owner, allocatedAt }: UsedSlot,
+  { why }: ReleaseCause,
+): { readonly keep: Keep; readonly pod: PodInterface } | undefined {
+  const pod = podInterfaceOf(owner);
+  const neverRan = why === 'undo' && keep?.since === allocatedAt;
+  return keep && pod && why !== 'operator' && why !== 'conflict' && !neverRan ? { keep, pod } : undefined;
 }
 
 /** Returns everything that is wrong with the block; empty if it is sound. */
@@ -246,7 +318,7 @@ export function validateBlock(block: Block, range: Range): string[] {
   block.slots.forEach((slot, i) => {
     const address = slotAddress(block, i);
     check((slot.state === 'reserved') === isReserved(address), `${formatAddress(address)} is ${slot.state}`);
-    if (slot.state !== 'used' && slot.state !== 'released') return;
+    if (slot.state === 'free' || slot.state === 'reserved') return;
     check(
       slot.sequence > 0 && slot.sequence <= block.sequence,
       `${formatAddress(address)} has sequence ${slot.sequence}`,

@@ -1,4 +1,5 @@
 import type { Family } from './address.ts';
+import type { Keep } from './keep.ts';
 
 /** Where the addresses come from. */
 export interface Source {
@@ -7,6 +8,8 @@ export interface Source {
   readonly ranges?: readonly string[];
   /** Name of the rule that chose the ranges; absent: the network did. */
   readonly rule?: string;
+  /** Present if the pod's addresses are kept for when it is made again. */
+  readonly keep?: Omit<Keep, 'since'>;
 }
 
 /** What a pod requests from IPAM. */

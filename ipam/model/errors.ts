@@ -15,6 +15,8 @@ export type IpamErrorCode =
   | 'exhausted'
   /** The requested address is assigned, cooling, or in another node's block. */
   | 'taken'
+  /** The address is kept for the pod, and an earlier container of it may live. */
+  | 'still-used'
   /** A rule asks for what Kubernetes tells of the pod, and nobody told it. */
   | 'unknown-pod'
   /** Another machine has the node's name: this one may neither allocate nor release under it. */
@@ -50,6 +52,8 @@ const REMEDIES: Readonly<Record<IpamErrorCode, string>> = {
   'in-use': 'Wait until it is free, or release what holds it: `cnictl ip list` shows the owners.',
   exhausted: 'Add a range with `cnictl range add`, or look for leaked addresses with `cnictl check`.',
   taken: 'Look up who has it with `cnictl ip show ADDRESS`; request another, or none.',
+  'still-used':
+    'It ends with that container. Of a node that is gone: `cnictl check --release`, or `cnictl node remove`.',
   'unknown-pod':
     "Give the node access to the API server (key 'kubeconfig'), or look at `cnictl rule list` for a rule by names alone.",
   'other-machine':

@@ -13,6 +13,7 @@ const LABEL_NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 /** Longest record of a rule stays far below what etcd takes. */
 const MOST_RANGES = 100;
 const MOST_LABELS = 20;
+const LONGEST_KEEP_MS = 3_650 * 24 * 3_600_000;
 
 /** @throws IpamError `invalid`, naming the value and what would be right */
 export function checkRule(rule: Rule): void {
@@ -32,7 +33,14 @@ export function checkRule(rule: Rule): void {
     `a kind such as StatefulSet`,
   );
   for (const labels of [rule.podLabels, rule.namespaceLabels, rule.nodeLabels]) checkLabels(labels);
-  check(rule.ranges.length > 0, 'ranges', 'at least one name of a range');
+  check(rule.ranges.length > 0 || rule.keep !== undefined, 'ranges', 'at least one name of a range');
+  check(rule.ranges.length > 0 || !rule.fallback, 'fallback', 'names of ranges, before which it comes');
+  const { forMs } = rule.keep ?? {};
+  check(
+    forMs === undefined || (Number.isInteger(forMs) && forMs >= 1_000 && forMs <= LONGEST_KEEP_MS),
+    `keep ${forMs} ms`,
+    'a time from 1s to 3650d, or forever',
+  );
   check(rule.ranges.length <= MOST_RANGES, `${rule.ranges.length} ranges`, `at most ${MOST_RANGES}`);
   const twice = rule.ranges.find((name, i) => rule.ranges.indexOf(name) !== i);
   check(twice === undefined, `range '${twice}'`, 'each range once');

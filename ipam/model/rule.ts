@@ -1,3 +1,4 @@
+import type { KeepTerms } from './keep.ts';
 import { isPattern, literalLength, matchesPattern, patternsOverlap } from './pattern.ts';
 import type { UnknownFields } from './unknown-fields.ts';
 
@@ -20,10 +21,12 @@ export interface RuleConditions {
 /** Says of some pods where their addresses come from. */
 export interface Rule extends RuleConditions {
   readonly name: string;
-  /** Names of the ranges of these pods. */
+  /** Names of the ranges of these pods. Empty only in a rule that keeps: all of the network. */
   readonly ranges: readonly string[];
   /** Whether the other ranges serve when these have no address left. */
   readonly fallback: boolean;
+  /** Present if the addresses are kept for pods that are made again. */
+  readonly keep?: KeepTerms;
   /** Milliseconds since 1970. */
   readonly addedAt: number;
   readonly unknownFields?: UnknownFields;

@@ -1,6 +1,7 @@
 import type { Address } from '../model/address.ts';
-import type { Attachment } from '../model/attachment.ts';
-import { usedSlots, type UsedSlot } from '../model/block.ts';
+import type { Owner } from '../model/attachment.ts';
+import { nodeOf, usedSlots, type UsedSlot } from '../model/block.ts';
+import { isSamePod, podInterfaceOf } from '../model/keep.ts';
 import type { Range } from '../model/range.ts';
 import type { HeldBlock } from './node-blocks.ts';
 
@@ -10,27 +11,33 @@ export interface SeenAllocation {
   readonly slot: UsedSlot;
 }
 
-/** Returns every allocation in the blocks. */
-export function allocationsOf(blocks: readonly HeldBlock[]): SeenAllocation[] {
-  return blocks.flatMap(({ block }) => usedSlots(block));
-}
-
-/** An allocation of an earlier sandbox, with its range. */
-export interface SupersededAllocation extends SeenAllocation {
+/** An allocation with its range. */
+export interface RangedAllocation extends SeenAllocation {
   readonly range: Range;
 }
 
+/** Returns every allocation of the node's attachments, also in blocks of other nodes. */
+export function allocationsOn(
+  node: string,
+  { blocks, guests }: { readonly blocks: readonly HeldBlock[]; readonly guests: readonly HeldBlock[] },
+): RangedAllocation[] {
+  return [...blocks, ...guests].flatMap(({ block, range }) =>
+    usedSlots(block, (slot) => nodeOf(block, slot) === node).map((seen) => ({ ...seen, range })),
+  );
+}
+
 /**
- * Returns what earlier sandboxes of the owner's pod have for the same interface. No two sandboxes
- * of a pod live at once, but the caller still has to prove that the earlier one is gone.
+ * Returns what earlier sandboxes of the owner's pod have for the same interface, or earlier pods of
+ * its name whose address it is to keep. No two of them live at once, but the caller still has to
+ * prove that the earlier one is gone.
  */
-export function findSuperseded(
-  blocks: readonly HeldBlock[],
-  owner: Attachment & { readonly podUid?: string },
-): SupersededAllocation[] {
+export function findSuperseded(allocations: readonly RangedAllocation[], owner: Owner): RangedAllocation[] {
   const { podUid, ifname, containerId } = owner;
-  if (podUid === undefined) return [];
-  const isOlder = ({ owner: other }: UsedSlot): boolean =>
-    other.podUid === podUid && other.ifname === ifname && other.containerId !== containerId;
-  return blocks.flatMap(({ block, range }) => usedSlots(block, isOlder).map((seen) => ({ ...seen, range })));
+  const pod = podInterfaceOf(owner);
+  return allocations.filter(({ slot: { owner: other, keep } }) => {
+    if (other.ifname !== ifname || other.containerId === containerId) return false;
+    if (podUid !== undefined && other.podUid === podUid) return true;
+    const otherPod = keep && !keep.anyPod && podInterfaceOf(other);
+    return !!pod && !!otherPod && isSamePod(pod, otherPod);
+  });
 }

@@ -1,4 +1,4 @@
-import type { Block } from '../model/block.ts';
+import { hasSlotsOf, type Block } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
 import { checkBlock, decodeBlock } from '../records/block-record.ts';
@@ -28,6 +28,11 @@ export interface ReadBlock extends HeldBlock {
 /** All blocks of a node, and what guards a change of them. */
 export interface NodeBlocks {
   readonly blocks: readonly ReadBlock[];
+  /**
+   * Blocks of other nodes of which attachments of this node have addresses: their pods took kept
+   * ones along. The node gives nothing else out of them.
+   */
+  readonly guests: readonly ReadBlock[];
   /** The ranges of the blocks, as they were read. */
   readonly rangeEntries: readonly Entry[];
   /** Newest revision of the keys in the node's index. */
@@ -88,8 +93,8 @@ async function readBlocks(
   store: Store,
   node: string,
   index: readonly NodeEntry[],
-): Promise<Pick<NodeBlocks, 'blocks' | 'rangeEntries' | 'unreadable'>> {
-  if (index.length === 0) return { blocks: [], rangeEntries: [], unreadable: [] };
+): Promise<Pick<NodeBlocks, 'blocks' | 'guests' | 'rangeEntries' | 'unreadable'>> {
+  if (index.length === 0) return { blocks: [], guests: [], rangeEntries: [], unreadable: [] };
   const names = [...new Set(index.map((each) => each.range))];
   const entries = await store.get([
     ...names.map(rangeKey),
@@ -103,8 +108,10 @@ async function readBlocks(
     .slice(names.length)
     .filter((entry) => entry !== undefined)
     .map((entry) => readRecord(entry, (key, value) => readHeld({ ...entry, key, value }, ranges)));
+  const found = valuesOf(reads);
   return {
-    blocks: valuesOf(reads).filter(({ block }) => block.node === node),
+    blocks: found.filter(({ block }) => block.node === node),
+    guests: found.filter(({ block }) => block.node !== node && hasSlotsOf(block, node)),
     rangeEntries,
     unreadable: unreadableOf(reads),
   };

@@ -1,18 +1,20 @@
 import type { Cidr, Family } from '../model/address.ts';
-import { isCooling, nextCandidate, type Block } from '../model/block.ts';
+import { isCooling, isKept, nextCandidate, type Block } from '../model/block.ts';
 import type { HeldBlock } from './node-blocks.ts';
 
-/** Returns whether no slot is used or cooling: returning such a block affects nobody. */
+/** Returns whether no slot is used, kept or cooling: returning such a block affects nobody. */
 export function isIdle({ block, range }: HeldBlock, now: number): boolean {
-  return block.slots.every((slot) => slot.state !== 'used' && !isCooling(slot, now, range.cooldownMs));
+  return block.slots.every(
+    (slot) => slot.state !== 'used' && !isKept(slot, now) && !isCooling(slot, now, range.cooldownMs),
+  );
 }
 
 /** Returns the time of the last release or, if later, of the claim, in milliseconds since 1970. */
 export function lastChange(block: Block): number {
-  return block.slots.reduce(
-    (latest, slot) => (slot.state === 'released' ? Math.max(latest, slot.releasedAt) : latest),
-    block.claimedAt,
-  );
+  return block.slots.reduce((latest, slot) => {
+    if (slot.state === 'released') return Math.max(latest, slot.releasedAt);
+    return slot.state === 'kept' ? Math.max(latest, slot.keptAt) : latest;
+  }, block.claimedAt);
 }
 
 /**

@@ -1,8 +1,9 @@
 import { tallyOf, type Tally } from '../model/block-counts.ts';
-import type { Block } from '../model/block.ts';
+import { hasSlotsOf, type Block } from '../model/block.ts';
 import type { Machine } from '../model/machine.ts';
 import { encodeBlock } from '../records/block-record.ts';
 import { historyThatFits } from '../records/history-record.ts';
+import { keptWrites, type BlockChange } from '../records/kept-record.ts';
 import { blockKey, nodeKey, nodePrefix, rangeKey } from '../records/keys.ts';
 import { lostKey } from '../records/lost-record.ts';
 import { encodeMachineRecord, machineKey, type MachineRecord } from '../records/machine-record.ts';
@@ -21,13 +22,27 @@ import {
   type Write,
 } from '../records/transaction.ts';
 import type { UnreadableRecord } from '../records/unreadable.ts';
-import type { HeldBlock, NodeBlocks } from './node-blocks.ts';
+import type { HeldBlock, NodeBlocks, ReadBlock } from './node-blocks.ts';
 
 /** A block to claim, with its range as it was read: not draining and not removed. */
 export interface Claim extends HeldBlock {
   readonly rangeEntry: Entry;
   /** The block as another node holds it, when the claim takes it over; absent: no node holds it. */
   readonly former?: { readonly node: string; readonly entry: Entry };
+}
+
+/** A block of another node of which an attachment of this one gets its kept address. */
+export interface Join {
+  /** As it was read. */
+  readonly read: ReadBlock;
+  readonly rangeEntry: Entry;
+}
+
+/** A block of another node of which this one has no address, before and after. */
+interface Other {
+  readonly entry: Entry;
+  readonly before: Block;
+  readonly block: Block;
 }
 
 /** What the writer of a transaction enters into the node's machine record. */
@@ -51,8 +66,10 @@ export class NodeTransaction {
   readonly #before: NodeBlocks;
   readonly #changed = new Map<string, Block>();
   readonly #claims = new Map<string, Claim>();
+  readonly #joins = new Map<string, Join & { readonly block: Block }>();
+  readonly #guards: Guard[] = [];
   readonly #returned = new Map<string, Block>();
-  readonly #others = new Map<string, { readonly entry: Entry; readonly block: Block }>();
+  readonly #others = new Map<string, Other>();
   readonly #history: Put[] = [];
   #setBack: SetBack | undefined;
   #lost: Write | undefined;
@@ -82,6 +99,16 @@ export class NodeTransaction {
     return [...now, ...this.#claims.values()];
   }
 
+  /** Blocks of other nodes of which this one has addresses, with the changes so far. */
+  get guests(): readonly HeldBlock[] {
+    const now = this.#before.guests.map(({ block, range, entry }) => ({
+      block: this.#changed.get(entry.key) ?? block,
+      range,
+    }));
+    const joined = [...this.#joins.values()].map(({ read, block }) => ({ block, range: read.range }));
+    return [...now, ...joined];
+  }
+
   /** Blocks that the changes so far claim, with the changes so far. */
   get claims(): readonly HeldBlock[] {
     return [...this.#claims.values()];
@@ -96,8 +123,20 @@ export class NodeTransaction {
   put(block: Block, claim?: Claim): void {
     const key = blockKey(block.range, block.cidr);
     const earlier = claim ?? this.#claims.get(key);
+    const joined = this.#joins.get(key);
     if (earlier) this.#claims.set(key, { ...earlier, block });
+    else if (joined) this.#joins.set(key, { ...joined, block });
     else this.#changed.set(key, block);
+  }
+
+  /** Changes a block of another node, of which the node has no address yet. */
+  join(block: Block, join: Join): void {
+    this.#joins.set(join.read.entry.key, { ...join, block });
+  }
+
+  /** What the transaction compares besides. */
+  require(guard: Guard): void {
+    this.#guards.push(guard);
   }
 
   /** Returns a block to its range. The block was read with the others and has no used address. */
@@ -106,8 +145,8 @@ export class NodeTransaction {
   }
 
   /** Changes a block that another node holds. */
-  putOther(entry: Entry, block: Block): void {
-    this.#others.set(entry.key, { entry, block });
+  putOther(entry: Entry, before: Block, block: Block): void {
+    this.#others.set(entry.key, { entry, before, block });
   }
 
   /** Tells the cluster that etcd forgot records. */
@@ -158,15 +197,31 @@ export class NodeTransaction {
   }
 
   get isEmpty(): boolean {
-    const changes = [this.#changed, this.#claims, this.#returned, this.#others];
+    const changes = [this.#changed, this.#claims, this.#joins, this.#returned, this.#others];
     return !this.#touched && !this.#setBack && !this.#lost && changes.every(({ size }) => size === 0);
+  }
+
+  /** The blocks that the changes so far write or delete, before and after. */
+  #blockChanges(): BlockChange[] {
+    const { blocks, guests } = this.#before;
+    const joined = [...this.#joins.values()].map(({ read }) => read);
+    const before = new Map([...blocks, ...guests, ...joined].map(({ block, entry }) => [entry.key, block]));
+    const after: [string, Block | undefined][] = [
+      ...this.#changed,
+      ...[...this.#claims, ...this.#joins].map(([key, { block }]): [string, Block] => [key, block]),
+      ...[...this.#returned.keys()].map((key): [string, undefined] => [key, undefined]),
+    ];
+    return [
+      ...after.map(([key, block]) => ({ before: before.get(key), after: block })),
+      ...[...this.#others.values()].map(({ before: was, block }) => ({ before: was, after: block })),
+    ];
   }
 
   /** How many addresses the changes allocate and release. */
   get tally(): Tally {
-    const before = new Map(this.#before.blocks.map(({ block, entry }) => [entry.key, block]));
-    const after = [...this.#changed, ...[...this.#claims].map(([key, { block }]) => [key, block] as const)];
-    const tallies = after.map(([key, block]) => tallyOf(before.get(key), block));
+    const tallies = this.#blockChanges().flatMap(({ before, after }) =>
+      after ? tallyOf(before, after) : [],
+    );
     return {
       given: tallies.reduce((sum, { given }) => sum + given, 0),
       released: tallies.reduce((sum, { released }) => sum + released, 0),
@@ -183,19 +238,21 @@ export class NodeTransaction {
   change(writer: Writer): Change {
     const before = this.#before;
     const claims = [...this.#claims];
-    const touched = before.blocks.filter(
+    const joins = [...this.#joins.values()];
+    const touched = [...before.blocks, ...before.guests].filter(
       ({ entry }) => this.#changed.has(entry.key) || this.#returned.has(entry.key),
     );
     const inUse = new Set(touched.map(({ block }) => rangeKey(block.range)));
     const ranges = [
       ...before.rangeEntries.filter(({ key }) => inUse.has(key)),
-      ...claims.map(([, { rangeEntry }]) => rangeEntry),
+      ...[...claims.map(([, each]) => each), ...joins].map(({ rangeEntry }) => rangeEntry),
     ];
     const guards: Guard[] = [
       asRead(machineKey(this.#node), before.machine?.entry),
       { kind: 'nothing-newer', prefix: nodePrefix(this.#node), revision: before.indexRevision },
       ...new Map(ranges.map((entry) => [entry.key, same(entry)])).values(),
-      ...touched.map(({ entry }) => same(entry)),
+      ...[...touched, ...joins.map(({ read }) => read)].map(({ entry }) => same(entry)),
+      ...this.#guards,
       ...[...this.#others.values()].map(({ entry }) => same(entry)),
       ...claims.map(([key, { former }]) => asRead(key, former?.entry)),
       ...(this.#reliesOnRules ? [asRead(RULES_CHANGED, before.rulesChanged)] : []),
@@ -213,10 +270,24 @@ export class NodeTransaction {
         put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),
         ...(former && former.node !== this.#node ? [del(nodeKey(former.node, block.cidr))] : []),
       ]),
+      ...joins.flatMap(({ read, block }) => [
+        put(read.entry.key, encodeBlock(block)),
+        put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),
+      ]),
+      ...this.#left().map(({ block }) => del(nodeKey(this.#node, block.cidr))),
+      ...keptWrites(this.#blockChanges()),
       ...(this.#lost ? [this.#lost] : []),
       ...(this.#setBack ? [put(SET_BACK, encodeSetBack(this.#setBack))] : []),
     ];
     return { guards, writes: [...writes, ...historyThatFits(this.#history, writes)] };
+  }
+
+  /** Returns the blocks of other nodes of which this one has no address after the transaction. */
+  #left(): ReadBlock[] {
+    return this.#before.guests.filter(({ entry }) => {
+      const block = this.#changed.get(entry.key);
+      return block && !hasSlotsOf(block, this.#node);
+    });
   }
 
   /** The machine record after the transaction. */
@@ -245,23 +316,30 @@ export class NodeTransaction {
     const claims = [...this.#claims];
     const claimed = claims.map(([key, { block, range }]) => ({ block, range, entry: entryOf(key) }));
     const ranges = new Map(before.rangeEntries.map((entry) => [entry.key, entry]));
-    // A claim reads its range later than the rest was read: both its entry and what it says count.
-    for (const [, { rangeEntry }] of claims) ranges.set(rangeEntry.key, rangeEntry);
-    const newer = new Map(claims.map(([, { range }]) => [range.name, range]));
+    const joins = [...this.#joins.values()].map(({ read, block, rangeEntry }) => ({
+      ...{ block, range: read.range, rangeEntry, entry: entryOf(read.entry.key) },
+    }));
+    // They read their range later than the rest was read: both its entry and what it says count.
+    for (const { rangeEntry } of [...claims.map(([, each]) => each), ...joins])
+      ranges.set(rangeEntry.key, rangeEntry);
+    const newer = new Map(
+      [...claims.map(([, each]) => each), ...joins].map(({ range }) => [range.name, range]),
+    );
     const kept = before.blocks.filter(({ entry }) => !this.#returned.has(entry.key));
+    const left = new Set(this.#left().map(({ entry }) => entry.key));
+    const guests = before.guests.filter(({ entry }) => !left.has(entry.key));
+    const now = ({ block, range, entry }: ReadBlock): ReadBlock => ({
+      range: newer.get(range.name) ?? range,
+      block: this.#changed.get(entry.key) ?? block,
+      entry: this.#changed.has(entry.key) ? entryOf(entry.key) : entry,
+    });
     const machine = entryOf(machineKey(this.#node));
     return {
       ...before,
-      blocks: [
-        ...kept.map(({ block, range, entry }) => ({
-          range: newer.get(range.name) ?? range,
-          block: this.#changed.get(entry.key) ?? block,
-          entry: this.#changed.has(entry.key) ? entryOf(entry.key) : entry,
-        })),
-        ...claimed,
-      ],
+      blocks: [...kept.map(now), ...claimed],
+      guests: [...guests.map(now), ...joins.map(({ block, range, entry }) => ({ block, range, entry }))],
       rangeEntries: [...ranges.values()],
-      indexRevision: claimed.length > 0 ? revision : before.indexRevision,
+      indexRevision: claimed.length + joins.length > 0 ? revision : before.indexRevision,
       machine: this.#machine && { entry: machine, record: this.#machine },
       setBack: this.#setBack ? { entry: entryOf(SET_BACK), record: this.#setBack } : before.setBack,
       state: { ...before.state, revision },

@@ -7,8 +7,8 @@ import {
   type Cidr,
 } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
-import { isCooling, slotIndex, usedSlots, type Block, type Slot } from '../model/block.ts';
-import { restoreSlot, setAsideSlot } from '../model/restore-slot.ts';
+import { isCooling, isKept, nodeOf, slotIndex, usedSlots, type Block, type Slot } from '../model/block.ts';
+import { isKeptFor, restoreSlot, setAsideSlot } from '../model/restore-slot.ts';
 import type { Effects } from '../model/effects.ts';
 import { blockAt, type Range } from '../model/range.ts';
 import { decodeBlock } from '../records/block-record.ts';
@@ -78,14 +78,16 @@ export async function writeBack(
  */
 async function missingOf(
   { local, effects }: Pick<WriteBackContext, 'local' | 'effects'>,
-  { carried, reason, blocks: { blocks, unreadable, setBack } }: Finding,
+  { node, carried, reason, blocks: { blocks, guests, unreadable, setBack } }: Finding,
 ): Promise<string[]> {
   if (carried.length === 0) return [];
   const mayBeAnothers = reason !== undefined || isFresh(setBack?.record, effects.now());
   const entered = new Set(carried);
   const used = new Set<string>();
-  for (const { block } of blocks)
+  for (const { block } of [...blocks, ...guests])
     for (const { address, slot } of usedSlots(block)) {
+      // What a pod of another node has of this node's block, or a guest of a third one.
+      if (nodeOf(block, slot) !== node) continue;
       const text = formatAddress(address);
       const isAnothers =
         mayBeAnothers && entered.has(text) && (await local.isUsedByOther(address, slot.owner));
@@ -183,11 +185,16 @@ async function place(
     const found = read?.value;
     const isOurs = !found || found.node === node || isIdle(found, at.range, carried, context.effects.now());
     if (!isOurs && entry) {
-      setAside(transaction, entry, found, carried, context.effects.now(), placed);
+      // Pods that took kept addresses along: etcd calls these kept, or their earlier sandboxes'.
+      const returning = carried.filter((each) => isKeptFor(found, each));
+      if (returning.length > 0) {
+        const read = { block: found, range: at.range, entry };
+        transaction.join(restore(found, returning, node, false, placed), { read, rangeEntry: at.entry });
+      } else setAside(transaction, entry, found, carried, context.effects.now(), placed);
       continue;
     }
     const base = found ? { ...found, node } : await blankBlock(context, at.range, cidr, node);
-    const block = restore(base, carried, own !== undefined, placed);
+    const block = restore(base, carried, node, own !== undefined, placed);
     if (block === base && own) continue;
     const former = entry && found && { node: found.node, entry };
     if (own) transaction.put(block);
@@ -210,19 +217,23 @@ function isIdle(block: Block, range: Range, carried: readonly CarriedAddress[], 
   const rests = (slot: Slot, index: number): boolean =>
     isCooling(slot, now, range.cooldownMs) &&
     !carried.some(({ address }) => slotIndex(block, address) === index);
-  return usedSlots(block, ({ owner }) => !isOurs(owner)).length === 0 && !block.slots.some(rests);
+  return (
+    usedSlots(block, ({ owner }) => !isOurs(owner)).length === 0 &&
+    !block.slots.some((slot, index) => rests(slot, index) || isKept(slot, now))
+  );
 }
 
 /** @param over whether a living pod takes the place of another owner in the block */
 function restore(
   base: Block,
   carried: readonly CarriedAddress[],
+  node: string,
   over: boolean,
   placed: { restored: CarriedAddress[]; conflicts: (CarriedAddress & { by: string })[] },
 ): Block {
   let block = base;
   for (const each of carried) {
-    const result = restoreSlot(block, each.address, each.owner, each.allocatedAt, over);
+    const result = restoreSlot(block, each, node, over);
     if (result.outcome === 'restored') {
       block = result.block;
       placed.restored.push(each);
@@ -255,5 +266,5 @@ function setAside(
       });
     }
   }
-  if (block !== found) transaction.putOther(entry, block);
+  if (block !== found) transaction.putOther(entry, found, block);
 }

@@ -1,4 +1,5 @@
 import { formatCidr } from '../model/address.ts';
+import { hasSlotsOf } from '../model/block.ts';
 import { NodeDirectory } from '../model/node-name.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeBlock } from '../records/block-record.ts';
@@ -35,6 +36,8 @@ export interface NodeView {
   readonly draining: boolean;
   /** Sorted by address. */
   readonly blocks: readonly BlockView[];
+  /** Blocks of other nodes of which this one has addresses. Sorted by address. */
+  readonly guests: readonly BlockView[];
   readonly disagreements: readonly Disagreement[];
   /** The node's own records: its index entries, its drain mark, the blocks that its index names. */
   readonly unreadable: readonly UnreadableRecord[];
@@ -48,7 +51,10 @@ export interface NodeView {
  */
 export async function viewNode(ipam: Ipam, node: string): Promise<NodeView> {
   const index = await scanAll(ipam.store, nodePrefix(node));
-  const { blocks, unreadable } = await listBlocks(ipam, { node });
+  const found = await listBlocks(ipam, { node });
+  const { unreadable } = found;
+  const blocks = found.blocks.filter(({ block }) => block.node === node);
+  const guests = found.blocks.filter(({ block }) => block.node !== node);
   const marks = index.filter(({ key }) => isDrainKey(key)).map((entry) => readRecord(entry, decodeDrainMark));
   const reads = index
     .filter(({ key }) => !isDrainKey(key))
@@ -56,12 +62,12 @@ export async function viewNode(ipam: Ipam, node: string): Promise<NodeView> {
   const indexed = new Set(index.map(({ key }) => cidrTextOf(key)));
   const ofBlocks = unreadable.filter(({ key }) => key.startsWith(BLOCKS) && indexed.has(cidrTextOf(key)));
   const held = new Set([
-    ...blocks.map(({ block }) => blockKey(block.range, block.cidr)),
+    ...found.blocks.map(({ block }) => blockKey(block.range, block.cidr)),
     ...ofBlocks.map(({ key }) => key),
   ]);
   const suspected = [
     ...valuesOf(reads).filter(({ range, cidr }) => !held.has(blockKey(range, cidr))),
-    ...blocks.filter(({ block }) => !indexed.has(formatCidr(block.cidr))).map(({ block }) => block),
+    ...found.blocks.filter(({ block }) => !indexed.has(formatCidr(block.cidr))).map(({ block }) => block),
   ];
   const disagreements: Disagreement[] = [];
   for (const { range, cidr } of suspected) {
@@ -75,6 +81,7 @@ export async function viewNode(ipam: Ipam, node: string): Promise<NodeView> {
     drainingSince: valuesOf(marks)[0],
     draining: marks.length > 0,
     blocks,
+    guests,
     disagreements,
     unreadable: [...unreadableOf(marks), ...unreadableOf(reads), ...ofBlocks],
   };
@@ -91,8 +98,10 @@ function disagreementOf(
   if (read && 'unreadable' in read) return undefined;
   const block = read?.value;
   if (index && !block) return { key: indexKey, problem: 'no-block' };
-  if (index && block?.node !== node) return { key: indexKey, problem: 'other-node' };
-  if (!index && block?.node === node) return { key, problem: 'no-index' };
+  if (index && block && block.node !== node && !hasSlotsOf(block, node))
+    return { key: indexKey, problem: 'other-node' };
+  const isOf = block && (block.node === node || hasSlotsOf(block, node));
+  if (!index && isOf) return { key, problem: 'no-index' };
   return undefined;
 }
 

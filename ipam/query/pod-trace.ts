@@ -1,6 +1,6 @@
 import { sameAddress, type Address, type Cidr } from '../model/address.ts';
 import type { Owner } from '../model/attachment.ts';
-import { usedSlots, type UsedSlot } from '../model/block.ts';
+import { nodeOf, usedSlots, type UsedSlot } from '../model/block.ts';
 import type { Lifetime } from '../model/lifetime.ts';
 import type { Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
@@ -108,7 +108,7 @@ async function heldBy(
       for (const { address, slot } of usedSlots(block, ({ owner }) => isOf(pod, owner)))
         held.push({
           address,
-          node: block.node,
+          node: nodeOf(block, slot),
           block: block.cidr,
           range: block.range,
           vlan: range?.vlan,

@@ -1,4 +1,5 @@
 import { cidrSpan } from '../model/address.ts';
+import type { SlotCounts } from '../model/block-counts.ts';
 import { capacityWithin, rangeCapacity, usableBlockTotal, type Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { BLOCKS, cidrOfBlockKey, rangeNameOfBlockKey } from '../records/keys.ts';
@@ -13,9 +14,11 @@ export interface RangeUsage {
   readonly capacity: number;
   readonly allocated: number;
   readonly cooling: number;
+  /** For pods that are gone and may come again. */
+  readonly kept: number;
   /**
-   * Capacity minus allocated, and minus the addresses of blocks that cannot be read. Cooling
-   * addresses count, because they are free soon.
+   * Capacity minus allocated and kept, and minus the addresses of blocks that cannot be read.
+   * Cooling addresses count, because they are free soon.
    */
   readonly free: number;
   /** A block that cannot be read is claimed. */
@@ -78,6 +81,7 @@ class UsageSum {
   readonly range: Range;
   #used = 0;
   #cooling = 0;
+  #kept = 0;
   #claimed = 0;
   /** Addresses of blocks that cannot be read. */
   #hidden = 0;
@@ -86,9 +90,10 @@ class UsageSum {
     this.range = range;
   }
 
-  add({ used, cooling }: { readonly used: number; readonly cooling: number }): void {
+  add({ used, cooling, kept }: Pick<SlotCounts, 'used' | 'cooling' | 'kept'>): void {
     this.#used += used;
     this.#cooling += cooling;
+    this.#kept += kept;
     this.#claimed += 1;
   }
 
@@ -106,7 +111,8 @@ class UsageSum {
       capacity,
       allocated: this.#used,
       cooling: this.#cooling,
-      free: Math.max(0, capacity - this.#used - this.#hidden),
+      kept: this.#kept,
+      free: Math.max(0, capacity - this.#used - this.#kept - this.#hidden),
       blocks: { total: usableBlockTotal(this.range), claimed: this.#claimed },
     };
   }

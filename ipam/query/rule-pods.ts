@@ -1,5 +1,6 @@
 import type { Address } from '../model/address.ts';
-import { usedSlots } from '../model/block.ts';
+import { isKept, nodeOf, slotAddress, usedSlots, type Block } from '../model/block.ts';
+import { keptSlots } from '../model/kept-slot.ts';
 import { asksOf, bySpecificity, isNamed, type PodIdentity, type Rule } from '../model/rule.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { UnreadableRecord } from '../records/unreadable.ts';
@@ -12,6 +13,8 @@ export interface PodOfRule extends PodIdentity {
   readonly node: string;
   readonly address: Address;
   readonly range: string;
+  /** `kept`: the pod is gone, and may come again. */
+  readonly state: 'used' | 'kept';
 }
 
 export interface PodsOfRule {
@@ -25,9 +28,10 @@ export interface PodsOfRule {
 /**
  * Returns the pods with addresses whose rule it is, or would be if it were there. They keep their
  * addresses: only new pods get others.
+ * @param withKept true for the addresses too that the rule keeps for pods that are gone
  * @throws IpamError `store-…`
  */
-export function podsOfRule(ipam: Ipam, rule: Rule): Promise<PodsOfRule> {
+export function podsOfRule(ipam: Ipam, rule: Rule, withKept = false): Promise<PodsOfRule> {
   return readAgain(async () => {
     const { rules } = await readRules(ipam.store);
     // Those that need no answer and come before it.
@@ -39,15 +43,29 @@ export function podsOfRule(ipam: Ipam, rule: Rule): Promise<PodsOfRule> {
     for await (const page of scanBlocks(ipam)) {
       unreadable.push(...page.unreadable);
       for (const { block } of page.blocks) {
+        if (withKept) pods.push(...keptIn(block, rule, ipam.effects.now()));
         for (const { address, slot } of usedSlots(block)) {
           const { podNamespace: namespace, podName: name } = slot.owner;
           if (namespace === undefined || name === undefined) continue;
           const pod = { namespace, name };
           if (!isNamed(rule, pod) || before.some((each) => isNamed(each, pod))) continue;
-          pods.push({ namespace, name, node: block.node, address, range: block.range });
+          pods.push({
+            namespace,
+            name,
+            node: nodeOf(block, slot),
+            address,
+            range: block.range,
+            state: 'used',
+          });
         }
       }
     }
     return { pods, unreadable };
   });
 }
+
+const keptIn = (block: Block, rule: Rule, now: number): PodOfRule[] =>
+  keptSlots(block, (slot) => slot.keep.rule === rule.name && isKept(slot, now)).map(({ index, slot }) => ({
+    ...{ namespace: slot.pod.namespace, name: slot.pod.name, node: block.node },
+    ...{ address: slotAddress(block, index), range: block.range, state: 'kept' as const },
+  }));

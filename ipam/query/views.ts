@@ -7,7 +7,16 @@ import {
   type Cidr,
 } from '../model/address.ts';
 import { countSlots, type SlotCounts } from '../model/block-counts.ts';
-import { isCooling, slotAddress, slotIndex, type Slot } from '../model/block.ts';
+import {
+  hasSlotsOf,
+  isCooling,
+  isKept,
+  nodeOf,
+  slotAddress,
+  slotIndex,
+  type Block,
+  type Slot,
+} from '../model/block.ts';
 import { blockAt, type Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
@@ -24,6 +33,7 @@ export interface BlockView extends ClaimedBlock {
 }
 
 export interface BlockFilter {
+  /** Holds the block, or has addresses of it. */
   readonly node?: string;
   readonly range?: string;
 }
@@ -61,7 +71,7 @@ export async function* scanBlocksOf(
     for (const entry of page) {
       const each = read(entry);
       if ('unreadable' in each) unreadable.push(each.unreadable);
-      else if (node === undefined || each.value.block.node === node) {
+      else if (node === undefined || isOf(each.value.block, node)) {
         const { block, range } = each.value;
         blocks.push({ block, range, counts: countSlots(block, now, range?.cooldownMs ?? 0) });
       }
@@ -69,6 +79,8 @@ export async function* scanBlocksOf(
     yield { blocks, unreadable };
   }
 }
+
+const isOf = (block: Block, node: string): boolean => block.node === node || hasSlotsOf(block, node);
 
 /** Returns all blocks, sorted by address. */
 export function listBlocks(ipam: Ipam, filter: BlockFilter = {}): Promise<BlockPage> {
@@ -108,13 +120,13 @@ export interface AddressView {
   readonly block: Cidr | undefined;
   readonly node: string | undefined;
   /** `unknown`: the record of its block cannot be read. */
-  readonly state: 'used' | 'cooling' | 'reserved' | 'free' | 'unknown';
+  readonly state: 'used' | 'cooling' | 'kept' | 'reserved' | 'free' | 'unknown';
   readonly slot: Slot | undefined;
   /** Only for a reserved address whose range exists. */
   readonly reservedAs?: Reservation | undefined;
 }
 
-/** Returns the used, cooling and reserved addresses of a block. */
+/** Returns the used, kept, cooling and reserved addresses of a block. */
 export function addressesOf(view: BlockView, now: number): AddressView[] {
   const { block, range } = view;
   return block.slots.flatMap((slot, i) => {
@@ -126,7 +138,7 @@ export function addressesOf(view: BlockView, now: number): AddressView[] {
         address,
         range: block.range,
         block: block.cidr,
-        node: block.node,
+        node: nodeOfSlot(block, slot),
         state,
         slot,
         reservedAs: state === 'reserved' && range ? reservedAs(range, address) : undefined,
@@ -135,8 +147,13 @@ export function addressesOf(view: BlockView, now: number): AddressView[] {
   });
 }
 
+/** Returns the node of the attachment, else the block's. */
+const nodeOfSlot = (block: Block, slot: Slot): string =>
+  slot.state === 'used' ? nodeOf(block, slot) : block.node;
+
 function stateOf(slot: Slot, now: number, cooldownMs: number): Exclude<AddressView['state'], 'unknown'> {
   if (slot.state === 'released') return isCooling(slot, now, cooldownMs) ? 'cooling' : 'free';
+  if (slot.state === 'kept') return isKept(slot, now) ? 'kept' : 'free';
   return slot.state;
 }
 
@@ -175,7 +192,7 @@ export function viewAddress(
   }
   const read = readRecord(entry, decodeBlockOf(range));
   if ('unreadable' in read) return read;
-  const { cidr, node, slots } = read.value;
+  const { cidr, slots } = read.value;
   const slot = slots[slotIndex(read.value, address)] ?? { state: 'free' };
   const state = stateOf(slot, now, range.cooldownMs);
   return {
@@ -183,7 +200,7 @@ export function viewAddress(
       address,
       range: range.name,
       block: cidr,
-      node,
+      node: nodeOfSlot(read.value, slot),
       state,
       slot,
       reservedAs: state === 'reserved' ? reserved : undefined,

@@ -1,4 +1,5 @@
-import { usedSlots } from '../model/block.ts';
+import { isKept, usedSlots, type Block } from '../model/block.ts';
+import { keptSlots } from '../model/kept-slot.ts';
 import { IpamError } from '../model/errors.ts';
 import { checkNoOverlap, checkRange } from '../model/new-range.ts';
 import type { Range } from '../model/range.ts';
@@ -104,6 +105,8 @@ export interface RemovalPlan {
   readonly rulesChanged: Entry | undefined;
 }
 
+const keptIn = (block: Block, now: number): number => keptSlots(block, (slot) => isKept(slot, now)).length;
+
 /**
  * Checks that the range can be removed: none of its addresses is allocated.
  * @throws IpamError `not-found`, `in-use` with the number of allocations and their nodes;
@@ -121,7 +124,9 @@ export async function planRangeRemoval(ipam: Ipam, name: string): Promise<Remova
   const entries = await scanAll(ipam.store, blocksOfRange(name));
   const decode = decodeBlockOf(range);
   const blocks = entries.map((entry) => decode(entry.key, entry.value));
+  const now = ipam.effects.now();
   const busy = blocks.filter((block) => usedSlots(block).length > 0);
+  const kept = blocks.reduce((sum, block) => sum + keptIn(block, now), 0);
   if (busy.length > 0) {
     const used = busy.reduce((sum, block) => sum + usedSlots(block).length, 0);
     const nodes = [...new Set(busy.map((block) => block.node))].sort();
@@ -132,6 +137,13 @@ export async function planRangeRemoval(ipam: Ipam, name: string): Promise<Remova
       {
         remedy: `Look at them with \`cnictl ip list --range ${name}\`; move the pods or release what is leaked.`,
       },
+    );
+  }
+  if (kept > 0) {
+    throw new IpamError(
+      'in-use',
+      `range '${name}' keeps ${kept} ${kept === 1 ? 'address' : 'addresses'} for pods that are gone: expected none`,
+      { remedy: `Look at them with \`cnictl ip list --range ${name}\`, and end it: \`cnictl release\`.` },
     );
   }
   return { range, emptyBlocks: blocks.length, rulesChanged: changed };
@@ -171,7 +183,7 @@ async function removeDrained(ipam: Ipam, name: string, onReturned: () => void): 
   for (const blockEntry of await scanAll(ipam.store, blocksOfRange(name))) {
     const block = decode(blockEntry.key, blockEntry.value);
     // Allocated since the plan: the next attempt reports the nodes.
-    if (usedSlots(block).length > 0) return undefined;
+    if (usedSlots(block).length > 0 || keptIn(block, ipam.effects.now()) > 0) return undefined;
     const [index] = await ipam.store.get([nodeKey(block.node, block.cidr)]);
     const { guards, writes } = returnBlock(block, blockEntry, index);
     if ((await ipam.store.commit(guards, writes)) === undefined) return undefined;

@@ -3,16 +3,17 @@ import { formatCidr, parseCidr } from '../model/address.ts';
 import type { Owner } from '../model/attachment.ts';
 import { validateBlock, type Block, type Slot, type UsedSlot } from '../model/block.ts';
 import type { Condemnation } from '../model/condemnation.ts';
+import type { Keep } from '../model/keep.ts';
 import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
 import {
   checkKey,
   containerId,
+  count,
   decode,
   guarded,
   ifname,
   isoTime,
-  schemaVersion,
   SCHEMA_VERSION,
   sequence,
   text,
@@ -34,13 +35,29 @@ const ownerRecord = v.looseObject({
 const sentenceRecord = v.looseObject({ at: time, by: text, reason: text });
 type SentenceRecord = v.InferInput<typeof sentenceRecord>;
 
+const keepRecord = v.looseObject({
+  rule: text,
+  since: time,
+  forMs: v.optional(count),
+  anyPod: v.optional(v.literal(true)),
+});
+
 const slotRecord = v.variant('state', [
   v.looseObject({
     state: v.literal('used'),
     owner: ownerRecord,
     allocatedAt: time,
     sequence,
+    node: v.optional(text),
+    keep: v.optional(keepRecord),
     condemned: v.optional(sentenceRecord),
+  }),
+  v.looseObject({
+    state: v.literal('kept'),
+    pod: v.looseObject({ namespace: text, name: text, ifname }),
+    keep: keepRecord,
+    keptAt: time,
+    sequence,
   }),
   v.looseObject({
     state: v.literal('released'),
@@ -50,9 +67,15 @@ const slotRecord = v.variant('state', [
   }),
 ]);
 
+/**
+ * A block with kept addresses has this version: an older program would give them to other pods. It
+ * refuses the record instead.
+ */
+const KEEPING_VERSION = 2;
+
 /** A slot never used is `null`, a reserved one `"reserved"`: most are, so the value stays small. */
 const blockRecord = v.looseObject({
-  v: schemaVersion,
+  v: v.picklist([SCHEMA_VERSION, KEEPING_VERSION]),
   range: text,
   cidr: text,
   node: text,
@@ -63,7 +86,7 @@ const blockRecord = v.looseObject({
 
 export function encodeBlock(block: Block): string {
   const record: Omit<v.InferInput<typeof blockRecord>, 'slots'> = {
-    v: SCHEMA_VERSION,
+    v: block.slots.some(isOfKept) ? KEEPING_VERSION : SCHEMA_VERSION,
     range: block.range,
     cidr: formatCidr(block.cidr),
     node: block.node,
@@ -73,6 +96,9 @@ export function encodeBlock(block: Block): string {
   };
   return `${JSON.stringify(record).slice(0, -1)},"slots":[${block.slots.map(slotText).join(',')}]}`;
 }
+
+const isOfKept = (slot: Slot): boolean =>
+  slot.state === 'kept' || (slot.state === 'used' && (slot.keep !== undefined || slot.node !== undefined));
 
 /** Caches the texts of slots. A change of a block replaces few of its immutable slots. */
 const slotTexts = new WeakMap<Slot, string>();
@@ -100,20 +126,40 @@ function encodeSlot(slot: Slot): SlotRecord {
       const { unknownFields, ...known } = slot;
       return { ...known, releasedAt: isoTime(slot.releasedAt), ...unknownFields };
     }
+    case 'kept': {
+      const { unknownFields, pod, keep, ...known } = slot;
+      return {
+        ...{ ...known, pod: { ...pod }, keep: encodeKeep(keep) },
+        keptAt: isoTime(slot.keptAt),
+        ...unknownFields,
+      };
+    }
   }
 }
 
 function encodeUsed(slot: UsedSlot): SlotRecord {
-  const { unknownFields, owner, condemned, ...known } = slot;
+  const { unknownFields, owner, condemned, keep, ...known } = slot;
   const { unknownFields: ofOwner, ...names } = owner;
   return {
     ...known,
     owner: { ...names, ...ofOwner },
     allocatedAt: isoTime(slot.allocatedAt),
+    ...(keep && { keep: encodeKeep(keep) }),
     ...(condemned && { condemned: encodeCondemned(condemned) }),
     ...unknownFields,
   };
 }
+
+const encodeKeep = ({ since, ...terms }: Keep): v.InferInput<typeof keepRecord> => ({
+  ...terms,
+  since: isoTime(since),
+});
+
+const decodeKeep = ({ rule, since, forMs, anyPod }: v.InferOutput<typeof keepRecord>): Keep => ({
+  ...{ rule, since },
+  ...(forMs !== undefined && { forMs }),
+  ...(anyPod && { anyPod }),
+});
 
 function encodeCondemned({ unknownFields, ...known }: Condemnation): SentenceRecord {
   return { ...known, at: isoTime(known.at), ...unknownFields };
@@ -125,7 +171,16 @@ function decodeCondemned({ at, by, reason, ...rest }: v.InferOutput<typeof sente
 
 /** @throws IpamError `corrupt-record` */
 export function decodeBlock(key: string, value: string): Block {
-  const { v: _, range, cidr, node, claimedAt, sequence, slots, ...rest } = decode(blockRecord, key, value);
+  const {
+    v: _,
+    range,
+    cidr,
+    node,
+    claimedAt,
+    sequence,
+    slots,
+    ...rest
+  } = decode(blockRecord, key, value, KEEPING_VERSION);
   const block = guarded(key, () => ({
     range,
     cidr: parseCidr(cidr, 'cidr'),
@@ -147,9 +202,22 @@ function decodeSlot(slot: v.InferOutput<typeof blockRecord>['slots'][number]): S
     const mac = conflictMac !== undefined && { conflictMac };
     return { state, releasedAt, sequence, ...mac, ...unknownFieldsOf(rest) };
   }
-  const { state, owner, allocatedAt, sequence, condemned, ...rest } = slot;
-  const sentence = condemned && { condemned: decodeCondemned(condemned) };
-  return { state, owner: decodeOwner(owner), allocatedAt, sequence, ...sentence, ...unknownFieldsOf(rest) };
+  if (slot.state === 'kept') {
+    const { state, pod, keep, keptAt, sequence, ...rest } = slot;
+    const { namespace, name, ifname } = pod;
+    return {
+      ...{ state, pod: { namespace, name, ifname }, keep: decodeKeep(keep), keptAt, sequence },
+      ...unknownFieldsOf(rest),
+    };
+  }
+  const { state, owner, allocatedAt, sequence, node, keep, condemned, ...rest } = slot;
+  return {
+    ...{ state, owner: decodeOwner(owner), allocatedAt, sequence },
+    ...(node !== undefined && { node }),
+    ...(keep && { keep: decodeKeep(keep) }),
+    ...(condemned && { condemned: decodeCondemned(condemned) }),
+    ...unknownFieldsOf(rest),
+  };
 }
 
 /** Omits absent optional fields: the decoder yields `undefined` (exactOptionalPropertyTypes). */

@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot';
 import { checkRule } from '../model/new-rule.ts';
+import type { KeepTerms } from '../model/keep.ts';
 import { isPattern } from '../model/pattern.ts';
 import type { Rule } from '../model/rule.ts';
 import {
@@ -44,8 +45,14 @@ const labels = v.custom<Readonly<Record<string, string>>>(
     Object.values(value).every((each) => typeof each === 'string'),
   'an object of texts',
 );
+/**
+ * A rule that keeps addresses has this version: an older program would give its pods any. It
+ * refuses the record instead.
+ */
+const KEEPING_VERSION = 2;
+
 const ruleRecord = v.looseObject({
-  v: schemaVersion,
+  v: v.picklist([SCHEMA_VERSION, KEEPING_VERSION]),
   name: text,
   namespace: text,
   pod: text,
@@ -55,17 +62,19 @@ const ruleRecord = v.looseObject({
   nodeLabels: v.optional(labels, {}),
   ranges: v.array(text),
   fallback: v.boolean(),
+  keep: v.optional(v.object({ forMs: v.optional(count), anyPod: v.optional(v.literal(true)) })),
   addedAt: time,
 });
 
 export function encodeRule(rule: Rule): string {
   const { name, namespace, pod, podLabels, ownerKind, namespaceLabels, nodeLabels } = rule;
   const record: v.InferInput<typeof ruleRecord> = {
-    ...{ v: SCHEMA_VERSION, name, namespace, pod, podLabels },
+    ...{ v: rule.keep ? KEEPING_VERSION : SCHEMA_VERSION, name, namespace, pod, podLabels },
     ...(ownerKind !== undefined && { ownerKind }),
     ...{ namespaceLabels, nodeLabels },
     ranges: [...rule.ranges],
     fallback: rule.fallback,
+    ...(rule.keep && { keep: rule.keep }),
     addedAt: isoTime(rule.addedAt),
   };
   return JSON.stringify({ ...record, ...rule.unknownFields });
@@ -73,18 +82,24 @@ export function encodeRule(rule: Rule): string {
 
 /** @throws IpamError `corrupt-record`, naming the key, the field and what was expected */
 export function decodeRule(key: string, value: string): Rule {
-  const { v: _, ownerKind, ...record } = decode(ruleRecord, key, value);
+  const { v: _, ownerKind, keep, ...record } = decode(ruleRecord, key, value, KEEPING_VERSION);
   const { name, namespace, pod, podLabels, namespaceLabels, nodeLabels, ranges, fallback, addedAt, ...rest } =
     record;
   const rule: Rule = {
     ...{ name, namespace, pod, podLabels, namespaceLabels, nodeLabels, ranges, fallback, addedAt },
     ...(ownerKind !== undefined && { ownerKind }),
+    ...(keep && { keep: keepTerms(keep) }),
     ...unknownFieldsOf(rest),
   };
   checkKey(key, ruleKey(rule));
   guarded(key, () => checkRule(rule));
   return rule;
 }
+
+const keepTerms = ({ forMs, anyPod }: NonNullable<v.InferOutput<typeof ruleRecord>['keep']>): KeepTerms => ({
+  ...(forMs !== undefined && { forMs }),
+  ...(anyPod && { anyPod }),
+});
 
 const changedRecord = v.looseObject({ v: schemaVersion, count });
 

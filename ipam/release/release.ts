@@ -1,6 +1,6 @@
 import { cidrContains, sameAddress, type Address } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
-import { expectedOf, isOwnedBy, usedSlots, type UsedSlot } from '../model/block.ts';
+import { expectedOf, isOwnedBy, nodeOf, usedSlots, type UsedSlot } from '../model/block.ts';
 import type { ReleaseCause } from '../model/lifetime.ts';
 import type { SeenAllocation } from '../node/allocations.ts';
 import { checkReadable } from '../node/hidden.ts';
@@ -44,12 +44,13 @@ export type ReleaseRequest = {
 export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> {
   return ipam.runner.run<string[]>(request.node, {
     change: (transaction) => {
-      const believed = believedIn(transaction.blocks, request);
+      const held = [...transaction.blocks, ...transaction.guests];
+      const believed = believedIn(held, request);
       if (transaction.unreadable.length > 0) {
         const hidden =
           'attachment' in request
             ? notAmong(request.addresses, believed)
-            : notHeld(transaction.blocks, request.allocations);
+            : notHeld(held, request.allocations);
         const mayBeHidden = hidden ? hidden.length > 0 : believed.length === 0;
         if (mayBeHidden && transaction.cached) return undefined;
         if (mayBeHidden) checkReadable(transaction, hidden);
@@ -83,10 +84,12 @@ function believedIn(blocks: readonly HeldBlock[], request: ReleaseRequest): Beli
   const { cause } = request;
   if ('allocations' in request)
     return request.allocations.map(({ address, slot }) => ({ address, expected: expectedOf(slot), cause }));
-  const { attachment, allocatedUntil = Infinity } = request;
+  const { node, attachment, allocatedUntil = Infinity } = request;
   const isMeant = (slot: UsedSlot): boolean =>
     isOwnedBy(slot, attachment) && slot.allocatedAt <= allocatedUntil;
   return blocks.flatMap(({ block }) =>
-    usedSlots(block, isMeant).map(({ address, slot }) => ({ address, expected: expectedOf(slot), cause })),
+    usedSlots(block, isMeant)
+      .filter(({ slot }) => nodeOf(block, slot) === node)
+      .map(({ address, slot }) => ({ address, expected: expectedOf(slot), cause })),
   );
 }

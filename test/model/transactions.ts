@@ -110,7 +110,7 @@ export function writeBack(
     for (const { container, place } of carried) {
       const address = addressOf(place);
       if (isOurs) {
-        const result = restoreSlot(is, address, ownerOf(container), NOW);
+        const result = restoreSlot(is, { address, owner: ownerOf(container), allocatedAt: NOW }, is.node);
         if (result.outcome === 'restored') is = result.block;
       } else is = setAsideSlot(is, address, `of ${container}`, NOW) ?? is;
     }

@@ -4,8 +4,11 @@ import type { OtherCluster } from './other-clusters.ts';
 
 /** What happens on any day. Endings and kills in it are faults, too. */
 export type UsualAct =
-  /** `lives`: the first ADD is killed after so many steps. `ending`: what follows a failed ADD. */
-  | { do: 'start'; machine: string; pod: string; lives?: number; ending?: Ending }
+  /**
+   * `lives`: the first ADD is killed after so many steps. `ending`: what follows a failed ADD.
+   * `generation`: the pod is made again under its name, the so-manieth time.
+   */
+  | { do: 'start'; machine: string; pod: string; lives?: number; ending?: Ending; generation?: number }
   /** `lives`: the first DEL is killed after so many steps. */
   | { do: 'stop'; pod: string; ending: Ending; lives?: number }
   /** The pod's sandbox ends, and the pod gets another one; `same`: under the same container ID. */

@@ -27,8 +27,7 @@ export async function catchMutation(
   let count = 0;
   for (const seed of seeds) {
     count++;
-    const usual = makePlan(seed, faults);
-    const plan = { ...usual, setup: { ...usual.setup, ...setup } };
+    const plan = makePlan(seed, faults, setup);
     const { violation } = await mutated.runPlan(plan);
     if (violation && !(await runPlan(plan)).violation) return { seed, kind: violation.kind, seeds: count };
   }

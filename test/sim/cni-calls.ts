@@ -1,8 +1,10 @@
 import { WriteBackLog } from '../../cni/platform/log-write-back.ts';
 import type { OpenIpam, Platform } from '../../cni/platform/platform.ts';
+import type { Pod } from '../../cni/kube/api.ts';
 import { CNI_CODES } from '../../cni/protocol/errors.ts';
 import type { Verb } from '../../cni/protocol/request.ts';
 import { usedSlots } from '../../ipam/model/block.ts';
+import { nodePrefix } from '../../ipam/records/keys.ts';
 import { directIpam } from '../../ipam/node/ipam.ts';
 import { silentObserver } from '../../ipam/node/observer.ts';
 import { callPlugin, type CalledSandbox, type CallOutcome } from './calls.ts';
@@ -84,7 +86,8 @@ export async function callFrom(
   // A repeated ADD needs the record that may hold the addresses of the first one. So does the
   // plugin's when the agent was killed: what the agent sent may give the address yet.
   const isCorrupt = outcome.kind === 'failed' && outcome.code === CNI_CODES['record-corrupt'];
-  const repeats = hadAddress || (agent && !agent.alive);
+  const repeats =
+    hadAddress || (agent && !agent.alive) || (sandbox && mayBeKept(world, sandbox.pod, machine));
   if (isCorrupt && verb === 'ADD' && !repeats)
     world.violate({ kind: 'spread', text: `${plugin.name}: ${outcome.message}`, about });
   const hasEnded =
@@ -109,6 +112,17 @@ function outcomeText(outcome: CallOutcome): string {
       return 'was killed';
   }
 }
+
+/**
+ * Whether a record that cannot be read keeps an address for the pod's name, or is that of the index
+ * in which the node would enter it: the pod needs this one.
+ */
+const mayBeKept = ({ damaged, setup }: World, { name }: Pod, { node }: Machine): boolean =>
+  [...damaged].some(
+    ([key, record]) =>
+      (record.includes('"keep"') && record.includes(JSON.stringify(name))) ||
+      (setup.keeps && key.startsWith(nodePrefix(node))),
+  );
 
 const hasAddress = ({ etcd, reader, living, damaged }: World, containerId: string): boolean =>
   living.carriesAny(containerId) ||

@@ -1,5 +1,5 @@
 import { formatCidr } from '../../ipam/model/address.ts';
-import type { Block } from '../../ipam/model/block.ts';
+import { nodeOf, usedSlots, type Block } from '../../ipam/model/block.ts';
 import { BLOCKS, blockKey, cidrTextOf, nodeKey, NODES } from '../../ipam/records/keys.ts';
 import { decodeNodeEntry, isDrainKey } from '../../ipam/records/node-record.ts';
 import type { BlockReader } from './changes.ts';
@@ -14,8 +14,10 @@ export function indexDisagreement({ after, writes }: Commit, reader: BlockReader
   for (const { key } of writes) {
     if (key.startsWith(BLOCKS)) {
       const block = reader.read(after, key);
-      if (block && !after.has(nodeKey(block.node, block.cidr))) {
-        const text = `block ${formatCidr(block.cidr)} is of ${block.node}, whose index lacks it`;
+      const nodes = block ? nodesOf(block) : [];
+      const lacks = nodes.find((node) => block && !after.has(nodeKey(node, block.cidr)));
+      if (block && lacks !== undefined) {
+        const text = `block ${formatCidr(block.cidr)} is of ${lacks}, whose index lacks it`;
         return disagreement(text, block);
       }
       const stray = after
@@ -33,8 +35,14 @@ export function indexDisagreement({ after, writes }: Commit, reader: BlockReader
   return undefined;
 }
 
+/** Returns the nodes that must have the block in their index. */
+const nodesOf = (block: Block): string[] => [
+  block.node,
+  ...usedSlots(block).map(({ slot }) => nodeOf(block, slot)),
+];
+
 const isEntryOf = (indexKey: string, block: Block | undefined): boolean =>
-  block !== undefined && nodeKey(block.node, block.cidr) === indexKey;
+  block !== undefined && nodesOf(block).some((node) => nodeKey(node, block.cidr) === indexKey);
 
 const disagreement = (text: string, block?: Block): Violation => ({
   kind: 'index',

@@ -1,5 +1,5 @@
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
-import { slotIndex, usedSlots, validateBlock, type Block } from '../../ipam/model/block.ts';
+import { nodeOf, slotIndex, usedSlots, validateBlock, type Block } from '../../ipam/model/block.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import { BLOCKS, blockKey, nodeKey, rangeKey } from '../../ipam/records/keys.ts';
 import { drainKey } from '../../ipam/records/node-record.ts';
@@ -10,6 +10,7 @@ import type { EndedContainers } from './ended.ts';
 import type { Commit } from './etcd.ts';
 import { indexDisagreement } from './index-check.ts';
 import type { Carrier, Living } from './living.ts';
+import { keptGiven, keptKeysDisagree } from './keeps.ts';
 import { againstRule } from './rules.ts';
 
 /** What must hold, and how it is called when it does not. */
@@ -36,6 +37,10 @@ export const VIOLATIONS = [
   'drained',
   /** An address was given out against a rule of that moment. */
   'against-rule',
+  /** An address that is kept for a pod was given to another one. */
+  'kept-given',
+  /** The keys of kept addresses and the blocks disagree after a transaction. */
+  'kept-keys',
   /** An address was given out again before it had rested. */
   'unrested',
   /** A call took longer than its deadline. */
@@ -101,9 +106,11 @@ export class CommitCheck {
       (isSenderAlive ? this.#ended.givenTo(given) : undefined) ??
       this.#drained(commit.before, given) ??
       againstRule(commit.before, given) ??
+      keptGiven(commit, given, this.#reader) ??
       this.#unrested(commit, given, changes.freed) ??
       this.#unsound(commit) ??
       indexDisagreement(commit, this.#reader) ??
+      (this.#damaged.size === 0 ? keptKeysDisagree(commit, this.#reader) : undefined) ??
       this.#twoAddresses(commit.after, changes)
     );
   }
@@ -138,8 +145,9 @@ export class CommitCheck {
 
   #drained(before: Keys, given: readonly ChangedAllocation[]): Violation | undefined {
     for (const { address, slot, block } of given) {
-      const drains = before.has(drainKey(block.node))
-        ? `node ${block.node}`
+      const node = nodeOf(block, slot);
+      const drains = before.has(drainKey(node))
+        ? `node ${node}`
         : this.#rangeOf(before, block)?.state === 'draining' && `range ${block.range}`;
       if (!drains) continue;
       const { containerId } = slot.owner;

@@ -35,6 +35,8 @@ export interface AddOptions {
   readonly lives?: number;
   /** How the runtime ends the sandbox of an ADD that failed. */
   readonly ending?: Ending;
+  /** Of a pod that is made again under its name: each has another UID. */
+  readonly generation?: number;
 }
 
 /** A pod that shall run and does not. */
@@ -68,6 +70,9 @@ const REPORT_MS = { least: 500, most: 4_000 };
 const TWICE_AFTER_MS = 5_000;
 const LATE_AFTER_MS = 60_000;
 const MOST_TRIES = 8;
+
+/** Returns how the IDs of the pod's containers begin, before a dot. */
+export const containersOf = ({ uid }: Pick<Pod, 'uid'>): string => uid.slice('uid-'.length);
 
 /** Kubelet and container runtime of one machine: makes sandboxes and ends them. */
 export class Kubelet {
@@ -119,10 +124,13 @@ export class Kubelet {
   }
 
   start(name: string, options: AddOptions = {}): void {
+    // One that the kubelet has under the name ends first: the API server may have forgotten it.
+    this.stop(name, 'del');
+    const { generation } = options;
     const pod: Pod = {
       namespace: 'shop',
       name,
-      uid: `uid-${name}`,
+      uid: `uid-${generation === undefined ? name : `${name}-${generation}`}`,
       nodeName: this.#machine.node,
       phase: 'Pending',
       hasRunningContainer: false,
@@ -241,7 +249,7 @@ export class Kubelet {
 
   async #make(wanted: Wanted, { lives, ending = 'del' }: AddOptions): Promise<void> {
     for (let n = 0; n < MOST_TRIES && this.#wanted.get(wanted.pod.name) === wanted; n++) {
-      const containerId = `${wanted.pod.name}.${++wanted.sandboxes}`;
+      const containerId = `${containersOf(wanted.pod)}.${++wanted.sandboxes}`;
       const namespace = this.#machine.kernel.addNamespace(`/run/netns/${containerId}`, containerId);
       const sandbox: Sandbox = { containerId, pod: wanted.pod, namespace };
       const outcome = await this.#call(

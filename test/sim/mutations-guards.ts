@@ -37,7 +37,11 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
   {
     name: 'index-not-written',
     breaks: "a claim does not enter the block in the node's index",
-    edits: one('ipam/node/transaction.ts', 'put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),'),
+    edits: one(
+      'ipam/node/transaction.ts',
+      'put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),\n        ...(former &&',
+      '...(former &&',
+    ),
   },
   {
     name: 'index-not-deleted',
@@ -137,8 +141,8 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     breaks: 'a repeated ADD gets a second address',
     edits: one(
       'ipam/allocate/allocate.ts',
-      'usedSlots(block, (slot) => isOwnedBy(slot, attachment))',
-      `usedSlots(block, (slot) => slot.owner.containerId === '')`,
+      '.filter(({ slot }) => isOwnedBy(slot, attachment))',
+      `.filter(({ slot }) => slot.owner.containerId === '')`,
     ),
   },
   {
@@ -186,7 +190,7 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     breaks: 'the agent returns a block that was used since its last look',
     edits: one(
       'ipam/allocate/warm-blocks.ts',
-      'const again = found.filter(({ id }) => seen.has(id)).slice(0, MOST_RETURNED);',
+      'const again = found.filter(({ id, block }) => seen.has(id) && fits(block));',
       'const again = transaction.blocks.filter((_, i) => i > 0);',
     ),
     faults: [],
@@ -211,10 +215,9 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     edits: [
       ...one(
         'ipam/release/release.ts',
-        'usedSlots(block, isMeant).map(({ address, slot })',
+        'usedSlots(block, isMeant)',
         `usedSlots(block)
-      .filter(({ address, slot }) => isMeant(slot) || request.addresses?.some((each) => sameAddress(each, address)))
-      .map(({ address, slot })`,
+      .filter(({ address, slot }) => isMeant(slot) || request.addresses?.some((each) => sameAddress(each, address)))`,
       ),
     ],
     faults: ['kill', 'power', 'del', 'uncertain'],
@@ -226,6 +229,57 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
       'ipam/release/return-block.ts',
       'guards: [same(entry), asRead(indexKey, index)],',
       'guards: [],',
+    ),
+    faults: [],
+  },
+  {
+    name: 'kept-given-away',
+    breaks: 'an address that is kept for a pod is given to another one',
+    edits: one('ipam/model/block.ts', '  !isKept(slot, now);', '  true;'),
+    faults: [],
+  },
+  {
+    name: 'kept-twice',
+    breaks: 'a pod that is made again while its earlier one has the kept address gets another one',
+    edits: one(
+      'ipam/allocate/kept.ts',
+      "if (slot?.state === 'used' && isOfPod(slot, pod)) throw stillUsed(found, slot, pod);",
+    ),
+    faults: ['forget'],
+  },
+  {
+    name: 'kept-key-not-compared',
+    breaks: 'two nodes that make a pod of one name at once keep an address for it each',
+    edits: one('ipam/allocate/kept.ts', 'guards.push(asRead(key, entry));'),
+    faults: ['forget'],
+  },
+  {
+    name: 'guest-block-not-compared',
+    breaks: "a node takes a kept address out of another node's block without comparing it",
+    edits: one(
+      'ipam/node/transaction.ts',
+      '...[...touched, ...joins.map(({ read }) => read)].map(({ entry }) => same(entry)),',
+      '...touched.map(({ entry }) => same(entry)),',
+    ),
+    faults: ['forget'],
+  },
+  {
+    name: 'guest-not-in-index',
+    breaks: "a node that takes a kept address of another node's block does not enter it in its index",
+    edits: one(
+      'ipam/node/transaction.ts',
+      'put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),\n      ]),',
+      ']),',
+    ),
+    faults: [],
+  },
+  {
+    name: 'guest-cleared-by-the-holder',
+    breaks: 'a node clears away what a pod of another node has of its blocks',
+    edits: one(
+      'ipam/node/allocations.ts',
+      'usedSlots(block, (slot) => nodeOf(block, slot) === node)',
+      'usedSlots(block)',
     ),
     faults: [],
   },

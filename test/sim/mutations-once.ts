@@ -125,7 +125,7 @@ export const FAULTS_ONCE: readonly Mutation[] = [
       },
       {
         file: 'ipam/allocate/allocate.ts',
-        text: '(each) => attempted.find((own) => isSameAllocation(own, each)) ?? each,',
+        text: '(each) => attempted.find((mine) => isSameAllocation(mine, each)) ?? each,',
         replacement: '(each) => each,',
       },
     ],
@@ -156,6 +156,7 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     ],
     // Those of the only story that is known to show it.
     faults: ['uncertain', 'kill', 'ovs', 'clock', 'compact', 'records', 'cluster', 'empty'],
+    setup: { keeps: false },
   },
   {
     name: 'del-believes-what-it-reads',
@@ -220,7 +221,7 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     edits: [
       {
         file: 'ipam/node/transaction.ts',
-        text: '...touched.map(({ entry }) => same(entry)),',
+        text: '...[...touched, ...joins.map(({ read }) => read)].map(({ entry }) => same(entry)),',
         replacement: '...before.blocks.map(({ entry }) => same(entry)),',
       },
     ],
@@ -316,8 +317,8 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     edits: [
       {
         file: 'cnictl/check/end-leaks.ts',
-        text: "if (life !== 'silent') {",
-        replacement: 'if (lives === undefined) {',
+        text: "return life === 'silent'",
+        replacement: 'return means.lives !== undefined',
       },
       {
         file: 'cnictl/check/end-leaks.ts',

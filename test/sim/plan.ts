@@ -1,4 +1,5 @@
 import { FAULTS, type Fault, type Scene } from './acts.ts';
+import { keepScenes } from './keeps.ts';
 import { Random } from './random.ts';
 import { mayHaveRules, ruleScenes } from './rules.ts';
 import type { RangeSetup, Setup } from './setup.ts';
@@ -16,15 +17,19 @@ export interface Plan {
 const FEW = 3;
 const shareOf = ({ length }: readonly Fault[]): number => (length <= FEW ? 0.9 : 0.5);
 
-/** Expands a seed into a story with some of the allowed faults. */
-export function makePlan(seed: number, allowed: readonly Fault[]): Plan {
+/**
+ * Expands a seed into a story with some of the allowed faults.
+ * @param given what its cluster has in any case
+ */
+export function makePlan(seed: number, allowed: readonly Fault[], given: Partial<Setup> = {}): Plan {
   const random = new Random(seed).fork('plan');
-  const setup = makeSetup(random.fork('setup'));
+  const setup = { ...makeSetup(random.fork('setup')), ...given };
   const isChosen = (fault: Fault): boolean => random.fork(`fault ${fault}`).chance(shareOf(allowed));
   const faults = FAULTS.filter((fault) => allowed.includes(fault) && isChosen(fault));
   const scenes = new Writer(random.fork('acts'), setup, faults).write();
   const more = ruleScenes(random.fork('rules'), setup, scenes);
-  return { seed, setup, scenes: [...scenes, ...more].sort((a, b) => a.at - b.at) };
+  const again = keepScenes(random.fork('keeps'), setup, [...scenes, ...more], faults);
+  return { seed, setup, scenes: [...scenes, ...more, ...again].sort((a, b) => a.at - b.at) };
 }
 
 /** Small ranges and blocks, so that pods soon share them. */
@@ -50,6 +55,7 @@ function makeSetup(random: Random): Setup {
     crowded: random.chance(0.01),
     agentShare: random.pick([1, 1, 0.8, 0.5, 0]),
     rules: false,
+    keeps: random.fork('keeps').chance(0.3),
   };
   // An index of hundreds of blocks in pages of 2 keys takes longer than a call has: etcd's are 500.
   if (setup.crowded) return { ...setup, pageSize: 500 };

@@ -44,7 +44,8 @@ export function againstRule(before: Keys, given: readonly ChangedAllocation[]): 
   for (const { address, block, slot } of given) {
     const { containerId, podNamespace: namespace = '', podName: name = '' } = slot.owner;
     const choice = chooseRule(rules, { namespace, name }, {});
-    if (!('rule' in choice) || !choice.rule || choice.rule.ranges.includes(block.range)) continue;
+    if (!('rule' in choice) || !choice.rule || choice.rule.ranges.length === 0) continue;
+    if (choice.rule.ranges.includes(block.range)) continue;
     return {
       kind: 'against-rule',
       text: `${address} of range ${block.range} was given to ${containerId}, against rule ${choice.rule.name}`,

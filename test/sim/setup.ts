@@ -35,6 +35,8 @@ export interface Setup {
   readonly crowded: boolean;
   /** Whether rules come and go. */
   readonly rules: boolean;
+  /** Whether pods are made again under their names, and a rule keeps their addresses. */
+  readonly keeps: boolean;
   /** Whether it watches the cluster for minutes after the faults, also where nothing is amiss. */
   readonly patient: boolean;
   /** The share of the calls that reach the agent while it runs, 0 to 1. */

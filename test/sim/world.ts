@@ -7,7 +7,7 @@ import { EtcdNetwork } from './etcd-network.ts';
 import { SimEtcd, type Snapshot } from './etcd.ts';
 import { CommitCheck, type Violation } from './invariants.ts';
 import { SimKube } from './kube.ts';
-import { Kubelet } from './kubelet.ts';
+import { containersOf, Kubelet } from './kubelet.ts';
 import { Living } from './living.ts';
 import { Machine, type MachineOptions } from './machine.ts';
 import { runCnictl } from './operator.ts';
@@ -88,7 +88,7 @@ export class World {
 
   /** Whether the API server has no pod of that container. */
   isForgotten(containerId: string): boolean {
-    return ![...this.kube.pods.values()].some(({ name }) => containerId.startsWith(`${name}.`));
+    return ![...this.kube.pods.values()].some((pod) => containerId.startsWith(`${containersOf(pod)}.`));
   }
 
   addHost(options: Pick<MachineOptions, 'name' | 'node' | 'imageOf'>): void {

@@ -43,7 +43,7 @@ async function leaking(): Promise<Leaking> {
     return await endLeaks(read, [{ address, expected, reason: 'pod-gone' }], {
       ipam,
       lives: new NodeLives([{ name: NODE, ready: false }]),
-      wire: { answersFor: () => Promise.resolve(new Map()) },
+      wire: { answersFor: () => Promise.resolve(new Map()), canAsk: () => Promise.resolve(true) },
       by: 'alice@admin',
       dryRun: false,
       ...change,
@@ -90,7 +90,7 @@ suite('leaks of a node', () => {
       await world.ipam.store.commit([], [alive]);
       return new Map();
     };
-    assert.equal(await end({ wire: { answersFor } }), undefined);
+    assert.equal(await end({ wire: { answersFor, canAsk: () => Promise.resolve(true) } }), undefined);
     assert.ok(slot());
   });
 
@@ -98,6 +98,7 @@ suite('leaks of a node', () => {
     const { end, slot } = await leaking();
     const asked: unknown[] = [];
     const wire: EndingMeans['wire'] = {
+      canAsk: () => Promise.resolve(true),
       answersFor: (vlan, addresses) => {
         asked.push([vlan, addresses.length]);
         return Promise.resolve(new Map([[IP, '02:00:00:00:00:99']]));

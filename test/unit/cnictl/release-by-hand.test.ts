@@ -66,7 +66,7 @@ suite('release by hand', () => {
       force: false,
       by: 'admin',
       lives: new NodeLives(undefined),
-      wire: { answersFor: () => assert.fail('asked the wire') },
+      wire: { answersFor: () => assert.fail('asked the wire'), canAsk: () => assert.fail('asked the wire') },
     });
     assert.deepEqual(outcome, { kind: 'unknown' });
     assert.equal(world.ipam.given().size, 7);

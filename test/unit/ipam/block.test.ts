@@ -43,6 +43,7 @@ suite('blocks', () => {
       used: 0,
       cooling: 0,
       free: 12,
+      kept: 0,
       reserved: 4,
     });
     const last = newBlock(blue, parseCidr('10.20.3.240/28'), 'node-1', 0);

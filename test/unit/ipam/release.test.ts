@@ -4,7 +4,7 @@ import { allocate } from '../../../ipam/allocate/allocate.ts';
 import type { Allocation } from '../../../ipam/allocate/allocation.ts';
 import { formatAddress } from '../../../ipam/model/address.ts';
 import type { ReleaseCause } from '../../../ipam/model/lifetime.ts';
-import { allocationsOf, findSuperseded, type SeenAllocation } from '../../../ipam/node/allocations.ts';
+import { allocationsOn, findSuperseded, type SeenAllocation } from '../../../ipam/node/allocations.ts';
 import { readNodeBlocks } from '../../../ipam/node/node-blocks.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { release } from '../../../ipam/release/release.ts';
@@ -30,7 +30,7 @@ const give = async (world: World, id: string, podUid?: string): Promise<Allocati
 };
 
 const held = async (world: World): Promise<SeenAllocation[]> =>
-  allocationsOf((await readNodeBlocks(world.ipam.store, NODE)).blocks);
+  allocationsOn(NODE, await readNodeBlocks(world.ipam.store, NODE));
 
 const text = ({ address }: SeenAllocation): string => formatAddress(address);
 
@@ -89,9 +89,12 @@ test('superseded are other containers of the same pod and interface', async () =
   await give(world, 'b', 'uid-2');
   await give(world, 'c', 'uid-1');
   await give(world, 'd');
-  const { blocks } = await readNodeBlocks(world.ipam.store, NODE);
+  const allocations = allocationsOn(NODE, await readNodeBlocks(world.ipam.store, NODE));
   const of = (id: string, ifname: string, podUid?: string): string[] =>
-    findSuperseded(blocks, { containerId: id, ifname, ...(podUid !== undefined && { podUid }) }).map(text);
+    findSuperseded(allocations, {
+      ...{ containerId: id, ifname, network: 'cell', bootId: 'boot-1' },
+      ...(podUid !== undefined && { podUid }),
+    }).map(text);
   assert.deepEqual(of('c', 'eth0', 'uid-1'), [text(older)]);
   assert.deepEqual(of('c', 'net1', 'uid-1'), []);
   assert.deepEqual(of('e', 'eth0', 'uid-3'), []);

@@ -8,7 +8,7 @@ import {
   parseSpan,
 } from '../../../ipam/model/address.ts';
 import type { Owner } from '../../../ipam/model/attachment.ts';
-import { usedSlots, validateBlock, type Block } from '../../../ipam/model/block.ts';
+import { nodeOf, usedSlots, validateBlock, type Block } from '../../../ipam/model/block.ts';
 import type { Effects } from '../../../ipam/model/effects.ts';
 import { makeRange } from '../../../ipam/model/new-range.ts';
 import type { Range } from '../../../ipam/model/range.ts';
@@ -16,9 +16,11 @@ import { batchingIpam, directIpam, type Ipam } from '../../../ipam/node/ipam.ts'
 import { noLocalNode } from '../../../ipam/node/local-node.ts';
 import { silentObserver, type Observer } from '../../../ipam/node/observer.ts';
 import { decodeBlock } from '../../../ipam/records/block-record.ts';
+import { KEPT } from '../../../ipam/records/kept-record.ts';
 import { BLOCKS, NODES, RANGES } from '../../../ipam/records/keys.ts';
 import { isDrainKey } from '../../../ipam/records/node-record.ts';
 import { decodeRange } from '../../../ipam/records/range-record.ts';
+import { keptDisagreements } from '../../support/kept-keys.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 
 /** IPAM on a store in memory, with a clock that the test sets. */
@@ -82,7 +84,12 @@ export class World {
     const index = this.#values(NODES)
       .filter(([key]) => !isDrainKey(key))
       .map(([key]) => key.slice(NODES.length));
-    const held = this.blocks().map((block) => `${block.node}/${formatCidr(block.cidr)}`);
+    const held = this.blocks().flatMap((block) => {
+      const guests = usedSlots(block).map(({ slot }) => nodeOf(block, slot));
+      return [...new Set([block.node, ...guests])].map((node) => `${node}/${formatCidr(block.cidr)}`);
+    });
+    const kept = this.#values(KEPT).map(([key, value]) => ({ key, value }));
+    problems.push(...keptDisagreements(this.blocks(), kept));
     if (index.sort().join() !== held.sort().join())
       problems.push(`index ${index.join()} is not blocks ${held.join()}`);
     const owners = this.blocks().flatMap((block) =>

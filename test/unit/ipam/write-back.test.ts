@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import type { Allocation } from '../../../ipam/allocate/allocation.ts';
 import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
-import { readOwnBlocks } from '../../../ipam/node/own-blocks.ts';
+import { readOwnAllocations } from '../../../ipam/node/own-allocations.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { SET_BACK } from '../../../ipam/records/set-back-record.ts';
 import type { Entry } from '../../../ipam/records/transaction.ts';
@@ -131,7 +131,7 @@ suite('an etcd that has forgotten', () => {
     const ip = await a.start('gone');
     restore(world, before);
     a.livingCarriers = () => Promise.resolve({ carriers: [], unlock: () => undefined });
-    await readOwnBlocks(a.ipam, 'a');
+    await readOwnAllocations(a.ipam, 'a');
     assert.equal(world.given().has(ip), false);
   });
 
@@ -164,7 +164,7 @@ suite('an etcd that has forgotten', () => {
     const other = await b.start('passing', ip === '10.20.0.5' ? '10.20.0.6' : '10.20.0.5');
     await release(b.ipam, { node: 'b', attachment: owner('passing'), cause: { why: 'del' } });
     b.carried.delete(other);
-    await readOwnBlocks(a.ipam, 'a');
+    await readOwnAllocations(a.ipam, 'a');
     allKnown(world, a);
     assert.deepEqual(
       world.blocks().map(({ node }) => node),
@@ -178,7 +178,7 @@ suite('an etcd that has forgotten', () => {
     const ip = await a.start('mine');
     restore(world, before);
     await b.start('theirs', ip === '10.20.0.5' ? '10.20.0.6' : '10.20.0.5');
-    await readOwnBlocks(a.ipam, 'a');
+    await readOwnAllocations(a.ipam, 'a');
     assert.deepEqual(
       a.told.at(-1)?.setAside.map(({ address }) => formatAddress(address)),
       [ip],
@@ -188,7 +188,7 @@ suite('an etcd that has forgotten', () => {
     await assert.rejects(b.start('one-too-many'), { code: 'exhausted' });
     // It stays so for as long as the pod lives.
     world.now += 50 * 60_000;
-    await readOwnBlocks(a.ipam, 'a');
+    await readOwnAllocations(a.ipam, 'a');
     world.now += 50 * 60_000;
     await assert.rejects(b.start('still-too-many'), { code: 'exhausted' });
   });
@@ -199,7 +199,7 @@ suite('an etcd that has forgotten', () => {
     const ip = await a.start('mine');
     restore(world, before);
     await b.start('theirs', ip);
-    await readOwnBlocks(a.ipam, 'a');
+    await readOwnAllocations(a.ipam, 'a');
     assert.equal(world.given().get(ip), 'theirs');
     const [conflict] = a.told.at(-1)?.conflicts ?? [];
     assert.equal(conflict?.owner.containerId, 'mine');
@@ -211,7 +211,7 @@ suite('an etcd that has forgotten', () => {
     const before = snapshot(world);
     const ip = await a.start('mine');
     restore(world, { ...before, entries: new Map() });
-    await readOwnBlocks(a.ipam, 'a');
+    await readOwnAllocations(a.ipam, 'a');
     assert.deepEqual(
       a.told.at(-1)?.outside.map(({ address }) => formatAddress(address)),
       [ip],
@@ -237,7 +237,7 @@ suite('an etcd that has forgotten', () => {
     const before = snapshot(world);
     await a.start('lost');
     restore(world, before);
-    await readOwnBlocks(a.ipam, 'a');
+    await readOwnAllocations(a.ipam, 'a');
     const one = async (): Promise<Allocation | undefined> =>
       (await allocate(b.ipam, { node: 'b', owner: owner(`b${world.now}`), families: [4] }))[0];
     assert.equal((await one())?.unproven, true);

@@ -18,6 +18,7 @@ const SETUP: Setup = {
   crowded: false,
   agentShare: 1,
   rules: false,
+  keeps: false,
 };
 
 interface Story {

@@ -1,0 +1,233 @@
+import { formatAddress, sameAddress, type Family } from '../model/address.ts';
+import { nodeOf, slotIndex, type Block, type KeptSlot, type Slot, type UsedSlot } from '../model/block.ts';
+import { IpamError } from '../model/errors.ts';
+import { isSamePod, podInterfaceOf, type PodInterface } from '../model/keep.ts';
+import { endKept } from '../model/kept-slot.ts';
+import type { Source } from '../model/demand.ts';
+import { isReserved } from '../model/range.ts';
+import { checkReadable } from '../node/hidden.ts';
+import type { Ipam } from '../node/ipam.ts';
+import type { HeldBlock, ReadBlock } from '../node/node-blocks.ts';
+import type { Join, NodeTransaction } from '../node/transaction.ts';
+import { decodeBlockOf } from '../records/block-record.ts';
+import { decodeKept, keptIn, keptKey, spareOf, type KeptPlace } from '../records/kept-record.ts';
+import { blockKey, rangeKey } from '../records/keys.ts';
+import { decodeRange } from '../records/range-record.ts';
+import { asRead, type Entry, type Guard } from '../records/transaction.ts';
+import type { AllocationRequest } from './allocation.ts';
+import { isEligible } from './eligible.ts';
+import { assign, type Assignment, type FixedVlan } from './pick-context.ts';
+
+/** What a pod whose addresses are kept gets of them, and what to write about it. */
+export interface KeptPick {
+  readonly steps: readonly Assignment[];
+  /** Changes the transaction, after the steps have: only then is anything changed. */
+  readonly apply: (transaction: NodeTransaction) => void;
+}
+
+interface KeptContext {
+  readonly ipam: Ipam;
+  readonly request: AllocationRequest;
+  readonly sources: readonly Source[];
+  readonly keep: NonNullable<Source['keep']>;
+  readonly transaction: NodeTransaction;
+  /** VLAN of what the attachment has already. */
+  readonly fixed: FixedVlan;
+  readonly unproven: boolean;
+  readonly attempt: number;
+}
+
+/** Where a kept address is now: in one of the node's blocks, or in one of another node. */
+interface Found {
+  readonly place: KeptPlace;
+  readonly held: Pick<ReadBlock, 'block' | 'range'>;
+  readonly slot: Slot | undefined;
+  /** Present for a block of another node, of which the node has no address yet. */
+  readonly join?: Join;
+}
+
+/**
+ * Picks those addresses that are kept for the attachment's pod. It reads at most one
+ * key and one block for each family, however many addresses are kept.
+ * @throws IpamError `still-used` while an earlier attachment has the address; `corrupt-record` for
+ *   the record that tells where it is, or the block; `store-…`
+ */
+export async function pickKept(context: KeptContext, families: readonly Family[]): Promise<KeptPick> {
+  const pod = podInterfaceOf(context.request.owner);
+  if (!pod) return { steps: [], apply: () => undefined };
+  return context.keep.anyPod ? await pickSpare(context, families) : await pickOwn(context, pod, families);
+}
+
+/** Picks what is kept for the pod's name. */
+async function pickOwn(
+  context: KeptContext,
+  pod: PodInterface,
+  families: readonly Family[],
+): Promise<KeptPick> {
+  const { ipam, request } = context;
+  const steps: Assignment[] = [];
+  const guards: Guard[] = [];
+  const ended: ((transaction: NodeTransaction) => void)[] = [];
+  let { fixed } = context;
+  for (const family of families) {
+    const found = await findOwn(context, keptKey(pod, family), guards);
+    if (!found) continue;
+    const { slot, held } = found;
+    if (slot?.state === 'used' && isOfPod(slot, pod)) throw stillUsed(found, slot, pod);
+    if (slot?.state !== 'kept' || slot.keep.anyPod || !isSamePod(slot.pod, pod)) continue;
+    if (!mayHave(context, found, family, fixed)) {
+      ended.push((changed) => end(changed, found, slot, ipam.effects.now()));
+      continue;
+    }
+    if (await ipam.local.isUsedByOther(found.place.address, request.owner)) throw carried(found, pod);
+    fixed = { vlan: held.range.vlan };
+    steps.push(take(context, found, slot, family));
+  }
+  return {
+    steps,
+    apply: (changed) => {
+      for (const guard of guards) changed.require(guard);
+      for (const each of ended) each(changed);
+    },
+  };
+}
+
+/**
+ * Finds the kept address of a key: in the blocks of which the node has read what they hold, else
+ * where the key in etcd says. What etcd says of the key is added to what must still hold.
+ */
+async function findOwn(context: KeptContext, key: string, guards: Guard[]): Promise<Found | undefined> {
+  for (const held of heldIn(context.transaction))
+    for (const [own, place] of keptIn(held.block))
+      if (own === key) return { place, held, slot: held.block.slots[slotIndex(held.block, place.address)] };
+  const [entry] = await context.ipam.store.get([key]);
+  guards.push(asRead(key, entry));
+  return entry && (await findPlace(context, decodeKept(key, entry.value)));
+}
+
+const heldIn = ({ blocks, guests }: NodeTransaction): HeldBlock[] => [...blocks, ...guests];
+
+const isOfPod = ({ keep, owner }: UsedSlot, pod: PodInterface): boolean => {
+  const own = podInterfaceOf(owner);
+  return keep !== undefined && own !== undefined && isSamePod(own, pod);
+};
+
+/** Most spare addresses of which one is chosen. */
+const SPARES = 16;
+
+/** Picks what is kept for any pod of the rule. */
+async function pickSpare(context: KeptContext, families: readonly Family[]): Promise<KeptPick> {
+  const { ipam, keep, request } = context;
+  const steps: Assignment[] = [];
+  let { fixed } = context;
+  for (const family of families) {
+    for (const { key, value } of await readSpare(context, family)) {
+      const found = await findPlace(context, decodeKept(key, value)).catch(unlessUnreadable);
+      const slot = found?.slot;
+      // Another pod was faster, also one whose request is part of the same transaction.
+      if (slot?.state !== 'kept' || !slot.keep.anyPod || slot.keep.rule !== keep.rule) continue;
+      if (!found || !mayHave(context, found, family, fixed)) continue;
+      if (await ipam.local.isUsedByOther(found.place.address, request.owner)) continue;
+      fixed = { vlan: found.held.range.vlan };
+      steps.push(take(context, found, slot, family));
+      break;
+    }
+  }
+  return { steps, apply: () => undefined };
+}
+
+/** A spare address in a block that cannot be read is none: others are as good. */
+function unlessUnreadable(error: unknown): undefined {
+  if (!(error instanceof IpamError) || error.code !== 'corrupt-record') throw error;
+}
+
+/** Returns spare addresses, those of a random beginning first once others were faster. */
+async function readSpare({ ipam, keep, attempt }: KeptContext, family: Family): Promise<Entry[]> {
+  for await (const page of ipam.store.scan(spareOf(keep.rule, family))) {
+    const start = attempt > 0 ? Math.floor(ipam.effects.random() * page.length) : 0;
+    return [...page.slice(start), ...page.slice(0, start)].slice(0, SPARES);
+  }
+  return [];
+}
+
+/**
+ * Returns undefined where etcd has no such block any more.
+ * @throws IpamError `corrupt-record`, `store-…`
+ */
+async function findPlace(
+  { ipam, request, transaction }: KeptContext,
+  place: KeptPlace,
+): Promise<Found | undefined> {
+  const { address } = place;
+  const key = blockKey(place.range, place.block);
+  const known = heldIn(transaction).find(({ block }) => blockKey(block.range, block.cidr) === key);
+  if (known) return { place, held: known, slot: known.block.slots[slotIndex(known.block, address)] };
+  // An index entry that cannot be read is not written over.
+  checkReadable(transaction, [address]);
+  const [entry, rangeEntry] = await ipam.store.get([key, rangeKey(place.range)]);
+  if (!entry || !rangeEntry) return undefined;
+  const range = decodeRange(rangeEntry.key, rangeEntry.value);
+  const block = decodeBlockOf(range)(entry.key, entry.value);
+  const read = { block, range, entry };
+  const slot = block.slots[slotIndex(block, address)];
+  // Claimed by this node since its blocks were read: the index fails the comparison.
+  return block.node === request.node
+    ? { place, held: read, slot }
+    : { place, held: read, slot, join: { read, rangeEntry } };
+}
+
+/** Whether the pod may have the address by the rules and the network of now. */
+function mayHave(
+  { request, sources }: KeptContext,
+  { place, held: { range } }: Found,
+  family: Family,
+  fixed: FixedVlan,
+): boolean {
+  const requested = request.requested?.find((each) => each.family === family);
+  if (requested && !sameAddress(requested, place.address)) return false;
+  return (
+    !isReserved(range, place.address) &&
+    sources.some((source) => isEligible(range, { request: source, family, fixed }))
+  );
+}
+
+function take(
+  { ipam, request, keep, unproven }: KeptContext,
+  { held, place, join }: Found,
+  { keep: before }: KeptSlot,
+  family: Family,
+): Assignment {
+  const index = slotIndex(held.block, place.address);
+  const context = { ipam, request, family, unproven, keep: { ...keep, since: before.since } };
+  const assignment = assign(context, held, index, undefined);
+  return join ? { ...assignment, join } : assignment;
+}
+
+/** Ends what is kept where the pod may not have it any more. */
+function end(
+  transaction: NodeTransaction,
+  { held, place, join }: Found,
+  { sequence }: KeptSlot,
+  now: number,
+): void {
+  const ended = ({ block }: Pick<HeldBlock, 'block'>): Block => endKept(block, place.address, sequence, now);
+  const key = blockKey(held.block.range, held.block.cidr);
+  // As the steps have left it.
+  const known = heldIn(transaction).find(({ block }) => blockKey(block.range, block.cidr) === key);
+  if (known) transaction.put(ended(known));
+  else if (join) transaction.putOther(join.read.entry, held.block, ended(held));
+}
+
+function stillUsed({ held, place }: Found, slot: UsedSlot, pod: PodInterface): IpamError {
+  const node = nodeOf(held.block, slot);
+  return new IpamError(
+    'still-used',
+    `${formatAddress(place.address)} is kept for pod ${pod.namespace}/${pod.name}, and its earlier container ${slot.owner.containerId} on node '${node}' still has it`,
+  );
+}
+
+const carried = ({ place }: Found, pod: PodInterface): IpamError =>
+  new IpamError(
+    'still-used',
+    `${formatAddress(place.address)} is kept for pod ${pod.namespace}/${pod.name}, and another container of this node still has it`,
+  );
