@@ -97,7 +97,8 @@ export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
       addresses: grant.ips.map((ip) => ip.address),
       routes: resolveRoutes(grant),
       mac: veth.mac,
-      announce: config.announcement.count > 0,
+      // Also where nothing is announced usually: the port of a kept address may be another one now.
+      announce: config.announcement.count > 0 || grant.allocations.some(({ kept }) => kept),
       // The userspace datapath forwards packets unchanged, so nothing would fill in an offloaded
       // checksum.
       checksumOffload: !bridge.userspace,

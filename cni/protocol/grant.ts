@@ -35,6 +35,8 @@ export interface GrantedAddress {
   readonly allocatedAt: number;
   /** True if the address must be proven free on the wire before the pod uses it. */
   readonly unproven: boolean;
+  /** True if it was kept for the pod: switches may know it at another port. */
+  readonly kept: boolean;
 }
 
 /** A pod's address has the mask and gateway of its range, not of its block: the network is flat. */
@@ -52,6 +54,7 @@ export function grantOf(allocations: readonly Allocation[]): Grant {
       range: range.name,
       allocatedAt: slot.allocatedAt,
       unproven,
+      kept: slot.keep !== undefined && slot.keep.since !== slot.allocatedAt,
     })),
   };
 }

@@ -1,8 +1,9 @@
 import { occupiedBy, type Covered } from '../../ipam/allocate/occupied.ts';
 import { cidrSpan, formatCidr, spanContains, spansOverlap } from '../../ipam/model/address.ts';
-import { usedSlots, type Block } from '../../ipam/model/block.ts';
+import { nodeOf, usedSlots, type Block } from '../../ipam/model/block.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import { decodeBlockOf } from '../../ipam/records/block-record.ts';
+import { keptIn } from '../../ipam/records/kept-record.ts';
 import { BLOCKS, nodeKey, NODES, rangeKey, rangeNameOfBlockKey, RANGES } from '../../ipam/records/keys.ts';
 import { isDrainKey } from '../../ipam/records/node-record.ts';
 import { unchanged, type Entry } from '../../ipam/records/transaction.ts';
@@ -134,7 +135,7 @@ function mergeBlocks(
 ): {
   readonly units: readonly Unit[];
   readonly collisions: readonly Collision[];
-  /** Index keys that are written, or refused, together with a block. */
+  /** Keys that are written, or refused, together with a block. */
   readonly indexed: ReadonlySet<string>;
 } {
   const values = new Map(missing.map(({ key, value }) => [key, value]));
@@ -150,26 +151,41 @@ function mergeBlocks(
           reason: 'unsound',
           detail: reasonOf(saved, record.key) ?? 'it cannot be read',
         } as const);
-    const index = block && nodeKey(block.node, block.cidr);
-    if (index !== undefined) indexed.add(index);
+    const own = block ? keysWith(block) : [];
+    for (const key of own) indexed.add(key);
     if (collision) collisions.push(collision);
-    if (collision || !block || index === undefined) continue;
-    const value = values.get(index);
+    if (collision || !block) continue;
     const range = state.there.get(rangeKey(block.range));
     units.push({
-      records: [record, ...(value === undefined ? [] : [{ key: index, value }])],
+      records: [
+        record,
+        ...own.flatMap((key) => {
+          const value = values.get(key);
+          return value === undefined ? [] : [{ key, value }];
+        }),
+      ],
       guards: range ? [unchanged(range)] : [],
     });
   }
   return { units, collisions, indexed };
 }
 
+/** Returns the keys that belong to a block: index entries of its nodes, places of kept addresses. */
+const keysWith = (block: Block): string[] => {
+  const guests = usedSlots(block).map(({ slot }) => nodeOf(block, slot));
+  const nodes = [...new Set([block.node, ...guests])].map((node) => nodeKey(node, block.cidr));
+  return [...nodes, ...[...keptIn(block)].map(([key]) => key)];
+};
+
 function blockCollision(record: BackupRecord, block: Block, state: MergeState): Collision | undefined {
   const { key } = record;
   if (state.there.has(key))
     return { key, reason: 'differs', detail: 'the block is claimed, or was used since' };
-  if (state.there.has(nodeKey(block.node, block.cidr)))
-    return { key, reason: 'differs', detail: "the node's index names it already" };
+  const taken = keysWith(block).find((each) => state.there.has(each));
+  if (taken?.startsWith(NODES))
+    return { key, reason: 'differs', detail: "a node's index names it already" };
+  if (taken !== undefined)
+    return { key, reason: 'differs', detail: `etcd key '${taken}' keeps another address for its pod` };
   const range = state.target.get(block.range);
   if (!range) {
     const detail = reasonOf(state.now, rangeKey(block.range)) ?? `range ${block.range} is not there`;

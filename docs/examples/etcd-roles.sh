@@ -62,11 +62,12 @@ case "$command" in
     ;;
   node)
     # What all nodes share: an address is taken and released in a block, and any node may claim any
-    # block, so each must be able to write all of them.
+    # block or get a kept address of it, so each must be able to write all of them.
     role cellnet-node
     grant cellnet-node read "$keys/"
     grant cellnet-node readwrite "$keys/blocks/"
     grant cellnet-node readwrite "$keys/history/"
+    grant cellnet-node readwrite "$keys/kept/"
     grant cellnet-node readwrite "$keys/cluster/set-back"
     # What is this node's alone.
     own="cellnet-node-$name"

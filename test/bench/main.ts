@@ -2,8 +2,8 @@
  * `npm run bench` measures six things: cellnet, with and without its agent, beside `bridge` +
  * `host-local` of containernetworking-plugins, in turn in one run on one simulated node; ADD while
  * a member of etcd hangs, beside ADD while none does; IPAM beside etcd itself; `cnictl check`
- * beside only reading what it reads; Services in the bridge; and ADD with rules. Machines differ,
- * so only ratios are comparable.
+ * beside only reading what it reads; Services in the bridge; ADD with rules, and of kept
+ * addresses. Machines differ, so only ratios are comparable.
  *
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
@@ -23,6 +23,7 @@ import { benchGrowth } from './growth.ts';
 import { benchHungMember } from './hung-member.ts';
 import { benchIpam } from './ipam.ts';
 import { startBenchNode } from './node.ts';
+import { benchKept } from './kept.ts';
 import { benchRules } from './rules.ts';
 import { benchServices } from './services.ts';
 import { benchSingle } from './single.ts';
@@ -40,6 +41,7 @@ const PARTS = [
   'check',
   'services',
   'rules',
+  'kept',
 ] as const;
 
 interface World {
@@ -89,6 +91,7 @@ async function main(wanted: readonly string[]): Promise<void> {
       if (asked('growth')) await benchGrowth(node, agent, running);
     }
     if (asked('rules')) await benchRules(scope, ROUNDS);
+    if (asked('kept')) await benchKept(scope, ROUNDS);
     if (asked('hung-member')) await benchHungMember(scope, ROUNDS);
     if (asked('ipam')) await ipamAlone(scope);
     if (asked('claims')) {

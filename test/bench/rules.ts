@@ -6,10 +6,9 @@
 import type { Rule } from '../../ipam/model/rule.ts';
 import { encodeRule, encodeRulesChanged, ruleKey, RULES_CHANGED } from '../../ipam/records/rule-record.ts';
 import { del, put, type Write } from '../../ipam/records/transaction.ts';
-import type { Fabric } from '../support/fabric.ts';
 import type { Scope } from '../support/netns.ts';
-import { must } from '../support/proc.ts';
 import { rule } from '../support/rule.ts';
+import { commitIn } from './commit.ts';
 import { median, table } from './figures.ts';
 import { startBenchNode } from './node.ts';
 import { cellnet, timeCall, type Contender } from './timed.ts';
@@ -23,19 +22,6 @@ const bluesOf = (name: string, namespace: string): Rule => rule(name, { namespac
 const write = (each: Rule): Write => put(ruleKey(each), encodeRule(each));
 const own = bluesOf('own', 'default');
 
-/** Carries out the writes in one transaction of etcd, in whose network this process is not. */
-const commit = ({ ns, etcd }: Fabric, writes: readonly Write[]): Promise<string> => {
-  const lines = writes.map((each) => {
-    const key = `/cellnet/v1/${each.key}`;
-    return each.kind === 'put' ? `put ${key} ${JSON.stringify(each.value)}` : `del ${key}`;
-  });
-  return must('etcdctl', ['txn'], {
-    netns: ns.name,
-    input: `\n${lines.join('\n')}\n\n\n`,
-    env: { ETCDCTL_API: '3', ETCDCTL_ENDPOINTS: etcd.endpoints.join(',') },
-  });
-};
-
 type State = 'no rules' | 'others' | 'one for the pod';
 const STATES: readonly State[] = ['no rules', 'others', 'one for the pod'];
 
@@ -46,10 +32,10 @@ export async function benchRules(scope: Scope, rounds: number): Promise<void> {
     cellnet(node, 'no agent', { CELLNET_NODE: 'rules-alone' }),
   ];
   const all = Array.from({ length: RULES }, (_, i) => bluesOf(`r${i}`, i < PATTERNS ? `n${i}-*` : `n${i}`));
-  for (let i = 0; i < RULES; i += 100) await commit(fabric, all.slice(i, i + 100).map(write));
+  for (let i = 0; i < RULES; i += 100) await commitIn(fabric, all.slice(i, i + 100).map(write));
   // Without this key nobody reads a rule.
   const become = (state: State, mark: number): Promise<unknown> =>
-    commit(fabric, [
+    commitIn(fabric, [
       state === 'no rules' ? del(RULES_CHANGED) : put(RULES_CHANGED, encodeRulesChanged(mark, `${mark}`)),
       state === 'one for the pod' ? write(own) : del(ruleKey(own)),
     ]);

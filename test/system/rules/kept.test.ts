@@ -89,7 +89,7 @@ suite('pods that keep their addresses', () => {
   }
   const add = async (...args: Parameters<typeof tryAdd>): Promise<Made> => {
     const made = await tryAdd(...args);
-    assert.ok(typeof made === 'object', String(made));
+    assert.ok(typeof made === 'object', typeof made === 'string' ? made : '');
     return made;
   };
   const end = async ({ on, pod }: Made, by: 'agent' | 'plugin' = 'agent'): Promise<void> => {
