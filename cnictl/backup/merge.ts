@@ -170,7 +170,7 @@ function mergeBlocks(
   return { units, collisions, indexed };
 }
 
-/** Returns the keys that belong to a block: index entries of its nodes, places of kept addresses. */
+/** Returns the keys of a block: index entries of its nodes, places of kept addresses. */
 const keysWith = (block: Block): string[] => {
   const guests = usedSlots(block).map(({ slot }) => nodeOf(block, slot));
   const nodes = [...new Set([block.node, ...guests])].map((node) => nodeKey(node, block.cidr));
@@ -182,8 +182,7 @@ function blockCollision(record: BackupRecord, block: Block, state: MergeState): 
   if (state.there.has(key))
     return { key, reason: 'differs', detail: 'the block is claimed, or was used since' };
   const taken = keysWith(block).find((each) => state.there.has(each));
-  if (taken?.startsWith(NODES))
-    return { key, reason: 'differs', detail: "a node's index names it already" };
+  if (taken?.startsWith(NODES)) return { key, reason: 'differs', detail: "a node's index names it already" };
   if (taken !== undefined)
     return { key, reason: 'differs', detail: `etcd key '${taken}' keeps another address for its pod` };
   const range = state.target.get(block.range);

@@ -1,5 +1,5 @@
 /**
- * Measures ADD of a pod whose address is kept, on the node that it was on and on another one, beside
+ * Measures ADD of a pod whose address is kept, on its last node and on another one, beside
  * ADD of a pod that no rule is for, in turn in one run, by the agent; while etcd keeps no other
  * address, and 10,000.
  */
