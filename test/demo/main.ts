@@ -14,6 +14,7 @@ import { startPodProcess, type PodProcess } from '../support/pod-process.ts';
 import { must, sleep } from '../support/proc.ts';
 import { tcpTransfer } from '../support/transfer.ts';
 import { startPodServer, type PodServer } from '../support/pod-server.ts';
+import { keptAddress } from './kept.ts';
 import { bold, chapter, end, expect, show, step } from './story.ts';
 
 const RANGE = '10.20.0.0/22';
@@ -295,6 +296,19 @@ async function remove(world: World, pods: readonly AddedPod[]): Promise<void> {
   await step('the state of it all', () => cnictl(world, 0, 'status'));
 }
 
+async function database(world: World, [web]: readonly AddedPod[], scope: Scope): Promise<void> {
+  expect(web !== undefined, 'web-1 is missing');
+  await keptAddress(scope, web, {
+    ...{ a: world.a, b: world.b },
+    addPod: (node, name) => addPod(world, node, name),
+    delPod: async (node, pod) => {
+      await node.delPod(pod);
+      await world.api.remove('default', pod.name);
+    },
+    cnictl: (...args) => cnictl(world, 0, ...args),
+  });
+}
+
 /** Ends what the work has begun, such as agents, before the next chapter. */
 async function withScope(work: (scope: Scope) => Promise<void>): Promise<void> {
   const scope = newScope();
@@ -314,6 +328,7 @@ async function main(): Promise<number> {
     const pods = await addPods(world);
     await talk(world, pods);
     await withScope((own) => services(world, pods, own));
+    await withScope((own) => database(world, pods, own));
     const freed = await crash(world, pods);
     await reuse(scope, world, pods, freed);
     await remove(world, pods);
