@@ -7,6 +7,7 @@ export interface RangeUse {
   readonly blocks: number;
   readonly used: number;
   readonly cooling: number;
+  readonly kept: number;
   readonly free: number;
 }
 
@@ -17,13 +18,21 @@ export interface RangeUse {
 export function useByRange(blocks: Iterable<HeldBlock>, now: number): RangeUse[] {
   const uses = new Map<string, RangeUse>();
   for (const { block, range } of blocks) {
-    const before = uses.get(range.name) ?? { range: range.name, blocks: 0, used: 0, cooling: 0, free: 0 };
-    const { used, cooling, free } = countSlots(block, now, range.cooldownMs);
+    const before = uses.get(range.name) ?? {
+      range: range.name,
+      blocks: 0,
+      used: 0,
+      cooling: 0,
+      kept: 0,
+      free: 0,
+    };
+    const { used, cooling, kept, free } = countSlots(block, now, range.cooldownMs);
     uses.set(range.name, {
       range: range.name,
       blocks: before.blocks + 1,
       used: before.used + used,
       cooling: before.cooling + cooling,
+      kept: before.kept + kept,
       free: before.free + free,
     });
   }

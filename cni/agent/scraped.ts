@@ -36,15 +36,16 @@ export function addScraped(registers: Registry[], { ranges, pending, past }: Scr
   });
   new Gauge({
     name: 'cellnet_addresses',
-    help: "Addresses in this node's blocks, by range and state (free, used, cooling), without the reserved",
+    help: "Addresses in this node's blocks, by range and state (free, used, cooling, kept), without the reserved",
     labelNames: ['range', 'state'],
     registers,
     collect() {
       this.reset();
-      for (const { range, free, used, cooling } of ranges()) {
+      for (const { range, free, used, cooling, kept } of ranges()) {
         this.set({ range, state: 'free' }, free);
         this.set({ range, state: 'used' }, used);
         this.set({ range, state: 'cooling' }, cooling);
+        this.set({ range, state: 'kept' }, kept);
       }
     },
   });

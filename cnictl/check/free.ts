@@ -60,7 +60,7 @@ export async function freeAddress(
   const verdict = options.force ? undefined : await judgeNow(kube, slot);
   if (verdict?.kind === 'in-use' && slot.condemned && !options.dryRun) await pardon(ipam, address);
   if (verdict?.kind === 'in-use' || verdict?.kind === 'unknown') return verdict;
-  if (verdict) return await endLeak(ipam, { address, expected, reason: verdict.reason }, options);
+  if (verdict) return await endLeakForGood(ipam, { address, expected, reason: verdict.reason }, options);
   if (options.dryRun) return { kind: 'would-release', reason: undefined };
   const cause: ReleaseCause = { why: 'operator', by: options.by };
   const outcome = await releaseAddress(ipam, address, expected, cause);
@@ -87,6 +87,16 @@ const pardon = (ipam: Ipam, address: Address): Promise<true> =>
     const read = await readBlockOf(ipam, address);
     return !read || (await pardonInBlock(ipam, read, [address])) || undefined;
   });
+
+/** What the operator releases is kept for nobody. */
+async function endLeakForGood(ipam: Ipam, leak: EndedLeak, options: FreeOptions): Promise<FreeOutcome> {
+  const outcome = await endLeak(ipam, leak, options);
+  if (outcome.kind !== 'released') return outcome;
+  const read = await readAddress(ipam, leak.address);
+  if ('value' in read && read.value.slot?.state === 'kept')
+    await endKeptAddress(ipam, leak.address, read.value.slot.sequence);
+  return outcome;
+}
 
 const endLeak = (ipam: Ipam, leak: EndedLeak, options: FreeOptions): Promise<FreeOutcome> =>
   retryLostRaces(`releasing ${formatAddress(leak.address)}`, ipam.effects, async () => {

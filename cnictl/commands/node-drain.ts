@@ -102,8 +102,9 @@ function drainText(context: Context, { name, dryRun, returned, left, used, hides
     ...returned.map((view) => `block ${cidrOf(view)} of range ${view.block.range} ${would}returned\n`),
   ];
   const what = hides ? 'no block that can be read' : 'no block';
-  if (left.length === 0) return [...lines, `${what} ${dryRun ? 'would be' : 'is'} left\n`].join('');
-  lines.push(`left: ${leftText(left)}\n`);
+  // Pods may have kept addresses of other nodes' blocks.
+  if (left.length > 0) lines.push(`left: ${leftText(left)}\n`);
+  else lines.push(`${what} ${dryRun ? 'would be' : 'is'} left\n`);
   if (used.length > 0) lines.push(`\n${addressTable(context, used, context.world.now())}`);
   return lines.join('');
 }

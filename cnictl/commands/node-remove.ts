@@ -13,6 +13,8 @@ import {
 import { aliveKey, ALIVE_TTL_MS } from '../../ipam/records/alive-record.ts';
 import { lostKey } from '../../ipam/records/lost-record.ts';
 import { absent } from '../../ipam/records/transaction.ts';
+import { nodeOf } from '../../ipam/model/block.ts';
+import type { BlockView } from '../../ipam/query/views.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { checkNodeName } from '../../ipam/settings/settings.ts';
 import { Wire } from '../check/wire.ts';
@@ -258,7 +260,11 @@ function printPlan(removal: Removal, { blocks, unreadable }: NodeView, freed: re
   const kept = freed.filter(({ outcome }) => outcome !== 'would-release');
   const stays = (cidr: string): boolean =>
     kept.some(({ view }) => view.block !== undefined && formatCidr(view.block) === cidr);
-  const returned = blocks.map(cidrOf).filter((cidr) => !stays(cidr));
+  const isHanded = ({ block, counts }: BlockView): boolean =>
+    counts.kept > 0 ||
+    block.slots.some((slot) => slot.state === 'used' && nodeOf(block, slot) !== block.node);
+  const mayGo = blocks.filter((view) => !stays(cidrOf(view)));
+  const returned = mayGo.filter((view) => !isHanded(view)).map(cidrOf);
   const left = blocks
     .filter((view) => stays(cidrOf(view)))
     .map((view): LeftBlock => ({ view, reason: 'in-use' }));
@@ -266,6 +272,7 @@ function printPlan(removal: Removal, { blocks, unreadable }: NodeView, freed: re
     [
       ...freed.map(freedText),
       ...returned.map((cidr) => `block ${cidr} would be returned\n`),
+      ...mayGo.filter(isHanded).map((view) => `block ${cidrOf(view)} would be handed over to another node\n`),
       ...left.map(leftLine),
     ].join(''),
   );

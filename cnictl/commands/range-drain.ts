@@ -42,11 +42,21 @@ export async function rangeDrain(
   return 0;
 }
 
-/** When only cooling addresses keep blocks, a repeated drain returns them. */
+/** When only cooling addresses hold blocks, a repeated drain returns them. */
 function restingHint(left: readonly BlockView[], now: number): string[] {
-  const resting = left.filter((view) => isRanged(view) && !isIdle(view, now) && view.counts.used === 0);
-  if (resting.length === 0) return [];
+  const unused = left.filter((view) => isRanged(view) && !isIdle(view, now) && view.counts.used === 0);
+  const keeping = unused.filter(({ counts }) => counts.kept > 0);
+  const kept = keeping.reduce((sum, { counts }) => sum + counts.kept, 0);
+  const resting = unused.filter((view) => !keeping.includes(view));
+  const hints =
+    kept === 0
+      ? []
+      : [
+          `${plural(kept, 'address is', 'addresses are')} kept for pods that are gone: cnictl release ends that (cnictl ip list)\n`,
+        ];
+  if (resting.length === 0) return hints;
   return [
+    ...hints,
     `${plural(resting.length, 'block')} with nothing but cooling addresses: the node's agent gives them back, or do this again\n`,
   ];
 }

@@ -1,13 +1,15 @@
 import type { Platform } from '../../cni/platform/platform.ts';
-import { familyName, formatAddress } from '../../ipam/model/address.ts';
+import { familyName } from '../../ipam/model/address.ts';
 import { IpamError, messageOf } from '../../ipam/model/errors.ts';
 import { asksOf, bySpecificity, type Labels, type Rule } from '../../ipam/model/rule.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 import { listRangeUsage, type RangeUsage } from '../../ipam/query/range-usage.ts';
-import { podsOfRule, type PodOfRule } from '../../ipam/query/rule-pods.ts';
+import { countKept, podsOfRule, type PodOfRule } from '../../ipam/query/rule-pods.ts';
+import { encodeRule } from '../../ipam/records/rule-record.ts';
 import { addRule, findRule, planRule, removeRule } from '../../ipam/rules/rules.ts';
 import { readRanges, type RangeEntry } from '../../ipam/store/ranges.ts';
 import { readRules } from '../../ipam/store/rules.ts';
-import { endKeptOf, keepPresent, type AskOfPod } from '../../ipam/rules/keeping.ts';
+import { settleKept, type AskOfPod, type Settled, type Subject } from '../../ipam/rules/keeping.ts';
 import type { Context } from '../context/context.ts';
 import { parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
@@ -15,7 +17,17 @@ import { quietLog } from '../context/quiet-log.ts';
 import { renderCount } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields, renderTable } from '../render/table.ts';
-import { keepText } from './ip.ts';
+import {
+  conditionsText,
+  effectText,
+  keepsText,
+  labelsText,
+  podJson,
+  podTable,
+  rangesText,
+  ruleJson,
+  settledText,
+} from './rule-report.ts';
 
 export interface RuleAddOptions {
   readonly namespace: string;
@@ -36,31 +48,49 @@ export interface RuleAddOptions {
 export async function ruleAdd(context: Context, name: string, options: RuleAddOptions): Promise<number> {
   const rule = ruleFrom(context, name, options);
   const dryRun = options.dryRun ?? false;
-  const { pods, unreadable, kept } = await context.withIpam(async (ipam) => {
-    await planRule(ipam, rule);
+  const { pods, unreadable, settled, isAgain } = await context.withIpam(async (ipam) => {
+    const isAgain = await isThere(ipam, rule);
+    if (!isAgain) await planRule(ipam, rule);
     const found = await podsOfRule(ipam, rule);
     for (const text of familiesMissing(rule, (await readRanges(ipam.store)).ranges)) context.warn(text);
-    if (!dryRun) await addRule(ipam, rule);
-    const present = rule.keep && !dryRun ? await keepPresent(ipam, rule, askWith(context)) : undefined;
-    return { ...found, kept: present };
+    if (!dryRun && !isAgain) await addRule(ipam, rule);
+    const settled = dryRun ? undefined : await settle(context, ipam, { name, rule });
+    return { ...found, settled, isAgain };
   });
   const isOwn = ({ range }: PodOfRule): boolean => rule.ranges.length === 0 || rule.ranges.includes(range);
   const outside = pods.filter((pod) => !isOwn(pod));
-  if (kept && kept.untold > 0)
-    context.warn(
-      `${plural(kept.untold, 'address', 'addresses')} may be kept by this rule, but nobody told of their pods: they are kept from when these are made again`,
-    );
-  const json = { ...ruleJson(rule), dryRun, kept: kept?.kept ?? null, pods: pods.map(podJson) };
+  const json = { ...ruleJson(rule), dryRun, kept: settled?.kept ?? null, pods: pods.map(podJson) };
   context.print(json, () => {
-    const done = dryRun ? 'would be added' : 'added';
+    const done = isAgain ? 'is there already' : dryRun ? 'would be added' : 'added';
     const what = `rule ${rule.name} ${done}: ${conditionsText(rule)} -> ${effectText(rule)}\n`;
-    const now = kept
-      ? `kept from now on: ${plural(kept.kept, 'address', 'addresses')} of pods that live\n`
-      : '';
-    return `${what}${concernedText(rule, pods, outside)}${now}${pods.length > 0 && dryRun ? podTable(context, pods) : ''}`;
+    const told = `${concernedText(rule, pods, outside)}${settled ? settledText(settled, rule.keep !== undefined) : ''}`;
+    return `${what}${told}${pods.length > 0 && dryRun ? podTable(context, pods) : ''}`;
   });
   context.warnUnreadable(unreadable);
   return 0;
+}
+
+/**
+ * Whether the rule is there with all that it says: then what is kept is settled again, as after a
+ * first time that was interrupted, or where nobody told of pods.
+ */
+async function isThere({ store }: Pick<Ipam, 'store'>, rule: Rule): Promise<boolean> {
+  const found = (await readRules(store)).rules.find(({ name }) => name === rule.name);
+  return found !== undefined && encodeRule({ ...found, addedAt: rule.addedAt }) === encodeRule(rule);
+}
+
+/** Makes what is kept agree with the rules, where a rule keeps or has kept addresses. */
+async function settle(context: Context, ipam: Ipam, subject: Subject): Promise<Settled | undefined> {
+  const { rules } = await readRules(ipam.store);
+  const mayKeep = subject.rule === undefined || subject.rule.keep || rules.some(({ keep }) => keep);
+  if (!mayKeep) return undefined;
+  const settled = await settleKept(ipam, subject, askWith(context));
+  if (settled.untold > 0)
+    context.warn(
+      `${plural(settled.untold, 'address', 'addresses')} may be kept by a rule, but nobody told of their pods: they are kept from when these are made again, or when the same rule is added again with --kubeconfig`,
+    );
+  context.warnUnreadable(settled.unreadable);
+  return settled;
 }
 
 function ruleFrom({ world }: Context, name: string, options: RuleAddOptions): Rule {
@@ -146,13 +176,15 @@ function concernedText(rule: Rule, pods: readonly PodOfRule[], outside: readonly
 
 /** `rule list` */
 export async function ruleList(context: Context): Promise<number> {
-  const { rules, usages, unreadable } = await context.withIpam(async (ipam) => {
+  const { rules, usages, kept, unreadable } = await context.withIpam(async (ipam) => {
+    const kept = await countKept(ipam);
     const known = await readRules(ipam.store);
-    return { ...known, usages: (await listRangeUsage(ipam)).usages };
+    return { ...known, kept, usages: (await listRangeUsage(ipam)).usages };
   });
+  const keptBy = ({ name }: Rule): number => kept.get(name) ?? 0;
   const sorted = [...rules].sort((a, b) => bySpecificity(a, b) || (a.name < b.name ? -1 : 1));
   context.print(
-    sorted.map((rule) => ({ ...ruleJson(rule), free: freeOf(rule, usages) })),
+    sorted.map((rule) => ({ ...ruleJson(rule), free: freeOf(rule, usages), kept: keptBy(rule) })),
     () => {
       if (sorted.length === 0) return 'No rules: every pod draws from every range of its network.\n';
       return renderTable<Rule>(
@@ -161,12 +193,19 @@ export async function ruleList(context: Context): Promise<number> {
           { title: 'PODS', value: conditionsText },
           { title: 'RANGES', value: effectText },
           { title: 'FREE', value: (rule) => renderCount(freeOf(rule, usages)), right: true },
+          { title: 'KEPT', value: (rule) => (rule.keep ? `${keptBy(rule)}` : '-'), right: true },
         ],
         sorted,
         context.paint,
       );
     },
   );
+  // A removal that was killed leaves them.
+  for (const [name, count] of kept)
+    if (unreadable.length === 0 && !rules.some((rule) => rule.name === name))
+      context.warn(
+        `${plural(count, 'address is', 'addresses are')} kept by rule ${name}, which does not exist: cnictl rule remove ${name}`,
+      );
   context.warnUnreadable(unreadable);
   return 0;
 }
@@ -212,19 +251,6 @@ export async function ruleShow(context: Context, name: string): Promise<number> 
   return 0;
 }
 
-const podTable = ({ paint }: Context, pods: readonly PodOfRule[]): string =>
-  renderTable<PodOfRule>(
-    [
-      { title: 'POD', value: ({ namespace, name }) => `${namespace}/${name}` },
-      { title: 'ADDRESS', value: ({ address }) => formatAddress(address) },
-      { title: 'RANGE', value: ({ range }) => range },
-      { title: 'NODE', value: ({ node }) => node },
-      { title: 'STATE', value: ({ state }) => state },
-    ],
-    pods,
-    paint,
-  );
-
 export interface RuleRemoveOptions {
   readonly dryRun?: boolean;
   readonly ignoreNotFound?: boolean;
@@ -239,62 +265,25 @@ export async function ruleRemove(
   return await context.withIpam(async (ipam) => {
     try {
       const { rule } = await removeRule(ipam, name, dryRun);
-      // A record that could not be read may have kept addresses.
-      const { ended, unreadable } =
-        dryRun || (rule && !rule.keep) ? { ended: 0, unreadable: [] } : await endKeptOf(ipam, name);
-      context.warnUnreadable(unreadable);
+      const settled = dryRun ? undefined : await settle(context, ipam, { name, ...(rule && { rule }) });
       const done = dryRun ? 'would be removed' : 'removed';
       const which = rule
         ? `: ${conditionsText(rule)} -> ${effectText(rule)}`
         : ', whose record could not be read';
-      const free =
-        ended > 0 ? `free again: ${plural(ended, 'address', 'addresses')} kept for pods that are gone\n` : '';
-      context.print({ name, removed: !dryRun, ended }, () => `rule ${name} ${done}${which}\n${free}`);
+      context.print({ name, removed: !dryRun, ended: settled?.ended ?? 0 }, () => {
+        const told = settled ? settledText(settled, false) : '';
+        return `rule ${name} ${done}${which}\n${told}`;
+      });
     } catch (error) {
-      if (!ignoreNotFound || !(error instanceof IpamError) || error.code !== 'not-found') throw error;
-      context.print({ name, removed: false }, () => `nothing to remove: ${name}\n`);
+      if (!(error instanceof IpamError) || error.code !== 'not-found') throw error;
+      // A removal that was interrupted leaves what the rule has kept.
+      const settled = dryRun ? undefined : await settle(context, ipam, { name });
+      const ended = settled?.ended ?? 0;
+      if (!ignoreNotFound && ended === 0) throw error;
+      context.print({ name, removed: false, ended }, () =>
+        settled && ended > 0 ? settledText(settled, false) : `nothing to remove: ${name}\n`,
+      );
     }
     return 0;
   });
 }
-
-/** Says for which pods the rule is, in one line. */
-export function conditionsText(rule: Rule): string {
-  const conditions = [
-    ['label', labelsText(rule.podLabels)],
-    ['owner', rule.ownerKind ?? ''],
-    ['namespace label', labelsText(rule.namespaceLabels)],
-    ['nodes', labelsText(rule.nodeLabels)],
-  ].flatMap(([what, text]) => (text ? [`${what} ${text}`] : []));
-  return [`${rule.namespace}/${rule.pod}`, ...conditions].join(', ');
-}
-
-const effectText = (rule: Rule): string => {
-  const keeps = keepsText(rule);
-  return `${rangesText(rule)}${rule.fallback ? ', else any' : ''}${keeps === undefined ? '' : `, kept ${keeps}`}`;
-};
-
-const rangesText = ({ ranges }: Rule): string => ranges.join(', ') || 'any';
-
-/** Says how long and for whom addresses are kept. */
-const keepsText = ({ keep }: Rule): string | undefined =>
-  keep && `${keepText(keep)}${keep.anyPod ? ' for any pod' : ''}`;
-
-const labelsText = (labels: Labels): string =>
-  Object.entries(labels)
-    .map(([key, value]) => `${key}=${value}`)
-    .join(' ');
-
-/** Scripts rely on these keys. More keys may be added. */
-function ruleJson(rule: Rule): object {
-  const { name, namespace, pod, podLabels, ownerKind, namespaceLabels, nodeLabels, ranges, fallback } = rule;
-  return {
-    ...{ name, namespace, pod, podLabels, ownerKind: ownerKind ?? null, namespaceLabels, nodeLabels },
-    ...{ ranges, fallback, addedAt: new Date(rule.addedAt).toISOString() },
-    keep: rule.keep ? { forMs: rule.keep.forMs ?? null, anyPod: rule.keep.anyPod ?? false } : null,
-  };
-}
-
-const podJson = ({ namespace, name, node, address, range, state }: PodOfRule): object => ({
-  ...{ namespace, name, node, ip: formatAddress(address), range, state },
-});

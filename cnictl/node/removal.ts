@@ -1,7 +1,7 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import { canonicalPod, indexPods, judge } from '../../ipam/audit/judge.ts';
 import { formatAddress } from '../../ipam/model/address.ts';
-import { hasSlotsOf, isCooling, expectedOf } from '../../ipam/model/block.ts';
+import { hasSlotsOf, isCooling, expectedOf, type Block } from '../../ipam/model/block.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { isIdle } from '../../ipam/node/surplus.ts';
@@ -210,7 +210,8 @@ export async function returnBlocks(
   const left: LeftBlock[] = [];
   const heirs = await heirsOf(ipam, node);
   let back = false;
-  const { blocks, unreadable } = await viewNode(ipam, node);
+  const { blocks, guests, unreadable } = await viewNode(ipam, node);
+  for (const view of guests) left.push({ view, reason: 'in-use' });
   for (const view of blocks) {
     back ||= await isBack();
     const outcome = back ? 'node-is-back' : await giveBack(ipam, view, heirs, guards);
@@ -219,6 +220,15 @@ export async function returnBlocks(
     else left.push({ view, reason: outcome });
   }
   return { returned, handed, left, unreadable };
+}
+
+/** A node whose pods use the block already, if there is one; else one by the subnet. */
+function heirOf(block: Block, heirs: readonly string[]): string | undefined {
+  const number = block.cidr.base.value / BigInt(block.slots.length);
+  return (
+    heirs.find((each) => hasSlotsOf(block, each)) ??
+    (heirs.length > 0 ? heirs[Number(number % BigInt(heirs.length))] : undefined)
+  );
 }
 
 async function giveBack(
@@ -232,7 +242,7 @@ async function giveBack(
   if (hasSlotsOf(block, block.node)) return 'in-use';
   if (counts.used + counts.kept > 0) {
     // One whose pods use it already, if there is one.
-    const to = heirs.find((each) => hasSlotsOf(block, each)) ?? heirs[0];
+    const to = heirOf(block, heirs);
     if (to === undefined) return 'kept';
     try {
       return (await handOver(ipam, range, block, to, guards)) ? { to } : 'changed';

@@ -1,4 +1,4 @@
-import { cidrContains, formatAddress, sameAddress, type Address, type Family } from '../model/address.ts';
+import { cidrContains, formatAddress, sameAddress, type Address } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
 import { isOwnedBy } from '../model/block.ts';
 import { pardonSlot } from '../model/condemn-slot.ts';
@@ -13,15 +13,10 @@ import type { Ipam } from '../node/ipam.ts';
 import { readNodeBlocks } from '../node/node-blocks.ts';
 import type { NodeRequest } from '../node/runner.ts';
 import type { NodeTransaction } from '../node/transaction.ts';
-import { isDistrusted } from '../records/set-back-record.ts';
-import { readRanges } from '../store/ranges.ts';
 import type { Allocation, AllocationRequest } from './allocation.ts';
-import { commonVlans } from './eligible.ts';
-import { pickKept } from './kept.ts';
-import type { Assignment, FixedVlan } from './pick-context.ts';
-import { pick } from './pick.ts';
+import { pickSteps } from './pick-steps.ts';
 import { checkKept } from './requested-address.ts';
-import { firstSource, sourcesFor } from './source.ts';
+import { sourcesFor } from './source.ts';
 
 /**
  * Allocates an address of each family for the attachment. A repeated call returns the same
@@ -47,8 +42,10 @@ export async function allocate(
   // An unanswered attempt may have been carried out: what it allocated is this call's to undo.
   const attempted: Allocation[] = [];
   let facts: Facts = {};
-  let used: Source = request;
+  /** Where the addresses came from that were not kept; undefined: all were. */
+  let used: Source | undefined;
   const change: NodeRequest<Allocation[] | Asks>['change'] = async (transaction, lost) => {
+    used = request;
     const own = allocationsOn(request.node, transaction);
     held?.(own);
     const kept = findAllocations(own, request.owner).map(
@@ -81,35 +78,16 @@ export async function allocate(
         // share the transaction.
         return transaction.cached ? undefined : sources;
       }
-      const [{ keep } = request] = sources;
-      const unproven = isDistrusted(transaction.setBack, ipam.effects.now());
-      const fixed = kept[0] && { vlan: kept[0].range.vlan };
-      const ofPod =
-        keep &&
-        (await pickKept(
-          { ipam, request, sources, keep, transaction, fixed, unproven, attempt: lost },
-          missing,
-        ));
-      const found = ofPod?.steps ?? [];
-      const others = missing.filter(
-        (family) => !found.some(({ allocation }) => allocation.address.family === family),
-      );
-      const has = [...kept, ...found.map(({ allocation }) => allocation)];
-      const steps =
-        others.length === 0
-          ? [...found]
-          : await firstSource(sources, transaction.cached, async (source) => {
-              used = source;
-              const more = await pickAll(ipam, { ...request, ...source }, others, has, transaction, lost);
-              return more && [...found, ...more];
-            });
-      if (!steps) return undefined;
+      const picked = await pickSteps({ ipam, request, sources, transaction, kept, attempt: lost }, missing);
+      if (!picked) return undefined;
+      const { steps, finish } = picked;
+      used = picked.source;
       transaction.relyOnRules();
       for (const { block, claim, join } of steps) {
         if (join) transaction.join(block, join);
         else transaction.put(block, claim);
       }
-      ofPod?.apply(transaction);
+      finish?.(transaction);
       pardon(transaction, kept);
       attempted.push(...steps.map((step) => step.allocation));
       return [...kept, ...steps.map((step) => step.allocation)];
@@ -128,7 +106,7 @@ export async function allocate(
       ...(chosen && { chosen: (value) => ('asks' in value ? undefined : chosen(value)) }),
     });
     if (!('asks' in outcome)) {
-      ipam.observer.allocated({ ...used, families: request.families });
+      if (used) ipam.observer.allocated({ ...used, families: request.families });
       return outcome;
     }
     facts = { ...facts, ...(await askAbout(request, outcome.asks)) };
@@ -181,60 +159,6 @@ const isSameAllocation = (a: Allocation, b: Allocation): boolean =>
   sameAddress(a.address, b.address) &&
   a.slot.sequence === b.slot.sequence &&
   a.slot.allocatedAt === b.slot.allocatedAt;
-
-/** Returns one step for each family, all on one VLAN; undefined if other writers were faster. */
-async function pickAll(
-  ipam: Ipam,
-  request: AllocationRequest & Source,
-  families: readonly Family[],
-  kept: readonly Allocation[],
-  { blocks, claims, setBack }: Pick<NodeTransaction, 'blocks' | 'claims' | 'setBack'>,
-  attempt: number,
-): Promise<Assignment[] | undefined> {
-  const unproven = isDistrusted(setBack, ipam.effects.now());
-  return await firstWithRoom(await vlansFor(ipam, request, families, kept), async (fixed) => {
-    const steps: Assignment[] = [];
-    for (const family of families) {
-      const step = await pick({ ipam, request, family, blocks, claims, fixed, unproven, attempt });
-      if (!step) return undefined;
-      steps.push(step);
-    }
-    return steps;
-  });
-}
-
-/**
- * Returns the VLANs to try, in order: the one of the addresses that the attachment has; else any
- * for one family, or those on which all families have a range.
- */
-async function vlansFor(
-  ipam: Ipam,
-  request: AllocationRequest,
-  missing: readonly Family[],
-  kept: readonly Allocation[],
-): Promise<FixedVlan[]> {
-  const [first] = kept;
-  if (first) return [{ vlan: first.range.vlan }];
-  if (missing.length === 1) return [undefined];
-  return commonVlans(request, missing, await readRanges(ipam.store));
-}
-
-/** @throws IpamError `exhausted` for the last VLAN if none has room */
-async function firstWithRoom<T>(
-  vlans: readonly FixedVlan[],
-  attempt: (fixed: FixedVlan) => Promise<T>,
-): Promise<T> {
-  let last: unknown;
-  for (const fixed of vlans) {
-    try {
-      return await attempt(fixed);
-    } catch (error) {
-      if (!(error instanceof IpamError) || error.code !== 'exhausted') throw error;
-      last = error;
-    }
-  }
-  throw last;
-}
 
 /** Returns the allocations of the attachment. */
 function findAllocations(allocations: readonly RangedAllocation[], attachment: Attachment): Allocation[] {

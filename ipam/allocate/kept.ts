@@ -1,4 +1,4 @@
-import { formatAddress, sameAddress, type Family } from '../model/address.ts';
+import { cidrContains, formatAddress, sameAddress, type Family } from '../model/address.ts';
 import { nodeOf, slotIndex, type Block, type KeptSlot, type Slot, type UsedSlot } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
 import { isSamePod, podInterfaceOf, type PodInterface } from '../model/keep.ts';
@@ -14,6 +14,7 @@ import { decodeKept, keptIn, keptKey, spareOf, type KeptPlace } from '../records
 import { blockKey, rangeKey } from '../records/keys.ts';
 import { decodeRange } from '../records/range-record.ts';
 import { asRead, type Entry, type Guard } from '../records/transaction.ts';
+import { readRecord } from '../records/unreadable.ts';
 import type { AllocationRequest } from './allocation.ts';
 import { isEligible } from './eligible.ts';
 import { assign, type Assignment, type FixedVlan } from './pick-context.ts';
@@ -23,6 +24,12 @@ export interface KeptPick {
   readonly steps: readonly Assignment[];
   /** Changes the transaction, after the steps have: only then is anything changed. */
   readonly apply: (transaction: NodeTransaction) => void;
+}
+
+/** A kept address that ends, because its pod may not have it any more. */
+interface Ending {
+  readonly found: Found;
+  readonly slot: KeptSlot;
 }
 
 interface KeptContext {
@@ -67,7 +74,7 @@ async function pickOwn(
   const { ipam, request } = context;
   const steps: Assignment[] = [];
   const guards: Guard[] = [];
-  const ended: ((transaction: NodeTransaction) => void)[] = [];
+  const ended: Ending[] = [];
   let { fixed } = context;
   for (const family of families) {
     const found = await findOwn(context, keptKey(pod, family), guards);
@@ -76,7 +83,7 @@ async function pickOwn(
     if (slot?.state === 'used' && isOfPod(slot, pod)) throw stillUsed(found, slot, pod);
     if (slot?.state !== 'kept' || slot.keep.anyPod || !isSamePod(slot.pod, pod)) continue;
     if (!mayHave(context, found, family, fixed)) {
-      ended.push((changed) => end(changed, found, slot, ipam.effects.now()));
+      ended.push({ found, slot });
       continue;
     }
     if (await ipam.local.isUsedByOther(found.place.address, request.owner)) throw carried(found, pod);
@@ -87,7 +94,7 @@ async function pickOwn(
     steps,
     apply: (changed) => {
       for (const guard of guards) changed.require(guard);
-      for (const each of ended) each(changed);
+      endAll(changed, ended, ipam.effects.now());
     },
   };
 }
@@ -97,12 +104,22 @@ async function pickOwn(
  * where the key in etcd says. What etcd says of the key is added to what must still hold.
  */
 async function findOwn(context: KeptContext, key: string, guards: Guard[]): Promise<Found | undefined> {
-  for (const held of heldIn(context.transaction))
-    for (const [own, place] of keptIn(held.block))
-      if (own === key) return { place, held, slot: held.block.slots[slotIndex(held.block, place.address)] };
+  for (const held of heldIn(context.transaction)) {
+    const place = placesIn(held.block).get(key);
+    if (place) return { place, held, slot: held.block.slots[slotIndex(held.block, place.address)] };
+  }
   const [entry] = await context.ipam.store.get([key]);
   guards.push(asRead(key, entry));
   return entry && (await findPlace(context, decodeKept(key, entry.value)));
+}
+
+/** The kept addresses of blocks by key. A node with many asks for each pod. */
+const places = new WeakMap<Block, ReadonlyMap<string, KeptPlace>>();
+
+function placesIn(block: Block): ReadonlyMap<string, KeptPlace> {
+  const known = places.get(block) ?? new Map(keptIn(block));
+  places.set(block, known);
+  return known;
 }
 
 const heldIn = ({ blocks, guests }: NodeTransaction): HeldBlock[] => [...blocks, ...guests];
@@ -112,28 +129,59 @@ const isOfPod = ({ keep, owner }: UsedSlot, pod: PodInterface): boolean => {
   return keep !== undefined && own !== undefined && isSamePod(own, pod);
 };
 
-/** Most spare addresses of which one is chosen. */
-const SPARES = 16;
+/** Most spare addresses that are looked at in blocks which the node has not read. */
+const MOST_LOOKS = 16;
 
 /** Picks what is kept for any pod of the rule. */
 async function pickSpare(context: KeptContext, families: readonly Family[]): Promise<KeptPick> {
-  const { ipam, keep, request } = context;
+  const { ipam } = context;
   const steps: Assignment[] = [];
+  const ended: Ending[] = [];
   let { fixed } = context;
   for (const family of families) {
-    for (const { key, value } of await readSpare(context, family)) {
-      const found = await findPlace(context, decodeKept(key, value)).catch(unlessUnreadable);
-      const slot = found?.slot;
-      // Another pod was faster, also one whose request is part of the same transaction.
-      if (slot?.state !== 'kept' || !slot.keep.anyPod || slot.keep.rule !== keep.rule) continue;
-      if (!found || !mayHave(context, found, family, fixed)) continue;
-      if (await ipam.local.isUsedByOther(found.place.address, request.owner)) continue;
-      fixed = { vlan: found.held.range.vlan };
-      steps.push(take(context, found, slot, family));
-      break;
-    }
+    const found = await findSpare(context, family, fixed, ended);
+    if (!found) continue;
+    fixed = { vlan: found.held.range.vlan };
+    steps.push(take(context, found, found.slot, family));
   }
-  return { steps, apply: () => undefined };
+  return { steps, apply: (changed) => endAll(changed, ended, ipam.effects.now()) };
+}
+
+/** @param ended receives those of ranges that drain, which nobody gets any more */
+async function findSpare(
+  context: KeptContext,
+  family: Family,
+  fixed: FixedVlan,
+  ended: Ending[],
+): Promise<(Found & { readonly slot: KeptSlot }) | undefined> {
+  const { ipam, keep, request } = context;
+  const useless = new Set<string>();
+  let looks = 0;
+  for await (const { key, value } of sparesInTurn(context, family)) {
+    const read = readRecord({ key, value }, decodeKept);
+    if ('unreadable' in read || useless.has(read.value.range)) continue;
+    const isHere = heldIn(context.transaction).some(({ block }) => isPlaceIn(block, read.value));
+    if (!isHere && ++looks > MOST_LOOKS) return undefined;
+    const found = await findPlace(context, read.value).catch(unlessUnreadable);
+    const slot = found?.slot;
+    // Another pod was faster, also one whose request is part of the same transaction.
+    if (!found || slot?.state !== 'kept' || !slot.keep.anyPod || slot.keep.rule !== keep.rule) continue;
+    if (found.held.range.state === 'draining') ended.push({ found, slot });
+    else if (!mayHave(context, found, family, fixed)) useless.add(read.value.range);
+    else if (!(await ipam.local.isUsedByOther(found.place.address, request.owner))) return { ...found, slot };
+  }
+  return undefined;
+}
+
+/** Yields spare addresses; once others were faster, from a random place on. */
+async function* sparesInTurn({ ipam, keep, attempt }: KeptContext, family: Family): AsyncIterable<Entry> {
+  let isFirst = attempt > 0;
+  for await (const page of ipam.store.scan(spareOf(keep.rule, family))) {
+    const start = isFirst ? Math.floor(ipam.effects.random() * page.length) : 0;
+    isFirst = false;
+    yield* page.slice(start);
+    yield* page.slice(0, start);
+  }
 }
 
 /** A spare address in a block that cannot be read is none: others are as good. */
@@ -141,14 +189,8 @@ function unlessUnreadable(error: unknown): undefined {
   if (!(error instanceof IpamError) || error.code !== 'corrupt-record') throw error;
 }
 
-/** Returns spare addresses, those of a random beginning first once others were faster. */
-async function readSpare({ ipam, keep, attempt }: KeptContext, family: Family): Promise<Entry[]> {
-  for await (const page of ipam.store.scan(spareOf(keep.rule, family))) {
-    const start = attempt > 0 ? Math.floor(ipam.effects.random() * page.length) : 0;
-    return [...page.slice(start), ...page.slice(0, start)].slice(0, SPARES);
-  }
-  return [];
-}
+const isPlaceIn = (block: Block, { range, address }: KeptPlace): boolean =>
+  block.range === range && cidrContains(block.cidr, address);
 
 /**
  * Returns undefined where etcd has no such block any more.
@@ -203,19 +245,15 @@ function take(
   return join ? { ...assignment, join } : assignment;
 }
 
-/** Ends what is kept where the pod may not have it any more. */
-function end(
-  transaction: NodeTransaction,
-  { held, place, join }: Found,
-  { sequence }: KeptSlot,
-  now: number,
-): void {
-  const ended = ({ block }: Pick<HeldBlock, 'block'>): Block => endKept(block, place.address, sequence, now);
-  const key = blockKey(held.block.range, held.block.cidr);
-  // As the steps have left it.
-  const known = heldIn(transaction).find(({ block }) => blockKey(block.range, block.cidr) === key);
-  if (known) transaction.put(ended(known));
-  else if (join) transaction.putOther(join.read.entry, held.block, ended(held));
+/** Ends what is kept, in the blocks as the steps have left them. */
+function endAll(transaction: NodeTransaction, endings: readonly Ending[], now: number): void {
+  for (const { found, slot } of endings) {
+    const { place, held, join } = found;
+    const known = heldIn(transaction).find(({ block }) => isPlaceIn(block, place));
+    const block = endKept((known ?? held).block, place.address, slot.sequence, now);
+    if (known) transaction.put(block);
+    else if (join) transaction.join(block, join);
+  }
 }
 
 function stillUsed({ held, place }: Found, slot: UsedSlot, pod: PodInterface): IpamError {

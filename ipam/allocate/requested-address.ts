@@ -90,9 +90,13 @@ function checkFree({ ipam }: PickContext, requested: Address, { block, range }: 
     throw new IpamError('taken', `the requested address ${ip} is given to ${who}`);
   }
   const now = ipam.effects.now();
-  if (slot && isKept(slot, now)) {
+  if (slot?.state === 'kept' && isKept(slot, now)) {
     const { namespace, name } = slot.pod;
     throw new IpamError('taken', `the requested address ${ip} is kept for pod ${namespace}/${name}`);
+  }
+  if (slot?.state === 'kept' && isCooling(slot, now, range.cooldownMs)) {
+    const wait = Math.ceil((slot.keptAt + range.cooldownMs - now) / 1000);
+    throw new IpamError('taken', `the requested address ${ip} is cooling, free in ${wait} s`);
   }
   if (slot?.state === 'released' && isCooling(slot, now, range.cooldownMs)) {
     const wait = Math.ceil((slot.releasedAt + restMs(slot, range.cooldownMs) - now) / 1000);

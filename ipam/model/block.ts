@@ -66,9 +66,12 @@ export const SET_ASIDE_MS = 3_600_000;
 export type UsedSlot = Extract<Slot, { state: 'used' }>;
 export type KeptSlot = Extract<Slot, { state: 'kept' }>;
 
-/** Whether the address is kept for a pod now: its time has not ended. */
-export const isKept = (slot: Slot, now: number): slot is KeptSlot =>
-  slot.state === 'kept' && (slot.keep.forMs === undefined || now - slot.keptAt < slot.keep.forMs);
+/**
+ * Whether the address is kept for a pod now: its time has not ended. As for {@link isCooling}, one
+ * that lies far in the future comes from a clock that jumped.
+ */
+export const isKept = (slot: Slot, now: number): boolean =>
+  slot.state === 'kept' && (slot.keep.forMs === undefined || Math.abs(now - slot.keptAt) < slot.keep.forMs);
 
 /** Returns the node of the attachment that has the slot. */
 export const nodeOf = (block: Pick<Block, 'node'>, slot: Pick<UsedSlot, 'node'>): string =>
@@ -137,10 +140,13 @@ export function isOwnedBy(slot: Slot, attachment: Attachment): slot is UsedSlot 
 }
 
 /**
- * Returns whether a released slot still rests. A release that lies further in the future than the
- * rest time comes from a clock that jumped: it must not block the address for ever.
+ * Returns whether a released slot, or one that is kept no more, still rests. A release that lies
+ * further in the future than the rest time comes from a clock that jumped: it must not block the
+ * address for ever.
  */
 export function isCooling(slot: Slot, now: number, cooldownMs: number): boolean {
+  // One whose keeping has ended rests since its pod went.
+  if (slot.state === 'kept') return !isKept(slot, now) && Math.abs(now - slot.keptAt) < cooldownMs;
   return slot.state === 'released' && Math.abs(now - slot.releasedAt) < restMs(slot, cooldownMs);
 }
 

@@ -26,14 +26,16 @@ export function endKept(block: Block, address: Address, expected: number, now: n
 }
 
 /**
- * Sets by which rule the address of an attachment is kept when it ends.
- * @param keep undefined: not at all
- * @returns the same object if the slot is not used with the sequence `expected`
+ * Sets by which rule an address is kept, now or when its attachment ends.
+ * @param keep undefined: not at all, which an attachment's only can be
+ * @returns the same object if the slot has not the sequence `expected`
  */
 export function setKeep(block: Block, address: Address, expected: number, keep: Keep | undefined): Block {
   const index = slotIndex(block, address);
   const slot = block.slots[index];
-  if (slot?.state !== 'used' || slot.sequence !== expected) return block;
+  if ((slot?.state !== 'used' && slot?.state !== 'kept') || slot.sequence !== expected) return block;
+  if (slot.state === 'kept')
+    return keep ? { ...block, slots: block.slots.with(index, { ...slot, keep }) } : block;
   const { keep: _, ...rest } = slot;
   const next: UsedSlot = keep ? { ...rest, keep } : rest;
   return { ...block, slots: block.slots.with(index, next) };

@@ -24,12 +24,13 @@ export interface Living {
  * allocation keeps its time, and gets a new sequence. What was kept for its pod stays kept.
  * @param node of the attachment
  * @param over whether it takes the place of another owner's allocation on the same node
+ * @param wasSetBack whether etcd may name the owner of an earlier time
  */
 export function restoreSlot(
   block: Block,
   { address, owner, allocatedAt }: Living,
   node: string,
-  over = false,
+  { over = false, wasSetBack = false }: { readonly over?: boolean; readonly wasSetBack?: boolean } = {},
 ): Restored {
   const index = slotIndex(block, address);
   const before = block.slots[index];
@@ -38,7 +39,8 @@ export function restoreSlot(
     const { owner: by } = before;
     if (isOwnedBy(before, owner) && nodeOf(block, before) === node) return { outcome: 'held' };
     const mayTake = over && nodeOf(block, before) === node;
-    if (!mayTake && !isLaterOf(before, owner, allocatedAt)) return { outcome: 'conflict', by };
+    if (!mayTake && !(wasSetBack && isLaterOf(before, owner, allocatedAt)))
+      return { outcome: 'conflict', by };
   }
   const isOwn = isOfPod(before, owner);
   if (before.state === 'kept' && !isOwn && !over) return { outcome: 'conflict', by: undefined };
@@ -55,11 +57,18 @@ export function restoreSlot(
 /**
  * Whether a block of another node holds the address for the pod of this living attachment, as etcd
  * was before the pod came to its node.
+ * @param wasSetBack whether etcd may name the owner of an earlier time
  */
-export function isKeptFor(block: Block, { address, owner, allocatedAt }: Living): boolean {
+export function isKeptFor(
+  block: Block,
+  { address, owner, allocatedAt }: Living,
+  wasSetBack: boolean,
+): boolean {
   const slot = block.slots[slotIndex(block, address)];
   if (!slot) return false;
-  return (slot.state === 'kept' && isOfPod(slot, owner)) || isLaterOf(slot, owner, allocatedAt);
+  return (
+    (slot.state === 'kept' && isOfPod(slot, owner)) || (wasSetBack && isLaterOf(slot, owner, allocatedAt))
+  );
 }
 
 /** Whether the slot's kept address is of the owner's pod. */

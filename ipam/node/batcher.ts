@@ -60,7 +60,9 @@ export class Batcher implements Runner {
 
   async #runAll(node: string, queue: Waiting[]): Promise<void> {
     while (queue.length > 0) {
-      const unanswered = await this.#runBatch(node, queue.splice(0, MAX_BATCH));
+      const batch = queue.splice(0, MAX_BATCH);
+      const { unanswered, left } = await this.#runBatch(node, batch);
+      queue.unshift(...left);
       if (unanswered) this.#rejectLate(queue, unanswered);
     }
     this.#waiting.delete(node);
@@ -79,12 +81,18 @@ export class Batcher implements Runner {
     for (const each of late) each.settle({ status: 'rejected', reason });
   }
 
-  /** Returns the error if etcd did not answer. */
-  async #runBatch(node: string, batch: readonly Waiting[]): Promise<IpamError | undefined> {
+  /**
+   * @returns the error if etcd did not answer, and the requests that did not fit into the
+   *   transaction
+   */
+  async #runBatch(
+    node: string,
+    batch: readonly Waiting[],
+  ): Promise<{ readonly unanswered?: IpamError; readonly left: readonly Waiting[] }> {
     const now = this.#context.effects.monotonic();
     const due = batch.filter(({ expiresAt }) => expiresAt >= now);
     for (const each of batch) if (each.expiresAt < now) each.expire();
-    if (due.length === 0) return undefined;
+    if (due.length === 0) return { left: [] };
     try {
       const requests = due.map(({ request }) => request);
       const results = await runRequests(this.#context, node, requests);
@@ -92,10 +100,11 @@ export class Batcher implements Runner {
         const result = results[i];
         if (result) each.settle(result);
       });
+      return { left: due.slice(results.length) };
     } catch (reason) {
       for (const each of due) each.settle({ status: 'rejected', reason });
-      if (reason instanceof IpamError && reason.code === 'store-unreachable') return reason;
+      const isUnanswered = reason instanceof IpamError && reason.code === 'store-unreachable';
+      return { ...(isUnanswered && { unanswered: reason }), left: [] };
     }
-    return undefined;
   }
 }

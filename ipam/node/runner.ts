@@ -90,7 +90,7 @@ const SETTLE_WITHIN_MS = 3_000;
 
 /**
  * Runs requests of one node in one transaction: it writes all whose change does not throw, or none.
- * @returns the outcome of each request
+ * @returns the outcome of each request; of fewer where more do not fit into one transaction
  * @throws IpamError `other-machine`, `contention`, `store-…` for all requests; with `uncertain`
  *   set, etcd may have written them
  */
@@ -271,7 +271,10 @@ async function settle(
   return now && own?.kind === 'put' && now.value === own.value ? now.revision : undefined;
 }
 
-/** Returns undefined if one of the requests asks to read everything again. */
+/**
+ * Returns undefined if one of the requests asks to read everything again. What does not fit into
+ * the transaction is left out, from some request on.
+ */
 async function tryAll<T>(
   requests: readonly NodeRequest<T>[],
   transaction: NodeTransaction,
@@ -279,6 +282,7 @@ async function tryAll<T>(
 ): Promise<PromiseSettledResult<T>[] | undefined> {
   const results: PromiseSettledResult<T>[] = [];
   for (const request of requests) {
+    if (results.length > 0 && transaction.isFull) break;
     try {
       const value = await request.change(transaction, lost);
       if (value === undefined) return undefined;

@@ -2,7 +2,7 @@ import { tallyOf, type Tally } from '../model/block-counts.ts';
 import { hasSlotsOf, type Block } from '../model/block.ts';
 import type { Machine } from '../model/machine.ts';
 import { encodeBlock } from '../records/block-record.ts';
-import { historyThatFits } from '../records/history-record.ts';
+import { historyThatFits, MAX_OPERATIONS } from '../records/history-record.ts';
 import { keptWrites, type BlockChange } from '../records/kept-record.ts';
 import { blockKey, nodeKey, nodePrefix, rangeKey } from '../records/keys.ts';
 import { lostKey } from '../records/lost-record.ts';
@@ -59,6 +59,9 @@ export interface Writer {
    */
   readonly generation: number;
 }
+
+/** Most keys that one request compares or writes: both families, each of a block of its own. */
+const MOST_OF_REQUEST = 12;
 
 /** Changes of node blocks, applied in memory one by one and written in one transaction. */
 export class NodeTransaction {
@@ -129,7 +132,7 @@ export class NodeTransaction {
     else this.#changed.set(key, block);
   }
 
-  /** Changes a block of another node, of which the node has no address yet. */
+  /** Changes a block of another node, of which the node has no address so far. */
   join(block: Block, join: Join): void {
     this.#joins.set(join.read.entry.key, { ...join, block });
   }
@@ -270,16 +273,50 @@ export class NodeTransaction {
         put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),
         ...(former && former.node !== this.#node ? [del(nodeKey(former.node, block.cidr))] : []),
       ]),
-      ...joins.flatMap(({ read, block }) => [
-        put(read.entry.key, encodeBlock(block)),
-        put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),
-      ]),
+      ...joins.map(({ read, block }) => put(read.entry.key, encodeBlock(block))),
+      ...joins
+        .filter(({ block }) => hasSlotsOf(block, this.#node))
+        .map(({ block }) => put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block))),
       ...this.#left().map(({ block }) => del(nodeKey(this.#node, block.cidr))),
       ...keptWrites(this.#blockChanges()),
       ...(this.#lost ? [this.#lost] : []),
       ...(this.#setBack ? [put(SET_BACK, encodeSetBack(this.#setBack))] : []),
     ];
     return { guards, writes: [...writes, ...historyThatFits(this.#history, writes)] };
+  }
+
+  /**
+   * Whether a further request might exceed what etcd takes in one transaction. History that does
+   * not fit is left out.
+   */
+  get isFull(): boolean {
+    const { guards, writes } = this.#counts();
+    return Math.max(guards, writes) + MOST_OF_REQUEST > MAX_OPERATIONS;
+  }
+
+  /** Returns how many keys the transaction compares and writes at most, without history. */
+  #counts(): { readonly guards: number; readonly writes: number } {
+    const [changed, claims, joins] = [this.#changed.size, this.#claims.size, this.#joins.size];
+    const [returned, others] = [this.#returned.size, this.#others.size];
+    const blocks = changed + claims + joins + returned + others;
+    return {
+      // With their ranges; machine, index, rules, set-back.
+      guards: 2 * blocks + this.#guards.length + 4,
+      // With their index entries; machine, lost, set-back.
+      writes:
+        changed +
+        3 * claims +
+        2 * joins +
+        2 * returned +
+        others +
+        this.#left().length +
+        this.#keptCount() +
+        3,
+    };
+  }
+
+  #keptCount(): number {
+    return keptWrites(this.#blockChanges()).length;
   }
 
   /** Returns the blocks of other nodes of which this one has no address after the transaction. */
@@ -337,7 +374,12 @@ export class NodeTransaction {
     return {
       ...before,
       blocks: [...kept.map(now), ...claimed],
-      guests: [...guests.map(now), ...joins.map(({ block, range, entry }) => ({ block, range, entry }))],
+      guests: [
+        ...guests.map(now),
+        ...joins
+          .filter(({ block }) => hasSlotsOf(block, this.#node))
+          .map(({ block, range, entry }) => ({ block, range, entry })),
+      ],
       rangeEntries: [...ranges.values()],
       indexRevision: claimed.length + joins.length > 0 ? revision : before.indexRevision,
       machine: this.#machine && { entry: machine, record: this.#machine },

@@ -1,3 +1,4 @@
+import { KEPT } from '../records/kept-record.ts';
 import { BLOCKS, HISTORY, nodePrefix } from '../records/keys.ts';
 import { machineKey } from '../records/machine-record.ts';
 import { absent, put, unchanged } from '../records/transaction.ts';
@@ -15,6 +16,7 @@ export const keysOfNode = (node: string): string[] => [
   `${nodePrefix(node)}${PROBE}`,
   BLOCK_PROBE,
   `${HISTORY}${PROBE}`,
+  `${KEPT}${PROBE}`,
 ];
 
 /**

@@ -110,13 +110,16 @@ async function write(
   const { effects, observer, store } = context;
   if (living.length === 0 && reason === undefined && !blocks.lost) return 'nothing';
   const transaction = new NodeTransaction(node, blocks, false);
-  const placed = await place(context, transaction, node, blocks, living);
+  const wasSetBack = reason !== undefined || isFresh(blocks.setBack?.record, effects.now());
+  const placed = await place(context, transaction, { node, blocks, wasSetBack }, living);
   releaseFormer(transaction, placed.restored, carried, effects.now());
   const lost = lostSubnets(placed.outside);
   if (!isTold(blocks.lost, lost))
     transaction.tellLost(lost.length > 0 ? encodeLost({ at: effects.now(), subnets: lost }) : undefined);
-  if ((living.length > 0 || reason !== undefined) && !isFresh(blocks.setBack?.record, effects.now())) {
-    const why = reason ?? `etcd has no allocation of ${living.length} addresses that pods of this node use`;
+  const forgotten = living.filter((each) => !isElsewhere(blocks, node, each));
+  if ((forgotten.length > 0 || reason !== undefined) && !isFresh(blocks.setBack?.record, effects.now())) {
+    const why =
+      reason ?? `etcd has no allocation of ${forgotten.length} addresses that pods of this node use`;
     transaction.tellSetBack({ at: effects.now(), node, reason: why });
   }
   if (!transaction.isEmpty) {
@@ -127,6 +130,16 @@ async function write(
   if (isNews) observer.wroteBack(node, { reason, ...placed });
   return transaction.isEmpty ? 'nothing' : 'written';
 }
+
+/**
+ * Whether a pod of another node has the address of this node's block by now: it was released while
+ * this node was silent, and etcd has forgotten nothing.
+ */
+const isElsewhere = ({ blocks }: NodeBlocks, node: string, { address }: CarriedAddress): boolean =>
+  blocks.some(({ block }) => {
+    const slot = block.slots[slotIndex(block, address)];
+    return slot?.state === 'used' && nodeOf(block, slot) !== node;
+  });
 
 /** Returns the subnets of the addresses, as their ranges had them, with how many are in each. */
 function lostSubnets(outside: readonly CarriedAddress[]): LostSubnet[] {
@@ -154,8 +167,7 @@ type Placed = Pick<WriteBackResult, 'restored' | 'setAside' | 'conflicts' | 'out
 async function place(
   context: WriteBackContext,
   transaction: NodeTransaction,
-  node: string,
-  blocks: NodeBlocks,
+  { node, blocks, wasSetBack }: Pick<Finding, 'node' | 'blocks'> & { readonly wasSetBack: boolean },
   living: readonly CarriedAddress[],
 ): Promise<Placed> {
   const { ranges } = living.length > 0 ? await readRanges(context.store) : { ranges: [] };
@@ -186,15 +198,16 @@ async function place(
     const isOurs = !found || found.node === node || isIdle(found, at.range, carried, context.effects.now());
     if (!isOurs && entry) {
       // Pods that took kept addresses along: etcd calls these kept, or their earlier sandboxes'.
-      const returning = carried.filter((each) => isKeptFor(found, each));
+      const returning = carried.filter((each) => isKeptFor(found, each, wasSetBack));
       if (returning.length > 0) {
         const read = { block: found, range: at.range, entry };
-        transaction.join(restore(found, returning, node, false, placed), { read, rangeEntry: at.entry });
+        const block = restore(found, returning, node, { wasSetBack }, placed);
+        transaction.join(block, { read, rangeEntry: at.entry });
       } else setAside(transaction, entry, found, carried, context.effects.now(), placed);
       continue;
     }
     const base = found ? { ...found, node } : await blankBlock(context, at.range, cidr, node);
-    const block = restore(base, carried, node, own !== undefined, placed);
+    const block = restore(base, carried, node, { over: own !== undefined, wasSetBack }, placed);
     if (block === base && own) continue;
     const former = entry && found && { node: found.node, entry };
     if (own) transaction.put(block);
@@ -223,17 +236,17 @@ function isIdle(block: Block, range: Range, carried: readonly CarriedAddress[], 
   );
 }
 
-/** @param over whether a living pod takes the place of another owner in the block */
+/** @param how.over whether a living pod takes the place of another owner in the block */
 function restore(
   base: Block,
   carried: readonly CarriedAddress[],
   node: string,
-  over: boolean,
+  how: { readonly over?: boolean; readonly wasSetBack: boolean },
   placed: { restored: CarriedAddress[]; conflicts: (CarriedAddress & { by: string })[] },
 ): Block {
   let block = base;
   for (const each of carried) {
-    const result = restoreSlot(block, each, node, over);
+    const result = restoreSlot(block, each, node, how);
     if (result.outcome === 'restored') {
       block = result.block;
       placed.restored.push(each);

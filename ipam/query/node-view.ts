@@ -150,7 +150,8 @@ export async function sweepIndex(ipam: Ipam, node: string): Promise<string[]> {
     const key = blockKey(read.value.range, read.value.cidr);
     const [block] = await ipam.store.get([key]);
     const held = block && readRecord(block, decodeBlock);
-    if (held && ('unreadable' in held || held.value.node === node)) continue;
+    const isHeld = held && ('unreadable' in held || held.value.node === node || hasSlotsOf(held.value, node));
+    if (isHeld) continue;
     const guard: Guard = block ? unchanged(block) : absent(key);
     const done = await ipam.store.commit([unchanged(entry), guard], [del(entry.key)]);
     if (done !== undefined) swept.push(entry.key);

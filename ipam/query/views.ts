@@ -152,8 +152,9 @@ const nodeOfSlot = (block: Block, slot: Slot): string =>
   slot.state === 'used' ? nodeOf(block, slot) : block.node;
 
 function stateOf(slot: Slot, now: number, cooldownMs: number): Exclude<AddressView['state'], 'unknown'> {
-  if (slot.state === 'released') return isCooling(slot, now, cooldownMs) ? 'cooling' : 'free';
-  if (slot.state === 'kept') return isKept(slot, now) ? 'kept' : 'free';
+  if (isKept(slot, now)) return 'kept';
+  if (slot.state === 'released' || slot.state === 'kept')
+    return isCooling(slot, now, cooldownMs) ? 'cooling' : 'free';
   return slot.state;
 }
 

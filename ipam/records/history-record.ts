@@ -27,7 +27,7 @@ export const KEPT_PER_ADDRESS = 2;
  */
 const MOST_ADDRESSES = 65_536n;
 /** etcd refuses transactions with more operations by default (`--max-txn-ops`). */
-const MAX_OPERATIONS = 128;
+export const MAX_OPERATIONS = 128;
 
 /** Returns how many past lifetimes a block of the range keeps. */
 export const lifetimesKept = ({ blockSize }: Pick<Range, 'blockSize'>): number =>

@@ -8,18 +8,16 @@ import { decodeNodeEntry, drainKey, encodeNodeEntry } from '../records/node-reco
 import { asRead, del, put, same, type Guard } from '../records/transaction.ts';
 
 /**
- * Returns the nodes that can take over a block: machines have their names, and they are not
- * draining. Those with a living agent first, in the order of their names.
+ * Returns the nodes that can take over a block, in the order of their names: machines have the
+ * names and they are not draining. Where agents live, only their nodes.
  * @throws IpamError `store-…`
  */
 export async function heirsOf({ store }: Pick<Ipam, 'store'>, node: string): Promise<string[]> {
   const views = [...(await listNames(store)).values()].filter((each) => each.node !== node && each.owner);
   const draining = await store.get(views.map((each) => drainKey(each.node)));
   const found = views.filter((_, i) => !draining[i]);
-  const rank = (alive: unknown): number => (alive ? 0 : 1);
-  return found
-    .sort((a, b) => rank(a.alive) - rank(b.alive) || (a.node < b.node ? -1 : 1))
-    .map((each) => each.node);
+  const alive = found.filter((each) => each.alive);
+  return (alive.length > 0 ? alive : found).map((each) => each.node).sort();
 }
 
 /**

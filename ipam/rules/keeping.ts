@@ -1,9 +1,16 @@
 import { formatAddress, type Address } from '../model/address.ts';
 import type { Owner } from '../model/attachment.ts';
-import { slotAddress, type Block, type UsedSlot } from '../model/block.ts';
-import { podInterfaceOf } from '../model/keep.ts';
-import { endKept, keptSlots, setKeep } from '../model/kept-slot.ts';
-import { chooseRule, type Facts, type FactSource, type PodIdentity, type Rule } from '../model/rule.ts';
+import { slotAddress, type Block, type KeptSlot, type UsedSlot } from '../model/block.ts';
+import { podInterfaceOf, type Keep } from '../model/keep.ts';
+import { endKept, setKeep } from '../model/kept-slot.ts';
+import {
+  chooseRule,
+  isNamed,
+  type Facts,
+  type FactSource,
+  type PodIdentity,
+  type Rule,
+} from '../model/rule.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeBlock, encodeBlock } from '../records/block-record.ts';
 import { keptIn, keptWrites } from '../records/kept-record.ts';
@@ -12,156 +19,193 @@ import { RULES_CHANGED } from '../records/rule-record.ts';
 import { absent, asRead, put, same, type Entry } from '../records/transaction.ts';
 import { readRecord, type UnreadableRecord } from '../records/unreadable.ts';
 import { retryLostRaces } from '../store/retry.ts';
-import { readRules } from '../store/rules.ts';
+import { readRules, type RuleRecords } from '../store/rules.ts';
 import { readAgain } from '../store/store.ts';
 
-/** Asks Kubernetes about a pod; undefined where it does not tell. */
-export type AskOfPod = (
-  pod: PodIdentity & Pick<Owner, 'podUid'>,
-  sources: readonly FactSource[],
-) => Promise<Facts | undefined>;
+type Asked = PodIdentity & Pick<Owner, 'podUid'>;
 
-export interface Kept {
-  /** Addresses that pods have now, and keep. */
+/** Asks Kubernetes about a pod; undefined where it does not tell. */
+export type AskOfPod = (pod: Asked, sources: readonly FactSource[]) => Promise<Facts | undefined>;
+
+/** What a change of a rule did to addresses. */
+export interface Settled {
+  /** Addresses that pods have, and that are kept from now on. */
   readonly kept: number;
-  /** Those of pods for which a rule asks, and nobody told. They are kept from their next pod on. */
+  /** Addresses that were kept for pods that are gone, and are free now after their rest. */
+  readonly ended: number;
+  /** Addresses of pods for which a rule asks, and nobody told. */
   readonly untold: number;
   readonly unreadable: readonly UnreadableRecord[];
 }
 
-/**
- * Keeps the addresses that pods of a rule have now. It changes block by block, and may be run
- * again.
- * @throws IpamError `contention`, `store-…`
- */
-export async function keepPresent(ipam: Ipam, rule: Rule, ask: AskOfPod): Promise<Kept> {
-  const facts = new Map<string, Facts>();
-  const untold = new Set<string>();
-  let kept = 0;
-  const unreadable = await eachBlock(ipam, 'keeping addresses', async (block) => {
-    const { rules, changed } = await readRules(ipam.store);
-    const found: { readonly address: Address; readonly slot: UsedSlot }[] = [];
-    for (const [i, slot] of block.slots.entries()) {
-      if (slot.state !== 'used' || slot.keep || !isOfRanges(rule, block)) continue;
-      const address = slotAddress(block, i);
-      const pod = podInterfaceOf(slot.owner);
-      const { podUid } = slot.owner;
-      const asked = pod && { ...pod, ...(podUid !== undefined && { podUid }) };
-      const own = asked && (await ruleOf(rules, asked, facts, ask));
-      if (own === 'untold') untold.add(formatAddress(address));
-      else if (own?.name === rule.name) found.push({ address, slot });
-    }
-    const since = ipam.effects.now();
-    const keep = { ...rule.keep, rule: rule.name, since };
-    let next = block;
-    let count = 0;
-    // Of several sandboxes of one pod the newest one's is kept.
-    for (const { address, slot } of found.sort((a, b) => b.slot.allocatedAt - a.slot.allocatedAt)) {
-      const changing = setKeep(next, address, slot.sequence, keep);
-      if (await isTaken(ipam, next, changing)) continue;
-      next = changing;
-      count += 1;
-    }
-    return { next, changed, done: () => (kept += count) };
-  });
-  return { kept, untold: untold.size, unreadable };
+/** The rule that was added or removed. */
+export interface Subject {
+  readonly name: string;
+  /** Absent when the rule is gone. */
+  readonly rule?: Rule;
 }
 
-/** Whether an address is kept for the pod already. */
-async function isTaken({ store }: Ipam, before: Block, after: Block): Promise<boolean> {
-  const known = new Set([...keptIn(before)].map(([key]) => key));
-  const keys = [...keptIn(after)].map(([key]) => key);
-  const added = keys.filter((key) => !known.has(key));
-  if (keys.length > new Set(keys).size) return true;
-  return added.length > 0 && (await store.get(added)).some((entry) => entry !== undefined);
+/**
+ * Makes what is kept agree with the rules of now, after one of them was added or removed: for the
+ * addresses that it keeps, and those of pods that it may be for. It changes block by block. When it
+ * was interrupted it may be run again, and does the rest.
+ * @throws IpamError `contention`, `store-…`
+ */
+export async function settleKept(ipam: Ipam, subject: Subject, ask: AskOfPod): Promise<Settled> {
+  const settling = new Settling(ipam, subject, ask);
+  const unreadable: UnreadableRecord[] = [];
+  await readAgain(async () => {
+    unreadable.length = 0;
+    for await (const page of ipam.store.scan(BLOCKS))
+      for (const entry of page) {
+        const read = readRecord(entry, decodeBlock);
+        if ('unreadable' in read) unreadable.push(read.unreadable);
+        else if (settling.concerns(read.value)) await settling.settle(entry);
+      }
+  });
+  return { ...settling.counts, unreadable };
 }
+
+type Rules = RuleRecords & { readonly changed: Entry | undefined };
+
+class Settling {
+  readonly #ipam: Ipam;
+  readonly #subject: Subject;
+  readonly #ask: AskOfPod;
+  readonly #facts = new Map<string, Facts>();
+  readonly #untold = new Set<string>();
+  #kept = 0;
+  #ended = 0;
+  #rules: Rules | undefined;
+
+  constructor(ipam: Ipam, subject: Subject, ask: AskOfPod) {
+    this.#ipam = ipam;
+    this.#subject = subject;
+    this.#ask = ask;
+  }
+
+  get counts(): Omit<Settled, 'unreadable'> {
+    return { kept: this.#kept, ended: this.#ended, untold: this.#untold.size };
+  }
+
+  concerns(block: Block): boolean {
+    return block.slots.some((slot) => {
+      if (slot.state !== 'used' && slot.state !== 'kept') return false;
+      const pod = podOf(slot);
+      const { name, rule } = this.#subject;
+      return slot.keep?.rule === name || (pod !== undefined && rule !== undefined && isNamed(rule, pod));
+    });
+  }
+
+  /** Settles one block, by comparing it and the rules. */
+  async settle(seen: Entry): Promise<void> {
+    const { store, effects } = this.#ipam;
+    let entry: Entry | undefined = seen;
+    await retryLostRaces(`keeping addresses by rule '${this.#subject.name}'`, effects, async (n) => {
+      if (n > 0) {
+        [entry] = await store.get([seen.key]);
+        this.#rules = undefined;
+      }
+      const read = entry && readRecord(entry, decodeBlock);
+      if (!entry || !read || 'unreadable' in read) return true;
+      const { value: before } = read;
+      const rules = (this.#rules ??= await readRules(store));
+      const { next, kept, ended } = await this.#settled(before, rules);
+      if (next === before) return true;
+      const writes = keptWrites([{ before, after: next }]);
+      const isNew = writes.flatMap((write) => (write.kind === 'put' ? absent(write.key) : []));
+      const guards = [same(entry), asRead(RULES_CHANGED, rules.changed), ...isNew];
+      if ((await store.commit(guards, [put(entry.key, encodeBlock(next)), ...writes])) === undefined)
+        return undefined;
+      this.#kept += kept;
+      this.#ended += ended;
+      return true;
+    });
+  }
+
+  async #settled(before: Block, { rules }: Rules): Promise<{ next: Block; kept: number; ended: number }> {
+    let [next, kept, ended] = [before, 0, 0];
+    // Of several sandboxes of one pod the newest one's is kept.
+    const slots = [...before.slots.entries()].sort(([, a], [, b]) => newness(b) - newness(a));
+    for (const [i, slot] of slots) {
+      if (slot.state !== 'used' && slot.state !== 'kept') continue;
+      const address = slotAddress(before, i);
+      const wanted = await this.#wanted(rules, before, address, slot);
+      if (wanted === 'as-is') continue;
+      const { sequence } = slot;
+      const isEnded = slot.state === 'kept' && !wanted;
+      const changed = isEnded
+        ? endKept(next, address, sequence, this.#ipam.effects.now())
+        : setKeep(next, address, sequence, wanted);
+      if (changed === next || (wanted && (await isTaken(this.#ipam, before, next, changed)))) continue;
+      next = changed;
+      if (isEnded) ended += 1;
+      else if (!slot.keep) kept += 1;
+    }
+    return { next, kept, ended };
+  }
+
+  /** Returns by which rule the address is kept, undefined: by none; or that nothing changes. */
+  async #wanted(
+    rules: readonly Rule[],
+    block: Block,
+    address: Address,
+    slot: UsedSlot | KeptSlot,
+  ): Promise<Keep | undefined | 'as-is'> {
+    const pod = podOf(slot);
+    const { name } = this.#subject;
+    const isMeant =
+      slot.keep?.rule === name || (pod && this.#subject.rule && isNamed(this.#subject.rule, pod));
+    if (!pod || !isMeant) return 'as-is';
+    const own = await this.#ruleOf(rules, pod);
+    if (own === 'untold') {
+      if (slot.state === 'used' && !slot.keep) this.#untold.add(formatAddress(address));
+      return !slot.keep || rules.some((rule) => rule.name === slot.keep?.rule) ? 'as-is' : undefined;
+    }
+    if (!own?.keep || !isOfRanges(own, block)) return slot.keep ? undefined : 'as-is';
+    const since = slot.keep?.since ?? this.#ipam.effects.now();
+    const wanted: Keep = { ...own.keep, rule: own.name, since };
+    return isSame(slot.keep, wanted) ? 'as-is' : wanted;
+  }
+
+  /** Returns the rule that the pod would have if it came now. */
+  async #ruleOf(rules: readonly Rule[], pod: Asked): Promise<Rule | 'untold' | undefined> {
+    const id = `${pod.namespace}/${pod.name}`;
+    for (;;) {
+      const facts = this.#facts.get(id) ?? {};
+      const choice = chooseRule(rules, pod, facts);
+      if ('rule' in choice) return choice.rule;
+      const told = await this.#ask(pod, choice.asks);
+      if (!told || choice.asks.some((source) => told[source] === undefined)) return 'untold';
+      this.#facts.set(id, { ...facts, ...told });
+    }
+  }
+}
+
+function podOf(slot: UsedSlot | KeptSlot): Asked | undefined {
+  if (slot.state === 'kept') return slot.pod;
+  const { podUid } = slot.owner;
+  const pod = podInterfaceOf(slot.owner);
+  return pod && { ...pod, ...(podUid !== undefined && { podUid }) };
+}
+
+const newness = (slot: Block['slots'][number]): number => (slot.state === 'used' ? slot.allocatedAt : 0);
+
+const isSame = (a: Keep | undefined, b: Keep): boolean =>
+  a?.rule === b.rule && a.forMs === b.forMs && a.anyPod === b.anyPod;
 
 const isOfRanges = ({ ranges, fallback }: Rule, { range }: Block): boolean =>
   ranges.length === 0 || fallback || ranges.includes(range);
 
-/** Returns the rule that the pod would have if it came now. */
-async function ruleOf(
-  rules: readonly Rule[],
-  pod: Parameters<AskOfPod>[0],
-  known: Map<string, Facts>,
-  ask: AskOfPod,
-): Promise<Rule | 'untold' | undefined> {
-  const id = `${pod.namespace}/${pod.name}`;
-  for (;;) {
-    const facts = known.get(id) ?? {};
-    const choice = chooseRule(rules, pod, facts);
-    if ('rule' in choice) return choice.rule;
-    const told = await ask(pod, choice.asks);
-    if (!told || choice.asks.some((source) => told[source] === undefined)) return 'untold';
-    known.set(id, { ...facts, ...told });
-  }
-}
-
 /**
- * Ends what a rule that is gone keeps: addresses of no pod become free after their rest, those that
- * pods have become free when these go.
- * @returns how many addresses were kept for pods that are gone
- * @throws IpamError `contention`, `store-…`
+ * Whether another address is kept under the key that a change of the block would add.
+ * @param before as etcd has it
  */
-export async function endKeptOf(
-  ipam: Ipam,
-  rule: string,
-): Promise<{ readonly ended: number; readonly unreadable: readonly UnreadableRecord[] }> {
-  let ended = 0;
-  const unreadable = await eachBlock(ipam, `ending what rule '${rule}' keeps`, async (block) => {
-    const { changed } = await readRules(ipam.store);
-    const now = ipam.effects.now();
-    let next = block;
-    const idle = keptSlots(block, ({ keep }) => keep.rule === rule);
-    for (const { index, slot } of idle) next = endKept(next, slotAddress(block, index), slot.sequence, now);
-    for (const [i, slot] of block.slots.entries())
-      if (slot.state === 'used' && slot.keep?.rule === rule)
-        next = setKeep(next, slotAddress(block, i), slot.sequence, undefined);
-    return { next, changed, done: () => (ended += idle.length) };
-  });
-  return { ended, unreadable };
-}
-
-interface BlockChange {
-  /** The same object if nothing is to change. */
-  readonly next: Block;
-  /** The key that changes with each rule, as it was when the change was decided. */
-  readonly changed: Entry | undefined;
-  /** Called once it is written. */
-  readonly done: () => void;
-}
-
-/** Changes every block of the cluster in a transaction of its own, which compares it as read. */
-async function eachBlock(
-  { store, effects }: Ipam,
-  what: string,
-  change: (block: Block) => Promise<BlockChange>,
-): Promise<UnreadableRecord[]> {
-  const keys = await readAgain(async () => {
-    const found: string[] = [];
-    for await (const page of store.scan(BLOCKS, { keysOnly: true }))
-      found.push(...page.map(({ key }) => key));
-    return found;
-  });
-  const unreadable: UnreadableRecord[] = [];
-  for (const key of keys)
-    await retryLostRaces(what, effects, async () => {
-      const [entry] = await store.get([key]);
-      if (!entry) return true;
-      const read = readRecord(entry, decodeBlock);
-      if ('unreadable' in read) {
-        unreadable.push(read.unreadable);
-        return true;
-      }
-      const { next, changed, done } = await change(read.value);
-      if (next === read.value) return true;
-      const kept = keptWrites([{ before: read.value, after: next }]);
-      const isNew = kept.flatMap((write) => (write.kind === 'put' ? absent(write.key) : []));
-      const guards = [same(entry), asRead(RULES_CHANGED, changed), ...isNew];
-      if ((await store.commit(guards, [put(key, encodeBlock(next)), ...kept])) === undefined)
-        return undefined;
-      done();
-      return true;
-    });
-  return unreadable;
+async function isTaken({ store }: Ipam, before: Block, now: Block, changed: Block): Promise<boolean> {
+  const keysOf = (block: Block): string[] => [...keptIn(block)].map(([key]) => key);
+  const [known, keys] = [new Set(keysOf(now)), keysOf(changed)];
+  if (keys.length > new Set(keys).size) return true;
+  const inEtcd = new Set(keysOf(before));
+  const added = keys.filter((key) => !known.has(key) && !inEtcd.has(key));
+  return added.length > 0 && (await store.get(added)).some((entry) => entry !== undefined);
 }

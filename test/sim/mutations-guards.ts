@@ -268,8 +268,8 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     breaks: "a node that takes a kept address of another node's block does not enter it in its index",
     edits: one(
       'ipam/node/transaction.ts',
-      'put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),\n      ]),',
-      ']),',
+      '.map(({ block }) => put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block))),',
+      '.flatMap(() => []),',
     ),
     faults: [],
   },

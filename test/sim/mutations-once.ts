@@ -48,7 +48,7 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     breaks: 'after a set-back a new address is not probed on the wire',
     edits: [
       {
-        file: 'ipam/allocate/allocate.ts',
+        file: 'ipam/allocate/pick-steps.ts',
         text: 'const unproven = isDistrusted(setBack, ipam.effects.now());',
         replacement: 'const unproven = false;',
       },

@@ -51,7 +51,7 @@ test('every metric of the agent is documented with its type and labels, and no o
   const metrics = new Metrics(
     '1.2.3',
     {
-      ranges: () => [{ range: 'blue', blocks: 1, used: 1, cooling: 1, free: 1 }],
+      ranges: () => [{ range: 'blue', blocks: 1, used: 1, cooling: 1, kept: 0, free: 1 }],
       pending: () => 0,
     },
     () => performance.now(),

@@ -19,7 +19,7 @@ import { decodeRule, encodeRule, ruleKey } from '../../../ipam/records/rule-reco
 import { handOver } from '../../../ipam/release/hand-over.ts';
 import { endKeptAddress, releaseAddress } from '../../../ipam/release/release-in-block.ts';
 import { release } from '../../../ipam/release/release.ts';
-import { endKeptOf, keepPresent } from '../../../ipam/rules/keeping.ts';
+import { settleKept } from '../../../ipam/rules/keeping.ts';
 import { addRule, removeRule } from '../../../ipam/rules/rules.ts';
 import { rule } from '../../support/rule.ts';
 import { Node } from './living-node.ts';
@@ -324,8 +324,8 @@ suite('rules that keep', () => {
     const db = keeps('db', { pod: 'db-*' });
     await addRule(world.ipam, db);
     const nobody = (): Promise<undefined> => Promise.resolve(undefined);
-    assert.equal((await keepPresent(world.ipam, db, nobody)).kept, 20);
-    assert.equal((await keepPresent(world.ipam, db, nobody)).kept, 0);
+    assert.equal((await settleKept(world.ipam, { name: 'db', rule: db }, nobody)).kept, 20);
+    assert.equal((await settleKept(world.ipam, { name: 'db', rule: db }, nobody)).kept, 0);
     assert.deepEqual(world.problems(), []);
     for (let i = 1; i < 20; i++) {
       await end(world, `n${i % 3}`, pod(`db-${i}`, `c${i}`));
@@ -333,7 +333,7 @@ suite('rules that keep', () => {
       assert.equal(await giveIp(world, 'n5', pod(`db-${i}`, `again-${i}`)), had.get(`db-${i}`));
     }
     await removeRule(world.ipam, 'db');
-    assert.equal((await endKeptOf(world.ipam, 'db')).ended, 9);
+    assert.equal((await settleKept(world.ipam, { name: 'db', rule: db }, nobody)).ended, 9);
     assert.deepEqual(keptKeys(world), []);
     for (let i = 1; i <= 10; i++) await end(world, 'n5', pod(`db-${i}`, `again-${i}`));
     assert.equal(slotOf(world, had.get('db-3') ?? ''), 'released');
@@ -346,7 +346,7 @@ suite('rules that keep', () => {
     await give(world, 'n1', pod('b', 'cb'));
     const sets = keeps('sets', { ownerKind: 'StatefulSet' });
     await addRule(world.ipam, sets);
-    const { kept, untold } = await keepPresent(world.ipam, sets, ({ name }) =>
+    const { kept, untold } = await settleKept(world.ipam, { name: 'sets', rule: sets }, ({ name }) =>
       Promise.resolve(name === 'a' ? { pod: { labels: {}, ownerKind: 'StatefulSet' } } : undefined),
     );
     assert.deepEqual([kept, untold], [1, 1]);

@@ -85,7 +85,7 @@ suite('the metrics of the agent', () => {
   });
 
   test('what is looked up at a scrape: ranges that are gone have no series; what cannot be counted is NaN', async () => {
-    let ranges = [{ range: 'blue', blocks: 2, used: 20, cooling: 3, free: 8 }];
+    let ranges = [{ range: 'blue', blocks: 2, used: 20, cooling: 3, kept: 0, free: 8 }];
     let pending = (): number => 4;
     const metrics = make({ ranges: () => ranges, pending: () => pending() });
     const text = await metrics.text();

@@ -1,0 +1,80 @@
+import { formatAddress } from '../../ipam/model/address.ts';
+import type { Labels, Rule } from '../../ipam/model/rule.ts';
+import type { PodOfRule } from '../../ipam/query/rule-pods.ts';
+import type { Settled } from '../../ipam/rules/keeping.ts';
+import type { Context } from '../context/context.ts';
+import { plural } from '../render/plural.ts';
+import { renderTable } from '../render/table.ts';
+import { keepText } from './ip.ts';
+
+export const podTable = ({ paint }: Context, pods: readonly PodOfRule[]): string =>
+  renderTable<PodOfRule>(
+    [
+      { title: 'POD', value: ({ namespace, name }) => `${namespace}/${name}` },
+      { title: 'ADDRESS', value: ({ address }) => formatAddress(address) },
+      { title: 'RANGE', value: ({ range }) => range },
+      { title: 'NODE', value: ({ node }) => node },
+      { title: 'STATE', value: ({ state }) => state },
+    ],
+    pods,
+    paint,
+  );
+
+/**
+ * Says what a change of a rule did to addresses.
+ * @param keeps whether the rule keeps: then also that nothing was to do
+ */
+export function settledText({ kept, ended }: Settled, keeps: boolean): string {
+  const now =
+    keeps || kept > 0
+      ? `kept from now on: ${plural(kept, 'address', 'addresses')} of pods that live
+`
+      : '';
+  const free =
+    ended > 0
+      ? `free again: ${plural(ended, 'address', 'addresses')} kept for pods that are gone
+`
+      : '';
+  return `${now}${free}`;
+}
+
+/** Says for which pods the rule is, in one line. */
+export function conditionsText(rule: Rule): string {
+  const conditions = [
+    ['label', labelsText(rule.podLabels)],
+    ['owner', rule.ownerKind ?? ''],
+    ['namespace label', labelsText(rule.namespaceLabels)],
+    ['nodes', labelsText(rule.nodeLabels)],
+  ].flatMap(([what, text]) => (text ? [`${what} ${text}`] : []));
+  return [`${rule.namespace}/${rule.pod}`, ...conditions].join(', ');
+}
+
+export const effectText = (rule: Rule): string => {
+  const keeps = keepsText(rule);
+  return `${rangesText(rule)}${rule.fallback ? ', else any' : ''}${keeps === undefined ? '' : `, kept ${keeps}`}`;
+};
+
+export const rangesText = ({ ranges }: Rule): string => ranges.join(', ') || 'any';
+
+/** Says how long and for whom addresses are kept. */
+export const keepsText = ({ keep }: Rule): string | undefined =>
+  keep && `${keepText(keep)}${keep.anyPod ? ' for any pod' : ''}`;
+
+export const labelsText = (labels: Labels): string =>
+  Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(' ');
+
+/** Scripts rely on these keys. More keys may be added. */
+export function ruleJson(rule: Rule): object {
+  const { name, namespace, pod, podLabels, ownerKind, namespaceLabels, nodeLabels, ranges, fallback } = rule;
+  return {
+    ...{ name, namespace, pod, podLabels, ownerKind: ownerKind ?? null, namespaceLabels, nodeLabels },
+    ...{ ranges, fallback, addedAt: new Date(rule.addedAt).toISOString() },
+    keep: rule.keep ? { forMs: rule.keep.forMs ?? null, anyPod: rule.keep.anyPod ?? false } : null,
+  };
+}
+
+export const podJson = ({ namespace, name, node, address, range, state }: PodOfRule): object => ({
+  ...{ namespace, name, node, ip: formatAddress(address), range, state },
+});
