@@ -4,7 +4,8 @@ import { IpamError, messageOf } from '../../ipam/model/errors.ts';
 import { asksOf, bySpecificity, type Labels, type Rule } from '../../ipam/model/rule.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { listRangeUsage, type RangeUsage } from '../../ipam/query/range-usage.ts';
-import { countKept, podsOfRule, type PodOfRule } from '../../ipam/query/rule-pods.ts';
+import { podsOfRule, type PodOfRule } from '../../ipam/query/rule-pods.ts';
+import { auditKept } from '../../ipam/audit/kept-audit.ts';
 import { encodeRule } from '../../ipam/records/rule-record.ts';
 import { addRule, findRule, planRule, removeRule } from '../../ipam/rules/rules.ts';
 import { readRanges, type RangeEntry } from '../../ipam/store/ranges.ts';
@@ -177,11 +178,11 @@ function concernedText(rule: Rule, pods: readonly PodOfRule[], outside: readonly
 /** `rule list` */
 export async function ruleList(context: Context): Promise<number> {
   const { rules, usages, kept, unreadable } = await context.withIpam(async (ipam) => {
-    const kept = await countKept(ipam);
+    const kept = await auditKept(ipam);
     const known = await readRules(ipam.store);
     return { ...known, kept, usages: (await listRangeUsage(ipam)).usages };
   });
-  const keptBy = ({ name }: Rule): number => kept.get(name) ?? 0;
+  const keptBy = ({ name }: Rule): number => kept.counts.get(name) ?? 0;
   const sorted = [...rules].sort((a, b) => bySpecificity(a, b) || (a.name < b.name ? -1 : 1));
   context.print(
     sorted.map((rule) => ({ ...ruleJson(rule), free: freeOf(rule, usages), kept: keptBy(rule) })),
@@ -200,8 +201,10 @@ export async function ruleList(context: Context): Promise<number> {
       );
     },
   );
+  for (const problem of kept.problems)
+    context.warn(`${problem}: docs/operations/bad-record.md#kept-addresses`);
   // A removal that was killed leaves them.
-  for (const [name, count] of kept)
+  for (const [name, count] of kept.counts)
     if (unreadable.length === 0 && !rules.some((rule) => rule.name === name))
       context.warn(
         `${plural(count, 'address is', 'addresses are')} kept by rule ${name}, which does not exist: cnictl rule remove ${name}`,

@@ -64,22 +64,6 @@ export function podsOfRule(ipam: Ipam, rule: Rule, withKept = false): Promise<Po
   });
 }
 
-/**
- * Returns how many addresses each rule keeps for pods that are gone, by the rule's name.
- * @throws IpamError `store-…`
- */
-export function countKept(ipam: Ipam): Promise<ReadonlyMap<string, number>> {
-  return readAgain(async () => {
-    const counts = new Map<string, number>();
-    const now = ipam.effects.now();
-    for await (const { blocks } of scanBlocks(ipam))
-      for (const { block } of blocks)
-        for (const { slot } of keptSlots(block, (each) => isKept(each, now)))
-          counts.set(slot.keep.rule, (counts.get(slot.keep.rule) ?? 0) + 1);
-    return counts;
-  });
-}
-
 const keptIn = (block: Block, rule: Rule, now: number): PodOfRule[] =>
   keptSlots(block, (slot) => slot.keep.rule === rule.name && isKept(slot, now)).map(({ index, slot }) => ({
     ...{ namespace: slot.pod.namespace, name: slot.pod.name, node: block.node },

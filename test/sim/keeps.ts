@@ -4,7 +4,7 @@ import { isSamePod, podInterfaceOf } from '../../ipam/model/keep.ts';
 import { keptSlots } from '../../ipam/model/kept-slot.ts';
 import { KEPT } from '../../ipam/records/kept-record.ts';
 import { BLOCKS, blockKey } from '../../ipam/records/keys.ts';
-import { keptDisagreements } from '../support/kept-keys.ts';
+import { keptDisagreements } from '../../ipam/audit/kept-audit.ts';
 import type { Fault, Scene } from './acts.ts';
 import type { BlockReader, ChangedAllocation } from './changes.ts';
 import type { Commit } from './etcd.ts';

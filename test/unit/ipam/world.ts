@@ -20,7 +20,7 @@ import { KEPT } from '../../../ipam/records/kept-record.ts';
 import { BLOCKS, NODES, RANGES } from '../../../ipam/records/keys.ts';
 import { isDrainKey } from '../../../ipam/records/node-record.ts';
 import { decodeRange } from '../../../ipam/records/range-record.ts';
-import { keptDisagreements } from '../../support/kept-keys.ts';
+import { keptDisagreements } from '../../../ipam/audit/kept-audit.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 
 /** IPAM on a store in memory, with a clock that the test sets. */
