@@ -253,7 +253,8 @@ export class NodeTransaction {
     const guards: Guard[] = [
       asRead(machineKey(this.#node), before.machine?.entry),
       { kind: 'nothing-newer', prefix: nodePrefix(this.#node), revision: before.indexRevision },
-      ...new Map(ranges.map((entry) => [entry.key, same(entry)])).values(),
+      // A range as two requests have read it: where they differ, one of them chose by what was.
+      ...new Map(ranges.map((entry) => [`${entry.key} ${entry.value}`, same(entry)])).values(),
       ...[...touched, ...joins.map(({ read }) => read)].map(({ entry }) => same(entry)),
       ...this.#guards,
       ...[...this.#others.values()].map(({ entry }) => same(entry)),

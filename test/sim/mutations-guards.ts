@@ -66,7 +66,7 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     breaks: 'a change does not compare the state of its range',
     edits: one(
       'ipam/node/transaction.ts',
-      '...new Map(ranges.map((entry) => [entry.key, same(entry)])).values(),',
+      '...new Map(ranges.map((entry) => [`${entry.key} ${entry.value}`, same(entry)])).values(),',
     ),
     faults: [],
   },
