@@ -26,6 +26,7 @@ tcpdump|/usr/bin/tcpdump|to see gratuitous ARP on the wire
 ethtool|/sbin/ethtool|to read the offload settings of links'
 test_packages="$demo_packages
 iperf3|/usr/bin/iperf3|TCP and UDP transfers between pods
+dnsmasq-base|/usr/sbin/dnsmasq|the DHCP server of pods whose address comes from one
 containernetworking-plugins|/usr/lib/cni/bridge|the stock CNI plugins that ours is tested with and measured against
 podman|/usr/bin/podman|a real container runtime that speaks CNI
 runc|/usr/sbin/runc|what podman and containerd start containers with

@@ -1,7 +1,7 @@
 import { allocate, lookup } from '../../ipam/allocate/allocate.ts';
 import type { Allocation } from '../../ipam/allocate/allocation.ts';
 import { sameAddress, type Address } from '../../ipam/model/address.ts';
-import type { Attachment, Owner } from '../../ipam/model/attachment.ts';
+import type { Owner } from '../../ipam/model/attachment.ts';
 import { IpamError, messageOf } from '../../ipam/model/errors.ts';
 import type { Facts, FactSource } from '../../ipam/model/rule.ts';
 import { findSuperseded, type RangedAllocation } from '../../ipam/node/allocations.ts';
@@ -15,7 +15,7 @@ import type { OpenIpam, Platform } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
-import { grantOf, grantOfDelegate, type Grant } from '../protocol/grant.ts';
+import { grantOf, type Grant } from '../protocol/grant.ts';
 import { familiesFor, requestedAddresses } from '../protocol/requested.ts';
 import { freeSuperseded } from '../reconcile/superseded.ts';
 
@@ -44,13 +44,10 @@ export function withIpam<T>(
 }
 
 /**
- * Gets the attachment's addresses from the configured IPAM, and registers how to release them. Our
- * IPAM runs in this process. Any other runs by delegation (CNI SPEC section 4), and a DEL follows
- * its failed ADD.
- * @param chosen called by our IPAM with a tentative grant before the write to etcd, if all of its
- *   addresses are new and the ADD is no repeated one; the final grant may differ, or the allocation
- *   may fail
- * @throws CniError 7 when the configuration has no key 'ipam' or the plugin is not installed
+ * Gets the attachment's addresses from our IPAM, and registers how to release them.
+ * @param chosen called with a tentative grant before the write to etcd, if all of its addresses are
+ *   new and the ADD is no repeated one; the final grant may differ, or the allocation may fail
+ * @throws CniError 7 when the configuration has no key 'ipam'
  */
 export async function grantAddresses(
   call: Call,
@@ -58,25 +55,11 @@ export async function grantAddresses(
   undo: UndoStack,
   chosen: (grant: Grant) => void,
 ): Promise<Grant> {
-  const { ipamType } = call.config;
-  if (ipamType === undefined) {
-    throw new CniError(
-      'invalid-config',
-      `network configuration: key 'ipam' is missing: expected { "type": "${OUR_IPAM}" }`,
-    );
-  }
-  if (ipamType === OUR_IPAM) return await grantOwn(call, platform, undo, chosen);
-  const takeBack = (): void =>
-    undo.push(`addresses of IPAM plugin '${ipamType}'`, () => delegate(call, platform, ipamType, 'DEL'));
-  try {
-    const grant = grantOfDelegate(ipamType, await delegate(call, platform, ipamType, 'ADD'));
-    takeBack();
-    return grant;
-  } catch (error) {
-    // A plugin that is not installed never ran and needs no DEL.
-    if (!(error instanceof CniError && error.kind === 'invalid-config')) takeBack();
-    throw error;
-  }
+  if (call.config.ipamType !== undefined) return await grantOwn(call, platform, undo, chosen);
+  throw new CniError(
+    'invalid-config',
+    `network configuration: key 'ipam' is missing: expected { "type": "${OUR_IPAM}" }`,
+  );
 }
 
 export async function grantOwn(
@@ -221,27 +204,4 @@ export function lookupOwn(call: Call, platform: Platform): Promise<Grant | undef
     const found = await lookup(ipam, call.settings.node, { containerId, ifname });
     return found.length === 0 ? undefined : grantOf(found);
   });
-}
-
-/** Delegates the DEL of an attachment other than the call's, whose container is gone. */
-export async function delegateDel(
-  call: Call,
-  platform: Platform,
-  type: string,
-  attachment: Attachment,
-): Promise<void> {
-  const { path } = call.request;
-  const { deadlines } = platform;
-  await deadlines.exclude(() =>
-    platform.runDelegate({ type, path, verb: 'DEL', stdin: call.stdin, attachment }),
-  );
-}
-
-/**
- * Runs the delegate with our environment and the whole configuration, and returns its output.
- * @throws CniError with the delegate's own code
- */
-export function delegate(call: Call, platform: Platform, type: string, verb: string): Promise<string> {
-  const { path } = call.request;
-  return platform.deadlines.exclude(() => platform.runDelegate({ type, path, verb, stdin: call.stdin }));
 }

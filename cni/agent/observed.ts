@@ -62,6 +62,7 @@ export function observedSwitch(ovs: Switch, told: Told, forwards: (does: boolean
       await observed(ovs.addPort(port), told);
       forwards(true);
     },
+    markPort: (port) => observed(ovs.markPort(port), told),
     removePort: (containerId, ifname) => observed(ovs.removePort(containerId, ifname), told),
     findPorts: (containerId, ifname) => observed(ovs.findPorts(containerId, ifname), told),
     close: () => ovs.close(),

@@ -52,7 +52,7 @@ export class WarmPlatform implements AgentPlatform {
   reconciles = true;
   /** Reconciles the node soon: pods may have lost their ports. */
   repairSoon: () => void = () => undefined;
-  /** Called after each new port. Resolves once the bridge does what it is to do for it. */
+  /** For each new or marked port. Resolves once the bridge does what it is to do for it. */
   programmed: (at: SwitchAddress, port: PortSpec) => Promise<void> = () => Promise.resolve();
   /** Called before a port is removed. Resolves once the bridge does nothing for it any more. */
   released: (at: SwitchAddress, attachment: Attachment) => Promise<void> = () => Promise.resolve();
@@ -235,6 +235,10 @@ export class WarmPlatform implements AgentPlatform {
       ...ovs,
       addPort: async (port) => {
         await ovs.addPort(port);
+        await this.programmed(at, port);
+      },
+      markPort: async (port) => {
+        await ovs.markPort(port);
         await this.programmed(at, port);
       },
       removePort: async (containerId, ifname) => {

@@ -10,7 +10,7 @@ import { OvsdbError } from '../ovsdb/errors.ts';
 import { portFailed, portTimeout } from '../ovsdb/interface-wait.ts';
 import { joinMirrors, removeIdleMirrors } from '../ovsdb/mirrors.ts';
 import { OWNER } from '../ovsdb/owner.ts';
-import { attachPort, detachPorts, removePort, unlessThere } from '../ovsdb/ports.ts';
+import { attachPort, detachPorts, removePort, setExternalIds, unlessThere } from '../ovsdb/ports.ts';
 import { asNumber, asRecord, asString, map, type RawRow } from '../ovsdb/protocol.ts';
 import { tlsFiles } from '../ovsdb/remote.ts';
 import type { OvsdbSession } from '../ovsdb/session.ts';
@@ -58,6 +58,8 @@ export class WarmSwitch {
   readonly #mirrors = new Set<string>();
   /** UUIDs of the ports that calls of this agent remove. */
   readonly #removing = new Set<string>();
+  /** UUIDs of the ports whose external_ids calls of this agent change. */
+  readonly #marking = new Set<string>();
   readonly #events: PortEvents;
   /** Whether the monitors have told what there was at first. */
   #hasBegun = false;
@@ -155,6 +157,7 @@ export class WarmSwitch {
       inspectBridge: (bridge) => inTime(this.#bridges.get(bridge)),
       readFlows: (bridge) => this.#flows.get(bridge),
       addPort: (port) => this.#addPort(port, use),
+      markPort: (port) => this.#markPort(port, use),
       removePort: (containerId, ifname) => this.#removePort(containerId, ifname, use),
       close: this.#inUse.begin(),
     };
@@ -181,14 +184,31 @@ export class WarmSwitch {
     await ready.done;
   }
 
+  async #markPort({ name, externalIds }: PortSpec, { expiresAt, inTime }: Use): Promise<void> {
+    const { 'container-id': containerId = '', ifname = '' } = externalIds;
+    const uuids = this.#uuidsOf({ containerId, ifname });
+    for (const uuid of uuids) this.#marking.add(uuid);
+    try {
+      await inTime(this.#changes.commit(() => setExternalIds({ name, externalIds }), expiresAt));
+    } finally {
+      // The monitor reports a change before the database answers its transaction.
+      for (const uuid of uuids) this.#marking.delete(uuid);
+    }
+  }
+
+  /** Returns the UUIDs of the attachment's ports that the monitor has reported. */
+  #uuidsOf({ containerId, ifname }: Attachment): string[] {
+    return [...this.#ports]
+      .filter(([, port]) => port.containerId === containerId && port.ifname === ifname)
+      .map(([uuid]) => uuid);
+  }
+
   async #removePort(
     containerId: string,
     ifname: string,
     { session, expiresAt, inTime }: Use,
   ): Promise<'removed' | 'absent'> {
-    const uuids = [...this.#ports]
-      .filter(([, port]) => port.containerId === containerId && port.ifname === ifname)
-      .map(([uuid]) => uuid);
+    const uuids = this.#uuidsOf({ containerId, ifname });
     // A port that the monitor has not reported may exist all the same: ask the database itself.
     if (uuids.length === 0) return await removePort(session, containerId, ifname);
     for (const uuid of uuids) this.#removing.add(uuid);
@@ -226,8 +246,7 @@ export class WarmSwitch {
       return;
     }
     if (!row) this.#ports.delete(uuid);
-    // No call of this agent changes a port.
-    const isOwnWork = !row && this.#removing.delete(uuid);
+    const isOwnWork = row ? this.#marking.has(uuid) : this.#removing.delete(uuid);
     if (known && !isOwnWork) this.#events.portChanged(known);
   }
 

@@ -1,7 +1,7 @@
 import type { AttachmentRecord, CommonRecord } from '../platform/node-records.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Call } from '../protocol/call.ts';
-import type { GrantedAddress } from '../protocol/grant.ts';
+import type { Grant, GrantedAddress } from '../protocol/grant.ts';
 
 /** Returns what a later DEL of the attachment needs if its configuration is cut down. */
 export function recordOf(call: Call, platform: Platform): CommonRecord {
@@ -47,3 +47,15 @@ export function recordOfAdd(
     ...(podUid !== undefined && { podUid }),
   };
 }
+
+/** Returns what the record keeps of what another IPAM plugin gave; nothing before it gave any. */
+export const recordedGrant = ({ ips, routes, dns }: Grant): Pick<AttachmentRecord, 'delegated'> =>
+  ips.length === 0
+    ? {}
+    : {
+        delegated: {
+          ips: ips.map((ip) => ({ ...ip })),
+          routes: routes.map((route) => ({ ...route })),
+          ...(dns !== undefined && { dns }),
+        },
+      };

@@ -7,11 +7,12 @@ import type {
   Platform,
   PreparedInterface,
 } from '../platform/platform.ts';
+import { withSwitch } from '../platform/connections.ts';
 import { stepsOf, type StepRunner } from '../platform/steps.ts';
-import type { Call } from '../protocol/call.ts';
+import { delegateOf, type Call } from '../protocol/call.ts';
 import { CniError } from '../protocol/errors.ts';
 import type { CniRoute } from '../protocol/result.ts';
-import { recordOfAdd } from './attachment-record.ts';
+import { recordedGrant, recordOfAdd } from './attachment-record.ts';
 import { deleteLink, detachPort } from './interface-teardown.ts';
 import type { Plan } from './plan.ts';
 import { addPort, attachPort, settle } from './port-attach.ts';
@@ -114,6 +115,27 @@ export class InterfaceSetup {
     return { hostMac: link.mac, routes };
   }
 
+  /**
+   * Names the addresses at the port and in the record: another IPAM plugin gave them once the
+   * interface was there.
+   * @throws OvsdbError
+   */
+  async nameAddresses(plan: Plan): Promise<void> {
+    await withSwitch(this.#platform, this.#call.settings, (ovs) => ovs.markPort(plan.port));
+    this.#state.saveAttachment(this.#recordOf(plan));
+  }
+
+  /**
+   * Assigns the addresses to the pod's end of a complete interface, and returns its routes.
+   * @param probe as {@link connect}
+   */
+  async assignAddresses(plan: Plan, probe: () => Promise<void>): Promise<readonly CniRoute[]> {
+    await this.#step('probe', probe);
+    const { pod, routes } = await this.#configureProbed(plan);
+    await this.#step('announce', () => pod.announce());
+    return routes;
+  }
+
   async #join({ plan, end, attached, pod }: PodLink): Promise<AttachedLink> {
     const inPod = pod && (await besidePort(attached, this.#configure(pod)));
     await (attached ?? this.#attachFirst(plan));
@@ -158,6 +180,7 @@ export class InterfaceSetup {
       ...recordOfAdd(this.#call, this.#platform, grant.allocations, mac),
       mtu,
       port: recordedPort(port),
+      ...(delegateOf(this.#call) !== undefined && recordedGrant(grant)),
       ...(port.limited && { limits: recordedLimits(port.limited.limits) }),
     };
   }

@@ -1,10 +1,17 @@
 import { formatAddress, type Address, type Family } from '../../ipam/model/address.ts';
 import type { PodInterfaceSpec, VethSpec } from '../platform/platform.ts';
-import type { Call } from '../protocol/call.ts';
+import { delegateOf, type Call } from '../protocol/call.ts';
 import { DEFAULT_MTU, IPV6_MIN_MTU, type AddressProbe } from '../protocol/config-schema.ts';
 import { CniError } from '../protocol/errors.ts';
 import { addressesOf, resolveRoutes, type Grant } from '../protocol/grant.ts';
-import { hostLinkName, hostMacOf, linkAlias, macOf, portExternalIds } from '../protocol/identity.ts';
+import {
+  attachmentMacOf,
+  hostLinkName,
+  hostMacOf,
+  linkAlias,
+  macOf,
+  portExternalIds,
+} from '../protocol/identity.ts';
 import { limitsOf } from '../protocol/limits.ts';
 import { requestedMac } from '../protocol/requested.ts';
 import type { BridgeInfo, PortSpec } from '../platform/switch.ts';
@@ -63,12 +70,13 @@ export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
   const addresses = addressesOf(grant);
   const hostName = hostLinkName(request);
   const limits = limitsOf(call);
+  const ownMac = delegateOf(call) === undefined ? macOf(addresses) : attachmentMacOf(request);
   const veth = {
     hostName,
     hostMac: hostMacOf(request),
     alias: linkAlias(request),
     podName: request.ifname,
-    mac: requestedMac(call) ?? macOf(addresses),
+    mac: requestedMac(call) ?? ownMac,
     mtu: mtuOf(
       call,
       bridge,
@@ -104,5 +112,21 @@ export function makePlan(call: Call, grant: Grant, bridge: BridgeInfo): Plan {
       checksumOffload: !bridge.userspace,
     },
     probe: config.addressProbe ?? (grant.allocations.some((each) => each.unproven) ? UNPROVEN : undefined),
+  };
+}
+
+/**
+ * Returns the plan of an interface whose address another IPAM plugin gives later: the pod's end has
+ * no address, and the port does not name any. The plan with the address has the same link.
+ * @throws CniError 7 as {@link makePlan}
+ */
+export function planWithoutAddress(call: Call, bridge: BridgeInfo): Plan {
+  const plan = makePlan(call, { ips: [], routes: [], vlan: undefined, allocations: [] }, bridge);
+  const { ip: _, ...externalIds } = plan.port.externalIds;
+  return {
+    ...plan,
+    port: { ...plan.port, externalIds },
+    pod: { ...plan.pod, announce: false },
+    probe: undefined,
   };
 }

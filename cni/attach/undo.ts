@@ -1,3 +1,6 @@
+import { messageOf } from '../../ipam/model/errors.ts';
+import type { Log } from '../platform/platform.ts';
+
 /**
  * Undoes the steps of a verb (rule 2). The verb registers the undo of each step and reverts them in
  * reverse order when a later step fails. The caller sees the first cause; a failure of an undo goes
@@ -30,5 +33,22 @@ export class UndoStack {
       }
     }
     return true;
+  }
+}
+
+/** Undoes an ADD: what is on `setup` before what is on `addresses` (rule 8). */
+export class AddUndo {
+  readonly setup: UndoStack;
+  readonly addresses: UndoStack;
+
+  constructor(log: Log) {
+    const told = (what: string, error: unknown): void =>
+      log.error('undo failed', { what, reason: messageOf(error) });
+    this.setup = new UndoStack(told);
+    this.addresses = new UndoStack(told);
+  }
+
+  async revert(): Promise<boolean> {
+    return (await this.setup.revert()) && (await this.addresses.revert());
   }
 }

@@ -36,7 +36,7 @@ export function localPodOf(
   { mac, limits }: RecordedPod,
 ): LocalPod | undefined {
   if (ofport === undefined || ofport <= 0) return undefined;
-  const addresses = (externalIds['ip'] ?? '').split(',').flatMap(addressIn);
+  const addresses = addressesMarked(externalIds);
   if (mac === undefined && addresses.length === 0) return undefined;
   return {
     ...{ port: name, ofport, vlan: tag, addresses },
@@ -44,6 +44,10 @@ export function localPodOf(
     ...(limits && { limits }),
   };
 }
+
+/** Returns the addresses that external_ids of a port name. */
+export const addressesMarked = (externalIds: PodPort['externalIds']): Address[] =>
+  (externalIds['ip'] ?? '').split(',').flatMap(addressIn);
 
 export const macNumber = (mac: string): bigint => BigInt(`0x${mac.replaceAll(':', '')}`);
 

@@ -24,6 +24,7 @@ import {
 import {
   announcePodInterface,
   bringUpPodInterface,
+  clearPodAddresses,
   preparePodInterface,
   readPodInterface,
 } from '../netlink/pod.ts';
@@ -140,6 +141,7 @@ function makeKernel(
         announce: () => announcePodInterface(opened(namespace), link, options),
       };
     },
+    clearAddresses: (namespace, ifname) => clearPodAddresses(opened(namespace), ifname),
     probe: (namespace, ifname, addresses, probe) =>
       probeAddresses(opened(namespace), ifname, addresses, probe),
     inspect: async (namespace, ifname): Promise<PodInterface | undefined> => {

@@ -3,7 +3,7 @@ import { readFlows } from '../openflow/flows.ts';
 import { ensureBridge, inspectBridge, type BridgeDetails } from '../ovsdb/bridges.ts';
 import { OvsdbClient } from '../ovsdb/client.ts';
 import { isServed } from '../ovsdb/liveness.ts';
-import { addPort, findPorts, removePort } from '../ovsdb/ports.ts';
+import { addPort, findPorts, removePort, setExternalIds } from '../ovsdb/ports.ts';
 import { tlsFiles } from '../ovsdb/remote.ts';
 import type { OvsdbSession } from '../ovsdb/session.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
@@ -52,6 +52,13 @@ export function switchOn(session: OvsdbSession, ovsdb: string): Omit<Switch, 'cl
     },
     addPort: async (port) => {
       await limitPort(ovsdb, port, await addPort(session, port, session.remainingMs));
+    },
+    markPort: async (port) => {
+      await session.transact(setExternalIds(port));
+      if (!port.limited) return;
+      const { 'container-id': containerId, ifname } = port.externalIds;
+      const found = (await findPorts(session, containerId, ifname)).find(({ name }) => name === port.name);
+      if (found?.ofport !== undefined && found.ofport > 0) await limitPort(ovsdb, port, found.ofport);
     },
     removePort: async (containerId, ifname) => {
       await releasePorts(ovsdb, await findPorts(session, containerId, ifname));

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { cidrSpan, formatAddress, parseAddress, subnetOf } from '../../ipam/model/address.ts';
 import {
   addAddress,
+  removeAddress,
   showAddresses,
   type AssignedAddress,
   type InterfaceAddress,
@@ -138,6 +139,24 @@ export const bringUpPodInterface = async (
       throw explainRouteError(error, route, link, addresses);
   }
   return { leftOut };
+};
+
+/**
+ * Takes every address off the pod's end, which then answers for none. Nothing happens when the pod
+ * has no link of that name.
+ * Equivalent to: ip address flush dev NAME
+ * @throws NetlinkError, NamespaceError
+ */
+export const clearPodAddresses = async (namespace: NetworkNamespace, name: string): Promise<void> => {
+  await unlessGone(
+    withRtnetlink(namespace, async (socket) => {
+      const link = insideWithLink(namespace, name, (_, named) => named);
+      const [addresses] = await socket.read([showAddresses(link)]);
+      const outcomes = await socket.attempt(addresses.map((address) => removeAddress(link, address)));
+      // The kernel removes secondary addresses of a subnet with the primary one.
+      for (const { error } of outcomes) if (error && error.code !== 'EADDRNOTAVAIL') throw error;
+    }),
+  );
 };
 
 /** Longest wait for the kernel to see both ends up, in milliseconds. It rarely takes that long. */

@@ -85,6 +85,28 @@ export function attachPort(request: PortRequest, label = ''): Operation[] {
 }
 
 /**
+ * Sets external_ids of the port and its interface; those that are not named stay. Nothing happens
+ * when the attachment has no such port.
+ * Equivalent to: ovs-vsctl set port NAME external_ids:… -- set interface NAME external_ids:…
+ */
+export function setExternalIds({
+  name,
+  externalIds,
+}: Pick<PortRequest, 'name' | 'externalIds'>): Operation[] {
+  const { 'container-id': containerId, ifname } = externalIds;
+  return ['Port', 'Interface'].map((table) => ({
+    op: 'mutate',
+    table,
+    where: [['name', '==', name], ...ours(containerId, ifname)],
+    mutations: [
+      // An insert does not replace the value of a key: RFC 7047 section 5.1.
+      ['external_ids', 'delete', set(Object.keys(externalIds))],
+      ['external_ids', 'insert', map(externalIds)],
+    ],
+  }));
+}
+
+/**
  * Removes ports from any bridge. The database drops their rows with the last reference. Removes by
  * UUID, because a port that takes the name meanwhile is another row.
  * Equivalent to: ovs-vsctl del-port NAME

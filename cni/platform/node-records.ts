@@ -6,6 +6,7 @@ import { containerId, count, ifname, milliseconds } from '../../ipam/records/cod
 import { etcdSchema, ovsdbTlsSchema } from '../../ipam/settings/settings.ts';
 import { OUR_IPAM } from '../protocol/config-schema.ts';
 import { MIRROR_ROLES } from '../protocol/mirrors.ts';
+import { IF_RESULT } from '../protocol/result.ts';
 import type { SwitchAddress } from '../protocol/settings.ts';
 
 const text = v.pipe(v.string(), v.nonEmpty());
@@ -70,6 +71,11 @@ export const attachmentRecord = v.looseObject({
    */
   netns: v.optional(v.looseObject({ path: text, id: text })),
   allocations,
+  /**
+   * What another IPAM plugin gave. Absent where cellnet-ipam did, as long as the plugin has not
+   * answered, and in records of versions that did not keep it.
+   */
+  delegated: v.optional(IF_RESULT),
   port,
   /** What the bridge holds the pod to. Absent: nothing. */
   limits,

@@ -159,6 +159,11 @@ export interface Kernel {
    */
   prepare(namespace: Namespace, spec: PodInterfaceSpec): PreparedInterface;
   /**
+   * Takes every address off the pod's end, so that it answers for none. Does nothing when the
+   * namespace has no such interface.
+   */
+  clearAddresses(namespace: Namespace, ifname: string): Promise<void>;
+  /**
    * Asks from the pod's end whether another host already uses one of the addresses. The pod's end
    * is down afterwards.
    * @returns the first address in use with its host's MAC, or undefined

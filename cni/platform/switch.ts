@@ -19,6 +19,11 @@ export interface Switch {
   createBridge(bridge: string, datapathType: 'system' | 'netdev'): Promise<void>;
   /** Resolves when the port forwards. @throws OvsdbError */
   addPort(port: PortSpec): Promise<void>;
+  /**
+   * Gives a port of ours that is there the external_ids of the spec. Resolves when the bridge holds
+   * the pod to its limits by them. @throws OvsdbError
+   */
+  markPort(port: PortSpec): Promise<void>;
   /** Removes only our ports, recognised by external_ids. */
   removePort(containerId: string, ifname: string): Promise<'removed' | 'absent'>;
   /** Returns our ports, of one attachment or of all. */

@@ -69,10 +69,12 @@ function routesOf({ range }: Allocation): CniRoute[] {
   return [...(gateway ? [{ dst: everywhere, gw: formatAddress(gateway) }] : []), ...further];
 }
 
+const notAResult = (type: string, reason: string): CniError =>
+  new CniError('delegate-failed', `IPAM plugin '${type}' replied with what is no IPAM result: ${reason}`);
+
 /** @throws CniError 104 when the delegate's reply is not an IPAM result */
 export function grantOfDelegate(type: string, stdout: string): Grant {
-  const wrong = (reason: string): CniError =>
-    new CniError('delegate-failed', `IPAM plugin '${type}' replied with what is no IPAM result: ${reason}`);
+  const wrong = (reason: string): CniError => notAResult(type, reason);
   let json: unknown;
   try {
     json = JSON.parse(stdout);
@@ -81,8 +83,13 @@ export function grantOfDelegate(type: string, stdout: string): Grant {
   }
   const result = decodeValue(IF_RESULT, withoutNullMembers(json));
   if (!result.ok) throw wrong(result.problem.message);
-  const { ips = [], routes = [], dns } = result.value;
-  if (ips.length === 0) throw wrong('it has no address');
+  return grantOfResult(type, result.value);
+}
+
+/** @throws CniError 104 when the result has no address; IpamError `invalid` */
+export function grantOfResult(type: string, result: CniResult): Grant {
+  const { ips = [], routes = [], dns } = result;
+  if (ips.length === 0) throw notAResult(type, 'it has no address');
   for (const ip of ips) {
     parseAddressInSubnet(ip.address, `address of IPAM plugin '${type}'`);
     if (ip.gateway !== undefined) parseAddress(ip.gateway, `gateway of IPAM plugin '${type}'`);

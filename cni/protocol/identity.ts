@@ -49,6 +49,15 @@ export function macOf(addresses: readonly Address[]): string {
   return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
+/**
+ * Returns the pod's MAC where another IPAM plugin gives the address: the interface exists before
+ * its address is known. `0e` and 10 hexadecimal digits of the attachment's hash, the same at every
+ * call; no MAC of {@link macOf} begins so.
+ */
+export function attachmentMacOf(attachment: Attachment): string {
+  return `0e${digestOf(attachment).slice(0, 10)}`.replace(/..(?=.)/g, '$&:');
+}
+
 function fold(value: bigint): bigint {
   const parts = [0n, 32n, 64n, 96n].map((shift) => (value >> shift) & 0xffffffffn);
   return parts.reduce((sum, part, i) => sum ^ ((part << BigInt(i * 5)) & 0xffffffffn), 0n);

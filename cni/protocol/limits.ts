@@ -1,5 +1,5 @@
 import { familyBits, parseAddress, parseCidr, type Cidr } from '../../ipam/model/address.ts';
-import type { Call } from './call.ts';
+import { delegateOf, type Call } from './call.ts';
 import { CniError } from './errors.ts';
 import { requestedBandwidth } from './requested.ts';
 
@@ -43,12 +43,15 @@ export function limitsOf(call: Call): PortLimits | undefined {
   const { config, settings } = call;
   const bandwidth = requestedBandwidth(call);
   const limits = {
-    ...(settings.sourceCheck && { source: config.allowedAddresses.map(checkAllowed) }),
+    ...(settings.sourceCheck && { source: [...config.allowedAddresses.map(checkAllowed), ...askers(call)] }),
     ...rateOf('fromPod', 'egress', bandwidth),
     ...rateOf('toPod', 'ingress', bandwidth),
   };
   return Object.keys(limits).length > 0 ? limits : undefined;
 }
+
+/** The pod of another IPAM plugin may ask for its address as DHCP does: from 0.0.0.0. */
+const askers = (call: Call): readonly string[] => (delegateOf(call) === undefined ? [] : ['0.0.0.0']);
 
 function checkAllowed(text: string, i: number): string {
   try {

@@ -1,11 +1,11 @@
 import { canonicalInSubnet } from '../../ipam/model/address.ts';
-import { delegate, lookupOwn } from '../address/ipam.ts';
+import { checkDelegated } from '../address/delegate.ts';
+import { lookupOwn } from '../address/ipam.ts';
 import { podDifferences, portDifferences } from '../attach/differences.ts';
 import { findStandstill } from '../attach/forwarding.ts';
 import { withSwitch } from '../platform/connections.ts';
 import type { Platform } from '../platform/platform.ts';
-import type { Call } from '../protocol/call.ts';
-import { OUR_IPAM } from '../protocol/config-schema.ts';
+import { delegateOf, type Call } from '../protocol/call.ts';
 import { CniError } from '../protocol/errors.ts';
 import { hostLinkName, linkAlias, portExternalIds } from '../protocol/identity.ts';
 import type { CniResult } from '../protocol/result.ts';
@@ -118,9 +118,9 @@ async function checkGrant(
   platform: Platform,
   ips: readonly string[],
 ): Promise<{ problems: string[]; vlan: number | undefined }> {
-  const { ipamType } = call.config;
-  if (ipamType !== undefined && ipamType !== OUR_IPAM) {
-    await delegate(call, platform, ipamType, 'CHECK');
+  const type = delegateOf(call);
+  if (type !== undefined) {
+    await checkDelegated(call, platform, type);
     return { problems: [], vlan: undefined };
   }
   const grant = await lookupOwn(call, platform);

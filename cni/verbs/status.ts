@@ -1,6 +1,7 @@
 import { roomFor } from '../../ipam/allocate/room.ts';
 import { checkWritable, keysOfNode } from '../../ipam/node/writable.ts';
-import { delegate, withIpam } from '../address/ipam.ts';
+import { delegate } from '../address/delegate.ts';
+import { withIpam } from '../address/ipam.ts';
 import { findStandstill, vswitchdAway } from '../attach/forwarding.ts';
 import { mtuOf } from '../attach/plan.ts';
 import { withSwitch } from '../platform/connections.ts';

@@ -140,6 +140,13 @@ export class SimKernel {
           announce: () => process.act(LATENCY_MS.announce, () => undefined),
         };
       },
+      clearAddresses: (namespace, ifname) =>
+        process.act(LATENCY_MS.configure, () => {
+          const end = this.#namespaceAt(namespace.path).interfaces.get(ifname);
+          if (!end) return;
+          this.#unbind(end);
+          Object.assign(end, { addresses: [], routes: [] });
+        }),
       probe: (_, ifname, addresses) =>
         process.act(LATENCY_MS.announce, () => {
           const address = addresses.find((each) => this.#living.carriersOf(each).length > 0);

@@ -269,7 +269,7 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     breaks: 'a repeated ADD for a running pod that lost its port makes its whole interface again',
     edits: [
       {
-        file: 'cni/verbs/add.ts',
+        file: 'cni/attach/standing.ts',
         text: 'onSwitch.length === 0 : link.carrier;',
         replacement: 'onSwitch.length === 0 : false;',
       },

@@ -89,6 +89,11 @@ export class SimSwitch {
         const row = await ask(() => this.#insert(spec));
         await process.act(LATENCY_MS.port, () => this.#take(row));
       },
+      markPort: ({ name, externalIds }) =>
+        ask(() => {
+          const row = this.#ports.get(name);
+          if (row) this.#ports.set(name, Object.assign(row, { externalIds }));
+        }),
       removePort: (containerId, ifname) => ask(() => this.#removePort(containerId, ifname)),
       findPorts: (containerId, ifname) => ask(() => this.#find(containerId, ifname).map(infoOf)),
       close: () => undefined,

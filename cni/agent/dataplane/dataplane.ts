@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Address } from '../../../ipam/model/address.ts';
 import type { Attachment } from '../../../ipam/model/attachment.ts';
 import type { Effects, Timer } from '../../../ipam/model/effects.ts';
 import { messageOf } from '../../../ipam/model/errors.ts';
-import { localPodOf, type LocalPod, type RecordedPod } from '../../dataplane/local-pod.ts';
+import { addressesMarked, localPodOf, type LocalPod, type RecordedPod } from '../../dataplane/local-pod.ts';
 import { isLimited } from '../../dataplane/pod-flows.ts';
 import type { RangePlace } from '../../dataplane/range-flows.ts';
 import { managementSocket } from '../../openflow/management.ts';
@@ -10,6 +11,7 @@ import { OvsdbClient } from '../../ovsdb/client.ts';
 import { watchPorts, type PortsByBridge, type WatchedPort } from '../../ovsdb/port-watch.ts';
 import { tlsFiles } from '../../ovsdb/remote.ts';
 import type { Log } from '../../platform/platform.ts';
+import type { PortSpec } from '../../platform/switch.ts';
 import type { SwitchAddress } from '../../protocol/settings.ts';
 import type { ServiceTable } from '../../services/service-table.ts';
 import type { BridgeConnection } from './bridge-connection.ts';
@@ -121,10 +123,14 @@ export class Dataplane {
   }
 
   /**
-   * Resolves once the bridge does what it is to do for the port.
+   * Resolves once the bridge does what it is to do for the port and the addresses of its marks.
    * @returns false if that is not so within the time
    */
-  async programmed(bridge: string, port: string, withinMs: number): Promise<boolean> {
+  async programmed(
+    { bridge, name: port, externalIds }: Pick<PortSpec, 'bridge' | 'name' | 'externalIds'>,
+    withinMs: number,
+  ): Promise<boolean> {
+    const addresses = addressesMarked(externalIds);
     if (this.#leaving.delete(port)) this.#seePorts();
     let timer: Timer | undefined;
     let late = false;
@@ -139,7 +145,7 @@ export class Dataplane {
         const keeper = this.#keepers.get(bridge);
         // Each ADD would wait the whole time for a bridge that has been failing for long.
         if (keeper?.isFailing) return false;
-        if (keeper?.program.pods.has(port)) {
+        if (keeper && isDeepStrictEqual(keeper.program.pods.get(port)?.addresses, addresses)) {
           await Promise.race([keeper.inPlace(), timeout]);
           return !this.#isOver(late);
         }

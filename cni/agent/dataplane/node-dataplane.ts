@@ -3,6 +3,7 @@ import type { Effects, Timer } from '../../../ipam/model/effects.ts';
 import type { KubeApi } from '../../kube/api.ts';
 import type { KubeWatches, Reflection, WatchObserver } from '../../kube/watches.ts';
 import type { Log } from '../../platform/platform.ts';
+import type { PortSpec } from '../../platform/switch.ts';
 import { ServiceTable } from '../../services/service-table.ts';
 import type { BridgeEvents } from './bridge-keeper.ts';
 import { Dataplane, type DataplaneOptions } from './dataplane.ts';
@@ -123,8 +124,8 @@ export class NodeDataplane {
   }
 
   /** Resolves once the bridge does what it is to do for the port; false if not within the time. */
-  programmed(bridge: string, port: string, withinMs: number): Promise<boolean> {
-    return this.#dataplane.programmed(bridge, port, withinMs);
+  programmed(port: PortSpec, withinMs: number): Promise<boolean> {
+    return this.#dataplane.programmed(port, withinMs);
   }
 
   /** Takes away the flows of a port that is about to be removed. */

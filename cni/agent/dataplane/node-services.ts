@@ -201,14 +201,15 @@ export class NodeServices {
    * A pod whose bridge is late works, apart from Services.
    * @throws CniError 11 if the bridge does not hold the pod to its limits
    */
-  async #programmed(at: SwitchAddress, { bridge, name, limited }: PortSpec): Promise<void> {
+  async #programmed(at: SwitchAddress, port: PortSpec): Promise<void> {
+    const { bridge, name, limited } = port;
     const place = this.#place;
     if (place?.ovs.ovsdb !== at.ovsdb) {
       if (limited) throw unlimited(bridge, `its Open vSwitch is not the agent's own`);
       return;
     }
     const dataplane = this.#dataplane ?? (limited ? this.#start(place) : undefined);
-    if (!dataplane || (await dataplane.programmed(bridge, name, PROGRAMMED_WITHIN_MS))) return;
+    if (!dataplane || (await dataplane.programmed(port, PROGRAMMED_WITHIN_MS))) return;
     if (limited) throw unlimited(bridge, `its flows were not in place within ${PROGRAMMED_WITHIN_MS} ms`);
     this.#log.warn('the pod is attached before its bridge serves Services to it', {
       bridge,

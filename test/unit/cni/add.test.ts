@@ -5,6 +5,7 @@ import { beforeEach, suite, test } from 'node:test';
 import { finishDeferred } from '../../../cni/deferred/deferred.ts';
 import { OvsdbError } from '../../../cni/ovsdb/errors.ts';
 import type { PortSpec } from '../../../cni/platform/switch.ts';
+import { CniError } from '../../../cni/protocol/errors.ts';
 import { linkAlias } from '../../../cni/protocol/identity.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { IpamError } from '../../../ipam/model/errors.ts';
@@ -291,18 +292,112 @@ suite('delegates', () => {
   const node = useFakeNode();
 
   const other = { ipam: { type: 'host-local' } };
-  test('a failed ADD is followed by their DEL', async () => {
+  const internal = (): CniError => new CniError('delegate-failed', 'no more tries', '', { code: 999 });
+  const BEFORE = ['inspect-bridge', 'create-veth', 'add-port', 'prepare', 'configure', 'mark', 'announce'];
+  const AFTER = ['mark-port', 'prepare', 'configure', 'announce'];
+
+  test('the interface is there, up and forwarding, before they are asked', async () => {
+    const added = reply(await node.call({}, other));
+    assert.equal(added.ips?.[0]?.address, '10.1.0.5/24');
+    assert.match(added.interfaces?.[1]?.mac ?? '', /^0e(:[0-9a-f]{2}){5}$/);
+    assert.deepEqual(node.work().toSorted(), [...BEFORE, 'delegate host-local ADD', ...AFTER].toSorted());
+    const asked = node.work().indexOf('delegate host-local ADD');
+    assert.deepEqual(node.work().slice(asked + 1), AFTER);
+    assert.equal(node.fake.port?.externalIds['ip'], '10.1.0.5');
+    assert.equal(node.fake.world.blocks().length, 0);
+  });
+
+  test('their DEL takes the address back, first of all', async () => {
+    await node.call({}, other);
+    node.fake.calls.length = 0;
+    await node.call({ CNI_COMMAND: 'DEL' }, other);
+    const order = ['clear-addresses', 'delegate host-local DEL', 'remove-port', 'delete-link'];
+    assert.deepEqual(node.work(), order);
+    assert.deepEqual(node.files(), []);
+  });
+
+  test('their DEL comes after port and link where the pod may still have the address', async () => {
+    await node.call({}, other);
+    const order = ['remove-port', 'delete-link', 'delegate host-local DEL'];
+    for (const changes of [{ CNI_NETNS: '' }, { CNI_NETNS: '/another' }]) {
+      node.fake.calls.length = 0;
+      node.fake.failures.set('delegate host-local DEL', new Error('away'));
+      assert.equal((await node.call({ CNI_COMMAND: 'DEL', ...changes }, other)).exitCode, 1);
+      assert.deepEqual(node.work(), order);
+    }
+    node.fake.calls.length = 0;
+    node.fake.failures.set('clear-addresses', new Error('busy'));
+    assert.equal((await node.call({ CNI_COMMAND: 'DEL' }, other)).exitCode, 1);
+    assert.deepEqual(node.work(), ['clear-addresses', ...order]);
+  });
+
+  test('a DEL of theirs that fails keeps no port and no link in place', async () => {
+    await node.call({}, other);
+    node.fake.calls.length = 0;
+    node.fake.failures.set('delegate host-local DEL', new Error('away'));
+    assert.equal(reply(await node.call({ CNI_COMMAND: 'DEL' }, other)).msg, 'away');
+    assert.deepEqual(node.work().slice(-2), ['remove-port', 'delete-link']);
+  });
+
+  test('a failed ADD of theirs is followed by their DEL, once the interface is gone', async () => {
     node.fake.failures.set('delegate host-local ADD', new Error('full'));
     assert.equal((await node.call({}, other)).exitCode, 1);
-    assert.deepEqual(
-      node.fake.calls.filter((name) => name.startsWith('delegate')),
-      ['delegate host-local ADD', 'delegate host-local DEL'],
-    );
+    const undone = ['delegate host-local ADD', 'remove-port', 'delete-link', 'delegate host-local DEL'];
+    assert.deepEqual(node.work().slice(-4), undone);
+    assert.deepEqual(node.files(), []);
   });
-  test('their address is ours to attach, and theirs to take back', async () => {
-    assert.equal(reply(await node.call({}, other)).ips?.[0]?.address, '10.1.0.5/24');
-    await node.call({ CNI_COMMAND: 'DEL' }, other);
-    assert.ok(node.fake.calls.includes('delegate host-local DEL'));
-    assert.equal(node.fake.world.blocks().length, 0);
+
+  test('when both fail, nothing of ours is left', async () => {
+    for (const verb of ['ADD', 'DEL'])
+      node.fake.failures.set(`delegate host-local ${verb}`, new Error(`no ${verb}`));
+    assert.equal(reply(await node.call({}, other)).msg, 'no ADD');
+    assert.deepEqual(node.files(), []);
+  });
+
+  test('a failure after their answer gives the address back while the interface is there', async () => {
+    node.fake.failures.set('mark-port', new Error('no database'));
+    assert.equal((await node.call({}, other)).exitCode, 1);
+    const undone = ['clear-addresses', 'delegate host-local DEL', 'remove-port', 'delete-link'];
+    assert.deepEqual(node.work().slice(-5), ['mark-port', ...undone]);
+  });
+
+  test('an ADD that was killed is taken back before they are asked again', async () => {
+    await node.call({}, other);
+    node.fake.calls.length = 0;
+    await node.call({}, other);
+    const theirs = node.fake.calls.filter((name) => name.startsWith('delegate'));
+    assert.deepEqual(theirs, ['delegate host-local DEL', 'delegate host-local ADD']);
+  });
+
+  test('a DHCP server that does not answer is code 11, another plugin keeps its code', async () => {
+    for (const [type, code] of [
+      ['dhcp', 11],
+      ['host-local', 999],
+    ] as const) {
+      node.fake.failures.set(`delegate ${type} ADD`, internal());
+      assert.equal(reply(await node.call({}, { ipam: { type } })).code, code);
+    }
+  });
+
+  test('a requested MAC is that of the interface', async () => {
+    const runtimeConfig = { mac: '02:00:00:00:00:07' };
+    const added = reply(await node.call({}, { ...other, runtimeConfig }));
+    assert.equal(added.interfaces?.[1]?.mac, '02:00:00:00:00:07');
+  });
+
+  test('a pod that is held to its own addresses may ask for one', async () => {
+    await node.call({}, { ...other, sourceCheck: true });
+    assert.deepEqual(node.fake.port?.limited?.limits.source, ['0.0.0.0']);
+  });
+
+  test('CHECK asks them, but not dhcp, which would take a second lease', async () => {
+    for (const type of ['host-local', 'dhcp']) {
+      const { stdout } = await node.call({}, { ipam: { type } });
+      const prevResult = JSON.parse(stdout) as object;
+      await node.call({ CNI_COMMAND: 'CHECK' }, { ipam: { type }, prevResult });
+      await node.call({ CNI_COMMAND: 'DEL' }, { ipam: { type } });
+    }
+    assert.ok(node.fake.calls.includes('delegate host-local CHECK'));
+    assert.ok(!node.fake.calls.includes('delegate dhcp CHECK'));
   });
 });

@@ -108,6 +108,7 @@ export class FakePlatform {
         return this.#call('create-veth', { mark: () => this.#call('mark', link) });
       },
       deleteLink: () => this.#call('delete-link', 'deleted' as const),
+      clearAddresses: () => this.#call('clear-addresses', undefined),
       probe: () => this.#call('probe', this.conflict),
       prepare: (_, { routes }) => {
         this.calls.push('prepare');
@@ -131,6 +132,10 @@ export class FakePlatform {
         this.port = port;
         if (this.link) this.link = { ...this.link, taken: this.takesAgain };
         return this.#call('add-port', undefined);
+      },
+      markPort: (port) => {
+        this.port = port;
+        return this.#call('mark-port', undefined);
       },
       removePort: () => this.#call('remove-port', 'removed' as const),
       findPorts: () =>

@@ -43,6 +43,7 @@ suite('what the agent observes', () => {
       isServed: () => Promise.resolve(!fails),
       createBridge: () => Promise.resolve(),
       addPort: () => (fails ? Promise.reject(failure) : Promise.resolve()),
+      markPort: () => Promise.resolve(),
       removePort: () => Promise.resolve('absent'),
       findPorts: () => Promise.resolve([]),
       close: () => undefined,
