@@ -9,9 +9,9 @@ import { CniError } from '../protocol/errors.ts';
 import { extendResult, type CniResult } from '../protocol/result.ts';
 
 /**
- * Probes the network for other hosts that use the addresses, if the configuration asks for
- * it, or if etcd was set back a short while ago. Sets
- * such an address aside when it is from our IPAM, so that the next ADD gets another.
+ * Probes the network for other hosts that use the addresses, if the configuration asks for it, or
+ * if etcd was set back a short while ago. Sets such an address aside when it is from our IPAM, so
+ * that the next ADD gets another.
  * @throws CniError 11 naming the address and the MAC that uses it
  */
 export async function probe(

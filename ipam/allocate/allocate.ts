@@ -148,9 +148,7 @@ async function checkNotRunning(ipam: Ipam, owner: Attachment, addresses: readonl
 function pardon(transaction: NodeTransaction, kept: readonly Allocation[]): void {
   for (const { address, slot } of kept) {
     if (!slot.condemned) continue;
-    const held = [...transaction.blocks, ...transaction.guests].find(({ block }) =>
-      cidrContains(block.cidr, address),
-    );
+    const held = transaction.held.find(({ block }) => cidrContains(block.cidr, address));
     if (held) transaction.put(pardonSlot(held.block, address));
   }
 }

@@ -7,7 +7,7 @@ import type { Source } from '../model/demand.ts';
 import { isReserved } from '../model/range.ts';
 import { checkReadable } from '../node/hidden.ts';
 import type { Ipam } from '../node/ipam.ts';
-import type { HeldBlock, ReadBlock } from '../node/node-blocks.ts';
+import type { ReadBlock } from '../node/node-blocks.ts';
 import type { Join, NodeTransaction } from '../node/transaction.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { decodeKept, keptIn, keptKey, spareOf, type KeptPlace } from '../records/kept-record.ts';
@@ -104,7 +104,7 @@ async function pickOwn(
  * where the key in etcd says. What etcd says of the key is added to what must still hold.
  */
 async function findOwn(context: KeptContext, key: string, guards: Guard[]): Promise<Found | undefined> {
-  for (const held of heldIn(context.transaction)) {
+  for (const held of context.transaction.held) {
     const place = placesIn(held.block).get(key);
     if (place) return { place, held, slot: held.block.slots[slotIndex(held.block, place.address)] };
   }
@@ -121,8 +121,6 @@ function placesIn(block: Block): ReadonlyMap<string, KeptPlace> {
   places.set(block, known);
   return known;
 }
-
-const heldIn = ({ blocks, guests }: NodeTransaction): HeldBlock[] => [...blocks, ...guests];
 
 const isOfPod = ({ keep, owner }: UsedSlot, pod: PodInterface): boolean => {
   const own = podInterfaceOf(owner);
@@ -160,7 +158,7 @@ async function findSpare(
   for await (const { key, value } of sparesInTurn(context, family)) {
     const read = readRecord({ key, value }, decodeKept);
     if ('unreadable' in read || useless.has(read.value.range)) continue;
-    const isHere = heldIn(context.transaction).some(({ block }) => isPlaceIn(block, read.value));
+    const isHere = context.transaction.held.some(({ block }) => isPlaceIn(block, read.value));
     if (!isHere && ++looks > MOST_LOOKS) return undefined;
     const found = await findPlace(context, read.value).catch(unlessUnreadable);
     const slot = found?.slot;
@@ -202,7 +200,7 @@ async function findPlace(
 ): Promise<Found | undefined> {
   const { address } = place;
   const key = blockKey(place.range, place.block);
-  const known = heldIn(transaction).find(({ block }) => blockKey(block.range, block.cidr) === key);
+  const known = transaction.held.find(({ block }) => blockKey(block.range, block.cidr) === key);
   if (known) return { place, held: known, slot: known.block.slots[slotIndex(known.block, address)] };
   // An index entry that cannot be read is not written over.
   checkReadable(transaction, [address]);
@@ -249,7 +247,7 @@ function take(
 function endAll(transaction: NodeTransaction, endings: readonly Ending[], now: number): void {
   for (const { found, slot } of endings) {
     const { place, held, join } = found;
-    const known = heldIn(transaction).find(({ block }) => isPlaceIn(block, place));
+    const known = transaction.held.find(({ block }) => isPlaceIn(block, place));
     const block = endKept((known ?? held).block, place.address, slot.sequence, now);
     if (known) transaction.put(block);
     else if (join) transaction.join(block, join);

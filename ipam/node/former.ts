@@ -23,7 +23,7 @@ export function releaseFormer(
         !sameAddress(each.address, address),
     ) && !carried.includes(formatAddress(address));
   if (restored.length === 0) return;
-  const former = [...transaction.blocks, ...transaction.guests].flatMap(({ block }) =>
+  const former = transaction.held.flatMap(({ block }) =>
     usedSlots(block)
       .filter(({ address, slot }) => isFormer(address, slot))
       .map(({ address, slot }) => ({

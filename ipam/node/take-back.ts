@@ -54,7 +54,7 @@ export function takeBackAll(
   believed: readonly BelievedAllocation[],
   now: number,
 ): string[] {
-  return [...transaction.blocks, ...transaction.guests].flatMap((held) => {
+  return transaction.held.flatMap((held) => {
     const own = believed.filter(({ address }) => cidrContains(held.block.cidr, address));
     const { block, outcomes, history } = takeBack(held, own, now);
     if (block === held.block) return [];

@@ -112,6 +112,11 @@ export class NodeTransaction {
     return [...now, ...joined];
   }
 
+  /** All blocks of which attachments of the node may have addresses, with the changes so far. */
+  get held(): readonly HeldBlock[] {
+    return [...this.blocks, ...this.guests];
+  }
+
   /** Blocks that the changes so far claim, with the changes so far. */
   get claims(): readonly HeldBlock[] {
     return [...this.#claims.values()];
@@ -311,13 +316,9 @@ export class NodeTransaction {
         2 * returned +
         others +
         this.#left().length +
-        this.#keptCount() +
+        keptWrites(this.#blockChanges()).length +
         3,
     };
-  }
-
-  #keptCount(): number {
-    return keptWrites(this.#blockChanges()).length;
   }
 
   /** Returns the blocks of other nodes of which this one has no address after the transaction. */

@@ -43,7 +43,7 @@ export function podsOfRule(ipam: Ipam, rule: Rule, withKept = false): Promise<Po
     for await (const page of scanBlocks(ipam)) {
       unreadable.push(...page.unreadable);
       for (const { block } of page.blocks) {
-        if (withKept) pods.push(...keptIn(block, rule, ipam.effects.now()));
+        if (withKept) pods.push(...keptByRule(block, rule, ipam.effects.now()));
         for (const { address, slot } of usedSlots(block)) {
           const { podNamespace: namespace, podName: name } = slot.owner;
           if (namespace === undefined || name === undefined) continue;
@@ -64,7 +64,7 @@ export function podsOfRule(ipam: Ipam, rule: Rule, withKept = false): Promise<Po
   });
 }
 
-const keptIn = (block: Block, rule: Rule, now: number): PodOfRule[] =>
+const keptByRule = (block: Block, rule: Rule, now: number): PodOfRule[] =>
   keptSlots(block, (slot) => slot.keep.rule === rule.name && isKept(slot, now)).map(({ index, slot }) => ({
     ...{ namespace: slot.pod.namespace, name: slot.pod.name, node: block.node },
     ...{ address: slotAddress(block, index), range: block.range, state: 'kept' as const },

@@ -105,7 +105,7 @@ export interface RemovalPlan {
   readonly rulesChanged: Entry | undefined;
 }
 
-const keptIn = (block: Block, now: number): number => keptSlots(block, (slot) => isKept(slot, now)).length;
+const keptCount = (block: Block, now: number): number => keptSlots(block, (slot) => isKept(slot, now)).length;
 
 /**
  * Checks that the range can be removed: none of its addresses is allocated.
@@ -126,7 +126,7 @@ export async function planRangeRemoval(ipam: Ipam, name: string): Promise<Remova
   const blocks = entries.map((entry) => decode(entry.key, entry.value));
   const now = ipam.effects.now();
   const busy = blocks.filter((block) => usedSlots(block).length > 0);
-  const kept = blocks.reduce((sum, block) => sum + keptIn(block, now), 0);
+  const kept = blocks.reduce((sum, block) => sum + keptCount(block, now), 0);
   if (busy.length > 0) {
     const used = busy.reduce((sum, block) => sum + usedSlots(block).length, 0);
     const nodes = [...new Set(busy.map((block) => block.node))].sort();
@@ -183,7 +183,7 @@ async function removeDrained(ipam: Ipam, name: string, onReturned: () => void): 
   for (const blockEntry of await scanAll(ipam.store, blocksOfRange(name))) {
     const block = decode(blockEntry.key, blockEntry.value);
     // Allocated since the plan: the next attempt reports the nodes.
-    if (usedSlots(block).length > 0 || keptIn(block, ipam.effects.now()) > 0) return undefined;
+    if (usedSlots(block).length > 0 || keptCount(block, ipam.effects.now()) > 0) return undefined;
     const [index] = await ipam.store.get([nodeKey(block.node, block.cidr)]);
     const { guards, writes } = returnBlock(block, blockEntry, index);
     if ((await ipam.store.commit(guards, writes)) === undefined) return undefined;

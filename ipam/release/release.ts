@@ -44,7 +44,7 @@ export type ReleaseRequest = {
 export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> {
   return ipam.runner.run<string[]>(request.node, {
     change: (transaction) => {
-      const held = [...transaction.blocks, ...transaction.guests];
+      const { held } = transaction;
       const believed = believedIn(held, request);
       if (transaction.unreadable.length > 0) {
         const hidden =
