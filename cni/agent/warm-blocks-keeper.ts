@@ -39,7 +39,8 @@ export class WarmBlocksKeeper {
   noted(request: Demand): void {
     this.lookAfter(request.node);
     const blocks = this.#cache.get(request.node)?.blocks;
-    if (!blocks) return;
+    // A rule's own blocks grow as they fill up: each is a line more in a firewall.
+    if (!blocks || request.blocksOf !== undefined) return;
     for (const family of request.families) {
       if (isLow(blocks, request, family, this.#ipam.effects.now())) void this.#claim(request, family);
     }

@@ -40,7 +40,10 @@ export function recordOfAdd(
     ...recordOf(call, platform),
     bootId: platform.bootId,
     ...(id !== undefined && { netns: { path, id } }),
-    allocations: granted.map(({ address, range, allocatedAt }) => ({ address, range, allocatedAt })),
+    allocations: granted.map(({ address, range, rule, allocatedAt }) => ({
+      ...{ address, range, allocatedAt },
+      ...(rule !== undefined && { rule }),
+    })),
     ...(mac !== undefined && { mac }),
     ...(podNamespace !== undefined && { podNamespace }),
     ...(podName !== undefined && { podName }),

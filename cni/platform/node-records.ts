@@ -37,6 +37,8 @@ const allocations = v.optional(
       address: text,
       /** Name of the range. */
       range: text,
+      /** Name of the rule whose own block it is of. */
+      rule: v.optional(text),
       /** Milliseconds since 1970. */
       allocatedAt: v.number(),
     }),

@@ -31,6 +31,8 @@ export interface GrantedAddress {
   readonly address: string;
   /** Name of the range. */
   readonly range: string;
+  /** Name of the rule whose own block it is of; absent: a node's. */
+  readonly rule?: string;
   /** Milliseconds since 1970. */
   readonly allocatedAt: number;
   /** True if the address must be proven free on the wire before the pod uses it. */
@@ -49,9 +51,10 @@ export function grantOf(allocations: readonly Allocation[]): Grant {
     })),
     routes: sorted.flatMap(routesOf),
     vlan: sorted[0]?.range.vlan,
-    allocations: sorted.map(({ address, range, slot, unproven }) => ({
+    allocations: sorted.map(({ address, range, rule, slot, unproven }) => ({
       address: `${formatAddress(address)}/${range.cidr.prefixLength}`,
       range: range.name,
+      ...(rule !== undefined && { rule }),
       allocatedAt: slot.allocatedAt,
       unproven,
       kept: slot.keep !== undefined && slot.keep.since !== slot.allocatedAt,

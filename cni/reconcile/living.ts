@@ -112,8 +112,11 @@ function carriedOf(record: AttachmentRecord): CarriedAddress[] {
     ...(podName !== undefined && { podName }),
     ...(podUid !== undefined && { podUid }),
   };
-  return (record.allocations ?? []).map(({ address: text, range, allocatedAt }) => {
+  return (record.allocations ?? []).map(({ address: text, range, rule, allocatedAt }) => {
     const { address, prefixLength } = parseAddressInSubnet(text);
-    return { address, prefixLength, range, owner, allocatedAt, mac: record.mac ?? 'unknown' };
+    return {
+      ...{ address, prefixLength, range, owner, allocatedAt, mac: record.mac ?? 'unknown' },
+      ...(rule !== undefined && { rule }),
+    };
   });
 }

@@ -49,9 +49,10 @@ function rememberAddresses(
   const { podNamespace, podName, podUid } = each.held[0]?.slot.owner ?? {};
   const complete = {
     ...record,
-    allocations: each.held.map(({ address, range, slot }) => ({
+    allocations: each.held.map(({ address, range, rule, slot }) => ({
       address: `${formatAddress(address)}/${range.cidr.prefixLength}`,
       range: range.name,
+      ...(rule !== undefined && { rule }),
       allocatedAt: slot.allocatedAt,
     })),
     ...(podNamespace !== undefined && { podNamespace }),

@@ -1,8 +1,7 @@
 import type { Attachment } from '../../ipam/model/attachment.ts';
 import { isInForce } from '../../ipam/model/condemnation.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
-import type { Range } from '../../ipam/model/range.ts';
-import type { SeenAllocation } from '../../ipam/node/allocations.ts';
+import type { RangedAllocation } from '../../ipam/node/allocations.ts';
 import { allocationsOn } from '../../ipam/node/allocations.ts';
 import { readNodeBlocks } from '../../ipam/node/node-blocks.ts';
 import { checkOwnsName, isOtherMachine } from '../../ipam/node/name-owner.ts';
@@ -19,8 +18,7 @@ import { bridgesOf, portFaultOf, portStateOf, readPorts, readSwitches, type OurP
 import type { Facts } from './verdict.ts';
 
 /** An address that etcd has allocated, with its range and the place that holds the allocation. */
-export interface Held extends SeenAllocation {
-  readonly range: Range;
+export interface Held extends RangedAllocation {
   readonly place: IpamPlace;
 }
 

@@ -1,10 +1,10 @@
 import { occupiedBy, type Covered } from '../../ipam/allocate/occupied.ts';
 import { cidrSpan, formatCidr, spanContains, spansOverlap } from '../../ipam/model/address.ts';
-import { nodeOf, usedSlots, type Block } from '../../ipam/model/block.ts';
+import { usedSlots, type Block } from '../../ipam/model/block.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import { decodeBlockOf } from '../../ipam/records/block-record.ts';
-import { keptIn } from '../../ipam/records/kept-record.ts';
-import { BLOCKS, nodeKey, NODES, rangeKey, rangeNameOfBlockKey, RANGES } from '../../ipam/records/keys.ts';
+import { followingWrites } from '../../ipam/records/block-writes.ts';
+import { BLOCKS, NODES, rangeKey, rangeNameOfBlockKey, RANGES } from '../../ipam/records/keys.ts';
 import { isDrainKey } from '../../ipam/records/node-record.ts';
 import { unchanged, type Entry } from '../../ipam/records/transaction.ts';
 import { readRecord } from '../../ipam/records/unreadable.ts';
@@ -170,12 +170,9 @@ function mergeBlocks(
   return { units, collisions, indexed };
 }
 
-/** Returns the keys of a block: index entries of its nodes, places of kept addresses. */
-const keysWith = (block: Block): string[] => {
-  const guests = usedSlots(block).map(({ slot }) => nodeOf(block, slot));
-  const nodes = [...new Set([block.node, ...guests])].map((node) => nodeKey(node, block.cidr));
-  return [...nodes, ...[...keptIn(block)].map(([key]) => key)];
-};
+/** Returns the keys that follow from a block, such as the index entries of its nodes. */
+const keysWith = (block: Block): string[] =>
+  followingWrites([{ before: undefined, after: block }]).map(({ key }) => key);
 
 function blockCollision(record: BackupRecord, block: Block, state: MergeState): Collision | undefined {
   const { key } = record;

@@ -9,6 +9,7 @@ import {
   type RecordAudit,
   type RecordFinding,
 } from '../../ipam/audit/record-audit.ts';
+import { ruleOf } from '../../ipam/model/holder.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { BLOCKS, NODES } from '../../ipam/records/keys.ts';
 import type { Lost } from '../../ipam/records/lost-record.ts';
@@ -123,12 +124,14 @@ async function* scanned(
 export const compareNodes = (listed: readonly Node[] | undefined, podAudit: PodAudit): ClusterNodes =>
   new ClusterNodes(
     listed,
-    podAudit.blocks.map(({ node }) => node),
+    podAudit.blocks.filter(isOfNode).map(({ node }) => node),
     podAudit.aliases,
   );
 
+const isOfNode = (block: { readonly node: string }): boolean => ruleOf(block) === undefined;
+
 function strandedBlocks(podAudit: PodAudit, nodes: ClusterNodes): StrandedBlock[] {
   return podAudit.blocks
-    .filter(({ node }) => nodes.isGone(node))
+    .filter((block) => isOfNode(block) && nodes.isGone(block.node))
     .map(({ key, node, claimedAt }) => ({ key, node, since: claimedAt }));
 }

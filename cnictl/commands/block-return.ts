@@ -1,4 +1,6 @@
 import { formatCidr } from '../../ipam/model/address.ts';
+import type { Block } from '../../ipam/model/block.ts';
+import { ruleHolder, ruleOf } from '../../ipam/model/holder.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import { drainingNodes } from '../../ipam/node/drain.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
@@ -7,6 +9,7 @@ import { nodeInEtcd } from '../../ipam/query/node-view.ts';
 import { scanBlocks } from '../../ipam/query/views.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { returnIdleBlock, type ReturnOutcome } from '../../ipam/release/return-block.ts';
+import { readRules } from '../../ipam/store/rules.ts';
 import { readRanges, findRange } from '../../ipam/store/ranges.ts';
 import { readAgain } from '../../ipam/store/store.ts';
 import type { Context } from '../context/context.ts';
@@ -83,13 +86,18 @@ async function gatherOnce(
 ): Promise<{ readonly found: readonly BlockUse[]; readonly unreadable: readonly UnreadableRecord[] }> {
   const now = ipam.effects.now();
   const draining = await drainingNodes(ipam);
+  const { rules } = await readRules(ipam.store);
+  const owning = new Set(rules.filter(({ ownBlocks }) => ownBlocks).map(({ name }) => ruleHolder(name)));
+  /** Nothing more is given out of its blocks. */
+  const isEnding = ({ node }: Block): boolean =>
+    draining.has(node) || (ruleOf({ node }) !== undefined && !owning.has(node));
   const byNode = new Map<string, BlockUse[]>();
   const unreadable: UnreadableRecord[] = [];
   for await (const page of scanBlocks(ipam, options.node === undefined ? {} : { node: options.node })) {
     unreadable.push(...page.unreadable);
     for (const { block, range } of page.blocks) {
       if (!range) continue;
-      const use = blockUseOf({ block, range }, now, draining.has(block.node));
+      const use = blockUseOf({ block, range }, now, isEnding(block));
       const known = byNode.get(block.node);
       if (known) known.push(use);
       else byNode.set(block.node, [use]);

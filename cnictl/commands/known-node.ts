@@ -7,7 +7,7 @@ import { listBlocks, type BlockFilter } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
 import { CommandError } from '../context/errors.ts';
 import { askCluster, clusterNodes, type NodeInCluster } from './ask-cluster.ts';
-import { listOfNode, nodesText } from './node-blocks.ts';
+import { listOfNode, nodesHolding, nodesText } from './node-blocks.ts';
 
 /** What the API server says of a node, and the error where neither it nor etcd knows the node. */
 interface Knowledge {
@@ -49,7 +49,7 @@ export async function lookUpNode(
   if (found.known === true || (await hasTraceOf(ipam, name)))
     return { found, unknown: undefined, isPast: false };
   const { blocks } = await listBlocks(ipam);
-  const holders = [...new Set(blocks.map(({ block }) => block.node))].sort();
+  const holders = nodesHolding(blocks);
   // A block whose index entry is lost is a trace too.
   if (holders.includes(name)) return { found, unknown: undefined, isPast: false };
   const past = await pastNodes(ipam);

@@ -1,5 +1,6 @@
+import { ruleOf } from '../../ipam/model/holder.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
-import { listBlocks, type BlockFilter, type BlockPage } from '../../ipam/query/views.ts';
+import { listBlocks, type BlockFilter, type BlockPage, type BlockView } from '../../ipam/query/views.ts';
 import { printable } from '../render/printable.ts';
 
 /**
@@ -14,7 +15,13 @@ export async function listOfNode(
   if (page.blocks.length > 0 || filter.node === undefined) return page;
   const ofAllNodes = filter.range === undefined ? {} : { range: filter.range };
   const { blocks: all } = await listBlocks(ipam, ofAllNodes);
-  return { ...page, nodes: [...new Set(all.map(({ block }) => block.node))].sort() };
+  return { ...page, nodes: nodesHolding(all) };
+}
+
+/** Returns the nodes that hold one of the blocks, sorted. */
+export function nodesHolding(blocks: readonly Pick<BlockView, 'block'>[]): string[] {
+  const ofNodes = blocks.map(({ block }) => block).filter((block) => ruleOf(block) === undefined);
+  return [...new Set(ofNodes.map(({ node }) => node))].sort();
 }
 
 const NODES_NAMED = 10;

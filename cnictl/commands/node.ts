@@ -1,3 +1,4 @@
+import { ruleOf } from '../../ipam/model/holder.ts';
 import { drainingNodes } from '../../ipam/node/drain.ts';
 import { listNames } from '../../ipam/node/name-records.ts';
 import { listBlocks, type BlockView } from '../../ipam/query/views.ts';
@@ -19,7 +20,7 @@ export interface NodeUsage {
 /** Returns the nodes that hold blocks, by name. */
 export function gatherNodes(blocks: readonly BlockView[]): NodeUsage[] {
   const nodes = new Map<string, NodeUsage>();
-  for (const { block, counts } of blocks) {
+  for (const { block, counts } of blocks.filter((view) => ruleOf(view.block) === undefined)) {
     const before = nodes.get(block.node);
     nodes.set(block.node, {
       name: block.node,

@@ -42,6 +42,7 @@ export interface RuleAddOptions {
   /** A duration, or `forever`. */
   readonly keep?: string;
   readonly anyPod?: boolean;
+  readonly ownBlocks?: boolean;
   readonly dryRun?: boolean;
 }
 
@@ -105,6 +106,7 @@ function ruleFrom({ world }: Context, name: string, options: RuleAddOptions): Ru
     ranges: range,
     fallback: options.fallback ?? false,
     ...keepFrom(options),
+    ...(options.ownBlocks && { ownBlocks: true as const }),
     addedAt: world.now(),
   };
 }

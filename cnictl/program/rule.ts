@@ -33,10 +33,14 @@ export function addRuleCommands(program: Command, act: Act): void {
       "a pod that is made again under its name gets its address again, for so long after it went, such as 24h; 'forever'",
     )
     .option('--any-pod', 'with --keep: whichever pod of the rule comes next gets it, as of a Deployment')
+    .option(
+      '--own-blocks',
+      'the pods get addresses of blocks that no other pods use, on any node: `rule show` lists them for firewalls',
+    )
     .option('--dry-run', 'check everything, tell which living pods it concerns, add nothing')
     .addHelpText(
       'after',
-      "\nThe most specific rule for a pod counts: namespace before pod name before other conditions.\n\nExamples:\n  cnictl rule add shop --namespace shop --range red\n  cnictl rule add zone-a --namespace '*' --nodes topology.kubernetes.io/zone=a --range blue --fallback\n  cnictl rule add db --namespace shop --pod 'db-*' --keep forever",
+      "\nThe most specific rule for a pod counts: namespace before pod name before other conditions.\n\nExamples:\n  cnictl rule add shop --namespace shop --range red\n  cnictl rule add zone-a --namespace '*' --nodes topology.kubernetes.io/zone=a --range blue --fallback\n  cnictl rule add db --namespace shop --pod 'db-*' --keep forever\n  cnictl rule add pay --namespace shop --pod 'pay-*' --range red --own-blocks",
     )
     .action((name: string, options: RuleAddOptions, command: Command) =>
       act(command, (context) => ruleAdd(context, name, options)),

@@ -83,9 +83,9 @@ export async function allocate(
       const { steps, finish } = picked;
       used = picked.source;
       transaction.relyOnRules();
-      for (const { block, claim, join } of steps) {
-        if (join) transaction.join(block, join);
-        else transaction.put(block, claim);
+      for (const { block, from, guards = [] } of steps) {
+        transaction.put(block, from);
+        for (const guard of guards) transaction.require(guard);
       }
       finish?.(transaction);
       pardon(transaction, kept);
@@ -162,8 +162,9 @@ const isSameAllocation = (a: Allocation, b: Allocation): boolean =>
 function findAllocations(allocations: readonly RangedAllocation[], attachment: Attachment): Allocation[] {
   return allocations
     .filter(({ slot }) => isOwnedBy(slot, attachment))
-    .map(({ address, range, slot }) => ({
+    .map(({ address, range, rule, slot }) => ({
       ...{ address, range, slot },
+      ...(rule !== undefined && { rule }),
       block: blockAt(range, address),
       fresh: false,
       unproven: false,

@@ -10,6 +10,8 @@ export interface Allocation {
   readonly address: Address;
   readonly range: Range;
   readonly block: Cidr;
+  /** Name of the rule whose own block it is; absent: the block is a node's. */
+  readonly rule?: string;
   readonly slot: UsedSlot;
   /** True if this very call allocated it. An undo may release only such an address. */
   readonly fresh: boolean;

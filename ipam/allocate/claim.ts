@@ -1,9 +1,10 @@
 import { formatCidr } from '../model/address.ts';
 import type { Source } from '../model/demand.ts';
+import { ruleHolder } from '../model/holder.ts';
 import { pickBlock, usableBlockTotal, type Range } from '../model/range.ts';
 import { blankBlock } from '../node/blank-block.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
-import type { Claim } from '../node/transaction.ts';
+import type { Foreign } from '../node/transaction.ts';
 import { blocksOfRange } from '../records/keys.ts';
 import { readRanges } from '../store/ranges.ts';
 import { scanAll, type Store } from '../store/store.ts';
@@ -11,6 +12,9 @@ import { isEligible } from './eligible.ts';
 import { exhausted, checkRangeNames } from './exhausted.ts';
 import { occupiedBy, type Occupied } from './occupied.ts';
 import type { PickContext } from './pick-context.ts';
+
+/** An unclaimed block, as it is when it is claimed. */
+export type Claim = HeldBlock & Foreign;
 
 /**
  * Picks an unclaimed block of the first range with room. A block counts as claimed if its key
@@ -42,7 +46,9 @@ export async function claimBlock(
       // The count promised room, but one key covers several blocks.
       continue;
     }
-    const block = await blankBlock(context.ipam, range, cidr, context.request.node);
+    const { node, blocksOf } = context.request;
+    const holder = blocksOf === undefined ? node : ruleHolder(blocksOf);
+    const block = await blankBlock(context.ipam, range, cidr, holder);
     return { range, block, rangeEntry: entry };
   }
   throw exhausted(context, known);

@@ -8,7 +8,7 @@ import { isReserved } from '../model/range.ts';
 import { checkReadable } from '../node/hidden.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
-import type { Join, NodeTransaction } from '../node/transaction.ts';
+import type { Foreign, NodeTransaction } from '../node/transaction.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { decodeKept, keptIn, keptKey, spareOf, type KeptPlace } from '../records/kept-record.ts';
 import { blockKey, rangeKey } from '../records/keys.ts';
@@ -49,8 +49,8 @@ interface Found {
   readonly place: KeptPlace;
   readonly held: Pick<ReadBlock, 'block' | 'range'>;
   readonly slot: Slot | undefined;
-  /** Present for a block of another node, of which the node has no address yet. */
-  readonly join?: Join;
+  /** Present for a block of which the node has nothing so far. */
+  readonly from?: Foreign;
 }
 
 /**
@@ -195,7 +195,7 @@ const isPlaceIn = (block: Block, { range, address }: KeptPlace): boolean =>
  * @throws IpamError `corrupt-record`, `store-…`
  */
 async function findPlace(
-  { ipam, request, transaction }: KeptContext,
+  { ipam, transaction }: KeptContext,
   place: KeptPlace,
 ): Promise<Found | undefined> {
   const { address } = place;
@@ -208,12 +208,9 @@ async function findPlace(
   if (!entry || !rangeEntry) return undefined;
   const range = decodeRange(rangeEntry.key, rangeEntry.value);
   const block = decodeBlockOf(range)(entry.key, entry.value);
-  const read = { block, range, entry };
   const slot = block.slots[slotIndex(block, address)];
-  // Claimed by this node since its blocks were read: the index fails the comparison.
-  return block.node === request.node
-    ? { place, held: read, slot }
-    : { place, held: read, slot, join: { read, rangeEntry } };
+  const from = { range, rangeEntry, read: { block, entry } };
+  return { place, held: { block, range }, slot, from };
 }
 
 /** Whether the pod may have the address by the rules and the network of now. */
@@ -233,24 +230,22 @@ function mayHave(
 
 function take(
   { ipam, request, keep, unproven }: KeptContext,
-  { held, place, join }: Found,
+  { held, place, from }: Found,
   { keep: before }: KeptSlot,
   family: Family,
 ): Assignment {
   const index = slotIndex(held.block, place.address);
   const context = { ipam, request, family, unproven, keep: { ...keep, since: before.since } };
-  const assignment = assign(context, held, index, undefined);
-  return join ? { ...assignment, join } : assignment;
+  return assign(context, held, index, from);
 }
 
 /** Ends what is kept, in the blocks as the steps have left them. */
 function endAll(transaction: NodeTransaction, endings: readonly Ending[], now: number): void {
   for (const { found, slot } of endings) {
-    const { place, held, join } = found;
+    const { place, held, from } = found;
     const known = transaction.held.find(({ block }) => isPlaceIn(block, place));
     const block = endKept((known ?? held).block, place.address, slot.sequence, now);
-    if (known) transaction.put(block);
-    else if (join) transaction.join(block, join);
+    transaction.put(block, from);
   }
 }
 

@@ -1,11 +1,12 @@
 import type { Family } from '../model/address.ts';
 import type { Source } from '../model/demand.ts';
 import { takeSlot, type Block } from '../model/block.ts';
+import { ruleField } from '../model/holder.ts';
 import { podInterfaceOf, type Keep } from '../model/keep.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
-import type { Claim, Join } from '../node/transaction.ts';
-import type { Entry } from '../records/transaction.ts';
+import type { Foreign } from '../node/transaction.ts';
+import type { Guard } from '../records/transaction.ts';
 import type { Allocation, AllocationRequest } from './allocation.ts';
 
 /** VLAN of the attachment's port, wrapped: `{ vlan: undefined }` is untagged, undefined is any. */
@@ -16,6 +17,7 @@ export interface PickContext {
   readonly ipam: Ipam;
   readonly request: AllocationRequest & Source;
   readonly family: Family;
+  /** The node's; where the addresses come from a rule's own blocks, those that it knows of them. */
   readonly blocks: readonly HeldBlock[];
   /** Those of the blocks that the same transaction claims: the store does not have them yet. */
   readonly claims: readonly HeldBlock[];
@@ -31,10 +33,10 @@ export interface Assignment {
   readonly allocation: Allocation;
   /** The block after the assignment. */
   readonly block: Block;
-  /** Present if the block is newly claimed. */
-  readonly claim?: Claim;
-  /** Present if the block is another node's, of which this one has no address yet. */
-  readonly join?: Join;
+  /** Present if the node has nothing of the block so far. */
+  readonly from?: Foreign;
+  /** What must still hold besides. */
+  readonly guards?: readonly Guard[];
 }
 
 /** What an assignment depends on. */
@@ -44,12 +46,12 @@ type AssignContext = Pick<PickContext, 'ipam' | 'family' | 'unproven'> & {
   readonly keep?: Keep;
 };
 
-/** @param rangeEntry given if the block is newly claimed */
+/** @param from given if the node has nothing of the block so far */
 export function assign(
   { ipam, request, family, unproven, keep: before }: AssignContext,
   held: HeldBlock,
   index: number,
-  rangeEntry?: Entry,
+  from?: Foreign,
 ): Assignment {
   const { range } = held;
   const { owner, node } = request;
@@ -60,10 +62,9 @@ export function assign(
     ...(keep && { keep }),
   });
   const address = { family, value: block.cidr.base.value + BigInt(index) };
-  const allocation = { address, range, block: block.cidr, slot, fresh: true, unproven };
-  return {
-    allocation,
-    block,
-    ...(rangeEntry && { claim: { block, range, rangeEntry } }),
+  const allocation = {
+    ...{ address, range, block: block.cidr, slot, fresh: true, unproven },
+    ...ruleField(block),
   };
+  return { allocation, block, ...(from && { from }) };
 }

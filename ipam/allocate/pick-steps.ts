@@ -2,7 +2,9 @@ import type { Family } from '../model/address.ts';
 import { formatAddress } from '../model/address.ts';
 import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
+import { ruleOf } from '../model/holder.ts';
 import type { Ipam } from '../node/ipam.ts';
+import type { HeldBlock } from '../node/node-blocks.ts';
 import type { NodeTransaction } from '../node/transaction.ts';
 import { isDistrusted } from '../records/set-back-record.ts';
 import { readRanges } from '../store/ranges.ts';
@@ -10,6 +12,7 @@ import type { Allocation, AllocationRequest } from './allocation.ts';
 import { commonVlans, vlanText } from './eligible.ts';
 import { pickKept, type KeptPick } from './kept.ts';
 import type { Assignment, FixedVlan } from './pick-context.ts';
+import { refreshOwn } from './own-blocks.ts';
 import { pick } from './pick.ts';
 import { firstSource } from './source.ts';
 
@@ -99,9 +102,12 @@ async function pickAll(
   request: AllocationRequest & Source,
   families: readonly Family[],
   kept: readonly Allocation[],
-  { blocks, claims, setBack }: Pick<NodeTransaction, 'blocks' | 'claims' | 'setBack'>,
+  transaction: NodeTransaction,
   attempt: number,
 ): Promise<Assignment[] | undefined> {
+  const { claims, setBack } = transaction;
+  const blocks = await blocksFor(ipam, request, transaction);
+  if (!blocks) return undefined;
   const unproven = isDistrusted(setBack, ipam.effects.now());
   return await firstWithRoom(await vlansFor(ipam, request, families, kept), async (fixed) => {
     const steps: Assignment[] = [];
@@ -112,6 +118,17 @@ async function pickAll(
     }
     return steps;
   });
+}
+
+/** Returns the blocks that the node knows of those that the request may have addresses of. */
+async function blocksFor(
+  ipam: Ipam,
+  { blocksOf }: Source,
+  transaction: NodeTransaction,
+): Promise<readonly HeldBlock[] | undefined> {
+  if (blocksOf === undefined) return transaction.blocks;
+  if (!(await refreshOwn(ipam, transaction, blocksOf))) return undefined;
+  return transaction.guests.filter(({ block }) => ruleOf(block) === blocksOf);
 }
 
 /**

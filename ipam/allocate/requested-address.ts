@@ -7,14 +7,16 @@ import {
   type Address,
   type Cidr,
 } from '../model/address.ts';
-import { isCooling, isKept, restMs, slotIndex } from '../model/block.ts';
+import { isCooling, isKept, restMs, slotIndex, type Block } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
+import { holderText, ruleHolder } from '../model/holder.ts';
 import { blockAt, isReserved, type Range } from '../model/range.ts';
 import { blankBlock } from '../node/blank-block.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { blockKey } from '../records/keys.ts';
+import type { Entry } from '../records/transaction.ts';
 import { notCounted, readRecord } from '../records/unreadable.ts';
 import { readRanges, type RangeEntry, type RangeRecords } from '../store/ranges.ts';
 import type { Allocation, AllocationRequest, RequestedAddress } from './allocation.ts';
@@ -36,9 +38,14 @@ export async function pickRequested(context: PickContext, requested: RequestedAd
   }
   if (held) return assign(context, held, slotIndex(held.block, requested));
   const cidr = blockAt(range, requested);
-  await checkUnclaimed(ipam, range, cidr, requested);
-  const empty = await blankBlock(ipam, range, cidr, request.node);
-  return assign(context, { range, block: empty }, slotIndex(empty, requested), entry);
+  const other = await readUnheld(ipam, range, cidr, requested);
+  const holder = request.blocksOf === undefined ? request.node : ruleHolder(request.blocksOf);
+  const from = { range, rangeEntry: entry, ...(other && { read: other }) };
+  if (other && (request.blocksOf === undefined || other.block.node !== holder))
+    throw taken(requested, `in block ${formatCidr(cidr)}, which ${holderText(other.block)} holds`);
+  const block = other?.block ?? (await blankBlock(ipam, range, cidr, holder));
+  checkFree(context, requested, { block, range });
+  return assign(context, { range, block }, slotIndex(block, requested), from);
 }
 
 /** @throws IpamError `not-found`, `conflict` with the reason why the address cannot be assigned */
@@ -105,21 +112,31 @@ function checkFree({ ipam }: PickContext, requested: Address, { block, range }: 
   }
 }
 
-/** @throws IpamError `taken` if the key of a block covers the address, whatever its value */
-async function checkUnclaimed({ store }: Ipam, range: Range, cidr: Cidr, requested: Address): Promise<void> {
-  const taken = (why: string): IpamError =>
-    new IpamError('taken', `the requested address ${formatAddress(requested)} is ${why}`);
+const taken = (requested: Address, why: string): IpamError =>
+  new IpamError('taken', `the requested address ${formatAddress(requested)} is ${why}`);
+
+/**
+ * Reads the block of the address, of which the node has nothing; undefined if nobody holds it.
+ * @throws IpamError `taken` if the key of another block covers the address, or it cannot be read
+ */
+async function readUnheld(
+  { store }: Ipam,
+  range: Range,
+  cidr: Cidr,
+  requested: Address,
+): Promise<{ readonly block: Block; readonly entry: Entry } | undefined> {
   const { blocks, covered } = await readOccupied(store, range);
   const other = covered.find((span) => spanContains(span, requested));
-  if (other)
-    throw taken(`in a block that etcd key '${other.key}' touches, which names no block of its range`);
-  if (!blocks.has(formatCidr(cidr))) return;
+  if (other) {
+    const why = `in a block that etcd key '${other.key}' touches, which names no block of its range`;
+    throw taken(requested, why);
+  }
+  if (!blocks.has(formatCidr(cidr))) return undefined;
   const [entry] = await store.get([blockKey(range.name, cidr)]);
-  if (!entry) return;
+  if (!entry) return undefined;
   const read = readRecord(entry, decodeBlockOf(range));
-  throw 'value' in read
-    ? taken(`in block ${formatCidr(cidr)}, which node '${read.value.node}' holds`)
-    : taken(`in a block that cannot be read: ${read.unreadable.reason}`);
+  if ('value' in read) return { block: read.value, entry };
+  throw taken(requested, `in a block that cannot be read: ${read.unreadable.reason}`);
 }
 
 /**

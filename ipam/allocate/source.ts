@@ -32,8 +32,11 @@ export async function sourcesFor(
   if ('asks' in choice) return choice;
   const { rule } = choice;
   if (!rule) return [request];
-  const keep = rule.keep && { keep: { ...rule.keep, rule: rule.name } };
-  const anywhere: Source = { ...request, ...keep };
+  const anywhere: Source = {
+    ...request,
+    ...(rule.keep && { keep: { ...rule.keep, rule: rule.name } }),
+    ...(rule.ownBlocks && { blocksOf: rule.name }),
+  };
   if (rule.ranges.length === 0) return [anywhere];
   const byRule: Source = { ...anywhere, ranges: rangesWithin(rule, request), rule: rule.name };
   return rule.fallback ? [byRule, anywhere] : [byRule];

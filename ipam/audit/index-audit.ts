@@ -1,5 +1,6 @@
 import { formatCidr } from '../model/address.ts';
 import { hasSlotsOf, type Block } from '../model/block.ts';
+import { ruleOf } from '../model/holder.ts';
 import { decodeBlock } from '../records/block-record.ts';
 import { blockKey, cidrTextOf, nodePrefix, NODES } from '../records/keys.ts';
 import { decodeNodeEntry, encodeNodeEntry, type NodeEntry } from '../records/node-record.ts';
@@ -60,7 +61,7 @@ export class IndexComparison {
   /** The caller calls this after the whole index was added. */
   finish(): void {
     for (const { key, node, guests } of this.#blocks.values())
-      for (const each of [node, ...guests])
+      for (const each of ruleOf({ node }) === undefined ? [node, ...guests] : guests)
         if (!this.#named.has(`${each} ${key}`))
           this.suspected.push({
             indexKey: `${nodePrefix(each)}${cidrTextOf(key)}`,

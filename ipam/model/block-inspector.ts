@@ -1,5 +1,6 @@
 import { cidrContains, familyBits, type Cidr } from './address.ts';
 import { validateBlock, type Block } from './block.ts';
+import { ruleOf } from './holder.ts';
 import { blockPrefixLength, reservedSpans, type Range } from './range.ts';
 
 /**
@@ -16,6 +17,7 @@ export function blockInspector(range: Range): (block: Block) => string[] {
   const mask = BigInt(range.blockSize - 1);
   const looksSound = (block: Block): boolean => {
     if (!hasForm(block.cidr, range, prefixLength) || (block.cidr.base.value & mask) !== 0n) return false;
+    if (ruleOf(block) !== undefined) return false;
     if (block.range !== range.name || block.node === '' || block.slots.length !== range.blockSize)
       return false;
     return reservationsFit(block, spans, block.cidr.base.value - base) && sequencesFit(block);

@@ -8,6 +8,7 @@ import {
 } from './address.ts';
 import type { Attachment, Owner } from './attachment.ts';
 import type { Condemnation } from './condemnation.ts';
+import { ruleOf } from './holder.ts';
 import { podInterfaceOf, type Keep, type PodInterface } from './keep.ts';
 import type { Lifetime, ReleaseCause } from './lifetime.ts';
 import { blockAt, blockPrefixLength, reservation, type Range } from './range.ts';
@@ -319,12 +320,15 @@ export function validateBlock(block: Block, range: Range): string[] {
   check(formatCidr(blockAt(range, block.cidr.base)) === name, 'is not on its boundary');
   check(block.slots.length === range.blockSize, `has ${block.slots.length} slots, not ${range.blockSize}`);
   check(block.node !== '', 'has no node');
+  const isRules = ruleOf(block) !== undefined;
   const isReserved = reservation(range);
   const sequences = new Set<number>();
   block.slots.forEach((slot, i) => {
     const address = slotAddress(block, i);
     check((slot.state === 'reserved') === isReserved(address), `${formatAddress(address)} is ${slot.state}`);
     if (slot.state === 'free' || slot.state === 'reserved') return;
+    const hasNode = slot.state !== 'used' || slot.node !== undefined || !isRules;
+    check(hasNode, `${formatAddress(address)} has no node, and a rule holds the block`);
     check(
       slot.sequence > 0 && slot.sequence <= block.sequence,
       `${formatAddress(address)} has sequence ${slot.sequence}`,

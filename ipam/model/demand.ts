@@ -8,6 +8,8 @@ export interface Source {
   readonly ranges?: readonly string[];
   /** Name of the rule that chose the ranges; absent: the network did. */
   readonly rule?: string;
+  /** Whose own blocks the addresses come from: a rule's name; absent: those of the node. */
+  readonly blocksOf?: string;
   /** Present if the pod's addresses are kept for when it is made again. */
   readonly keep?: Omit<Keep, 'since'>;
 }

@@ -33,7 +33,8 @@ export function checkRule(rule: Rule): void {
     `a kind such as StatefulSet`,
   );
   for (const labels of [rule.podLabels, rule.namespaceLabels, rule.nodeLabels]) checkLabels(labels);
-  check(rule.ranges.length > 0 || rule.keep !== undefined, 'ranges', 'at least one name of a range');
+  const saysMore = rule.keep !== undefined || rule.ownBlocks === true;
+  check(rule.ranges.length > 0 || saysMore, 'ranges', 'at least one name of a range');
   check(rule.ranges.length > 0 || !rule.fallback, 'fallback', 'names of ranges, before which it comes');
   const { forMs } = rule.keep ?? {};
   check(

@@ -21,12 +21,14 @@ export interface RuleConditions {
 /** Says of some pods where their addresses come from. */
 export interface Rule extends RuleConditions {
   readonly name: string;
-  /** Names of the ranges of these pods. Empty only in a rule that keeps: all of the network. */
+  /** Names of the ranges of these pods. Empty where it says something else: all of the network. */
   readonly ranges: readonly string[];
   /** Whether the other ranges serve when these have no address left. */
   readonly fallback: boolean;
   /** Present if the addresses are kept for pods that are made again. */
   readonly keep?: KeepTerms;
+  /** The addresses come from blocks that only pods of this rule use, from any node. */
+  readonly ownBlocks?: true;
   /** Milliseconds since 1970. */
   readonly addedAt: number;
   readonly unknownFields?: UnknownFields;

@@ -1,6 +1,7 @@
 import type { Address } from '../model/address.ts';
 import type { Owner } from '../model/attachment.ts';
 import { nodeOf, usedSlots, type UsedSlot } from '../model/block.ts';
+import { ruleField } from '../model/holder.ts';
 import { isSamePod, podInterfaceOf } from '../model/keep.ts';
 import type { Range } from '../model/range.ts';
 import type { HeldBlock } from './node-blocks.ts';
@@ -14,6 +15,8 @@ export interface SeenAllocation {
 /** An allocation with its range. */
 export interface RangedAllocation extends SeenAllocation {
   readonly range: Range;
+  /** Name of the rule whose own block it is of; absent: a node's. */
+  readonly rule?: string;
 }
 
 /** Returns every allocation of the node's attachments, also in blocks of other nodes. */
@@ -22,7 +25,10 @@ export function allocationsOn(
   { blocks, guests }: { readonly blocks: readonly HeldBlock[]; readonly guests: readonly HeldBlock[] },
 ): RangedAllocation[] {
   return [...blocks, ...guests].flatMap(({ block, range }) =>
-    usedSlots(block, (slot) => nodeOf(block, slot) === node).map((seen) => ({ ...seen, range })),
+    usedSlots(block, (slot) => nodeOf(block, slot) === node).map((seen) => ({
+      ...{ ...seen, range },
+      ...ruleField(block),
+    })),
   );
 }
 

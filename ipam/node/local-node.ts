@@ -10,6 +10,8 @@ export interface CarriedAddress {
   readonly prefixLength: number;
   /** Name of the range. */
   readonly range: string;
+  /** Name of the rule whose own block it is of; absent: a node's. */
+  readonly rule?: string;
   readonly owner: Owner;
   /** Milliseconds since 1970. */
   readonly allocatedAt: number;

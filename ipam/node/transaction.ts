@@ -1,13 +1,13 @@
 import { tallyOf, type Tally } from '../model/block-counts.ts';
 import { hasSlotsOf, type Block } from '../model/block.ts';
 import type { Machine } from '../model/machine.ts';
-import { encodeBlock } from '../records/block-record.ts';
+import type { Range } from '../model/range.ts';
+import { blockWrites, followingWrites } from '../records/block-writes.ts';
 import { historyThatFits, MAX_OPERATIONS } from '../records/history-record.ts';
-import { keptWrites, type BlockChange } from '../records/kept-record.ts';
-import { blockKey, nodeKey, nodePrefix, rangeKey } from '../records/keys.ts';
+import type { BlockChange } from '../records/kept-record.ts';
+import { blockKey, nodePrefix, rangeKey } from '../records/keys.ts';
 import { lostKey } from '../records/lost-record.ts';
 import { encodeMachineRecord, machineKey, type MachineRecord } from '../records/machine-record.ts';
-import { encodeNodeEntry } from '../records/node-record.ts';
 import { RULES_CHANGED } from '../records/rule-record.ts';
 import { encodeSetBack, SET_BACK, type SetBack } from '../records/set-back-record.ts';
 import {
@@ -24,25 +24,24 @@ import {
 import type { UnreadableRecord } from '../records/unreadable.ts';
 import type { HeldBlock, NodeBlocks, ReadBlock } from './node-blocks.ts';
 
-/** A block to claim, with its range as it was read: not draining and not removed. */
-export interface Claim extends HeldBlock {
+/** A block that the node has nothing of so far, as it was read. */
+export interface Foreign {
+  readonly range: Range;
+  /** Compared: the range is not draining and not removed. */
   readonly rangeEntry: Entry;
-  /** The block as another node holds it, when the claim takes it over; absent: no node holds it. */
-  readonly former?: { readonly node: string; readonly entry: Entry };
+  /** Absent: nobody holds it, and the change claims it. */
+  readonly read?: { readonly entry: Entry; readonly block: Block };
 }
 
-/** A block of another node of which an attachment of this one gets its kept address. */
-export interface Join {
-  /** As it was read. */
-  readonly read: ReadBlock;
-  readonly rangeEntry: Entry;
-}
-
-/** A block of another node of which this one has no address, before and after. */
-interface Other {
-  readonly entry: Entry;
-  readonly before: Block;
-  readonly block: Block;
+/** A block that the transaction changes. */
+interface Touched {
+  readonly range: Range;
+  /** As it was read; absent: nobody holds it. */
+  readonly before?: { readonly entry: Entry; readonly block: Block };
+  /** Absent: it is returned to its range. */
+  readonly after?: Block;
+  /** Present for a block of which the node had nothing: read later than the others. */
+  readonly rangeEntry?: Entry;
 }
 
 /** What the writer of a transaction enters into the node's machine record. */
@@ -66,17 +65,15 @@ const MOST_OF_REQUEST = 12;
 /** Changes of node blocks, applied in memory one by one and written in one transaction. */
 export class NodeTransaction {
   readonly #node: string;
-  readonly #before: NodeBlocks;
-  readonly #changed = new Map<string, Block>();
-  readonly #claims = new Map<string, Claim>();
-  readonly #joins = new Map<string, Join & { readonly block: Block }>();
+  #before: NodeBlocks;
+  readonly #touched = new Map<string, Touched>();
   readonly #guards: Guard[] = [];
-  readonly #returned = new Map<string, Block>();
-  readonly #others = new Map<string, Other>();
+  /** Keys of guests that were read for this transaction. */
+  readonly #fresh = new Set<string>();
   readonly #history: Put[] = [];
   #setBack: SetBack | undefined;
   #lost: Write | undefined;
-  #touched = false;
+  #isTouched = false;
   #reliesOnRules = false;
   /** As the latest change writes it. */
   #machine: MachineRecord | undefined;
@@ -92,34 +89,50 @@ export class NodeTransaction {
     this.cached = cached;
   }
 
-  /** The node's blocks with the changes so far. */
-  get blocks(): readonly HeldBlock[] {
-    const held = this.#before.blocks.filter(({ entry }) => !this.#returned.has(entry.key));
-    const now = held.map(({ block, range, entry }) => ({
-      block: this.#changed.get(entry.key) ?? block,
-      range,
-    }));
-    return [...now, ...this.#claims.values()];
-  }
-
-  /** Blocks of other nodes of which this one has addresses, with the changes so far. */
-  get guests(): readonly HeldBlock[] {
-    const now = this.#before.guests.map(({ block, range, entry }) => ({
-      block: this.#changed.get(entry.key) ?? block,
-      range,
-    }));
-    const joined = [...this.#joins.values()].map(({ read, block }) => ({ block, range: read.range }));
-    return [...now, ...joined];
-  }
-
   /** All blocks of which attachments of the node may have addresses, with the changes so far. */
   get held(): readonly HeldBlock[] {
-    return [...this.blocks, ...this.guests];
+    const before = this.#before;
+    const known = [...before.blocks, ...before.guests].flatMap(({ block, range, entry }) => {
+      const touched = this.#touched.get(entry.key);
+      if (!touched) return [{ block, range }];
+      return touched.after ? [{ block: touched.after, range }] : [];
+    });
+    const foreign = [...this.#touched.values()].flatMap(({ rangeEntry, after, range }) =>
+      rangeEntry && after ? [{ block: after, range }] : [],
+    );
+    return [...known, ...foreign];
+  }
+
+  /** The node's blocks with the changes so far. */
+  get blocks(): readonly HeldBlock[] {
+    return this.held.filter(({ block }) => block.node === this.#node);
+  }
+
+  /** Blocks of others of which this node has addresses, with the changes so far. */
+  get guests(): readonly HeldBlock[] {
+    return this.held.filter(({ block }) => block.node !== this.#node);
+  }
+
+  /** {@link guests} that are from the cache, and that the changes so far leave as they are. */
+  get oldGuests(): readonly ReadBlock[] {
+    if (!this.cached) return [];
+    const isOld = ({ key }: Entry): boolean => !this.#touched.has(key) && !this.#fresh.has(key);
+    return this.#before.guests.filter(({ entry }) => isOld(entry));
+  }
+
+  /** Replaces {@link oldGuests} by what they are now. */
+  refresh(guests: readonly ReadBlock[]): void {
+    const newer = new Map(guests.map((each) => [each.entry.key, each]));
+    for (const key of newer.keys()) this.#fresh.add(key);
+    const now = this.#before.guests.map((each) => newer.get(each.entry.key) ?? each);
+    this.#before = { ...this.#before, guests: now };
   }
 
   /** Blocks that the changes so far claim, with the changes so far. */
   get claims(): readonly HeldBlock[] {
-    return [...this.#claims.values()];
+    return [...this.#touched.values()].flatMap(({ before, after, range }) =>
+      !before && after ? [{ block: after, range }] : [],
+    );
   }
 
   /** True if IPAM makes no new allocation on the node. */
@@ -127,19 +140,27 @@ export class NodeTransaction {
     return this.#before.draining;
   }
 
-  /** @param claim given if the block is newly claimed */
-  put(block: Block, claim?: Claim): void {
+  /**
+   * Changes a block.
+   * @param from where it comes from, if the node has nothing of it so far
+   */
+  put(block: Block, from?: Foreign): void {
     const key = blockKey(block.range, block.cidr);
-    const earlier = claim ?? this.#claims.get(key);
-    const joined = this.#joins.get(key);
-    if (earlier) this.#claims.set(key, { ...earlier, block });
-    else if (joined) this.#joins.set(key, { ...joined, block });
-    else this.#changed.set(key, block);
+    const known = this.#touched.get(key) ?? this.#known(key) ?? (from && { ...from, before: from.read });
+    if (!known) throw new Error(`block ${key} was not read`);
+    const { range, before, rangeEntry } = known;
+    this.#touched.set(key, {
+      ...{ range, after: block },
+      ...(before && { before }),
+      ...(rangeEntry && { rangeEntry }),
+    });
   }
 
-  /** Changes a block of another node, of which the node has no address so far. */
-  join(block: Block, join: Join): void {
-    this.#joins.set(join.read.entry.key, { ...join, block });
+  #known(key: string): Touched | undefined {
+    const { blocks, guests } = this.#before;
+    const isIt = ({ entry }: ReadBlock): boolean => entry.key === key;
+    const read = blocks.find(isIt) ?? guests.find(isIt);
+    return read && { range: read.range, before: read };
   }
 
   /** What the transaction compares besides. */
@@ -147,14 +168,11 @@ export class NodeTransaction {
     this.#guards.push(guard);
   }
 
-  /** Returns a block to its range. The block was read with the others and has no used address. */
+  /** Returns a block of the node to its range. It has no used address. */
   giveBack(block: Block): void {
-    this.#returned.set(blockKey(block.range, block.cidr), block);
-  }
-
-  /** Changes a block that another node holds. */
-  putOther(entry: Entry, before: Block, block: Block): void {
-    this.#others.set(entry.key, { entry, before, block });
+    const key = blockKey(block.range, block.cidr);
+    const { range, before } = this.#known(key) ?? {};
+    if (range && before) this.#touched.set(key, { range, before });
   }
 
   /** Tells the cluster that etcd forgot records. */
@@ -176,7 +194,7 @@ export class NodeTransaction {
    * earlier transaction of the node that is still on its way can take place.
    */
   touch(): void {
-    this.#touched = true;
+    this.#isTouched = true;
   }
 
   /** The key that changes with each rule, as it was read; undefined before the first rule. */
@@ -205,24 +223,12 @@ export class NodeTransaction {
   }
 
   get isEmpty(): boolean {
-    const changes = [this.#changed, this.#claims, this.#joins, this.#returned, this.#others];
-    return !this.#touched && !this.#setBack && !this.#lost && changes.every(({ size }) => size === 0);
+    return !this.#isTouched && !this.#setBack && !this.#lost && this.#touched.size === 0;
   }
 
   /** The blocks that the changes so far write or delete, before and after. */
   #blockChanges(): BlockChange[] {
-    const { blocks, guests } = this.#before;
-    const joined = [...this.#joins.values()].map(({ read }) => read);
-    const before = new Map([...blocks, ...guests, ...joined].map(({ block, entry }) => [entry.key, block]));
-    const after: [string, Block | undefined][] = [
-      ...this.#changed,
-      ...[...this.#claims, ...this.#joins].map(([key, { block }]): [string, Block] => [key, block]),
-      ...[...this.#returned.keys()].map((key): [string, undefined] => [key, undefined]),
-    ];
-    return [
-      ...after.map(([key, block]) => ({ before: before.get(key), after: block })),
-      ...[...this.#others.values()].map(({ before: was, block }) => ({ before: was, after: block })),
-    ];
+    return [...this.#touched.values()].map(({ before, after }) => ({ before: before?.block, after }));
   }
 
   /** How many addresses the changes allocate and release. */
@@ -245,46 +251,29 @@ export class NodeTransaction {
    */
   change(writer: Writer): Change {
     const before = this.#before;
-    const claims = [...this.#claims];
-    const joins = [...this.#joins.values()];
-    const touched = [...before.blocks, ...before.guests].filter(
-      ({ entry }) => this.#changed.has(entry.key) || this.#returned.has(entry.key),
-    );
-    const inUse = new Set(touched.map(({ block }) => rangeKey(block.range)));
+    const touched = [...this.#touched.values()];
+    const known = touched.filter(({ rangeEntry }) => !rangeEntry);
+    const inUse = new Set(known.map(({ range }) => rangeKey(range.name)));
     const ranges = [
       ...before.rangeEntries.filter(({ key }) => inUse.has(key)),
-      ...[...claims.map(([, each]) => each), ...joins].map(({ rangeEntry }) => rangeEntry),
+      ...touched.flatMap(({ rangeEntry }) => rangeEntry ?? []),
     ];
+    const isClaim = touched.some(({ before: was, after }) => after && after.node !== was?.block.node);
     const guards: Guard[] = [
       asRead(machineKey(this.#node), before.machine?.entry),
       { kind: 'nothing-newer', prefix: nodePrefix(this.#node), revision: before.indexRevision },
       // A range as two requests have read it: where they differ, one of them chose by what was.
       ...new Map(ranges.map((entry) => [`${entry.key} ${entry.value}`, same(entry)])).values(),
-      ...[...touched, ...joins.map(({ read }) => read)].map(({ entry }) => same(entry)),
+      ...[...this.#touched].map(([key, { before: was }]) => asRead(key, was?.entry)),
       ...this.#guards,
-      ...[...this.#others.values()].map(({ entry }) => same(entry)),
-      ...claims.map(([key, { former }]) => asRead(key, former?.entry)),
       ...(this.#reliesOnRules ? [asRead(RULES_CHANGED, before.rulesChanged)] : []),
       // A claim must not miss a set-back that another node has just found.
-      ...(claims.length > 0 || this.#setBack ? [asRead(SET_BACK, before.setBack?.entry)] : []),
+      ...(isClaim || this.#setBack ? [asRead(SET_BACK, before.setBack?.entry)] : []),
     ];
     this.#machine = this.#nextMachine(writer);
     const writes = [
       put(machineKey(this.#node), encodeMachineRecord(this.#machine)),
-      ...[...this.#returned].flatMap(([key, { cidr }]) => [del(key), del(nodeKey(this.#node, cidr))]),
-      ...[...this.#changed].map(([key, block]) => put(key, encodeBlock(block))),
-      ...[...this.#others].map(([key, { block }]) => put(key, encodeBlock(block))),
-      ...claims.flatMap(([key, { block, former }]) => [
-        put(key, encodeBlock(block)),
-        put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),
-        ...(former && former.node !== this.#node ? [del(nodeKey(former.node, block.cidr))] : []),
-      ]),
-      ...joins.map(({ read, block }) => put(read.entry.key, encodeBlock(block))),
-      ...joins
-        .filter(({ block }) => hasSlotsOf(block, this.#node))
-        .map(({ block }) => put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block))),
-      ...this.#left().map(({ block }) => del(nodeKey(this.#node, block.cidr))),
-      ...keptWrites(this.#blockChanges()),
+      ...blockWrites(this.#blockChanges()),
       ...(this.#lost ? [this.#lost] : []),
       ...(this.#setBack ? [put(SET_BACK, encodeSetBack(this.#setBack))] : []),
     ];
@@ -296,37 +285,12 @@ export class NodeTransaction {
    * not fit is left out.
    */
   get isFull(): boolean {
-    const { guards, writes } = this.#counts();
+    const { size } = this.#touched;
+    // Blocks with their ranges; machine, index, rules, set-back.
+    const guards = 2 * size + this.#guards.length + 4;
+    // Blocks with what follows from them; machine, lost, set-back.
+    const writes = size + followingWrites(this.#blockChanges()).length + 3;
     return Math.max(guards, writes) + MOST_OF_REQUEST > MAX_OPERATIONS;
-  }
-
-  /** Returns how many keys the transaction compares and writes at most, without history. */
-  #counts(): { readonly guards: number; readonly writes: number } {
-    const [changed, claims, joins] = [this.#changed.size, this.#claims.size, this.#joins.size];
-    const [returned, others] = [this.#returned.size, this.#others.size];
-    const blocks = changed + claims + joins + returned + others;
-    return {
-      // With their ranges; machine, index, rules, set-back.
-      guards: 2 * blocks + this.#guards.length + 4,
-      // With their index entries; machine, lost, set-back.
-      writes:
-        changed +
-        3 * claims +
-        2 * joins +
-        2 * returned +
-        others +
-        this.#left().length +
-        keptWrites(this.#blockChanges()).length +
-        3,
-    };
-  }
-
-  /** Returns the blocks of other nodes of which this one has no address after the transaction. */
-  #left(): ReadBlock[] {
-    return this.#before.guests.filter(({ entry }) => {
-      const block = this.#changed.get(entry.key);
-      return block && !hasSlotsOf(block, this.#node);
-    });
   }
 
   /** The machine record after the transaction. */
@@ -352,39 +316,35 @@ export class NodeTransaction {
     const before = this.#before;
     const values = new Map(writes.flatMap((each) => (each.kind === 'put' ? [[each.key, each.value]] : [])));
     const entryOf = (key: string): Entry => ({ key, value: values.get(key) ?? '', revision });
-    const claims = [...this.#claims];
-    const claimed = claims.map(([key, { block, range }]) => ({ block, range, entry: entryOf(key) }));
     const ranges = new Map(before.rangeEntries.map((entry) => [entry.key, entry]));
-    const joins = [...this.#joins.values()].map(({ read, block, rangeEntry }) => ({
-      ...{ block, range: read.range, rangeEntry, entry: entryOf(read.entry.key) },
-    }));
+    const newer = new Map<string, Range>();
     // They read their range later than the rest was read: both its entry and what it says count.
-    for (const { rangeEntry } of [...claims.map(([, each]) => each), ...joins])
-      ranges.set(rangeEntry.key, rangeEntry);
-    const newer = new Map(
-      [...claims.map(([, each]) => each), ...joins].map(({ range }) => [range.name, range]),
+    for (const { range, rangeEntry } of this.#touched.values())
+      if (rangeEntry) {
+        ranges.set(rangeEntry.key, rangeEntry);
+        newer.set(range.name, range);
+      }
+    const isOwn = ({ node }: Block): boolean => node === this.#node;
+    const now = ({ block, range, entry }: ReadBlock): ReadBlock[] => {
+      const touched = this.#touched.get(entry.key);
+      const as = { range: newer.get(range.name) ?? range };
+      if (!touched) return [{ ...as, block, entry }];
+      return touched.after ? [{ ...as, block: touched.after, entry: entryOf(entry.key) }] : [];
+    };
+    const foreign = [...this.#touched].flatMap(([key, { range, rangeEntry, after }]) =>
+      rangeEntry && after ? [{ block: after, range, entry: entryOf(key) }] : [],
     );
-    const kept = before.blocks.filter(({ entry }) => !this.#returned.has(entry.key));
-    const left = new Set(this.#left().map(({ entry }) => entry.key));
-    const guests = before.guests.filter(({ entry }) => !left.has(entry.key));
-    const now = ({ block, range, entry }: ReadBlock): ReadBlock => ({
-      range: newer.get(range.name) ?? range,
-      block: this.#changed.get(entry.key) ?? block,
-      entry: this.#changed.has(entry.key) ? entryOf(entry.key) : entry,
-    });
-    const machine = entryOf(machineKey(this.#node));
+    const all = [...before.blocks, ...before.guests].flatMap(now).concat(foreign);
+    const hasEntered = writes.some(
+      ({ kind, key }) => kind === 'put' && key.startsWith(nodePrefix(this.#node)),
+    );
     return {
       ...before,
-      blocks: [...kept.map(now), ...claimed],
-      guests: [
-        ...guests.map(now),
-        ...joins
-          .filter(({ block }) => hasSlotsOf(block, this.#node))
-          .map(({ block, range, entry }) => ({ block, range, entry })),
-      ],
+      blocks: all.filter(({ block }) => isOwn(block)),
+      guests: all.filter(({ block }) => !isOwn(block) && hasSlotsOf(block, this.#node)),
       rangeEntries: [...ranges.values()],
-      indexRevision: claimed.length + joins.length > 0 ? revision : before.indexRevision,
-      machine: this.#machine && { entry: machine, record: this.#machine },
+      indexRevision: hasEntered ? revision : before.indexRevision,
+      machine: this.#machine && { entry: entryOf(machineKey(this.#node)), record: this.#machine },
       setBack: this.#setBack ? { entry: entryOf(SET_BACK), record: this.#setBack } : before.setBack,
       state: { ...before.state, revision },
     };

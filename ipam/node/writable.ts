@@ -1,6 +1,7 @@
 import { KEPT } from '../records/kept-record.ts';
 import { BLOCKS, HISTORY, nodePrefix } from '../records/keys.ts';
 import { machineKey } from '../records/machine-record.ts';
+import { OWN } from '../records/own-record.ts';
 import { absent, put, unchanged } from '../records/transaction.ts';
 import type { Store } from '../store/store.ts';
 
@@ -17,6 +18,7 @@ export const keysOfNode = (node: string): string[] => [
   BLOCK_PROBE,
   `${HISTORY}${PROBE}`,
   `${KEPT}${PROBE}`,
+  `${OWN}${PROBE}`,
 ];
 
 /**

@@ -8,6 +8,7 @@ import {
 } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
 import { isCooling, isKept, nodeOf, slotIndex, usedSlots, type Block, type Slot } from '../model/block.ts';
+import { ruleHolder, ruleOf } from '../model/holder.ts';
 import { isKeptFor, restoreSlot, setAsideSlot } from '../model/restore-slot.ts';
 import type { Effects } from '../model/effects.ts';
 import { blockAt, type Range } from '../model/range.ts';
@@ -195,29 +196,29 @@ async function place(
     // Nobody gives an address out of a block that cannot be read.
     if (read && 'unreadable' in read) continue;
     const found = read?.value;
-    const isOurs = !found || found.node === node || isIdle(found, at.range, carried, context.effects.now());
-    if (!isOurs && entry) {
+    const from = {
+      ...{ range: at.range, rangeEntry: at.entry },
+      ...(entry && found && { read: { entry, block: found } }),
+    };
+    const isRules = found !== undefined && ruleOf(found) !== undefined;
+    const isOurs =
+      !found || found.node === node || (!isRules && isIdle(found, at.range, carried, context.effects.now()));
+    if (!isOurs) {
       // Pods that took kept addresses along: etcd calls these kept, or their earlier sandboxes'.
-      const returning = carried.filter((each) => isKeptFor(found, each, wasSetBack));
-      if (returning.length > 0) {
-        const read = { block: found, range: at.range, entry };
-        const block = restore(found, returning, node, { wasSetBack }, placed);
-        transaction.join(block, { read, rangeEntry: at.entry });
-      } else setAside(transaction, entry, found, carried, context.effects.now(), placed);
+      // In a rule's own block there may be pods of any node.
+      const returning = carried.filter((each) => isRules || isKeptFor(found, each, wasSetBack));
+      const block =
+        returning.length > 0
+          ? restore(found, returning, node, { over: isRules, wasSetBack }, placed)
+          : setAside(found, carried, context.effects.now(), placed);
+      if (block !== found) transaction.put(block, from);
       continue;
     }
-    const base = found ? { ...found, node } : await blankBlock(context, at.range, cidr, node);
+    const rule = carried.find((each) => each.rule !== undefined)?.rule;
+    const holder = rule === undefined ? node : ruleHolder(rule);
+    const base = found ? { ...found, node } : await blankBlock(context, at.range, cidr, holder);
     const block = restore(base, carried, node, { over: own !== undefined, wasSetBack }, placed);
-    if (block === base && own) continue;
-    const former = entry && found && { node: found.node, entry };
-    if (own) transaction.put(block);
-    else
-      transaction.put(block, {
-        block,
-        range: at.range,
-        rangeEntry: at.entry,
-        ...(former && { former }),
-      });
+    if (block !== base || !own) transaction.put(block, from);
   }
   return placed;
 }
@@ -258,14 +259,13 @@ function restore(
   return block;
 }
 
+/** Returns the block with the addresses set aside in it; the same object if nothing changes. */
 function setAside(
-  transaction: NodeTransaction,
-  entry: Entry,
   found: Block,
   carried: readonly CarriedAddress[],
   now: number,
   placed: { setAside: CarriedAddress[]; conflicts: (CarriedAddress & { by: string })[] },
-): void {
+): Block {
   let block = found;
   for (const each of carried) {
     const next = setAsideSlot(block, each.address, each.mac, now);
@@ -279,5 +279,5 @@ function setAside(
       });
     }
   }
-  if (block !== found) transaction.putOther(entry, found, block);
+  return block;
 }

@@ -1,4 +1,4 @@
-import { isKept, usedSlots, type Block } from '../model/block.ts';
+import { isKept, nodeOf, usedSlots, type Block } from '../model/block.ts';
 import { keptSlots } from '../model/kept-slot.ts';
 import { IpamError } from '../model/errors.ts';
 import { checkNoOverlap, checkRange } from '../model/new-range.ts';
@@ -129,7 +129,7 @@ export async function planRangeRemoval(ipam: Ipam, name: string): Promise<Remova
   const kept = blocks.reduce((sum, block) => sum + keptCount(block, now), 0);
   if (busy.length > 0) {
     const used = busy.reduce((sum, block) => sum + usedSlots(block).length, 0);
-    const nodes = [...new Set(busy.map((block) => block.node))].sort();
+    const nodes = [...new Set(busy.flatMap(nodesWithAddresses))].sort();
     const some = nodes.slice(0, 5).join(', ') + (nodes.length > 5 ? ` and ${nodes.length - 5} more` : '');
     throw new IpamError(
       'in-use',
@@ -148,6 +148,8 @@ export async function planRangeRemoval(ipam: Ipam, name: string): Promise<Remova
   }
   return { range, emptyBlocks: blocks.length, rulesChanged: changed };
 }
+
+const nodesWithAddresses = (block: Block): string[] => usedSlots(block).map(({ slot }) => nodeOf(block, slot));
 
 /**
  * Removes a range without allocations, with its empty blocks and its history. It first sets the

@@ -3,6 +3,7 @@ import { formatCidr, parseCidr } from '../model/address.ts';
 import type { Owner } from '../model/attachment.ts';
 import { validateBlock, type Block, type Slot, type UsedSlot } from '../model/block.ts';
 import type { Condemnation } from '../model/condemnation.ts';
+import { ruleOf } from '../model/holder.ts';
 import type { Keep } from '../model/keep.ts';
 import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
@@ -68,8 +69,8 @@ const slotRecord = v.variant('state', [
 ]);
 
 /**
- * A block with kept addresses has this version: an older program would give them to other pods. It
- * refuses the record instead.
+ * A block with kept addresses has this version, and one that a rule holds: an older program would
+ * give them to other pods. It refuses the record instead.
  */
 const KEEPING_VERSION = 2;
 
@@ -86,7 +87,7 @@ const blockRecord = v.looseObject({
 
 export function encodeBlock(block: Block): string {
   const record: Omit<v.InferInput<typeof blockRecord>, 'slots'> = {
-    v: block.slots.some(isOfKept) ? KEEPING_VERSION : SCHEMA_VERSION,
+    v: ruleOf(block) !== undefined || block.slots.some(isOfKept) ? KEEPING_VERSION : SCHEMA_VERSION,
     range: block.range,
     cidr: formatCidr(block.cidr),
     node: block.node,

@@ -50,9 +50,11 @@ const labels = v.custom<Readonly<Record<string, string>>>(
  * refuses the record instead.
  */
 const KEEPING_VERSION = 2;
+/** As {@link KEEPING_VERSION}, for a rule whose pods have blocks of their own. */
+const OWNING_VERSION = 3;
 
 const ruleRecord = v.looseObject({
-  v: v.picklist([SCHEMA_VERSION, KEEPING_VERSION]),
+  v: v.picklist([SCHEMA_VERSION, KEEPING_VERSION, OWNING_VERSION]),
   name: text,
   namespace: text,
   pod: text,
@@ -63,18 +65,25 @@ const ruleRecord = v.looseObject({
   ranges: v.array(text),
   fallback: v.boolean(),
   keep: v.optional(v.object({ forMs: v.optional(count), anyPod: v.optional(v.literal(true)) })),
+  ownBlocks: v.optional(v.literal(true)),
   addedAt: time,
 });
+
+function versionOf({ keep, ownBlocks }: Rule): v.InferInput<typeof ruleRecord>['v'] {
+  if (ownBlocks) return OWNING_VERSION;
+  return keep ? KEEPING_VERSION : SCHEMA_VERSION;
+}
 
 export function encodeRule(rule: Rule): string {
   const { name, namespace, pod, podLabels, ownerKind, namespaceLabels, nodeLabels } = rule;
   const record: v.InferInput<typeof ruleRecord> = {
-    ...{ v: rule.keep ? KEEPING_VERSION : SCHEMA_VERSION, name, namespace, pod, podLabels },
+    ...{ v: versionOf(rule), name, namespace, pod, podLabels },
     ...(ownerKind !== undefined && { ownerKind }),
     ...{ namespaceLabels, nodeLabels },
     ranges: [...rule.ranges],
     fallback: rule.fallback,
     ...(rule.keep && { keep: rule.keep }),
+    ...(rule.ownBlocks && { ownBlocks: true as const }),
     addedAt: isoTime(rule.addedAt),
   };
   return JSON.stringify({ ...record, ...rule.unknownFields });
@@ -82,13 +91,14 @@ export function encodeRule(rule: Rule): string {
 
 /** @throws IpamError `corrupt-record`, naming the key, the field and what was expected */
 export function decodeRule(key: string, value: string): Rule {
-  const { v: _, ownerKind, keep, ...record } = decode(ruleRecord, key, value, KEEPING_VERSION);
+  const { v: _, ownerKind, keep, ownBlocks, ...record } = decode(ruleRecord, key, value, OWNING_VERSION);
   const { name, namespace, pod, podLabels, namespaceLabels, nodeLabels, ranges, fallback, addedAt, ...rest } =
     record;
   const rule: Rule = {
     ...{ name, namespace, pod, podLabels, namespaceLabels, nodeLabels, ranges, fallback, addedAt },
     ...(ownerKind !== undefined && { ownerKind }),
     ...(keep && { keep: keepTerms(keep) }),
+    ...(ownBlocks && { ownBlocks }),
     ...unknownFieldsOf(rest),
   };
   checkKey(key, ruleKey(rule));

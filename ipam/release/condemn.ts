@@ -4,8 +4,8 @@ import type { Condemnation } from '../model/condemnation.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
 import type { BelievedAllocation } from '../node/take-back.ts';
-import { encodeBlock } from '../records/block-record.ts';
-import { put, same } from '../records/transaction.ts';
+import { blockWrites } from '../records/block-writes.ts';
+import { same } from '../records/transaction.ts';
 
 /** What to condemn, and why. */
 export type CondemnedAllocation = Omit<BelievedAllocation, 'cause'> & { readonly condemned: Condemnation };
@@ -29,7 +29,7 @@ export async function condemnInBlock(
     return result.outcome;
   });
   if (changed === block) return outcomes;
-  const done = await store.commit([same(entry)], [put(entry.key, encodeBlock(changed))]);
+  const done = await store.commit([same(entry)], blockWrites([{ before: block, after: changed }]));
   return done === undefined ? undefined : outcomes;
 }
 
@@ -45,5 +45,5 @@ export async function pardonInBlock(
 ): Promise<boolean> {
   const changed = addresses.reduce(pardonSlot, block);
   if (changed === block) return true;
-  return (await store.commit([same(entry)], [put(entry.key, encodeBlock(changed))])) !== undefined;
+  return (await store.commit([same(entry)], blockWrites([{ before: block, after: changed }]))) !== undefined;
 }

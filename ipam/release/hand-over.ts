@@ -2,10 +2,11 @@ import { hasSlotsOf, type Block } from '../model/block.ts';
 import type { Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { listNames } from '../node/name-records.ts';
-import { decodeBlockOf, encodeBlock } from '../records/block-record.ts';
+import { decodeBlockOf } from '../records/block-record.ts';
+import { blockWrites } from '../records/block-writes.ts';
 import { blockKey, nodeKey } from '../records/keys.ts';
-import { decodeNodeEntry, drainKey, encodeNodeEntry } from '../records/node-record.ts';
-import { asRead, del, put, same, type Guard } from '../records/transaction.ts';
+import { decodeNodeEntry, drainKey } from '../records/node-record.ts';
+import { asRead, same, type Guard } from '../records/transaction.ts';
 
 /**
  * Returns the nodes that can take over a block, in the order of their names: machines have the
@@ -58,10 +59,6 @@ export async function handOver(
     asRead(nodeKey(to, cidr), other),
     asRead(drainKey(to), undefined),
   ];
-  const writes = [
-    put(entry.key, encodeBlock(block)),
-    del(nodeKey(node, cidr)),
-    put(nodeKey(to, cidr), encodeNodeEntry(block)),
-  ];
+  const writes = blockWrites([{ before: now, after: block }]);
   return (await store.commit([...guards, ...more], writes)) !== undefined;
 }

@@ -1,15 +1,15 @@
 import { formatAddress, type Address } from '../model/address.ts';
-import { hasSlotsOf, slotIndex, type Block, type Expected } from '../model/block.ts';
+import { slotIndex, type Expected } from '../model/block.ts';
 import { endKept } from '../model/kept-slot.ts';
 import type { ReleaseCause } from '../model/lifetime.ts';
 import { blockAt } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
 import { takeBack, type BelievedAllocation, type ReleaseOutcome } from '../node/take-back.ts';
-import { decodeBlockOf, encodeBlock } from '../records/block-record.ts';
-import { keptWrites } from '../records/kept-record.ts';
-import { blockKey, nodeKey } from '../records/keys.ts';
-import { del, put, same, type Guard, type Write } from '../records/transaction.ts';
+import { decodeBlockOf } from '../records/block-record.ts';
+import { blockWrites } from '../records/block-writes.ts';
+import { blockKey } from '../records/keys.ts';
+import { same, type Guard } from '../records/transaction.ts';
 import { rangeOf } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
 
@@ -29,23 +29,9 @@ export async function releaseInBlock(
   const { entry } = read;
   const { block, outcomes, history } = takeBack(read, allocations, effects.now());
   if (block === read.block) return outcomes;
-  const change = { before: read.block, after: block };
-  const writes = [
-    put(entry.key, encodeBlock(block)),
-    ...guestLeft(read.block, block),
-    ...keptWrites([change]),
-    ...history,
-  ];
+  const writes = [...blockWrites([{ before: read.block, after: block }]), ...history];
   const done = await store.commit([same(entry), ...more], writes);
   return done === undefined ? undefined : outcomes;
-}
-
-/** Returns the index keys of nodes that have no address of another node's block any more. */
-function guestLeft(before: Block, after: Block): Write[] {
-  const guests = new Set(before.slots.flatMap((slot) => (slot.state === 'used' ? (slot.node ?? []) : [])));
-  return [...guests]
-    .filter((node) => !hasSlotsOf(after, node))
-    .map((node) => del(nodeKey(node, before.cidr)));
 }
 
 /**
@@ -88,8 +74,7 @@ export function endKeptAddress(
     if (!read || slot?.state !== 'kept') return false;
     const next = endKept(read.block, address, sequence, ipam.effects.now());
     if (next === read.block) return false;
-    const change = { before: read.block, after: next };
-    const writes = [put(read.entry.key, encodeBlock(next)), ...keptWrites([change])];
+    const writes = blockWrites([{ before: read.block, after: next }]);
     return (await ipam.store.commit([same(read.entry)], writes)) === undefined ? undefined : true;
   });
 }

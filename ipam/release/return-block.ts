@@ -4,10 +4,10 @@ import type { Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { isIdle, type BlockUse } from '../node/surplus.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
-import { keptWrites } from '../records/kept-record.ts';
+import { blockWrites } from '../records/block-writes.ts';
 import { blockKey, nodeKey } from '../records/keys.ts';
 import { decodeNodeEntry } from '../records/node-record.ts';
-import { asRead, del, same, type Change, type Entry, type Guard } from '../records/transaction.ts';
+import { asRead, same, type Change, type Entry, type Guard } from '../records/transaction.ts';
 import { readRecord } from '../records/unreadable.ts';
 
 /**
@@ -21,7 +21,7 @@ export function returnBlock(block: Block, entry: Entry, index: Entry | undefined
   if (index) decodeNodeEntry(index.key, index.value);
   return {
     guards: [same(entry), asRead(indexKey, index)],
-    writes: [del(entry.key), del(indexKey), ...keptWrites([{ before: block, after: undefined }])],
+    writes: blockWrites([{ before: block, after: undefined }]),
   };
 }
 

@@ -12,11 +12,12 @@ import {
   type Rule,
 } from '../model/rule.ts';
 import type { Ipam } from '../node/ipam.ts';
-import { decodeBlock, encodeBlock } from '../records/block-record.ts';
+import { decodeBlock } from '../records/block-record.ts';
+import { blockWrites } from '../records/block-writes.ts';
 import { keptIn, keptWrites } from '../records/kept-record.ts';
 import { BLOCKS } from '../records/keys.ts';
 import { RULES_CHANGED } from '../records/rule-record.ts';
-import { absent, asRead, put, same, type Entry } from '../records/transaction.ts';
+import { absent, asRead, same, type Entry } from '../records/transaction.ts';
 import { readRecord, type UnreadableRecord } from '../records/unreadable.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import { readRules, type RuleRecords } from '../store/rules.ts';
@@ -112,11 +113,10 @@ class Settling {
       const rules = (this.#rules ??= await readRules(store));
       const { next, kept, ended } = await this.#settled(before, rules);
       if (next === before) return true;
-      const writes = keptWrites([{ before, after: next }]);
-      const isNew = writes.flatMap((write) => (write.kind === 'put' ? absent(write.key) : []));
+      const writes = blockWrites([{ before, after: next }]);
+      const isNew = keptWrites([{ before, after: next }]).flatMap((write) => (write.kind === 'put' ? absent(write.key) : []));
       const guards = [same(entry), asRead(RULES_CHANGED, rules.changed), ...isNew];
-      if ((await store.commit(guards, [put(entry.key, encodeBlock(next)), ...writes])) === undefined)
-        return undefined;
+      if ((await store.commit(guards, writes)) === undefined) return undefined;
       this.#kept += kept;
       this.#ended += ended;
       return true;

@@ -1,5 +1,6 @@
 import { formatCidr } from '../../ipam/model/address.ts';
 import { nodeOf, usedSlots, type Block } from '../../ipam/model/block.ts';
+import { ruleOf } from '../../ipam/model/holder.ts';
 import { BLOCKS, blockKey, cidrTextOf, nodeKey, NODES } from '../../ipam/records/keys.ts';
 import { decodeNodeEntry, isDrainKey } from '../../ipam/records/node-record.ts';
 import type { BlockReader } from './changes.ts';
@@ -37,7 +38,7 @@ export function indexDisagreement({ after, writes }: Commit, reader: BlockReader
 
 /** Returns the nodes that must have the block in their index. */
 const nodesOf = (block: Block): string[] => [
-  block.node,
+  ...(ruleOf(block) === undefined ? [block.node] : []),
   ...usedSlots(block).map(({ slot }) => nodeOf(block, slot)),
 ];
 

@@ -11,6 +11,7 @@ import type { Commit } from './etcd.ts';
 import { indexDisagreement } from './index-check.ts';
 import type { Carrier, Living } from './living.ts';
 import { keptGiven, keptKeysDisagree } from './keeps.ts';
+import { againstOwner } from './own.ts';
 import { againstRule } from './rules.ts';
 
 /** What must hold, and how it is called when it does not. */
@@ -41,6 +42,7 @@ export const VIOLATIONS = [
   'kept-given',
   /** The keys of kept addresses and the blocks disagree after a transaction. */
   'kept-keys',
+  'against-owner',
   /** An address was given out again before it had rested. */
   'unrested',
   /** A call took longer than its deadline. */
@@ -107,6 +109,7 @@ export class CommitCheck {
       this.#drained(commit.before, given) ??
       againstRule(commit.before, given) ??
       keptGiven(commit, given, this.#reader) ??
+      againstOwner(commit, given, this.#reader) ??
       this.#unrested(commit, given, changes.freed) ??
       this.#unsound(commit) ??
       indexDisagreement(commit, this.#reader) ??

@@ -3,8 +3,9 @@ import { slotAddress } from '../../ipam/model/block.ts';
 import { isSamePod, podInterfaceOf } from '../../ipam/model/keep.ts';
 import { keptSlots } from '../../ipam/model/kept-slot.ts';
 import { KEPT } from '../../ipam/records/kept-record.ts';
+import { OWN } from '../../ipam/records/own-record.ts';
 import { BLOCKS, blockKey } from '../../ipam/records/keys.ts';
-import { keptDisagreements } from '../../ipam/audit/kept-audit.ts';
+import { keptDisagreements, roomDisagreements } from '../../ipam/audit/kept-audit.ts';
 import type { Fault, Scene } from './acts.ts';
 import type { BlockReader, ChangedAllocation } from './changes.ts';
 import type { Commit } from './etcd.ts';
@@ -86,9 +87,13 @@ export function keptGiven(
   return undefined;
 }
 
-/** Returns how the keys of kept addresses and the blocks disagree after a transaction. */
+/** Returns how the blocks and the keys that follow from them disagree after a transaction. */
 export function keptKeysDisagree({ after, writes }: Commit, reader: BlockReader): Violation | undefined {
-  if (!writes.some(({ key }) => key.startsWith(BLOCKS) || key.startsWith(KEPT))) return undefined;
-  const [text] = keptDisagreements(reader.all(after), after.below(KEPT));
+  if (!writes.some(({ key }) => [BLOCKS, KEPT, OWN].some((part) => key.startsWith(part)))) return undefined;
+  const blocks = reader.all(after);
+  const [text] = [
+    ...keptDisagreements(blocks, after.below(KEPT)),
+    ...roomDisagreements(blocks, after.below(OWN)),
+  ];
   return text === undefined ? undefined : { kind: 'kept-keys', text, about: [] };
 }

@@ -38,15 +38,15 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     name: 'index-not-written',
     breaks: "a claim does not enter the block in the node's index",
     edits: one(
-      'ipam/node/transaction.ts',
-      'put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block)),\n        ...(former &&',
-      '...(former &&',
+      'ipam/records/block-writes.ts',
+      '.filter((node) => !were.has(node))',
+      '.filter((node) => !were.has(node) && node !== after.node)',
     ),
   },
   {
     name: 'index-not-deleted',
     breaks: "a returned block stays in the node's index",
-    edits: one('ipam/node/transaction.ts', '[del(key), del(nodeKey(this.#node, cidr))]', '[del(key)]'),
+    edits: one('ipam/records/block-writes.ts', 'const left = before\n', 'const left = before && after\n'),
   },
   {
     name: 'machine-record-not-compared',
@@ -58,7 +58,8 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     breaks: 'a claim takes a block that another node holds by now',
     edits: one(
       'ipam/node/transaction.ts',
-      '...claims.map(([key, { former }]) => asRead(key, former?.entry)),',
+      '...[...this.#touched].map(([key, { before: was }]) => asRead(key, was?.entry)),',
+      '...[...this.#touched.values()].flatMap(({ before: was }) => (was ? [same(was.entry)] : [])),',
     ),
   },
   {
@@ -115,8 +116,8 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     breaks: 'a node that writes back takes over a block from which another node gives out',
     edits: one(
       'ipam/node/write-back.ts',
-      'const isOurs = !found || found.node === node || isIdle(found, at.range, carried, context.effects.now());',
-      'const isOurs = true;',
+      '!found || found.node === node || (!isRules && isIdle(found, at.range, carried, context.effects.now()));',
+      'true;',
     ),
     faults: ['set-back', 'empty', 'kill', 'power'],
   },
@@ -258,8 +259,8 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     breaks: "a node takes a kept address out of another node's block without comparing it",
     edits: one(
       'ipam/node/transaction.ts',
-      '...[...touched, ...joins.map(({ read }) => read)].map(({ entry }) => same(entry)),',
-      '...touched.map(({ entry }) => same(entry)),',
+      '...[...this.#touched].map(([key, { before: was }]) => asRead(key, was?.entry)),',
+      '...[...this.#touched].flatMap(([key, { before: was, rangeEntry }]) => (was && rangeEntry ? [] : [asRead(key, was?.entry)])),',
     ),
     faults: ['forget'],
   },
@@ -267,9 +268,9 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     name: 'guest-not-in-index',
     breaks: "a node that takes a kept address of another node's block does not enter it in its index",
     edits: one(
-      'ipam/node/transaction.ts',
-      '.map(({ block }) => put(nodeKey(this.#node, block.cidr), encodeNodeEntry(block))),',
-      '.flatMap(() => []),',
+      'ipam/records/block-writes.ts',
+      '.filter((node) => !were.has(node))',
+      '.filter((node) => !were.has(node) && node === after.node)',
     ),
     faults: [],
   },

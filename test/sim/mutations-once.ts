@@ -31,7 +31,7 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     breaks: 'a node gives out an address that its own pod uses, if etcd calls it free',
     edits: [
       {
-        file: 'ipam/allocate/pick.ts',
+        file: 'ipam/allocate/unused.ts',
         text: 'if (!(await ipam.local.isUsedByOther(slotAddress(held.block, index), request.owner))) return next;',
         replacement: 'return next;',
       },
@@ -221,7 +221,7 @@ export const FAULTS_ONCE: readonly Mutation[] = [
     edits: [
       {
         file: 'ipam/node/transaction.ts',
-        text: '...[...touched, ...joins.map(({ read }) => read)].map(({ entry }) => same(entry)),',
+        text: '...[...this.#touched].map(([key, { before: was }]) => asRead(key, was?.entry)),',
         replacement: '...before.blocks.map(({ entry }) => same(entry)),',
       },
     ],

@@ -1,5 +1,6 @@
 import { FAULTS, type Fault, type Scene } from './acts.ts';
 import { keepScenes } from './keeps.ts';
+import { ownScenes } from './own.ts';
 import { Random } from './random.ts';
 import { mayHaveRules, ruleScenes } from './rules.ts';
 import type { RangeSetup, Setup } from './setup.ts';
@@ -29,7 +30,9 @@ export function makePlan(seed: number, allowed: readonly Fault[], given: Partial
   const scenes = new Writer(random.fork('acts'), setup, faults).write();
   const more = ruleScenes(random.fork('rules'), setup, scenes);
   const again = keepScenes(random.fork('keeps'), setup, [...scenes, ...more], faults);
-  return { seed, setup, scenes: [...scenes, ...more, ...again].sort((a, b) => a.at - b.at) };
+  const before = [...scenes, ...more, ...again];
+  const all = [...before, ...ownScenes(random.fork('owns'), setup, before)];
+  return { seed, setup, scenes: all.sort((a, b) => a.at - b.at) };
 }
 
 /** Small ranges and blocks, so that pods soon share them. */
@@ -56,6 +59,7 @@ function makeSetup(random: Random): Setup {
     agentShare: random.pick([1, 1, 0.8, 0.5, 0]),
     rules: false,
     keeps: random.fork('keeps').chance(0.3),
+    owns: random.fork('owns').chance(0.25),
   };
   // An index of hundreds of blocks in pages of 2 keys takes longer than a call has: etcd's are 500.
   if (setup.crowded) return { ...setup, pageSize: 500 };

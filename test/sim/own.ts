@@ -1,0 +1,69 @@
+import { ruleOf } from '../../ipam/model/holder.ts';
+import { isSamePod, podInterfaceOf } from '../../ipam/model/keep.ts';
+import { slotIndex } from '../../ipam/model/block.ts';
+import { parseAddress } from '../../ipam/model/address.ts';
+import { chooseRule } from '../../ipam/model/rule.ts';
+import { blockKey } from '../../ipam/records/keys.ts';
+import { decodeRule, RULES, RULES_CHANGED } from '../../ipam/records/rule-record.ts';
+import type { Scene } from './acts.ts';
+import type { BlockReader, ChangedAllocation } from './changes.ts';
+import type { Commit } from './etcd.ts';
+import type { Violation } from './invariants.ts';
+import type { Random } from './random.ts';
+import type { Setup } from './setup.ts';
+
+/** What the rule of a story says, beside its pods. */
+const TERMS = ['', '', '--keep forever', '--keep 20s'];
+
+/** Returns how a rule whose pods have blocks of their own comes and goes in a story with such pods. */
+export function ownScenes(random: Random, { owns }: Setup, scenes: readonly Scene[]): Scene[] {
+  if (!owns) return [];
+  const endsAt = Math.max(20_000, scenes.at(-1)?.at ?? 0);
+  const first = Math.max(0, ...scenes.map(({ id }) => id)) + 1;
+  const made: Scene[] = [];
+  const put = (at: number, argv: string): void =>
+    void made.push({ id: first + made.length, at: Math.round(at), act: { do: 'cnictl', argv } });
+  const add = `rule add own --namespace shop --pod ${random.pick(['p*', 'p*1', 'p*'])} --own-blocks ${random.pick(TERMS)}`;
+  put(random.chance(0.7) ? 0 : random.between(0, endsAt), add.trim());
+  if (random.chance(0.4)) {
+    const at = random.between(0, endsAt);
+    put(at, 'rule remove own --ignore-not-found');
+    if (random.chance(0.7)) put(random.between(at, endsAt), add.trim());
+  }
+  if (random.chance(0.3)) put(random.between(0, endsAt), 'block return --idle 0s --yes');
+  return made;
+}
+
+/**
+ * Returns an address of a rule's own block that was given to a pod of no such rule, or one of
+ * another block to a pod of the rule.
+ */
+export function againstOwner(
+  { before }: Commit,
+  given: readonly ChangedAllocation[],
+  reader: BlockReader,
+): Violation | undefined {
+  if (given.length === 0 || !before.has(RULES_CHANGED)) return undefined;
+  const rules = before
+    .below(RULES)
+    .filter(({ key }) => key !== RULES_CHANGED)
+    .map(({ key, value }) => decodeRule(key, value));
+  for (const { address, block, slot } of given) {
+    const { containerId, podNamespace: namespace = '', podName: name = '' } = slot.owner;
+    const choice = chooseRule(rules, { namespace, name }, {});
+    const owning = 'rule' in choice && choice.rule?.ownBlocks ? choice.rule.name : undefined;
+    const holder = ruleOf(block);
+    if (holder === owning) continue;
+    // What is kept for the pod it gets, wherever it is.
+    const was = reader.read(before, blockKey(block.range, block.cidr));
+    const kept = was?.slots[slotIndex(was, parseAddress(address))];
+    const pod = podInterfaceOf(slot.owner);
+    if (kept?.state === 'kept' && (kept.keep.anyPod || (pod && isSamePod(kept.pod, pod)))) continue;
+    return {
+      kind: 'against-owner',
+      text: `${address} of a block of ${block.node} was given to ${containerId}, a pod of ${owning ?? 'no rule'}`,
+      about: [address, containerId],
+    };
+  }
+  return undefined;
+}
