@@ -1,6 +1,7 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import type { AuditedAllocation, LeakReason } from '../../ipam/audit/judge.ts';
 import type { Cidr } from '../../ipam/model/address.ts';
+import { returnRuleless } from '../../ipam/release/ruleless.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
 import { toldUid } from '../context/cluster.ts';
 import type { Context } from '../context/context.ts';
@@ -125,6 +126,7 @@ class RoundAt {
     told.found(found, report);
     const repaired = this.#options.repair ? await this.#repair(found, told) : 0;
     const leaks = this.#options.release ? await this.#release(first, found, told) : found.leaked.length;
+    if (this.#options.release) await this.#returnRuleless();
     const { isMeaningless } = proof;
     return { found, left: leaks + othersFound(found) - repaired, isMeaningless };
   }
@@ -174,6 +176,14 @@ class RoundAt {
       this.#context.note(`${indexKey} ${reason === 'no-index' ? 'written' : 'deleted'} (${reason})`);
     });
     return repaired;
+  }
+
+  /** Own blocks of rules that are gone go back to their ranges once they are idle. */
+  async #returnRuleless(): Promise<void> {
+    const { returned } = await returnRuleless(this.#ipam);
+    if (returned.length === 0) return;
+    this.#line.clear();
+    this.#context.note(`returned ${returned.join(', ')}: their rules are gone`);
   }
 
   /** @returns the number of leaks that remain */

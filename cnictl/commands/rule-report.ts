@@ -1,7 +1,8 @@
-import { formatAddress } from '../../ipam/model/address.ts';
+import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
 import type { Labels, Rule } from '../../ipam/model/rule.ts';
-import type { PodOfRule } from '../../ipam/query/rule-pods.ts';
+import type { BlockOfRule, PodOfRule } from '../../ipam/query/rule-pods.ts';
 import type { Settled } from '../../ipam/rules/keeping.ts';
+import type { Ruleless } from '../../ipam/release/ruleless.ts';
 import type { Context } from '../context/context.ts';
 import { plural } from '../render/plural.ts';
 import { renderTable } from '../render/table.ts';
@@ -38,6 +39,16 @@ export function settledText({ kept, ended }: Settled, keeps: boolean): string {
   return `${now}${free}`;
 }
 
+/** Says what became of own blocks of rules that are gone. */
+export function rulelessText({ returned, left }: Ruleless): string {
+  const back = returned.length > 0 ? `returned: ${returned.join(', ')}\n` : '';
+  const still =
+    left.length > 0
+      ? `${left.join(', ')}: nothing more is given out of ${left.length === 1 ? 'it' : 'them'}; \`cnictl check --release\` returns ${left.length === 1 ? 'it' : 'them'} once ${left.length === 1 ? 'its' : 'their'} pods are gone\n`
+      : '';
+  return `${back}${still}`;
+}
+
 /** Says for which pods the rule is, in one line. */
 export function conditionsText(rule: Rule): string {
   const conditions = [
@@ -51,7 +62,12 @@ export function conditionsText(rule: Rule): string {
 
 export const effectText = (rule: Rule): string => {
   const keeps = keepsText(rule);
-  return `${rangesText(rule)}${rule.fallback ? ', else any' : ''}${keeps === undefined ? '' : `, kept ${keeps}`}`;
+  return [
+    rangesText(rule),
+    ...(rule.fallback ? ['else any'] : []),
+    ...(rule.ownBlocks ? ['own blocks'] : []),
+    ...(keeps === undefined ? [] : [`kept ${keeps}`]),
+  ].join(', ');
 };
 
 export const rangesText = ({ ranges }: Rule): string => ranges.join(', ') || 'any';
@@ -71,9 +87,19 @@ export function ruleJson(rule: Rule): object {
   return {
     ...{ name, namespace, pod, podLabels, ownerKind: ownerKind ?? null, namespaceLabels, nodeLabels },
     ...{ ranges, fallback, addedAt: new Date(rule.addedAt).toISOString() },
+    ownBlocks: rule.ownBlocks ?? false,
     keep: rule.keep ? { forMs: rule.keep.forMs ?? null, anyPod: rule.keep.anyPod ?? false } : null,
   };
 }
+
+export const blockJson = ({ cidr, range, counts }: BlockOfRule): object => ({
+  ...{ cidr: formatCidr(cidr), range, capacity: counts.capacity, allocated: counts.used },
+});
+
+/** Says which blocks are the rule's own: the lines of a firewall. */
+export const blocksText = (blocks: readonly BlockOfRule[]): string =>
+  blocks.map(({ cidr, counts }) => `${formatCidr(cidr)} (${counts.used} of ${counts.capacity})`).join(', ') ||
+  'none yet';
 
 export const podJson = ({ namespace, name, node, address, range, state }: PodOfRule): object => ({
   ...{ namespace, name, node, ip: formatAddress(address), range, state },

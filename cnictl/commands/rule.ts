@@ -8,6 +8,7 @@ import { podsOfRule, type PodOfRule } from '../../ipam/query/rule-pods.ts';
 import { auditKept } from '../../ipam/audit/kept-audit.ts';
 import { encodeRule } from '../../ipam/records/rule-record.ts';
 import { addRule, findRule, planRule, removeRule } from '../../ipam/rules/rules.ts';
+import { returnRuleless } from '../../ipam/release/ruleless.ts';
 import { readRanges, type RangeEntry } from '../../ipam/store/ranges.ts';
 import { readRules } from '../../ipam/store/rules.ts';
 import { settleKept, type AskOfPod, type Settled, type Subject } from '../../ipam/rules/keeping.ts';
@@ -19,6 +20,8 @@ import { renderCount } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields, renderTable } from '../render/table.ts';
 import {
+  blockJson,
+  blocksText,
   conditionsText,
   effectText,
   keepsText,
@@ -27,6 +30,7 @@ import {
   podTable,
   rangesText,
   ruleJson,
+  rulelessText,
   settledText,
 } from './rule-report.ts';
 
@@ -184,10 +188,16 @@ export async function ruleList(context: Context): Promise<number> {
     const known = await readRules(ipam.store);
     return { ...known, kept, usages: (await listRangeUsage(ipam)).usages };
   });
+  const ownOf = ({ name }: Rule): number => kept.owned.get(name)?.length ?? 0;
   const keptBy = ({ name }: Rule): number => kept.counts.get(name) ?? 0;
   const sorted = [...rules].sort((a, b) => bySpecificity(a, b) || (a.name < b.name ? -1 : 1));
   context.print(
-    sorted.map((rule) => ({ ...ruleJson(rule), free: freeOf(rule, usages), kept: keptBy(rule) })),
+    sorted.map((rule) => ({
+      ...ruleJson(rule),
+      free: freeOf(rule, usages),
+      blocks: ownOf(rule),
+      kept: keptBy(rule),
+    })),
     () => {
       if (sorted.length === 0) return 'No rules: every pod draws from every range of its network.\n';
       return renderTable<Rule>(
@@ -196,6 +206,7 @@ export async function ruleList(context: Context): Promise<number> {
           { title: 'PODS', value: conditionsText },
           { title: 'RANGES', value: effectText },
           { title: 'FREE', value: (rule) => renderCount(freeOf(rule, usages)), right: true },
+          { title: 'BLOCKS', value: (rule) => (rule.ownBlocks ? `${ownOf(rule)}` : '-'), right: true },
           { title: 'KEPT', value: (rule) => (rule.keep ? `${keptBy(rule)}` : '-'), right: true },
         ],
         sorted,
@@ -211,6 +222,11 @@ export async function ruleList(context: Context): Promise<number> {
       context.warn(
         `${plural(count, 'address is', 'addresses are')} kept by rule ${name}, which does not exist: cnictl rule remove ${name}`,
       );
+  for (const [name, { length }] of kept.owned)
+    if (unreadable.length === 0 && !rules.some((rule) => rule.name === name && rule.ownBlocks))
+      context.warn(
+        `${plural(length, 'block is', 'blocks are')} of rule ${name} alone, which does not exist or has none of its own any more: \`cnictl check --release\` returns them once their pods are gone`,
+      );
   context.warnUnreadable(unreadable);
   return 0;
 }
@@ -223,11 +239,12 @@ const freeOf = ({ ranges }: Rule, usages: readonly RangeUsage[]): number =>
 
 /** `rule show` */
 export async function ruleShow(context: Context, name: string): Promise<number> {
-  const { rule, pods, unreadable } = await context.withIpam(async (ipam) => {
+  const { rule, pods, blocks, unreadable } = await context.withIpam(async (ipam) => {
     const rule = await findRule(ipam, name);
     return { rule, ...(await podsOfRule(ipam, rule, true)) };
   });
-  context.print({ ...ruleJson(rule), pods: pods.map(podJson) }, () => {
+  const json = { ...ruleJson(rule), blocks: blocks.map(blockJson), pods: pods.map(podJson) };
+  context.print(json, () => {
     const labels = (wanted: Labels): string => labelsText(wanted) || '-';
     const used = pods.filter(({ state }) => state === 'used').length;
     const fields = renderFields(
@@ -241,6 +258,7 @@ export async function ruleShow(context: Context, name: string): Promise<number> 
         ['Node labels', labels(rule.nodeLabels)],
         ['Ranges', rangesText(rule)],
         ['When full', rule.fallback ? 'the other ranges serve' : 'pods wait'],
+        ['Own blocks', rule.ownBlocks || blocks.length > 0 ? blocksText(blocks) : 'no'],
         ['Kept', keepsText(rule) ?? 'no'],
         ['Added', new Date(rule.addedAt).toISOString()],
         [
@@ -271,12 +289,14 @@ export async function ruleRemove(
     try {
       const { rule } = await removeRule(ipam, name, dryRun);
       const settled = dryRun ? undefined : await settle(context, ipam, { name, ...(rule && { rule }) });
+      const own = dryRun ? undefined : await returnRuleless(ipam);
       const done = dryRun ? 'would be removed' : 'removed';
       const which = rule
         ? `: ${conditionsText(rule)} -> ${effectText(rule)}`
         : ', whose record could not be read';
-      context.print({ name, removed: !dryRun, ended: settled?.ended ?? 0 }, () => {
-        const told = settled ? settledText(settled, false) : '';
+      const json = { name, removed: !dryRun, ended: settled?.ended ?? 0, returned: own?.returned ?? [] };
+      context.print(json, () => {
+        const told = `${settled ? settledText(settled, false) : ''}${own ? rulelessText(own) : ''}`;
         return `rule ${name} ${done}${which}\n${told}`;
       });
     } catch (error) {

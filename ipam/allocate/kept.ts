@@ -194,10 +194,7 @@ const isPlaceIn = (block: Block, { range, address }: KeptPlace): boolean =>
  * Returns undefined where etcd has no such block any more.
  * @throws IpamError `corrupt-record`, `store-…`
  */
-async function findPlace(
-  { ipam, transaction }: KeptContext,
-  place: KeptPlace,
-): Promise<Found | undefined> {
+async function findPlace({ ipam, transaction }: KeptContext, place: KeptPlace): Promise<Found | undefined> {
   const { address } = place;
   const key = blockKey(place.range, place.block);
   const known = transaction.held.find(({ block }) => blockKey(block.range, block.cidr) === key);

@@ -105,10 +105,7 @@ function ownedBy(blocks: readonly Block[]): Map<string, Cidr[]> {
  * @param blocks at least those that rules hold
  * @param entries everything below `own/`
  */
-export function roomDisagreements(
-  blocks: Iterable<Block>,
-  entries: Iterable<Pick<Entry, 'key'>>,
-): string[] {
+export function roomDisagreements(blocks: Iterable<Block>, entries: Iterable<Pick<Entry, 'key'>>): string[] {
   const wanted = new Set([...blocks].flatMap((block) => roomKeyOf(block) ?? []));
   const there = new Set([...entries].map(({ key }) => key));
   return [

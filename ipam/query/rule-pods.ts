@@ -1,5 +1,7 @@
-import type { Address } from '../model/address.ts';
+import { compareAddresses, type Address, type Cidr } from '../model/address.ts';
+import type { SlotCounts } from '../model/block-counts.ts';
 import { isKept, nodeOf, slotAddress, usedSlots, type Block } from '../model/block.ts';
+import { ruleOf } from '../model/holder.ts';
 import { keptSlots } from '../model/kept-slot.ts';
 import { asksOf, bySpecificity, isNamed, type PodIdentity, type Rule } from '../model/rule.ts';
 import type { Ipam } from '../node/ipam.ts';
@@ -17,11 +19,20 @@ export interface PodOfRule extends PodIdentity {
   readonly state: 'used' | 'kept';
 }
 
+/** A block that only pods of the rule use. */
+export interface BlockOfRule {
+  readonly cidr: Cidr;
+  readonly range: string;
+  readonly counts: SlotCounts;
+}
+
 export interface PodsOfRule {
   /**
    * The pods whose rule it is. Where it asks Kubernetes: those that it may be for, by their names.
    */
   readonly pods: readonly PodOfRule[];
+  /** Those that are the rule's own, in the order of their addresses. */
+  readonly blocks: readonly BlockOfRule[];
   readonly unreadable: readonly UnreadableRecord[];
 }
 
@@ -39,10 +50,12 @@ export function podsOfRule(ipam: Ipam, rule: Rule, withKept = false): Promise<Po
       (each) => each.name !== rule.name && asksOf(each).length === 0 && bySpecificity(each, rule) < 0,
     );
     const pods: PodOfRule[] = [];
+    const own: BlockOfRule[] = [];
     const unreadable: UnreadableRecord[] = [];
     for await (const page of scanBlocks(ipam)) {
       unreadable.push(...page.unreadable);
-      for (const { block } of page.blocks) {
+      for (const { block, counts } of page.blocks) {
+        if (ruleOf(block) === rule.name) own.push({ cidr: block.cidr, range: block.range, counts });
         if (withKept) pods.push(...keptByRule(block, rule, ipam.effects.now()));
         for (const { address, slot } of usedSlots(block)) {
           const { podNamespace: namespace, podName: name } = slot.owner;
@@ -60,7 +73,8 @@ export function podsOfRule(ipam: Ipam, rule: Rule, withKept = false): Promise<Po
         }
       }
     }
-    return { pods, unreadable };
+    own.sort((a, b) => compareAddresses(a.cidr.base, b.cidr.base));
+    return { pods, blocks: own, unreadable };
   });
 }
 

@@ -149,7 +149,8 @@ export async function planRangeRemoval(ipam: Ipam, name: string): Promise<Remova
   return { range, emptyBlocks: blocks.length, rulesChanged: changed };
 }
 
-const nodesWithAddresses = (block: Block): string[] => usedSlots(block).map(({ slot }) => nodeOf(block, slot));
+const nodesWithAddresses = (block: Block): string[] =>
+  usedSlots(block).map(({ slot }) => nodeOf(block, slot));
 
 /**
  * Removes a range without allocations, with its empty blocks and its history. It first sets the

@@ -114,7 +114,9 @@ class Settling {
       const { next, kept, ended } = await this.#settled(before, rules);
       if (next === before) return true;
       const writes = blockWrites([{ before, after: next }]);
-      const isNew = keptWrites([{ before, after: next }]).flatMap((write) => (write.kind === 'put' ? absent(write.key) : []));
+      const isNew = keptWrites([{ before, after: next }]).flatMap((write) =>
+        write.kind === 'put' ? absent(write.key) : [],
+      );
       const guards = [same(entry), asRead(RULES_CHANGED, rules.changed), ...isNew];
       if ((await store.commit(guards, writes)) === undefined) return undefined;
       this.#kept += kept;

@@ -15,7 +15,7 @@ import type { Setup } from './setup.ts';
 /** What the rule of a story says, beside its pods. */
 const TERMS = ['', '', '--keep forever', '--keep 20s'];
 
-/** Returns how a rule whose pods have blocks of their own comes and goes in a story with such pods. */
+/** Returns how a rule whose pods have blocks of their own comes and goes in a story with some. */
 export function ownScenes(random: Random, { owns }: Setup, scenes: readonly Scene[]): Scene[] {
   if (!owns) return [];
   const endsAt = Math.max(20_000, scenes.at(-1)?.at ?? 0);

@@ -55,7 +55,7 @@ export class Node implements LocalNode {
     return ips(allocations).join();
   }
 
-  carry({ address, range: of, slot }: Allocation): void {
+  carry({ address, range: of, rule, slot }: Allocation): void {
     this.carried.set(formatAddress(address), {
       address,
       prefixLength: of.cidr.prefixLength,
@@ -63,6 +63,7 @@ export class Node implements LocalNode {
       owner: slot.owner,
       allocatedAt: slot.allocatedAt,
       mac: '0a:58:00:00:00:01',
+      ...(rule !== undefined && { rule }),
     });
   }
 }

@@ -9,6 +9,7 @@ import {
 } from '../../../ipam/model/address.ts';
 import type { Owner } from '../../../ipam/model/attachment.ts';
 import { nodeOf, usedSlots, validateBlock, type Block } from '../../../ipam/model/block.ts';
+import { ruleOf } from '../../../ipam/model/holder.ts';
 import type { Effects } from '../../../ipam/model/effects.ts';
 import { makeRange } from '../../../ipam/model/new-range.ts';
 import type { Range } from '../../../ipam/model/range.ts';
@@ -17,10 +18,11 @@ import { noLocalNode } from '../../../ipam/node/local-node.ts';
 import { silentObserver, type Observer } from '../../../ipam/node/observer.ts';
 import { decodeBlock } from '../../../ipam/records/block-record.ts';
 import { KEPT } from '../../../ipam/records/kept-record.ts';
+import { OWN } from '../../../ipam/records/own-record.ts';
 import { BLOCKS, NODES, RANGES } from '../../../ipam/records/keys.ts';
 import { isDrainKey } from '../../../ipam/records/node-record.ts';
 import { decodeRange } from '../../../ipam/records/range-record.ts';
-import { keptDisagreements } from '../../../ipam/audit/kept-audit.ts';
+import { keptDisagreements, roomDisagreements } from '../../../ipam/audit/kept-audit.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 
 /** IPAM on a store in memory, with a clock that the test sets. */
@@ -86,10 +88,13 @@ export class World {
       .map(([key]) => key.slice(NODES.length));
     const held = this.blocks().flatMap((block) => {
       const guests = usedSlots(block).map(({ slot }) => nodeOf(block, slot));
-      return [...new Set([block.node, ...guests])].map((node) => `${node}/${formatCidr(block.cidr)}`);
+      const holders = ruleOf(block) === undefined ? [block.node] : [];
+      return [...new Set([...holders, ...guests])].map((node) => `${node}/${formatCidr(block.cidr)}`);
     });
     const kept = this.#values(KEPT).map(([key, value]) => ({ key, value }));
     problems.push(...keptDisagreements(this.blocks(), kept));
+    const rooms = this.#values(OWN).map(([key]) => ({ key }));
+    problems.push(...roomDisagreements(this.blocks(), rooms));
     if (index.sort().join() !== held.sort().join())
       problems.push(`index ${index.join()} is not blocks ${held.join()}`);
     const owners = this.blocks().flatMap((block) =>
