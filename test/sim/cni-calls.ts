@@ -50,6 +50,8 @@ export async function callFrom(
   const { epoch } = world.etcd;
   // What an earlier ADD of the container has got, a later one that fails does not release.
   const hadAddress = sandbox !== undefined && verb === 'ADD' && hasAddress(world, sandbox.containerId);
+  // The record may be right again when the call ends that could not read it.
+  const wasKept = sandbox !== undefined && mayBeKept(world, sandbox.pod, machine);
   if (sandbox && verb === 'ADD') world.ended.begin(sandbox.containerId);
   const agent = plugin.random.chance(agentShare) ? world.hosts.get(machine.name)?.agent : undefined;
   trace.tell(plugin.name, () => ({
@@ -87,7 +89,7 @@ export async function callFrom(
   // plugin's when the agent was killed: what the agent sent may give the address yet.
   const isCorrupt = outcome.kind === 'failed' && outcome.code === CNI_CODES['record-corrupt'];
   const repeats =
-    hadAddress || (agent && !agent.alive) || (sandbox && mayBeKept(world, sandbox.pod, machine));
+    hadAddress || (agent && !agent.alive) || wasKept || (sandbox && mayBeKept(world, sandbox.pod, machine));
   if (isCorrupt && verb === 'ADD' && !repeats)
     world.violate({ kind: 'spread', text: `${plugin.name}: ${outcome.message}`, about });
   const hasEnded =

@@ -11,7 +11,7 @@ import type { Commit } from './etcd.ts';
 import { indexDisagreement } from './index-check.ts';
 import type { Carrier, Living } from './living.ts';
 import { keptGiven, keptKeysDisagree } from './keeps.ts';
-import { againstOwner } from './own.ts';
+import { againstOwner, OwnedAddresses } from './own.ts';
 import { againstRule } from './rules.ts';
 
 /** What must hold, and how it is called when it does not. */
@@ -74,6 +74,7 @@ export class CommitCheck {
   readonly #ended: EndedContainers;
   readonly #damaged: ReadonlyMap<string, string>;
   readonly #now: () => number | undefined;
+  readonly #owned = new OwnedAddresses();
   readonly #ranges = new Map<string, Range>();
   /** When each address was last released, by the clock of the program that did it. */
   readonly #releasedAt = new Map<string, number>();
@@ -110,6 +111,7 @@ export class CommitCheck {
       againstRule(commit.before, given) ??
       keptGiven(commit, given, this.#reader) ??
       againstOwner(commit, given, this.#reader) ??
+      this.#owned.lost(commit, changes.given, this.#reader) ??
       this.#unrested(commit, given, changes.freed) ??
       this.#unsound(commit) ??
       indexDisagreement(commit, this.#reader) ??

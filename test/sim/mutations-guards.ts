@@ -284,4 +284,44 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     ),
     faults: [],
   },
+  {
+    name: 'own-block-not-compared',
+    breaks: "a node takes a further address out of a rule's own block without comparing it",
+    edits: one(
+      'ipam/node/transaction.ts',
+      '...[...this.#touched].map(([key, { before: was }]) => asRead(key, was?.entry)),',
+      "...[...this.#touched].flatMap(([key, { before: was, rangeEntry }]) => (was && !rangeEntry && was.block.node.startsWith('rule:') ? [] : [asRead(key, was?.entry)])),",
+    ),
+    faults: [],
+    setup: { owns: true },
+  },
+  {
+    name: 'own-blocks-for-all',
+    breaks: "a pod of no rule gets an address of a rule's own block",
+    edits: one(
+      'ipam/allocate/pick-steps.ts',
+      'if (blocksOf === undefined) return transaction.blocks;',
+      'if (blocksOf === undefined) return transaction.held;',
+    ),
+    faults: [],
+    setup: { owns: true },
+  },
+  {
+    name: 'own-block-taken-over',
+    breaks: "a node that writes back takes over a rule's own block, and gives it to all",
+    edits: one('ipam/node/write-back.ts', '(!isRules && isIdle(', '(isIdle('),
+    faults: ['set-back', 'empty'],
+    setup: { owns: true },
+  },
+  {
+    name: 'own-block-written-back-as-the-nodes',
+    breaks: "a node that writes back claims a rule's own block for itself, and gives it to all",
+    edits: one(
+      'ipam/node/write-back.ts',
+      'const holder = rule === undefined ? node : ruleHolder(rule);',
+      "const holder = rule === 'none' ? ruleHolder(rule) : node;",
+    ),
+    faults: ['set-back', 'empty'],
+    setup: { owns: true },
+  },
 ];

@@ -67,3 +67,31 @@ export function againstOwner(
   }
   return undefined;
 }
+
+/** What was given out of own blocks of rules. */
+export class OwnedAddresses {
+  /** The rule's name, by address and container. */
+  readonly #rules = new Map<string, string>();
+
+  /**
+   * Returns an address of a rule's own block that came back, when etcd had forgotten it, in a block
+   * that a node has taken for itself.
+   */
+  lost({ before }: Commit, given: readonly ChangedAllocation[], reader: BlockReader): Violation | undefined {
+    for (const { address, block, slot } of given) {
+      const id = `${address} ${slot.owner.containerId}`;
+      const rule = ruleOf(block);
+      const known = this.#rules.get(id);
+      if (rule !== undefined) this.#rules.set(id, rule);
+      if (rule !== undefined || known === undefined) continue;
+      const was = reader.read(before, blockKey(block.range, block.cidr));
+      if (was && ruleOf(was) === undefined) continue;
+      return {
+        kind: 'against-owner',
+        text: `${address} was of a block of rule ${known} alone, and ${block.node} has taken the block`,
+        about: [address, slot.owner.containerId],
+      };
+    }
+    return undefined;
+  }
+}
