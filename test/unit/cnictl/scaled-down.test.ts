@@ -81,6 +81,16 @@ suite('check of addresses that are kept for pods of StatefulSets', () => {
       ...{ scaledDownAt: null, due: false, dueAt: null, ageSeconds: 0 },
     });
     assert.equal(marks(world), '10.20.0.26');
+    const shown = await world.run('ip show 10.20.0.26');
+    assert.match(
+      shown.stdout,
+      /Scaled down: +since 2026-01-01T03:00:10\.000Z \(0s\) at the latest: its Stateful/,
+    );
+    assert.match(
+      (await world.run('ip show 10.20.0.26 -o json')).stdout,
+      /"scaledDownAt": "2026-01-01T03:00:10/,
+    );
+    assert.doesNotMatch((await world.run('ip show 10.20.0.25')).stdout, /Scaled down/);
     assert.deepEqual(world.ipam.problems(), []);
     world.ipam.now += DAY - 1;
     const second = await world.run('check');
