@@ -224,7 +224,10 @@ class RoundAt {
     const text = plural(due.length, 'kept address', 'kept addresses');
     await this.#context.confirm(`This releases ${text} of pods that no StatefulSet makes any more`, yes);
     const write = releaseLog(this.#context, log);
-    if (!(await stillHasPods(this.#kube, first.moment))) return due.length;
+    if (!(await stillHasPods(this.#kube, first.moment))) {
+      this.#looking.warn(noPodsText(this.#kube, first.podAudit.allocated));
+      return due.length;
+    }
     await endKept(this.#ipam, this.#kube, due, terms, this.#looking, ({ kept, reason }, outcome) => {
       told.outcome?.(outcome, reason);
       this.#line.clear();

@@ -226,9 +226,18 @@ suite('check of addresses that are kept for pods of StatefulSets', () => {
     world.kube = { listStatefulSets: () => Promise.reject(new KubeError('unreachable', 'away')) };
     assert.equal((await world.run(argv)).status, 2);
     world.kube = {};
+    const { pods } = world;
     world.pods = [];
     await world.run(argv);
     await world.run(`${argv} --even-if-no-pods`);
+    world.pods = pods;
+    let asked = 0;
+    // All pods are gone at the last look.
+    world.kube = { anyPod: () => Promise.resolve({ any: ++asked === 1, resourceVersion: '7' }) };
+    const last = await world.run(argv);
+    assert.equal(asked, 2);
+    assert.match(last.stderr, /has no pod at all/);
+    assert.equal(last.status, 1);
     assert.equal(kept(world), ALL);
   });
 
