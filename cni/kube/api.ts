@@ -1,7 +1,10 @@
 import type { AuditedPod } from '../../ipam/audit/judge.ts';
+import type { AuditedStatefulSet } from '../../ipam/audit/scale-down.ts';
 
 /** A pod as the API server reports it. Times are RFC 3339 strings as the server writes them. */
 export type Pod = AuditedPod;
+
+export type StatefulSet = AuditedStatefulSet;
 
 export interface Node {
   readonly name: string;
@@ -75,6 +78,7 @@ export interface KubeApi {
   /** Resolves to undefined only when the server reports that this very pod does not exist. */
   readonly getPod: (namespace: string, name: string) => Promise<Pod | undefined>;
   readonly listNodes: (options?: ListOptions) => Promise<readonly Node[]>;
+  readonly listStatefulSets: (options?: ListOptions) => Promise<readonly StatefulSet[]>;
   /**
    * Resolves to undefined only when the server reports that this very node does not exist. Capitals
    * in the name do not count.

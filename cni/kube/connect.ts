@@ -12,6 +12,7 @@ import { anyPod, getPod, listPods, walkPods } from './pods.ts';
 import { proxyFor } from './proxy.ts';
 import { reflect, type ReflectorEffects } from './reflector.ts';
 import { Sessions } from './session.ts';
+import { listStatefulSets } from './stateful-sets.ts';
 
 export interface ConnectOptions extends FindOptions {
   /** Applies to each whole operation, including its retries. */
@@ -92,6 +93,8 @@ export function connectKube(options: ConnectOptions): KubeClient {
     getPod: (namespace, name) =>
       operation(`get pod ${namespace}/${name}`, (limit) => getPod(client, namespace, name, limit)),
     listNodes: (list = {}) => listing('list nodes', (limit) => listNodes(client, list, limit), list.signal),
+    listStatefulSets: (list = {}) =>
+      listing('list statefulsets', (limit) => listStatefulSets(client, list, limit), list.signal),
     getNode: (name) => operation(`get node ${name}`, (limit) => getNode(client, name, limit)),
     probe: (resource) =>
       operation(`list ${resource}`, (limit) => probe(client, resource, options.now ?? Date.now, limit)),

@@ -11,7 +11,14 @@ export interface Status {
 export interface Purpose {
   readonly verb: 'get' | 'list' | 'watch' | 'create' | 'delete';
   readonly resource:
-    'pods' | 'pods/log' | 'nodes' | 'namespaces' | 'services' | 'endpointslices' | 'daemonsets';
+    | 'pods'
+    | 'pods/log'
+    | 'nodes'
+    | 'namespaces'
+    | 'services'
+    | 'endpointslices'
+    | 'daemonsets'
+    | 'statefulsets';
   /** Absent: at cluster scope. */
   readonly namespace?: string;
   /** What the operator can do where the user may not; default: by the resource. */
@@ -56,6 +63,7 @@ const isWatched = ({ resource }: Purpose): boolean =>
 const GROUPS: Partial<Record<Purpose['resource'], string>> = {
   endpointslices: 'API group discovery.k8s.io',
   daemonsets: 'API group apps',
+  statefulsets: 'API group apps',
 };
 
 const groupOf = ({ resource }: Purpose): string => GROUPS[resource] ?? 'core API group';

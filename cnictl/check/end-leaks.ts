@@ -1,4 +1,5 @@
 import type { LeakReason } from '../../ipam/audit/judge.ts';
+import type { UnneededReason } from '../../ipam/audit/kept-pods.ts';
 import { formatAddress, type Address } from '../../ipam/model/address.ts';
 import { nodeOf, slotIndex, type Expected } from '../../ipam/model/block.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
@@ -37,9 +38,13 @@ export interface CondemnedLeak {
   readonly again: boolean;
 }
 
+/** Why an address was freed: it leaked, or was kept for a pod that nobody makes any more. */
+export type FreedReason = LeakReason | UnneededReason;
+
 /** How a leak ended, or did not. */
 export type Ending =
-  | { readonly kind: 'released' | 'would-release'; readonly reason: LeakReason | undefined }
+  | { readonly kind: 'released'; readonly reason: FreedReason | undefined }
+  | { readonly kind: 'would-release'; readonly reason: LeakReason | undefined }
   | CondemnedLeak
   /** The node is silent, but something still answers for the address. */
   | { readonly kind: 'answers'; readonly mac: string }

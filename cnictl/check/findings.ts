@@ -3,6 +3,7 @@ import type { AuditedAllocation, Conflict, Leak, Missing } from '../../ipam/audi
 import type { NodeAlias } from '../../ipam/audit/node-alias.ts';
 import type { RecordFinding } from '../../ipam/audit/record-audit.ts';
 import type { Lost } from '../../ipam/records/lost-record.ts';
+import type { KeptFinding } from './kept.ts';
 
 /** A block of a node that the API server does not know. */
 export interface StrandedBlock {
@@ -12,8 +13,8 @@ export interface StrandedBlock {
   readonly since: number;
 }
 
-/** All that both observations of a check found. */
-export interface Findings {
+/** What both observations of a check found of allocations, pods and records. */
+export interface Observed {
   readonly allocated: number;
   readonly pods: number;
   /** Those of the pods that use their host's network. */
@@ -33,12 +34,23 @@ export interface Findings {
   readonly lost: Lost;
 }
 
+/** All that a check found. */
+export interface Findings extends Observed {
+  /** Addresses that are kept for pods which no StatefulSet makes any more. */
+  readonly kept: readonly KeptFinding[];
+  /** Why nothing is said of them. */
+  readonly keptProblem: string | undefined;
+}
+
+/** Returns what is kept and may end now. */
+export const keptDue = ({ kept }: Pick<Findings, 'kept'>): KeptFinding[] => kept.filter(({ isDue }) => isDue);
+
 /** Counts everything that is wrong, apart from leaks. */
-export const othersFound = (found: Findings): number =>
+export const othersFound = (found: Observed): number =>
   found.missing.length + found.conflicts.length + recordsFound(found);
 
 /** Counts the rows of the report's records. */
-export const recordsFound = ({ index, records, stranded, aliases, lost }: Findings): number =>
+export const recordsFound = ({ index, records, stranded, aliases, lost }: Observed): number =>
   index.length +
   records.length +
   stranded.length +

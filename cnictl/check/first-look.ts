@@ -1,5 +1,6 @@
 import type { KubeApi, Moment, Node } from '../../cni/kube/api.ts';
 import { IndexComparison } from '../../ipam/audit/index-audit.ts';
+import { KeptPods } from '../../ipam/audit/kept-pods.ts';
 import { stillLost } from '../../ipam/audit/lost.ts';
 import { OtherNetworks } from '../../ipam/audit/other-networks.ts';
 import { PodAudit } from '../../ipam/audit/pod-audit.ts';
@@ -10,6 +11,7 @@ import {
   type RecordFinding,
 } from '../../ipam/audit/record-audit.ts';
 import { ruleOf } from '../../ipam/model/holder.ts';
+import type { Block } from '../../ipam/model/block.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { BLOCKS, NODES } from '../../ipam/records/keys.ts';
 import type { Lost } from '../../ipam/records/lost-record.ts';
@@ -20,6 +22,7 @@ import { readLost } from '../../ipam/store/lost.ts';
 import { readAgain, type Store } from '../../ipam/store/store.ts';
 import { readRules } from '../../ipam/store/rules.ts';
 import type { StrandedBlock } from './findings.ts';
+import { lookAtKept, type KeptLook } from './kept.ts';
 import { ClusterNodes, listNodes, noneKnownText } from './nodes.ts';
 import type { Looking, Progress } from './progress.ts';
 
@@ -31,6 +34,7 @@ export interface FirstLook {
   readonly stranded: readonly StrandedBlock[];
   readonly nodes: ClusterNodes;
   readonly lost: Lost;
+  readonly kept: KeptLook;
   /** Time of the pod list. */
   readonly moment: Moment;
 }
@@ -45,43 +49,63 @@ export function firstLook(ipam: Ipam, kube: KubeApi, looking: Looking): Promise<
   return readAgain(() => lookOnce(ipam, kube, looking));
 }
 
-async function lookOnce({ store }: Ipam, kube: KubeApi, looking: Looking): Promise<FirstLook> {
+async function lookOnce({ store, effects }: Ipam, kube: KubeApi, looking: Looking): Promise<FirstLook> {
   const survey = await auditRanges(store);
   if (survey.ranges.length + survey.findings.length === 0)
     looking.warn(
       'etcd holds no range below this prefix, so nothing of it can be leaked: is --etcd-prefix right?',
     );
   const podAudit = new PodAudit(survey.ranges);
-  const records = [...survey.findings, ...(await readBlocks(store, survey, podAudit, looking))];
+  const keptPods = new KeptPods();
+  const now = effects.now();
+  const onBlock = (key: string, block: Block): void => {
+    podAudit.addBlock(key, block);
+    keptPods.addBlock(key, block, now);
+  };
+  const records = [...survey.findings, ...(await readBlocks(store, survey, podAudit, onBlock, looking))];
   const index = new IndexComparison(podAudit.blocks);
   records.push(...(await readIndex(store, index, records, looking)));
-  records.push(...(await readRules(store)).unreadable.map(findingOf));
+  const rules = await readRules(store);
+  records.push(...rules.unreadable.map(findingOf));
   const listed = await listNodes(kube, looking);
   // An address of a range that cannot be read would count as one of no range.
   if (survey.findings.length === 0)
     podAudit.collectStrays(new OtherNetworks(looking.otherSubnets ?? [], listed ?? []));
   const { signal, progress } = looking;
   const moment = await kube.walkPods(
-    { restart: () => podAudit.restartPods(), add: (pods) => pods.forEach((pod) => podAudit.addPod(pod)) },
+    {
+      restart: () => {
+        podAudit.restartPods();
+        keptPods.restartPods();
+      },
+      add: (pods) => {
+        for (const pod of pods) {
+          podAudit.addPod(pod);
+          keptPods.addPod(pod);
+        }
+      },
+    },
     { ...(signal && { signal }), onProgress: (done, total) => progress('pods', done, total) },
   );
+  const kept = await lookAtKept(kube, keptPods, rules.rules, podAudit.pods > 0, looking);
   const nodes = compareNodes(listed, podAudit);
   if (nodes.standing === 'none-known') looking.warn(`${noneKnownText(kube)} Nothing is said of nodes`);
   const lost = stillLost(await readLost(store), survey.ranges);
-  return { lost, podAudit, index, records, nodes, stranded: strandedBlocks(podAudit, nodes), moment };
+  return { kept, lost, podAudit, index, records, nodes, stranded: strandedBlocks(podAudit, nodes), moment };
 }
 
 async function readBlocks(
   store: Store,
   survey: RecordAudit,
   podAudit: PodAudit,
+  onBlock: (key: string, block: Block) => void,
   looking: Looking,
 ): Promise<RecordFinding[]> {
   const findings: RecordFinding[] = [];
   for await (const entry of scanned(store, BLOCKS, 'blocks', looking)) {
     const { block, finding } = survey.inspect(entry);
     if (finding) findings.push(finding);
-    if (block && !finding) podAudit.addBlock(entry.key, block);
+    if (block && !finding) onBlock(entry.key, block);
     else podAudit.addOpaque(entry.key, block);
   }
   return findings;

@@ -23,6 +23,8 @@ export type FreeOutcome =
   | { readonly kind: 'cleared'; readonly node: string }
   /** The address has no allocation. */
   | { readonly kind: 'free'; readonly state: AddressView['state'] }
+  /** It is kept for a pod that may come again after all. */
+  | { readonly kind: 'needed'; readonly pod: string }
   /** Its pod lives. */
   | { readonly kind: 'in-use'; readonly pod: string }
   /** Its node has another name in the cluster, so `check` withheld it. */
@@ -159,6 +161,8 @@ export function outcomeText(address: Address, outcome: FreeOutcome): string {
       return `${ip} kept: it has another owner now`;
     case 'in-use':
       return `${ip} kept: pod ${outcome.pod} lives`;
+    case 'needed':
+      return `${ip} stays kept: pod ${outcome.pod} may come again`;
     case 'withheld':
       return `${ip} kept: node ${outcome.node} has another name in the cluster (--force releases it)`;
     case 'unknown':

@@ -4,9 +4,11 @@ import type { MetricsSource } from '../../cni/agent/metrics-server.ts';
 import { KubeError } from '../../cni/kube/errors.ts';
 import type { IndexReason } from '../../ipam/audit/index-audit.ts';
 import type { LeakReason, MissingReason } from '../../ipam/audit/judge.ts';
+import type { UnneededReason } from '../../ipam/audit/kept-pods.ts';
 import type { RecordReason } from '../../ipam/audit/record-audit.ts';
 import { IpamError, messageOf } from '../../ipam/model/errors.ts';
 import { ClusterError } from '../context/cluster.ts';
+import type { FreedReason } from './end-leaks.ts';
 import type { Findings } from './findings.ts';
 import type { FreeOutcome } from './free.ts';
 
@@ -18,6 +20,7 @@ const LEAK_REASONS: Readonly<Record<LeakReason, true>> = {
   'host-network': true,
   superseded: true,
 };
+const KEPT_REASONS: Readonly<Record<UnneededReason, true>> = { 'scaled-down': true, orphaned: true };
 const MISSING_REASONS: Readonly<Record<MissingReason, true>> = {
   'not-held': true,
   'held-by-another': true,
@@ -57,6 +60,12 @@ export class CheckMetrics implements MetricsSource {
     labelNames: ['reason'],
     registers: [this.#registry],
   });
+  readonly #keptUnmade = new Gauge({
+    name: 'cellnet_check_kept_unmade',
+    help: 'Addresses that are kept for pods which no StatefulSet makes any more',
+    labelNames: ['reason'],
+    registers: [this.#registry],
+  });
   readonly #missing = new Gauge({
     name: 'cellnet_check_missing',
     help: 'Addresses of running pods that etcd does not hold for them',
@@ -71,7 +80,7 @@ export class CheckMetrics implements MetricsSource {
   });
   readonly #released = new Counter({
     name: 'cellnet_check_released_total',
-    help: 'Leaked addresses that were released',
+    help: 'Leaked and kept addresses that were released',
     labelNames: ['reason'],
     registers: [this.#registry],
   });
@@ -105,6 +114,7 @@ export class CheckMetrics implements MetricsSource {
       this.#released.inc({ reason }, 0);
       this.#condemned.inc({ reason }, 0);
     }
+    for (const reason of Object.keys(KEPT_REASONS)) this.#released.inc({ reason }, 0);
   }
 
   found(found: Findings): void {
@@ -113,6 +123,7 @@ export class CheckMetrics implements MetricsSource {
     this.#unknown.set(found.unknown.length);
     this.#conflicts.set(found.conflicts.length);
     count(this.#leaked, Object.keys(LEAK_REASONS), found.leaked);
+    count(this.#keptUnmade, Object.keys(KEPT_REASONS), found.kept);
     count(this.#missing, Object.keys(MISSING_REASONS), found.missing);
     count(this.#records, Object.keys(RECORD_REASONS), [
       ...found.records,
@@ -124,7 +135,7 @@ export class CheckMetrics implements MetricsSource {
     ]);
   }
 
-  outcome(outcome: FreeOutcome, reason: LeakReason | undefined): void {
+  outcome(outcome: FreeOutcome, reason: FreedReason | undefined): void {
     if (outcome.kind === 'cleared') return;
     if (outcome.kind === 'released') this.#released.inc({ reason: outcome.reason ?? reason ?? 'unknown' });
     else if (outcome.kind !== 'condemned') this.#kept.inc();

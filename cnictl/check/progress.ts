@@ -12,6 +12,8 @@ export interface Looking {
   /** Ends the look early. The look then discards what it has read. */
   readonly signal?: AbortSignal | undefined;
   readonly warn: (text: string) => void;
+  /** Tells what each round of `check --watch` would tell again. Default: as `warn` */
+  readonly warnOnce?: (text: string) => void;
   /** Subnets from which another network gives addresses to pods. */
   readonly otherSubnets?: readonly Cidr[];
 }

@@ -6,7 +6,8 @@ import { plural } from '../render/plural.ts';
 import { podText } from '../render/pod.ts';
 import { printable } from '../render/printable.ts';
 import { renderTable, type Column } from '../render/table.ts';
-import { othersFound, recordsFound, type Findings } from './findings.ts';
+import { keptDue, othersFound, recordsFound, type Findings } from './findings.ts';
+import type { KeptFinding } from './kept.ts';
 import { conflictSince, recordsJson, type RecordRow } from './report-json.ts';
 
 /**
@@ -30,6 +31,7 @@ export function renderFindings(found: Findings, paint: Paint, now: number): stri
       found.conflicts,
       paint,
     ),
+    section('Kept', 'for pods that no StatefulSet makes any more', keptColumns(now), found.kept, paint),
     section('Records', 'not as they should be in etcd', RECORD_COLUMNS, recordsJson(found, now), paint),
     `${summary(found, paint)}\n`,
   ].join('');
@@ -77,6 +79,29 @@ const conflictColumns = (now: number): Column<Conflict>[] => [
   { title: 'AGE', value: (conflict) => formatAge(now - conflictSince(conflict)), right: true },
 ];
 
+const keptColumns = (now: number): Column<KeptFinding>[] => [
+  { title: 'ADDRESS', value: ({ kept }) => formatAddress(kept.address) },
+  { title: 'REASON', value: ({ reason }) => reason },
+  { title: 'POD', value: ({ kept: { slot } }) => printable(`${slot.pod.namespace}/${slot.pod.name}`) },
+  { title: 'STATEFULSET', value: (finding) => printable(setText(finding)) },
+  { title: 'RULE', value: ({ kept }) => kept.slot.keep.rule },
+  { title: 'KEPT', value: ({ kept }) => formatAge(now - kept.slot.keptAt), right: true },
+  { title: 'ENDS', value: (finding) => endText(finding, now), right: true },
+];
+
+/** Returns the numbers of the pods that the StatefulSet makes. */
+function setText(finding: KeptFinding): string {
+  if (finding.reason === 'orphaned') return `no ${finding.setName}`;
+  const { name, replicas, start } = finding.set;
+  const last = start + replicas - 1;
+  return `${name} has ${last > start ? `${start} to ${last}` : start}`;
+}
+
+const endText = ({ isDue, dueAt }: KeptFinding, now: number): string => {
+  if (isDue) return 'now';
+  return dueAt === undefined ? '-' : `in ${formatAge(dueAt - now)}`;
+};
+
 const RECORD_COLUMNS: Column<RecordRow>[] = [
   { title: 'KEY', value: ({ key }) => printable(key) },
   { title: 'REASON', value: ({ reason }) => reason },
@@ -91,17 +116,18 @@ const RECORD_COLUMNS: Column<RecordRow>[] = [
 
 /** Returns one line: how much was examined, and what was found. */
 export function summary(found: Findings, paint: Paint): string {
-  const { allocated, pods, hostPods, leaked, missing, conflicts, unknown } = found;
+  const { allocated, pods, hostPods, leaked, missing, conflicts, unknown, kept } = found;
   const records = recordsFound(found);
   const more = [
     ...(conflicts.length > 0 ? [plural(conflicts.length, 'conflict')] : []),
     ...(records > 0 ? [`${plural(records, 'record')} amiss`] : []),
   ];
   const verdict =
-    leaked.length + othersFound(found) === 0
+    leaked.length + othersFound(found) + keptDue(found).length === 0
       ? paint.green('nothing leaked, nothing missing')
       : [`${leaked.length} leaked`, `${missing.length} missing`, ...more].join(', ');
   const onHosts = hostPods > 0 ? ` (and ${hostPods} on the network of a host)` : '';
+  const unmade = kept.length > 0 ? `, ${kept.length} kept for pods that no StatefulSet makes` : '';
   const rest = unknown.length > 0 ? `, ${unknown.length} without a pod's name (count as in use)` : '';
-  return `${plural(allocated, 'address', 'addresses')} given out, ${plural(pods - hostPods, 'pod')}${onHosts}: ${verdict}${rest}`;
+  return `${plural(allocated, 'address', 'addresses')} given out, ${plural(pods - hostPods, 'pod')}${onHosts}: ${verdict}${unmade}${rest}`;
 }

@@ -7,6 +7,7 @@ import { nodePrefix } from '../../ipam/records/keys.ts';
 import { lostKey, type LostNode } from '../../ipam/records/lost-record.ts';
 import { podJson } from '../render/pod.ts';
 import { doubtedNodes, type Findings } from './findings.ts';
+import type { KeptFinding } from './kept.ts';
 import type { LeakRecord, ReportSource, SavedReport, Which } from './report.ts';
 
 /**
@@ -31,6 +32,8 @@ export function reportJson(found: Findings, source: ReportSource, now: number): 
         noRange: found.missing.filter(({ reason }) => reason === 'no-range').length,
         conflicts: found.conflicts.length,
         records: records.length,
+        scaledDown: found.kept.filter(({ reason }) => reason === 'scaled-down').length,
+        orphaned: found.kept.filter(({ reason }) => reason === 'orphaned').length,
       },
     },
     leaked: found.leaked.map((leak) => leakJson(leak, doubted.has(leak.allocation.node), now)),
@@ -38,6 +41,8 @@ export function reportJson(found: Findings, source: ReportSource, now: number): 
       missing: found.missing.map((missing) => missingJson(missing, now)),
       conflicts: found.conflicts.map((conflict) => conflictJson(conflict, now)),
       records,
+      kept: found.kept.map((kept) => keptJson(kept, now)),
+      keptProblem: found.keptProblem ?? null,
       unknown: found.unknown.map((allocation) =>
         aged(allocationJson(allocation), allocation.slot.allocatedAt, now),
       ),
@@ -117,6 +122,23 @@ function conflictJson(conflict: Conflict, now: number): object {
     since: new Date(since).toISOString(),
     ageSeconds: ageSeconds(since, now),
   };
+}
+
+function keptJson(finding: KeptFinding, now: number): object {
+  const { kept, isDue, dueAt, reason } = finding;
+  const { pod, keep, keptAt, sequence, scaledDownAt } = kept.slot;
+  const set = reason === 'scaled-down' ? finding.set : undefined;
+  const time = (at: number | undefined): string | null =>
+    at === undefined ? null : new Date(at).toISOString();
+  const json = {
+    ip: formatAddress(kept.address),
+    ...{ range: kept.range, node: kept.node },
+    pod: { namespace: pod.namespace, name: pod.name },
+    ...{ ifname: pod.ifname, rule: keep.rule, sequence, reason },
+    statefulSet: set && { name: set.name, replicas: set.replicas, start: set.start },
+    ...{ keptAt: time(keptAt), scaledDownAt: time(scaledDownAt), due: isDue, dueAt: time(dueAt) },
+  };
+  return aged({ ...json, statefulSet: json.statefulSet ?? null }, keptAt, now);
 }
 
 /** A record in etcd that is wrong. */

@@ -1,6 +1,5 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
-import type { AuditedAllocation, LeakReason } from '../../ipam/audit/judge.ts';
-import type { Cidr } from '../../ipam/model/address.ts';
+import type { AuditedAllocation } from '../../ipam/audit/judge.ts';
 import { returnRuleless } from '../../ipam/release/ruleless.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
 import { toldUid } from '../context/cluster.ts';
@@ -11,10 +10,12 @@ import type { OpenIpam } from '../context/world.ts';
 import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
 import { awaitCleared, condemnedTexts, overdueTexts, type Sentenced } from './await-cleared.ts';
-import { ClusterGuard, type GuardOptions } from './cluster-guard.ts';
-import { doubtedNodes, othersFound, type Findings } from './findings.ts';
+import { ClusterGuard } from './cluster-guard.ts';
+import { endKept, markLook } from './end-kept.ts';
+import { doubtedNodes, keptDue, othersFound, type Findings } from './findings.ts';
 import { firstLook, type FirstLook } from './first-look.ts';
 import { outcomeText, type FreeOutcome } from './free.ts';
+import { keptFindings, stillDue } from './kept.ts';
 import { nodeLives } from './node-lives.ts';
 import { noPodsText, refuseWithoutPods, stillHasPods } from './pods.ts';
 import type { Looking } from './progress.ts';
@@ -23,44 +24,10 @@ import { releaseLeaks, type ProvenLeak } from './release-leaks.ts';
 import { releaseLog } from './release-log.ts';
 import { repairIndex } from './repair.ts';
 import { reportJson } from './report-json.ts';
-import { provenLeakOf, type ReportSource, type SavedReport } from './report.ts';
-import { countSuspected, nothingFound, secondLook } from './second-look.ts';
+import { provenLeakOf, type ReportSource } from './report.ts';
+import type { Round, RoundOptions, RoundTold } from './round-options.ts';
+import { countSuspected, nothingFound, secondLook, suspectsText } from './second-look.ts';
 import { Wire } from './wire.ts';
-
-export interface RoundOptions extends GuardOptions {
-  readonly graceMs: number;
-  /** Longest wait for agents that clear away what was condemned, in milliseconds. */
-  readonly waitMs: number;
-  readonly repair: boolean;
-  /** Skips the confirmation. */
-  readonly yes: boolean;
-  /** Releases even when the API server has no pod at all. */
-  readonly evenIfNoPods: boolean;
-  readonly save: string | undefined;
-  readonly log: string | undefined;
-  /** Subnets from which another network gives addresses to pods. */
-  readonly otherSubnets: readonly Cidr[];
-  readonly signal?: AbortSignal;
-}
-
-/** The result of one round of looking, releasing and repairing. */
-export interface Round {
-  readonly found: Findings;
-  /** How many things are still wrong. */
-  readonly left: number;
-  /** True when they mean nothing, because the API server is another cluster's. */
-  readonly isMeaningless: boolean;
-}
-
-/**
- * Receives what a round finds and does, as it happens. A round that fails later has still done it.
- */
-export interface RoundTold {
-  /** Called before the round changes anything. */
-  readonly found: (found: Findings, report: SavedReport & object) => void;
-  readonly outcome?: (outcome: FreeOutcome, reason: LeakReason | undefined) => void;
-  readonly repaired?: () => void;
-}
 
 /**
  * Looks twice, a grace apart, reports what both looks found, and repairs and releases what the
@@ -71,6 +38,7 @@ export async function checkRound(context: Context, options: RoundOptions, told: 
   const line = new ProgressLine(context.world, context.paint);
   const looking: Looking = {
     signal: options.signal,
+    ...(options.warnOnce && { warnOnce: options.warnOnce }),
     otherSubnets: options.otherSubnets,
     progress: (what, done, total) => line.update(what, done, total),
     warn: (text) => {
@@ -125,10 +93,14 @@ class RoundAt {
     if (save !== undefined) world.writeFile(save, `${JSON.stringify(report, null, 2)}\n`);
     told.found(found, report);
     const repaired = this.#options.repair ? await this.#repair(found, told) : 0;
-    const leaks = this.#options.release ? await this.#release(first, found, told) : found.leaked.length;
-    if (this.#options.release) await this.#returnRuleless();
     const { isMeaningless } = proof;
-    return { found, left: leaks + othersFound(found) - repaired, isMeaningless };
+    const others = othersFound(found) - repaired;
+    if (!this.#options.release)
+      return { found, left: found.leaked.length + keptDue(found).length + others, isMeaningless };
+    const leaks = await this.#release(first, found, told);
+    const kept = await this.#endKept(first, found, told);
+    await this.#returnRuleless();
+    return { found, left: leaks + kept + others, isMeaningless };
   }
 
   #sourceOf({ identity }: ClusterGuard, { doubt }: Proof): ReportSource {
@@ -141,15 +113,22 @@ class RoundAt {
   }
 
   async #lookAgain(first: FirstLook): Promise<Findings> {
-    const { graceMs, signal } = this.#options;
+    const { graceMs, signal, kept: terms } = this.#options;
     this.#doubt(first, first.podAudit.pods > 0);
+    const kept = keptFindings(first.kept, terms, this.#ipam.effects.now());
+    const { problem: keptProblem } = first.kept;
+    const due = keptDue({ kept });
     const { leaks, others } = countSuspected(first);
-    if (leaks + others === 0) return nothingFound(first);
-    this.#looking.warn(`${suspectsText(first, leaks)}: looking again in ${formatDuration(graceMs)}`);
+    if (leaks + others + due.length === 0) return { ...nothingFound(first), kept, keptProblem };
+    this.#looking.warn(
+      `${suspectsText(first, leaks, due.length)}: looking again in ${formatDuration(graceMs)}`,
+    );
     await this.#context.world.pause(graceMs, signal);
     signal?.throwIfAborted();
     if (first.podAudit.pods > 0) this.#doubt(first, await stillHasPods(this.#kube, first.moment));
-    return await secondLook(this.#ipam, this.#kube, first, this.#looking);
+    const observed = await secondLook(this.#ipam, this.#kube, first, this.#looking);
+    const still = await stillDue(this.#ipam, this.#kube, due, terms, this.#looking);
+    return { ...observed, kept: [...kept.filter(({ isDue }) => !isDue), ...still], keptProblem };
   }
 
   /**
@@ -242,6 +221,31 @@ class RoundAt {
     if (waitMs > 0) for (const text of overdueTexts(overdue)) this.#looking.warn(text);
     return left;
   }
+
+  /**
+   * Counts since when pods are beyond their StatefulSets, and ends what was kept long enough.
+   * @returns the number of addresses of these that remain
+   */
+  async #endKept(first: FirstLook, found: Findings, told: RoundTold): Promise<number> {
+    const { yes, log, kept: terms } = this.#options;
+    await markLook(this.#ipam, first.kept, terms);
+    const due = keptDue(found);
+    if (due.length === 0) return 0;
+    const text = plural(due.length, 'kept address', 'kept addresses');
+    await this.#context.confirm(`This releases ${text} of pods that no StatefulSet makes any more`, yes);
+    const write = releaseLog(this.#context, log);
+    if (!(await stillHasPods(this.#kube, first.moment))) {
+      this.#looking.warn(noPodsText(this.#kube, first.podAudit.allocated));
+      return due.length;
+    }
+    await endKept(this.#ipam, this.#kube, due, terms, this.#looking, ({ kept, reason }, outcome) => {
+      told.outcome?.(outcome, reason);
+      this.#line.clear();
+      this.#context.note(outcomeText(kept.address, outcome));
+      write({ address: kept.address, outcome, reason, kept });
+    });
+    return 0;
+  }
 }
 
 /** Outcomes of a leak that is still there. */
@@ -252,14 +256,3 @@ const STAYS: ReadonlySet<FreeOutcome['kind']> = new Set([
   'unknown',
   'unreadable',
 ]);
-
-function suspectsText({ podAudit, index, records, stranded }: FirstLook, leaks: number): string {
-  const conflicts = podAudit.disputes().length;
-  const amiss = index.suspected.length + records.length + stranded.length;
-  return [
-    plural(leaks, 'suspected leak'),
-    `${podAudit.claims.length + podAudit.strays.length} missing`,
-    ...(conflicts > 0 ? [plural(conflicts, 'conflict')] : []),
-    ...(amiss > 0 ? [`${plural(amiss, 'record')} amiss`] : []),
-  ].join(', ');
-}

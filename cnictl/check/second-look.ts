@@ -12,7 +12,8 @@ import {
 } from '../../ipam/audit/judge.ts';
 import type { Claim, Dispute, Stray, Suspicion } from '../../ipam/audit/pod-audit.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
-import type { Findings } from './findings.ts';
+import { plural } from '../render/plural.ts';
+import type { Observed } from './findings.ts';
 import { compareNodes, type FirstLook } from './first-look.ts';
 import { listNodes, type ClusterNodes } from './nodes.ts';
 import { lookUpPods } from './pods.ts';
@@ -37,8 +38,25 @@ export function countSuspected(first: FirstLook): { readonly leaks: number; read
   return { leaks, others };
 }
 
+/** @param kept number of addresses whose keeping may end */
+export function suspectsText(
+  { podAudit, index, records, stranded }: FirstLook,
+  leaks: number,
+  kept: number,
+): string {
+  const conflicts = podAudit.disputes().length;
+  const amiss = index.suspected.length + records.length + stranded.length;
+  return [
+    plural(leaks, 'suspected leak'),
+    `${podAudit.claims.length + podAudit.strays.length} missing`,
+    ...(conflicts > 0 ? [plural(conflicts, 'conflict')] : []),
+    ...(kept > 0 ? [`${kept} kept for pods that nobody makes`] : []),
+    ...(amiss > 0 ? [`${plural(amiss, 'record')} amiss`] : []),
+  ].join(', ');
+}
+
 /** Returns the findings of a look that suspects nothing. */
-export const nothingFound = ({ podAudit, lost }: FirstLook): Findings => ({
+export const nothingFound = ({ podAudit, lost }: FirstLook): Observed => ({
   allocated: podAudit.allocated,
   pods: podAudit.pods,
   hostPods: podAudit.hostPods,
@@ -64,7 +82,7 @@ export async function secondLook(
   kube: KubeApi,
   first: FirstLook,
   looking: Looking,
-): Promise<Findings> {
+): Promise<Observed> {
   const { podAudit } = first;
   const suspected: Suspected = {
     suspicions: [...podAudit.suspicions()],

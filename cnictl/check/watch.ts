@@ -6,7 +6,8 @@ import type { Findings } from './findings.ts';
 import { parseListenAddress, serveMetrics, type ServedMetrics } from './metrics-listen.ts';
 import { CheckMetrics } from './metrics.ts';
 import { renderFindings, summary } from './render.ts';
-import { checkRound, type RoundOptions } from './round.ts';
+import type { RoundOptions } from './round-options.ts';
+import { checkRound } from './round.ts';
 
 const DEFAULT_INTERVAL = '5m';
 const SHORTEST_INTERVAL_MS = 1_000;
@@ -33,11 +34,16 @@ export async function watch(context: Context, round: RoundOptions, options: Watc
   const metrics = new CheckMetrics();
   const served = await listen(context, options.metricsListen, metrics);
   const told = new Told(context);
+  const warned = new Set<string>();
+  const warnOnce = (text: string): void => {
+    if (!warned.has(text)) context.warn(text);
+    warned.add(text);
+  };
   let failures = 0;
   try {
     while (!signal.aborted) {
       const startedAt = world.monotonic();
-      const error = await oneRound(context, { ...round, signal }, metrics, told);
+      const error = await oneRound(context, { ...round, signal, warnOnce }, metrics, told);
       if (isStopped(signal)) break;
       if (error !== undefined) {
         failures += 1;

@@ -1,7 +1,8 @@
 import { parseCidr } from '../../ipam/model/address.ts';
-import type { Findings } from '../check/findings.ts';
+import { keptDue, type Findings } from '../check/findings.ts';
 import { renderFindings } from '../check/render.ts';
-import { checkRound, type RoundOptions } from '../check/round.ts';
+import type { RoundOptions } from '../check/round-options.ts';
+import { checkRound } from '../check/round.ts';
 import { watch } from '../check/watch.ts';
 import type { Context } from '../context/context.ts';
 import { parseDuration } from '../context/durations.ts';
@@ -22,6 +23,10 @@ export interface CheckOptions {
   readonly trustCluster?: string;
   /** Subnets from which another network gives addresses to pods, in CIDR notation. */
   readonly otherSubnet?: readonly string[];
+  /** How long a pod must have been beyond its StatefulSet's replicas. */
+  readonly scaledDownAfter: string;
+  /** Ends also what is kept for pods of which there is no StatefulSet. */
+  readonly orphaned?: boolean;
   /** Repeats the check until it is stopped. True: at the default interval. */
   readonly watch?: boolean | string;
   readonly metricsListen?: string;
@@ -46,6 +51,8 @@ export async function check(context: Context, options: CheckOptions): Promise<nu
   }
   if (round.log !== undefined && !round.release)
     throw new CommandError('--log is the log of releases: expected --release with it');
+  if (round.kept.orphaned && !round.release)
+    throw new CommandError('--orphaned says what is released besides: expected --release with it');
   for (const file of [round.save, round.log]) if (file !== undefined) context.world.checkTarget(file);
   if (options.watch) return await watch(context, round, options);
   if (options.metricsListen !== undefined)
@@ -73,6 +80,10 @@ function roundOptions(options: CheckOptions): RoundOptions {
     refuseOther: options.watch !== undefined && options.watch !== false,
     save: options.save,
     log: options.log,
+    kept: {
+      afterMs: parseDuration(options.scaledDownAfter, '--scaled-down-after', Infinity),
+      orphaned: options.orphaned ?? false,
+    },
     otherSubnets: (options.otherSubnet ?? []).map((text) => parseCidr(text, '--other-subnet')),
   };
 }
@@ -108,10 +119,13 @@ function goneNodesHint({ stranded, aliases }: Findings): string[] {
 
 function hint({ paint }: Context, found: Findings, options: RoundOptions): string {
   const hints = [
-    ...(found.leaked.length > 0 && !options.release
+    ...(found.leaked.length + keptDue(found).length > 0 && !options.release
       ? ['Free them: cnictl check --release, or cnictl release ADDRESS…\n']
       : []),
     ...(found.index.length > 0 && !options.repair ? ['Put index keys right: cnictl check --repair\n'] : []),
+    ...(found.kept.some(({ reason }) => reason === 'orphaned') && !options.kept.orphaned
+      ? ['Kept, and of no StatefulSet: cnictl release ADDRESS…, or cnictl check --release --orphaned\n']
+      : []),
     ...forgottenHint(found),
     ...goneNodesHint(found),
   ];

@@ -103,15 +103,24 @@ function keptFields({ slot, state }: AddressView, now: number): [string, string]
   if (slot?.state === 'used' && slot.keep)
     return [['Kept', `when the pod goes, ${keepText(slot.keep)}, by rule ${slot.keep.rule}`]];
   if (slot?.state !== 'kept' || state !== 'kept') return [];
-  const { keep, keptAt, pod } = slot;
+  const { keep, keptAt, pod, scaledDownAt } = slot;
   const left = keep.forMs === undefined ? '' : `, ${formatAge(keptAt + keep.forMs - now)} more`;
   const whom = keep.anyPod ? `any pod of the rule; last ${pod.namespace}/${pod.name}` : 'this pod';
   return [
     ['Pod', `${pod.namespace}/${pod.name}`],
     ['Interface', pod.ifname],
     ['Kept', `for ${whom}, ${keepText(keep)}${left}, by rule ${keep.rule}`],
+    ...(scaledDownAt === undefined
+      ? []
+      : [scaledDownField(`${new Date(scaledDownAt).toISOString()} (${formatAge(now - scaledDownAt)})`)]),
   ];
 }
+
+/** @param at when a check saw it first */
+const scaledDownField = (at: string): [string, string] => [
+  'Scaled down',
+  `since ${at} at the latest: its StatefulSet does not make this pod`,
+];
 
 /** Says how long addresses are kept. */
 export const keepText = ({ forMs }: KeepTerms): string =>
@@ -177,6 +186,8 @@ export function addressJson(view: AddressView): object {
     allocatedAt: slot?.state === 'used' ? new Date(slot.allocatedAt).toISOString() : null,
     releasedAt: slot?.state === 'released' ? new Date(slot.releasedAt).toISOString() : null,
     keptAt: slot?.state === 'kept' ? new Date(slot.keptAt).toISOString() : null,
+    ...(slot?.state === 'kept' &&
+      slot.scaledDownAt !== undefined && { scaledDownAt: new Date(slot.scaledDownAt).toISOString() }),
     keep: keep ? { rule: keep.rule, forMs: keep.forMs ?? null, anyPod: keep.anyPod ?? false } : null,
     state: view.state,
     conflictMac: conflictOf(view) ?? null,

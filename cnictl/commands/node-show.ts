@@ -37,7 +37,10 @@ export async function nodeShow(context: Context, named: string): Promise<number>
   });
   const state = view.draining ? 'draining' : isPast ? 'removed' : unknown ? 'unknown' : 'active';
   const now = context.world.now();
-  const addresses = view.blocks.flatMap((block) => addressesOf(block, now));
+  const elsewhere = view.guests
+    .flatMap((block) => addressesOf(block, now))
+    .filter((each) => each.state === 'used' && each.node === name);
+  const addresses = [...view.blocks.flatMap((block) => addressesOf(block, now)), ...elsewhere];
   const given = addresses.filter(({ state }) => state !== 'reserved');
   context.print(
     {

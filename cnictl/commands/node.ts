@@ -1,4 +1,5 @@
 import { ruleOf } from '../../ipam/model/holder.ts';
+import { nodeOf, usedSlots } from '../../ipam/model/block.ts';
 import { drainingNodes } from '../../ipam/node/drain.ts';
 import { listNames } from '../../ipam/node/name-records.ts';
 import { listBlocks, type BlockView } from '../../ipam/query/views.ts';
@@ -34,6 +35,21 @@ export function gatherNodes(blocks: readonly BlockView[]): NodeUsage[] {
   return [...nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/**
+ * Returns how many attachments are on each node, whichever node holds the blocks of their
+ * addresses. One with an address of each family counts once.
+ */
+function attachmentsOf(blocks: readonly BlockView[]): ReadonlyMap<string, number> {
+  const nodes = new Map<string, Set<string>>();
+  for (const { block } of blocks)
+    for (const { slot } of usedSlots(block)) {
+      const node = nodeOf(block, slot);
+      const known = nodes.get(node) ?? new Set();
+      nodes.set(node, known.add(`${slot.owner.containerId} ${slot.owner.ifname}`));
+    }
+  return new Map([...nodes].map(([node, known]) => [node, known.size]));
+}
+
 const withoutBlocks = (name: string): NodeUsage => ({
   name,
   blocks: 0,
@@ -52,11 +68,15 @@ export async function nodeList(context: Context): Promise<number> {
     const usages = gatherNodes(blocks);
     const known = new Set(usages.map(({ name }) => name));
     const names = await listNames(ipam.store);
-    const bare = [...draining].filter((name) => !known.has(name)).map(withoutBlocks);
+    const attachments = attachmentsOf(blocks);
+    // Pods may have taken kept addresses to a node that holds no block.
+    const others = new Set([...draining, ...attachments.keys()]);
+    const bare = [...others].filter((name) => !known.has(name)).map(withoutBlocks);
     const nodes = [...usages, ...bare]
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       .map((usage) => ({
         ...usage,
+        attachments: attachments.get(usage.name) ?? 0,
         state: draining.has(usage.name) ? 'draining' : 'active',
         view: names.get(usage.name),
       }));
@@ -78,6 +98,7 @@ export async function nodeList(context: Context): Promise<number> {
           title: 'UTILISATION',
           value: ({ allocated, capacity }) => painted(renderBar(allocated, capacity, paint)),
         },
+        { title: 'ATTACHMENTS', value: ({ attachments }) => `${attachments}`, right: true },
         { title: 'RANGES', value: ({ ranges }) => ranges.join(', ') },
         { title: 'MACHINE', value: ({ view }) => view?.owner?.record.machine?.id ?? '-' },
         { title: 'ALIVE', value: ({ view }) => aliveText(view, now) },

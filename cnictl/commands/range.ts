@@ -125,6 +125,7 @@ export async function rangeList(context: Context): Promise<number> {
 }
 
 export function rangeTable({ paint }: Context, usages: readonly RangeUsage[]): string {
+  const keeps = usages.some(({ kept }) => kept > 0);
   return renderTable<RangeUsage>(
     [
       { title: 'NAME', value: ({ range }) => range.name },
@@ -141,6 +142,7 @@ export function rangeTable({ paint }: Context, usages: readonly RangeUsage[]): s
         right: true,
       },
       { title: 'USED', value: ({ allocated }) => `${allocated}`, right: true },
+      ...(keeps ? [{ title: 'KEPT', value: ({ kept }: RangeUsage) => `${kept}`, right: true }] : []),
       { title: 'FREE', value: ({ free }) => renderCount(free), right: true },
       {
         title: 'UTILISATION',

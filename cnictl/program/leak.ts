@@ -19,6 +19,15 @@ export function addLeakCommands(program: Command, act: Act): void {
     .option('--yes', 'do not ask before a release or repair')
     .option('--even-if-no-pods', 'release also where the API server has no pod at all')
     .option(
+      '--scaled-down-after <duration>',
+      "release what is kept for a pod that has been beyond its StatefulSet's replicas for so long",
+      '24h',
+    )
+    .option(
+      '--orphaned',
+      'release also what has been kept so long for a pod of which there is no StatefulSet',
+    )
+    .option(
       '--other-subnet <subnet>',
       'from which another network gives addresses to pods: they are in no range of ours; may be repeated',
       collect,

@@ -7,6 +7,7 @@ import { rangeKey } from '../records/keys.ts';
 import { notCounted, remedyFor } from '../records/unreadable.ts';
 import type { RangeRecords } from '../store/ranges.ts';
 import { isEligible, notIn } from './eligible.ts';
+import { keptText } from './kept-text.ts';
 import { lostRange } from './lost-range.ts';
 import type { PickContext } from './pick-context.ts';
 
@@ -38,10 +39,11 @@ export function exhausted(
   });
   const seconds = Math.ceil(Math.min(...waits) / 1000);
   const rest = waits.length > 0 ? `; node '${request.node}' has one cooling, free in ${seconds} s` : '';
+  const kept = keptText(blocks, (range) => isEligible(range, context), request.node, now);
   const which = reasons.length > 0 ? reasons.join(', ') : `there is no ${name} range`;
   return new IpamError(
     'exhausted',
-    `no ${name} address left for node '${request.node}'${byRule(request)}: ${which}${rest}${notCounted(known.unreadable)}${lost?.text ?? ''}`,
+    `no ${name} address left for node '${request.node}'${byRule(request)}: ${which}${rest}${kept}${notCounted(known.unreadable)}${lost?.text ?? ''}`,
     lost ? { remedy: lost.remedy } : remedyFor(known.unreadable),
   );
 }

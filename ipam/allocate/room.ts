@@ -10,6 +10,7 @@ import { blocksOfRange } from '../records/keys.ts';
 import { notCounted, remedyFor } from '../records/unreadable.ts';
 import { readRanges } from '../store/ranges.ts';
 import { isEligible, commonVlans } from './eligible.ts';
+import { keptText } from './kept-text.ts';
 import { lostRange } from './lost-range.ts';
 
 export interface RoomRequest {
@@ -52,15 +53,16 @@ export async function roomFor(ipam: Ipam, asked: RoomRequest): Promise<void> {
   const [short] = lacks;
   if (!short || lacks.some((lack) => lack.length === 0)) return;
   const names = short.map(familyName).join(' or ');
-  const full = ranges
-    .filter((range) => short.some((family) => isEligible(range, { request, family, fixed: undefined })))
-    .map((range) => `${range.name} ${formatCidr(range.cidr)}`);
+  const isMeant = (range: Range): boolean =>
+    short.some((family) => isEligible(range, { request, family, fixed: undefined }));
+  const full = ranges.filter(isMeant).map((range) => `${range.name} ${formatCidr(range.cidr)}`);
   const which =
     full.length > 0 ? `full: ${full.join(', ')}` : `etcd holds no active ${names} range for this network`;
+  const kept = keptText(blocks, isMeant, request.node, now);
   const lost = lostRange(ipam.local, known);
   throw new IpamError(
     'exhausted',
-    `node '${request.node}' has no free ${names} address (${which})${notCounted(known.unreadable)}${lost?.text ?? ''}`,
+    `node '${request.node}' has no free ${names} address (${which})${kept}${notCounted(known.unreadable)}${lost?.text ?? ''}`,
     lost ? { remedy: lost.remedy } : remedyFor(known.unreadable),
   );
 }

@@ -44,6 +44,11 @@ export type Slot =
       /** Since when no attachment has it, in milliseconds since 1970. */
       readonly keptAt: number;
       readonly sequence: number;
+      /**
+       * When a check first saw that the pod's StatefulSet does not make it any more, in
+       * milliseconds since 1970. Absent: it may make it, or nobody looked.
+       */
+      readonly scaledDownAt?: number;
       readonly unknownFields?: UnknownFields;
     }
   | {

@@ -26,6 +26,25 @@ export function endKept(block: Block, address: Address, expected: number, now: n
 }
 
 /**
+ * Sets since when the StatefulSet of the pod is known not to make it any more.
+ * @param at milliseconds since 1970; undefined: it may make it
+ * @returns the same object if the slot is not kept as `expected`, which is its sequence
+ */
+export function markScaledDown(
+  block: Block,
+  address: Address,
+  expected: number,
+  at: number | undefined,
+): Block {
+  const index = slotIndex(block, address);
+  const slot = block.slots[index];
+  if (slot?.state !== 'kept' || slot.sequence !== expected || slot.scaledDownAt === at) return block;
+  const { scaledDownAt: _, ...rest } = slot;
+  const marked: KeptSlot = at === undefined ? rest : { ...rest, scaledDownAt: at };
+  return { ...block, slots: block.slots.with(index, marked) };
+}
+
+/**
  * Sets by which rule an address is kept, now or when its attachment ends.
  * @param keep undefined: not at all, which an attachment's only can be
  * @returns the same object if the slot has not the sequence `expected`

@@ -59,6 +59,7 @@ const slotRecord = v.variant('state', [
     keep: keepRecord,
     keptAt: time,
     sequence,
+    scaledDownAt: v.optional(time),
   }),
   v.looseObject({
     state: v.literal('released'),
@@ -128,10 +129,11 @@ function encodeSlot(slot: Slot): SlotRecord {
       return { ...known, releasedAt: isoTime(slot.releasedAt), ...unknownFields };
     }
     case 'kept': {
-      const { unknownFields, pod, keep, ...known } = slot;
+      const { unknownFields, pod, keep, scaledDownAt, ...known } = slot;
       return {
         ...{ ...known, pod: { ...pod }, keep: encodeKeep(keep) },
         keptAt: isoTime(slot.keptAt),
+        ...(scaledDownAt !== undefined && { scaledDownAt: isoTime(scaledDownAt) }),
         ...unknownFields,
       };
     }
@@ -204,10 +206,11 @@ function decodeSlot(slot: v.InferOutput<typeof blockRecord>['slots'][number]): S
     return { state, releasedAt, sequence, ...mac, ...unknownFieldsOf(rest) };
   }
   if (slot.state === 'kept') {
-    const { state, pod, keep, keptAt, sequence, ...rest } = slot;
+    const { state, pod, keep, keptAt, sequence, scaledDownAt, ...rest } = slot;
     const { namespace, name, ifname } = pod;
     return {
       ...{ state, pod: { namespace, name, ifname }, keep: decodeKeep(keep), keptAt, sequence },
+      ...(scaledDownAt !== undefined && { scaledDownAt }),
       ...unknownFieldsOf(rest),
     };
   }

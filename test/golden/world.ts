@@ -1,4 +1,4 @@
-import type { KubeApi, Node, Pod } from '../../cni/kube/api.ts';
+import type { KubeApi, Node, Pod, StatefulSet } from '../../cni/kube/api.ts';
 import type { KubeWriter } from '../../cni/kube/writer.ts';
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
 import { OvsdbError } from '../../cni/ovsdb/errors.ts';
@@ -69,6 +69,7 @@ export class CliWorld {
     { name: 'node-1', uid: 'n1', ready: true },
     { name: 'node-2', uid: 'n2', ready: true },
   ];
+  statefulSets: StatefulSet[] = [];
   /** Whether living agents clear away during pauses what was condemned on their nodes. */
   agentsWork = true;
   /** The pauses that commands requested, in milliseconds. */
@@ -328,6 +329,7 @@ export class CliWorld {
       getPod: (namespace, name) =>
         Promise.resolve(this.pods.find((pod) => pod.namespace === namespace && pod.name === name)),
       listNodes: () => Promise.resolve(this.nodes),
+      listStatefulSets: () => Promise.resolve(this.statefulSets),
       getNode: (name) => Promise.resolve(this.nodes.find((node) => node.name === name.toLowerCase())),
       probe: () =>
         Promise.resolve({ serverTime: this.ipam.now, asked: this.ipam.now, answered: this.ipam.now }),

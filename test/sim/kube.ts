@@ -86,6 +86,8 @@ export class SimKube {
       anyPod: () => ask(({ pods, version }) => ({ any: pods.size > 0, resourceVersion: `${version}` })),
       getPod: (namespace, name) => ask(({ pods }) => pods.get(`${namespace}/${name}`)),
       listNodes: () => ask(({ nodes }) => [...nodes.values()]),
+      // Of none: what is kept for pods without a StatefulSet is told, and stays.
+      listStatefulSets: () => Promise.resolve([]),
       getNode: (name) => ask(({ nodes }) => nodes.get(name)),
       probe: () => ask(() => ({ serverTime: undefined, asked: 0, answered: 0 })),
       clusterUid: () => ask(() => this.#uid).then((uid) => uid ?? Promise.reject(FORBIDDEN)),

@@ -1,5 +1,5 @@
 import type http from 'node:http';
-import type { ContainerState, KubeObject, PodOptions } from './kube-api-objects.ts';
+import type { ContainerState, KubeObject, PodOptions, StatefulSetOptions } from './kube-api-objects.ts';
 import type { EndpointSliceOptions, ServiceOptions } from './kube-api-services.ts';
 
 export interface Changes {
@@ -24,14 +24,17 @@ export interface Changes {
   /** Takes a whole object, or the options that `endpointSlice` makes one from. */
   readonly putEndpointSlice: (slice: KubeObject | EndpointSliceOptions) => KubeObject;
   readonly deleteEndpointSlice: (namespace: string, name: string) => boolean;
+  /** Takes a whole object, or the options that `statefulSet` makes one from. */
+  readonly putStatefulSet: (set: KubeObject | StatefulSetOptions) => KubeObject;
+  readonly deleteStatefulSet: (namespace: string, name: string) => boolean;
 }
 
 export const isAdminPath = (path: string): boolean => path.startsWith('/_test/');
 
 /**
  * Lets another process change the cluster: PUT (a whole object, or the options of `pod`, `service`
- * or `endpointSlice`) and DELETE of /_test/pods/NAMESPACE/NAME, and likewise of `services` and
- * `endpointslices`; PUT (a whole object) and DELETE of /_test/nodes/NAME.
+ * or `endpointSlice`) and DELETE of /_test/pods/NAMESPACE/NAME, and likewise of `services`,
+ * `endpointslices` and `statefulsets`; PUT (a whole object) and DELETE of /_test/nodes/NAME.
  */
 export async function serveAdmin(
   req: http.IncomingMessage,
@@ -74,6 +77,8 @@ function namespacedChange(resource: string, changes: Changes): NamespacedChange 
       return { put: changes.putService, delete: changes.deleteService };
     case 'endpointslices':
       return { put: changes.putEndpointSlice, delete: changes.deleteEndpointSlice };
+    case 'statefulsets':
+      return { put: changes.putStatefulSet, delete: changes.deleteStatefulSet };
     default:
       return undefined;
   }

@@ -150,6 +150,43 @@ export function node(options: {
   };
 }
 
+export interface StatefulSetOptions {
+  readonly namespace?: string;
+  readonly name: string;
+  readonly uid?: string;
+  /** Default: 1, as the API server's */
+  readonly replicas?: number;
+  /** `spec.ordinals.start`. Absent: as before Kubernetes 1.27, and where nobody set it */
+  readonly start?: number;
+  readonly deletionTimestamp?: string;
+}
+
+/** Makes a StatefulSet (apps/v1) as the API server completes it. */
+export function statefulSet(options: StatefulSetOptions): KubeObject {
+  const { namespace = 'default', name, uid = randomUUID(), replicas = 1, start, deletionTimestamp } = options;
+  const labels = { app: name };
+  const containers = [{ name: 'main', image: 'registry.example/app:1', resources: {} }];
+  return {
+    kind: 'StatefulSet',
+    apiVersion: 'apps/v1',
+    metadata: {
+      ...{ name, namespace, uid, creationTimestamp: CREATED, generation: 1 },
+      ...(deletionTimestamp !== undefined && { deletionTimestamp, finalizers: ['foregroundDeletion'] }),
+    },
+    spec: {
+      replicas,
+      ...(start !== undefined && { ordinals: { start } }),
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, spec: { containers } },
+      serviceName: name,
+      podManagementPolicy: 'OrderedReady',
+      updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition: 0 } },
+      persistentVolumeClaimRetentionPolicy: { whenDeleted: 'Retain', whenScaled: 'Retain' },
+    },
+    status: { observedGeneration: 1, replicas },
+  };
+}
+
 export function namespace(name: string, uid: string = randomUUID()): KubeObject {
   return {
     kind: 'Namespace',

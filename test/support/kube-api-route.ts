@@ -2,7 +2,8 @@
 import { status, type KubeObject } from './kube-api-objects.ts';
 
 export interface Target {
-  readonly resource: 'pods' | 'nodes' | 'namespaces' | 'services' | 'endpointslices' | 'daemonsets';
+  readonly resource:
+    'pods' | 'nodes' | 'namespaces' | 'services' | 'endpointslices' | 'daemonsets' | 'statefulsets';
   /** The API group. Empty: the core group. */
   readonly group: string;
   readonly apiVersion: KubeObject['apiVersion'];
@@ -22,6 +23,7 @@ const NAMESPACED: readonly Resource[] = [
   { ...CORE, resource: 'services', kind: 'Service' },
   { ...DISCOVERY, resource: 'endpointslices', kind: 'EndpointSlice' },
   { ...APPS, resource: 'daemonsets', kind: 'DaemonSet' },
+  { ...APPS, resource: 'statefulsets', kind: 'StatefulSet' },
 ];
 const CLUSTER_WIDE: readonly Resource[] = [
   { ...CORE, resource: 'nodes', kind: 'Node' },

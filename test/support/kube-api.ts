@@ -1,8 +1,8 @@
 /**
- * A Kubernetes API server that serves reads of pods, nodes, namespaces, Services, EndpointSlices
- * and DaemonSets: lists whose pages all show the moment of the first page, Status objects, bearer
- * tokens and client certificates, and watches with bookmarks. With `writes` it also makes and
- * deletes some of them. Tests can make it fail or give false answers.
+ * A Kubernetes API server that serves reads of pods, nodes, namespaces, Services, EndpointSlices,
+ * DaemonSets and StatefulSets: lists whose pages all show the moment of the first page, Status
+ * objects, bearer tokens and client certificates, and watches with bookmarks. With `writes` it also
+ * makes and deletes some of them. Tests can make it fail or give false answers.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
@@ -14,7 +14,14 @@ import { isAdminPath, serveAdmin, type Changes } from './kube-api-admin.ts';
 import { Faults, send, type RequestInfo } from './kube-api-faults.ts';
 import { defaultUser, kubeconfig, type UserEntry } from './kube-api-kubeconfig.ts';
 import { answerList } from './kube-api-list.ts';
-import { containerStatuses, namespace, pod, status, type KubeObject } from './kube-api-objects.ts';
+import {
+  containerStatuses,
+  namespace,
+  pod,
+  statefulSet,
+  status,
+  type KubeObject,
+} from './kube-api-objects.ts';
 import { forbidden, route } from './kube-api-route.ts';
 import { endpointSlice, service } from './kube-api-services.ts';
 import { Clock, Collection, type Bulk } from './kube-api-store.ts';
@@ -23,7 +30,15 @@ import { answerWatch, type OpenWatch } from './kube-api-watch.ts';
 import { answerChange, logOf, sendLog, Writes, type WriteOptions } from './kube-api-writes.ts';
 
 export { Faults, lies, type Fault, type ListBody, type RequestInfo } from './kube-api-faults.ts';
-export { hostNetworkPod, namespace, node, pod, staticPod, type KubeObject } from './kube-api-objects.ts';
+export {
+  hostNetworkPod,
+  namespace,
+  node,
+  pod,
+  statefulSet,
+  staticPod,
+  type KubeObject,
+} from './kube-api-objects.ts';
 export { endpoint, endpointSlice, service } from './kube-api-services.ts';
 export type { OpenWatch } from './kube-api-watch.ts';
 export { makeCertificates, type Certificates } from './kube-api-tls.ts';
@@ -81,6 +96,7 @@ export interface KubeApiServer extends Changes {
   readonly services: Collection;
   readonly endpointslices: Collection;
   readonly daemonsets: Collection;
+  readonly statefulsets: Collection;
   /**
    * Forgets all history, as etcd's compaction does. The server then answers 410 to tokens of
    * earlier lists.
@@ -102,6 +118,7 @@ interface Cluster {
   readonly services: Collection;
   readonly endpointslices: Collection;
   readonly daemonsets: Collection;
+  readonly statefulsets: Collection;
 }
 
 export async function startKubeApi(options: KubeApiOptions = {}): Promise<KubeApiServer> {
@@ -114,6 +131,7 @@ export async function startKubeApi(options: KubeApiOptions = {}): Promise<KubeAp
     services: new Collection(clock, options.bulkServices),
     endpointslices: new Collection(clock, options.bulkEndpointSlices),
     daemonsets: new Collection(clock),
+    statefulsets: new Collection(clock),
   };
   const writes = options.writes && new Writes(cluster, options.writes);
   for (const name of ['default', 'kube-system']) cluster.namespaces.put(namespace(name));
@@ -180,7 +198,8 @@ const tlsOptions = (tls: Certificates): https.ServerOptions => ({
   rejectUnauthorized: false,
 });
 
-function changesTo({ pods, nodes, namespaces, services, endpointslices }: Cluster): Changes {
+function changesTo(cluster: Cluster): Changes {
+  const { pods, nodes, namespaces, services, endpointslices, statefulsets } = cluster;
   const putInto = <Options extends object>(
     collection: Collection,
     make: (options: Options) => KubeObject,
@@ -204,6 +223,8 @@ function changesTo({ pods, nodes, namespaces, services, endpointslices }: Cluste
     deleteService: deleteFrom(services),
     putEndpointSlice: putInto(endpointslices, endpointSlice),
     deleteEndpointSlice: deleteFrom(endpointslices),
+    putStatefulSet: putInto(statefulsets, statefulSet),
+    deleteStatefulSet: deleteFrom(statefulsets),
     finishPod: (space, name, phase = 'Succeeded', container) => {
       const object = pods.get(`${space}/${name}`);
       if (object === undefined) throw new Error(`no pod ${space}/${name}`);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { KubeError } from '../../../cni/kube/errors.ts';
 import { lies, node, pod, type Fault, type KubeObject } from '../../support/kube-api.ts';
 import { fill, isError, start } from './setup.ts';
 
@@ -146,6 +147,46 @@ test('nodes are listed the same way', async (t) => {
   assert.equal(nodes.filter(({ ready }) => ready).length, 350);
   api.faults.when(() => lies.dropTail(2, 1));
   await assert.rejects(connect().listNodes(), isError('malformed', /list nodes/));
+});
+
+test('StatefulSets are listed the same way, with the numbers of their pods', async (t) => {
+  const { api, connect } = await start(t);
+  for (let i = 0; i < 700; i++)
+    api.putStatefulSet({ namespace: `ns-${i % 3}`, name: `db-${i}`, uid: `uid-${i}`, replicas: i });
+  api.putStatefulSet({ namespace: 'shop', name: 'pg', uid: 'pg', replicas: 3, start: 5 });
+  const deletionTimestamp = '2026-02-01T12:00:00Z';
+  api.putStatefulSet({ namespace: 'shop', name: 'old', uid: 'old', deletionTimestamp });
+  const sets = await connect().listStatefulSets();
+  assert.equal(sets.length, 702);
+  assert.deepEqual(
+    sets.filter(({ namespace }) => namespace === 'shop'),
+    [
+      { namespace: 'shop', name: 'old', uid: 'old', replicas: 1, start: 0, isEnding: true },
+      { namespace: 'shop', name: 'pg', uid: 'pg', replicas: 3, start: 5, isEnding: false },
+    ],
+  );
+  assert.equal(sets.find(({ name }) => name === 'db-70')?.replicas, 70);
+  const pages = api.requests.filter(({ path }) => path === '/apis/apps/v1/statefulsets');
+  assert.deepEqual(
+    pages.map(({ page }) => page),
+    [1, 2],
+  );
+  api.faults.when(() => lies.dropTail(2, 1));
+  await assert.rejects(connect().listStatefulSets(), isError('malformed', /list statefulsets/));
+  // A default of ours could end what is kept.
+  api.faults.when(() => lies.item(1, 0, (set) => delete set['spec']?.['replicas']));
+  await assert.rejects(connect().listStatefulSets(), isError('malformed', /spec\.replicas/));
+});
+
+test('a user that may not list StatefulSets is told how to be granted it', async (t) => {
+  const { connect } = await start(t, {
+    forbid: (_, verb, resource) => `${verb} ${resource}` === 'list statefulsets',
+  });
+  await assert.rejects(connect().listStatefulSets(), (error) => {
+    assert.ok(isError('forbidden', /resource "statefulsets" of the API group apps, at cluster scope/)(error));
+    assert.match((error as KubeError).remedy, /--verb=list --resource=statefulsets\.apps/);
+    return true;
+  });
 });
 
 test('one node is found by its name, whatever its capitals, as the kubelet registers it', async (t) => {

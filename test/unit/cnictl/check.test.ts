@@ -35,6 +35,8 @@ suite('check', () => {
       noRange: 0,
       conflicts: 0,
       records: 0,
+      scaledDown: 0,
+      orphaned: 0,
     });
   });
 

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { parseAddress } from '../../../ipam/model/address.ts';
 import { releaseAddress } from '../../../ipam/release/release-in-block.ts';
+import { release } from '../../../ipam/release/release.ts';
+import { addRule } from '../../../ipam/rules/rules.ts';
 import { CliWorld, container } from '../../golden/world.ts';
+import { rule } from '../../support/rule.ts';
 
 const MAC = '02:00:00:00:00:99';
 
@@ -94,3 +97,37 @@ suite('a reserved address says why', () => {
     });
   }
 });
+
+suite('addresses that pods took to another node', () => {
+  test('count as used at the node of the block, and the attachments at their own', async () => {
+    const world = await CliWorld.make();
+    const { ipam } = world.ipam;
+    await addRule(ipam, rule('db', { pod: 'pg-*', ranges: [], keep: {} }));
+    await world.give('node-1', 50, 'pg-0', ['10.20.0.24', 'fd00:20::1:0:0:7']);
+    const attachment = { containerId: container(50), ifname: 'eth0' };
+    await release(ipam, { node: 'node-1', attachment, cause: { why: 'del' } });
+    assert.match((await world.run('range list')).stdout, /USED +KEPT +FREE[^]*\nblue .* 6 +1 +/);
+    const before = await nodesOf(world);
+    await world.give('node-3', 51, 'pg-0', ['10.20.0.24', 'fd00:20::1:0:0:7']);
+    const after = await nodesOf(world);
+    assert.deepEqual(after['node-3'], { blocks: 0, allocated: 0, attachments: 1 });
+    assert.deepEqual(after['node-1']?.attachments, before['node-1']?.attachments);
+    assert.equal(after['node-1']?.allocated, (before['node-1']?.allocated ?? 0) + 2);
+    assert.match((await world.run('node list')).stdout, /^node-3 +active +0 +0\/0 +0 .* 1 +-? /m);
+    assert.doesNotMatch((await (await CliWorld.make()).run('range list')).stdout, /KEPT/);
+  });
+});
+
+interface NodeRow {
+  readonly name: string;
+  readonly blocks: number;
+  readonly allocated: number;
+  readonly attachments: number;
+}
+
+async function nodesOf(world: CliWorld): Promise<Record<string, Omit<NodeRow, 'name'>>> {
+  const rows = JSON.parse((await world.run('node list -o json')).stdout) as NodeRow[];
+  return Object.fromEntries(
+    rows.map(({ name, blocks, allocated, attachments }) => [name, { blocks, allocated, attachments }]),
+  );
+}

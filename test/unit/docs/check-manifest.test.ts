@@ -73,7 +73,7 @@ const KINDS = {
     metadata: clusterMeta,
     rules: v.array(
       v.strictObject({
-        apiGroups: v.tuple([v.literal('')]),
+        apiGroups: v.tuple([v.picklist(['', 'apps'])]),
         resources: strings,
         resourceNames: v.optional(strings),
         verbs: strings,
@@ -152,6 +152,7 @@ suite('the manifests of docs/examples/cellnet-check.yaml', () => {
   test('the role is what a check asks for, and writes nothing', () => {
     assert.deepEqual(object('ClusterRole').rules, [
       { apiGroups: [''], resources: ['pods', 'nodes'], verbs: ['get', 'list'] },
+      { apiGroups: ['apps'], resources: ['statefulsets'], verbs: ['list'] },
       { apiGroups: [''], resources: ['namespaces'], resourceNames: ['kube-system'], verbs: ['get'] },
     ]);
   });

@@ -166,11 +166,12 @@ suite('the manifests of docs/examples/cellnet-daemonset.yaml', () => {
     for (const kind of kinds) object(kind);
   });
 
-  test('the role looks at pods, nodes, namespaces, Services and their endpoints only, and the pods have it', () => {
+  test('the role looks at pods, nodes, namespaces, Services, their endpoints and StatefulSets only, and the pods have it', () => {
     assert.deepEqual(object('ClusterRole').rules, [
       { apiGroups: [''], resources: ['pods', 'nodes'], verbs: ['get', 'list', 'watch'] },
       { apiGroups: [''], resources: ['services'], verbs: ['list', 'watch'] },
       { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
+      { apiGroups: ['apps'], resources: ['statefulsets'], verbs: ['list'] },
       { apiGroups: [''], resources: ['namespaces'], verbs: ['get'] },
     ]);
     const { roleRef, subjects } = object('ClusterRoleBinding');

@@ -43,6 +43,8 @@ test('every metric of check --watch is documented with its type and labels, and 
     stranded: [],
     aliases: [],
     lost: { nodes: [], unreadable: [] },
+    kept: [],
+    keptProblem: undefined,
   });
   assert.deepEqual(documented(true).sort(), served(await metrics.text()).sort());
 });

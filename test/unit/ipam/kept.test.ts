@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import type { Allocation, AllocationRequest } from '../../../ipam/allocate/allocation.ts';
+import { roomFor } from '../../../ipam/allocate/room.ts';
 import { returnIdle } from '../../../ipam/allocate/warm-blocks.ts';
 import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
 import type { Owner } from '../../../ipam/model/attachment.ts';
@@ -215,6 +216,34 @@ suite('kept addresses', () => {
     assert.equal(await endKeptAddress(world.ipam, parseAddress(other), slot.sequence - 1), false);
     assert.equal(await endKeptAddress(world.ipam, parseAddress(other), slot.sequence), true);
     assert.deepEqual(world.problems(), []);
+  });
+
+  test('a full range says what of it is kept, and by which rules', async () => {
+    const world = new World();
+    const { ipam } = world;
+    await addRange(ipam, range('10.20.0.0/28', { name: 'blue', cooldownMs: 0 }));
+    await addRange(ipam, range('10.30.0.0/28', { name: 'red', namedOnly: true }));
+    for (const name of ['db', 'mq']) await addRule(ipam, keeps(name, { pod: `${name}-*` }));
+    for (let i = 0; i < 14; i++) await giveIp(world, 'n1', pod(i < 10 ? `db-${i}` : `mq-${i}`, `c${i}`));
+    const full = (text: RegExp): Promise<void> =>
+      assert.rejects(giveIp(world, 'n1', pod('web', 'w')), { code: 'exhausted', message: text });
+    await full(/^[^;]*$/);
+    await end(world, 'n1', pod('db-0', 'c0'));
+    await full(/; an address of node 'n1' is kept for pods that are gone \(rule 'db'\)/);
+    for (const [name, c] of [
+      ['db-1', 'c1'],
+      ['mq-10', 'c10'],
+    ] as const)
+      await end(world, 'n1', pod(name, c));
+    await full(/; 3 addresses of node 'n1' are kept for pods that are gone \(rules 'db', 'mq'\)/);
+    const request = { node: 'n1', families: [4] as const, ranges: ['blue'] };
+    await assert.rejects(roomFor(ipam, request), {
+      message: /3 addresses of node 'n1' are kept for pods.*'db', 'mq'/,
+    });
+    await assert.rejects(roomFor(ipam, { ...request, node: 'n2' }), { message: /^[^;]*$/ });
+    // Of a range that no new pod has addresses of, nothing is said.
+    await setRangeState(ipam, 'blue', 'draining');
+    await full(/^[^;]*$/);
   });
 
   test('where the pod may not have it any more it gets another, and the old one is free', async () => {
