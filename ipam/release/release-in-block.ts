@@ -8,9 +8,9 @@ import type { ReadBlock } from '../node/node-blocks.ts';
 import { takeBack, type BelievedAllocation, type ReleaseOutcome } from '../node/take-back.ts';
 import { decodeBlockOf, encodeBlock } from '../records/block-record.ts';
 import { keptWrites } from '../records/kept-record.ts';
-import { blockKey, nodeKey } from '../records/keys.ts';
+import { blockKey, nodeKey, rangeKey } from '../records/keys.ts';
 import { del, put, same, type Guard, type Write } from '../records/transaction.ts';
-import { rangeOf } from '../store/ranges.ts';
+import { rangeAsOf, rangeOf } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
 
 /**
@@ -102,7 +102,9 @@ export async function readBlockOf(
   ipam: Pick<Ipam, 'store'>,
   address: Address,
 ): Promise<ReadBlock | undefined> {
-  const range = await rangeOf(ipam, address);
-  const [entry] = await ipam.store.get([blockKey(range.name, blockAt(range, address))]);
+  const found = await rangeOf(ipam, address);
+  const keys = [blockKey(found.name, blockAt(found, address)), rangeKey(found.name)];
+  const [entry, rangeEntry] = await ipam.store.get(keys);
+  const range = rangeAsOf(found, rangeEntry);
   return entry && { block: decodeBlockOf(range)(entry.key, entry.value), range, entry };
 }
