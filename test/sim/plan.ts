@@ -1,4 +1,5 @@
 import { FAULTS, type Fault, type Scene } from './acts.ts';
+import { editScenes } from './edits.ts';
 import { keepScenes } from './keeps.ts';
 import { Random } from './random.ts';
 import { mayHaveRules, ruleScenes } from './rules.ts';
@@ -29,7 +30,9 @@ export function makePlan(seed: number, allowed: readonly Fault[], given: Partial
   const scenes = new Writer(random.fork('acts'), setup, faults).write();
   const more = ruleScenes(random.fork('rules'), setup, scenes);
   const again = keepScenes(random.fork('keeps'), setup, [...scenes, ...more], faults);
-  return { seed, setup, scenes: [...scenes, ...more, ...again].sort((a, b) => a.at - b.at) };
+  const told = [...scenes, ...more, ...again];
+  const edits = editScenes(random.fork('edits'), setup, told);
+  return { seed, setup, scenes: [...told, ...edits].sort((a, b) => a.at - b.at) };
 }
 
 /** Small ranges and blocks, so that pods soon share them. */
@@ -56,6 +59,7 @@ function makeSetup(random: Random): Setup {
     agentShare: random.pick([1, 1, 0.8, 0.5, 0]),
     rules: false,
     keeps: random.fork('keeps').chance(0.3),
+    edits: random.fork('edits').chance(0.25),
   };
   // An index of hundreds of blocks in pages of 2 keys takes longer than a call has: etcd's are 500.
   if (setup.crowded) return { ...setup, pageSize: 500 };

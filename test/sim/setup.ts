@@ -37,6 +37,8 @@ export interface Setup {
   readonly rules: boolean;
   /** Whether pods are made again under their names, and a rule keeps their addresses. */
   readonly keeps: boolean;
+  /** Whether the operator changes exclusions and gateway of a range. */
+  readonly edits: boolean;
   /** Whether it watches the cluster for minutes after the faults, also where nothing is amiss. */
   readonly patient: boolean;
   /** The share of the calls that reach the agent while it runs, 0 to 1. */

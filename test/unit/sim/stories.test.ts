@@ -19,6 +19,7 @@ const SETUP: Setup = {
   agentShare: 1,
   rules: false,
   keeps: false,
+  edits: false,
 };
 
 interface Story {
