@@ -22,7 +22,10 @@ export interface Differences {
   readonly onSwitch: readonly string[];
   /** Whether Open vSwitch has a port of the attachment, be it as planned or not. */
   readonly hasPort: boolean;
-  /** The routes of the plan that no other interface of the pod already has. */
+  /**
+   * The routes of the plan that no other interface of the pod already has. Where those of the range
+   * were changed once: those that the pod has, which it was made with.
+   */
   readonly routes: readonly CniRoute[];
 }
 
@@ -39,7 +42,9 @@ export async function compare(
     kernel.inspect(namespace, ifname),
     withSwitch(platform, call.settings, (ovs) => ovs.findPorts(containerId, ifname)),
   ]);
-  const routes = plan.pod.routes.filter((route) => !pod?.leadsElsewhere(route));
+  const routes = plan.grant.allocations.some(({ routesChanged }) => routesChanged)
+    ? (pod?.routes ?? []).filter(({ gw }) => gw !== undefined)
+    : plan.pod.routes.filter((route) => !pod?.leadsElsewhere(route));
   return {
     inPod: podDifferences(pod, { ...plan.pod, routes }, { mac: plan.veth.mac, mtu: plan.veth.mtu }),
     onSwitch: portDifferences(ports, plan.port),

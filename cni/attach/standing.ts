@@ -1,5 +1,7 @@
 import type { Kernel, Namespace, Platform } from '../platform/platform.ts';
 import { logFieldsOf, type Call } from '../protocol/call.ts';
+import type { Grant } from '../protocol/grant.ts';
+import type { CniRoute } from '../protocol/result.ts';
 import { compare } from './differences.ts';
 import { isSound, type CompletedInterface } from './interface-setup.ts';
 import { attachLostPort } from './lost-port.ts';
@@ -9,12 +11,15 @@ import type { Plan } from './plan.ts';
 export interface StandingInterface extends CompletedInterface {
   /** False when somebody removed its port. */
   readonly hasPort: boolean;
+  /** The plan's, with the gateways that the pod has. */
+  readonly grant: Grant;
 }
 
 /**
  * Returns the interface that an earlier ADD of this attachment set up, or undefined when it is
- * absent or differs from the plan. Only its port may be missing: a running pod must not lose its
- * interface, with its connections, for that.
+ * absent or differs from the plan. Only its port may be missing, and its routes may be those that
+ * the range had before `range set`: a running pod must not lose its interface, with its
+ * connections, for that.
  */
 export async function findStanding(
   call: Call,
@@ -29,7 +34,20 @@ export async function findStanding(
   if (inPod.length > 0) return undefined;
   // Without a port nobody has taken the link. Its carrier shows that it leads to an end that is up.
   const isUsable = hasPort ? isSound(link) && onSwitch.length === 0 : link.carrier;
-  return isUsable ? { hostMac: link.mac, hasPort, routes } : undefined;
+  return isUsable
+    ? { hostMac: link.mac, hasPort, routes, grant: withGateways(plan.grant, routes) }
+    : undefined;
+}
+
+/** Names the gateways of a pod whose range may have had others when it was made. */
+function withGateways(grant: Grant, routes: readonly CniRoute[]): Grant {
+  if (!grant.allocations.some(({ routesChanged }) => routesChanged)) return grant;
+  const ips = grant.ips.map(({ gateway: _, ...ip }) => {
+    const everywhere = ip.address.includes(':') ? '::/0' : '0.0.0.0/0';
+    const gateway = routes.find(({ dst }) => dst === everywhere)?.gw;
+    return { ...ip, ...(gateway !== undefined && { gateway }) };
+  });
+  return { ...grant, ips };
 }
 
 /**

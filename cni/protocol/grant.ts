@@ -39,6 +39,8 @@ export interface GrantedAddress {
   readonly unproven: boolean;
   /** True if it was kept for the pod: switches may know it at another port. */
   readonly kept: boolean;
+  /** True if gateway or routes of the range were changed once: a pod may have former ones. */
+  readonly routesChanged: boolean;
 }
 
 /** A pod's address has the mask and gateway of its range, not of its block: the network is flat. */
@@ -58,6 +60,8 @@ export function grantOf(allocations: readonly Allocation[]): Grant {
       allocatedAt: slot.allocatedAt,
       unproven,
       kept: slot.keep !== undefined && slot.keep.since !== slot.allocatedAt,
+      // Not by the time of the change: the clock of this node may be another.
+      routesChanged: range.routesChangedAt !== undefined,
     })),
   };
 }

@@ -115,7 +115,7 @@ async function attach(
     if (!standing.hasPort) await step('attach-port', () => makePortAgain(call, platform, plan));
     // The earlier ADD may have been killed before it announced the addresses.
     announceRest(call, platform, plan, 0);
-    return resultOf(call, plan, standing);
+    return resultOf(call, { ...plan, grant: standing.grant }, standing);
   }
   const podLink = kept ?? (await setup.createPodLink(plan));
   const connected = await setup.connect(podLink, () => probe(call, platform, kernel, namespace, plan));

@@ -45,7 +45,7 @@ export function podReport({ name, trace, answer, mismatches, rule }: PodReport):
   };
 }
 
-function heldJson({ address, range, vlan, block, node, slot }: HeldAddress): object {
+function heldJson({ address, range, vlan, block, node, slot, hasFormerRoutes }: HeldAddress): object {
   return {
     ip: formatAddress(address),
     range,
@@ -57,6 +57,7 @@ function heldJson({ address, range, vlan, block, node, slot }: HeldAddress): obj
     network: slot.owner.network,
     uid: slot.owner.podUid ?? null,
     allocatedAt: new Date(slot.allocatedAt).toISOString(),
+    formerRoutes: hasFormerRoutes,
   };
 }
 
@@ -90,7 +91,10 @@ export function renderPod(report: PodReport, now: number, paint: Paint): string 
     ],
     paint,
   );
-  const held = trace.held.length === 0 ? 'It has no address of ours.\n' : heldTable(trace.held, now, paint);
+  const held =
+    trace.held.length === 0
+      ? 'It has no address of ours.\n'
+      : `${heldTable(trace.held, now, paint)}${formerText(trace.held)}`;
   const past =
     trace.past.length === 0
       ? 'No address that it had before is recorded.\n'
@@ -146,6 +150,16 @@ function heldTable(held: readonly HeldAddress[], now: number, paint: Paint): str
     paint,
   );
 }
+
+/** A pod keeps the gateway and routes with which it was made. */
+const formerText = (held: readonly HeldAddress[]): string =>
+  held
+    .filter(({ hasFormerRoutes }) => hasFormerRoutes)
+    .map(
+      ({ address, range }) =>
+        `${formatAddress(address)} has the gateway and routes of before range ${range} was changed, until the pod is made again.\n`,
+    )
+    .join('');
 
 function pastTable(past: readonly Lifetime[], now: number, paint: Paint): string {
   return renderTable<Lifetime>(

@@ -8,16 +8,18 @@ import {
 } from '../../ipam/model/address.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import { makeRange } from '../../ipam/model/new-range.ts';
-import { rangeCapacity, usableBlockTotal, type Range, type Route } from '../../ipam/model/range.ts';
+import { hasFormerRoutes, rangeCapacity, usableBlockTotal, type Range } from '../../ipam/model/range.ts';
+import type { Ipam } from '../../ipam/node/ipam.ts';
 import {
   listRangeUsage,
   readRangeUsage,
   unusedRange,
   type RangeUsage,
 } from '../../ipam/query/range-usage.ts';
+import { podsByNode, type PodsOfNode } from '../../ipam/query/living-pods.ts';
 import { addRange, planRange, planRangeRemoval, removeRange } from '../../ipam/ranges/ranges.ts';
 import type { Context } from '../context/context.ts';
-import { formatDuration, parseDuration } from '../context/durations.ts';
+import { formatAge, formatDuration, parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
 import { renderBar, renderCount } from '../render/bar.ts';
 import { painted } from '../render/cell.ts';
@@ -25,6 +27,16 @@ import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
 import { renderFields, renderTable } from '../render/table.ts';
 import { refuseLivingPods } from './range-add-pods.ts';
+import {
+  hasDefaultRoute,
+  listText,
+  noDefaultRouteText,
+  parseRoute,
+  podsText,
+  routeJson,
+  routeText,
+  sumOf,
+} from './range-text.ts';
 
 export interface RangeAddOptions {
   readonly gateway?: string;
@@ -49,11 +61,7 @@ export async function rangeAdd(context: Context, cidr: string, options: RangeAdd
     if (!recover) await refuseLivingPods(context, ipam.store, range);
     if (!options.dryRun) await addRange(ipam, range, { recover });
   });
-  if (!hasDefaultRoute(range)) {
-    context.warn(
-      `no gateway: pods get no default route; they reach ${reachable(range)} only, and a range's gateway cannot be added later`,
-    );
-  }
+  if (!hasDefaultRoute(range)) context.warn(noDefaultRouteText(range));
   const done = options.dryRun ? 'would be added' : 'added';
   context.print(rangeJson(unusedRange(range)), () => {
     const gateway = range.gateway ? `gateway ${formatAddress(range.gateway)}` : 'no gateway';
@@ -80,35 +88,9 @@ function rangeFrom(cidr: string, options: RangeAddOptions): Range {
   });
 }
 
-function hasDefaultRoute(range: Range): boolean {
-  return (
-    range.gateway !== undefined || range.routes.some(({ destination }) => destination.prefixLength === 0)
-  );
-}
-
-function reachable({ cidr, routes }: Range): string {
-  return [cidr, ...routes.map(({ destination }) => destination)].map(formatCidr).join(', ');
-}
-
 function wholeNumber(text: string, option: string, expected: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);
   throw new CommandError(`${option} '${text}': expected ${expected}`);
-}
-
-/** Parses `10.96.0.0/12 via 10.20.0.2`, or `10.96.0.0/12` for a route by the gateway. */
-function parseRoute(text: string): Route {
-  const [destination, word, hop, ...rest] = text.trim().split(/\s+/);
-  if (
-    destination === undefined ||
-    rest.length > 0 ||
-    (word !== undefined && (word !== 'via' || hop === undefined))
-  ) {
-    throw new CommandError(`--route '${text}': expected 'SUBNET via ADDRESS', or 'SUBNET' by the gateway`);
-  }
-  return {
-    destination: parseCidr(destination, 'route'),
-    ...(hop !== undefined && { via: parseAddress(hop, 'next hop') }),
-  };
 }
 
 /** `range list` */
@@ -156,15 +138,23 @@ export function rangeTable({ paint }: Context, usages: readonly RangeUsage[]): s
 
 /** `range show` */
 export async function rangeShow(context: Context, name: string): Promise<number> {
-  const { usage, unreadable } = await context.withIpam((ipam) => readRangeUsage(ipam, name));
-  context.print({ ...rangeJson(usage), unreadable }, () => rangeFields(context, usage));
+  const { usage, unreadable, former } = await context.withIpam(async (ipam) => {
+    const read = await readRangeUsage(ipam, name);
+    return { ...read, former: await podsWithFormerRoutes(ipam, read.usage.range) };
+  });
+  const data = { ...rangeJson(usage), formerRoutes: { pods: sumOf(former), nodes: former }, unreadable };
+  context.print(data, () => rangeFields(context, usage, former));
   context.warnUnreadable(unreadable);
   return 0;
 }
 
-function rangeFields({ paint }: Context, usage: RangeUsage): string {
+const podsWithFormerRoutes = async (ipam: Ipam, range: Range): Promise<readonly PodsOfNode[]> =>
+  range.routesChangedAt === undefined
+    ? []
+    : await podsByNode(ipam, range.name, ({ allocatedAt }) => hasFormerRoutes(range, allocatedAt));
+
+function rangeFields({ paint, world }: Context, usage: RangeUsage, former: readonly PodsOfNode[]): string {
   const { range } = usage;
-  const list = (items: readonly string[]): string => (items.length === 0 ? '-' : items.join(', '));
   return renderFields(
     [
       ['Name', range.name],
@@ -173,8 +163,9 @@ function rangeFields({ paint }: Context, usage: RangeUsage): string {
       ['VLAN', range.vlan === undefined ? 'untagged' : `${range.vlan}`],
       ['State', range.state],
       ['Given to', range.namedOnly ? 'those who name it: rules, ipam.ranges' : 'every pod'],
-      ['Excluded', list(range.exclude.map(formatSpan))],
-      ['Routes', list(range.routes.map(routeText))],
+      ['Excluded', listText(range.exclude.map(formatSpan))],
+      ['Routes', listText(range.routes.map(routeText))],
+      ...routesSince(range, former, world.now()),
       ['Cooldown', formatDuration(range.cooldownMs)],
       [
         'Blocks',
@@ -190,10 +181,16 @@ function rangeFields({ paint }: Context, usage: RangeUsage): string {
   );
 }
 
-function routeText(route: Route): string {
-  return route.via
-    ? `${formatCidr(route.destination)} via ${formatAddress(route.via)}`
-    : formatCidr(route.destination);
+/** Says since when gateway and routes are these, and who has former ones. */
+function routesSince(
+  { routesChangedAt }: Range,
+  former: readonly PodsOfNode[],
+  now: number,
+): [string, string][] {
+  if (routesChangedAt === undefined) return [];
+  const since = `gateway or routes ${formatAge(now - routesChangedAt)} ago`;
+  const older = former.length === 0 ? 'no pod is older' : `older: ${podsText(former)}`;
+  return [['Changed', `${since}; ${older}`]];
 }
 
 export interface RangeRemoveOptions {
@@ -258,9 +255,8 @@ export function rangeJson({ range, capacity, allocated, cooling, kept, free, blo
     blockSize: range.blockSize,
     cooldownSeconds: range.cooldownMs / 1000,
     exclude: range.exclude.map(formatSpan),
-    routes: range.routes.map((route) => ({
-      destination: formatCidr(route.destination),
-      via: route.via ? formatAddress(route.via) : null,
-    })),
+    routes: range.routes.map(routeJson),
+    routesChangedAt:
+      range.routesChangedAt === undefined ? null : new Date(range.routesChangedAt).toISOString(),
   };
 }

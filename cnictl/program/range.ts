@@ -55,12 +55,30 @@ export function addRangeCommands(program: Command, act: Act): void {
     );
   range
     .command('set')
-    .description('change a range; pods that live keep their addresses')
+    .description('change a range; pods that live keep their addresses, gateway and routes')
     .argument('<name>')
+    .option(
+      '--exclude <addresses>',
+      'ADDRESS, FIRST-LAST or a subnet that pods never get from now on; may be repeated',
+      collect,
+    )
+    .option('--include <addresses>', 'as --exclude: takes such exclusions away; may be repeated', collect)
+    .option('--gateway <address>', 'default gateway of pods that are made from now on')
+    .option('--no-gateway', 'they get no default route')
+    .option(
+      '--route <route>',
+      "'SUBNET via ADDRESS' that they get too, in place of a route to that subnet; may be repeated",
+      collect,
+    )
+    .option('--remove-route <subnet>', 'they get no route to it any more; may be repeated', collect)
     .option('--named-only', 'only a rule, or a network whose ipam.ranges names it, draws from it')
     .option('--for-all', 'every pod may draw from it again')
     .option('--cooldown <duration>', 'how long a released address rests, 24h at most')
-    .option('--dry-run', 'check everything, change nothing')
+    .option('--dry-run', 'check and tell everything, change nothing')
+    .addHelpText(
+      'after',
+      '\nAn address that a pod has cannot be excluded. A former gateway stays excluded until --include.\n\nExamples:\n  cnictl range set blue --exclude 10.20.0.2-10.20.0.9\n  cnictl range set blue --gateway 10.20.0.2 --dry-run',
+    )
     .action((name: string, options: RangeSetOptions, command: Command) =>
       act(command, (context) => rangeSet(context, name, options)),
     );

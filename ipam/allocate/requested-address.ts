@@ -24,13 +24,21 @@ import { readOccupied } from './claim.ts';
 import { isEligible, vlanText } from './eligible.ts';
 import { assign, type PickContext, type Assignment } from './pick-context.ts';
 
-/** Picks exactly this address, from a block that the node holds or from an unclaimed one. */
-export async function pickRequested(context: PickContext, requested: RequestedAddress): Promise<Assignment> {
+/**
+ * Picks exactly this address, from a block that the node holds or from an unclaimed one.
+ * @returns undefined if everything must be read again
+ */
+export async function pickRequested(
+  context: PickContext,
+  requested: RequestedAddress,
+): Promise<Assignment | undefined> {
   const { ipam, request } = context;
   const known = await readRanges(ipam.store);
   const found = known.ranges.find(({ range }) => cidrContains(range.cidr, requested));
   const { range, entry } = checkRequested(context, requested, known, found);
   const held = context.blocks.find(({ block }) => cidrContains(block.cidr, requested));
+  // The range was changed since the node's blocks were read: the address was reserved then.
+  if (held?.block.slots[slotIndex(held.block, requested)]?.state === 'reserved') return undefined;
   if (held) checkFree(context, requested, held);
   if (await ipam.local.isUsedByOther(requested, request.owner)) {
     const ip = formatAddress(requested);

@@ -241,6 +241,21 @@ export function joinSpans(spans: readonly Span[]): Span[] {
   return joined;
 }
 
+/** Returns what of the spans lies in none of the others. */
+export function subtractSpans(spans: readonly Span[], others: readonly Span[]): Span[] {
+  return others.reduce<Span[]>((left, other) => left.flatMap((span) => without(span, other)), [...spans]);
+}
+
+function without(span: Span, other: Span): Span[] {
+  const common = commonSpan(span, other);
+  if (!common) return [span];
+  const { first, last } = common;
+  return [
+    ...(span.first.value < first.value ? [{ first: span.first, last: offsetAddress(first, -1n) }] : []),
+    ...(last.value < span.last.value ? [{ first: offsetAddress(last, 1n), last: span.last }] : []),
+  ];
+}
+
 export function spanSize(span: Span): bigint {
   return span.last.value - span.first.value + 1n;
 }

@@ -9,7 +9,7 @@ export type IpamErrorCode =
   | 'not-found'
   /** The object to create exists already or overlaps with an existing one. */
   | 'conflict'
-  /** The object to remove is still in use. */
+  /** The object to remove, or the address to exclude, is still in use. */
   | 'in-use'
   /** No range has an address left. One may become free later. */
   | 'exhausted'

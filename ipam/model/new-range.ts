@@ -185,7 +185,7 @@ function checkRoutes(range: Range): void {
 }
 
 /** Not part of {@link checkRange}: a range that was added before this rule must stay readable. */
-function checkDestinations({ routes }: Range): void {
+export function checkDestinations({ routes }: Pick<Range, 'routes'>): void {
   const destinations = routes.map(({ destination }) => formatCidr(destination));
   const twice = destinations.find((text, i) => destinations.indexOf(text) !== i);
   if (twice !== undefined)

@@ -45,6 +45,11 @@ export interface Range {
   readonly state: RangeState;
   /** Only a rule, or a network whose `ipam.ranges` names the range, draws from it. */
   readonly namedOnly?: true;
+  /**
+   * When gateway or routes were last changed, in milliseconds since 1970: pods that are older have
+   * the former ones. Absent: never.
+   */
+  readonly routesChangedAt?: number;
   readonly unknownFields?: UnknownFields;
 }
 
@@ -62,6 +67,17 @@ export function blockTotal(range: Range): bigint {
   return cidrSize(range.cidr) / BigInt(range.blockSize);
 }
 
+/** Returns the addresses to which pods of the range send by their routes. */
+export function nextHops({ gateway, routes }: Pick<Range, 'gateway' | 'routes'>): Address[] {
+  return [gateway, ...routes.map(({ via }) => via)].flatMap((hop) => hop ?? []);
+}
+
+/** Whether an address was assigned before gateway or routes of its range were last changed. */
+export const hasFormerRoutes = (
+  { routesChangedAt }: Pick<Range, 'routesChangedAt'>,
+  allocatedAt: number,
+): boolean => routesChangedAt !== undefined && allocatedAt < routesChangedAt;
+
 /**
  * Returns the addresses that no pod gets, sorted and joined: the network address and, for IPv4, the
  * broadcast address (for IPv6 the first address is the Subnet-Router anycast address, RFC 4291
@@ -71,10 +87,10 @@ export function reservedSpans(range: Range): Span[] {
   const whole = cidrSpan(range.cidr);
   const { first, last } = whole;
   const single = (address: Address): Span => ({ first: address, last: address });
-  const hops = [range.gateway, ...range.routes.map(({ via }) => via)]
-    .flatMap((hop) => (hop ? [single(hop)] : []))
+  const hops = nextHops(range)
     // A link-local next hop is none of the range's addresses.
-    .filter((hop) => spanContains(whole, hop.first));
+    .filter((hop) => spanContains(whole, hop))
+    .map(single);
   return joinSpans([single(first), ...(first.family === 4 ? [single(last)] : []), ...hops, ...range.exclude]);
 }
 

@@ -56,8 +56,8 @@ export function blockUseOf(held: HeldBlock, now: number, nodeDrains = false): Bl
 /**
  * Returns the blocks that one node can do without. These are the idle ones, except one for each
  * family that has no other block in use with room. It keeps no idle block of a draining range or
- * node, because nothing would be allocated from it, and none that only some pods may use: the next
- * pod may be another.
+ * node or one that its range reserves, because nothing would be allocated from it, and none that
+ * only some pods may use: the next pod may be another.
  */
 export function surplusOf<T extends BlockUse>(blocks: readonly T[]): T[] {
   const served = new Set(
@@ -67,8 +67,9 @@ export function surplusOf<T extends BlockUse>(blocks: readonly T[]): T[] {
   );
   return blocks
     .filter(({ idle }) => idle)
-    .filter(({ draining, namedOnly, family }) => {
-      if (draining || namedOnly || served.has(family)) return true;
+    .filter(({ draining, namedOnly, hasRoom, family }) => {
+      // An idle block without room has no address for pods: its range reserves all of them.
+      if (draining || namedOnly || !hasRoom || served.has(family)) return true;
       served.add(family);
       return false;
     });

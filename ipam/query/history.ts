@@ -3,7 +3,7 @@ import type { Lifetime } from '../model/lifetime.ts';
 import { blockAt, type Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeLifetime, historyKeys } from '../records/history-record.ts';
-import { blockKey } from '../records/keys.ts';
+import { blockKey, rangeKey } from '../records/keys.ts';
 import type { Entry } from '../records/transaction.ts';
 import {
   readRecord,
@@ -12,7 +12,7 @@ import {
   type Read,
   type UnreadableRecord,
 } from '../records/unreadable.ts';
-import { rangeOf } from '../store/ranges.ts';
+import { rangeAsOf, rangeOf } from '../store/ranges.ts';
 import { unknownAddress, viewAddress, type AddressView } from './views.ts';
 
 /** The records of one address. */
@@ -40,15 +40,17 @@ export interface AddressHistory {
  * @throws IpamError `not-found` if no range contains it, `store-…`
  */
 export async function readHistory(ipam: Ipam, address: Address): Promise<AddressHistory> {
-  const range = await rangeOf(ipam, address);
-  const block = blockAt(range, address);
-  const keys = historyKeys(range, block);
-  const [entry, ...ring] = await ipam.store.get([blockKey(range.name, block), ...keys]);
-  const found = newestFirst(
+  const found = await rangeOf(ipam, address);
+  const block = blockAt(found, address);
+  const keys = historyKeys(found, block);
+  const both = [blockKey(found.name, block), rangeKey(found.name)];
+  const [entry, rangeEntry, ...ring] = await ipam.store.get([...both, ...keys]);
+  const range = rangeAsOf(found, rangeEntry);
+  const records = newestFirst(
     ring.filter((each) => each !== undefined),
     keys,
   );
-  const reads = readLifetimes(range, found);
+  const reads = readLifetimes(range, records);
   const lifetimes = valuesOf(reads);
   const view = viewAddress(range, address, entry, ipam.effects.now());
   return {
@@ -56,7 +58,7 @@ export async function readHistory(ipam: Ipam, address: Address): Promise<Address
     view: 'value' in view ? view.value : unknownAddress(range, address),
     past: lifetimes.filter((lifetime) => sameAddress(lifetime.address, address)),
     kept: keys.length,
-    completeSince: found.length === keys.length ? lifetimes.at(-1)?.releasedAt : undefined,
+    completeSince: records.length === keys.length ? lifetimes.at(-1)?.releasedAt : undefined,
     unreadable: [...unreadableOf([view]), ...unreadableOf(reads)],
   };
 }

@@ -2,15 +2,15 @@ import { sameAddress, type Address, type Cidr } from '../model/address.ts';
 import type { Owner } from '../model/attachment.ts';
 import { nodeOf, usedSlots, type UsedSlot } from '../model/block.ts';
 import type { Lifetime } from '../model/lifetime.ts';
-import type { Range } from '../model/range.ts';
+import { hasFormerRoutes, type Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { partsOfHistoryKey } from '../records/history-record.ts';
 import { BLOCKS, HISTORY } from '../records/keys.ts';
 import type { Entry } from '../records/transaction.ts';
 import { unreadableOf, valuesOf, type UnreadableRecord } from '../records/unreadable.ts';
-import { blockReader } from '../store/blocks.ts';
+import { blockReader, readAgainWithRange } from '../store/blocks.ts';
 import { readRanges } from '../store/ranges.ts';
-import { readAgain } from '../store/store.ts';
+import { readAgain, type Store } from '../store/store.ts';
 import { readLifetimes } from './history.ts';
 
 export interface PodName {
@@ -27,6 +27,8 @@ export interface HeldAddress {
   readonly range: string;
   /** VLAN ID of the range; undefined: untagged, or the range is gone. */
   readonly vlan: number | undefined;
+  /** Whether gateway or routes of the range were changed since: the pod has the former ones. */
+  readonly hasFormerRoutes: boolean;
   readonly slot: UsedSlot;
 }
 
@@ -58,7 +60,7 @@ export async function tracePod(ipam: Ipam, pod: PodName, onPage: (n: number) => 
   const ranges = known.ranges.map(({ range }) => range);
   const pages = countedPages(ipam, onPage);
   // Blocks first: a concurrently released address is then seen twice instead of missed.
-  const now = await readAgain(() => heldBy(pages(BLOCKS), pod, ranges));
+  const now = await readAgain(() => heldBy(ipam.store, pages(BLOCKS), pod, ranges));
   const { past, omitted, unreadable } = await readAgain(() => pastOf(pages(HISTORY), pod, ranges));
   return {
     held: now.held.filter(({ address, slot }) => !past.some((lifetime) => isSame(lifetime, address, slot))),
@@ -90,6 +92,7 @@ const isSame = ({ address, owner, allocatedAt }: Lifetime, other: Address, slot:
   allocatedAt === slot.allocatedAt;
 
 async function heldBy(
+  store: Store,
   pages: AsyncIterable<Entry[]>,
   pod: PodName,
   ranges: readonly Range[],
@@ -99,7 +102,8 @@ async function heldBy(
   const read = blockReader(ranges);
   for await (const page of pages) {
     for (const entry of page) {
-      const each = read(entry);
+      const first = read(entry);
+      const each = 'unreadable' in first ? await readAgainWithRange(store, first.unreadable) : first;
       if ('unreadable' in each) {
         unreadable.push(each.unreadable);
         continue;
@@ -112,6 +116,7 @@ async function heldBy(
           block: block.cidr,
           range: block.range,
           vlan: range?.vlan,
+          hasFormerRoutes: range !== undefined && hasFormerRoutes(range, slot.allocatedAt),
           slot,
         });
     }

@@ -20,11 +20,11 @@ import {
 import { blockAt, type Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
-import { blockKey, BLOCKS, blocksOfRange } from '../records/keys.ts';
+import { blockKey, BLOCKS, blocksOfRange, rangeKey } from '../records/keys.ts';
 import type { Entry } from '../records/transaction.ts';
 import { readRecord, unreadableError, type Read, type UnreadableRecord } from '../records/unreadable.ts';
-import { blockReader, type ClaimedBlock } from '../store/blocks.ts';
-import { rangeNamed, rangeOf, readRanges, type RangeRecords } from '../store/ranges.ts';
+import { blockReader, readAgainWithRange, type ClaimedBlock } from '../store/blocks.ts';
+import { rangeAsOf, rangeNamed, rangeOf, readRanges, type RangeRecords } from '../store/ranges.ts';
 import { readAgain } from '../store/store.ts';
 
 /** A claimed block and how much of it is used. */
@@ -69,7 +69,8 @@ export async function* scanBlocksOf(
     const blocks: BlockView[] = [];
     const unreadable: UnreadableRecord[] = [];
     for (const entry of page) {
-      const each = read(entry);
+      const first = read(entry);
+      const each = 'unreadable' in first ? await readAgainWithRange(store, first.unreadable) : first;
       if ('unreadable' in each) unreadable.push(each.unreadable);
       else if (node === undefined || isOf(each.value.block, node)) {
         const { block, range } = each.value;
@@ -174,8 +175,9 @@ export async function showAddress(ipam: Ipam, address: Address): Promise<Address
  */
 export async function readAddress(ipam: Ipam, address: Address): Promise<Read<AddressView>> {
   const range = await rangeOf(ipam, address);
-  const [entry] = await ipam.store.get([blockKey(range.name, blockAt(range, address))]);
-  return viewAddress(range, address, entry, ipam.effects.now());
+  const keys = [blockKey(range.name, blockAt(range, address)), rangeKey(range.name)];
+  const [entry, rangeEntry] = await ipam.store.get(keys);
+  return viewAddress(rangeAsOf(range, rangeEntry), address, entry, ipam.effects.now());
 }
 
 /** @param entry record of the address's block; undefined if no node has claimed it */

@@ -1,7 +1,7 @@
 import { isKept, nodeOf, usedSlots, type Block } from '../model/block.ts';
 import { keptSlots } from '../model/kept-slot.ts';
 import { IpamError } from '../model/errors.ts';
-import { checkNoOverlap, checkRange } from '../model/new-range.ts';
+import { checkNoOverlap } from '../model/new-range.ts';
 import type { Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
@@ -28,6 +28,9 @@ import { retryLostRaces } from '../store/retry.ts';
 import { readRules } from '../store/rules.ts';
 import { readAgain, scanAll } from '../store/store.ts';
 import { checkNotLost } from './lost-addresses.ts';
+import { setRangeState } from './set-range.ts';
+
+export { setRangeState } from './set-range.ts';
 
 export interface AddOptions {
   /** Adds the range although attachments live whose addresses are in it, and etcd forgot them. */
@@ -50,7 +53,6 @@ export function addRange(ipam: Ipam, range: Range, options: AddOptions = {}): Pr
   });
 }
 
-/**
 /**
  * Checks that the range can be added.
  * @returns guards that this still holds
@@ -214,32 +216,4 @@ async function removeHistory({ store }: Ipam, name: string): Promise<void> {
         );
     }
   });
-}
-
-/** What of a range can change while pods have addresses of it. */
-export type RangeSettings = Pick<Range, 'state' | 'cooldownMs'> & { readonly namedOnly: boolean };
-
-/** @throws IpamError `not-found`, `contention`, `store-…` */
-export const setRangeState = (ipam: Ipam, name: string, state: Range['state']): Promise<Range> =>
-  setRange(ipam, name, { state });
-
-/** @throws IpamError `not-found`, `invalid`, `contention`, `store-…` */
-export function setRange(ipam: Ipam, name: string, settings: Partial<RangeSettings>): Promise<Range> {
-  return retryLostRaces(`setting range '${name}'`, ipam.effects, async () => {
-    const { range, entry } = await findRange(ipam, name);
-    const next = withSettings(range, settings);
-    const value = encodeRange(next);
-    if (value === encodeRange(range)) return range;
-    const done = await ipam.store.commit([unchanged(entry)], [put(entry.key, value)]);
-    return done ? next : undefined;
-  });
-}
-
-/** @throws IpamError `invalid` */
-export function withSettings(range: Range, { namedOnly, ...settings }: Partial<RangeSettings>): Range {
-  const { namedOnly: before, ...rest } = range;
-  const isNamedOnly = namedOnly ?? before ?? false;
-  const next: Range = { ...rest, ...settings, ...(isNamedOnly && { namedOnly: true as const }) };
-  checkRange(next);
-  return next;
 }

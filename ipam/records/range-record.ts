@@ -9,7 +9,17 @@ import {
 } from '../model/address.ts';
 import { checkRange } from '../model/new-range.ts';
 import type { Range, Route } from '../model/range.ts';
-import { checkKey, count, decode, guarded, SCHEMA_VERSION, text, unknownFieldsOf } from './codec.ts';
+import {
+  checkKey,
+  count,
+  decode,
+  guarded,
+  isoTime,
+  SCHEMA_VERSION,
+  text,
+  time,
+  unknownFieldsOf,
+} from './codec.ts';
 import { rangeKey } from './keys.ts';
 
 /**
@@ -30,6 +40,7 @@ const rangeRecord = v.looseObject({
   cooldownMs: count,
   state: v.picklist(['active', 'draining']),
   namedOnly: v.optional(v.literal(true)),
+  routesChangedAt: v.optional(time),
 });
 
 type RouteRecord = v.InferOutput<typeof rangeRecord>['routes'][number];
@@ -51,6 +62,7 @@ export function encodeRange(range: Range): string {
     cooldownMs: range.cooldownMs,
     state: range.state,
     ...(range.namedOnly && { namedOnly: true }),
+    ...(range.routesChangedAt !== undefined && { routesChangedAt: isoTime(range.routesChangedAt) }),
   };
   return JSON.stringify({ ...record, ...range.unknownFields });
 }
@@ -69,6 +81,7 @@ export function decodeRange(key: string, value: string): Range {
     cooldownMs,
     state,
     namedOnly,
+    routesChangedAt,
     ...rest
   } = decode(rangeRecord, key, value, NAMED_ONLY_VERSION);
   checkKey(key, rangeKey(name));
@@ -83,6 +96,7 @@ export function decodeRange(key: string, value: string): Range {
     cooldownMs,
     state,
     ...(namedOnly && { namedOnly }),
+    ...(routesChangedAt !== undefined && { routesChangedAt }),
     ...unknownFieldsOf(rest),
   }));
   guarded(key, () => checkRange(range));

@@ -4,9 +4,10 @@ import type { Ipam } from '../node/ipam.ts';
 import { listNames } from '../node/name-records.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { blockWrites } from '../records/block-writes.ts';
-import { blockKey, nodeKey } from '../records/keys.ts';
+import { blockKey, nodeKey, rangeKey } from '../records/keys.ts';
 import { decodeNodeEntry, drainKey } from '../records/node-record.ts';
 import { asRead, same, type Guard } from '../records/transaction.ts';
+import { rangeAsOf } from '../store/ranges.ts';
 
 /**
  * Returns the nodes that can take over a block, in the order of their names: machines have the
@@ -38,10 +39,10 @@ export async function handOver(
 ): Promise<boolean> {
   const { node, cidr } = seen;
   const keys = [blockKey(range.name, cidr), nodeKey(node, cidr), nodeKey(to, cidr), drainKey(to)];
-  const [entry, own, other, draining] = await store.get(keys);
+  const [rangeEntry, entry, own, other, draining] = await store.get([rangeKey(range.name), ...keys]);
   if (!entry || draining) return false;
   for (const index of [own, other]) if (index) decodeNodeEntry(index.key, index.value);
-  const now = decodeBlockOf(range)(entry.key, entry.value);
+  const now = decodeBlockOf(rangeAsOf(range, rangeEntry))(entry.key, entry.value);
   if (now.node !== node || now.sequence !== seen.sequence || hasSlotsOf(now, node)) return false;
   const block: Block = {
     ...now,

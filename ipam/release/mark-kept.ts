@@ -1,8 +1,9 @@
 import type { Address } from '../model/address.ts';
 import { markScaledDown } from '../model/kept-slot.ts';
 import type { Ipam } from '../node/ipam.ts';
-import { decodeBlock, encodeBlock } from '../records/block-record.ts';
-import { put, same } from '../records/transaction.ts';
+import { decodeBlock } from '../records/block-record.ts';
+import { blockWrites } from '../records/block-writes.ts';
+import { same } from '../records/transaction.ts';
 import { readRecord } from '../records/unreadable.ts';
 
 /** A kept address, and since when its StatefulSet does not make its pod. */
@@ -32,5 +33,5 @@ export async function markKept(
     (block, { address, sequence, at }) => markScaledDown(block, address, sequence, at),
     before,
   );
-  if (after !== before) await store.commit([same(entry)], [put(entry.key, encodeBlock(after))]);
+  if (after !== before) await store.commit([same(entry)], blockWrites([{ before, after }]));
 }

@@ -8,9 +8,9 @@ import type { ReadBlock } from '../node/node-blocks.ts';
 import { takeBack, type BelievedAllocation, type ReleaseOutcome } from '../node/take-back.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { blockWrites } from '../records/block-writes.ts';
-import { blockKey } from '../records/keys.ts';
+import { blockKey, rangeKey } from '../records/keys.ts';
 import { same, type Guard } from '../records/transaction.ts';
-import { rangeOf } from '../store/ranges.ts';
+import { rangeAsOf, rangeOf } from '../store/ranges.ts';
 import { retryLostRaces } from '../store/retry.ts';
 
 /**
@@ -87,7 +87,9 @@ export async function readBlockOf(
   ipam: Pick<Ipam, 'store'>,
   address: Address,
 ): Promise<ReadBlock | undefined> {
-  const range = await rangeOf(ipam, address);
-  const [entry] = await ipam.store.get([blockKey(range.name, blockAt(range, address))]);
+  const found = await rangeOf(ipam, address);
+  const keys = [blockKey(found.name, blockAt(found, address)), rangeKey(found.name)];
+  const [entry, rangeEntry] = await ipam.store.get(keys);
+  const range = rangeAsOf(found, rangeEntry);
   return entry && { block: decodeBlockOf(range)(entry.key, entry.value), range, entry };
 }

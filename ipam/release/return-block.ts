@@ -5,10 +5,11 @@ import type { Ipam } from '../node/ipam.ts';
 import { isIdle, type BlockUse } from '../node/surplus.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { blockWrites } from '../records/block-writes.ts';
-import { blockKey, nodeKey } from '../records/keys.ts';
+import { blockKey, nodeKey, rangeKey } from '../records/keys.ts';
 import { decodeNodeEntry } from '../records/node-record.ts';
 import { asRead, same, type Change, type Entry, type Guard } from '../records/transaction.ts';
 import { readRecord } from '../records/unreadable.ts';
+import { rangeAsOf } from '../store/ranges.ts';
 
 /**
  * Makes the change that returns a block with its index entry. It fails if an address was allocated
@@ -38,15 +39,19 @@ export type ReturnOutcome = 'returned' | 'changed' | 'unreadable';
  */
 export async function returnIdleBlock(
   { store, effects }: Ipam,
-  range: Range,
+  known: Range,
   { cidr, node, sequence }: Pick<BlockUse, 'cidr' | 'node' | 'sequence'>,
   more: readonly Guard[] = [],
 ): Promise<ReturnOutcome> {
-  const [entry, index] = await store.get([blockKey(range.name, cidr), nodeKey(node, cidr)]);
+  const keys = [blockKey(known.name, cidr), nodeKey(node, cidr), rangeKey(known.name)];
+  const [entry, index, rangeEntry] = await store.get(keys);
   if (!entry) return 'changed';
-  const read = readRecord(entry, decodeBlockOf(range));
+  const read = readRecord(entry, (key, value) => {
+    const range = rangeAsOf(known, rangeEntry);
+    return { range, block: decodeBlockOf(range)(key, value) };
+  });
   if ('unreadable' in read) return 'unreadable';
-  const block = read.value;
+  const { range, block } = read.value;
   const isSame =
     block.node === node && block.sequence === sequence && formatCidr(block.cidr) === formatCidr(cidr);
   if (!isSame || !isIdle({ block, range }, effects.now())) return 'changed';

@@ -54,6 +54,14 @@ export async function rangeOf(ipam: { readonly store: Store }, address: Address)
   );
 }
 
+/**
+ * Returns the range as of the moment of the entry, which was read together with blocks: `range set`
+ * may have changed both since the range was looked up.
+ * @throws IpamError `corrupt-record`
+ */
+export const rangeAsOf = (range: Range, entry: Entry | undefined): Range =>
+  entry ? decodeRange(entry.key, entry.value) : range;
+
 /** @throws IpamError `not-found`; `corrupt-record` if the range's record cannot be read */
 export async function findRange(ipam: { readonly store: Store }, name: string): Promise<RangeEntry> {
   return rangeNamed(await readRanges(ipam.store), name);

@@ -162,6 +162,49 @@ test('draining, returning, removing', async () => {
   hold('lifecycle', lines.join(''));
 });
 
+test('setting a range', async () => {
+  const world = await CliWorld.make();
+  const lines: string[] = [];
+  const step = async (...argv: string[]): Promise<void> => {
+    lines.push(`$ cnictl range ${argv.join(' ')}\n`, shown(await world.run(['range', ...argv])), '\n');
+  };
+  await step('set', 'blue');
+  await step('set', 'blue', '--named-only', '--cooldown', '1m', '--dry-run');
+  await step('set', 'blue', '--exclude', '10.20.0.24-10.20.0.31', '--include', '10.20.0.8/31', '--dry-run');
+  await step('set', 'blue', '--exclude', '10.20.0.24-10.20.0.31', '--include', '10.20.0.8/31');
+  await step('set', 'blue', '--exclude', '10.20.0.24-10.20.0.31', '--include', '10.20.0.0/29', '-o', 'json');
+  await step('set', 'blue', '--exclude', '10.20.0.16/28');
+  await step('set', 'blue', '--exclude', '10.20.0.128-10.20.0.120');
+  await step('set', 'blue', '--include', '10.21.0.1');
+  await step('set', 'blue', '--exclude', '10.20.0.66');
+  await step('set', 'blue', '--include', '10.20.0.1');
+  await step('set', 'blue', '--gateway', '10.20.0.65');
+  await step('set', 'blue', '--gateway', '10.21.0.1');
+  await step(
+    'set',
+    'blue',
+    '--gateway',
+    '10.20.0.254',
+    '--route',
+    '10.96.0.0/12 via 10.20.0.253',
+    '--dry-run',
+  );
+  await step('set', 'blue', '--gateway', '10.20.0.254', '--route', '10.96.0.0/12 via 10.20.0.253');
+  world.ipam.now += 3600_000;
+  await world.give('node-2', 7, 'api-3', ['10.20.0.67']);
+  await step('show', 'blue');
+  lines.push('$ cnictl pod show shop/api-1\n', shown(await world.run('pod show shop/api-1')), '\n');
+  await step('set', 'blue', '--include', '10.20.0.1');
+  world.ipam.now += 60_000;
+  await step('set', 'blue', '--remove-route', '10.96.0.0/12', '--route', '10.97.0.0/16', '-o', 'json');
+  world.ipam.now += 60_000;
+  await step('set', 'blue', '--no-gateway');
+  await step('set', 'blue', '--no-gateway', '--remove-route', '10.97.0.0/16');
+  await step('set', 'green', '--exclude', '10.30.0.0/28');
+  await step('set', 'six', '--exclude', 'fd00:20::1000-fd00:20::ffff');
+  hold('range-set', lines.join(''));
+});
+
 test('backup and restore', async () => {
   const world = await CliWorld.make();
   const lines: string[] = [];
@@ -367,6 +410,7 @@ for (const words of [
   '',
   'range',
   'range add',
+  'range set',
   'ip',
   'ip history',
   'pod show',

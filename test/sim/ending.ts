@@ -4,6 +4,7 @@ import { decodeRange } from '../../ipam/records/range-record.ts';
 import { nameOfRuleKey, RULES, RULES_CHANGED } from '../../ipam/records/rule-record.ts';
 import { readRecord } from '../../ipam/records/unreadable.ts';
 import { removeNewer, repair } from './bad-records.ts';
+import { UNDO_EDITS } from './edits.ts';
 import type { Machine } from './machine.ts';
 import { rangesOf } from './setup.ts';
 import type { Host, World } from './world.ts';
@@ -36,6 +37,7 @@ export function endFaults(world: World): void {
     if (key !== RULES_CHANGED) void world.cnictl(`rule remove ${nameOfRuleKey(key)} --ignore-not-found`);
   for (const { key, value } of etcd.keys.below(RANGES))
     if (isDraining(key, value)) void world.cnictl(`range undrain ${key.slice(RANGES.length)}`);
+  if (world.setup.edits) for (const argv of UNDO_EDITS) void world.cnictl(argv);
   for (const { key } of etcd.keys.below(NODES))
     if (isDrainKey(key)) void world.cnictl(`node undrain ${key.split('/')[1] ?? ''}`);
 }

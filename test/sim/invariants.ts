@@ -1,11 +1,19 @@
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
-import { nodeOf, slotIndex, usedSlots, validateBlock, type Block } from '../../ipam/model/block.ts';
+import {
+  nodeOf,
+  slotAddress,
+  slotIndex,
+  usedSlots,
+  validateBlock,
+  type Block,
+} from '../../ipam/model/block.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import { BLOCKS, blockKey, nodeKey, rangeKey } from '../../ipam/records/keys.ts';
 import { drainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
 import { changesOf, type BlockReader, type ChangedAllocation, type Changes } from './changes.ts';
 import type { Keys } from './etcd-keys.ts';
+import { misfits } from './edits.ts';
 import type { EndedContainers } from './ended.ts';
 import type { Commit } from './etcd.ts';
 import { indexDisagreement } from './index-check.ts';
@@ -114,6 +122,7 @@ export class CommitCheck {
       this.#owned.lost(commit, changes.given, this.#reader) ??
       this.#unrested(commit, given, changes.freed) ??
       this.#unsound(commit) ??
+      (this.#damaged.size === 0 ? misfits(commit, this.#reader) : undefined) ??
       indexDisagreement(commit, this.#reader) ??
       (this.#damaged.size === 0 ? keptKeysDisagree(commit, this.#reader) : undefined) ??
       this.#twoAddresses(commit.after, changes)
@@ -165,8 +174,19 @@ export class CommitCheck {
     return undefined;
   }
 
+  /** What a range reserved while it rested is forgotten with its block, once that is returned. */
+  #forgetReserved(before: Keys, writes: Commit['writes']): void {
+    for (const write of writes) {
+      const gone = write.kind === 'delete' && write.key.startsWith(BLOCKS) ? write.key : undefined;
+      const block = gone === undefined ? undefined : this.#reader.read(before, gone);
+      block?.slots.forEach(({ state }, i) => {
+        if (state === 'reserved') this.#releasedAt.delete(formatAddress(slotAddress(block, i)));
+      });
+    }
+  }
+
   #unrested(
-    { before, after }: Commit,
+    { before, after, writes }: Commit,
     given: readonly ChangedAllocation[],
     freed: readonly ChangedAllocation[],
   ): Violation | undefined {
@@ -184,6 +204,7 @@ export class CommitCheck {
       if (now === undefined) this.#releasedAt.delete(address);
       else this.#releasedAt.set(address, slot.releasedAt);
     }
+    this.#forgetReserved(before, writes);
     if (!early) return undefined;
     const { address, slot } = early;
     const { containerId } = slot.owner;

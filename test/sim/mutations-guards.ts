@@ -72,6 +72,31 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     faults: [],
   },
   {
+    name: 'claim-beside-range-set',
+    breaks: 'a change of exclusions does not compare that the blocks stay unclaimed',
+    edits: one('ipam/ranges/set-range.ts', '? keys.filter((_, i) => !entries[i]).map(absent)', '? []'),
+    faults: [],
+    setup: { edits: true },
+  },
+  {
+    name: 'excluded-under-pods',
+    breaks: 'a change of exclusions reserves addresses that pods have',
+    edits: one('ipam/ranges/set-range.ts', 'if (inTheWay.length > 0) throw inUse(after.name, inTheWay);'),
+    faults: [],
+    setup: { edits: true },
+  },
+  {
+    name: 'interface-made-for-new-routes',
+    breaks: 'a repeated ADD for a running pod makes its interface again when its range has other routes',
+    edits: one(
+      'cni/attach/differences.ts',
+      'plan.grant.allocations.some(({ routesChanged }) => routesChanged)',
+      'plan.grant.allocations.length > 99',
+    ),
+    faults: [],
+    setup: { edits: true },
+  },
+  {
     name: 'lock-not-taken',
     breaks: 'a reconcile clears an attachment without its lock',
     edits: one(

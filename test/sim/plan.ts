@@ -1,4 +1,5 @@
 import { FAULTS, type Fault, type Scene } from './acts.ts';
+import { editScenes } from './edits.ts';
 import { keepScenes } from './keeps.ts';
 import { ownScenes } from './own.ts';
 import { Random } from './random.ts';
@@ -30,8 +31,9 @@ export function makePlan(seed: number, allowed: readonly Fault[], given: Partial
   const scenes = new Writer(random.fork('acts'), setup, faults).write();
   const more = ruleScenes(random.fork('rules'), setup, scenes);
   const again = keepScenes(random.fork('keeps'), setup, [...scenes, ...more], faults);
-  const before = [...scenes, ...more, ...again];
-  const all = [...before, ...ownScenes(random.fork('owns'), setup, before)];
+  const told = [...scenes, ...more, ...again];
+  const edits = editScenes(random.fork('edits'), setup, told);
+  const all = [...told, ...edits, ...ownScenes(random.fork('owns'), setup, [...told, ...edits])];
   return { seed, setup, scenes: all.sort((a, b) => a.at - b.at) };
 }
 
@@ -60,6 +62,7 @@ function makeSetup(random: Random): Setup {
     rules: false,
     keeps: random.fork('keeps').chance(0.3),
     owns: random.fork('owns').chance(0.25),
+    edits: random.fork('edits').chance(0.25),
   };
   // An index of hundreds of blocks in pages of 2 keys takes longer than a call has: etcd's are 500.
   if (setup.crowded) return { ...setup, pageSize: 500 };

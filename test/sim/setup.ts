@@ -39,6 +39,8 @@ export interface Setup {
   readonly keeps: boolean;
   /** Whether a rule gives pods blocks of their own. */
   readonly owns: boolean;
+  /** Whether the operator changes exclusions and gateway of a range. */
+  readonly edits: boolean;
   /** Whether it watches the cluster for minutes after the faults, also where nothing is amiss. */
   readonly patient: boolean;
   /** The share of the calls that reach the agent while it runs, 0 to 1. */

@@ -1,24 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { OUR_PLUGINS, REPOSITORY } from '../../support/cni.ts';
+import { OUR_PLUGINS } from '../../support/cni.ts';
 import { startEtcd } from '../../support/etcd.ts';
+import { examplesOf } from '../../support/examples.ts';
 import { newScope } from '../../support/netns.ts';
 import { run } from '../../support/proc.ts';
-
-/** The commands of a page's examples, in order, each with what it is said to print. */
-function examplesOf(page: string): { readonly command: string; readonly prints: string }[] {
-  const lines = readFileSync(join(REPOSITORY, page), 'utf8').split('\n');
-  const examples: { command: string; prints: string }[] = [];
-  let last: { command: string; prints: string } | undefined;
-  for (const line of lines) {
-    if (line.startsWith('    $ ')) examples.push((last = { command: line.slice(6), prints: '' }));
-    else if (last && line.startsWith('    ')) last.prints += `${line.slice(4)}\n`;
-    else last = undefined;
-  }
-  return examples;
-}
 
 test('the examples of docs/addresses.md print what the page says', async () => {
   const scope = newScope();

@@ -33,14 +33,18 @@ suite('what a node can do without', () => {
     })
     .map(stance);
 
-  test('is idle always; all that drains; and all but one of the rest, where none in use has room', () => {
+  test('is idle always; all that drains or is reserved; and all but one of the rest, where none in use has room', () => {
     fc.assert(
       fc.property(fc.array(anyStance, { maxLength: 12 }), (blocks) => {
         const surplus = new Set(surplusOf(blocks));
         for (const each of surplus) assert.ok(each.idle);
-        for (const each of blocks) if (each.idle && each.draining) assert.ok(surplus.has(each));
+        // An idle block without room is one that its range reserves.
+        for (const each of blocks)
+          if (each.idle && (each.draining || !each.hasRoom)) assert.ok(surplus.has(each));
         for (const family of [4, 6] as const) {
-          const usable = blocks.filter((each) => each.family === family && !each.draining);
+          const usable = blocks.filter(
+            (each) => each.family === family && !each.draining && (each.hasRoom || !each.idle),
+          );
           const kept = usable.filter((each) => each.idle && !surplus.has(each)).length;
           const hasBusyRoom = usable.some((each) => !each.idle && each.hasRoom);
           const hasIdle = usable.some((each) => each.idle);

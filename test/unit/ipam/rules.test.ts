@@ -9,7 +9,8 @@ import { readNodeBlocks } from '../../../ipam/node/node-blocks.ts';
 import { idleBlocks } from '../../../ipam/allocate/warm-blocks.ts';
 import { roomFor } from '../../../ipam/allocate/room.ts';
 import { release } from '../../../ipam/release/release.ts';
-import { addRange, removeRange, setRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
+import { addRange, removeRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
+import { setRange } from '../../../ipam/ranges/set-range.ts';
 import { decodeRange, encodeRange } from '../../../ipam/records/range-record.ts';
 import { decodeRule, encodeRule, ruleKey, RULES_CHANGED } from '../../../ipam/records/rule-record.ts';
 import { put } from '../../../ipam/records/transaction.ts';
@@ -39,9 +40,9 @@ suite('records of rules and of ranges that must be named', () => {
   test('a range can change who draws from it', async () => {
     const { ipam } = new World();
     await addRange(ipam, range('10.30.0.0/28', { name: 'red' }));
-    const changed = await setRange(ipam, 'red', { namedOnly: true, cooldownMs: 5_000 });
+    const { after: changed } = await setRange(ipam, 'red', { namedOnly: true, cooldownMs: 5_000 });
     assert.deepEqual([changed.namedOnly, changed.cooldownMs, changed.state], [true, 5_000, 'active']);
-    assert.equal((await setRange(ipam, 'red', { namedOnly: false })).namedOnly, undefined);
+    assert.equal((await setRange(ipam, 'red', { namedOnly: false })).after.namedOnly, undefined);
     await assert.rejects(setRange(ipam, 'red', { cooldownMs: -1 }), { code: 'invalid' });
     await assert.rejects(setRange(ipam, 'rde', { namedOnly: true }), { code: 'not-found' });
   });

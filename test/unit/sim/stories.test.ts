@@ -20,6 +20,7 @@ const SETUP: Setup = {
   rules: false,
   keeps: false,
   owns: false,
+  edits: false,
 };
 
 interface Story {
