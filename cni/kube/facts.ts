@@ -1,3 +1,4 @@
+import { ANNOTATION_PREFIX } from '../../ipam/model/annotations.ts';
 import type { Facts, FactSource, Labels, PodIdentity } from '../../ipam/model/rule.ts';
 import type { Client } from './client.ts';
 import { clientOf, type ConnectOptions } from './connect.ts';
@@ -40,7 +41,7 @@ export function readFacts(options: ConnectOptions): FactsReader {
 const READ: Readonly<Record<FactSource, (client: Client, pod: AskedPod, limit: Limit) => Promise<Facts>>> = {
   pod: (client, pod, limit) =>
     readPod(client, pod, limit, ({ metadata }) => ({
-      pod: { labels: labelsOf(metadata), ownerKind: ownerKindOf(metadata) },
+      pod: podFactsOf(metadata),
     })),
   namespace: (client, { namespace }, limit) => {
     const path = `/api/v1/namespaces/${segment(namespace, 'namespace')}`;
@@ -118,12 +119,23 @@ function uidsOf(metadata: Json): unknown[] {
   return [metadata['uid'], mirrored?.['kubernetes.io/config.mirror']];
 }
 
-function labelsOf(metadata: Json): Labels {
-  const labels = metadata['labels'];
-  if (labels === undefined || labels === null) return {};
+/** @throws DecodeError */
+export const podFactsOf = (metadata: Json): NonNullable<Facts['pod']> => ({
+  labels: labelsOf(metadata),
+  ownerKind: ownerKindOf(metadata),
+  annotations: Object.fromEntries(
+    Object.entries(textsOf(metadata, 'annotations')).filter(([key]) => key.startsWith(ANNOTATION_PREFIX)),
+  ),
+});
+
+const labelsOf = (metadata: Json): Labels => textsOf(metadata, 'labels');
+
+function textsOf(metadata: Json, field: 'labels' | 'annotations'): Readonly<Record<string, string>> {
+  const texts = metadata[field];
+  if (texts === undefined || texts === null) return {};
   return Object.fromEntries(
-    Object.entries(asObject(labels, 'metadata.labels')).map(([key, value]) => {
-      if (typeof value !== 'string') throw new DecodeError(`metadata.labels['${key}']`, 'a text', value);
+    Object.entries(asObject(texts, `metadata.${field}`)).map(([key, value]) => {
+      if (typeof value !== 'string') throw new DecodeError(`metadata.${field}['${key}']`, 'a text', value);
       return [key, value];
     }),
   );

@@ -3,6 +3,7 @@ import type { Labels, Rule } from '../../ipam/model/rule.ts';
 import type { PodOfRule } from '../../ipam/query/rule-pods.ts';
 import type { Settled } from '../../ipam/rules/keeping.ts';
 import type { Context } from '../context/context.ts';
+import { formatDuration } from '../context/durations.ts';
 import { plural } from '../render/plural.ts';
 import { renderTable } from '../render/table.ts';
 import { keepText } from './ip.ts';
@@ -51,7 +52,12 @@ export function conditionsText(rule: Rule): string {
 
 export const effectText = (rule: Rule): string => {
   const keeps = keepsText(rule);
-  return `${rangesText(rule)}${rule.fallback ? ', else any' : ''}${keeps === undefined ? '' : `, kept ${keeps}`}`;
+  const asks = annotationsText(rule);
+  return [
+    `${rangesText(rule)}${rule.fallback ? ', else any' : ''}`,
+    ...(keeps === undefined ? [] : [`kept ${keeps}`]),
+    ...(asks === undefined ? [] : [`annotations ${asks}`]),
+  ].join(', ');
 };
 
 export const rangesText = ({ ranges }: Rule): string => ranges.join(', ') || 'any';
@@ -59,6 +65,14 @@ export const rangesText = ({ ranges }: Rule): string => ranges.join(', ') || 'an
 /** Says how long and for whom addresses are kept. */
 export const keepsText = ({ keep }: Rule): string | undefined =>
   keep && `${keepText(keep)}${keep.anyPod ? ' for any pod' : ''}`;
+
+/** Says what annotations of the pods may ask for; undefined: nothing. */
+export const annotationsText = ({ annotations }: Rule): string | undefined => {
+  if (!annotations) return undefined;
+  const { kinds, keepAtMostMs } = annotations;
+  const most = keepAtMostMs === undefined ? '' : ` (at most ${formatDuration(keepAtMostMs)})`;
+  return kinds.map((kind) => `${kind}${kind === 'keep' ? most : ''}`).join(' ');
+};
 
 export const labelsText = (labels: Labels): string =>
   Object.entries(labels)
@@ -72,6 +86,9 @@ export function ruleJson(rule: Rule): object {
     ...{ name, namespace, pod, podLabels, ownerKind: ownerKind ?? null, namespaceLabels, nodeLabels },
     ...{ ranges, fallback, addedAt: new Date(rule.addedAt).toISOString() },
     keep: rule.keep ? { forMs: rule.keep.forMs ?? null, anyPod: rule.keep.anyPod ?? false } : null,
+    annotations: rule.annotations
+      ? { kinds: rule.annotations.kinds, keepAtMostMs: rule.annotations.keepAtMostMs ?? null }
+      : null,
   };
 }
 

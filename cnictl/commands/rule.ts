@@ -19,6 +19,14 @@ import { renderCount } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields, renderTable } from '../render/table.ts';
 import {
+  annotationsFrom,
+  choosesFreely,
+  freeChoice,
+  keeps,
+  type AnnotationOptions,
+} from './rule-annotations.ts';
+import {
+  annotationsText,
   conditionsText,
   effectText,
   keepsText,
@@ -30,7 +38,7 @@ import {
   settledText,
 } from './rule-report.ts';
 
-export interface RuleAddOptions {
+export interface RuleAddOptions extends AnnotationOptions {
   readonly namespace: string;
   readonly pod?: string;
   readonly label?: readonly string[];
@@ -53,6 +61,7 @@ export async function ruleAdd(context: Context, name: string, options: RuleAddOp
     const isAgain = await isThere(ipam, rule);
     if (!isAgain) await planRule(ipam, rule);
     const found = await podsOfRule(ipam, rule);
+    if (choosesFreely(rule)) context.warn(freeChoice(rule));
     for (const text of familiesMissing(rule, (await readRanges(ipam.store)).ranges)) context.warn(text);
     if (!dryRun && !isAgain) await addRule(ipam, rule);
     const settled = dryRun ? undefined : await settle(context, ipam, { name, rule });
@@ -64,7 +73,7 @@ export async function ruleAdd(context: Context, name: string, options: RuleAddOp
   context.print(json, () => {
     const done = isAgain ? 'is there already' : dryRun ? 'would be added' : 'added';
     const what = `rule ${rule.name} ${done}: ${conditionsText(rule)} -> ${effectText(rule)}\n`;
-    const told = `${concernedText(rule, pods, outside)}${settled ? settledText(settled, rule.keep !== undefined) : ''}`;
+    const told = `${concernedText(rule, pods, outside)}${settled ? settledText(settled, keeps(rule)) : ''}`;
     return `${what}${told}${pods.length > 0 && dryRun ? podTable(context, pods) : ''}`;
   });
   context.warnUnreadable(unreadable);
@@ -83,7 +92,7 @@ async function isThere({ store }: Pick<Ipam, 'store'>, rule: Rule): Promise<bool
 /** Makes what is kept agree with the rules, where a rule keeps or has kept addresses. */
 async function settle(context: Context, ipam: Ipam, subject: Subject): Promise<Settled | undefined> {
   const { rules } = await readRules(ipam.store);
-  const mayKeep = subject.rule === undefined || subject.rule.keep || rules.some(({ keep }) => keep);
+  const mayKeep = subject.rule === undefined || keeps(subject.rule) || rules.some(keeps);
   if (!mayKeep) return undefined;
   const settled = await settleKept(ipam, subject, askWith(context));
   if (settled.untold > 0)
@@ -105,6 +114,7 @@ function ruleFrom({ world }: Context, name: string, options: RuleAddOptions): Ru
     ranges: range,
     fallback: options.fallback ?? false,
     ...keepFrom(options),
+    ...annotationsFrom(options),
     addedAt: world.now(),
   };
 }
@@ -194,7 +204,7 @@ export async function ruleList(context: Context): Promise<number> {
           { title: 'PODS', value: conditionsText },
           { title: 'RANGES', value: effectText },
           { title: 'FREE', value: (rule) => renderCount(freeOf(rule, usages)), right: true },
-          { title: 'KEPT', value: (rule) => (rule.keep ? `${keptBy(rule)}` : '-'), right: true },
+          { title: 'KEPT', value: (rule) => (keeps(rule) ? `${keptBy(rule)}` : '-'), right: true },
         ],
         sorted,
         context.paint,
@@ -240,6 +250,7 @@ export async function ruleShow(context: Context, name: string): Promise<number> 
         ['Ranges', rangesText(rule)],
         ['When full', rule.fallback ? 'the other ranges serve' : 'pods wait'],
         ['Kept', keepsText(rule) ?? 'no'],
+        ['Annotations', annotationsText(rule) ?? 'are ignored'],
         ['Added', new Date(rule.addedAt).toISOString()],
         [
           asksOf(rule).length > 0 ? 'Addresses, by names' : 'Addresses',

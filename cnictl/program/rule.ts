@@ -33,10 +33,18 @@ export function addRuleCommands(program: Command, act: Act): void {
       "a pod that is made again under its name gets its address again, for so long after it went, such as 24h; 'forever'",
     )
     .option('--any-pod', 'with --keep: whichever pod of the rule comes next gets it, as of a Deployment')
+    .option(
+      '--allow-annotations <kinds>',
+      'annotations of the pods that count: some of ranges,ip,keep (cellnet.io/ranges, …), within --range; all others are ignored',
+    )
+    .option(
+      '--keep-at-most <duration>',
+      'with --allow-annotations keep: longest time that an annotation may ask for (default: any)',
+    )
     .option('--dry-run', 'check everything, tell which living pods it concerns, add nothing')
     .addHelpText(
       'after',
-      "\nThe most specific rule for a pod counts: namespace before pod name before other conditions.\n\nExamples:\n  cnictl rule add shop --namespace shop --range red\n  cnictl rule add zone-a --namespace '*' --nodes topology.kubernetes.io/zone=a --range blue --fallback\n  cnictl rule add db --namespace shop --pod 'db-*' --keep forever",
+      "\nThe most specific rule for a pod counts: namespace before pod name before other conditions.\n\nExamples:\n  cnictl rule add shop --namespace shop --range red\n  cnictl rule add zone-a --namespace '*' --nodes topology.kubernetes.io/zone=a --range blue --fallback\n  cnictl rule add db --namespace shop --pod 'db-*' --keep forever\n  cnictl rule add own --namespace shop --range red --allow-annotations ranges,ip,keep --keep-at-most 24h",
     )
     .action((name: string, options: RuleAddOptions, command: Command) =>
       act(command, (context) => ruleAdd(context, name, options)),

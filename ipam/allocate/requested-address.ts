@@ -7,36 +7,46 @@ import {
   type Address,
   type Cidr,
 } from '../model/address.ts';
-import { isCooling, isKept, restMs, slotIndex } from '../model/block.ts';
+import { annotationKey } from '../model/annotations.ts';
+import { isCooling, isKept, nodeOf, restMs, slotIndex } from '../model/block.ts';
+import type { RequestedAddress } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
 import { blockAt, isReserved, type Range } from '../model/range.ts';
 import { blankBlock } from '../node/blank-block.ts';
-import type { Ipam } from '../node/ipam.ts';
-import type { HeldBlock } from '../node/node-blocks.ts';
+import { checkReadable } from '../node/hidden.ts';
+import type { HeldBlock, ReadBlock } from '../node/node-blocks.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { blockKey } from '../records/keys.ts';
 import { notCounted, readRecord } from '../records/unreadable.ts';
 import { readRanges, type RangeEntry, type RangeRecords } from '../store/ranges.ts';
-import type { Allocation, AllocationRequest, RequestedAddress } from './allocation.ts';
+import type { Allocation, AllocationRequest } from './allocation.ts';
 import { readOccupied } from './claim.ts';
 import { isEligible, vlanText } from './eligible.ts';
 import { assign, type PickContext, type Assignment } from './pick-context.ts';
 
-/** Picks exactly this address, from a block that the node holds or from an unclaimed one. */
+/**
+ * Picks exactly this address: from a block of which the node has addresses, from one of another
+ * node, or from an unclaimed one.
+ */
 export async function pickRequested(context: PickContext, requested: RequestedAddress): Promise<Assignment> {
   const { ipam, request } = context;
-  const known = await readRanges(ipam.store);
-  const found = known.ranges.find(({ range }) => cidrContains(range.cidr, requested));
-  const { range, entry } = checkRequested(context, requested, known, found);
-  const held = context.blocks.find(({ block }) => cidrContains(block.cidr, requested));
+  const ranges = await readRanges(ipam.store);
+  const found = ranges.ranges.find(({ range }) => cidrContains(range.cidr, requested));
+  const { range, entry } = checkRequested(context, requested, ranges, found);
+  const known = [...context.blocks, ...context.others.guests];
+  const held = known.find(({ block }) => cidrContains(block.cidr, requested));
   if (held) checkFree(context, requested, held);
-  if (await ipam.local.isUsedByOther(requested, request.owner)) {
-    const ip = formatAddress(requested);
-    throw new IpamError('taken', `the requested address ${ip} is in use by another pod of this node`);
-  }
+  if (await ipam.local.isUsedByOther(requested, request.owner))
+    throw taken(context, requested, 'in use by another pod of this node');
   if (held) return assign(context, held, slotIndex(held.block, requested));
   const cidr = blockAt(range, requested);
-  await checkUnclaimed(ipam, range, cidr, requested);
+  const other = await findOther(context, range, cidr, requested);
+  if (other) {
+    checkFree(context, requested, other);
+    const assignment = assign(context, other, slotIndex(other.block, requested));
+    // One claimed by this node since its blocks were read: the index fails the comparison.
+    return { ...assignment, join: { read: other, rangeEntry: entry } };
+  }
   const empty = await blankBlock(ipam, range, cidr, request.node);
   return assign(context, { range, block: empty }, slotIndex(empty, requested), entry);
 }
@@ -48,7 +58,7 @@ function checkRequested(
   { ranges, unreadable }: RangeRecords,
   found: RangeEntry | undefined,
 ): RangeEntry {
-  const ip = formatAddress(requested);
+  const ip = nameOf(context, requested);
   const { request } = context;
   if (!found) {
     const known = ranges.map(({ range }) => formatCidr(range.cidr)).join(', ') || 'none yet';
@@ -62,7 +72,7 @@ function checkRequested(
   if (prefixLength !== range.cidr.prefixLength) {
     throw new IpamError(
       'conflict',
-      `the requested address ${ip}/${prefixLength} is of range '${range.name}': expected /${range.cidr.prefixLength}, or none`,
+      `the requested address ${formatAddress(requested)}/${prefixLength} is of range '${range.name}': expected /${range.cidr.prefixLength}, or none`,
     );
   }
   if (isReserved(range, requested)) {
@@ -80,46 +90,65 @@ function checkRequested(
   return found;
 }
 
+/** Says where the request comes from, if not from the runtime. */
+function nameOf({ request }: PickContext, { family, value }: Address): string {
+  const isAnnotated = request.annotated?.by[family]?.includes('ip');
+  return `${formatAddress({ family, value })}${isAnnotated ? ` (annotation ${annotationKey('ip')})` : ''}`;
+}
+
+const taken = (context: PickContext, requested: Address, why: string): IpamError =>
+  new IpamError('taken', `the requested address ${nameOf(context, requested)} is ${why}`);
+
 /** @throws IpamError `taken` */
-function checkFree({ ipam }: PickContext, requested: Address, { block, range }: HeldBlock): void {
+function checkFree(context: PickContext, requested: Address, { block, range }: HeldBlock): void {
   const slot = block.slots[slotIndex(block, requested)];
-  const ip = formatAddress(requested);
   if (slot?.state === 'used') {
     const { podNamespace, podName, containerId } = slot.owner;
     const who = podName === undefined ? `container ${containerId}` : `pod ${podNamespace ?? '?'}/${podName}`;
-    throw new IpamError('taken', `the requested address ${ip} is given to ${who}`);
+    throw taken(context, requested, `given to ${who} on node '${nodeOf(block, slot)}'`);
   }
-  const now = ipam.effects.now();
+  const now = context.ipam.effects.now();
   if (slot?.state === 'kept' && isKept(slot, now)) {
     const { namespace, name } = slot.pod;
-    throw new IpamError('taken', `the requested address ${ip} is kept for pod ${namespace}/${name}`);
+    throw taken(context, requested, `kept for pod ${namespace}/${name}`);
   }
   if (slot?.state === 'kept' && isCooling(slot, now, range.cooldownMs)) {
     const wait = Math.ceil((slot.keptAt + range.cooldownMs - now) / 1000);
-    throw new IpamError('taken', `the requested address ${ip} is cooling, free in ${wait} s`);
+    throw taken(context, requested, `cooling, free in ${wait} s`);
   }
   if (slot?.state === 'released' && isCooling(slot, now, range.cooldownMs)) {
     const wait = Math.ceil((slot.releasedAt + restMs(slot, range.cooldownMs) - now) / 1000);
     const why = slot.conflictMac === undefined ? 'cooling' : `set aside, for ${slot.conflictMac} uses it`;
-    throw new IpamError('taken', `the requested address ${ip} is ${why}, free in ${wait} s`);
+    throw taken(context, requested, `${why}, free in ${wait} s`);
   }
 }
 
-/** @throws IpamError `taken` if the key of a block covers the address, whatever its value */
-async function checkUnclaimed({ store }: Ipam, range: Range, cidr: Cidr, requested: Address): Promise<void> {
-  const taken = (why: string): IpamError =>
-    new IpamError('taken', `the requested address ${formatAddress(requested)} is ${why}`);
-  const { blocks, covered } = await readOccupied(store, range);
-  const other = covered.find((span) => spanContains(span, requested));
-  if (other)
-    throw taken(`in a block that etcd key '${other.key}' touches, which names no block of its range`);
-  if (!blocks.has(formatCidr(cidr))) return;
+/**
+ * Returns the block that has the address, as another node holds it; undefined if none does.
+ * @throws IpamError `taken` if the key of a block covers the address that is none of its range, or
+ *   cannot be read; `corrupt-record` where the node's index hides whether it has an address of it
+ */
+async function findOther(
+  context: PickContext,
+  range: Range,
+  cidr: Cidr,
+  requested: Address,
+): Promise<ReadBlock | undefined> {
+  const { store } = context.ipam;
   const [entry] = await store.get([blockKey(range.name, cidr)]);
-  if (!entry) return;
+  if (!entry) {
+    const { covered } = await readOccupied(store, range);
+    const other = covered.find((span) => spanContains(span, requested));
+    if (!other) return undefined;
+    const why = `in a block that etcd key '${other.key}' touches, which names no block of its range`;
+    throw taken(context, requested, why);
+  }
   const read = readRecord(entry, decodeBlockOf(range));
-  throw 'value' in read
-    ? taken(`in block ${formatCidr(cidr)}, which node '${read.value.node}' holds`)
-    : taken(`in a block that cannot be read: ${read.unreadable.reason}`);
+  if ('unreadable' in read)
+    throw taken(context, requested, `in a block that cannot be read: ${read.unreadable.reason}`);
+  // An index entry that cannot be read is not written over.
+  checkReadable(context.others, [requested]);
+  return { block: read.value, range, entry };
 }
 
 /**

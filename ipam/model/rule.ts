@@ -1,3 +1,4 @@
+import type { AllowedAnnotations } from './annotations.ts';
 import type { KeepTerms } from './keep.ts';
 import { isPattern, literalLength, matchesPattern, patternsOverlap } from './pattern.ts';
 import type { UnknownFields } from './unknown-fields.ts';
@@ -21,12 +22,17 @@ export interface RuleConditions {
 /** Says of some pods where their addresses come from. */
 export interface Rule extends RuleConditions {
   readonly name: string;
-  /** Names of the ranges of these pods. Empty only in a rule that keeps: all of the network. */
+  /**
+   * Names of the ranges of these pods. Empty only in a rule that keeps, or allows annotations: all
+   * of the network.
+   */
   readonly ranges: readonly string[];
   /** Whether the other ranges serve when these have no address left. */
   readonly fallback: boolean;
   /** Present if the addresses are kept for pods that are made again. */
   readonly keep?: KeepTerms;
+  /** Present if annotations of the pods count; absent: they are ignored. */
+  readonly annotations?: AllowedAnnotations;
   /** Milliseconds since 1970. */
   readonly addedAt: number;
   readonly unknownFields?: UnknownFields;
@@ -43,7 +49,12 @@ export type FactSource = 'pod' | 'namespace' | 'node';
 
 /** What Kubernetes tells of a pod, as far as it was asked. */
 export interface Facts {
-  readonly pod?: { readonly labels: Labels; readonly ownerKind: string | undefined };
+  readonly pod?: {
+    readonly labels: Labels;
+    readonly ownerKind: string | undefined;
+    /** Those that are cellnet's. */
+    readonly annotations: Labels;
+  };
   readonly namespace?: { readonly labels: Labels };
   readonly node?: { readonly labels: Labels };
 }

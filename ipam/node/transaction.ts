@@ -31,7 +31,7 @@ export interface Claim extends HeldBlock {
   readonly former?: { readonly node: string; readonly entry: Entry };
 }
 
-/** A block of another node of which an attachment of this one gets its kept address. */
+/** A block of another node of which an attachment gets its kept or requested address. */
 export interface Join {
   /** As it was read. */
   readonly read: ReadBlock;

@@ -3,6 +3,7 @@
  * these lie apart from each other (docs/etcd-records.md).
  */
 import * as v from 'valibot';
+import { ANNOTATION_KINDS, type AllowedAnnotations } from '../model/annotations.ts';
 import { checkRule } from '../model/new-rule.ts';
 import type { KeepTerms } from '../model/keep.ts';
 import { isPattern } from '../model/pattern.ts';
@@ -50,9 +51,14 @@ const labels = v.custom<Readonly<Record<string, string>>>(
  * refuses the record instead.
  */
 const KEEPING_VERSION = 2;
+/**
+ * A rule that allows annotations has this version: an older program would give its pods other
+ * addresses, for it does not look at them.
+ */
+const ANNOTATED_VERSION = 3;
 
 const ruleRecord = v.looseObject({
-  v: v.picklist([SCHEMA_VERSION, KEEPING_VERSION]),
+  v: v.picklist([SCHEMA_VERSION, KEEPING_VERSION, ANNOTATED_VERSION]),
   name: text,
   namespace: text,
   pod: text,
@@ -63,18 +69,25 @@ const ruleRecord = v.looseObject({
   ranges: v.array(text),
   fallback: v.boolean(),
   keep: v.optional(v.object({ forMs: v.optional(count), anyPod: v.optional(v.literal(true)) })),
+  annotations: v.optional(
+    v.object({ kinds: v.array(v.picklist(ANNOTATION_KINDS)), keepAtMostMs: v.optional(count) }),
+  ),
   addedAt: time,
 });
+
+const versionOf = ({ annotations, keep }: Rule): 1 | 2 | 3 =>
+  annotations ? ANNOTATED_VERSION : keep ? KEEPING_VERSION : SCHEMA_VERSION;
 
 export function encodeRule(rule: Rule): string {
   const { name, namespace, pod, podLabels, ownerKind, namespaceLabels, nodeLabels } = rule;
   const record: v.InferInput<typeof ruleRecord> = {
-    ...{ v: rule.keep ? KEEPING_VERSION : SCHEMA_VERSION, name, namespace, pod, podLabels },
+    ...{ v: versionOf(rule), name, namespace, pod, podLabels },
     ...(ownerKind !== undefined && { ownerKind }),
     ...{ namespaceLabels, nodeLabels },
     ranges: [...rule.ranges],
     fallback: rule.fallback,
     ...(rule.keep && { keep: rule.keep }),
+    ...(rule.annotations && { annotations: { ...rule.annotations, kinds: [...rule.annotations.kinds] } }),
     addedAt: isoTime(rule.addedAt),
   };
   return JSON.stringify({ ...record, ...rule.unknownFields });
@@ -82,13 +95,14 @@ export function encodeRule(rule: Rule): string {
 
 /** @throws IpamError `corrupt-record`, naming the key, the field and what was expected */
 export function decodeRule(key: string, value: string): Rule {
-  const { v: _, ownerKind, keep, ...record } = decode(ruleRecord, key, value, KEEPING_VERSION);
+  const { v: _, ownerKind, keep, annotations, ...record } = decode(ruleRecord, key, value, ANNOTATED_VERSION);
   const { name, namespace, pod, podLabels, namespaceLabels, nodeLabels, ranges, fallback, addedAt, ...rest } =
     record;
   const rule: Rule = {
     ...{ name, namespace, pod, podLabels, namespaceLabels, nodeLabels, ranges, fallback, addedAt },
     ...(ownerKind !== undefined && { ownerKind }),
     ...(keep && { keep: keepTerms(keep) }),
+    ...(annotations && { annotations: allowed(annotations) }),
     ...unknownFieldsOf(rest),
   };
   checkKey(key, ruleKey(rule));
@@ -99,6 +113,14 @@ export function decodeRule(key: string, value: string): Rule {
 const keepTerms = ({ forMs, anyPod }: NonNullable<v.InferOutput<typeof ruleRecord>['keep']>): KeepTerms => ({
   ...(forMs !== undefined && { forMs }),
   ...(anyPod && { anyPod }),
+});
+
+const allowed = ({
+  kinds,
+  keepAtMostMs,
+}: NonNullable<v.InferOutput<typeof ruleRecord>['annotations']>): AllowedAnnotations => ({
+  kinds,
+  ...(keepAtMostMs !== undefined && { keepAtMostMs }),
 });
 
 const changedRecord = v.looseObject({ v: schemaVersion, count });
