@@ -4,7 +4,7 @@ import { after, before, suite, test } from 'node:test';
 import { podArgs } from '../../support/cni.ts';
 import { pod as podObject } from '../../support/kube-api.ts';
 import type { Pod, SimulatedNode } from '../../support/node.ts';
-import type { RunResult } from '../../support/proc.ts';
+import { sleep, until, type RunResult } from '../../support/proc.ts';
 import { makeServicesWorld, type ServicesWorld } from '../services/world.ts';
 
 type By = 'agent' | 'plugin';
@@ -71,8 +71,11 @@ suite('annotations on real parts', () => {
     const { name, uid } = made;
     const call = {
       args: { ...podArgs(space, name, uid, made.containerId), ...args },
-      config: on.networkConfig({ agent: by === 'agent' && world.agents[world.nodes.indexOf(on)]?.socket }),
-      env: { KUBECONFIG: world.kubeconfig },
+      config: on.networkConfig(),
+      env: {
+        KUBECONFIG: world.kubeconfig,
+        ...(by === 'agent' && world.agents[world.nodes.indexOf(on)]?.env),
+      },
     };
     world.api.putPod(podObject({ namespace: space, name, uid, node: on.name, annotations }));
     const { code, stdout, result } = await on.call('ADD', made, call);
@@ -177,6 +180,7 @@ suite('annotations on real parts', () => {
 
     test(`without the API server the pod waits; where no rule allows them nobody asks, by the ${by}`, async () => {
       world.api.faults.when(() => ({ kind: 'reset' }));
+      for (const watch of world.api.watches) watch.cut();
       try {
         const waits = await add(a, 'web-2', {}, by);
         assert.equal(waits.code, 11);
@@ -194,18 +198,44 @@ suite('annotations on real parts', () => {
     });
 
     test(`the runtime's request and the annotation must agree, by the ${by}`, async () => {
-      const wish = { 'cellnet.io/ip': '10.30.0.77' };
+      const ip = by === 'agent' ? '10.30.0.77' : '10.30.0.79';
+      const wish = { 'cellnet.io/ip': ip };
       const differs = await add(a, 'asked', wish, by, { args: { IP: '10.30.0.78' } });
       assert.equal(differs.code, 7);
       assert.match(
         differs.msg,
-        /the runtime requests 10\.30\.0\.78 for the pod, its annotation .* 10\.30\.0\.77/,
+        /the runtime requests 10\.30\.0\.78 for the pod, its annotation .* 10\.30\.0\.7/,
       );
-      const agrees = await add(a, 'asked-2', wish, by, { args: { IP: '10.30.0.77' } });
-      assert.equal(agrees.ip, '10.30.0.77', agrees.msg);
+      const agrees = await add(a, 'asked-2', wish, by, { args: { IP: ip } });
+      assert.equal(agrees.ip, ip, agrees.msg);
       await agrees.end();
     });
   }
+
+  test('the agent follows the pods of its node, and asks for none that it knows', async () => {
+    // The first question begins it: what failed before has ended it.
+    const first = await add(a, 'first', {});
+    const name = 'known';
+    const made = await a.makePod(name);
+    const isOwn = ({ path }: { path: string }): boolean => path.endsWith(`/pods/${name}`);
+    world.api.putPod(podObject({ namespace: 'shop', name, uid: made.uid, node: a.name }));
+    await until('the agent to follow', () =>
+      Promise.resolve(
+        [...world.api.watches].some(
+          ({ request }) => request.query.get('fieldSelector') === `spec.nodeName=${a.name}`,
+        ),
+      ),
+    );
+    // A watch is well once it has lasted for a second.
+    await sleep(1_500);
+    const known = await attempt(a, made, 'shop', { 'cellnet.io/ip': '10.30.0.90' }, 'agent', {});
+    assert.equal(known.ip, '10.30.0.90', known.msg);
+    assert.deepEqual(world.api.requests.filter(isOwn), []);
+    const served = world.agents[0]?.logged('served').filter((line) => line['pod'] === `shop/${name}`);
+    assert.equal(served?.length, 1);
+    await known.end();
+    await first.end();
+  });
 
   test('the rule is shown, and its end frees what annotations keep', async () => {
     assert.match((await must('rule', 'show', 'own')).stdout, /Annotations: +ranges ip keep \(at most 2d\)/);
