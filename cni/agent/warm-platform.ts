@@ -93,7 +93,7 @@ export class WarmPlatform implements AgentPlatform {
     this.#watch = watch;
     this.#log = log;
     this.#env = env;
-    this.#podFacts = new PodFacts(env, 'cellnetd');
+    this.#podFacts = new PodFacts(env, 'cellnetd', hostEffects);
   }
 
   /** Returns the platform for one call with this environment. */

@@ -1,6 +1,7 @@
 import { IpamError, messageOf } from '../../ipam/model/errors.ts';
 import type { Facts, FactSource } from '../../ipam/model/rule.ts';
 import type { AskedPod, FactsReader } from '../kube/facts.ts';
+import type { ReflectorEffects } from '../kube/reflector.ts';
 import type { Environment } from '../protocol/request.ts';
 
 /** Longest time that the API server may take, in milliseconds: etcd has 5 s with it, in an ADD. */
@@ -10,12 +11,15 @@ const DEADLINE_MS = 3_000;
 export class PodFacts {
   readonly #env: Environment;
   readonly #userAgent: string;
+  readonly #follow: ReflectorEffects | undefined;
   /** By kubeconfig. */
   readonly #readers = new Map<string, Promise<FactsReader>>();
 
-  constructor(env: Environment, userAgent: string) {
+  /** @param follow present in a process that lives on: it follows the pods of its node */
+  constructor(env: Environment, userAgent: string, follow?: ReflectorEffects) {
     this.#env = env;
     this.#userAgent = userAgent;
+    this.#follow = follow;
   }
 
   /**
@@ -29,8 +33,8 @@ export class PodFacts {
       this.#readers.set(key, known);
       return await (await known).ask(pod, sources);
     } catch (cause) {
-      // The next pod begins again: the files may be others by then.
-      await this.#close(key);
+      // The next pod begins again, unless the server has answered: the files may be others by then.
+      if (!isAnswer(cause)) await this.#close(key);
       const what = `a rule for pod ${pod.namespace}/${pod.name} asks for ${sources.join(' and ')} in Kubernetes`;
       throw new IpamError('unknown-pod', `${what}: ${messageOf(cause)}`, {
         cause,
@@ -55,16 +59,21 @@ export class PodFacts {
     const { readFacts } = await import('../kube/facts.ts');
     // A person's own kubeconfig is not the node's.
     const { HOME: _, ...env } = this.#env;
-    return readFacts({
+    const options = {
       env,
       ...(kubeconfig !== undefined && { configuredKubeconfig: kubeconfig }),
       deadlineMs: DEADLINE_MS,
       userAgent: this.#userAgent,
-    });
+    };
+    return readFacts(options, this.#follow);
   }
 }
 
 const OF_CNICTL = ['config', 'timeout', 'unavailable'];
+
+/** Whether the server tells that there is no such pod, or another one of its name. */
+const isAnswer = (error: unknown): boolean =>
+  hasRemedy(error) && (error.code === 'malformed' || ('status' in error && error.status === 404));
 
 const hasRemedy = (error: unknown): error is { readonly remedy: string; readonly code: string } =>
   error instanceof Error && 'remedy' in error && 'code' in error && typeof error.remedy === 'string';

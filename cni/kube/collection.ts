@@ -4,7 +4,7 @@ import { interner, type Intern } from './decode.ts';
 import { decodeEndpointSlice, type EndpointSlice } from './endpoint-slice.ts';
 import { JsonLines } from './json-lines.ts';
 import type { Limit } from './limit.ts';
-import { decoding, listAll } from './list.ts';
+import { decoding, listAll, selectorQuery } from './list.ts';
 import { decodeService, PROXY_NAME_LABEL, type KubeService } from './service.ts';
 import type { Source } from './source.ts';
 import { statusError, type Purpose } from './status.ts';
@@ -16,8 +16,9 @@ export interface Collection<T> {
   readonly apiVersion: string;
   readonly kind: string;
   readonly resource: Purpose['resource'];
-  /** kube-proxy has the same selectors. */
-  readonly labelSelector: string;
+  /** Those of kube-proxy, for what it reads too. */
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
   /** @throws DecodeError */
   readonly decode: (value: unknown, intern: Intern) => T;
 }
@@ -52,7 +53,7 @@ const MAX_INTERNED = 20_000;
 
 /** Reads a collection from the API server. */
 export function sourceOf<T>(client: Client, collection: Collection<T>, reading: Reading): Source<T> {
-  const { path, apiVersion, kind, resource, labelSelector } = collection;
+  const { path, apiVersion, kind, resource, labelSelector, fieldSelector } = collection;
   const intern = interner(MAX_INTERNED);
   const decode = (value: unknown): Entry<T> =>
     decodeEntry(value, kind, (object) => collection.decode(object, intern));
@@ -61,11 +62,12 @@ export function sourceOf<T>(client: Client, collection: Collection<T>, reading: 
     apiVersion,
     kind,
     resource,
-    labelSelector,
+    ...(labelSelector !== undefined && { labelSelector }),
+    ...(fieldSelector !== undefined && { fieldSelector }),
     decode,
     identify: ({ uid, key }: Entry<T>) => ({ uid: uid ?? key, namespace: '', name: key }),
   };
-  const watchQuery = `watch=true&allowWatchBookmarks=true&labelSelector=${encodeURIComponent(labelSelector)}`;
+  const watchQuery = `watch=true&allowWatchBookmarks=true${selectorQuery(collection)}`;
   const purpose: Purpose = { verb: 'watch', resource };
   return {
     name: resource,

@@ -1,16 +1,15 @@
-import type { Facts, FactSource, Labels, PodIdentity } from '../../ipam/model/rule.ts';
+import type { Facts, FactSource } from '../../ipam/model/rule.ts';
 import type { Client } from './client.ts';
 import { clientOf, type ConnectOptions } from './connect.ts';
-import { asArray, asObject, asOptionalText, asText, DecodeError, ofKind, type Json } from './decode.ts';
+import { asObject, asText, DecodeError, ofKind, type Json } from './decode.ts';
 import { within, type Limit } from './limit.ts';
 import { decoding } from './list.ts';
+import { NodePods } from './node-pods.ts';
+import { describePod, isOf, labelsOf, type AskedPod, type DescribedPod } from './described-pod.ts';
 import { podPath, segment } from './pods.ts';
+import type { ReflectorEffects } from './reflector.ts';
 
-/** The pod that a rule asks about. */
-export interface AskedPod extends PodIdentity {
-  /** Absent where the runtime does not tell it. */
-  readonly uid: string | undefined;
-}
+export type { AskedPod } from './described-pod.ts';
 
 /** Asks an API server about pods. */
 export interface FactsReader {
@@ -21,42 +20,56 @@ export interface FactsReader {
 
 /**
  * Finds the API server. Sends no request yet.
+ * @param follow present in a process that lives on: from the first pod on it follows all pods of
+ *   that pod's node, and asks for those only of which it does not know yet
  * @throws KubeError `config`
  */
-export function readFacts(options: ConnectOptions): FactsReader {
+export function readFacts(options: ConnectOptions, follow?: ReflectorEffects): FactsReader {
   const client = clientOf(options);
+  const known = follow && new NodePods(client, follow);
   return {
     ask: (pod, sources) => {
       const what = `${client.server}: ask about pod ${pod.namespace}/${pod.name}`;
       return within({ deadlineMs: options.deadlineMs, what }, async (limit) => {
-        const answers = await Promise.all(sources.map((source) => READ[source](client, pod, limit)));
+        const context = { client, known, pod, limit };
+        const answers = await Promise.all(sources.map((source) => READ[source](context)));
         return Object.assign({}, ...answers) as Facts;
       });
     },
-    close: () => client.close(),
+    close: () => {
+      known?.close();
+      client.close();
+    },
   };
 }
 
-const READ: Readonly<Record<FactSource, (client: Client, pod: AskedPod, limit: Limit) => Promise<Facts>>> = {
-  pod: (client, pod, limit) =>
-    readPod(client, pod, limit, ({ metadata }) => ({
-      pod: { labels: labelsOf(metadata), ownerKind: ownerKindOf(metadata) },
-    })),
-  namespace: (client, { namespace }, limit) => {
+interface Context {
+  readonly client: Client;
+  readonly known: NodePods | undefined;
+  readonly pod: AskedPod;
+  readonly limit: Limit;
+}
+
+const READ: Readonly<Record<FactSource, (context: Context) => Promise<Facts>>> = {
+  pod: async (context) => ({ pod: (await readPod(context)).facts }),
+  namespace: (context) => {
+    const { namespace } = context.pod;
     const path = `/api/v1/namespaces/${segment(namespace, 'namespace')}`;
     return read(
-      client,
+      context,
       { path, resource: 'namespaces', kind: 'Namespace', name: namespace },
-      limit,
       labelsAs('namespace'),
     );
   },
   // The node's name here may have a domain that its name in Kubernetes lacks, or the other way
   // round: the pod tells it.
-  node: async (client, pod, limit) => {
-    const name = await readPod(client, pod, limit, ({ spec }) => asText(spec['nodeName'], 'spec.nodeName'));
+  node: async (context) => {
+    const pod = await readPod(context);
+    const name = decoding(context.client.server, `get ${podPath(pod.namespace, pod.name)}`, () =>
+      asText(pod.node, 'spec.nodeName'),
+    );
     const path = `/api/v1/nodes/${segment(name, 'node name')}`;
-    return await read(client, { path, resource: 'nodes', kind: 'Node', name }, limit, labelsAs('node'));
+    return await read(context, { path, resource: 'nodes', kind: 'Node', name }, labelsAs('node'));
   },
 };
 
@@ -77,28 +90,29 @@ const labelsAs =
   (source: 'namespace' | 'node') =>
   ({ metadata }: Found): Facts => ({ [source]: { labels: labelsOf(metadata) } });
 
-function readPod<T>(
-  client: Client,
-  { namespace, name, uid }: AskedPod,
-  limit: Limit,
-  decode: (found: Found) => T,
-): Promise<T> {
+async function readPod(context: Context): Promise<DescribedPod> {
+  const { known, pod } = context;
+  const found = known?.find(pod) ?? (await getPod(context));
+  if (found.node !== undefined) known?.follow(found.node);
+  return found;
+}
+
+function getPod(context: Context): Promise<DescribedPod> {
+  const { namespace, name, uid } = context.pod;
   const path = podPath(namespace, name);
-  return read(client, { path, resource: 'pods', kind: 'Pod', name }, limit, (found) => {
-    const { metadata } = found;
+  return read(context, { path, resource: 'pods', kind: 'Pod', name }, ({ metadata, spec }) => {
     if (metadata['namespace'] !== namespace)
       throw new DecodeError('metadata.namespace', `"${namespace}"`, metadata['namespace']);
+    const found = describePod(metadata, spec);
     // The runtime may still work for a pod that is gone, while another one has its name.
-    if (uid !== undefined && !uidsOf(metadata).includes(uid))
-      throw new DecodeError('metadata.uid', `"${uid}"`, metadata['uid']);
-    return decode(found);
+    if (!isOf(found, context.pod)) throw new DecodeError('metadata.uid', `"${uid}"`, metadata['uid']);
+    return found;
   });
 }
 
 async function read<T>(
-  client: Client,
+  { client, limit }: Context,
   { path, resource, kind, name }: Asked,
-  limit: Limit,
   decode: (found: Found) => T,
 ): Promise<T> {
   const reply = await client.get(path, { verb: 'get', resource }, limit);
@@ -109,33 +123,4 @@ async function read<T>(
     if (metadata['name'] !== name) throw new DecodeError('metadata.name', `"${name}"`, metadata['name']);
     return decode({ metadata, spec: asObject(spec, 'spec') });
   });
-}
-
-/** A static pod has its kubelet's hash as its UID, the API server's copy of it another one. */
-function uidsOf(metadata: Json): unknown[] {
-  const annotations = metadata['annotations'];
-  const mirrored = typeof annotations === 'object' ? (annotations as Json | null) : undefined;
-  return [metadata['uid'], mirrored?.['kubernetes.io/config.mirror']];
-}
-
-function labelsOf(metadata: Json): Labels {
-  const labels = metadata['labels'];
-  if (labels === undefined || labels === null) return {};
-  return Object.fromEntries(
-    Object.entries(asObject(labels, 'metadata.labels')).map(([key, value]) => {
-      if (typeof value !== 'string') throw new DecodeError(`metadata.labels['${key}']`, 'a text', value);
-      return [key, value];
-    }),
-  );
-}
-
-/** Returns the kind of the pod's controller (meta/v1 OwnerReference). */
-function ownerKindOf(metadata: Json): string | undefined {
-  const references = metadata['ownerReferences'];
-  if (references === undefined || references === null) return undefined;
-  const path = 'metadata.ownerReferences';
-  const owner = asArray(references, path)
-    .map((each) => asObject(each, path))
-    .find(({ controller }) => controller === true);
-  return owner && asOptionalText(owner['kind'], `${path}.kind`);
 }

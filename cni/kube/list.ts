@@ -16,6 +16,7 @@ export interface Listing<T> {
   /** Default: `v1`, the core API group. */
   readonly apiVersion?: string;
   readonly labelSelector?: string;
+  readonly fieldSelector?: string;
   readonly resource: Purpose['resource'];
   /** What messages say of a list of one namespace, or of another right than the usual one. */
   readonly scope?: Pick<Purpose, 'namespace' | 'grant'>;
@@ -87,6 +88,15 @@ export async function walkAll<T>(
   }
 }
 
+/** Returns the selectors as the rest of a query. */
+export const selectorQuery = (selectors: Pick<Listing<never>, 'labelSelector' | 'fieldSelector'>): string =>
+  (['labelSelector', 'fieldSelector'] as const)
+    .map((name) => {
+      const text = selectors[name];
+      return text === undefined ? '' : `&${name}=${encodeURIComponent(text)}`;
+    })
+    .join('');
+
 async function walkSnapshot<T>(
   client: Client,
   listing: Listing<T>,
@@ -96,8 +106,7 @@ async function walkSnapshot<T>(
 ): Promise<{ readonly resourceVersion: string } | { readonly expired: KubeError }> {
   const snapshot = new Snapshot();
   const once = new Once(listing);
-  const { labelSelector } = listing;
-  const selector = labelSelector === undefined ? '' : `&labelSelector=${encodeURIComponent(labelSelector)}`;
+  const selector = selectorQuery(listing);
   let token: string | undefined;
   do {
     const query = token === undefined ? '' : `&continue=${encodeURIComponent(token)}`;

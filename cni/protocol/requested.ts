@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import type { RequestedAddress } from '../../ipam/allocate/allocation.ts';
 import { formatAddress, parseAddress, parseAddressInSubnet, type Family } from '../../ipam/model/address.ts';
+import type { RequestedAddress } from '../../ipam/model/demand.ts';
 import type { Call } from './call.ts';
 import { OUR_IPAM } from './config-schema.ts';
 import { decode, familiesOf, type NetworkConfig } from './config.ts';

@@ -1,8 +1,9 @@
+import { ANNOTATION_PREFIX } from '../../ipam/model/annotations.ts';
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
 import type { Owner } from '../../ipam/model/attachment.ts';
 import { addressesOf, showAddress, type AddressView, type BlockFilter } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
-import type { KeepTerms } from '../../ipam/model/keep.ts';
+import type { Keep, KeepTerms } from '../../ipam/model/keep.ts';
 import { formatAge, formatDuration } from '../context/durations.ts';
 import { painted } from '../render/cell.ts';
 import type { Paint } from '../render/paint.ts';
@@ -74,6 +75,7 @@ export async function ipShow(context: Context, text: string): Promise<number> {
         ['Block', view.block ? formatCidr(view.block) : 'not claimed'],
         ['Node', view.node ?? '-'],
         ...held,
+        ...chosenFields(view),
         ...keptFields(view, now),
         ['Since', sinceText(view, now)],
         ...conflictFields(view),
@@ -98,10 +100,18 @@ function podOf({
   return { podNamespace: namespace, podName: name, ifname };
 }
 
+/** Says which annotations of the pod chose the address. */
+function chosenFields({ slot }: AddressView): [string, string][] {
+  return slot?.state === 'used' && slot.chosenBy ? [['Chosen', chosenText(slot.chosenBy)]] : [];
+}
+
+export const chosenText = (kinds: readonly string[]): string =>
+  `by annotation ${kinds.map((kind) => `${ANNOTATION_PREFIX}${kind}`).join(' and ')} of the pod`;
+
 /** Says for whom the address is kept, by which rule and how long. */
 function keptFields({ slot, state }: AddressView, now: number): [string, string][] {
   if (slot?.state === 'used' && slot.keep)
-    return [['Kept', `when the pod goes, ${keepText(slot.keep)}, by rule ${slot.keep.rule}`]];
+    return [['Kept', `when the pod goes, ${keepText(slot.keep)}, ${keeperText(slot.keep)}`]];
   if (slot?.state !== 'kept' || state !== 'kept') return [];
   const { keep, keptAt, pod, scaledDownAt } = slot;
   const left = keep.forMs === undefined ? '' : `, ${formatAge(keptAt + keep.forMs - now)} more`;
@@ -109,7 +119,7 @@ function keptFields({ slot, state }: AddressView, now: number): [string, string]
   return [
     ['Pod', `${pod.namespace}/${pod.name}`],
     ['Interface', pod.ifname],
-    ['Kept', `for ${whom}, ${keepText(keep)}${left}, by rule ${keep.rule}`],
+    ['Kept', `for ${whom}, ${keepText(keep)}${left}, ${keeperText(keep)}`],
     ...(scaledDownAt === undefined
       ? []
       : [scaledDownField(`${new Date(scaledDownAt).toISOString()} (${formatAge(now - scaledDownAt)})`)]),
@@ -121,6 +131,9 @@ const scaledDownField = (at: string): [string, string] => [
   'Scaled down',
   `since ${at} at the latest: its StatefulSet does not make this pod`,
 ];
+
+const keeperText = ({ rule, byAnnotation }: Pick<Keep, 'rule' | 'byAnnotation'>): string =>
+  byAnnotation ? `by its annotation, which rule ${rule} allows` : `by rule ${rule}`;
 
 /** Says how long addresses are kept. */
 export const keepText = ({ forMs }: KeepTerms): string =>
@@ -188,9 +201,15 @@ export function addressJson(view: AddressView): object {
     keptAt: slot?.state === 'kept' ? new Date(slot.keptAt).toISOString() : null,
     ...(slot?.state === 'kept' &&
       slot.scaledDownAt !== undefined && { scaledDownAt: new Date(slot.scaledDownAt).toISOString() }),
-    keep: keep ? { rule: keep.rule, forMs: keep.forMs ?? null, anyPod: keep.anyPod ?? false } : null,
+    keep: keep ? keepJson(keep) : null,
+    chosenBy: slot?.state === 'used' ? (slot.chosenBy ?? []) : [],
     state: view.state,
     conflictMac: conflictOf(view) ?? null,
     reservedAs: view.reservedAs ?? null,
   };
 }
+
+export const keepJson = ({ rule, forMs, anyPod, byAnnotation }: Keep): object => ({
+  ...{ rule, forMs: forMs ?? null, anyPod: anyPod ?? false },
+  byAnnotation: byAnnotation ?? false,
+});

@@ -9,6 +9,7 @@ import type { Paint } from '../render/paint.ts';
 import { printable } from '../render/printable.ts';
 import { renderFields, renderTable } from '../render/table.ts';
 import { agoText, causeText, lifetimeJson, secondsText } from './ip-history.ts';
+import { chosenText, keepJson, keepText } from './ip.ts';
 import type { Mismatch } from './pod-mismatch.ts';
 
 /** The API server's answer about a pod. */
@@ -58,6 +59,8 @@ function heldJson({ address, range, vlan, block, node, slot, hasFormerRoutes }: 
     uid: slot.owner.podUid ?? null,
     allocatedAt: new Date(slot.allocatedAt).toISOString(),
     formerRoutes: hasFormerRoutes,
+    keep: slot.keep ? keepJson(slot.keep) : null,
+    chosenBy: slot.chosenBy ?? [],
   };
 }
 
@@ -88,6 +91,7 @@ export function renderPod(report: PodReport, now: number, paint: Paint): string 
       ['Pod', printable(`${name.namespace}/${name.name}`)],
       ...serverFields(answer),
       ...ruleField(report.rule),
+      ...annotationFields(trace.held),
     ],
     paint,
   );
@@ -110,6 +114,17 @@ function ruleField(choice: PodReport['rule']): [string, string][] {
   if ('asks' in choice)
     return [['Rule', `one that asks Kubernetes about its ${choice.asks.join(' and ')}, or none`]];
   return [['Rule', choice.rule ? printable(choice.rule.name) : 'none: any range of its network']];
+}
+
+/** Says which addresses came, or stay, by annotations of the pod. */
+function annotationFields(held: readonly HeldAddress[]): [string, string][] {
+  const texts = held.flatMap(({ address, slot: { chosenBy, keep } }) => [
+    ...(chosenBy ? [`${formatAddress(address)} chosen ${printable(chosenText(chosenBy))}`] : []),
+    ...(keep?.byAnnotation
+      ? [`${formatAddress(address)} kept ${keepText(keep)} ${chosenText(['keep'])}`]
+      : []),
+  ]);
+  return texts.length > 0 ? [['Annotations', texts.join('; ')]] : [];
 }
 
 function serverFields(answer: Answer): [string, string][] {

@@ -4,6 +4,7 @@ import type { BlockOfRule, PodOfRule } from '../../ipam/query/rule-pods.ts';
 import type { Settled } from '../../ipam/rules/keeping.ts';
 import type { Ruleless } from '../../ipam/release/ruleless.ts';
 import type { Context } from '../context/context.ts';
+import { formatDuration } from '../context/durations.ts';
 import { plural } from '../render/plural.ts';
 import { renderTable } from '../render/table.ts';
 import { keepText } from './ip.ts';
@@ -62,11 +63,13 @@ export function conditionsText(rule: Rule): string {
 
 export const effectText = (rule: Rule): string => {
   const keeps = keepsText(rule);
+  const asks = annotationsText(rule);
   return [
     rangesText(rule),
     ...(rule.fallback ? ['else any'] : []),
     ...(rule.ownBlocks ? ['own blocks'] : []),
     ...(keeps === undefined ? [] : [`kept ${keeps}`]),
+    ...(asks === undefined ? [] : [`annotations ${asks}`]),
   ].join(', ');
 };
 
@@ -75,6 +78,14 @@ export const rangesText = ({ ranges }: Rule): string => ranges.join(', ') || 'an
 /** Says how long and for whom addresses are kept. */
 export const keepsText = ({ keep }: Rule): string | undefined =>
   keep && `${keepText(keep)}${keep.anyPod ? ' for any pod' : ''}`;
+
+/** Says what annotations of the pods may ask for; undefined: nothing. */
+export const annotationsText = ({ annotations }: Rule): string | undefined => {
+  if (!annotations) return undefined;
+  const { kinds, keepAtMostMs } = annotations;
+  const most = keepAtMostMs === undefined ? '' : ` (at most ${formatDuration(keepAtMostMs)})`;
+  return kinds.map((kind) => `${kind}${kind === 'keep' ? most : ''}`).join(' ');
+};
 
 export const labelsText = (labels: Labels): string =>
   Object.entries(labels)
@@ -89,6 +100,9 @@ export function ruleJson(rule: Rule): object {
     ...{ ranges, fallback, addedAt: new Date(rule.addedAt).toISOString() },
     ownBlocks: rule.ownBlocks ?? false,
     keep: rule.keep ? { forMs: rule.keep.forMs ?? null, anyPod: rule.keep.anyPod ?? false } : null,
+    annotations: rule.annotations
+      ? { kinds: rule.annotations.kinds, keepAtMostMs: rule.annotations.keepAtMostMs ?? null }
+      : null,
   };
 }
 

@@ -20,6 +20,14 @@ import { renderCount } from '../render/bar.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields, renderTable } from '../render/table.ts';
 import {
+  annotationsFrom,
+  choosesFreely,
+  freeChoice,
+  keeps,
+  type AnnotationOptions,
+} from './rule-annotations.ts';
+import {
+  annotationsText,
   blockJson,
   blocksText,
   conditionsText,
@@ -34,7 +42,7 @@ import {
   settledText,
 } from './rule-report.ts';
 
-export interface RuleAddOptions {
+export interface RuleAddOptions extends AnnotationOptions {
   readonly namespace: string;
   readonly pod?: string;
   readonly label?: readonly string[];
@@ -58,6 +66,7 @@ export async function ruleAdd(context: Context, name: string, options: RuleAddOp
     const isAgain = await isThere(ipam, rule);
     if (!isAgain) await planRule(ipam, rule);
     const found = await podsOfRule(ipam, rule);
+    if (choosesFreely(rule)) context.warn(freeChoice(rule));
     for (const text of familiesMissing(rule, (await readRanges(ipam.store)).ranges)) context.warn(text);
     if (!dryRun && !isAgain) await addRule(ipam, rule);
     const settled = dryRun ? undefined : await settle(context, ipam, { name, rule });
@@ -69,7 +78,7 @@ export async function ruleAdd(context: Context, name: string, options: RuleAddOp
   context.print(json, () => {
     const done = isAgain ? 'is there already' : dryRun ? 'would be added' : 'added';
     const what = `rule ${rule.name} ${done}: ${conditionsText(rule)} -> ${effectText(rule)}\n`;
-    const told = `${concernedText(rule, pods, outside)}${settled ? settledText(settled, rule.keep !== undefined) : ''}`;
+    const told = `${concernedText(rule, pods, outside)}${settled ? settledText(settled, keeps(rule)) : ''}`;
     return `${what}${told}${pods.length > 0 && dryRun ? podTable(context, pods) : ''}`;
   });
   context.warnUnreadable(unreadable);
@@ -88,7 +97,7 @@ async function isThere({ store }: Pick<Ipam, 'store'>, rule: Rule): Promise<bool
 /** Makes what is kept agree with the rules, where a rule keeps or has kept addresses. */
 async function settle(context: Context, ipam: Ipam, subject: Subject): Promise<Settled | undefined> {
   const { rules } = await readRules(ipam.store);
-  const mayKeep = subject.rule === undefined || subject.rule.keep || rules.some(({ keep }) => keep);
+  const mayKeep = subject.rule === undefined || keeps(subject.rule) || rules.some(keeps);
   if (!mayKeep) return undefined;
   const settled = await settleKept(ipam, subject, askWith(context));
   if (settled.untold > 0)
@@ -111,6 +120,7 @@ function ruleFrom({ world }: Context, name: string, options: RuleAddOptions): Ru
     fallback: options.fallback ?? false,
     ...keepFrom(options),
     ...(options.ownBlocks && { ownBlocks: true as const }),
+    ...annotationsFrom(options),
     addedAt: world.now(),
   };
 }
@@ -207,7 +217,7 @@ export async function ruleList(context: Context): Promise<number> {
           { title: 'RANGES', value: effectText },
           { title: 'FREE', value: (rule) => renderCount(freeOf(rule, usages)), right: true },
           { title: 'BLOCKS', value: (rule) => (rule.ownBlocks ? `${ownOf(rule)}` : '-'), right: true },
-          { title: 'KEPT', value: (rule) => (rule.keep ? `${keptBy(rule)}` : '-'), right: true },
+          { title: 'KEPT', value: (rule) => (keeps(rule) ? `${keptBy(rule)}` : '-'), right: true },
         ],
         sorted,
         context.paint,
@@ -260,6 +270,7 @@ export async function ruleShow(context: Context, name: string): Promise<number> 
         ['When full', rule.fallback ? 'the other ranges serve' : 'pods wait'],
         ['Own blocks', rule.ownBlocks || blocks.length > 0 ? blocksText(blocks) : 'no'],
         ['Kept', keepsText(rule) ?? 'no'],
+        ['Annotations', annotationsText(rule) ?? 'are ignored'],
         ['Added', new Date(rule.addedAt).toISOString()],
         [
           asksOf(rule).length > 0 ? 'Addresses, by names' : 'Addresses',

@@ -1,9 +1,10 @@
+import { durationMs } from '../../ipam/model/duration.ts';
 import { CommandError } from './errors.ts';
 
-const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-const DURATION = /^(?:0|(?:\d+(?:ms|s|m|h|d))+)$/;
+export { formatDuration } from '../../ipam/model/duration.ts';
+
 /** No wait needs more. The limit catches a typing error such as 30d for 30s. */
-const LONGEST_MS = UNITS.d;
+const LONGEST_MS = 86_400_000;
 
 /**
  * Parses `30s`, `5m`, `1h30m` or `0` into milliseconds.
@@ -11,12 +12,9 @@ const LONGEST_MS = UNITS.d;
  * @throws CommandError
  */
 export function parseDuration(text: string, option: string, longestMs: number = LONGEST_MS): number {
-  if (!DURATION.test(text)) {
+  const sum = durationMs(text);
+  if (sum === undefined)
     throw new CommandError(`${option} '${text}': expected a duration such as 30s, 5m, 1h30m or 0`);
-  }
-  let sum = 0;
-  for (const [, count, unit] of text.matchAll(/(\d+)(ms|s|m|h|d)/g))
-    sum += Number(count) * UNITS[unit as keyof typeof UNITS];
   if (sum > longestMs) throw new CommandError(`${option} '${text}': expected at most 24h`);
   return sum;
 }
@@ -33,18 +31,4 @@ export function formatAge(ms: number): string {
   if (hours < 1) return `${minutes}m`;
   if (days < 1) return minutes % 60 === 0 ? `${hours}h` : `${hours}h${minutes % 60}m`;
   return hours % 24 === 0 ? `${days}d` : `${days}d${hours % 24}h`;
-}
-
-/** Formats a duration exactly, as an operator would type it: `1m30s`. */
-export function formatDuration(ms: number): string {
-  if (ms === 0) return '0s';
-  let rest = ms;
-  return Object.entries(UNITS)
-    .reverse()
-    .map(([unit, size]) => {
-      const count = Math.floor(rest / size);
-      rest -= count * size;
-      return count === 0 ? '' : `${count}${unit}`;
-    })
-    .join('');
 }

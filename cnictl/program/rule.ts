@@ -37,10 +37,18 @@ export function addRuleCommands(program: Command, act: Act): void {
       '--own-blocks',
       'the pods get addresses of blocks that no other pods use, on any node: `rule show` lists them for firewalls',
     )
+    .option(
+      '--allow-annotations <kinds>',
+      'annotations of the pods that count: some of ranges,ip,keep (cellnet.io/ranges, …), within --range; all others are ignored',
+    )
+    .option(
+      '--keep-at-most <duration>',
+      'with --allow-annotations keep: longest time that an annotation may ask for (default: any)',
+    )
     .option('--dry-run', 'check everything, tell which living pods it concerns, add nothing')
     .addHelpText(
       'after',
-      "\nThe most specific rule for a pod counts: namespace before pod name before other conditions.\n\nExamples:\n  cnictl rule add shop --namespace shop --range red\n  cnictl rule add zone-a --namespace '*' --nodes topology.kubernetes.io/zone=a --range blue --fallback\n  cnictl rule add db --namespace shop --pod 'db-*' --keep forever\n  cnictl rule add pay --namespace shop --pod 'pay-*' --range red --own-blocks",
+      "\nThe most specific rule for a pod counts: namespace before pod name before other conditions.\n\nExamples:\n  cnictl rule add shop --namespace shop --range red\n  cnictl rule add zone-a --namespace '*' --nodes topology.kubernetes.io/zone=a --range blue --fallback\n  cnictl rule add db --namespace shop --pod 'db-*' --keep forever\n  cnictl rule add own --namespace shop --range red --allow-annotations ranges,ip,keep --keep-at-most 24h\n  cnictl rule add pay --namespace shop --pod 'pay-*' --range red --own-blocks",
     )
     .action((name: string, options: RuleAddOptions, command: Command) =>
       act(command, (context) => ruleAdd(context, name, options)),

@@ -68,6 +68,7 @@ case "$command" in
     grant cellnet-node readwrite "$keys/blocks/"
     grant cellnet-node readwrite "$keys/history/"
     grant cellnet-node readwrite "$keys/kept/"
+    grant cellnet-node readwrite "$keys/own/"
     grant cellnet-node readwrite "$keys/cluster/set-back"
     # What is this node's alone.
     own="cellnet-node-$name"

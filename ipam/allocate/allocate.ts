@@ -1,4 +1,4 @@
-import { cidrContains, formatAddress, sameAddress, type Address } from '../model/address.ts';
+import { cidrContains, formatAddress, sameAddress, type Address, type Family } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
 import { isOwnedBy } from '../model/block.ts';
 import { pardonSlot } from '../model/condemn-slot.ts';
@@ -27,11 +27,11 @@ import { sourcesFor } from './source.ts';
  * @param held receives, at each attempt, the node's allocations as they are known, perhaps from a
  *   cache
  * @throws IpamError `exhausted` naming the full ranges; `not-found` for an unknown range name;
- *   `conflict`, `not-found` or `taken` for a requested address; `still-used` for a kept one whose
- *   earlier container may live; `corrupt-record` if a record that
- *   cannot be read may hold a known address; `taken` for an attachment that runs with an address
- *   which etcd does not give to it any more; `contention`, `store-…`. If `uncertain` is set, etcd
- *   may have written the allocation.
+ *   `conflict`, `not-found` or `taken` for a requested address; `invalid` for an annotation of the
+ *   pod; `still-used` for a kept address whose earlier container may live; `corrupt-record` if a
+ *   record that cannot be read may hold a known address; `taken` for an attachment that runs with
+ *   an address which etcd does not give to it any more; `contention`, `store-…`. If `uncertain` is
+ *   set, etcd may have written the allocation.
  */
 export async function allocate(
   ipam: Ipam,
@@ -106,12 +106,16 @@ export async function allocate(
       ...(chosen && { chosen: (value) => ('asks' in value ? undefined : chosen(value)) }),
     });
     if (!('asks' in outcome)) {
-      if (used) ipam.observer.allocated({ ...used, families: request.families });
+      if (used) ipam.observer.allocated({ ...used, families: drawn(request, used) });
       return outcome;
     }
     facts = { ...facts, ...(await askAbout(request, outcome.asks)) };
   }
 }
+
+/** The families whose addresses any other would have done for as well. */
+const drawn = ({ families }: AllocationRequest, { requested = [] }: Source): Family[] =>
+  families.filter((family) => !requested.some((each) => each.family === family));
 
 /** @throws IpamError `unknown-pod` if nobody can be asked, or an answer is missing */
 async function askAbout({ owner, ask }: AllocationRequest, asks: readonly FactSource[]): Promise<Facts> {

@@ -24,8 +24,6 @@ export interface Allocation {
 
 export interface AllocationRequest extends Demand {
   readonly owner: Owner;
-  /** Addresses that the caller requires, at most one of each family. */
-  readonly requested?: readonly RequestedAddress[];
   /**
    * Asks Kubernetes about the pod, where a rule needs it. Absent: nobody can be asked. It rejects
    * where an answer is missing: nobody guesses.
@@ -33,9 +31,4 @@ export interface AllocationRequest extends Demand {
   readonly ask?: (sources: readonly FactSource[]) => Promise<Facts>;
   /** Addresses that the attachment has by the node's own record, from an earlier ADD. */
   readonly known?: readonly Address[];
-}
-
-export interface RequestedAddress extends Address {
-  /** If given, it must equal the prefix length of the range. */
-  readonly prefixLength?: number;
 }

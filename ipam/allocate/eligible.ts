@@ -1,4 +1,5 @@
 import { cidrContains, familyName, type Family } from '../model/address.ts';
+import { annotationKey } from '../model/annotations.ts';
 import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
@@ -14,12 +15,16 @@ export function isEligible(
     request,
     family,
     fixed,
-  }: Pick<PickContext, 'family' | 'fixed'> & { readonly request: Pick<AllocationRequest, 'ranges'> },
+  }: Pick<PickContext, 'family' | 'fixed'> & {
+    readonly request: Pick<AllocationRequest, 'ranges' | 'annotated'>;
+  },
 ): boolean {
   return (
     range.cidr.base.family === family &&
     range.state === 'active' &&
-    (request.ranges === undefined ? !range.namedOnly : request.ranges.includes(range.name)) &&
+    (request.ranges === undefined
+      ? !range.namedOnly
+      : request.ranges.includes(range.name) && !(request.annotated?.onlyOpen && range.namedOnly)) &&
     (fixed === undefined || fixed.vlan === range.vlan)
   );
 }
@@ -29,7 +34,7 @@ export function isEligible(
  * @throws IpamError `exhausted` if there is none
  */
 export function commonVlans(
-  request: Pick<AllocationRequest & Source, 'ranges' | 'requested' | 'rule'>,
+  request: Pick<Source, 'ranges' | 'requested' | 'rule' | 'annotated'>,
   families: readonly Family[],
   { ranges: entries, unreadable }: RangeRecords,
 ): NonNullable<FixedVlan>[] {
@@ -62,7 +67,9 @@ export const vlanText = (range: Range): string =>
   range.vlan === undefined ? 'untagged' : `VLAN ${range.vlan}`;
 
 /** Says who leaves a range out. */
-export function notIn({ rule, ranges }: Pick<Source, 'rule' | 'ranges'>): string {
+export function notIn({ rule, ranges, annotated }: Pick<Source, 'rule' | 'ranges' | 'annotated'>): string {
+  if (annotated && Object.values(annotated.by).some((kinds) => kinds.includes('ranges')))
+    return `not in annotation ${annotationKey('ranges')} of the pod`;
   if (rule !== undefined) return `not in rule '${rule}'`;
   return ranges === undefined ? 'only for those who name it' : 'not in ipam.ranges';
 }

@@ -36,7 +36,8 @@ interface KeptContext {
   readonly ipam: Ipam;
   readonly request: AllocationRequest;
   readonly sources: readonly Source[];
-  readonly keep: NonNullable<Source['keep']>;
+  /** Absent: the pod gets what was kept for it a last time. */
+  readonly keep: Source['keep'];
   readonly transaction: NodeTransaction;
   /** VLAN of what the attachment has already. */
   readonly fixed: FixedVlan;
@@ -62,7 +63,7 @@ interface Found {
 export async function pickKept(context: KeptContext, families: readonly Family[]): Promise<KeptPick> {
   const pod = podInterfaceOf(context.request.owner);
   if (!pod) return { steps: [], apply: () => undefined };
-  return context.keep.anyPod ? await pickSpare(context, families) : await pickOwn(context, pod, families);
+  return context.keep?.anyPod ? await pickSpare(context, families) : await pickOwn(context, pod, families);
 }
 
 /** Picks what is kept for the pod's name. */
@@ -71,7 +72,7 @@ async function pickOwn(
   pod: PodInterface,
   families: readonly Family[],
 ): Promise<KeptPick> {
-  const { ipam, request } = context;
+  const { ipam, request, keep } = context;
   const steps: Assignment[] = [];
   const guards: Guard[] = [];
   const ended: Ending[] = [];
@@ -80,13 +81,16 @@ async function pickOwn(
     const found = await findOwn(context, keptKey(pod, family), guards);
     if (!found) continue;
     const { slot, held } = found;
-    if (slot?.state === 'used' && isOfPod(slot, pod)) throw stillUsed(found, slot, pod);
+    if (keep && slot?.state === 'used' && isOfPod(slot, pod)) throw stillUsed(found, slot, pod);
     if (slot?.state !== 'kept' || slot.keep.anyPod || !isSamePod(slot.pod, pod)) continue;
     if (!mayHave(context, found, family, fixed)) {
       ended.push({ found, slot });
       continue;
     }
-    if (await ipam.local.isUsedByOther(found.place.address, request.owner)) throw carried(found, pod);
+    if (await ipam.local.isUsedByOther(found.place.address, request.owner)) {
+      if (!keep) continue;
+      throw carried(found, pod);
+    }
     fixed = { vlan: held.range.vlan };
     steps.push(take(context, found, slot, family));
   }
@@ -163,7 +167,7 @@ async function findSpare(
     const found = await findPlace(context, read.value).catch(unlessUnreadable);
     const slot = found?.slot;
     // Another pod was faster, also one whose request is part of the same transaction.
-    if (!found || slot?.state !== 'kept' || !slot.keep.anyPod || slot.keep.rule !== keep.rule) continue;
+    if (!found || slot?.state !== 'kept' || !slot.keep.anyPod || slot.keep.rule !== keep?.rule) continue;
     if (found.held.range.state === 'draining') ended.push({ found, slot });
     else if (!mayHave(context, found, family, fixed)) useless.add(read.value.range);
     else if (!(await ipam.local.isUsedByOther(found.place.address, request.owner))) return { ...found, slot };
@@ -173,6 +177,7 @@ async function findSpare(
 
 /** Yields spare addresses; once others were faster, from a random place on. */
 async function* sparesInTurn({ ipam, keep, attempt }: KeptContext, family: Family): AsyncIterable<Entry> {
+  if (!keep) return;
   let isFirst = attempt > 0;
   for await (const page of ipam.store.scan(spareOf(keep.rule, family))) {
     const start = isFirst ? Math.floor(ipam.effects.random() * page.length) : 0;
@@ -212,12 +217,12 @@ async function findPlace({ ipam, transaction }: KeptContext, place: KeptPlace): 
 
 /** Whether the pod may have the address by the rules and the network of now. */
 function mayHave(
-  { request, sources }: KeptContext,
+  { sources }: KeptContext,
   { place, held: { range } }: Found,
   family: Family,
   fixed: FixedVlan,
 ): boolean {
-  const requested = request.requested?.find((each) => each.family === family);
+  const requested = sources[0]?.requested?.find((each) => each.family === family);
   if (requested && !sameAddress(requested, place.address)) return false;
   return (
     !isReserved(range, place.address) &&
@@ -226,14 +231,15 @@ function mayHave(
 }
 
 function take(
-  { ipam, request, keep, unproven }: KeptContext,
+  { ipam, request, sources, keep, unproven }: KeptContext,
   { held, place, from }: Found,
   { keep: before }: KeptSlot,
   family: Family,
 ): Assignment {
   const index = slotIndex(held.block, place.address);
-  const context = { ipam, request, family, unproven, keep: { ...keep, since: before.since } };
-  return assign(context, held, index, from);
+  const context = { ipam, request: { ...request, ...sources[0] }, family, unproven };
+  const kept = keep && { keep: { ...keep, since: before.since } };
+  return assign({ ...context, ...kept }, held, index, from);
 }
 
 /** Ends what is kept, in the blocks as the steps have left them. */

@@ -5,7 +5,7 @@ import { ruleField } from '../model/holder.ts';
 import { podInterfaceOf, type Keep } from '../model/keep.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
-import type { Foreign } from '../node/transaction.ts';
+import type { Foreign, NodeTransaction } from '../node/transaction.ts';
 import type { Guard } from '../records/transaction.ts';
 import type { Allocation, AllocationRequest } from './allocation.ts';
 
@@ -19,6 +19,8 @@ export interface PickContext {
   readonly family: Family;
   /** The node's; where the addresses come from a rule's own blocks, those that it knows of them. */
   readonly blocks: readonly HeldBlock[];
+  /** What the transaction has read and changed beside the node's own blocks. */
+  readonly others: Pick<NodeTransaction, 'guests' | 'unreadable'>;
   /** Those of the blocks that the same transaction claims: the store does not have them yet. */
   readonly claims: readonly HeldBlock[];
   readonly fixed: FixedVlan;
@@ -41,7 +43,7 @@ export interface Assignment {
 
 /** What an assignment depends on. */
 type AssignContext = Pick<PickContext, 'ipam' | 'family' | 'unproven'> & {
-  readonly request: Pick<AllocationRequest & Source, 'owner' | 'node' | 'keep'>;
+  readonly request: Pick<AllocationRequest & Source, 'owner' | 'node' | 'keep' | 'annotated'>;
   /** By which rule the address is kept; absent: by the request's, from now on. */
   readonly keep?: Keep;
 };
@@ -57,9 +59,11 @@ export function assign(
   const { owner, node } = request;
   const now = ipam.effects.now();
   const keep = before ?? (request.keep && podInterfaceOf(owner) && { ...request.keep, since: now });
+  const chosenBy = request.annotated?.by[family] ?? [];
   const { block, slot } = takeSlot(held.block, index, owner, now, {
     ...(held.block.node !== node && { node }),
     ...(keep && { keep }),
+    ...(chosenBy.length > 0 && { chosenBy }),
   });
   const address = { family, value: block.cidr.base.value + BigInt(index) };
   const allocation = {

@@ -47,8 +47,8 @@ export async function pickSteps(
   families: readonly Family[],
 ): Promise<PickedSteps | undefined> {
   const { ipam, request, sources, transaction, kept, attempt } = context;
-  const [{ keep } = request] = sources;
-  if (!keep) return await pickOthers(context, families, []);
+  const [{ keep, annotated } = request] = sources;
+  if (!keep && !annotated?.endsKept) return await pickOthers(context, families, []);
   const unproven = isDistrusted(transaction.setBack, ipam.effects.now());
   const fixed = kept[0] && { vlan: kept[0].range.vlan };
   const ofPod = await pickKept(
@@ -62,7 +62,7 @@ export async function pickSteps(
   } catch (error) {
     if (!isExhausted(error) || ofPod.steps.length === 0 || transaction.cached) throw error;
     // What any pod may have binds no pod to its VLAN.
-    if (!keep.anyPod) throw boundTo(ofPod, error);
+    if (keep && !keep.anyPod) throw boundTo(ofPod, error);
     const picked = await pickOthers(context, families, []);
     return picked && { ...picked, finish };
   }
@@ -102,17 +102,19 @@ async function pickAll(
   request: AllocationRequest & Source,
   families: readonly Family[],
   kept: readonly Allocation[],
-  transaction: NodeTransaction,
+  others: NodeTransaction,
   attempt: number,
 ): Promise<Assignment[] | undefined> {
-  const { claims, setBack } = transaction;
-  const blocks = await blocksFor(ipam, request, transaction);
+  const { claims, setBack } = others;
+  const blocks = await blocksFor(ipam, request, others);
   if (!blocks) return undefined;
   const unproven = isDistrusted(setBack, ipam.effects.now());
   return await firstWithRoom(await vlansFor(ipam, request, families, kept), async (fixed) => {
     const steps: Assignment[] = [];
     for (const family of families) {
-      const step = await pick({ ipam, request, family, blocks, claims, fixed, unproven, attempt });
+      const step = await pick({
+        ...{ ipam, request, family, blocks, claims, others, fixed, unproven, attempt },
+      });
       if (!step) return undefined;
       steps.push(step);
     }

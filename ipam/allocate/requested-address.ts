@@ -7,25 +7,28 @@ import {
   type Address,
   type Cidr,
 } from '../model/address.ts';
-import { isCooling, isKept, restMs, slotIndex, type Block } from '../model/block.ts';
+import { annotationKey } from '../model/annotations.ts';
+import { isCooling, isKept, nodeOf, restMs, slotIndex, type Block } from '../model/block.ts';
+import type { RequestedAddress } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
-import { holderText, ruleHolder } from '../model/holder.ts';
+import { holderText, ruleHolder, ruleOf } from '../model/holder.ts';
 import { blockAt, isReserved, type Range } from '../model/range.ts';
 import { blankBlock } from '../node/blank-block.ts';
-import type { Ipam } from '../node/ipam.ts';
+import { checkReadable } from '../node/hidden.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { blockKey } from '../records/keys.ts';
 import type { Entry } from '../records/transaction.ts';
 import { notCounted, readRecord } from '../records/unreadable.ts';
 import { readRanges, type RangeEntry, type RangeRecords } from '../store/ranges.ts';
-import type { Allocation, AllocationRequest, RequestedAddress } from './allocation.ts';
+import type { Allocation, AllocationRequest } from './allocation.ts';
 import { readOccupied } from './claim.ts';
 import { isEligible, vlanText } from './eligible.ts';
 import { assign, type PickContext, type Assignment } from './pick-context.ts';
 
 /**
- * Picks exactly this address, from a block that the node holds or from an unclaimed one.
+ * Picks exactly this address: from a block of which the node has addresses, from one of another
+ * node, or from an unclaimed one. Of a rule's own block only its pods get one, and of no other.
  * @returns undefined if everything must be read again
  */
 export async function pickRequested(
@@ -33,26 +36,25 @@ export async function pickRequested(
   requested: RequestedAddress,
 ): Promise<Assignment | undefined> {
   const { ipam, request } = context;
-  const known = await readRanges(ipam.store);
-  const found = known.ranges.find(({ range }) => cidrContains(range.cidr, requested));
-  const { range, entry } = checkRequested(context, requested, known, found);
-  const held = context.blocks.find(({ block }) => cidrContains(block.cidr, requested));
+  const ranges = await readRanges(ipam.store);
+  const found = ranges.ranges.find(({ range }) => cidrContains(range.cidr, requested));
+  const { range, entry } = checkRequested(context, requested, ranges, found);
+  const known = [...context.blocks, ...context.others.guests];
+  const held = known.find(({ block }) => cidrContains(block.cidr, requested));
   // The range was changed since the node's blocks were read: the address was reserved then.
   if (held?.block.slots[slotIndex(held.block, requested)]?.state === 'reserved') return undefined;
   if (held) checkFree(context, requested, held);
-  if (await ipam.local.isUsedByOther(requested, request.owner)) {
-    const ip = formatAddress(requested);
-    throw new IpamError('taken', `the requested address ${ip} is in use by another pod of this node`);
-  }
+  if (await ipam.local.isUsedByOther(requested, request.owner))
+    throw taken(context, requested, 'in use by another pod of this node');
   if (held) return assign(context, held, slotIndex(held.block, requested));
   const cidr = blockAt(range, requested);
-  const other = await readUnheld(ipam, range, cidr, requested);
-  const holder = request.blocksOf === undefined ? request.node : ruleHolder(request.blocksOf);
-  const from = { range, rangeEntry: entry, ...(other && { read: other }) };
-  if (other && (request.blocksOf === undefined || other.block.node !== holder))
-    throw taken(requested, `in block ${formatCidr(cidr)}, which ${holderText(other.block)} holds`);
+  const other = await findOther(context, range, cidr, requested);
+  if (other) checkFree(context, requested, { block: other.block, range });
+  const { node, blocksOf } = request;
+  const holder = blocksOf === undefined ? node : ruleHolder(blocksOf);
   const block = other?.block ?? (await blankBlock(ipam, range, cidr, holder));
-  checkFree(context, requested, { block, range });
+  // One claimed by this node since its blocks were read: the index fails the comparison.
+  const from = { range, rangeEntry: entry, ...(other && { read: other }) };
   return assign(context, { range, block }, slotIndex(block, requested), from);
 }
 
@@ -63,7 +65,7 @@ function checkRequested(
   { ranges, unreadable }: RangeRecords,
   found: RangeEntry | undefined,
 ): RangeEntry {
-  const ip = formatAddress(requested);
+  const ip = nameOf(context, requested);
   const { request } = context;
   if (!found) {
     const known = ranges.map(({ range }) => formatCidr(range.cidr)).join(', ') || 'none yet';
@@ -77,7 +79,7 @@ function checkRequested(
   if (prefixLength !== range.cidr.prefixLength) {
     throw new IpamError(
       'conflict',
-      `the requested address ${ip}/${prefixLength} is of range '${range.name}': expected /${range.cidr.prefixLength}, or none`,
+      `the requested address ${formatAddress(requested)}/${prefixLength} is of range '${range.name}': expected /${range.cidr.prefixLength}, or none`,
     );
   }
   if (isReserved(range, requested)) {
@@ -95,56 +97,68 @@ function checkRequested(
   return found;
 }
 
+/** Says where the request comes from, if not from the runtime. */
+function nameOf({ request }: PickContext, { family, value }: Address): string {
+  const isAnnotated = request.annotated?.by[family]?.includes('ip');
+  return `${formatAddress({ family, value })}${isAnnotated ? ` (annotation ${annotationKey('ip')})` : ''}`;
+}
+
+const taken = (context: PickContext, requested: Address, why: string): IpamError =>
+  new IpamError('taken', `the requested address ${nameOf(context, requested)} is ${why}`);
+
 /** @throws IpamError `taken` */
-function checkFree({ ipam }: PickContext, requested: Address, { block, range }: HeldBlock): void {
+function checkFree(context: PickContext, requested: Address, { block, range }: HeldBlock): void {
+  if (ruleOf(block) !== context.request.blocksOf)
+    throw taken(context, requested, `in block ${formatCidr(block.cidr)}, which ${holderText(block)} holds`);
   const slot = block.slots[slotIndex(block, requested)];
-  const ip = formatAddress(requested);
   if (slot?.state === 'used') {
     const { podNamespace, podName, containerId } = slot.owner;
     const who = podName === undefined ? `container ${containerId}` : `pod ${podNamespace ?? '?'}/${podName}`;
-    throw new IpamError('taken', `the requested address ${ip} is given to ${who}`);
+    throw taken(context, requested, `given to ${who} on node '${nodeOf(block, slot)}'`);
   }
-  const now = ipam.effects.now();
+  const now = context.ipam.effects.now();
   if (slot?.state === 'kept' && isKept(slot, now)) {
     const { namespace, name } = slot.pod;
-    throw new IpamError('taken', `the requested address ${ip} is kept for pod ${namespace}/${name}`);
+    throw taken(context, requested, `kept for pod ${namespace}/${name}`);
   }
   if (slot?.state === 'kept' && isCooling(slot, now, range.cooldownMs)) {
     const wait = Math.ceil((slot.keptAt + range.cooldownMs - now) / 1000);
-    throw new IpamError('taken', `the requested address ${ip} is cooling, free in ${wait} s`);
+    throw taken(context, requested, `cooling, free in ${wait} s`);
   }
   if (slot?.state === 'released' && isCooling(slot, now, range.cooldownMs)) {
     const wait = Math.ceil((slot.releasedAt + restMs(slot, range.cooldownMs) - now) / 1000);
     const why = slot.conflictMac === undefined ? 'cooling' : `set aside, for ${slot.conflictMac} uses it`;
-    throw new IpamError('taken', `the requested address ${ip} is ${why}, free in ${wait} s`);
+    throw taken(context, requested, `${why}, free in ${wait} s`);
   }
 }
 
-const taken = (requested: Address, why: string): IpamError =>
-  new IpamError('taken', `the requested address ${formatAddress(requested)} is ${why}`);
-
 /**
- * Reads the block of the address, of which the node has nothing; undefined if nobody holds it.
- * @throws IpamError `taken` if the key of another block covers the address, or it cannot be read
+ * Returns the block that has the address, as another node or a rule holds it; undefined if none
+ * does.
+ * @throws IpamError `taken` if the key of a block covers the address that is none of its range, or
+ *   cannot be read; `corrupt-record` where the node's index hides whether it has an address of it
  */
-async function readUnheld(
-  { store }: Ipam,
+async function findOther(
+  context: PickContext,
   range: Range,
   cidr: Cidr,
   requested: Address,
 ): Promise<{ readonly block: Block; readonly entry: Entry } | undefined> {
-  const { blocks, covered } = await readOccupied(store, range);
-  const other = covered.find((span) => spanContains(span, requested));
-  if (other) {
-    const why = `in a block that etcd key '${other.key}' touches, which names no block of its range`;
-    throw taken(requested, why);
-  }
-  if (!blocks.has(formatCidr(cidr))) return undefined;
+  const { store } = context.ipam;
   const [entry] = await store.get([blockKey(range.name, cidr)]);
-  if (!entry) return undefined;
+  if (!entry) {
+    const { covered } = await readOccupied(store, range);
+    const other = covered.find((span) => spanContains(span, requested));
+    if (!other) return undefined;
+    const why = `in a block that etcd key '${other.key}' touches, which names no block of its range`;
+    throw taken(context, requested, why);
+  }
   const read = readRecord(entry, decodeBlockOf(range));
-  if ('value' in read) return { block: read.value, entry };
-  throw taken(requested, `in a block that cannot be read: ${read.unreadable.reason}`);
+  if ('unreadable' in read)
+    throw taken(context, requested, `in a block that cannot be read: ${read.unreadable.reason}`);
+  // An index entry that cannot be read is not written over.
+  checkReadable(context.others, [requested]);
+  return { block: read.value, entry };
 }
 
 /**

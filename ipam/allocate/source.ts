@@ -1,9 +1,10 @@
 import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
-import { chooseRule, type Asks, type Facts, type Rule } from '../model/rule.ts';
+import { chooseRule, isNamed, type Asks, type Facts, type Rule } from '../model/rule.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { NodeTransaction } from '../node/transaction.ts';
 import { unreadableError } from '../records/unreadable.ts';
+import { allowsAnnotations, annotatedSources } from './annotated.ts';
 import type { AllocationRequest } from './allocation.ts';
 
 /** Where the addresses may come from, one after the other; or what must be asked to tell it. */
@@ -11,8 +12,10 @@ export type Sources = readonly Source[] | Asks;
 
 /**
  * Returns where the attachment's addresses may come from, as the most specific rule for its pod
- * says. A container that is no pod has no rule.
- * @throws IpamError `corrupt-record` for a rule that may be for the pod; `store-…`
+ * says, and the pod's annotations where that rule allows them. A container that is no pod has no
+ * rule.
+ * @throws IpamError `corrupt-record` for a rule that may be for the pod; `invalid`, `conflict` for
+ *   an annotation; `store-…`
  */
 export async function sourcesFor(
   { store, rules }: Pick<Ipam, 'store' | 'rules'>,
@@ -28,10 +31,22 @@ export async function sourcesFor(
   const ofNetwork = found.rules.filter(
     (rule) => rule.ranges.length === 0 || rangesWithin(rule, request).length > 0,
   );
-  const choice = chooseRule(ofNetwork, { namespace: podNamespace, name: podName }, facts);
-  if ('asks' in choice) return choice;
+  const pod = { namespace: podNamespace, name: podName };
+  const choice = chooseRule(ofNetwork, pod, facts);
+  if ('asks' in choice) {
+    // One question takes less time than two in a row.
+    const mayRead = !facts.pod && ofNetwork.some((each) => isNamed(each, pod) && allowsAnnotations(each));
+    return mayRead ? { asks: [...new Set([...choice.asks, 'pod' as const])] } : choice;
+  }
   const { rule } = choice;
   if (!rule) return [request];
+  const byRule = sourcesOf(rule, request);
+  if (!allowsAnnotations(rule)) return byRule;
+  return facts.pod ? await annotatedSources(store, rule, request, byRule, facts.pod) : { asks: ['pod'] };
+}
+
+/** Where the rule says that the addresses come from. */
+function sourcesOf(rule: Rule, request: AllocationRequest): readonly Source[] {
   const anywhere: Source = {
     ...request,
     ...(rule.keep && { keep: { ...rule.keep, rule: rule.name } }),

@@ -40,6 +40,7 @@ export function claimAhead(ipam: Ipam, request: Source, family: Family): Promise
             family,
             blocks,
             claims,
+            others: transaction,
             fixed: undefined,
             unproven: false,
             attempt,

@@ -28,10 +28,15 @@ export type Slot =
        * allocation and no other.
        */
       readonly sequence: number;
-      /** Node of the attachment, where it is not the block's: its pod took a kept address along. */
+      /**
+       * Node of the attachment, where it is not the block's: its pod took a kept address along, or
+       * requested this very address.
+       */
       readonly node?: string;
       /** Present if the address stays the pod's when the attachment ends. */
       readonly keep?: Keep;
+      /** Annotations of the pod that chose the address, such as `ip`. For display only. */
+      readonly chosenBy?: readonly string[];
       /** Present if the pod is gone and the node is to clear the attachment away. */
       readonly condemned?: Condemnation;
       readonly unknownFields?: UnknownFields;
@@ -211,7 +216,7 @@ function turnOf(slot: Exclude<Slot, { state: 'used' | 'reserved' }>): number {
 }
 
 /** What an assignment says beside its owner. */
-export type Terms = Pick<UsedSlot, 'node' | 'keep'>;
+export type Terms = Pick<UsedSlot, 'node' | 'keep' | 'chosenBy'>;
 
 /**
  * Assigns the slot to the owner. The caller chose the slot with {@link nextCandidate} of the same

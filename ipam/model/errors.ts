@@ -3,7 +3,7 @@
  * names the key, the value and what was expected. `remedy` tells the operator what to do next.
  */
 export type IpamErrorCode =
-  /** A value that was entered or stored does not have the required form. */
+  /** A value that was entered or stored, or a pod's annotation, does not have the required form. */
   | 'invalid'
   /** The named range, block, address or allocation does not exist. */
   | 'not-found'
@@ -13,7 +13,7 @@ export type IpamErrorCode =
   | 'in-use'
   /** No range has an address left. One may become free later. */
   | 'exhausted'
-  /** The requested address is assigned, cooling, or in another node's block. */
+  /** The requested address is assigned, kept or cooling, or its block cannot be read. */
   | 'taken'
   /** The address is kept for the pod, and an earlier container of it may live. */
   | 'still-used'

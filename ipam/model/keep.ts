@@ -1,3 +1,5 @@
+import type { UnknownFields } from './unknown-fields.ts';
+
 /** A pod's interface, named as it is each time that the pod is made. */
 export interface PodInterface {
   readonly namespace: string;
@@ -15,12 +17,23 @@ export interface Keep {
    * The address goes to whichever pod of the rule comes next. Absent: to the pod of the same name.
    */
   readonly anyPod?: true;
+  /** The pod's annotation says so, as the rule allows. */
+  readonly byAnnotation?: true;
   /** When the address was first kept, in milliseconds since 1970. */
   readonly since: number;
+  readonly unknownFields?: UnknownFields;
 }
 
 /** What a rule says of the addresses of its pods. */
-export type KeepTerms = Omit<Keep, 'rule' | 'since'>;
+export type KeepTerms = Pick<Keep, 'forMs' | 'anyPod'>;
+
+const LONGEST_KEEP_MS = 3_650 * 24 * 3_600_000;
+/** What {@link isKeepTime} accepts, for messages. */
+export const KEEP_FORM = 'a time from 1s to 3650d, or forever';
+
+/** Whether addresses can be kept for this time. */
+export const isKeepTime = (ms: number): boolean =>
+  Number.isInteger(ms) && ms >= 1_000 && ms <= LONGEST_KEEP_MS;
 
 export const isSamePod = (a: PodInterface, b: PodInterface): boolean =>
   a.namespace === b.namespace && a.name === b.name && a.ifname === b.ifname;

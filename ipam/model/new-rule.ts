@@ -1,4 +1,7 @@
+import { ANNOTATION_KINDS } from './annotations.ts';
+import { formatDuration } from './duration.ts';
 import { invalid } from './errors.ts';
+import { isKeepTime, KEEP_FORM } from './keep.ts';
 import { isObjectName, OBJECT_NAME_FORM } from './object-name.ts';
 import type { Labels, Rule } from './rule.ts';
 
@@ -13,7 +16,6 @@ const LABEL_NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 /** Longest record of a rule stays far below what etcd takes. */
 const MOST_RANGES = 100;
 const MOST_LABELS = 20;
-const LONGEST_KEEP_MS = 3_650 * 24 * 3_600_000;
 
 /** @throws IpamError `invalid`, naming the value and what would be right */
 export function checkRule(rule: Rule): void {
@@ -33,19 +35,30 @@ export function checkRule(rule: Rule): void {
     `a kind such as StatefulSet`,
   );
   for (const labels of [rule.podLabels, rule.namespaceLabels, rule.nodeLabels]) checkLabels(labels);
-  const saysMore = rule.keep !== undefined || rule.ownBlocks === true;
-  check(rule.ranges.length > 0 || saysMore, 'ranges', 'at least one name of a range');
+  const saysMore = rule.keep ?? rule.annotations ?? rule.ownBlocks;
+  check(rule.ranges.length > 0 || saysMore !== undefined, 'ranges', 'at least one name of a range');
   check(rule.ranges.length > 0 || !rule.fallback, 'fallback', 'names of ranges, before which it comes');
   const { forMs } = rule.keep ?? {};
-  check(
-    forMs === undefined || (Number.isInteger(forMs) && forMs >= 1_000 && forMs <= LONGEST_KEEP_MS),
-    `keep ${forMs} ms`,
-    'a time from 1s to 3650d, or forever',
-  );
+  check(forMs === undefined || isKeepTime(forMs), `keep ${forMs} ms`, KEEP_FORM);
+  checkAnnotations(rule);
   check(rule.ranges.length <= MOST_RANGES, `${rule.ranges.length} ranges`, `at most ${MOST_RANGES}`);
   const twice = rule.ranges.find((name, i) => rule.ranges.indexOf(name) !== i);
   check(twice === undefined, `range '${twice}'`, 'each range once');
   for (const name of rule.ranges) check(isObjectName(name), `range name '${name}'`, OBJECT_NAME_FORM);
+}
+
+function checkAnnotations({ annotations, keep }: Rule): void {
+  if (!annotations) return;
+  const { kinds, keepAtMostMs: most } = annotations;
+  const isRight = kinds.length > 0 && new Set(kinds).size === kinds.length;
+  if (!isRight)
+    throw invalid(`allowed annotations '${kinds.join()}': expected some of ${ANNOTATION_KINDS.join()}`);
+  if (most === undefined) return;
+  const what = `most to keep ${formatDuration(most)}`;
+  if (!isKeepTime(most)) throw invalid(`${what}: expected a time from 1s to 3650d`);
+  if (!kinds.includes('keep')) throw invalid(`${what}: expected with allowed annotation keep`);
+  if (keep && (keep.forMs === undefined || keep.forMs > most))
+    throw invalid(`${what}: expected at least the rule's own time, with which addresses are kept`);
 }
 
 function checkLabels(labels: Labels): void {

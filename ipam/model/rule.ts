@@ -1,3 +1,4 @@
+import type { AllowedAnnotations } from './annotations.ts';
 import type { KeepTerms } from './keep.ts';
 import { isPattern, literalLength, matchesPattern, patternsOverlap } from './pattern.ts';
 import type { UnknownFields } from './unknown-fields.ts';
@@ -29,6 +30,8 @@ export interface Rule extends RuleConditions {
   readonly keep?: KeepTerms;
   /** The addresses come from blocks that only pods of this rule use, from any node. */
   readonly ownBlocks?: true;
+  /** Present if annotations of the pods count; absent: they are ignored. */
+  readonly annotations?: AllowedAnnotations;
   /** Milliseconds since 1970. */
   readonly addedAt: number;
   readonly unknownFields?: UnknownFields;
@@ -45,7 +48,12 @@ export type FactSource = 'pod' | 'namespace' | 'node';
 
 /** What Kubernetes tells of a pod, as far as it was asked. */
 export interface Facts {
-  readonly pod?: { readonly labels: Labels; readonly ownerKind: string | undefined };
+  readonly pod?: {
+    readonly labels: Labels;
+    readonly ownerKind: string | undefined;
+    /** Those that are cellnet's. */
+    readonly annotations: Labels;
+  };
   readonly namespace?: { readonly labels: Labels };
   readonly node?: { readonly labels: Labels };
 }

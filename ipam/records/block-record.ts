@@ -41,6 +41,7 @@ const keepRecord = v.looseObject({
   since: time,
   forMs: v.optional(count),
   anyPod: v.optional(v.literal(true)),
+  byAnnotation: v.optional(v.literal(true)),
 });
 
 const slotRecord = v.variant('state', [
@@ -51,6 +52,7 @@ const slotRecord = v.variant('state', [
     sequence,
     node: v.optional(text),
     keep: v.optional(keepRecord),
+    chosenBy: v.optional(v.array(text)),
     condemned: v.optional(sentenceRecord),
   }),
   v.looseObject({
@@ -141,28 +143,35 @@ function encodeSlot(slot: Slot): SlotRecord {
 }
 
 function encodeUsed(slot: UsedSlot): SlotRecord {
-  const { unknownFields, owner, condemned, keep, ...known } = slot;
+  const { unknownFields, owner, condemned, keep, chosenBy, ...known } = slot;
   const { unknownFields: ofOwner, ...names } = owner;
   return {
     ...known,
     owner: { ...names, ...ofOwner },
     allocatedAt: isoTime(slot.allocatedAt),
     ...(keep && { keep: encodeKeep(keep) }),
+    ...(chosenBy && { chosenBy: [...chosenBy] }),
     ...(condemned && { condemned: encodeCondemned(condemned) }),
     ...unknownFields,
   };
 }
 
-const encodeKeep = ({ since, ...terms }: Keep): v.InferInput<typeof keepRecord> => ({
+const encodeKeep = ({ since, unknownFields, ...terms }: Keep): v.InferInput<typeof keepRecord> => ({
   ...terms,
   since: isoTime(since),
+  ...unknownFields,
 });
 
-const decodeKeep = ({ rule, since, forMs, anyPod }: v.InferOutput<typeof keepRecord>): Keep => ({
-  ...{ rule, since },
-  ...(forMs !== undefined && { forMs }),
-  ...(anyPod && { anyPod }),
-});
+function decodeKeep(record: v.InferOutput<typeof keepRecord>): Keep {
+  const { rule, since, forMs, anyPod, byAnnotation, ...rest } = record;
+  return {
+    ...{ rule, since },
+    ...(forMs !== undefined && { forMs }),
+    ...(anyPod && { anyPod }),
+    ...(byAnnotation && { byAnnotation }),
+    ...unknownFieldsOf(rest),
+  };
+}
 
 function encodeCondemned({ unknownFields, ...known }: Condemnation): SentenceRecord {
   return { ...known, at: isoTime(known.at), ...unknownFields };
@@ -214,11 +223,12 @@ function decodeSlot(slot: v.InferOutput<typeof blockRecord>['slots'][number]): S
       ...unknownFieldsOf(rest),
     };
   }
-  const { state, owner, allocatedAt, sequence, node, keep, condemned, ...rest } = slot;
+  const { state, owner, allocatedAt, sequence, node, keep, chosenBy, condemned, ...rest } = slot;
   return {
     ...{ state, owner: decodeOwner(owner), allocatedAt, sequence },
     ...(node !== undefined && { node }),
     ...(keep && { keep: decodeKeep(keep) }),
+    ...(chosenBy && { chosenBy }),
     ...(condemned && { condemned: decodeCondemned(condemned) }),
     ...unknownFieldsOf(rest),
   };

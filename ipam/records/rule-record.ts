@@ -3,6 +3,7 @@
  * these lie apart from each other (docs/etcd-records.md).
  */
 import * as v from 'valibot';
+import { ANNOTATION_KINDS, type AllowedAnnotations } from '../model/annotations.ts';
 import { checkRule } from '../model/new-rule.ts';
 import type { KeepTerms } from '../model/keep.ts';
 import { isPattern } from '../model/pattern.ts';
@@ -50,11 +51,14 @@ const labels = v.custom<Readonly<Record<string, string>>>(
  * refuses the record instead.
  */
 const KEEPING_VERSION = 2;
-/** As {@link KEEPING_VERSION}, for a rule whose pods have blocks of their own. */
-const OWNING_VERSION = 3;
+/**
+ * A rule that allows annotations, or whose pods have blocks of their own, has this version: an
+ * older program would give its pods other addresses.
+ */
+const NEWEST_VERSION = 3;
 
 const ruleRecord = v.looseObject({
-  v: v.picklist([SCHEMA_VERSION, KEEPING_VERSION, OWNING_VERSION]),
+  v: v.picklist([SCHEMA_VERSION, KEEPING_VERSION, NEWEST_VERSION]),
   name: text,
   namespace: text,
   pod: text,
@@ -66,11 +70,14 @@ const ruleRecord = v.looseObject({
   fallback: v.boolean(),
   keep: v.optional(v.object({ forMs: v.optional(count), anyPod: v.optional(v.literal(true)) })),
   ownBlocks: v.optional(v.literal(true)),
+  annotations: v.optional(
+    v.object({ kinds: v.array(v.picklist(ANNOTATION_KINDS)), keepAtMostMs: v.optional(count) }),
+  ),
   addedAt: time,
 });
 
-function versionOf({ keep, ownBlocks }: Rule): v.InferInput<typeof ruleRecord>['v'] {
-  if (ownBlocks) return OWNING_VERSION;
+function versionOf({ keep, annotations, ownBlocks }: Rule): 1 | 2 | 3 {
+  if (annotations || ownBlocks) return NEWEST_VERSION;
   return keep ? KEEPING_VERSION : SCHEMA_VERSION;
 }
 
@@ -84,6 +91,7 @@ export function encodeRule(rule: Rule): string {
     fallback: rule.fallback,
     ...(rule.keep && { keep: rule.keep }),
     ...(rule.ownBlocks && { ownBlocks: true as const }),
+    ...(rule.annotations && { annotations: { ...rule.annotations, kinds: [...rule.annotations.kinds] } }),
     addedAt: isoTime(rule.addedAt),
   };
   return JSON.stringify({ ...record, ...rule.unknownFields });
@@ -91,7 +99,8 @@ export function encodeRule(rule: Rule): string {
 
 /** @throws IpamError `corrupt-record`, naming the key, the field and what was expected */
 export function decodeRule(key: string, value: string): Rule {
-  const { v: _, ownerKind, keep, ownBlocks, ...record } = decode(ruleRecord, key, value, OWNING_VERSION);
+  const decoded = decode(ruleRecord, key, value, NEWEST_VERSION);
+  const { v: _, ownerKind, keep, annotations, ownBlocks, ...record } = decoded;
   const { name, namespace, pod, podLabels, namespaceLabels, nodeLabels, ranges, fallback, addedAt, ...rest } =
     record;
   const rule: Rule = {
@@ -99,6 +108,7 @@ export function decodeRule(key: string, value: string): Rule {
     ...(ownerKind !== undefined && { ownerKind }),
     ...(keep && { keep: keepTerms(keep) }),
     ...(ownBlocks && { ownBlocks }),
+    ...(annotations && { annotations: allowed(annotations) }),
     ...unknownFieldsOf(rest),
   };
   checkKey(key, ruleKey(rule));
@@ -109,6 +119,14 @@ export function decodeRule(key: string, value: string): Rule {
 const keepTerms = ({ forMs, anyPod }: NonNullable<v.InferOutput<typeof ruleRecord>['keep']>): KeepTerms => ({
   ...(forMs !== undefined && { forMs }),
   ...(anyPod && { anyPod }),
+});
+
+const allowed = ({
+  kinds,
+  keepAtMostMs,
+}: NonNullable<v.InferOutput<typeof ruleRecord>['annotations']>): AllowedAnnotations => ({
+  kinds,
+  ...(keepAtMostMs !== undefined && { keepAtMostMs }),
 });
 
 const changedRecord = v.looseObject({ v: schemaVersion, count });

@@ -1,8 +1,11 @@
 import { formatAddress, type Address } from '../model/address.ts';
+import { readAnnotations } from '../model/annotations.ts';
 import type { Owner } from '../model/attachment.ts';
 import { slotAddress, type Block, type KeptSlot, type UsedSlot } from '../model/block.ts';
 import { podInterfaceOf, type Keep } from '../model/keep.ts';
+import { IpamError } from '../model/errors.ts';
 import { endKept, setKeep } from '../model/kept-slot.ts';
+import { matchesPattern } from '../model/pattern.ts';
 import {
   chooseRule,
   isNamed,
@@ -16,7 +19,7 @@ import { decodeBlock } from '../records/block-record.ts';
 import { blockWrites } from '../records/block-writes.ts';
 import { keptIn, keptWrites } from '../records/kept-record.ts';
 import { BLOCKS } from '../records/keys.ts';
-import { RULES_CHANGED } from '../records/rule-record.ts';
+import { nameOfRuleKey, namespaceOfRuleKey, RULES_CHANGED } from '../records/rule-record.ts';
 import { absent, asRead, same, type Entry } from '../records/transaction.ts';
 import { readRecord, type UnreadableRecord } from '../records/unreadable.ts';
 import { retryLostRaces } from '../store/retry.ts';
@@ -125,7 +128,7 @@ class Settling {
     });
   }
 
-  async #settled(before: Block, { rules }: Rules): Promise<{ next: Block; kept: number; ended: number }> {
+  async #settled(before: Block, rules: Rules): Promise<{ next: Block; kept: number; ended: number }> {
     let [next, kept, ended] = [before, 0, 0];
     // Of several sandboxes of one pod the newest one's is kept.
     const slots = [...before.slots.entries()].sort(([, a], [, b]) => newness(b) - newness(a));
@@ -149,7 +152,7 @@ class Settling {
 
   /** Returns by which rule the address is kept, undefined: by none; or that nothing changes. */
   async #wanted(
-    rules: readonly Rule[],
+    known: Rules,
     block: Block,
     address: Address,
     slot: UsedSlot | KeptSlot,
@@ -159,30 +162,80 @@ class Settling {
     const isMeant =
       slot.keep?.rule === name || (pod && this.#subject.rule && isNamed(this.#subject.rule, pod));
     if (!pod || !isMeant) return 'as-is';
-    const own = await this.#ruleOf(rules, pod);
-    if (own === 'untold') {
+    const own = await this.#ruleOf(known, pod);
+    const terms = own === 'untold' ? own : own && (await this.#termsOf(own, pod, slot));
+    if (own === 'untold' || terms === 'untold') {
       if (slot.state === 'used' && !slot.keep) this.#untold.add(formatAddress(address));
-      return !slot.keep || rules.some((rule) => rule.name === slot.keep?.rule) ? 'as-is' : undefined;
+      return !slot.keep || isThere(known, slot.keep.rule) ? 'as-is' : undefined;
     }
-    if (!own?.keep || !isOfRanges(own, block)) return slot.keep ? undefined : 'as-is';
+    if (!own || !terms || !isOfRanges(own, block)) return slot.keep ? undefined : 'as-is';
     const since = slot.keep?.since ?? this.#ipam.effects.now();
-    const wanted: Keep = { ...own.keep, rule: own.name, since };
+    const wanted: Keep = { ...terms, rule: own.name, since };
     return isSame(slot.keep, wanted) ? 'as-is' : wanted;
   }
 
-  /** Returns the rule that the pod would have if it came now. */
-  async #ruleOf(rules: readonly Rule[], pod: Asked): Promise<Rule | 'untold' | undefined> {
-    const id = `${pod.namespace}/${pod.name}`;
-    for (;;) {
-      const facts = this.#facts.get(id) ?? {};
-      const choice = chooseRule(rules, pod, facts);
-      if ('rule' in choice) return choice.rule;
-      const told = await this.#ask(pod, choice.asks);
-      if (!told || choice.asks.some((source) => told[source] === undefined)) return 'untold';
-      this.#facts.set(id, { ...facts, ...told });
+  /**
+   * Returns how the rule keeps the address, by itself or because the pod's annotation says so. What
+   * was kept for a pod that is gone stays so, for nobody can tell its annotation any more.
+   */
+  async #termsOf(
+    rule: Rule,
+    pod: Asked,
+    { state, keep }: UsedSlot | KeptSlot,
+  ): Promise<Terms | undefined | 'untold'> {
+    if (!rule.annotations?.kinds.includes('keep')) return rule.keep;
+    const before = keep?.byAnnotation && annotatedTerms(rule, keep);
+    if (state === 'kept') return before ?? rule.keep;
+    const told = await this.#factsOf(pod, ['pod']);
+    if (!told?.pod) return before ?? 'untold';
+    try {
+      const { keep: value } = readAnnotations(told.pod.annotations, rule.annotations);
+      if (value === undefined) return rule.keep;
+      return value === 'none' ? undefined : annotatedTerms(rule, value);
+    } catch (error) {
+      // It has none that counts. The pod lives, and its next one waits until that is mended.
+      if (error instanceof IpamError && error.code === 'invalid') return before ?? 'untold';
+      throw error;
     }
   }
+
+  /** Returns the rule that the pod would have if it came now. */
+  async #ruleOf({ rules, unreadable }: Rules, pod: Asked): Promise<Rule | 'untold' | undefined> {
+    // One that cannot be read, such as of a newer program, may be the pod's.
+    if (unreadable.some(({ key }) => matchesPattern(namespaceOfRuleKey(key), pod.namespace))) return 'untold';
+    let facts: Facts = {};
+    for (;;) {
+      const choice = chooseRule(rules, pod, facts);
+      if ('rule' in choice) return choice.rule;
+      const told = await this.#factsOf(pod, choice.asks);
+      if (!told) return 'untold';
+      facts = told;
+    }
+  }
+
+  /** Asks about the pod, unless it is known; undefined where an answer is missing. */
+  async #factsOf(pod: Asked, sources: readonly FactSource[]): Promise<Facts | undefined> {
+    const id = `${pod.namespace}/${pod.name}`;
+    const known = this.#facts.get(id) ?? {};
+    const missing = sources.filter((source) => known[source] === undefined);
+    if (missing.length === 0) return known;
+    const facts = { ...known, ...(await this.#ask(pod, missing)) };
+    this.#facts.set(id, facts);
+    return missing.some((source) => facts[source] === undefined) ? undefined : facts;
+  }
 }
+
+/** Whether there is a rule of the name, also one that cannot be read. */
+const isThere = ({ rules, unreadable }: Rules, name: string): boolean =>
+  rules.some((rule) => rule.name === name) || unreadable.some(({ key }) => nameOfRuleKey(key) === name);
+
+type Terms = Pick<Keep, 'forMs' | 'anyPod' | 'byAnnotation'>;
+
+const annotatedTerms = (rule: Rule, { forMs }: Pick<Keep, 'forMs'>): Terms => ({
+  ...(forMs !== undefined && { forMs }),
+  ...(rule.keep?.anyPod && { anyPod: true as const }),
+  byAnnotation: true,
+});
 
 function podOf(slot: UsedSlot | KeptSlot): Asked | undefined {
   if (slot.state === 'kept') return slot.pod;
@@ -194,7 +247,7 @@ function podOf(slot: UsedSlot | KeptSlot): Asked | undefined {
 const newness = (slot: Block['slots'][number]): number => (slot.state === 'used' ? slot.allocatedAt : 0);
 
 const isSame = (a: Keep | undefined, b: Keep): boolean =>
-  a?.rule === b.rule && a.forMs === b.forMs && a.anyPod === b.anyPod;
+  a?.rule === b.rule && a.forMs === b.forMs && a.anyPod === b.anyPod && a.byAnnotation === b.byAnnotation;
 
 const isOfRanges = ({ ranges, fallback }: Rule, { range }: Block): boolean =>
   ranges.length === 0 || fallback || ranges.includes(range);

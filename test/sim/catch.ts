@@ -27,7 +27,7 @@ export async function catchMutation(
   let count = 0;
   for (const seed of seeds) {
     count++;
-    // Stories with edits and own blocks come where a fault asks for them: the others keep their seeds.
+    // Stories with edits or own blocks come where a fault asks for them: others keep their seeds.
     const plan = makePlan(seed, faults, { edits: false, owns: false, ...setup });
     const { violation } = await mutated.runPlan(plan);
     if (violation && !(await runPlan(plan)).violation) return { seed, kind: violation.kind, seeds: count };

@@ -269,7 +269,7 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     breaks: 'a pod that is made again while its earlier one has the kept address gets another one',
     edits: one(
       'ipam/allocate/kept.ts',
-      "if (slot?.state === 'used' && isOfPod(slot, pod)) throw stillUsed(found, slot, pod);",
+      "if (keep && slot?.state === 'used' && isOfPod(slot, pod)) throw stillUsed(found, slot, pod);",
     ),
     faults: ['forget'],
   },

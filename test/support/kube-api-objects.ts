@@ -46,6 +46,7 @@ export interface PodOptions {
   /** Makes the pod the mirror of a static pod with this UID. */
   readonly configHash?: string;
   readonly labels?: Record<string, string>;
+  readonly annotations?: Record<string, string>;
 }
 
 export const CREATED = '2026-01-31T12:00:00Z';
@@ -76,7 +77,7 @@ export const containerStatuses = (phase: string, state: ContainerState = stateIn
 ];
 
 export function pod(options: PodOptions): KubeObject {
-  const { namespace = 'default', name, uid = randomUUID(), node, hostNetwork, configHash } = options;
+  const { namespace = 'default', name, uid = randomUUID(), node, hostNetwork } = options;
   const ips = options.ips ?? (options.ip === undefined ? [] : [options.ip]);
   const phase = options.phase ?? (node === undefined ? 'Pending' : 'Running');
   return {
@@ -89,7 +90,7 @@ export function pod(options: PodOptions): KubeObject {
       creationTimestamp: options.createdAt ?? CREATED,
       ...(options.deletionTimestamp === undefined ? {} : { deletionTimestamp: options.deletionTimestamp }),
       ...(options.labels === undefined ? {} : { labels: options.labels }),
-      ...(configHash === undefined ? {} : { annotations: mirrorAnnotations(configHash) }),
+      ...annotationsOf(options),
     },
     spec: {
       containers: [{ name: 'main', image: 'registry.example/app:1', resources: {} }],
@@ -103,6 +104,11 @@ export function pod(options: PodOptions): KubeObject {
       ...(ips.length === 0 ? {} : { podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) }),
     },
   };
+}
+
+function annotationsOf({ annotations, configHash }: PodOptions): { annotations?: Record<string, string> } {
+  if (annotations === undefined && configHash === undefined) return {};
+  return { annotations: { ...annotations, ...(configHash !== undefined && mirrorAnnotations(configHash)) } };
 }
 
 const mirrorAnnotations = (hash: string): Record<string, string> => ({

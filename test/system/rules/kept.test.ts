@@ -67,7 +67,9 @@ suite('pods that keep their addresses', () => {
   };
   const callOf = (pod: Pod, on: SimulatedNode, by: 'agent' | 'plugin') => ({
     args: podArgs('shop', pod.name, pod.uid, pod.containerId),
-    config: on.networkConfig({ agent: by === 'agent' && agentOf(on).socket }),
+    config: on.networkConfig(),
+    // The environment counts before the configuration, and that of the node says `false`.
+    ...(by === 'agent' && { env: agentOf(on).env }),
   });
   /** The API server has the pod on the node, and its runtime adds it. */
   async function tryAdd(

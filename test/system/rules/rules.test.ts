@@ -33,11 +33,11 @@ suite('rules on real parts', () => {
   async function add(space: string, name: string, by: 'agent' | 'plugin' = 'agent'): Promise<Added> {
     const [on] = world.nodes;
     const made = await on.makePod(name);
-    const agent = by === 'agent' ? world.agents[0]?.socket : false;
     const call = {
       args: podArgs(space, name, made.uid, made.containerId),
-      config: on.networkConfig({ agent }),
-      env: { KUBECONFIG: world.kubeconfig },
+      config: on.networkConfig(),
+      // The environment counts before the configuration, and that of the node says `false`.
+      env: { KUBECONFIG: world.kubeconfig, ...(by === 'agent' && world.agents[0]?.env) },
     };
     world.api.putPod(pod({ namespace: space, name, uid: made.uid, node: on.name, labels: labelsOf(name) }));
     const { code, stdout, result } = await on.call('ADD', made, call);

@@ -376,7 +376,9 @@ suite('rules that keep', () => {
     const sets = keeps('sets', { ownerKind: 'StatefulSet' });
     await addRule(world.ipam, sets);
     const { kept, untold } = await settleKept(world.ipam, { name: 'sets', rule: sets }, ({ name }) =>
-      Promise.resolve(name === 'a' ? { pod: { labels: {}, ownerKind: 'StatefulSet' } } : undefined),
+      Promise.resolve(
+        name === 'a' ? { pod: { labels: {}, ownerKind: 'StatefulSet', annotations: {} } } : undefined,
+      ),
     );
     assert.deepEqual([kept, untold], [1, 1]);
   });

@@ -48,12 +48,7 @@ suite('a requested address', () => {
     ['excluded', '10.20.1.3', 'conflict', /is reserved/],
     ["another's", '10.20.2.77', 'taken', /10\.20\.2\.77 is given to pod shop\/first/],
     ['cooling', '10.20.2.78', 'taken', /10\.20\.2\.78 is cooling, free in 30 s/],
-    [
-      "in another node's block",
-      '10.20.3.1',
-      'taken',
-      /is in block 10\.20\.3\.0\/28, which node 'other' holds/,
-    ],
+    ["in another node's block", '10.20.3.5', 'taken', /is given to pod shop\/there on node 'other'/],
   ];
   for (const [what, ip, code, message] of refusals) {
     test(`is refused when it is ${what}`, async () => {
@@ -71,6 +66,23 @@ suite('a requested address', () => {
       assert.equal(world.store.revision, revision);
     });
   }
+
+  test("is given from another node's block, where it is free, as to a guest", async () => {
+    const world = await blue();
+    await wish(world, 'other', 'there', '10.20.3.5');
+    assert.deepEqual(ips(await wish(world, 'n', 'a', '10.20.3.6')), ['10.20.3.6']);
+    assert.deepEqual(ips(await wish(world, 'n', 'b', '10.20.3.7')), ['10.20.3.7']);
+    assert.deepEqual([world.blocks().length, world.blocks()[0]?.node], [1, 'other']);
+    assert.deepEqual(world.problems(), []);
+    const del = (id: string): Promise<string[]> =>
+      release(world.ipam, {
+        node: 'n',
+        attachment: { containerId: id, ifname: 'eth0' },
+        cause: { why: 'del' },
+      });
+    assert.deepEqual([await del('a'), await del('b')], [['10.20.3.6'], ['10.20.3.7']]);
+    assert.deepEqual(world.problems(), []);
+  });
 
   test('of a draining range is refused', async () => {
     const world = await blue();

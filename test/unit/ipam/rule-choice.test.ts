@@ -52,7 +52,7 @@ const FACTS: readonly Required<Facts>[] = LABELS.flatMap((labels) =>
   ['a', 'b'].flatMap((zone) =>
     ['StatefulSet', undefined].flatMap((ownerKind) =>
       [{ team: 'a' }, {}].map((team) => ({
-        pod: { labels, ownerKind },
+        pod: { labels, ownerKind, annotations: {} },
         namespace: { labels: team },
         node: { labels: { zone } },
       })),
@@ -98,7 +98,7 @@ suite('the rule of a pod', () => {
     const all = [byLabel, byName, rule('zone', { namespace: '*', nodeLabels: { zone: 'a' } })];
     assert.deepEqual(chooseRule(all, { namespace: 'shop', name: 'web-1' }, {}), { rule: byName });
     assert.deepEqual(chooseRule(all, { namespace: 'shop', name: 'web-2' }, {}), { asks: ['pod', 'node'] });
-    const other = { pod: { labels: {}, ownerKind: undefined } };
+    const other = { pod: { labels: {}, ownerKind: undefined, annotations: {} } };
     assert.deepEqual(chooseRule(all, { namespace: 'shop', name: 'web-2' }, other), { asks: ['node'] });
     assert.deepEqual(chooseRule(all.slice(0, 2), { namespace: 'other', name: 'web-1' }, {}), {
       rule: undefined,

@@ -112,7 +112,7 @@ suite('allocating by rules', () => {
     const ask = (sources: readonly string[]): Promise<Facts> => {
       asked.push(...sources);
       return Promise.resolve({
-        pod: { labels: { app: 'web' }, ownerKind: 'StatefulSet' },
+        pod: { labels: { app: 'web' }, ownerKind: 'StatefulSet', annotations: {} },
         ...(knowsNode && { node: { labels: {} } }),
       });
     };
@@ -218,7 +218,8 @@ suite('allocating by rules', () => {
 
   test('labels may have any key', async () => {
     const world = await prepared(rule('reds', { podLabels: { constructor: 'acme' } }));
-    const ask = (): Promise<Facts> => Promise.resolve({ pod: { labels: {}, ownerKind: undefined } });
+    const ask = (): Promise<Facts> =>
+      Promise.resolve({ pod: { labels: {}, ownerKind: undefined, annotations: {} } });
     assert.equal(await give(world, pod('web-1'), { ask }), '10.20.0');
     assert.deepEqual((await readRules(world.store)).rules[0]?.podLabels, { constructor: 'acme' });
   });

@@ -34,6 +34,11 @@ suite("the doctor's lines of rules", () => {
     assert.deepEqual(judge([shop()], [claimed]), ['warn rule shop: every block of its ranges is claimed']);
   });
 
+  test('a rule without ranges has none that could be full', () => {
+    const free = shop({ ranges: [], keep: {}, annotations: { kinds: ['ranges'] } });
+    assert.deepEqual(judge([free], [usage('red', { free: 0 })]), ['ok 1 rule']);
+  });
+
   test('ranges that are missing or draining', () => {
     const draining = usage('red', {
       range: { ...range('10.30.0.0/28', { name: 'red' }), state: 'draining' },
