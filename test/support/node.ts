@@ -145,6 +145,12 @@ const etcdSettings = ({ etcd }: Fabric): Record<string, unknown> => ({
   ...(etcd.caFile !== undefined && { caFile: etcd.caFile, certFile: etcd.certFile, keyFile: etcd.keyFile }),
 });
 
+/** The environment counts before the configuration, and that of the node says that no agent runs. */
+const agentOf = (config: unknown): Record<string, string> => {
+  const { agent } = (config ?? {}) as { readonly agent?: unknown };
+  return typeof agent === 'string' ? { CELLNET_AGENT: agent } : {};
+};
+
 type NodeParts = Pick<SimulatedNode, 'name' | 'nodeName' | 'ns' | 'ovs' | 'stateDir' | 'env' | keyof Legs>;
 
 const makeNode = (
@@ -178,7 +184,7 @@ const makeNode = (
         config: node.networkConfig(),
         runIn: parts.ns.name,
         ...call,
-        env: { ...parts.env, ...call.env },
+        env: { ...parts.env, ...agentOf(call.config), ...call.env },
       }),
     addPod: async (name, { config, ...options } = {}) => {
       const pod = await node.makePod(name, options);
