@@ -1,7 +1,5 @@
-import type { Ipam } from '../node/ipam.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
 import { ruleOf } from '../model/holder.ts';
-import type { NodeTransaction } from '../node/transaction.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { blockKey, rangeKey } from '../records/keys.ts';
 import { decodeRoom, roomOf, type RoomPlace } from '../records/own-record.ts';
@@ -97,27 +95,4 @@ async function readPlaces(
 function shuffled<T>(items: readonly T[], random: () => number): T[] {
   const left = [...items];
   return items.flatMap(() => left.splice(Math.floor(random() * left.length), 1));
-}
-
-/**
- * Reads those of the rule's blocks again that the node has addresses of, where the transaction has
- * them from a cache: other nodes change them all the time.
- * @returns false if one of them cannot be read any more: everything must be read again
- * @throws IpamError `store-…`
- */
-export async function refreshOwn(
-  { store }: Pick<Ipam, 'store'>,
-  transaction: NodeTransaction,
-  rule: string,
-): Promise<boolean> {
-  const old = transaction.oldGuests.filter(({ block }) => ruleOf(block) === rule);
-  if (old.length === 0) return true;
-  const entries = await store.get(old.map(({ entry }) => entry.key));
-  const newer = old.flatMap(({ range }, i): ReadBlock[] => {
-    const entry = entries[i];
-    const read = entry && readRecord(entry, decodeBlockOf(range));
-    return entry && read && 'value' in read ? [{ block: read.value, range, entry }] : [];
-  });
-  transaction.refresh(newer);
-  return newer.length === old.length;
 }

@@ -1,10 +1,12 @@
 import type { Family } from '../model/address.ts';
 import { formatAddress } from '../model/address.ts';
+import type { Block } from '../model/block.ts';
 import type { Source } from '../model/demand.ts';
 import { IpamError } from '../model/errors.ts';
 import { ruleOf } from '../model/holder.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
+import { refreshGuests } from '../node/refresh.ts';
 import type { NodeTransaction } from '../node/transaction.ts';
 import { isDistrusted } from '../records/set-back-record.ts';
 import { readRanges } from '../store/ranges.ts';
@@ -12,7 +14,6 @@ import type { Allocation, AllocationRequest } from './allocation.ts';
 import { commonVlans, vlanText } from './eligible.ts';
 import { pickKept, type KeptPick } from './kept.ts';
 import type { Assignment, FixedVlan } from './pick-context.ts';
-import { refreshOwn } from './own-blocks.ts';
 import { pick } from './pick.ts';
 import { firstSource } from './source.ts';
 
@@ -129,8 +130,9 @@ async function blocksFor(
   transaction: NodeTransaction,
 ): Promise<readonly HeldBlock[] | undefined> {
   if (blocksOf === undefined) return transaction.blocks;
-  if (!(await refreshOwn(ipam, transaction, blocksOf))) return undefined;
-  return transaction.guests.filter(({ block }) => ruleOf(block) === blocksOf);
+  const isOwn = (block: Block): boolean => ruleOf(block) === blocksOf;
+  if (!(await refreshGuests(ipam, transaction, isOwn))) return undefined;
+  return transaction.guests.filter(({ block }) => isOwn(block));
 }
 
 /**

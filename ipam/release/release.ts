@@ -1,11 +1,12 @@
 import { cidrContains, sameAddress, type Address } from '../model/address.ts';
 import type { Attachment } from '../model/attachment.ts';
-import { expectedOf, isOwnedBy, nodeOf, usedSlots, type UsedSlot } from '../model/block.ts';
+import { expectedOf, isOwnedBy, nodeOf, usedSlots, type Block, type UsedSlot } from '../model/block.ts';
 import type { ReleaseCause } from '../model/lifetime.ts';
 import type { SeenAllocation } from '../node/allocations.ts';
 import { checkReadable } from '../node/hidden.ts';
 import type { Ipam } from '../node/ipam.ts';
 import type { HeldBlock } from '../node/node-blocks.ts';
+import { refreshGuests } from '../node/refresh.ts';
 import { takeBackAll, type BelievedAllocation } from '../node/take-back.ts';
 
 /** What to release from the node's own blocks. */
@@ -43,7 +44,8 @@ export type ReleaseRequest = {
  */
 export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> {
   return ipam.runner.run<string[]>(request.node, {
-    change: (transaction) => {
+    change: async (transaction) => {
+      if (!(await refreshGuests(ipam, transaction, (block) => concerns(request, block)))) return undefined;
       const { held } = transaction;
       const believed = believedIn(held, request);
       if (transaction.unreadable.length > 0) {
@@ -66,6 +68,11 @@ export function release(ipam: Ipam, request: ReleaseRequest): Promise<string[]> 
     ...('attachment' in request && { holder: request.attachment }),
   });
 }
+
+const concerns = (request: ReleaseRequest, block: Block): boolean =>
+  'allocations' in request
+    ? request.allocations.some(({ address }) => cidrContains(block.cidr, address))
+    : block.slots.some((slot) => isOwnedBy(slot, request.attachment));
 
 /** Returns those of the attachment's addresses of which no allocation was found. */
 const notAmong = (

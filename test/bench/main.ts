@@ -24,6 +24,7 @@ import { benchHungMember } from './hung-member.ts';
 import { benchIpam } from './ipam.ts';
 import { startBenchNode } from './node.ts';
 import { benchKept } from './kept.ts';
+import { benchOwn } from './own.ts';
 import { benchRules } from './rules.ts';
 import { benchServices } from './services.ts';
 import { benchSingle } from './single.ts';
@@ -42,6 +43,7 @@ const PARTS = [
   'services',
   'rules',
   'kept',
+  'own',
 ] as const;
 
 interface World {
@@ -92,6 +94,7 @@ async function main(wanted: readonly string[]): Promise<void> {
     }
     if (asked('rules')) await benchRules(scope, ROUNDS);
     if (asked('kept')) await benchKept(scope, ROUNDS);
+    if (asked('own')) await benchOwn(scope, ROUNDS);
     if (asked('hung-member')) await benchHungMember(scope, ROUNDS);
     if (asked('ipam')) await ipamAlone(scope);
     if (asked('claims')) {
