@@ -84,13 +84,15 @@ class Printing {
   async run(): Promise<void> {
     const newest = await this.#open.watches.newest();
     const start = await this.#start();
-    this.#warnUnknown(start);
+    const beginsNow = this.#since === undefined && start.state.revision >= newest;
+    if (this.#options.follow && beginsNow) this.#warnUnknown(start);
     if (this.#options.initial) for (const part of initialEvents(start.state)) await this.#print(part);
     this.#bookmark(start.events.length > 0 ? undefined : start);
     for await (const { events: told, revision } of this.#stream(start, newest)) {
       await this.#print(told);
       this.#bookmark({ state: { revision }, skip: 0 });
     }
+    if (!this.#options.follow) this.#warnUnknown(start);
     const { output } = this.#context.options;
     if (this.#printed === 0 && output === 'table' && !this.#options.follow)
       this.#context.world.stdout('No events.\n');

@@ -9,7 +9,7 @@ import type { OpenEvents } from '../context/world.ts';
 import { CommandError } from '../context/errors.ts';
 import { JSON_LINES, JSON_LINES_AND_BOOKMARKS, SSE, type Format } from './formats.ts';
 import type { EventHub } from './hub.ts';
-import { Listener } from './listener.ts';
+import { Listener, SERVER_ENDS } from './listener.ts';
 import { refuse, type Asked, type Route } from './router.ts';
 
 /**
@@ -69,6 +69,7 @@ export class EventsRoute implements Route {
     } catch (error) {
       listener.fail(`etcd cannot be read back: ${messageOf(error)}`);
     } finally {
+      if (source.signal.aborted) listener.fail(SERVER_ENDS);
       this.#listeners.delete(listener);
     }
   }

@@ -15,6 +15,7 @@ const LOOK_MS = 250;
 /** How long a listener that was cut off may take for its last lines, in milliseconds. */
 const LAST_MS = 60_000;
 
+export const SERVER_ENDS = 'the server ends';
 const TOO_SLOW = 'it took events too slowly: what comes next is not kept any more';
 
 export interface ListenerOptions {
@@ -39,8 +40,9 @@ export class Listener {
     response.on('error', () => (this.#ended = true));
   }
 
+  /** Whether nothing more is to be sent to it. */
   get isGone(): boolean {
-    return this.#ended;
+    return this.#ended || this.#options.signal.aborted;
   }
 
   open(position: Position | undefined): void {
@@ -60,6 +62,7 @@ export class Listener {
   /** Sends events that no hub keeps, at the listener's pace. */
   async send(events: readonly CellEvent[]): Promise<void> {
     for (const event of events) {
+      if (this.isGone) return;
       this.#write(event, jsonText(event));
       await this.#taken(() => false);
     }
@@ -74,7 +77,7 @@ export class Listener {
     let idleSince = performance.now();
     while (!this.#ended) {
       if (next < hub.first || this.#options.signal.aborted) {
-        this.#cutOff(next < hub.first ? TOO_SLOW : 'the server ends');
+        this.#cutOff(next < hub.first ? TOO_SLOW : SERVER_ENDS);
         return;
       }
       const found = hub.at(next);

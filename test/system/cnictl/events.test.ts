@@ -4,19 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { hostEffects } from '../../../cni/host/effects.ts';
-import { allocate } from '../../../ipam/allocate/allocate.ts';
 import type { CellEvent } from '../../../ipam/events/event.ts';
-import { formatAddress } from '../../../ipam/model/address.ts';
 import { directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
 import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { decodeBlock } from '../../../ipam/records/block-record.ts';
 import { BLOCKS } from '../../../ipam/records/keys.ts';
-import { release } from '../../../ipam/release/release.ts';
 import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
 import { scanAll, type Store } from '../../../ipam/store/store.ts';
 import { OUR_PLUGINS } from '../../support/cni.ts';
@@ -26,66 +22,11 @@ import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
 import { run, startDaemon, until, type Daemon } from '../../support/proc.ts';
 import { readLines } from '../../support/line-reader.ts';
-import { DEL, owner, range } from '../../unit/ipam/world.ts';
+import { eventsOf, listen, listenRaw } from '../../support/event-client.ts';
+import { byAddress, flood, size, Writer } from '../../support/event-writer.ts';
+import { range } from '../../unit/ipam/world.ts';
 
 const CNICTL = join(OUR_PLUGINS, 'cnictl');
-
-/** Assigns and releases addresses, and keeps the journal. */
-class Writer {
-  readonly journal = new Map<string, string[]>();
-  readonly #ipam: Ipam;
-  readonly #living: { readonly id: string; readonly node: string; readonly ips: readonly string[] }[] = [];
-  #serial = 0;
-
-  constructor(ipam: Ipam) {
-    this.#ipam = ipam;
-  }
-
-  async assign(node: string, namespace = 'shop'): Promise<string> {
-    const id = `c${++this.#serial}`;
-    const pod = { podNamespace: namespace, podName: id, podUid: `u-${id}` };
-    const given = await this.#insist(() =>
-      allocate(this.#ipam, { node, owner: owner(id, pod), families: [4] }),
-    );
-    const ips = given.map(({ address }) => formatAddress(address));
-    this.#living.push({ id, node, ips });
-    for (const ip of ips) this.#note(ip, `assigned ${id}`);
-    return ips.join();
-  }
-
-  async release(): Promise<void> {
-    const one = this.#living.shift();
-    if (!one) return;
-    const attachment = { containerId: one.id, ifname: 'eth0' };
-    await this.#insist(() => release(this.#ipam, { node: one.node, attachment, cause: DEL }));
-    for (const ip of one.ips) this.#note(ip, `released ${one.id}`);
-  }
-
-  /** As the kubelet does: again, until etcd is back. */
-  async #insist<T>(work: () => Promise<T>): Promise<T> {
-    for (;;)
-      try {
-        return await work();
-      } catch {
-        await hostEffects.pause(100);
-      }
-  }
-
-  #note(ip: string, what: string): void {
-    this.journal.set(ip, [...(this.journal.get(ip) ?? []), what]);
-  }
-}
-
-const byAddress = (events: readonly CellEvent[]): Map<string, string[]> => {
-  const told = new Map<string, string[]>();
-  for (const { type, ip, containerId } of events)
-    if (ip !== null && (type === 'assigned' || type === 'released'))
-      told.set(ip, [...(told.get(ip) ?? []), `${type} ${containerId ?? ''}`]);
-  return told;
-};
-
-const size = (told: ReadonlyMap<string, readonly string[]>): number =>
-  [...told.values()].reduce((sum, each) => sum + each.length, 0);
 
 suite('events', () => {
   let scope: Scope;
@@ -249,6 +190,10 @@ suite('events', () => {
     );
     const other = await serving();
     await isWell(other.url);
+    const marked = await listen(`${other.url}/events?format=json&bookmarks=1`);
+    await until('a bookmark', () => marked.text() !== '' || undefined);
+    assert.deepEqual(JSON.parse(marked.text()), { type: 'bookmark', position: told.at(-1)?.position });
+    marked.close();
     const lines = await listen(`${other.url}/events?after=${told[0]?.position ?? ''}&namespace=shop`, {
       accept: 'application/x-ndjson',
     });
@@ -359,6 +304,8 @@ suite('events', () => {
     daemon.signal('SIGTERM');
     await daemon.ended;
 
+    const open = await serving('--listen', '0.0.0.0:0', '--insecure');
+    await isWell(open.url.replace('0.0.0.0', '127.0.0.1'));
     const secure = await serving('--tls-cert', certificate, '--tls-key', key, '--token-file', token);
     assert.match(secure.url, /^https:/);
     const curl = await run('curl', ['-sk', '-H', 'Authorization: Bearer secret-2', `${secure.url}/healthz`]);
@@ -395,76 +342,3 @@ suite('events', () => {
     assert.equal(await daemon.ended, 0);
   });
 });
-
-/** Puts blocks of a range of their own, each of which tells many events at once. */
-async function flood(store: Store, events: number): Promise<void> {
-  const { encodeBlock } = await import('../../../ipam/records/block-record.ts');
-  const { newBlock, takeSlot } = await import('../../../ipam/model/block.ts');
-  const { blockAt } = await import('../../../ipam/model/range.ts');
-  const { blockKey } = await import('../../../ipam/records/keys.ts');
-  const { parseAddress } = await import('../../../ipam/model/address.ts');
-  const { put } = await import('../../../ipam/records/transaction.ts');
-  const wide = range('10.64.0.0/14', { name: 'wide', cooldownMs: 0, blockSize: 64 });
-  await addRange({ store, effects: hostEffects } as Ipam, wide);
-  for (let n = 0; n * 65 < events; n++) {
-    const cidr = blockAt(wide, parseAddress(`10.${64 + (n >> 10)}.${(n >> 2) & 255}.${(n & 3) * 64}`));
-    let block = newBlock(wide, cidr, `flood-${n}`, Date.now());
-    block.slots.forEach((slot, i) => {
-      if (slot.state === 'free')
-        block = takeSlot(
-          block,
-          i,
-          owner(`f-${n}-${i}`, { podNamespace: 'flood', podName: `f-${n}-${i}`, podUid: `u-${n}-${i}` }),
-          Date.now(),
-        ).block;
-    });
-    await store.commit([], [put(blockKey('wide', cidr), encodeBlock(block))]);
-  }
-}
-
-interface Listening {
-  readonly headers: Record<string, string | string[] | undefined>;
-  text(): string;
-  lines(): number;
-  close(): void;
-}
-
-/** Asks, and keeps what comes. */
-const listen = (url: string, headers: Record<string, string> = {}): Promise<Listening> =>
-  new Promise((resolve, reject) => {
-    const parts: string[] = [];
-    let lines = 0;
-    const asking = request(url, { headers }, (response) => {
-      response.setEncoding('utf8').on('data', (text: string) => {
-        parts.push(text);
-        lines += text.split('\n').length - 1;
-      });
-      response.on('error', () => undefined);
-      const text = (): string => parts.join('');
-      resolve({ headers: response.headers, text, lines: () => lines, close: () => void asking.destroy() });
-    });
-    asking.once('error', reject);
-    asking.end();
-  });
-
-const listenRaw = (port: number, host: string): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1', () =>
-      socket.write(`GET /events HTTP/1.1\r\nHost: ${host}\r\n\r\n`),
-    );
-    socket.once('data', (chunk: Buffer) => {
-      resolve(chunk.toString());
-      socket.destroy();
-    });
-    socket.once('error', reject);
-  });
-
-/** Reads server-sent events as a browser does: what has no data is no event. */
-const eventsOf = (text: string): CellEvent[] =>
-  text
-    .split('\n\n')
-    .slice(0, -1)
-    .flatMap((part) => {
-      const data = part.split('\n').flatMap((line) => (line.startsWith('data: ') ? [line.slice(6)] : []));
-      return data.length === 0 ? [] : [JSON.parse(data.join('\n')) as CellEvent];
-    });
