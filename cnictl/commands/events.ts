@@ -83,7 +83,7 @@ class Printing {
 
   async run(): Promise<void> {
     const newest = await this.#open.watches.newest();
-    const start = await this.#start();
+    const start = await this.#start(newest);
     const beginsNow = this.#since === undefined && start.state.revision >= newest;
     if (this.#options.follow && beginsNow) this.#warnUnknown(start);
     if (this.#options.initial) for (const part of initialEvents(start.state)) await this.#print(part);
@@ -98,11 +98,16 @@ class Printing {
       this.#context.world.stdout('No events.\n');
   }
 
-  async #start(): Promise<Start> {
+  async #start(newest: number): Promise<Start> {
     const { watches, effects } = this.#open;
     const { after: position, fromRevision } = this.#options;
     if (position !== undefined) return await startBehind(watches, parsePosition(position, '--after'));
-    if (fromRevision !== undefined) return await startBehind(watches, after(Number(fromRevision) - 1));
+    if (fromRevision !== undefined) {
+      const first = Number(fromRevision);
+      if (first > newest + 1)
+        throw new CommandError(`--from-revision '${fromRevision}': etcd is at revision ${newest}`);
+      return await startBehind(watches, after(first - 1));
+    }
     if (this.#since === undefined) return await startNow(watches);
     return await startSince(watches, this.#since, effects);
   }

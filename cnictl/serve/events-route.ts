@@ -100,7 +100,7 @@ export class EventsRoute implements Route {
     const { hub } = source;
     let position = begin;
     for (;;) {
-      const number = hub.behind(position);
+      const number = (await isAhead(position, source)) ? undefined : hub.behind(position);
       if (number !== undefined) {
         await listener.follow(hub, number, position);
         return;
@@ -114,6 +114,14 @@ export class EventsRoute implements Route {
       if (listener.isGone) return;
     }
   }
+}
+
+/**
+ * Whether etcd has not come as far as the position: it is one of a history that etcd has lost. The
+ * hub may be a moment behind etcd.
+ */
+async function isAhead({ revision }: Position, { hub, etcd }: EventSource): Promise<boolean> {
+  return revision > hub.state.revision && revision > (await etcd.watches.newest());
 }
 
 /** Sends what happened from the position up to now. @returns behind which position it ended */

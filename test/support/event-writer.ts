@@ -21,12 +21,16 @@ export class Writer {
   readonly #living: { readonly id: string; readonly node: string; readonly ips: readonly string[] }[] = [];
   #serial = 0;
 
-  constructor(ipam: Ipam) {
+  readonly #prefix: string;
+
+  /** @param prefix of container IDs: an attachment that has its address gets no other */
+  constructor(ipam: Ipam, prefix = 'c') {
     this.#ipam = ipam;
+    this.#prefix = prefix;
   }
 
   async assign(node: string, namespace = 'shop'): Promise<string> {
-    const id = `c${++this.#serial}`;
+    const id = `${this.#prefix}${++this.#serial}`;
     const pod = { podNamespace: namespace, podName: id, podUid: `u-${id}` };
     const given = await this.#insist(() =>
       allocate(this.#ipam, { node, owner: owner(id, pod), families: [4] }),

@@ -52,7 +52,9 @@ suite('events', () => {
 
   const blocks = async (): Promise<ReturnType<typeof decodeBlock>[]> =>
     (await scanAll(store, BLOCKS)).map(({ key, value }) => decodeBlock(key, value));
-  const compact = async (): Promise<void> => void (await etcd.ctl('compact', String(await etcd.revision())));
+  const compact = async (): Promise<void> => {
+    await etcd.ctl('compact', String(await etcd.revision()));
+  };
   const serving = async (...options: string[]): Promise<{ daemon: Daemon; url: string }> => {
     const daemon = await startDaemon(
       CNICTL,
@@ -111,7 +113,7 @@ suite('events', () => {
     const told = events();
     assert.deepEqual(byAddress(told), writer.journal);
     const gaps = told.filter(({ type }) => type === 'gap');
-    assert.ok(gaps.length >= 1 && gaps.every(({ complete }) => complete === true), JSON.stringify(gaps));
+    assert.ok(gaps.length === 2 && gaps.every(({ complete }) => complete === true), JSON.stringify(gaps));
     const known = new EventLedger().take(told.map(({ sequence: _, ...event }) => event));
     const expected = toldOf(await blocks());
     assert.deepEqual([...known.addresses.keys()].sort(), [...expected.addresses.keys()].sort());
@@ -158,9 +160,17 @@ suite('events', () => {
     assert.match(refused.stderr, /--since and --after: expected one of them/);
   });
 
-  test('a reader that ends ends it', async () => {
-    const ran = await run('bash', ['-c', `${CNICTL} events --follow --initial -o json | head -n 1`], { env });
-    assert.match(ran.stdout, /"type":"range-added"/);
+  test('it ends at the next event after its reader has', async () => {
+    const writer = new Writer(ipam, 'ends');
+    let isOver = false;
+    const piped = `${CNICTL} events --follow --initial -o json | head -n 1`;
+    const running = run('bash', ['-c', piped], { env }).finally(() => (isOver = true));
+    while (!isOver) {
+      await writer.assign('node-1');
+      await writer.release();
+      await hostEffects.pause(200);
+    }
+    assert.match((await running).stdout, /"type":"range-added"/);
   });
 
   test('server-sent events: a browser that is cut off goes on behind its last event', async () => {
@@ -220,7 +230,7 @@ suite('events', () => {
     slow.write(`GET /events?format=json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
     slow.pause();
     const fast = await listen(`${url}/events?format=json`);
-    const writer = new Writer(ipam);
+    const writer = new Writer(ipam, 'slow');
     // More than the server keeps and the kernel holds for a connection that is not read.
     const count = 90_000;
     await flood(store, count);
@@ -325,6 +335,14 @@ suite('events', () => {
     assert.match(await ask('/events?pod=x'), /^400 unknown parameter 'pod': expected one of from, after/);
     assert.match(await ask('/events?format=xml'), /^400 format=xml: expected sse or json/);
     assert.match(await ask('/'), /^404 expected \/events or \/healthz/);
+    // A position that etcd has not reached is of a history that it has lost.
+    const lost = await listen(`${url}/events?after=99999999`);
+    await until('a gap', () => eventsOf(lost.text()).length > 0 || undefined);
+    const [gap] = eventsOf(lost.text());
+    assert.deepEqual([gap?.type, gap?.reason, gap?.complete], ['gap', 'set-back', false]);
+    const ip = await new Writer(ipam, 'lost').assign('node-1');
+    await until('what comes then', () => eventsOf(lost.text()).some((event) => event.ip === ip) || undefined);
+    lost.close();
     // A page of another name that leads here must not read along in somebody's browser.
     const { port } = new URL(url);
     const rebound = await listenRaw(Number(port), 'evil.example');

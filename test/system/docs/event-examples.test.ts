@@ -39,7 +39,9 @@ suite('examples that follow events', () => {
     // The addresses of the range are this machine's, so that the pods are servers of this test.
     const local = ['local', '10.214.0.0/22', 'dev', 'lo'];
     await must('ip', ['route', 'add', ...local]);
-    scope.defer(async () => void (await must('ip', ['route', 'delete', ...local])));
+    scope.defer(async () => {
+      await must('ip', ['route', 'delete', ...local]);
+    });
     env = { CELLNET_ETCD_ENDPOINTS: etcd.endpoints.join(','), HOME: dir };
   });
   after(() => scope.close());

@@ -79,6 +79,7 @@ suite('cnictl events', () => {
     for (const [options, message] of [
       ['--since 1h --initial', /--since and --initial: expected one of them, each says where to begin/],
       ['--from-revision x', /--from-revision 'x': expected a revision of etcd, such as 912/],
+      ['--from-revision 999', /--from-revision '999': etcd is at revision \d+\n/],
       ['--after x', /--after 'x': expected a position of an event, such as 912 or 912\.3/],
       ['--since yesterday', /--since 'yesterday': expected a duration/],
       ['--bookmarks', /--bookmarks is for programs: expected -o json or yaml with it/],
