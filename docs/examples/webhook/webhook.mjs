@@ -100,11 +100,8 @@ const words = ['events', '--follow', '--bookmarks', '-o', 'json', ...filters, ..
 // It waits for this program: etcd keeps what is not read yet.
 const events = spawn(options.cnictl, words, { stdio: ['ignore', 'pipe', 'inherit'] });
 events.on('error', (error) => end(error.message, 1));
-for (const signal of ['SIGTERM', 'SIGINT'])
-  process.once(signal, () => {
-    events.kill();
-    process.exit(0);
-  });
+process.once('exit', () => events.kill());
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => process.exit(0));
 
 let rest = '';
 for await (const part of events.stdout.setEncoding('utf8')) {
