@@ -59,6 +59,7 @@ const world: World = {
   hostname: hostname(),
   stdout: (text) => void process.stdout.write(text),
   stderr: (text) => void process.stderr.write(text),
+  flushed: () => drained(process.stdout),
   isTerminal: process.stdin.isTTY && process.stdout.isTTY,
   showsProgress: process.stderr.isTTY,
   ask: async (question) => {
@@ -76,6 +77,7 @@ const world: World = {
     const controller = new AbortController();
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
       process.once(signal, () => controller.abort(new Error(`stopped by ${signal}`)));
+    process.stdout.once('error', () => controller.abort(new Error('the output has ended')));
     return controller.signal;
   },
   readFile: readIfThere,
@@ -90,6 +92,11 @@ const world: World = {
     const { openEtcdStore } = await import('../ipam/store/etcd/store.ts');
     const store = openEtcdStore(settings);
     return { ...directIpam(store, hostEffects), close: () => store.close() };
+  },
+  openEvents: async (settings) => {
+    const { openEtcdStore } = await import('../ipam/store/etcd/store.ts');
+    const store = openEtcdStore(settings);
+    return { watches: store.watches, effects: hostEffects, close: () => store.close() };
   },
   openKube: async (options) => {
     const { connectKube } = await import('../cni/kube/connect.ts');

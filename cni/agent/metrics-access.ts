@@ -45,7 +45,7 @@ export function isAuthorized({ token }: MetricsAccess, header: string | undefine
 }
 
 /** Digests have one length, so that comparing them tells nothing about the token's. */
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+export const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 function readToken(file: string): string {
   const token = read('tokenFile', file).toString('utf8').trim();

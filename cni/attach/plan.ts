@@ -1,4 +1,5 @@
 import { formatAddress, type Address, type Family } from '../../ipam/model/address.ts';
+import { macOf } from '../../ipam/model/mac.ts';
 import type { PodInterfaceSpec, VethSpec } from '../platform/platform.ts';
 import { delegateOf, type Call } from '../protocol/call.ts';
 import { DEFAULT_MTU, IPV6_MIN_MTU, type AddressProbe } from '../protocol/config-schema.ts';
@@ -9,7 +10,6 @@ import {
   hostLinkName,
   hostMacOf,
   linkAlias,
-  macOf,
   portExternalIds,
 } from '../protocol/identity.ts';
 import { limitsOf } from '../protocol/limits.ts';

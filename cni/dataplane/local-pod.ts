@@ -1,5 +1,5 @@
 import { parseAddress, type Address } from '../../ipam/model/address.ts';
-import { macOf } from '../protocol/identity.ts';
+import { macOf } from '../../ipam/model/mac.ts';
 import type { PortLimits } from '../protocol/limits.ts';
 
 /** A pod's interface on the bridge. */

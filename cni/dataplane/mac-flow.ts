@@ -1,5 +1,5 @@
 import type { Flow } from '../openflow/program.ts';
-import { macOf } from '../protocol/identity.ts';
+import { macOf } from '../../ipam/model/mac.ts';
 import type { Endpoint } from '../services/frontend.ts';
 import { macNumber } from './local-pod.ts';
 import { ip, to, value } from './match.ts';

@@ -8,7 +8,7 @@ export type RangePlace = Pick<Range, 'name' | 'cidr' | 'vlan' | 'exclude' | 'gat
 
 /**
  * Returns the flow by which pods on the range's VLAN reach endpoints in the range without their
- * gateway: a pod's MAC is 0a:58 and its IPv4 address (`macOf` in protocol/identity.ts).
+ * gateway: a pod's MAC is 0a:58 and its IPv4 address (`macOf` in ipam/model/mac.ts).
  */
 export function rangeFlows({ cidr, vlan }: RangePlace): Flow[] {
   if (cidr.base.family !== 4) return [];

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { Address } from '../../ipam/model/address.ts';
 import type { Attachment } from '../../ipam/model/attachment.ts';
 import type { CniArgs } from './request.ts';
 
@@ -32,35 +31,12 @@ export function linkAlias({ containerId, ifname }: Attachment): string {
 }
 
 /**
- * Derives the pod's MAC from its IPv4 address: 0a:58 and the four bytes. A kept or reused address
- * keeps its MAC, so neighbours' ARP entries stay valid. Without IPv4, the MAC is 0a:59 and the low
- * four bytes of the IPv6 address, folded with the rest; it too is the same each time.
- */
-export function macOf(addresses: readonly Address[]): string {
-  const ipv4 = addresses.find((address) => address.family === 4);
-  const [first] = addresses;
-  if (!first) throw new Error('an attachment without address has no MAC');
-  const low = ipv4 ? ipv4.value : fold(first.value);
-  const bytes = [
-    0x0a,
-    ipv4 ? 0x58 : 0x59,
-    ...[24n, 16n, 8n, 0n].map((shift) => Number((low >> shift) & 0xffn)),
-  ];
-  return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
-}
-
-/**
  * Returns the pod's MAC where another IPAM plugin gives the address: the interface exists before
  * its address is known. `0e` and 10 hexadecimal digits of the attachment's hash, the same at every
- * call; no MAC of {@link macOf} begins so.
+ * call; no MAC of `macOf` begins so.
  */
 export function attachmentMacOf(attachment: Attachment): string {
   return `0e${digestOf(attachment).slice(0, 10)}`.replace(/..(?=.)/g, '$&:');
-}
-
-function fold(value: bigint): bigint {
-  const parts = [0n, 32n, 64n, 96n].map((shift) => (value >> shift) & 0xffffffffn);
-  return parts.reduce((sum, part, i) => sum ^ ((part << BigInt(i * 5)) & 0xffffffffn), 0n);
 }
 
 /** The keys that mark cellnet's rows in OVSDB. Operators and scripts rely on these names. */

@@ -15,16 +15,17 @@ export interface ListenAddress {
 /**
  * Parses `127.0.0.1:9462` or `[::1]:9462`. `0.0.0.0:9462` and `[::]:9462` serve every client that
  * reaches this machine or pod. Names are refused, because `localhost` may resolve to any address.
+ * @param usual port, for the message
  * @throws CommandError that states the expected form
  */
-export function parseListenAddress(text: string): ListenAddress {
+export function parseListenAddress(text: string, option = '--metrics-listen', usual = 9462): ListenAddress {
   const [, host = '', digits = ''] = /^(\[[^\]]+\]|[^:]+):([0-9]{1,5})$/.exec(text) ?? [];
   const bare = host.replace(/^\[|\]$/g, '');
   const port = Number(digits);
   const isWritten = isIP(bare) === (host.startsWith('[') ? 6 : 4);
   if (isWritten && port <= 65_535) return { host: bare, port };
   throw new CommandError(
-    `--metrics-listen '${text}': expected an IP address and a port, such as 127.0.0.1:9462 or [::1]:9462`,
+    `${option} '${text}': expected an IP address and a port, such as 127.0.0.1:${usual} or [::1]:${usual}`,
   );
 }
 

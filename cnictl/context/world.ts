@@ -5,8 +5,10 @@ import type { KubeWriter } from '../../cni/kube/writer.ts';
 import type { OvsdbClient } from '../../cni/ovsdb/client.ts';
 import type { Log, Platform } from '../../cni/platform/platform.ts';
 import type { Machine } from '../../ipam/model/machine.ts';
+import type { Effects } from '../../ipam/model/effects.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import type { Environment, OvsdbTls } from '../../ipam/settings/settings.ts';
+import type { Watches } from '../../ipam/store/watches.ts';
 import type { EtcdInspector } from '../../ipam/store/etcd/inspect.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Files } from './file-access.ts';
@@ -24,6 +26,8 @@ export interface World {
   readonly stdout: (text: string) => void;
   /** Everything else: errors, warnings, progress. */
   readonly stderr: (text: string) => void;
+  /** Resolves when what was written to {@link stdout} has reached its reader, or has failed to. */
+  readonly flushed: () => Promise<void>;
   readonly isTerminal: boolean;
   /** Whether {@link stderr} is a terminal, so that a bar may move on it. */
   readonly showsProgress: boolean;
@@ -35,7 +39,10 @@ export interface World {
   readonly monotonic: () => number;
   /** @param signal ends the pause early, without an error */
   readonly pause: (ms: number, signal?: AbortSignal) => Promise<void>;
-  /** From this call on, SIGTERM, SIGINT and SIGHUP abort the signal, and do not end the program. */
+  /**
+   * From this call on, SIGTERM, SIGINT and SIGHUP abort the signal, and do not end the program. The
+   * end of the reader of {@link stdout} aborts it, too.
+   */
   readonly untilStopped: () => AbortSignal;
   /** Undefined when the file does not exist. */
   readonly readFile: (path: string) => string | undefined;
@@ -63,6 +70,7 @@ export interface World {
   /** The dist/ that holds this cnictl. */
   readonly dist: string;
   readonly openIpam: (settings: EtcdSettings) => Promise<OpenIpam>;
+  readonly openEvents: (settings: EtcdSettings) => Promise<OpenEvents>;
   readonly openKube: (options: KubeOptions) => Promise<KubeApi>;
   /**
    * Opens the API server for a command that makes and deletes objects there.
@@ -105,6 +113,13 @@ export interface Dialled {
 }
 
 export interface OpenIpam extends Ipam {
+  close(): void;
+}
+
+/** The changes of etcd, for commands that follow them. */
+export interface OpenEvents {
+  readonly watches: Watches;
+  readonly effects: Effects;
   close(): void;
 }
 

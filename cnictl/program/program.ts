@@ -10,6 +10,7 @@ import { addBackupCommands } from './backup.ts';
 import { addBlockCommands } from './block.ts';
 import { addConnectivityCommands } from './connectivity.ts';
 import { addDoctorCommand } from './doctor.ts';
+import { addEventCommands } from './events.ts';
 import { addIpCommands } from './ip.ts';
 import { addLeakCommands } from './leak.ts';
 import { addNodeCommands } from './node.ts';
@@ -96,6 +97,7 @@ function makeProgram(act: Act, world: World): Command {
   addRuleCommands(program, act);
   addBlockCommands(program, act);
   addIpCommands(program, act);
+  addEventCommands(program, act);
   addPodCommands(program, act);
   addServiceCommands(program, act);
   addConnectivityCommands(program, act);

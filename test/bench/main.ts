@@ -1,9 +1,9 @@
 /**
- * `npm run bench` measures six things: cellnet, with and without its agent, beside `bridge` +
+ * `npm run bench` measures seven things: cellnet, with and without its agent, beside `bridge` +
  * `host-local` of containernetworking-plugins, in turn in one run on one simulated node; ADD while
  * a member of etcd hangs, beside ADD while none does; IPAM beside etcd itself; `cnictl check`
  * beside only reading what it reads; Services in the bridge; ADD with rules, and of kept
- * addresses. Machines differ, so only ratios are comparable.
+ * addresses; events behind a writer. Machines differ, so only ratios are comparable.
  *
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
@@ -19,6 +19,7 @@ import { must } from '../support/proc.ts';
 import { benchBurst, warmUp } from './burst.ts';
 import { benchCheck } from './check.ts';
 import { benchClaims } from './claims.ts';
+import { benchEvents } from './events.ts';
 import { benchGrowth } from './growth.ts';
 import { benchHungMember } from './hung-member.ts';
 import { benchIpam } from './ipam.ts';
@@ -44,6 +45,7 @@ const PARTS = [
   'rules',
   'kept',
   'own',
+  'events',
 ] as const;
 
 interface World {
@@ -102,6 +104,7 @@ async function main(wanted: readonly string[]): Promise<void> {
       await benchClaims(endpoints);
     }
     if (asked('check')) await benchCheck(scope, Number(process.env['BENCH_ROUNDS'] ?? 3));
+    if (asked('events')) await benchEvents(scope, Number(process.env['BENCH_ROUNDS'] ?? 8));
     if (asked('services')) await benchServices(scope, ROUNDS);
   } finally {
     await scope.close();

@@ -103,6 +103,7 @@ export class CliWorld {
   };
   /** The Node programs of this node, and their versions. */
   programs: Readonly<Record<string, string>> = {};
+  openEvents: World['openEvents'] = () => Promise.reject(new Error('no test of this world follows etcd'));
   /** Replaces the store in memory. */
   store: Store | undefined;
   devices = ['bond1'];
@@ -246,6 +247,7 @@ export class CliWorld {
       hostname: 'node-1',
       stdout: (text) => void (out.stdout += text),
       stderr: (text) => void (out.stderr += text),
+      flushed: () => Promise.resolve(),
       isTerminal: this.isTerminal,
       showsProgress: this.showsProgress,
       ask: (question) => {
@@ -288,6 +290,7 @@ export class CliWorld {
       dist: this.dist,
       machine: () => this.machine,
       openIpam: () => Promise.resolve(this.#openIpam()),
+      openEvents: (settings) => this.openEvents(settings),
       openKube: () => Promise.resolve(this.#kube()),
       openKubeWriter: () => Promise.resolve(this.kubeWriter),
       dial: () => Promise.reject(new Error('no test of this world dials')),

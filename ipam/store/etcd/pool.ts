@@ -1,12 +1,20 @@
 import { castGrpcError, type Etcd3 } from 'etcd3';
+import type { Duplex } from './watch-stream.ts';
 
 type Reply = (error: Error | null, reply?: unknown) => void;
+
+/** gRPC's `Metadata`. */
+interface Metadata {
+  clone(): Metadata;
+  set(key: string, value: string): void;
+}
 
 interface Host {
   getServiceClient(name: 'Auth'): object;
   getServiceClient(name: 'KV'): {
-    range(request: object, metadata: unknown, callOptions: object, done: Reply): unknown;
+    range(request: object, metadata: Metadata, callOptions: object, done: Reply): unknown;
   };
+  getServiceClient(name: 'Watch'): { watch(metadata: Metadata, callOptions: object): Duplex };
   /** Closes the connections. The next request opens its own. */
   resetAllServices(): void;
 }
@@ -18,7 +26,7 @@ export interface Pool {
   readonly authenticator: {
     /** The login that requests use, or wait for; null before the first. */
     readonly awaitingMetadata: unknown;
-    getMetadata(): Promise<unknown>;
+    getMetadata(): Promise<Metadata>;
     /** Makes the next request log in. */
     invalidateMetadata(): void;
     getCredentialsFromHost: (

@@ -2,12 +2,14 @@ import type { Etcd3, ICompare, IKeyValue, IRequestOp, ITxnRequest, ITxnResponse 
 import { IpamError } from '../../model/errors.ts';
 import type { Entry, Guard, Write } from '../../records/transaction.ts';
 import type { LeasedStore, Leases } from '../leases.ts';
+import type { WatchedStore, Watches } from '../watches.ts';
 import { readAgain, type ReadOptions, type ScanOptions } from '../store.ts';
 import type { SilentEndpoints } from './endpoints.ts';
 import { translateError } from './errors.ts';
 import { leasesOn } from './leases.ts';
 import { RenewedClient } from './renewed-client.ts';
 import { checkEtcdSettings, type EtcdSettings } from './settings.ts';
+import { watchesOn } from './watches.ts';
 
 export interface EtcdStoreOptions {
   /** Longest wait for one request, in milliseconds. */
@@ -32,13 +34,17 @@ const LARGEST_PAGE = 4_000;
  * Opens the store on etcd, with keys below `PREFIX/v1/`. It connects on its first request.
  * @throws IpamError `invalid` if the settings or their files are not usable
  */
-export function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOptions = {}): LeasedStore {
+export function openEtcdStore(
+  settings: EtcdSettings,
+  options: EtcdStoreOptions = {},
+): LeasedStore & WatchedStore {
   checkEtcdSettings(settings);
   return new EtcdStore(settings, options);
 }
 
-class EtcdStore implements LeasedStore {
+class EtcdStore implements LeasedStore, WatchedStore {
   readonly leases: Leases;
+  readonly watches: Watches;
   readonly #client: RenewedClient;
   readonly #prefix: string;
   readonly #endpoints: string;
@@ -50,6 +56,14 @@ class EtcdStore implements LeasedStore {
     this.#endpoints = settings.endpoints.join(',');
     this.#client = new RenewedClient(settings, () => patienceOf(settings, options), options.silent);
     this.leases = leasesOn((kind, request) => this.#call(kind, request));
+    this.watches = watchesOn({
+      call: (request) => this.#call('read', request),
+      translate: (error) => translateError(error, this.#endpoints, false),
+      keyOf: (key) => this.#key(key),
+      nameOf: (key) => key.toString('utf8', this.#prefix.length),
+      entryOf: (kv) => this.#entry(kv),
+      endOf: prefixEnd,
+    });
   }
 
   get(keys: readonly string[], options: ReadOptions = {}): Promise<(Entry | undefined)[]> {

@@ -109,6 +109,13 @@ suite('an application with blocks of its own', () => {
       list.map(({ name, ownBlocks, blocks: count }) => [name, ownBlocks, count]),
       [['pay', true, lines.length]],
     );
+    const told = (await must('events', '--since', '1h', '--node', 'rule:pay', '-o', 'json')).stdout;
+    const claimed = told
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string; block: string })
+      .filter(({ type }) => type === 'block-claimed');
+    assert.deepEqual(claimed.map(({ block }) => block).sort(), [...lines].sort());
     // Nobody takes them for a node, and none of them for lost.
     const nodes = await json<{ name: string }[]>('node', 'list');
     assert.deepEqual(nodes.map(({ name }) => name).sort(), [a.name, b.name].sort());

@@ -4,7 +4,7 @@
  */
 import { macNumber, type LocalPod } from '../../../cni/dataplane/local-pod.ts';
 import type { RangePlace } from '../../../cni/dataplane/range-flows.ts';
-import { macOf } from '../../../cni/protocol/identity.ts';
+import { macOf } from '../../../ipam/model/mac.ts';
 import type { Frontend } from '../../../cni/services/frontend.ts';
 import { cidrContains, sameAddress, spanContains, type Address } from '../../../ipam/model/address.ts';
 
