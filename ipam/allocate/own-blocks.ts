@@ -1,7 +1,8 @@
+import { formatCidr } from '../model/address.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
 import { ruleOf } from '../model/holder.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
-import { blockKey, rangeKey } from '../records/keys.ts';
+import { blockKey, cidrTextOf, rangeKey } from '../records/keys.ts';
 import { decodeRoom, roomOf, type RoomPlace } from '../records/own-record.ts';
 import { decodeRange } from '../records/range-record.ts';
 import type { Guard } from '../records/transaction.ts';
@@ -23,12 +24,16 @@ const MOST_LOOKS = 16;
  * @throws IpamError `exhausted`, `not-found`; `store-…`
  */
 export async function pickOwn(context: PickContext, rule: string): Promise<Assignment | undefined> {
-  const known = context.blocks.filter(({ range }) => isEligible(range, context));
-  const found = await firstUnused(context, known);
+  const own = context.blocks.filter(({ range }) => isEligible(range, context));
+  const found = await firstUnused(context, own);
   if (found) return assign(context, found.held, found.index);
   const room = await readRoom(context, rule);
-  const names = new Set(context.blocks.map(({ block }) => blockKey(block.range, block.cidr)));
-  const others = room.places.filter(({ range, cidr }) => !names.has(blockKey(range, cidr)));
+  // Those that were looked at, and those of which an entry in the node's index cannot be read.
+  const known = new Set([
+    ...own.map(({ block }) => formatCidr(block.cidr)),
+    ...context.others.unreadable.map(({ key }) => cidrTextOf(key)),
+  ]);
+  const others = room.places.filter(({ cidr }) => !known.has(formatCidr(cidr)));
   const inTurn = shuffled(others, context.ipam.effects.random).slice(0, MOST_LOOKS);
   for (const { from, ...held } of await readPlaces(context.ipam.store, rule, inTurn)) {
     if (!isEligible(held.range, context)) continue;

@@ -123,7 +123,7 @@ const mayBeKept = ({ damaged, setup }: World, { name }: Pod, { node }: Machine):
   [...damaged].some(
     ([key, record]) =>
       (record.includes('"keep"') && record.includes(JSON.stringify(name))) ||
-      (setup.keeps && key.startsWith(nodePrefix(node))),
+      ((setup.keeps || setup.owns) && key.startsWith(nodePrefix(node))),
   );
 
 const hasAddress = ({ etcd, reader, living, damaged }: World, containerId: string): boolean =>
