@@ -3,6 +3,8 @@ import { cidrSpan, formatCidr, spanContains, spansOverlap } from '../../ipam/mod
 import { usedSlots, type Block } from '../../ipam/model/block.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import { decodeBlockOf } from '../../ipam/records/block-record.ts';
+import { KEPT } from '../../ipam/records/kept-record.ts';
+import { OWN } from '../../ipam/records/own-record.ts';
 import { followingWrites } from '../../ipam/records/block-writes.ts';
 import { BLOCKS, NODES, rangeKey, rangeNameOfBlockKey, RANGES } from '../../ipam/records/keys.ts';
 import { isDrainKey } from '../../ipam/records/node-record.ts';
@@ -51,8 +53,10 @@ export function planMerge(
     owners: ownersOf(present.now.blocks.values()),
     covered: coveredIn(target, there.keys()),
   });
+  // Those below `kept/` and `own/` follow from the blocks, and come with them or not at all.
   const others = missing.filter(
-    ({ key }) => !key.startsWith(RANGES) && !key.startsWith(BLOCKS) && !blocks.indexed.has(key),
+    ({ key }) =>
+      ![RANGES, BLOCKS, KEPT, OWN].some((part) => key.startsWith(part)) && !blocks.indexed.has(key),
   );
   const rules = rulesIn(there.values());
   const clashes = others.flatMap(
@@ -180,8 +184,10 @@ function blockCollision(record: BackupRecord, block: Block, state: MergeState): 
     return { key, reason: 'differs', detail: 'the block is claimed, or was used since' };
   const taken = keysWith(block).find((each) => state.there.has(each));
   if (taken?.startsWith(NODES)) return { key, reason: 'differs', detail: "a node's index names it already" };
-  if (taken !== undefined)
-    return { key, reason: 'differs', detail: `etcd key '${taken}' keeps another address for its pod` };
+  if (taken !== undefined) {
+    const what = taken.startsWith(OWN) ? 'is there already' : 'keeps another address for its pod';
+    return { key, reason: 'differs', detail: `etcd key '${taken}' ${what}` };
+  }
   const range = state.target.get(block.range);
   if (!range) {
     const detail = reasonOf(state.now, rangeKey(block.range)) ?? `range ${block.range} is not there`;

@@ -7,6 +7,7 @@ import { listRangeUsage, type RangeUsage } from '../../ipam/query/range-usage.ts
 import { podsOfRule, type PodOfRule } from '../../ipam/query/rule-pods.ts';
 import { auditKept } from '../../ipam/audit/kept-audit.ts';
 import { encodeRule } from '../../ipam/records/rule-record.ts';
+import { restoreRooms } from '../../ipam/rules/rooms.ts';
 import { addRule, findRule, planRule, removeRule } from '../../ipam/rules/rules.ts';
 import { returnRuleless } from '../../ipam/release/ruleless.ts';
 import { readRanges, type RangeEntry } from '../../ipam/store/ranges.ts';
@@ -67,12 +68,19 @@ export async function ruleAdd(context: Context, name: string, options: RuleAddOp
     if (!isAgain) await planRule(ipam, rule);
     const found = await podsOfRule(ipam, rule);
     if (choosesFreely(rule)) context.warn(freeChoice(rule));
+    if (rule.ownBlocks && !isAgain && found.blocks.length > 0)
+      context.warn(
+        `${plural(found.blocks.length, 'block is', 'blocks are')} of an earlier rule ${name}, with its pods: ${found.blocks.length === 1 ? 'it is' : 'they are'} this rule's own now (${blocksText(found.blocks)})`,
+      );
     for (const text of familiesMissing(rule, (await readRanges(ipam.store)).ranges)) context.warn(text);
     if (!dryRun && !isAgain) await addRule(ipam, rule);
     const settled = dryRun ? undefined : await settle(context, ipam, { name, rule });
+    if (!dryRun && isAgain && rule.ownBlocks) await restoreRooms(ipam, name);
     return { ...found, settled, isAgain };
   });
-  const isOwn = ({ range }: PodOfRule): boolean => rule.ranges.length === 0 || rule.ranges.includes(range);
+  const isOwn = ({ range, rule: holder }: PodOfRule): boolean =>
+    (rule.ranges.length === 0 || rule.ranges.includes(range)) &&
+    holder === (rule.ownBlocks ? name : undefined);
   const outside = pods.filter((pod) => !isOwn(pod));
   const json = { ...ruleJson(rule), dryRun, kept: settled?.kept ?? null, pods: pods.map(podJson) };
   context.print(json, () => {
@@ -186,8 +194,8 @@ function concernedText(rule: Rule, pods: readonly PodOfRule[], outside: readonly
   const may = asks.length > 0 ? ` by their names (labels are looked at when a pod comes)` : '';
   const others =
     outside.length === 0
-      ? 'all in its ranges'
-      : `${plural(outside.length, 'address', 'addresses')} in other ranges, kept until the pod is made again`;
+      ? `all in its ${rule.ownBlocks ? 'blocks' : 'ranges'}`
+      : `${plural(outside.length, 'address', 'addresses')} in other ${rule.ownBlocks ? 'blocks' : 'ranges'}, kept until the pod is made again`;
   return `concerned${may}: ${plural(pods.length, 'address', 'addresses')} of pods that live now, ${others}\n`;
 }
 
@@ -314,11 +322,14 @@ export async function ruleRemove(
       if (!(error instanceof IpamError) || error.code !== 'not-found') throw error;
       // A removal that was interrupted leaves what the rule has kept.
       const settled = dryRun ? undefined : await settle(context, ipam, { name });
+      const own = dryRun ? undefined : await returnRuleless(ipam);
       const ended = settled?.ended ?? 0;
-      if (!ignoreNotFound && ended === 0) throw error;
-      context.print({ name, removed: false, ended }, () =>
-        settled && ended > 0 ? settledText(settled, false) : `nothing to remove: ${name}\n`,
-      );
+      const returned = own?.returned ?? [];
+      if (!ignoreNotFound && ended + returned.length === 0) throw error;
+      context.print({ name, removed: false, ended, returned }, () => {
+        const told = `${settled ? settledText(settled, false) : ''}${own ? rulelessText(own) : ''}`;
+        return ended + returned.length > 0 ? told : `nothing to remove: ${name}\n`;
+      });
     }
     return 0;
   });

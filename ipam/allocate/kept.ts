@@ -1,6 +1,7 @@
 import { cidrContains, formatAddress, sameAddress, type Family } from '../model/address.ts';
 import { nodeOf, slotIndex, type Block, type KeptSlot, type Slot, type UsedSlot } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
+import { ruleOf } from '../model/holder.ts';
 import { isSamePod, podInterfaceOf, type PodInterface } from '../model/keep.ts';
 import { endKept } from '../model/kept-slot.ts';
 import type { Source } from '../model/demand.ts';
@@ -131,6 +132,9 @@ const isOfPod = ({ keep, owner }: UsedSlot, pod: PodInterface): boolean => {
   return keep !== undefined && own !== undefined && isSamePod(own, pod);
 };
 
+/** Most spare addresses that one request ends: each is a block with all that follows from it. */
+const MOST_ENDED = 4;
+
 /** Most spare addresses that are looked at in blocks which the node has not read. */
 const MOST_LOOKS = 16;
 
@@ -149,7 +153,7 @@ async function pickSpare(context: KeptContext, families: readonly Family[]): Pro
   return { steps, apply: (changed) => endAll(changed, ended, ipam.effects.now()) };
 }
 
-/** @param ended receives those of ranges that drain, which nobody gets any more */
+/** @param ended receives some of those that nobody gets any more: of ranges that drain */
 async function findSpare(
   context: KeptContext,
   family: Family,
@@ -168,8 +172,10 @@ async function findSpare(
     const slot = found?.slot;
     // Another pod was faster, also one whose request is part of the same transaction.
     if (!found || slot?.state !== 'kept' || !slot.keep.anyPod || slot.keep.rule !== keep?.rule) continue;
-    if (found.held.range.state === 'draining') ended.push({ found, slot });
-    else if (!mayHave(context, found, family, fixed)) useless.add(read.value.range);
+    if (found.held.range.state === 'draining' || !isOfOwner(context, found.held.block)) {
+      // The next pods end the rest.
+      if (ended.length < MOST_ENDED) ended.push({ found, slot });
+    } else if (!mayHave(context, found, family, fixed)) useless.add(read.value.range);
     else if (!(await ipam.local.isUsedByOther(found.place.address, request.owner))) return { ...found, slot };
   }
   return undefined;
@@ -215,17 +221,23 @@ async function findPlace({ ipam, transaction }: KeptContext, place: KeptPlace): 
   return { place, held: { block, range }, slot, from };
 }
 
+/** Whether it is a block whose addresses pods of the rule get: a node's, or one of its own. */
+const isOfOwner = ({ sources }: KeptContext, block: Block): boolean =>
+  sources.some(({ blocksOf }) => ruleOf(block) === blocksOf);
+
 /** Whether the pod may have the address by the rules and the network of now. */
 function mayHave(
-  { sources }: KeptContext,
-  { place, held: { range } }: Found,
+  context: KeptContext,
+  { place, held: { block, range } }: Found,
   family: Family,
   fixed: FixedVlan,
 ): boolean {
+  const { sources } = context;
   const requested = sources[0]?.requested?.find((each) => each.family === family);
   if (requested && !sameAddress(requested, place.address)) return false;
   return (
     !isReserved(range, place.address) &&
+    isOfOwner(context, block) &&
     sources.some((source) => isEligible(range, { request: source, family, fixed }))
   );
 }

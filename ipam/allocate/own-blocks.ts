@@ -1,5 +1,6 @@
 import { formatCidr } from '../model/address.ts';
 import type { ReadBlock } from '../node/node-blocks.ts';
+import { IpamError } from '../model/errors.ts';
 import { ruleOf } from '../model/holder.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { blockKey, cidrTextOf, rangeKey } from '../records/keys.ts';
@@ -7,14 +8,17 @@ import { decodeRoom, roomOf, type RoomPlace } from '../records/own-record.ts';
 import { decodeRange } from '../records/range-record.ts';
 import type { Guard } from '../records/transaction.ts';
 import { readRecord, valuesOf } from '../records/unreadable.ts';
-import { readAgain, type Store } from '../store/store.ts';
+import { readRanges } from '../store/ranges.ts';
+import { scanAll, type Store } from '../store/store.ts';
 import { claimBlock } from './claim.ts';
 import { isEligible } from './eligible.ts';
 import { assign, type Assignment, type PickContext } from './pick-context.ts';
 import { firstUnused } from './unused.ts';
 
-/** Most blocks of the rule that are read to find one with room. */
-const MOST_LOOKS = 16;
+/** Most blocks of the rule that are read in one request. */
+const AT_ONCE = 16;
+/** Most requests before a further block is claimed. */
+const MOST_LOOKS = 4;
 
 /**
  * Picks an address of the rule's own blocks: of one that the node has addresses of, else of any
@@ -28,41 +32,72 @@ export async function pickOwn(context: PickContext, rule: string): Promise<Assig
   const found = await firstUnused(context, own);
   if (found) return assign(context, found.held, found.index);
   const room = await readRoom(context, rule);
-  // Those that were looked at, and those of which an entry in the node's index cannot be read.
-  const known = new Set([
-    ...own.map(({ block }) => formatCidr(block.cidr)),
-    ...context.others.unreadable.map(({ key }) => cidrTextOf(key)),
-  ]);
-  const others = room.places.filter(({ cidr }) => !known.has(formatCidr(cidr)));
-  const inTurn = shuffled(others, context.ipam.effects.random).slice(0, MOST_LOOKS);
-  for (const { from, ...held } of await readPlaces(context.ipam.store, rule, inTurn)) {
-    if (!isEligible(held.range, context)) continue;
-    const one = await firstUnused(context, [held]);
-    if (one) return assign(context, held, one.index, from);
+  const looks = MOST_LOOKS * AT_ONCE;
+  const other = await firstOf(context, rule, room.places.slice(0, looks));
+  if (other) return other;
+  try {
+    const claim = await claimBlock(context);
+    const first = claim && (await firstUnused(context, [claim]));
+    return first && { ...assign(context, claim, first.index, claim), guards: [room.unchanged] };
+  } catch (error) {
+    if (!(error instanceof IpamError) || error.code !== 'exhausted') throw error;
+    const last = await firstOf(context, rule, room.places.slice(looks));
+    if (last) return last;
+    throw error;
   }
-  const claim = await claimBlock(context);
-  const first = claim && (await firstUnused(context, [claim]));
-  return first && { ...assign(context, claim, first.index, claim), guards: [room.unchanged] };
+}
+
+/** Picks of the first block that has an address to give, some blocks at a time. */
+async function firstOf(
+  context: PickContext,
+  rule: string,
+  places: readonly RoomPlace[],
+): Promise<Assignment | undefined> {
+  for (let i = 0; i < places.length; i += AT_ONCE)
+    for (const { from, ...held } of await readPlaces(
+      context.ipam.store,
+      rule,
+      places.slice(i, i + AT_ONCE),
+    )) {
+      const one = isEligible(held.range, context) && (await firstUnused(context, [held]));
+      if (one) return assign(context, held, one.index, from);
+    }
+  return undefined;
 }
 
 /** The rule's blocks with room, and the guard that there is no further one since. */
 interface Room {
+  /** In random order, so that nodes meet seldom. */
   readonly places: readonly RoomPlace[];
   readonly unchanged: Guard;
 }
 
-/** Reads one page: a rule with more blocks that have room has enough of them. */
-function readRoom({ ipam, family }: PickContext, rule: string): Promise<Room> {
+/**
+ * Reads which of the rule's blocks have room, in ranges that serve: not those that were looked at,
+ * nor those of which an entry in the node's index cannot be read.
+ */
+async function readRoom(context: PickContext, rule: string): Promise<Room> {
+  const { ipam, family, blocks, others } = context;
   const prefix = roomOf(rule, family);
-  return readAgain(async () => {
-    let revision = '0';
-    const places: RoomPlace[] = [];
-    for await (const page of ipam.store.scan(prefix, { onRevision: (at) => (revision = at) })) {
-      places.push(...valuesOf(page.map((entry) => readRecord(entry, decodeRoom))));
-      break;
-    }
-    return { places, unchanged: { kind: 'nothing-newer', prefix, revision } };
-  });
+  let revision = '0';
+  const [entries, { ranges }] = await Promise.all([
+    scanAll(ipam.store, prefix, { onRevision: (at) => (revision = at) }),
+    readRanges(ipam.store),
+  ]);
+  const eligible = new Set(
+    ranges.filter(({ range }) => isEligible(range, context)).map(({ range }) => range.name),
+  );
+  const known = new Set([
+    ...blocks.map(({ block }) => formatCidr(block.cidr)),
+    ...others.unreadable.map(({ key }) => cidrTextOf(key)),
+  ]);
+  const places = valuesOf(entries.map((entry) => readRecord(entry, decodeRoom))).filter(
+    ({ range, cidr }) => eligible.has(range) && !known.has(formatCidr(cidr)),
+  );
+  return {
+    places: shuffled(places, ipam.effects.random),
+    unchanged: { kind: 'nothing-newer', prefix, revision },
+  };
 }
 
 /** Reads the blocks at one moment. One that cannot be read, or is another's by now, is left out. */

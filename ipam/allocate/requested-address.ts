@@ -39,7 +39,7 @@ export async function pickRequested(
   const ranges = await readRanges(ipam.store);
   const found = ranges.ranges.find(({ range }) => cidrContains(range.cidr, requested));
   const { range, entry } = checkRequested(context, requested, ranges, found);
-  const known = [...context.blocks, ...context.others.guests];
+  const known = [...context.blocks, ...context.others.guests, ...context.claims];
   const held = known.find(({ block }) => cidrContains(block.cidr, requested));
   // The range was changed since the node's blocks were read: the address was reserved then.
   if (held?.block.slots[slotIndex(held.block, requested)]?.state === 'reserved') return undefined;

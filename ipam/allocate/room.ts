@@ -7,8 +7,10 @@ import type { Ipam } from '../node/ipam.ts';
 import { checkOwnsName } from '../node/name-owner.ts';
 import { readNodeBlocks } from '../node/node-blocks.ts';
 import { blocksOfRange } from '../records/keys.ts';
+import { familyOfRoomKey, OWN } from '../records/own-record.ts';
 import { notCounted, remedyFor } from '../records/unreadable.ts';
 import { readRanges } from '../store/ranges.ts';
+import { scanAll } from '../store/store.ts';
 import { isEligible, commonVlans } from './eligible.ts';
 import { keptText } from './kept-text.ts';
 import { lostRange } from './lost-range.ts';
@@ -52,6 +54,8 @@ export async function roomFor(ipam: Ipam, asked: RoomRequest): Promise<void> {
   );
   const [short] = lacks;
   if (!short || lacks.some((lack) => lack.length === 0)) return;
+  // Pods of a rule may still get addresses of its own blocks.
+  if (rulesChanged && (await haveOwnRoom(ipam, short))) return;
   const names = short.map(familyName).join(' or ');
   const isMeant = (range: Range): boolean =>
     short.some((family) => isEligible(range, { request, family, fixed: undefined }));
@@ -65,4 +69,10 @@ export async function roomFor(ipam: Ipam, asked: RoomRequest): Promise<void> {
     `node '${request.node}' has no free ${names} address (${which})${kept}${notCounted(known.unreadable)}${lost?.text ?? ''}`,
     lost ? { remedy: lost.remedy } : remedyFor(known.unreadable),
   );
+}
+
+/** Whether some rule has an own block with room for each of the families. */
+async function haveOwnRoom({ store }: Ipam, families: readonly Family[]): Promise<boolean> {
+  const keys = await scanAll(store, OWN, { keysOnly: true });
+  return families.every((family) => keys.some(({ key }) => familyOfRoomKey(key) === family));
 }

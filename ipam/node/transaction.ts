@@ -60,7 +60,7 @@ export interface Writer {
 }
 
 /** Most keys that one request compares or writes: both families, each of a block of its own. */
-const MOST_OF_REQUEST = 12;
+const MOST_OF_REQUEST = 32;
 
 /** Changes of node blocks, applied in memory one by one and written in one transaction. */
 export class NodeTransaction {

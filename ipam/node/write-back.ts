@@ -216,7 +216,10 @@ async function place(
     }
     const rule = carried.find((each) => each.rule !== undefined)?.rule;
     const holder = rule === undefined ? node : ruleHolder(rule);
-    const base = found ? { ...found, node } : await blankBlock(context, at.range, cidr, holder);
+    const isAlone = found && isIdle(found, at.range, carried, context.effects.now());
+    const base = found
+      ? { ...found, node: isAlone ? holder : node }
+      : await blankBlock(context, at.range, cidr, holder);
     const block = restore(base, carried, node, { over: own !== undefined, wasSetBack }, placed);
     if (block !== base || !own) transaction.put(block, from);
   }

@@ -1,7 +1,7 @@
 import { compareAddresses, type Address, type Cidr } from '../model/address.ts';
 import type { SlotCounts } from '../model/block-counts.ts';
 import { isKept, nodeOf, slotAddress, usedSlots, type Block } from '../model/block.ts';
-import { ruleOf } from '../model/holder.ts';
+import { ruleField, ruleOf } from '../model/holder.ts';
 import { keptSlots } from '../model/kept-slot.ts';
 import { asksOf, bySpecificity, isNamed, type PodIdentity, type Rule } from '../model/rule.ts';
 import type { Ipam } from '../node/ipam.ts';
@@ -15,6 +15,8 @@ export interface PodOfRule extends PodIdentity {
   readonly node: string;
   readonly address: Address;
   readonly range: string;
+  /** Name of the rule whose own block it is of; absent: a node's. */
+  readonly rule?: string;
   /** `kept`: the pod is gone, and may come again. */
   readonly state: 'used' | 'kept';
 }
@@ -68,6 +70,7 @@ export function podsOfRule(ipam: Ipam, rule: Rule, withKept = false): Promise<Po
             node: nodeOf(block, slot),
             address,
             range: block.range,
+            ...ruleField(block),
             state: 'used',
           });
         }

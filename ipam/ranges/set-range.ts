@@ -11,6 +11,7 @@ import {
   type ReservationChange,
 } from '../model/edit-range.ts';
 import { IpamError } from '../model/errors.ts';
+import { ruleOf } from '../model/holder.ts';
 import { podInterfaceOf } from '../model/keep.ts';
 import type { Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
@@ -166,7 +167,8 @@ async function refit(
   // One with an address that rests stays the node's: its agent returns it later.
   const isWhole = ({ before, next }: (typeof refitted)[number]): boolean =>
     next.slots.every(({ state }) => state === 'reserved') &&
-    isIdle({ block: before, range: after }, effects.now());
+    // No agent returns one that is a rule's own.
+    (ruleOf(before) !== undefined || isIdle({ block: before, range: after }, effects.now()));
   const whole = refitted.filter(isWhole);
   const others = refitted.filter((each) => !isWhole(each));
   const index = await store.get(whole.map(({ before }) => nodeKey(before.node, before.cidr)));

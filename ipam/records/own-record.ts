@@ -21,6 +21,9 @@ export const roomKey = (rule: string, cidr: Cidr): string =>
 /** Returns the name of the rule whose block a key is of. */
 export const ruleOfRoomKey = (key: string): string => key.split('/')[1] ?? '';
 
+/** Returns the family of the block that a key is of. */
+export const familyOfRoomKey = (key: string): number => Number(key.split('/')[2]);
+
 const roomRecord = v.looseObject({ v: schemaVersion, range: text });
 
 /** A block of a rule, and its range. */

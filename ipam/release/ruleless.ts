@@ -48,7 +48,7 @@ export async function returnRuleless(ipam: Ipam, dryRun = false): Promise<Rulele
     if (!range) continue;
     const [found] = await store.get([blockKey(range.name, place.cidr)]);
     const block = found && readRecord(found, decodeBlockOf(range));
-    if (!block || 'unreadable' in block || ruleOf(block.value) === undefined) continue;
+    if (!block || 'unreadable' in block || ruleOf(block.value) !== ruleOfRoomKey(entry.key)) continue;
     const use = blockUseOf({ block: block.value, range }, effects.now());
     const outcome = !use.idle ? 'used' : dryRun ? 'returned' : await returnIdleBlock(ipam, range, use);
     (outcome === 'returned' ? returned : left).push(formatCidr(place.cidr));

@@ -2,6 +2,7 @@ import { formatAddress, type Address } from '../model/address.ts';
 import { readAnnotations } from '../model/annotations.ts';
 import type { Owner } from '../model/attachment.ts';
 import { slotAddress, type Block, type KeptSlot, type UsedSlot } from '../model/block.ts';
+import { ruleOf } from '../model/holder.ts';
 import { podInterfaceOf, type Keep } from '../model/keep.ts';
 import { IpamError } from '../model/errors.ts';
 import { endKept, setKeep } from '../model/kept-slot.ts';
@@ -168,7 +169,7 @@ class Settling {
       if (slot.state === 'used' && !slot.keep) this.#untold.add(formatAddress(address));
       return !slot.keep || isThere(known, slot.keep.rule) ? 'as-is' : undefined;
     }
-    if (!own || !terms || !isOfRanges(own, block)) return slot.keep ? undefined : 'as-is';
+    if (!own || !terms || !isOfRule(own, block)) return slot.keep ? undefined : 'as-is';
     const since = slot.keep?.since ?? this.#ipam.effects.now();
     const wanted: Keep = { ...terms, rule: own.name, since };
     return isSame(slot.keep, wanted) ? 'as-is' : wanted;
@@ -249,8 +250,10 @@ const newness = (slot: Block['slots'][number]): number => (slot.state === 'used'
 const isSame = (a: Keep | undefined, b: Keep): boolean =>
   a?.rule === b.rule && a.forMs === b.forMs && a.anyPod === b.anyPod && a.byAnnotation === b.byAnnotation;
 
-const isOfRanges = ({ ranges, fallback }: Rule, { range }: Block): boolean =>
-  ranges.length === 0 || fallback || ranges.includes(range);
+/** Whether the rule's pods get addresses of the block. */
+const isOfRule = ({ name, ownBlocks, ranges, fallback }: Rule, block: Block): boolean =>
+  ruleOf(block) === (ownBlocks ? name : undefined) &&
+  (ranges.length === 0 || fallback || ranges.includes(block.range));
 
 /**
  * Whether another address is kept under the key that a change of the block would add.

@@ -118,7 +118,7 @@ export class CommitCheck {
       this.#drained(commit.before, given) ??
       againstRule(commit.before, given) ??
       keptGiven(commit, given, this.#reader) ??
-      againstOwner(commit, given, this.#reader) ??
+      againstOwner(commit, given) ??
       this.#owned.lost(commit, changes.given, this.#reader) ??
       this.#unrested(commit, given, changes.freed) ??
       this.#unsound(commit) ??

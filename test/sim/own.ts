@@ -1,7 +1,4 @@
 import { ruleOf } from '../../ipam/model/holder.ts';
-import { isSamePod, podInterfaceOf } from '../../ipam/model/keep.ts';
-import { slotIndex } from '../../ipam/model/block.ts';
-import { parseAddress } from '../../ipam/model/address.ts';
 import { chooseRule } from '../../ipam/model/rule.ts';
 import { blockKey } from '../../ipam/records/keys.ts';
 import { decodeRule, RULES, RULES_CHANGED } from '../../ipam/records/rule-record.ts';
@@ -38,11 +35,7 @@ export function ownScenes(random: Random, { owns }: Setup, scenes: readonly Scen
  * Returns an address of a rule's own block that was given to a pod of no such rule, or one of
  * another block to a pod of the rule.
  */
-export function againstOwner(
-  { before }: Commit,
-  given: readonly ChangedAllocation[],
-  reader: BlockReader,
-): Violation | undefined {
+export function againstOwner({ before }: Commit, given: readonly ChangedAllocation[]): Violation | undefined {
   if (given.length === 0 || !before.has(RULES_CHANGED)) return undefined;
   const rules = before
     .below(RULES)
@@ -54,11 +47,6 @@ export function againstOwner(
     const owning = 'rule' in choice && choice.rule?.ownBlocks ? choice.rule.name : undefined;
     const holder = ruleOf(block);
     if (holder === owning) continue;
-    // What is kept for the pod it gets, wherever it is.
-    const was = reader.read(before, blockKey(block.range, block.cidr));
-    const kept = was?.slots[slotIndex(was, parseAddress(address))];
-    const pod = podInterfaceOf(slot.owner);
-    if (kept?.state === 'kept' && (kept.keep.anyPod || (pod && isSamePod(kept.pod, pod)))) continue;
     return {
       kind: 'against-owner',
       text: `${address} of a block of ${block.node} was given to ${containerId}, a pod of ${owning ?? 'no rule'}`,

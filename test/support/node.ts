@@ -145,7 +145,7 @@ const etcdSettings = ({ etcd }: Fabric): Record<string, unknown> => ({
   ...(etcd.caFile !== undefined && { caFile: etcd.caFile, certFile: etcd.certFile, keyFile: etcd.keyFile }),
 });
 
-/** The environment counts before the configuration, and that of the node says that no agent runs. */
+/** The environment counts before the configuration, and a node's says that no agent runs. */
 const agentOf = (config: unknown): Record<string, string> => {
   const { agent } = (config ?? {}) as { readonly agent?: unknown };
   return typeof agent === 'string' ? { CELLNET_AGENT: agent } : {};
