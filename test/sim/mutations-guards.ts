@@ -332,13 +332,6 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
     setup: { owns: true },
   },
   {
-    name: 'own-block-taken-over',
-    breaks: "a node that writes back takes over a rule's own block, and gives it to all",
-    edits: one('ipam/node/write-back.ts', '(!isRules && isIdle(', '(isIdle('),
-    faults: ['set-back', 'empty'],
-    setup: { owns: true },
-  },
-  {
     name: 'own-block-written-back-as-the-nodes',
     breaks: "a node that writes back claims a rule's own block for itself, and gives it to all",
     edits: one(
