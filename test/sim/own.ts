@@ -1,12 +1,13 @@
 import { ruleOf } from '../../ipam/model/holder.ts';
 import { chooseRule } from '../../ipam/model/rule.ts';
 import { blockKey } from '../../ipam/records/keys.ts';
-import { decodeRule, RULES, RULES_CHANGED } from '../../ipam/records/rule-record.ts';
+import { RULES_CHANGED } from '../../ipam/records/rule-record.ts';
 import type { Scene } from './acts.ts';
 import type { BlockReader, ChangedAllocation } from './changes.ts';
 import type { Commit } from './etcd.ts';
 import type { Violation } from './invariants.ts';
 import type { Random } from './random.ts';
+import { rulesAt } from './rules.ts';
 import type { Setup } from './setup.ts';
 
 /** What the rule of a story says, beside its pods. */
@@ -37,10 +38,7 @@ export function ownScenes(random: Random, { owns }: Setup, scenes: readonly Scen
  */
 export function againstOwner({ before }: Commit, given: readonly ChangedAllocation[]): Violation | undefined {
   if (given.length === 0 || !before.has(RULES_CHANGED)) return undefined;
-  const rules = before
-    .below(RULES)
-    .filter(({ key }) => key !== RULES_CHANGED)
-    .map(({ key, value }) => decodeRule(key, value));
+  const rules = rulesAt(before);
   for (const { address, block, slot } of given) {
     const { containerId, podNamespace: namespace = '', podName: name = '' } = slot.owner;
     const choice = chooseRule(rules, { namespace, name }, {});

@@ -1,4 +1,4 @@
-import { chooseRule } from '../../ipam/model/rule.ts';
+import { chooseRule, type Rule } from '../../ipam/model/rule.ts';
 import { decodeRule, RULES, RULES_CHANGED } from '../../ipam/records/rule-record.ts';
 import type { Scene } from './acts.ts';
 import type { ChangedAllocation } from './changes.ts';
@@ -34,13 +34,17 @@ export function ruleScenes(random: Random, { rules }: Setup, scenes: readonly Sc
   });
 }
 
-/** Returns the address that was given against the rules of that moment. */
-export function againstRule(before: Keys, given: readonly ChangedAllocation[]): Violation | undefined {
-  if (given.length === 0 || !before.has(RULES_CHANGED)) return undefined;
-  const rules = before
+/** Returns all rules of that moment. */
+export const rulesAt = (keys: Keys): Rule[] =>
+  keys
     .below(RULES)
     .filter(({ key }) => key !== RULES_CHANGED)
     .map(({ key, value }) => decodeRule(key, value));
+
+/** Returns the address that was given against the rules of that moment. */
+export function againstRule(before: Keys, given: readonly ChangedAllocation[]): Violation | undefined {
+  if (given.length === 0 || !before.has(RULES_CHANGED)) return undefined;
+  const rules = rulesAt(before);
   for (const { address, block, slot } of given) {
     const { containerId, podNamespace: namespace = '', podName: name = '' } = slot.owner;
     const choice = chooseRule(rules, { namespace, name }, {});
