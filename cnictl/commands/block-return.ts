@@ -1,6 +1,6 @@
 import { formatCidr } from '../../ipam/model/address.ts';
 import type { Block } from '../../ipam/model/block.ts';
-import { ruleHolder, ruleOf } from '../../ipam/model/holder.ts';
+import { ruleOf } from '../../ipam/model/holder.ts';
 import type { Range } from '../../ipam/model/range.ts';
 import { drainingNodes } from '../../ipam/node/drain.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
@@ -9,7 +9,7 @@ import { nodeInEtcd } from '../../ipam/query/node-view.ts';
 import { scanBlocks } from '../../ipam/query/views.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
 import { returnIdleBlock, type ReturnOutcome } from '../../ipam/release/return-block.ts';
-import { readRules } from '../../ipam/store/rules.ts';
+import { mayOwnBlocks, readRules } from '../../ipam/store/rules.ts';
 import { readRanges, findRange } from '../../ipam/store/ranges.ts';
 import { readAgain } from '../../ipam/store/store.ts';
 import type { Context } from '../context/context.ts';
@@ -86,11 +86,12 @@ async function gatherOnce(
 ): Promise<{ readonly found: readonly BlockUse[]; readonly unreadable: readonly UnreadableRecord[] }> {
   const now = ipam.effects.now();
   const draining = await drainingNodes(ipam);
-  const { rules } = await readRules(ipam.store);
-  const owning = new Set(rules.filter(({ ownBlocks }) => ownBlocks).map(({ name }) => ruleHolder(name)));
+  const rules = await readRules(ipam.store);
   /** Nothing more is given out of its blocks. */
-  const isEnding = ({ node }: Block): boolean =>
-    draining.has(node) || (ruleOf({ node }) !== undefined && !owning.has(node));
+  const isEnding = ({ node }: Block): boolean => {
+    const rule = ruleOf({ node });
+    return rule === undefined ? draining.has(node) : !mayOwnBlocks(rules, rule);
+  };
   const byNode = new Map<string, BlockUse[]>();
   const unreadable: UnreadableRecord[] = [];
   for await (const page of scanBlocks(ipam, options.node === undefined ? {} : { node: options.node })) {

@@ -181,7 +181,7 @@ function rangeFields({ paint, world }: Context, usage: RangeUsage, former: reado
   );
 }
 
-/** Says since when gateway and routes are these, and who has former ones. */
+/** Says when the operator last changed gateway and routes, and which pods have former ones. */
 function routesSince(
   { routesChangedAt }: Range,
   former: readonly PodsOfNode[],

@@ -43,11 +43,9 @@ export function settledText({ kept, ended }: Settled, keeps: boolean): string {
 /** Says what became of own blocks of rules that are gone. */
 export function rulelessText({ returned, left }: Ruleless): string {
   const back = returned.length > 0 ? `returned: ${returned.join(', ')}\n` : '';
-  const still =
-    left.length > 0
-      ? `${left.join(', ')}: nothing more is given out of ${left.length === 1 ? 'it' : 'them'}; \`cnictl check --release\` returns ${left.length === 1 ? 'it' : 'them'} once ${left.length === 1 ? 'its' : 'their'} pods are gone\n`
-      : '';
-  return `${back}${still}`;
+  if (left.length === 0) return back;
+  const [them, their] = left.length === 1 ? ['it', 'its'] : ['them', 'their'];
+  return `${back}${left.join(', ')}: nothing more is given out of ${them}; \`cnictl check --release\` returns ${them} once ${their} pods are gone\n`;
 }
 
 /** Says for which pods the rule is, in one line. */

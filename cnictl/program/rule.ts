@@ -1,12 +1,6 @@
 import type { Command } from 'commander';
-import {
-  ruleAdd,
-  ruleList,
-  ruleRemove,
-  ruleShow,
-  type RuleAddOptions,
-  type RuleRemoveOptions,
-} from '../commands/rule.ts';
+import { ruleAdd, type RuleAddOptions } from '../commands/rule-add.ts';
+import { ruleList, ruleRemove, ruleShow, type RuleRemoveOptions } from '../commands/rule.ts';
 import { collect, type Act } from './act.ts';
 
 /** `cnictl rule …` */

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 /** What the server answers at one path. */
 export interface Route {
   readonly path: string;
-  /** Answers also who has no token. The route then tells nothing that is not for everybody. */
+  /** The server answers requests without a token too: the route tells nothing confidential. */
   readonly isOpen?: boolean;
   readonly answer: (asked: Asked, response: ServerResponse) => void | Promise<void>;
 }

@@ -1,5 +1,5 @@
 import { formatCidr } from '../model/address.ts';
-import { hasSlotsOf, type Block } from '../model/block.ts';
+import { isOfNode, type Block } from '../model/block.ts';
 import { ruleOf } from '../model/holder.ts';
 import { decodeBlock } from '../records/block-record.ts';
 import { blockKey, cidrTextOf, nodePrefix, NODES } from '../records/keys.ts';
@@ -31,8 +31,6 @@ export interface IndexFinding extends IndexPair {
 }
 
 const nodeOfIndexKey = (key: string): string => key.slice(NODES.length).split('/')[0] ?? '';
-/** Whether the node holds the block, or has an address of it. */
-const isOf = (block: Block, node: string): boolean => block.node === node || hasSlotsOf(block, node);
 const blockKeyOf = (entry: NodeEntry): string => blockKey(entry.range, entry.cidr);
 
 /**
@@ -86,7 +84,7 @@ export function judgePair(
   if (pair.reason === 'no-index') return held && noIndex(pair, held, block, named, index);
   if (!index || !named || blockKeyOf(named) !== pair.blockKey) return undefined;
   const node = nodeOfIndexKey(index.key);
-  if (held && isOf(held, node)) return undefined;
+  if (held && isOfNode(held, node)) return undefined;
   const { indexKey, blockKey: key } = pair;
   return {
     indexKey,
@@ -111,7 +109,7 @@ function noIndex(
   const node = nodeOfIndexKey(pair.indexKey);
   const ownKey = `${nodePrefix(node)}${formatCidr(held.cidr)}`;
   // Another node has the block by now; its index was not read.
-  if (!isOf(held, node) || (named && blockKeyOf(named) === pair.blockKey)) return undefined;
+  if (!isOfNode(held, node) || (named && blockKeyOf(named) === pair.blockKey)) return undefined;
   return {
     ...pair,
     node,

@@ -1,5 +1,4 @@
 import { cidrContains, parseAddress } from '../model/address.ts';
-import type { Block } from '../model/block.ts';
 import { blockAt } from '../model/range.ts';
 import { HISTORY, blockKey, rangeKey } from '../records/keys.ts';
 import type { Entry } from '../records/transaction.ts';
@@ -7,7 +6,7 @@ import type { Watches } from '../store/watches.ts';
 import { withMacs } from './block-events.ts';
 import { bridgeBlock, isComplete, withBlock } from './bridge.ts';
 import { happening, type CellEvent, type Happening } from './event.ts';
-import { eventsOf, isTold, readKnown, TOLD_PREFIXES, type Known } from './known.ts';
+import { blockOf, eventsOf, isTold, readKnown, TOLD_PREFIXES } from './known.ts';
 import { noteOf, type LifetimeNote } from './notes.ts';
 import { after, formatPosition, type Position } from './position.ts';
 import { KnownState, readRevisions, readState, type KnownRecord, type Witness } from './state.ts';
@@ -159,9 +158,6 @@ function tell(
   }
   return { events, isComplete: complete };
 }
-
-const blockOf = (known: Known | undefined): Block | undefined =>
-  known?.kind === 'block' ? known.block : undefined;
 
 /** Ranges come before their blocks. */
 function inOrder(keys: readonly string[]): string[] {

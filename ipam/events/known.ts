@@ -128,7 +128,7 @@ export function eventsOf(before: Known | undefined, after: Known | undefined, no
   }
 }
 
-const blockOf = (known: Known | undefined): Block | undefined =>
+export const blockOf = (known: Known | undefined): Block | undefined =>
   known?.kind === 'block' ? known.block : undefined;
 
 interface Telling {

@@ -18,8 +18,8 @@ const SKEW_MS = 120_000;
 const FIRST_CHANGE_MS = 2_000;
 
 /**
- * Begins at a time. What is older than etcd remembers is told by its records: who has an address
- * since when, and which lifetimes have ended.
+ * Begins at a time. For what is older than etcd's revisions it reads the records: which pods have
+ * addresses since when, and which lifetimes have ended.
  * @param since milliseconds since 1970
  * @returns the start, and a test for the events that are of that time
  * @throws IpamError `store-…`

@@ -1,7 +1,8 @@
 import { cidrContains, familyBits, type Cidr } from './address.ts';
-import { validateBlock, type Block } from './block.ts';
+import { type Block } from './block.ts';
 import { ruleOf } from './holder.ts';
 import { blockPrefixLength, reservedSpans, type Range } from './range.ts';
+import { validateBlock } from './validate-block.ts';
 
 /**
  * Returns a function that finds what is wrong with blocks of one range, as {@link validateBlock}

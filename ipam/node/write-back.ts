@@ -201,8 +201,8 @@ async function place(
       ...(entry && found && { read: { entry, block: found } }),
     };
     const isRules = found !== undefined && ruleOf(found) !== undefined;
-    const isOurs =
-      !found || found.node === node || (!isRules && isIdle(found, at.range, carried, context.effects.now()));
+    const isAlone = found !== undefined && isIdle(found, at.range, carried, context.effects.now());
+    const isOurs = !found || found.node === node || (!isRules && isAlone);
     if (!isOurs) {
       // Pods that took kept addresses along: etcd calls these kept, or their earlier sandboxes'.
       // In a rule's own block there may be pods of any node.
@@ -216,7 +216,6 @@ async function place(
     }
     const rule = carried.find((each) => each.rule !== undefined)?.rule;
     const holder = rule === undefined ? node : ruleHolder(rule);
-    const isAlone = found && isIdle(found, at.range, carried, context.effects.now());
     const base = found
       ? { ...found, node: isAlone ? holder : node }
       : await blankBlock(context, at.range, cidr, holder);

@@ -1,5 +1,5 @@
 import { formatCidr } from '../model/address.ts';
-import { hasSlotsOf } from '../model/block.ts';
+import { isOfNode } from '../model/block.ts';
 import { NodeDirectory } from '../model/node-name.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeBlock } from '../records/block-record.ts';
@@ -98,11 +98,9 @@ function disagreementOf(
   if (read && 'unreadable' in read) return undefined;
   const block = read?.value;
   if (index && !block) return { key: indexKey, problem: 'no-block' };
-  if (index && block && block.node !== node && !hasSlotsOf(block, node))
-    return { key: indexKey, problem: 'other-node' };
-  const isOf = block && (block.node === node || hasSlotsOf(block, node));
-  if (!index && isOf) return { key, problem: 'no-index' };
-  return undefined;
+  const isOf = block && isOfNode(block, node);
+  if (index && block && !isOf) return { key: indexKey, problem: 'other-node' };
+  return !index && isOf ? { key, problem: 'no-index' } : undefined;
 }
 
 /** Returns the names of all nodes that have an index in etcd, sorted. */
@@ -150,7 +148,7 @@ export async function sweepIndex(ipam: Ipam, node: string): Promise<string[]> {
     const key = blockKey(read.value.range, read.value.cidr);
     const [block] = await ipam.store.get([key]);
     const held = block && readRecord(block, decodeBlock);
-    const isHeld = held && ('unreadable' in held || held.value.node === node || hasSlotsOf(held.value, node));
+    const isHeld = held && ('unreadable' in held || held.value.node === node || isOfNode(held.value, node));
     if (isHeld) continue;
     const guard: Guard = block ? unchanged(block) : absent(key);
     const done = await ipam.store.commit([unchanged(entry), guard], [del(entry.key)]);

@@ -8,9 +8,9 @@ import {
 } from '../model/address.ts';
 import { countSlots, type SlotCounts } from '../model/block-counts.ts';
 import {
-  hasSlotsOf,
   isCooling,
   isKept,
+  isOfNode,
   nodeOf,
   slotAddress,
   slotIndex,
@@ -72,7 +72,7 @@ export async function* scanBlocksOf(
       const first = read(entry);
       const each = 'unreadable' in first ? await readAgainWithRange(store, first.unreadable) : first;
       if ('unreadable' in each) unreadable.push(each.unreadable);
-      else if (node === undefined || isOf(each.value.block, node)) {
+      else if (node === undefined || isOfNode(each.value.block, node)) {
         const { block, range } = each.value;
         blocks.push({ block, range, counts: countSlots(block, now, range?.cooldownMs ?? 0) });
       }
@@ -80,8 +80,6 @@ export async function* scanBlocksOf(
     yield { blocks, unreadable };
   }
 }
-
-const isOf = (block: Block, node: string): boolean => block.node === node || hasSlotsOf(block, node);
 
 /** Returns all blocks, sorted by address. */
 export function listBlocks(ipam: Ipam, filter: BlockFilter = {}): Promise<BlockPage> {

@@ -1,12 +1,13 @@
 import * as v from 'valibot';
 import { formatCidr, parseCidr } from '../model/address.ts';
 import type { Owner } from '../model/attachment.ts';
-import { validateBlock, type Block, type Slot, type UsedSlot } from '../model/block.ts';
+import { type Block, type Slot, type UsedSlot } from '../model/block.ts';
 import type { Condemnation } from '../model/condemnation.ts';
 import { ruleOf } from '../model/holder.ts';
 import type { Keep } from '../model/keep.ts';
 import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
+import { validateBlock } from '../model/validate-block.ts';
 import {
   checkKey,
   containerId,

@@ -32,7 +32,7 @@ function ofBlock({ before, after }: BlockChange): Write[] {
 }
 
 /** Returns the nodes whose index names the block: its holder, and those with attachments in it. */
-export function nodesOf(block: Block | undefined): Set<string> {
+function nodesOf(block: Block | undefined): Set<string> {
   if (!block) return new Set();
   const users = block.slots.flatMap((slot) => (slot.state === 'used' ? [nodeOf(block, slot)] : []));
   return new Set(ruleOf(block) === undefined ? [block.node, ...users] : users);

@@ -5,10 +5,9 @@ import { blockUseOf } from '../node/surplus.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
 import { blockKey } from '../records/keys.ts';
 import { decodeRoom, OWN, ruleOfRoomKey } from '../records/own-record.ts';
-import { nameOfRuleKey } from '../records/rule-record.ts';
 import { readRecord } from '../records/unreadable.ts';
 import { readRanges } from '../store/ranges.ts';
-import { readRules } from '../store/rules.ts';
+import { mayOwnBlocks, readRules } from '../store/rules.ts';
 import { scanAll } from '../store/store.ts';
 import { returnIdleBlock } from './return-block.ts';
 
@@ -31,18 +30,13 @@ export async function returnRuleless(ipam: Ipam, dryRun = false): Promise<Rulele
   const entries = await scanAll(store, OWN);
   if (entries.length === 0) return { returned: [], left: [] };
   // Read after the blocks: a rule that is added now has none of them yet.
-  const { rules, unreadable } = await readRules(store);
-  const owning = new Set([
-    ...rules.filter(({ ownBlocks }) => ownBlocks).map(({ name }) => name),
-    // One that cannot be read may own blocks.
-    ...unreadable.map(({ key }) => nameOfRuleKey(key)),
-  ]);
+  const rules = await readRules(store);
   const { ranges } = await readRanges(store);
   const returned: string[] = [];
   const left: string[] = [];
   for (const entry of entries) {
     const read = readRecord(entry, decodeRoom);
-    if ('unreadable' in read || owning.has(ruleOfRoomKey(entry.key))) continue;
+    if ('unreadable' in read || mayOwnBlocks(rules, ruleOfRoomKey(entry.key))) continue;
     const place = read.value;
     const range = ranges.find((each) => each.range.name === place.range)?.range;
     if (!range) continue;

@@ -2,6 +2,7 @@ import { matchesPattern } from '../model/pattern.ts';
 import type { Rule } from '../model/rule.ts';
 import {
   decodeRule,
+  nameOfRuleKey,
   namespaceOfRuleKey,
   PATTERN_RULES,
   RULES,
@@ -55,6 +56,11 @@ export class RuleBook {
     return found;
   }
 }
+
+/** Whether the rule has blocks of its own. One that cannot be read may have some. */
+export const mayOwnBlocks = ({ rules, unreadable }: RuleRecords, name: string): boolean =>
+  rules.some((rule) => rule.name === name && rule.ownBlocks) ||
+  unreadable.some(({ key }) => nameOfRuleKey(key) === name);
 
 /** Reads all rules, and the key that changes with them. @throws IpamError `store-…` */
 export async function readRules(

@@ -1,4 +1,3 @@
-import { validateBlock } from '../../ipam/model/block.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';
 import { readRecord } from '../../ipam/records/unreadable.ts';
@@ -8,6 +7,7 @@ import type { Commit } from './etcd.ts';
 import type { Violation } from './invariants.ts';
 import type { Random } from './random.ts';
 import type { Setup } from './setup.ts';
+import { validateBlock } from '../../ipam/model/validate-block.ts';
 
 /** Addresses of range blue, 10.1.0.0/27, that are excluded at once. */
 const SPAN = { least: 1, most: 6 };

@@ -1,13 +1,7 @@
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
-import {
-  nodeOf,
-  slotAddress,
-  slotIndex,
-  usedSlots,
-  validateBlock,
-  type Block,
-} from '../../ipam/model/block.ts';
+import { nodeOf, slotAddress, slotIndex, usedSlots, type Block } from '../../ipam/model/block.ts';
 import type { Range } from '../../ipam/model/range.ts';
+import { validateBlock } from '../../ipam/model/validate-block.ts';
 import { BLOCKS, blockKey, nodeKey, rangeKey } from '../../ipam/records/keys.ts';
 import { drainKey } from '../../ipam/records/node-record.ts';
 import { decodeRange } from '../../ipam/records/range-record.ts';

@@ -139,11 +139,7 @@ export const FAULTS_OF_GUARDS: readonly Mutation[] = [
   {
     name: 'write-back-takes-blocks',
     breaks: 'a node that writes back takes over a block from which another node gives out',
-    edits: one(
-      'ipam/node/write-back.ts',
-      '!found || found.node === node || (!isRules && isIdle(found, at.range, carried, context.effects.now()));',
-      'true;',
-    ),
+    edits: one('ipam/node/write-back.ts', '!found || found.node === node || (!isRules && isAlone);', 'true;'),
     faults: ['set-back', 'empty', 'kill', 'power'],
   },
   {

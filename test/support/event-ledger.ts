@@ -1,4 +1,4 @@
-/** What somebody knows of the blocks who has only read their events. */
+/** What a reader of the events alone knows of the blocks. */
 import type { CellEvent, Happening } from '../../ipam/events/event.ts';
 import { formatAddress, formatCidr } from '../../ipam/model/address.ts';
 import { nodeOf, slotAddress, type Block, type Slot } from '../../ipam/model/block.ts';

@@ -1,5 +1,4 @@
-import { castGrpcError, type Etcd3 } from 'etcd3';
-import type { Duplex } from './watch-stream.ts';
+import { castGrpcError, type Etcd3, type IWatchRequest, type IWatchResponse } from 'etcd3';
 
 type Reply = (error: Error | null, reply?: unknown) => void;
 
@@ -7,6 +6,15 @@ type Reply = (error: Error | null, reply?: unknown) => void;
 interface Metadata {
   clone(): Metadata;
   set(key: string, value: string): void;
+}
+
+/** gRPC's stream of a watch: `ClientDuplexStream`. */
+export interface Duplex {
+  write(request: IWatchRequest): void;
+  cancel(): void;
+  destroy(error?: Error): void;
+  on(event: 'error', listener: (error: Error) => void): void;
+  [Symbol.asyncIterator](): AsyncIterator<IWatchResponse>;
 }
 
 interface Host {

@@ -1,27 +1,12 @@
-import {
-  castGrpcError,
-  castGrpcErrorMessage,
-  type Etcd3,
-  type IWatchRequest,
-  type IWatchResponse,
-} from 'etcd3';
+import { castGrpcError, castGrpcErrorMessage, type Etcd3, type IWatchResponse } from 'etcd3';
 import { IpamError } from '../../model/errors.ts';
 import { isDenied } from './errors.ts';
-import { poolOf } from './pool.ts';
+import { poolOf, type Duplex } from './pool.ts';
 
 /** Longest wait for an answer of a member, in milliseconds. */
 const SILENT_MS = 10_000;
 /** How often a silent member is asked for a sign of life, in milliseconds. */
 const ASK_EVERY_MS = 3_000;
-
-/** gRPC's stream of a watch: `ClientDuplexStream`. */
-export interface Duplex {
-  write(request: IWatchRequest): void;
-  cancel(): void;
-  destroy(error?: Error): void;
-  on(event: 'error', listener: (error: Error) => void): void;
-  [Symbol.asyncIterator](): AsyncIterator<IWatchResponse>;
-}
 
 /** The keys of a watch, and the revision where it begins. */
 export interface WatchedKeys {

@@ -14,18 +14,16 @@ import { decodeBlock, encodeBlock } from '../../../ipam/records/block-record.ts'
 import { blockKey } from '../../../ipam/records/keys.ts';
 import { decodeRule, encodeRule, ruleKey } from '../../../ipam/records/rule-record.ts';
 import { put } from '../../../ipam/records/transaction.ts';
-import { release } from '../../../ipam/release/release.ts';
 import { settleKept, type AskOfPod } from '../../../ipam/rules/keeping.ts';
 import { addRule, removeRule } from '../../../ipam/rules/rules.ts';
 import { rule } from '../../support/rule.ts';
-import { DEL, ips, owner, range, World } from './world.ts';
+import { end, pod } from './pods.ts';
+import { ips, range, World } from './world.ts';
 
 const HOUR = 3_600_000;
 const ALL: AllowedAnnotations = { kinds: ['ranges', 'ip', 'keep'] };
 const allows = (name: string, more: Partial<Rule> = {}): Rule =>
   rule(name, { ranges: [], annotations: ALL, ...more });
-const pod = (name: string, container = `c-${name}`): Owner =>
-  owner(container, { podNamespace: 'shop', podName: name, podUid: `uid-${container}` });
 
 async function prepared(...rules: Rule[]): Promise<World> {
   const world = new World();
@@ -53,8 +51,6 @@ const give = (
     ...more,
   });
 const giveIp = async (...args: Parameters<typeof give>): Promise<string> => ips(await give(...args)).join();
-const end = ({ ipam }: World, node: string, { containerId, ifname }: Owner): Promise<string[]> =>
-  release(ipam, { node, attachment: { containerId, ifname }, cause: DEL });
 
 const slotOf = (world: World, ip: string): Slot | undefined => {
   const address = parseAddress(ip);

@@ -10,9 +10,9 @@ import {
   slotAddress,
   takeSlot,
   usedSlots,
-  validateBlock,
   type Block,
 } from '../../../ipam/model/block.ts';
+import { validateBlock } from '../../../ipam/model/validate-block.ts';
 import { DEL, owner, range } from './world.ts';
 
 const COOLDOWN = 30_000;

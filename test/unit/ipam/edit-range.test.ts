@@ -8,7 +8,7 @@ import {
   parseSpan,
   subtractSpans,
 } from '../../../ipam/model/address.ts';
-import { newBlock, takeSlot, validateBlock, type Block, type Slot } from '../../../ipam/model/block.ts';
+import { newBlock, takeSlot, type Block, type Slot } from '../../../ipam/model/block.ts';
 import {
   editRange,
   refitBlock,
@@ -18,6 +18,7 @@ import {
 } from '../../../ipam/model/edit-range.ts';
 import { makeRange } from '../../../ipam/model/new-range.ts';
 import type { Range, Route } from '../../../ipam/model/range.ts';
+import { validateBlock } from '../../../ipam/model/validate-block.ts';
 import { decodeRange, encodeRange } from '../../../ipam/records/range-record.ts';
 import { owner, range } from './world.ts';
 

@@ -1,15 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { allocate } from '../../../ipam/allocate/allocate.ts';
-import type { Allocation, AllocationRequest } from '../../../ipam/allocate/allocation.ts';
 import { roomFor } from '../../../ipam/allocate/room.ts';
 import { returnIdle } from '../../../ipam/allocate/warm-blocks.ts';
 import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
-import type { Owner } from '../../../ipam/model/attachment.ts';
 import { expectedOf } from '../../../ipam/model/block.ts';
-import type { ReleaseCause } from '../../../ipam/model/lifetime.ts';
 import type { Rule } from '../../../ipam/model/rule.ts';
-import type { Ipam } from '../../../ipam/node/ipam.ts';
 import { allocationsOn } from '../../../ipam/node/allocations.ts';
 import { readNodeBlocks } from '../../../ipam/node/node-blocks.ts';
 import { planRangeRemoval, setRangeState, addRange } from '../../../ipam/ranges/ranges.ts';
@@ -19,17 +14,14 @@ import { blockKey } from '../../../ipam/records/keys.ts';
 import { decodeRule, encodeRule, ruleKey } from '../../../ipam/records/rule-record.ts';
 import { handOver } from '../../../ipam/release/hand-over.ts';
 import { endKeptAddress, releaseAddress } from '../../../ipam/release/release-in-block.ts';
-import { release } from '../../../ipam/release/release.ts';
 import { settleKept } from '../../../ipam/rules/keeping.ts';
 import { addRule, removeRule } from '../../../ipam/rules/rules.ts';
 import { rule } from '../../support/rule.ts';
 import { Node } from './living-node.ts';
-import { DEL, ips, owner, range, World } from './world.ts';
+import { end, give, keeps, pod } from './pods.ts';
+import { ips, range, World } from './world.ts';
 
 const HOUR = 3_600_000;
-const keeps = (name: string, more: Partial<Rule> = {}): Rule => rule(name, { ranges: [], keep: {}, ...more });
-const pod = (name: string, container: string, more: Partial<Owner> = {}): Owner =>
-  owner(container, { podNamespace: 'shop', podName: name, podUid: `uid-${container}`, ...more });
 
 async function prepared(...rules: Rule[]): Promise<World> {
   const world = new World();
@@ -40,21 +32,7 @@ async function prepared(...rules: Rule[]): Promise<World> {
   return world;
 }
 
-const give = (
-  { ipam }: { readonly ipam: Ipam },
-  node: string,
-  who: Owner,
-  more: Partial<AllocationRequest> = {},
-): Promise<Allocation[]> => allocate(ipam, { node, owner: who, families: [4], ...more });
-
 const giveIp = async (...args: Parameters<typeof give>): Promise<string> => ips(await give(...args)).join();
-
-const end = (
-  { ipam }: { readonly ipam: Ipam },
-  node: string,
-  { containerId, ifname }: Owner,
-  cause: ReleaseCause = DEL,
-): Promise<string[]> => release(ipam, { node, attachment: { containerId, ifname }, cause });
 
 const slotOf = (world: World, ip: string): unknown => {
   const address = parseAddress(ip);

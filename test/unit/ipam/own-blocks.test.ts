@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { allocate } from '../../../ipam/allocate/allocate.ts';
-import type { Allocation, AllocationRequest } from '../../../ipam/allocate/allocation.ts';
+import type { Allocation } from '../../../ipam/allocate/allocation.ts';
 import { formatAddress, formatCidr, parseAddress } from '../../../ipam/model/address.ts';
-import type { Owner } from '../../../ipam/model/attachment.ts';
 import { hasSlotsOf } from '../../../ipam/model/block.ts';
 import { ruleHolder, ruleOf } from '../../../ipam/model/holder.ts';
 import type { Rule } from '../../../ipam/model/rule.ts';
-import type { Ipam } from '../../../ipam/node/ipam.ts';
 import { readNodeBlocks } from '../../../ipam/node/node-blocks.ts';
 import { readOwnAllocations } from '../../../ipam/node/own-allocations.ts';
 import { addRange, planRangeRemoval, removeRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
@@ -16,17 +13,11 @@ import { BLOCKS, blockKey } from '../../../ipam/records/keys.ts';
 import { OWN } from '../../../ipam/records/own-record.ts';
 import { decodeRule, encodeRule, ruleKey } from '../../../ipam/records/rule-record.ts';
 import type { Entry } from '../../../ipam/records/transaction.ts';
-import { release } from '../../../ipam/release/release.ts';
 import { returnRuleless } from '../../../ipam/release/ruleless.ts';
 import { addRule, removeRule } from '../../../ipam/rules/rules.ts';
-import { rule } from '../../support/rule.ts';
 import { Node } from './living-node.ts';
-import { DEL, ips, owner, range, World } from './world.ts';
-
-const owns = (name: string, more: Partial<Rule> = {}): Rule =>
-  rule(name, { pod: `${name}-*`, ranges: [], ownBlocks: true, ...more });
-const pod = (name: string, more: Partial<Owner> = {}): Owner =>
-  owner(`c-${name}`, { podNamespace: 'shop', podName: name, podUid: `uid-${name}`, ...more });
+import { end, give, ownedBy, owns, pod } from './pods.ts';
+import { ips, owner, range, World } from './world.ts';
 
 async function prepared(...rules: Rule[]): Promise<World> {
   const world = new World();
@@ -36,22 +27,6 @@ async function prepared(...rules: Rule[]): Promise<World> {
   for (const each of rules) await addRule(world.ipam, each);
   return world;
 }
-
-const give = (
-  { ipam }: { readonly ipam: Ipam },
-  node: string,
-  who: Owner,
-  more: Partial<AllocationRequest> = {},
-): Promise<Allocation[]> => allocate(ipam, { node, owner: who, families: [4], ...more });
-
-const end = ({ ipam }: { readonly ipam: Ipam }, node: string, { containerId, ifname }: Owner) =>
-  release(ipam, { node, attachment: { containerId, ifname }, cause: DEL });
-
-const ownedBy = (world: World, name: string): string[] =>
-  world
-    .blocks()
-    .filter((block) => ruleOf(block) === name)
-    .map(({ cidr }) => formatCidr(cidr));
 
 suite('blocks of a rule', () => {
   test('serve its pods on every node, 16 addresses at a time, and no others', async () => {

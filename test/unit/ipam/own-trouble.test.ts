@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { allocate } from '../../../ipam/allocate/allocate.ts';
-import type { Allocation, AllocationRequest } from '../../../ipam/allocate/allocation.ts';
 import { roomFor } from '../../../ipam/allocate/room.ts';
-import { formatCidr, parseAddress } from '../../../ipam/model/address.ts';
-import type { Owner } from '../../../ipam/model/attachment.ts';
-import { ruleHolder, ruleOf } from '../../../ipam/model/holder.ts';
-import type { Rule } from '../../../ipam/model/rule.ts';
-import type { Ipam } from '../../../ipam/node/ipam.ts';
+import { parseAddress } from '../../../ipam/model/address.ts';
+import { ruleHolder } from '../../../ipam/model/holder.ts';
 import { readOwnAllocations } from '../../../ipam/node/own-allocations.ts';
 import { addRange, setRangeState } from '../../../ipam/ranges/ranges.ts';
 import { nodeKey } from '../../../ipam/records/keys.ts';
@@ -22,27 +17,10 @@ import { addRule, removeRule } from '../../../ipam/rules/rules.ts';
 import { settleKept } from '../../../ipam/rules/keeping.ts';
 import { rule } from '../../support/rule.ts';
 import { Node } from './living-node.ts';
-import { DEL, ips, owner, range, World } from './world.ts';
+import { end, give, ownedBy, owns, pod } from './pods.ts';
+import { ips, range, World } from './world.ts';
 
-const owns = (name: string, more: Partial<Rule> = {}): Rule =>
-  rule(name, { pod: `${name}-*`, ranges: [], ownBlocks: true, ...more });
-const pod = (name: string, more: Partial<Owner> = {}): Owner =>
-  owner(`c-${name}`, { podNamespace: 'shop', podName: name, podUid: `uid-${name}`, ...more });
-const give = (
-  { ipam }: { readonly ipam: Ipam },
-  node: string,
-  who: Owner,
-  more: Partial<AllocationRequest> = {},
-): Promise<Allocation[]> => allocate(ipam, { node, owner: who, families: [4], ...more });
-const end = ({ ipam }: { readonly ipam: Ipam }, node: string, { containerId, ifname }: Owner) =>
-  release(ipam, { node, attachment: { containerId, ifname }, cause: DEL });
-const ownedBy = (world: World, name: string): string[] =>
-  world
-    .blocks()
-    .filter((block) => ruleOf(block) === name)
-    .map(({ cidr }) => formatCidr(cidr));
-
-/** Records the largest transaction, and refuses as etcd does. */
+/** Records how many operations the largest transaction has. */
 function bounded(world: World): { most: number } {
   const seen = { most: 0 };
   const commit = world.store.commit.bind(world.store);
@@ -77,7 +55,7 @@ suite('faults of own blocks', () => {
     await give(world, 'n1', pod('web-0'));
     await end(world, 'n1', pod('web-0'));
     await addRule(world.ipam, rule('plain', { pod: 'web-0', ranges: ['blue'], keep: {} }));
-    const [again] = await give(world, 'n1', pod('web-0', { containerId: 'again' }));
+    const [again] = await give(world, 'n1', pod('web-0', 'again'));
     assert.equal(again?.rule, undefined, 'pod of rule plain has an address of the own block of rule web');
   });
 
@@ -88,7 +66,7 @@ suite('faults of own blocks', () => {
     await give(world, 'n1', pod('web-0'));
     await end(world, 'n1', pod('web-0'));
     await addRule(world.ipam, owns('web', { pod: 'web-0', keep: {} }));
-    const [again] = await give(world, 'n1', pod('web-0', { containerId: 'again' }));
+    const [again] = await give(world, 'n1', pod('web-0', 'again'));
     assert.equal(again?.rule, 'web', 'the firewall does not let this address through');
   });
 
@@ -97,8 +75,9 @@ suite('faults of own blocks', () => {
     await addRange(world.ipam, range('10.20.0.0/20', { name: 'a-old', blockSize: 4, cooldownMs: 0 }));
     await addRange(world.ipam, range('10.30.0.0/28', { name: 'b-new', cooldownMs: 0 }));
     await addRule(world.ipam, owns('web', { ranges: ['a-old'] }));
-    for (let i = 0; i < 4 * 60; i++) await give(world, 'n0', pod(`web-${i}`));
-    for (let i = 0; i < 4 * 60; i++) await end(world, 'n0', pod(`web-${i}`));
+    const before = { ipam: world.agent() };
+    for (let i = 0; i < 4 * 60; i++) await give(before, 'n0', pod(`web-${i}`));
+    for (let i = 0; i < 4 * 60; i++) await end(before, 'n0', pod(`web-${i}`));
     await removeRule(world.ipam, 'web');
     await addRule(world.ipam, owns('web', { ranges: ['b-new'] }));
     await give(world, 'n1', pod('web-a'));
@@ -113,8 +92,9 @@ suite('faults of own blocks', () => {
     await addRange(world.ipam, range('10.20.0.0/20', { name: 'a-old', blockSize: 4, cooldownMs: 0 }));
     await addRange(world.ipam, range('10.30.0.0/20', { name: 'b-new', cooldownMs: 0 }));
     await addRule(world.ipam, owns('web', { ranges: ['a-old', 'b-new'] }));
-    for (let i = 0; i < 4 * 60; i++) await give(world, 'n0', pod(`web-${i}`));
-    for (let i = 0; i < 4 * 60; i += 4) await end(world, 'n0', pod(`web-${i}`));
+    const before = { ipam: world.agent() };
+    for (let i = 0; i < 4 * 60; i++) await give(before, 'n0', pod(`web-${i}`));
+    for (let i = 0; i < 4 * 60; i += 4) await end(before, 'n0', pod(`web-${i}`));
     await setRangeState(world.ipam, 'a-old', 'draining');
     for (let i = 0; i < 12; i++) await give(world, `m${i}`, pod(`web-b${i}`));
     const blocks = ownedBy(world, 'web').filter((cidr) => cidr.startsWith('10.30.'));
@@ -178,10 +158,11 @@ suite('faults of own blocks', () => {
       await addRange(world.ipam, range('10.30.0.0/22', { name: 'b-new', cooldownMs: 0 }));
       await addRule(world.ipam, owns('web', { ranges: ['a-old', 'b-new'], keep: { anyPod: true } }));
       const count = 300;
-      for (let i = 0; i < count; i++) await give(world, where === 'held' ? 'n1' : `k${i}`, pod(`web-${i}`));
+      const before = where === 'held' ? { ipam: world.agent() } : world;
+      for (let i = 0; i < count; i++) await give(before, where === 'held' ? 'n1' : `k${i}`, pod(`web-${i}`));
       for (let i = 0; i < count; i++)
         if (where === 'elsewhere' || i % 4 > 0)
-          await end(world, where === 'held' ? 'n1' : `k${i}`, pod(`web-${i}`));
+          await end(before, where === 'held' ? 'n1' : `k${i}`, pod(`web-${i}`));
       await setRangeState(world.ipam, 'a-old', 'draining');
       const seen = bounded(world);
       const agent = { ipam: world.agent() };
@@ -277,11 +258,12 @@ suite('faults of own blocks', () => {
     await addRange(world.ipam, range('10.20.0.0/20', { name: 'blue', blockSize: 4, cooldownMs: 0 }));
     await addRule(world.ipam, owns('web', { keep: { forMs: 86_400_000 } }));
     // A Deployment that is rolled out: each pod has a name of its own.
-    for (let i = 0; i < 4 * 60; i++) await give(world, 'n0', pod(`web-${i}`));
-    for (let i = 0; i < 4 * 60; i++) await end(world, 'n0', pod(`web-${i}`));
-    const before = ownedBy(world, 'web').length;
+    const before = { ipam: world.agent() };
+    for (let i = 0; i < 4 * 60; i++) await give(before, 'n0', pod(`web-${i}`));
+    for (let i = 0; i < 4 * 60; i++) await end(before, 'n0', pod(`web-${i}`));
+    const many = ownedBy(world, 'web').length;
     for (let i = 0; i < 12; i++) await give(world, `m${i}`, pod(`web-b${i}`));
-    assert.equal(ownedBy(world, 'web').length - before, 3, '12 pods need 3 blocks of 4');
+    assert.equal(ownedBy(world, 'web').length - many, 3, '12 pods need 3 blocks of 4');
   });
 
   test('blocks whose addresses are kept for a time do not hide those with room', async () => {
@@ -289,8 +271,9 @@ suite('faults of own blocks', () => {
     await addRange(world.ipam, range('10.20.0.0/24', { name: 'blue', blockSize: 4, cooldownMs: 0 }));
     await addRule(world.ipam, owns('web', { keep: { forMs: 86_400_000 } }));
     // 64 blocks: those of both ends have three.
-    for (let i = 0; i < 254; i++) await give(world, 'n0', pod(`web-${i}`));
-    for (let i = 0; i < 250; i++) await end(world, 'n0', pod(`web-${i}`));
+    const before = { ipam: world.agent() };
+    for (let i = 0; i < 254; i++) await give(before, 'n0', pod(`web-${i}`));
+    for (let i = 0; i < 250; i++) await end(before, 'n0', pod(`web-${i}`));
     // The last four are freed for good.
     for (let i = 250; i < 254; i++)
       await release(world.ipam, {
@@ -308,8 +291,9 @@ suite('faults of own blocks', () => {
     await addRange(world.ipam, range('10.20.0.0/22', { name: 'a-old', blockSize: 4, cooldownMs: 0 }));
     await addRange(world.ipam, range('10.30.0.0/22', { name: 'b-new', cooldownMs: 0 }));
     await addRule(world.ipam, owns('web', { ranges: ['a-old', 'b-new'], keep: { anyPod: true } }));
-    for (let i = 0; i < 400; i++) await give(world, 'k', pod(`web-${i}`));
-    for (let i = 0; i < 400; i += 4) await end(world, 'k', pod(`web-${i}`));
+    const before = { ipam: world.agent() };
+    for (let i = 0; i < 400; i++) await give(before, 'k', pod(`web-${i}`));
+    for (let i = 0; i < 400; i += 4) await end(before, 'k', pod(`web-${i}`));
     await setRangeState(world.ipam, 'a-old', 'draining');
     const seen = bounded(world);
     const agent = { ipam: world.agent() };
@@ -366,7 +350,7 @@ suite('a rule with own blocks and kept addresses, added for pods that live', () 
     await settleKept(world.ipam, { name: 'web', rule: web }, () => Promise.resolve(undefined));
     // kubectl rollout restart
     await end(world, 'n1', pod('web-0'));
-    const [after] = await give(world, 'n1', pod('web-0', { containerId: 'again', podUid: 'again' }));
+    const [after] = await give(world, 'n1', pod('web-0', 'again'));
     assert.equal(
       after?.rule,
       'web',
@@ -383,7 +367,7 @@ suite('a rule with own blocks and kept addresses, added for pods that live', () 
     const plain = await addRule(world.ipam, rule('web', { pod: 'web-*', ranges: [], keep: {} }));
     await settleKept(world.ipam, { name: 'web', rule: plain }, () => Promise.resolve(undefined));
     await end(world, 'n1', pod('web-0'));
-    const [after] = await give(world, 'n1', pod('web-0', { containerId: 'again', podUid: 'again' }));
+    const [after] = await give(world, 'n1', pod('web-0', 'again'));
     assert.equal(after?.rule, undefined, '0040: once the rule is gone nothing is given out of them');
   });
 });

@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseCidr } from '../../../ipam/model/address.ts';
 import { blockInspector } from '../../../ipam/model/block-inspector.ts';
-import { newBlock, validateBlock, type Block, type Slot } from '../../../ipam/model/block.ts';
+import { newBlock, type Block, type Slot } from '../../../ipam/model/block.ts';
 import { blockAt } from '../../../ipam/model/range.ts';
+import { validateBlock } from '../../../ipam/model/validate-block.ts';
 import { owner, range } from './world.ts';
 
 const BLUE = range('10.20.0.0/24', {

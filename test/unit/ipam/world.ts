@@ -8,11 +8,12 @@ import {
   parseSpan,
 } from '../../../ipam/model/address.ts';
 import type { Owner } from '../../../ipam/model/attachment.ts';
-import { nodeOf, usedSlots, validateBlock, type Block } from '../../../ipam/model/block.ts';
+import { nodeOf, usedSlots, type Block } from '../../../ipam/model/block.ts';
 import { ruleOf } from '../../../ipam/model/holder.ts';
 import type { Effects } from '../../../ipam/model/effects.ts';
 import { makeRange } from '../../../ipam/model/new-range.ts';
 import type { Range } from '../../../ipam/model/range.ts';
+import { validateBlock } from '../../../ipam/model/validate-block.ts';
 import { batchingIpam, directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
 import { noLocalNode } from '../../../ipam/node/local-node.ts';
 import { silentObserver, type Observer } from '../../../ipam/node/observer.ts';
