@@ -10,6 +10,7 @@ import { WriteBackLog } from '../platform/log-write-back.ts';
 import type { Log } from '../platform/platform.ts';
 import { InUse } from './in-use.ts';
 import { Presence } from './presence.ts';
+import { UsageKeeper, type UsageKeeperContext } from './usage-keeper.ts';
 import { WarmBlocksKeeper } from './warm-blocks-keeper.ts';
 
 /** The IPAM of one etcd cluster, with what the agent does there between calls. */
@@ -35,11 +36,13 @@ export interface WarmIpamPieces {
   readonly since: number;
   /** Whether the agent reconciles the node. */
   readonly reconciles: () => boolean;
+  /** Learns how full the cluster is. Absent: this process samples no usage. */
+  readonly usage?: Pick<UsageKeeperContext, 'told' | 'failed'>;
 }
 
 /**
  * Makes an Ipam that caches the node blocks, batches the requests of concurrent calls, keeps blocks
- * warm, and tells that this agent is alive.
+ * warm, tells that this agent is alive, and samples the usage of the cluster.
  */
 export function warmIpam(pieces: WarmIpamPieces): WarmIpam {
   const { etcd, store, effects, local, log, since, reconciles } = pieces;
@@ -61,6 +64,8 @@ export function warmIpam(pieces: WarmIpamPieces): WarmIpam {
   const ipam = batchingIpam({ store, effects, observer, cache, local }, ETCD_DEADLINE_MS);
   const keeper = new WarmBlocksKeeper(ipam, cache, log);
   const presence = new Presence({ store: etcd, effects, local, log, since, reconciles });
+  const usage = pieces.usage && new UsageKeeper({ store: etcd, effects, log, ...pieces.usage });
+  usage?.start();
   const inUse = new InUse(() => store.close());
   return {
     ipam,
@@ -70,6 +75,7 @@ export function warmIpam(pieces: WarmIpamPieces): WarmIpam {
     retire: () => {
       keeper.stop();
       presence.stop();
+      usage?.stop();
       inUse.retire();
     },
   };

@@ -2,6 +2,7 @@ import { lostText, lostTotals, stillLost } from '../../ipam/audit/lost.ts';
 import { familyName, formatCidr, type Family } from '../../ipam/model/address.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import { BLOCK_PROBE, checkWritable } from '../../ipam/node/writable.ts';
+import type { Forecasts } from '../../ipam/query/forecasts.ts';
 import { listRangeUsage, type RangeUsage, type RangeUsages } from '../../ipam/query/range-usage.ts';
 import { readSetBack } from '../../ipam/query/set-back.ts';
 import { listBlocks } from '../../ipam/query/views.ts';
@@ -17,11 +18,12 @@ import { describeError } from '../context/errors.ts';
 import { FORGOTTEN, setBackText } from '../doctor/records.ts';
 import { renderCount } from '../render/bar.ts';
 import { painted, type Cell } from '../render/cell.ts';
+import { adviceText, clusterForecastJson, forecastJson, outlooksText } from '../render/forecast.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import { renderFields } from '../render/table.ts';
 import { gatherNodes, type NodeUsage } from './node.ts';
-import { rangeJson, rangeTable } from './range.ts';
+import { forecastsFor, rangeJson, rangeTable } from './range.ts';
 
 interface KubeStatus {
   readonly server: string | null;
@@ -34,15 +36,29 @@ interface KubeStatus {
 /** `status`: shows whether etcd and the API server answer, and how full the ranges are. */
 export async function status(context: Context): Promise<number> {
   const { endpoints, prefix } = etcdSettings(context.settings.etcd);
-  const { latencyMs, problem, usages: ranges, unreadable, nodes, lost, setBack } = await gather(context);
+  const {
+    latencyMs,
+    problem,
+    usages: ranges,
+    unreadable,
+    nodes,
+    lost,
+    setBack,
+    forecasts,
+  } = await gather(context);
   for (const { reason } of lost.unreadable) context.warn(reason);
   const kube = await gatherKube(context);
+  const now = context.world.now();
+  const known = ranges.map(({ range }) => range);
   const data = {
     etcd: { endpoints, prefix, latencyMs, problem },
     kubernetes: kube,
     totals: { ipv4: totalOf(ranges, 4), ipv6: totalOf(ranges, 6) },
     nodes: nodes.length,
-    ranges: ranges.map(rangeJson),
+    ranges: ranges.map((usage) =>
+      rangeJson(usage, forecastJson(forecasts, forecasts.ranges.get(usage.range.name), now)),
+    ),
+    forecast: clusterForecastJson(forecasts, known, now),
     unreadable,
     lost: lost.nodes.map(lostJson),
     setBack: setBack ? { ...setBack, at: new Date(setBack.at).toISOString() } : null,
@@ -50,7 +66,6 @@ export async function status(context: Context): Promise<number> {
   context.print(data, () => {
     const { paint } = context;
     const alarm = (text: string): Cell => painted(paint.red(printable(text)));
-    const now = context.world.now();
     const api =
       kube.problem ??
       (kube.server === null
@@ -62,7 +77,10 @@ export async function status(context: Context): Promise<number> {
         ...(problem === null ? [] : [['Writes', alarm(problem)] satisfies [string, Cell]]),
         ['Kubernetes', kube.problem === null ? api : alarm(api)],
         ['Nodes', nodesText(nodes)],
-        ...familiesOf(ranges).map((family) => addressField(family, totalOf(ranges, family))),
+        ...familiesOf(ranges).flatMap((family) => [
+          addressField(family, totalOf(ranges, family)),
+          ...lastField(family, forecasts, now),
+        ]),
         ...lostTotals(lost).map((total): [string, Cell] => ['Forgotten', alarm(lostText(total))]),
         ...(setBack && isDistrusted(setBack, now)
           ? [
@@ -81,7 +99,9 @@ export async function status(context: Context): Promise<number> {
     return [
       fields,
       ...(hint === '' ? [] : [hint]),
-      ...(ranges.length > 0 ? [rangeTable(context, ranges)] : []),
+      ...(ranges.length > 0
+        ? [`${rangeTable(context, ranges, forecasts)}${paint.dim(adviceText(forecasts, known, now))}`]
+        : []),
     ].join('\n');
   });
   context.warnUnreadable(unreadable);
@@ -120,6 +140,13 @@ function addressField(family: Family, { allocated, capacity }: Total): [string, 
   return [familyName(family), `${allocated} of ${renderCount(capacity)} addresses used`];
 }
 
+/** Without samples there is nothing to tell. */
+function lastField(family: Family, { sampled, families }: Forecasts, now: number): [string, string][] {
+  const forecast = families.get(family);
+  if (!sampled || !forecast) return [];
+  return [[`${familyName(family)} lasts`, outlooksText(forecast.addresses.outlooks, now)]];
+}
+
 function nodesText(nodes: readonly NodeUsage[]): string {
   const blocks = nodes.reduce((total, node) => total + node.blocks, 0);
   return `${nodes.length} ${nodes.length === 1 ? 'holds' : 'hold'} ${plural(blocks, 'block')}`;
@@ -134,6 +161,7 @@ interface Gathered extends RangeUsages {
   readonly lost: Lost;
   /** The cluster's latest set-back that can be read; undefined if there was none. */
   readonly setBack: SetBack | undefined;
+  readonly forecasts: Forecasts;
 }
 
 function gather(context: Context): Promise<Gathered> {
@@ -150,7 +178,8 @@ function gather(context: Context): Promise<Gathered> {
     const nodes = gatherNodes((await listBlocks(ipam)).blocks);
     const told = await readSetBack(ipam.store);
     const setBack = told && 'value' in told ? told.value : undefined;
-    return { latencyMs, problem, ...usages, nodes, lost: stillLost(lost, known), setBack };
+    const forecasts = await forecastsFor(context, ipam, usages.usages);
+    return { latencyMs, problem, ...usages, nodes, lost: stillLost(lost, known), setBack, forecasts };
   });
 }
 
