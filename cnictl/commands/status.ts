@@ -18,7 +18,7 @@ import { describeError } from '../context/errors.ts';
 import { FORGOTTEN, setBackText } from '../doctor/records.ts';
 import { renderCount } from '../render/bar.ts';
 import { painted, type Cell } from '../render/cell.ts';
-import { adviceText, clusterForecastJson, forecastJson, outlooksText } from '../render/forecast.ts';
+import { adviceText, clusterForecastJson, familyFields, forecastJson } from '../render/forecast.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import { renderFields } from '../render/table.ts';
@@ -77,10 +77,8 @@ export async function status(context: Context): Promise<number> {
         ...(problem === null ? [] : [['Writes', alarm(problem)] satisfies [string, Cell]]),
         ['Kubernetes', kube.problem === null ? api : alarm(api)],
         ['Nodes', nodesText(nodes)],
-        ...familiesOf(ranges).flatMap((family) => [
-          addressField(family, totalOf(ranges, family)),
-          ...lastField(family, forecasts, now),
-        ]),
+        ...familiesOf(ranges).map((family) => addressField(family, totalOf(ranges, family))),
+        ...familyFields(forecasts, forecasts.families, now),
         ...lostTotals(lost).map((total): [string, Cell] => ['Forgotten', alarm(lostText(total))]),
         ...(setBack && isDistrusted(setBack, now)
           ? [
@@ -138,13 +136,6 @@ function familiesOf(ranges: readonly RangeUsage[]): Family[] {
 
 function addressField(family: Family, { allocated, capacity }: Total): [string, string] {
   return [familyName(family), `${allocated} of ${renderCount(capacity)} addresses used`];
-}
-
-/** Without samples there is nothing to tell. */
-function lastField(family: Family, { sampled, families }: Forecasts, now: number): [string, string][] {
-  const forecast = families.get(family);
-  if (!sampled || !forecast) return [];
-  return [[`${familyName(family)} lasts`, outlooksText(forecast.addresses.outlooks, now)]];
 }
 
 function nodesText(nodes: readonly NodeUsage[]): string {

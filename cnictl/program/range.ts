@@ -44,12 +44,17 @@ export function addRangeCommands(program: Command, act: Act): void {
     );
   range
     .command('list')
-    .description('all ranges and how full they are')
+    .description('all ranges, how full they are, and until when they last')
+    .addHelpText(
+      'after',
+      '\nFULL IN is at the present pace: addresses, or blocks where these end first; -: not at this pace.\nSamples are taken hourly by agents and check --watch.\n\nExamples:\n  cnictl range list\n  cnictl range list -o json   # forecast: both paces, addresses and blocks',
+    )
     .action((_options: object, command: Command) => act(command, rangeList));
   range
     .command('show')
-    .description('one range in full')
+    .description('one range in full, and until when it lasts')
     .argument('<name>')
+    .addHelpText('after', '\nExample:\n  cnictl range show blue')
     .action((name: string, _options: object, command: Command) =>
       act(command, (context) => rangeShow(context, name)),
     );
