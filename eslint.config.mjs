@@ -73,6 +73,7 @@ const LAYERS = {
     'check',
     'node',
     'connectivity',
+    'overview',
     'serve',
     'commands',
     'program',

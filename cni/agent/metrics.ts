@@ -91,7 +91,7 @@ export class Metrics {
   readonly #reconciles: Counter<'outcome'>;
   readonly #reconciledAt: Gauge;
   readonly #reconcileSeconds: Gauge;
-  /** What the runtime's calls came to since the start, and the version of the latest one's plugin. */
+  /** The runtime's calls since the start, and the version of the latest one's plugin. */
   readonly calls: { served: number; failed: number; plugin: string | undefined } = {
     served: 0,
     failed: 0,

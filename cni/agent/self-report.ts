@@ -1,7 +1,7 @@
 import { OWN_READ_VERSIONS, type AgentReport } from '../../ipam/records/agent-report.ts';
 import type { HealthReport } from './health.ts';
 
-/** Shortest time between two reports of a node, where something of note has changed, in milliseconds. */
+/** Shortest time between two reports where something of note has changed, in milliseconds. */
 const CHANGED_AFTER_MS = 60_000;
 /** The same where only the counts have, in milliseconds. An agent without calls writes nothing. */
 const COUNTED_AFTER_MS = 300_000;

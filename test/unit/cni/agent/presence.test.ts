@@ -256,7 +256,10 @@ suite('what the agent tells of itself', () => {
   test('it is written seldom: what matters once a minute, counts each five, and nothing when idle', async () => {
     const store = new MemoryLeases();
     const agent = new Agent(store, A, SINCE, {});
-    const writes = async (seconds: number, change: (second: number) => Partial<SelfKnown>): Promise<number> => {
+    const writes = async (
+      seconds: number,
+      change: (second: number) => Partial<SelfKnown>,
+    ): Promise<number> => {
       const { revision } = store;
       for (let second = 0; second < seconds; second += 20) {
         agent.at += 20_000;
@@ -286,7 +289,10 @@ suite('what the agent tells of itself', () => {
       now: SINCE,
     });
     assert.equal(report.pending, undefined);
-    assert.deepEqual(report.reasons.map(({ length }) => length), [200, 200, 200]);
+    assert.deepEqual(
+      report.reasons.map(({ length }) => length),
+      [200, 200, 200],
+    );
     assert.equal(isReportDue(undefined, { report, at: 0 }), true);
   });
 
