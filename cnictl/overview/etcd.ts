@@ -23,32 +23,38 @@ export interface EtcdStatus {
   readonly findings: readonly Finding[];
 }
 
+async function using<T>(
+  { world, settings }: Context,
+  endpoints: readonly string[],
+  work: (etcd: EtcdInspector) => Promise<T>,
+): Promise<T> {
+  const etcd = await world.openEtcd({ ...etcdSettings(settings.etcd), endpoints });
+  try {
+    return await work(etcd);
+  } finally {
+    etcd.close();
+  }
+}
+
 /** Asks every endpoint at once. Never throws: what does not answer is a finding. */
-export async function gatherEtcd(context: Context, latencyMs: number): Promise<EtcdStatus> {
-  const { world } = context;
-  const settings = etcdSettings(context.settings.etcd);
-  const using = async <T>(
-    endpoints: readonly string[],
-    work: (etcd: EtcdInspector) => Promise<T>,
-  ): Promise<T> => {
-    const etcd = await world.openEtcd({ ...settings, endpoints });
-    try {
-      return await work(etcd);
-    } finally {
-      etcd.close();
-    }
-  };
-  const [endpoints, members, alarms] = await Promise.all([
-    Promise.all(
-      settings.endpoints.map((endpoint) =>
-        using([endpoint], (etcd) => etcd.status()).then(
-          (status) => statusOf(endpoint, status),
-          (error: unknown) => silentEndpoint(endpoint, error),
-        ),
+export function askEndpoints(context: Context, endpoints: readonly string[]): Promise<EndpointStatus[]> {
+  return Promise.all(
+    endpoints.map((endpoint) =>
+      using(context, [endpoint], (etcd) => etcd.status()).then(
+        (status) => statusOf(endpoint, status),
+        (error: unknown) => silentEndpoint(endpoint, error),
       ),
     ),
-    using(settings.endpoints, (etcd) => etcd.members()).catch(() => 'denied' as const),
-    using(settings.endpoints, (etcd) => etcd.alarms()).catch(() => 'denied' as const),
+  );
+}
+
+/** Asks etcd about itself. Never throws, as {@link askEndpoints}. */
+export async function gatherEtcd(context: Context, latencyMs: number): Promise<EtcdStatus> {
+  const settings = etcdSettings(context.settings.etcd);
+  const [endpoints, members, alarms] = await Promise.all([
+    askEndpoints(context, settings.endpoints),
+    using(context, settings.endpoints, (etcd) => etcd.members()).catch(() => 'denied' as const),
+    using(context, settings.endpoints, (etcd) => etcd.alarms()).catch(() => 'denied' as const),
   ]);
   return {
     endpoints,

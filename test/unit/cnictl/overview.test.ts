@@ -3,6 +3,7 @@ import { suite, test } from 'node:test';
 import { KubeError } from '../../../cni/kube/errors.ts';
 import { newestOf, isOlderThan, countVersions, unreadFor } from '../../../cnictl/overview/versions.ts';
 import { versionsText } from '../../../cnictl/overview/agents.ts';
+import { differencesOf } from '../../../cnictl/overview/differences.ts';
 import { clusterWarnings } from '../../../cnictl/overview/cluster-warnings.ts';
 import { renderTable } from '../../../cnictl/render/table.ts';
 import { makePaint } from '../../../cnictl/render/paint.ts';
@@ -13,6 +14,8 @@ import { OWN_READ_VERSIONS, type AgentReport } from '../../../ipam/records/agent
 import { aliveKey, encodeAliveRecord } from '../../../ipam/records/alive-record.ts';
 import { put } from '../../../ipam/records/transaction.ts';
 import { addRule } from '../../../ipam/rules/rules.ts';
+import { VERSION } from '../../../ipam/settings/version.ts';
+import type { Store } from '../../../ipam/store/store.ts';
 import { CliWorld } from '../../golden/world.ts';
 import { rule } from '../../support/rule.ts';
 import { range } from '../ipam/world.ts';
@@ -267,4 +270,78 @@ test('wide columns come only when they are asked for', () => {
   ];
   assert.equal(renderTable(columns, [1], makePaint(false)), 'A\na\n');
   assert.equal(renderTable(columns, [1], makePaint(false), true), 'A  B\na  b\n');
+});
+
+suite('version', () => {
+  test('all of one version: no differences', async () => {
+    const world = await CliWorld.make();
+    await tell(world, 'node-2', {});
+    world.agent = { answers: true, health: { ok: true, version: VERSION, reasons: [] } };
+    const { status, stdout } = await world.run('version');
+    assert.equal(status, 0);
+    assert.match(stdout, new RegExp(`^Client: +${VERSION} \\(Node.js v`, 'm'));
+    assert.match(stdout, new RegExp(`^Agent: +${VERSION} at /run/cellnet/agent.sock$`, 'm'));
+    assert.match(stdout, /^Agents: +0\.2\.0 on 2$/m);
+    assert.match(stdout, /^etcd: +3\.4\.23$/m);
+    assert.doesNotMatch(stdout, /Differences/);
+  });
+
+  test('what differs is told: this node, agents of several versions, plugins', async () => {
+    const world = await CliWorld.make();
+    await tell(world, 'node-2', { version: '0.9.0', plugin: '0.8.0' });
+    world.agent = { answers: true, health: { ok: true, version: '0.7.0', reasons: [] } };
+    const { status, stdout } = await world.run('version -o json');
+    assert.equal(status, 0);
+    const { differences, agents } = JSON.parse(stdout) as { differences: string[]; agents: unknown[] };
+    assert.deepEqual(differences, [
+      `the agent of this node is 0.7.0, this cnictl ${VERSION}`,
+      'the agents have several versions: 0.9.0 on 1, 0.2.0 on 1',
+      'plugin and agent differ on node-2 (plugin 0.8.0, agent 0.9.0)',
+    ]);
+    assert.deepEqual(agents[0], { version: '0.9.0', agents: 1, nodes: ['node-2'] });
+  });
+
+  test('an agent that is not there, and an etcd that is away, leave the rest', async () => {
+    const world = await CliWorld.make();
+    world.agent = { answers: false, health: undefined };
+    world.store = {
+      ...world.ipam.store,
+      scan: () => {
+        throw new IpamError('store-unreachable', 'http://e:2379 does not answer');
+      },
+    } as unknown as Store;
+    const { status, stdout, stderr } = await world.run('version');
+    assert.equal(status, 2);
+    assert.match(stdout, /^Agent: +none answers at /m);
+    assert.doesNotMatch(stdout, /^etcd:/m);
+    assert.match(stderr, /^cnictl: http:\/\/e:2379 does not answer/);
+  });
+
+  test('--client asks nobody', async () => {
+    const world = await CliWorld.make();
+    world.store = {} as unknown as Store;
+    assert.deepEqual(await world.run('version --client'), {
+      ...{ status: 0, stdout: `${VERSION}\n`, stderr: '' },
+    });
+    assert.deepEqual(JSON.parse((await world.run('version --client -o json')).stdout), {
+      client: { version: VERSION, nodejs: process.version },
+    });
+  });
+
+  test('the order of this cnictl, its node and the cluster', () => {
+    const none = { agent: undefined, plugin: undefined, agents: [], plugins: [], etcd: [] };
+    assert.deepEqual(differencesOf({ ...none, client: '0.2.0' }), []);
+    assert.deepEqual(
+      differencesOf({
+        ...{ client: '0.2.0', agent: '0.3.0', plugin: '0.2.0', plugins: [], etcd: ['3.4.23', '3.5.9'] },
+        agents: [{ version: '0.3.0', agents: 2, nodes: ['a', 'b'] }],
+      }),
+      [
+        'the agent of this node is 0.3.0, this cnictl 0.2.0',
+        'the plugin installed on this node is 0.2.0, its agent 0.3.0',
+        'this cnictl (0.2.0) is older than agents (0.3.0): it may not read all of their records',
+        'the members of etcd have several versions: 3.4.23, 3.5.9',
+      ],
+    );
+  });
 });
