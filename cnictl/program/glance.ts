@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import { status } from '../commands/status.ts';
+import type { SupportBundleOptions } from '../commands/support-bundle.ts';
 import { version, type VersionOptions } from '../commands/version.ts';
-import type { Act } from './act.ts';
+import { collect, type Act } from './act.ts';
 
-/** `cnictl status` and `cnictl version` */
+/** `cnictl status`, `cnictl version` and `cnictl support-bundle` */
 export function addGlanceCommands(program: Command, act: Act): void {
   program
     .command('status')
@@ -23,5 +24,24 @@ export function addGlanceCommands(program: Command, act: Act): void {
     )
     .action((options: VersionOptions, command: Command) =>
       act(command, (context) => version(context, options)),
+    );
+  program
+    .command('support-bundle')
+    .description(
+      'gather what somebody needs who helps, of etcd, the API server and each node, without secrets',
+    )
+    .argument('[file]', 'the archive to write, such as support.tar.gz')
+    .option('--node <name>', "only this node beside the cluster's part; may be repeated", collect)
+    .option('--this-node', 'only this node; without a file, print its part as JSON')
+    .option('--timeout <duration>', 'longest time for all nodes together, 24h at most', '3m')
+    .addHelpText(
+      'after',
+      "\nExit status: 0 nothing is missing; 2 something is, which the bundle's README names.\n\nExamples:\n  cnictl support-bundle support.tar.gz\n  cnictl support-bundle support.tar.gz --node node-7",
+    )
+    .action((file: string | undefined, options: SupportBundleOptions, command: Command) =>
+      act(command, async (context) => {
+        const { supportBundle } = await import('../commands/support-bundle.ts');
+        return await supportBundle(context, file, options);
+      }),
     );
 }
