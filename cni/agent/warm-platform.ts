@@ -191,6 +191,7 @@ export class WarmPlatform implements AgentPlatform {
       log: this.#log,
       since: this.#startedAt,
       reconciles: () => this.reconciles,
+      report: () => this.#watch.report(),
     });
     const retire = (): void => {
       writes.stop();

@@ -11,7 +11,8 @@ export function addNodeCommands(program: Command, act: Act): void {
   const node = program.command('node').description('the nodes and their blocks');
   node
     .command('list')
-    .description('nodes that hold blocks, and how full these are')
+    .description('the nodes: agent, readiness in Kubernetes, blocks, what is amiss')
+    .addHelpText('after', '\nExample:\n  cnictl node list -o json')
     .action((_options: object, command: Command) => act(command, nodeList));
   node
     .command('init')

@@ -1,6 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
 import { VERSION } from '../../ipam/settings/version.ts';
-import { status } from '../commands/status.ts';
 import { Context, hasColours, type GlobalOptions } from '../context/context.ts';
 import { CommandError, describeError } from '../context/errors.ts';
 import type { World } from '../context/world.ts';
@@ -11,6 +10,7 @@ import { addBlockCommands } from './block.ts';
 import { addConnectivityCommands } from './connectivity.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addEventCommands } from './events.ts';
+import { addGlanceCommands } from './glance.ts';
 import { addIpCommands } from './ip.ts';
 import { addLeakCommands } from './leak.ts';
 import { addNodeCommands } from './node.ts';
@@ -105,10 +105,7 @@ function makeProgram(act: Act, world: World): Command {
   addNodeCommands(program, act);
   addBackupCommands(program, act);
   addDoctorCommand(program, act);
-  program
-    .command('status')
-    .description('whether etcd and the API server answer, and how full the ranges are')
-    .action((_options: object, command: Command) => act(command, status));
+  addGlanceCommands(program, act);
   program
     .command('help')
     .description('help for a command')

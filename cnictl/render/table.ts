@@ -6,14 +6,21 @@ export interface Column<Row> {
   readonly value: (row: Row) => Cell;
   /** Aligns to the right, for numbers. */
   readonly right?: boolean;
+  /** Only for `-o wide`. */
+  readonly wide?: boolean;
 }
 
-/** Renders aligned columns, two spaces apart. A long value widens its column and is never cut. */
+/**
+ * Renders aligned columns, two spaces apart. A long value widens its column and is never cut.
+ * @param isWide with the columns for `-o wide`, too
+ */
 export function renderTable<Row>(
-  columns: readonly Column<Row>[],
+  all: readonly Column<Row>[],
   rows: readonly Row[],
   paint: Paint,
+  isWide = false,
 ): string {
+  const columns = all.filter(({ wide }) => isWide || !wide);
   const titles = columns.map((column) => paint.bold(column.title));
   const lines = [titles, ...rows.map((row) => columns.map((column) => renderCell(column.value(row))))];
   const widths = columns.map((_, i) => Math.max(...lines.map((line) => widthOf(line[i] ?? ''))));

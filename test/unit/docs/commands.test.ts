@@ -15,7 +15,7 @@ const optionsIn = (text: string): string[] => text.match(/(?<![\w-])--[a-z][a-z-
 async function helpOf(world: CliWorld, words: readonly string[]): Promise<Help> {
   const { stdout } = await world.run([...words, '--help']);
   const [, below = ''] = stdout.split(/^Commands:$/m);
-  const names = [...below.matchAll(/^ {2}([a-z]+)\b/gm)].map(([, name = '']) => name);
+  const names = [...below.matchAll(/^ {2}([a-z][a-z-]*)\b/gm)].map(([, name = '']) => name);
   const commands = new Map<string, Help>();
   for (const name of names.filter((each) => each !== 'help'))
     commands.set(name, await helpOf(world, [...words, name]));
@@ -40,7 +40,7 @@ function faultOf(top: Help, command: string): string | undefined {
   let said = 'cnictl';
   const leading = words.findIndex((word) => !word.startsWith('-'));
   for (const word of leading < 0 ? [] : words.slice(leading)) {
-    if (at.commands.size === 0 || !/^[a-z]+$/.test(word)) break;
+    if (at.commands.size === 0 || !/^[a-z][a-z-]*$/.test(word)) break;
     const next = at.commands.get(word);
     if (!next) return `'${said}' has no command '${word}'`;
     at = next;
