@@ -1,6 +1,7 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { HealthReport } from '../../cni/agent/health.ts';
 import type { MetricsSource } from '../../cni/agent/metrics-server.ts';
+import { UsageMetrics } from '../../cni/agent/usage-metrics.ts';
 import { KubeError } from '../../cni/kube/errors.ts';
 import type { IndexReason } from '../../ipam/audit/key-pair.ts';
 import type { LeakReason, MissingReason } from '../../ipam/audit/judge.ts';
@@ -108,6 +109,8 @@ export class CheckMetrics implements MetricsSource {
     labelNames: ['source'],
     registers: [this.#registry],
   });
+  /** How full all ranges are. */
+  readonly usage = new UsageMetrics([this.#registry], () => () => true, true);
   #failure: string | undefined = 'no round was carried out yet';
 
   constructor() {
