@@ -40,6 +40,7 @@ const LAYERS = {
     'allocate',
     'query',
     'events',
+    'map',
     'audit',
     'ranges',
     'rules',
