@@ -75,6 +75,7 @@ const LAYERS = {
     'node',
     'connectivity',
     'serve',
+    'map',
     'commands',
     'program',
   ],
