@@ -13,6 +13,7 @@ import { appendToFile, checkTarget, readIfThere, replaceFile } from './context/f
 import { realFiles } from './context/host-files.ts';
 import { drained, watchOutput } from './context/output.ts';
 import { pause } from './context/pause.ts';
+import { openTerminal } from './context/terminal.ts';
 import type { KubeOptions, World } from './context/world.ts';
 import { run, TROUBLE } from './program/program.ts';
 
@@ -62,6 +63,7 @@ const world: World = {
   flushed: () => drained(process.stdout),
   isTerminal: process.stdin.isTTY && process.stdout.isTTY,
   showsProgress: process.stderr.isTTY,
+  openTerminal: (listener, colours) => openTerminal(process.stdin, process.stdout, listener, colours),
   ask: async (question) => {
     const terminal = createInterface({ input: process.stdin, output: process.stderr });
     try {

@@ -13,6 +13,7 @@ import { addEventCommands } from './events.ts';
 import { addGlanceCommands } from './glance.ts';
 import { addIpCommands } from './ip.ts';
 import { addLeakCommands } from './leak.ts';
+import { addMapCommand } from './map.ts';
 import { addNodeCommands } from './node.ts';
 import { addPodCommands } from './pod.ts';
 import { addRangeCommands } from './range.ts';
@@ -98,6 +99,7 @@ function makeProgram(act: Act, world: World): Command {
   addBlockCommands(program, act);
   addIpCommands(program, act);
   addEventCommands(program, act);
+  addMapCommand(program, act);
   addPodCommands(program, act);
   addServiceCommands(program, act);
   addConnectivityCommands(program, act);
