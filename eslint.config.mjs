@@ -75,6 +75,8 @@ const LAYERS = {
     'connectivity',
     'serve',
     'commands',
+    'completion',
+    'manual',
     'program',
   ],
 };
