@@ -80,6 +80,8 @@ const LAYERS = {
     'serve',
     'map',
     'commands',
+    'completion',
+    'manual',
     'program',
   ],
 };
