@@ -94,6 +94,12 @@ export class Metrics {
   readonly #reconciles: Counter<'outcome'>;
   readonly #reconciledAt: Gauge;
   readonly #reconcileSeconds: Gauge;
+  /** The runtime's calls since the start, and the version of the latest one's plugin. */
+  readonly calls: { served: number; failed: number; plugin: string | undefined } = {
+    served: 0,
+    failed: 0,
+    plugin: undefined,
+  };
 
   /** @param monotonic milliseconds from an arbitrary start */
   constructor(version: string, scraped: Scraped, monotonic: () => number) {
@@ -219,17 +225,26 @@ export class Metrics {
   /**
    * Counts a call as begun. Returns a function that the caller calls at its end, with undefined for
    * a call that was not served.
+   * @param plugin version of the plugin that sends it; undefined for one that does not tell
    */
-  beginCall(verb: string): (failed: boolean | undefined) => void {
+  beginCall(verb: string, plugin?: string): (failed: boolean | undefined) => void {
     const known = VERBS.find((each) => each === verb) ?? 'unknown';
     const started = this.#monotonic();
     this.#underWay.inc();
     return (failed) => {
       this.#underWay.dec();
       if (failed === undefined) return;
+      if (known !== 'VERSION') this.#tally(failed, plugin);
       const seconds = (this.#monotonic() - started) / 1000;
       this.#calls.observe({ verb: known, outcome: failed ? 'failed' : 'done' }, seconds);
     };
+  }
+
+  /** Probes, which ask for the versions, are no calls of the runtime. */
+  #tally(failed: boolean, plugin: string | undefined): void {
+    if (failed) this.calls.failed++;
+    else this.calls.served++;
+    if (plugin !== undefined) this.calls.plugin = plugin;
   }
 
   /** Returns a hook for one call. Calls run concurrently, so each hook has its own start times. */

@@ -3,6 +3,7 @@ import { batchingIpam, type SharedIpam } from '../../ipam/node/ipam.ts';
 import type { LocalNode } from '../../ipam/node/local-node.ts';
 import type { Observer } from '../../ipam/node/observer.ts';
 import type { NodeBlocksCache } from '../../ipam/node/runner.ts';
+import type { AgentReport } from '../../ipam/records/agent-report.ts';
 import type { LeasedStore } from '../../ipam/store/leases.ts';
 import type { Store } from '../../ipam/store/store.ts';
 import { ETCD_DEADLINE_MS } from '../platform/connections.ts';
@@ -36,6 +37,8 @@ export interface WarmIpamPieces {
   readonly since: number;
   /** Whether the agent reconciles the node. */
   readonly reconciles: () => boolean;
+  /** Returns what the agent tells etcd of itself. Absent: that it lives, and no more. */
+  readonly report?: () => AgentReport;
   /** Learns how full the cluster is. Absent: this process samples no usage. */
   readonly usage?: Pick<UsageKeeperContext, 'told' | 'failed'>;
 }
@@ -45,7 +48,7 @@ export interface WarmIpamPieces {
  * warm, tells that this agent is alive, and samples the usage of the cluster.
  */
 export function warmIpam(pieces: WarmIpamPieces): WarmIpam {
-  const { etcd, store, effects, local, log, since, reconciles } = pieces;
+  const { etcd, store, effects, local, log, since, reconciles, report } = pieces;
   const cache: NodeBlocksCache = new Map();
   const told = new WriteBackLog(log);
   const observer: Observer = {
@@ -63,7 +66,10 @@ export function warmIpam(pieces: WarmIpamPieces): WarmIpam {
   };
   const ipam = batchingIpam({ store, effects, observer, cache, local }, ETCD_DEADLINE_MS);
   const keeper = new WarmBlocksKeeper(ipam, cache, log);
-  const presence = new Presence({ store: etcd, effects, local, log, since, reconciles });
+  const presence = new Presence({
+    ...{ store: etcd, effects, local, log, since, reconciles },
+    ...(report && { report }),
+  });
   const usage = pieces.usage && new UsageKeeper({ store: etcd, effects, log, ...pieces.usage });
   usage?.start();
   const inUse = new InUse(() => store.close());

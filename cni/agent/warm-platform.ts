@@ -191,6 +191,7 @@ export class WarmPlatform implements AgentPlatform {
       log: this.#log,
       since: this.#startedAt,
       reconciles: () => this.reconciles,
+      report: () => this.#watch.report(),
       usage: {
         told: (forecast) => this.#watch.metrics.usage.told(forecast),
         failed: () => this.#watch.metrics.usage.failed(),

@@ -2,7 +2,6 @@ import { sampleUsage } from '../../ipam/query/usage-samples.ts';
 import type { Context } from '../context/context.ts';
 import { parseDuration } from '../context/durations.ts';
 import { CommandError, describeError } from '../context/errors.ts';
-import { jsonText, yamlText } from '../render/data.ts';
 import type { Findings } from './findings.ts';
 import { parseListenAddress, serveMetrics, type ServedMetrics } from './metrics-listen.ts';
 import { CheckMetrics } from './metrics.ts';
@@ -126,10 +125,7 @@ class Told {
   }
 
   show(found: Findings, report: object): void {
-    const { world, options } = this.#context;
-    if (options.output === 'json') world.stdout(jsonText(report));
-    else if (options.output === 'yaml') world.stdout(`---\n${yamlText(report)}`);
-    else world.stdout(this.#text(found));
+    this.#context.world.stdout(this.#context.textOfNext(report, () => this.#text(found)));
   }
 
   #text(found: Findings): string {

@@ -65,7 +65,7 @@ export async function ruleList(context: Context): Promise<number> {
     },
   );
   for (const problem of kept.problems)
-    context.warn(`${problem}: docs/operations/bad-record.md#kept-addresses`);
+    context.warn(`${problem}: cnictl check --repair`);
   // A removal that was killed leaves them.
   for (const [name, count] of kept.counts)
     if (unreadable.length === 0 && !rules.some((rule) => rule.name === name))
