@@ -3,7 +3,7 @@ import { SUPPORTED_VERSIONS } from '../../cni/protocol/version.ts';
 import { nodeInstall, type InstallOptions } from '../commands/install.ts';
 import { nodeUninstall, type UninstallOptions } from '../commands/uninstall.ts';
 import { DEFAULT_LIB_DIR } from '../install/layout.ts';
-import type { Act } from './act.ts';
+import { examples, type Act } from './act.ts';
 
 /** `cnictl node install` and `node uninstall` */
 export function addInstallCommands(node: Command, act: Act): void {
@@ -51,6 +51,7 @@ export function addInstallCommands(node: Command, act: Act): void {
     .option('--dry-run', 'say what would be done, do nothing')
     .option('--yes', 'do not ask')
     .option('--force', 'also while pods on this node have addresses')
+    .addHelpText('after', examples('node uninstall --dry-run'))
     .action((options: UninstallOptions, command: Command) =>
       act(command, (context) => nodeUninstall(context, options)),
     );
