@@ -40,13 +40,14 @@ export async function keepMoving(
   delPod: (node: SimulatedNode, pod: AddedPod) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
+  const stopped = aborted(signal);
   const living: (readonly [SimulatedNode, AddedPod])[] = [];
   for (let n = 0; !signal.aborted; n++) {
     const node = nodes[n % nodes.length];
     if (node) living.push([node, await addPod(node, `live-${n + 1}`)]);
     const [oldest] = living.length > MOST_PODS ? living.splice(0, 1) : [];
     if (oldest) await delPod(...oldest);
-    await Promise.race([sleep(PAUSE_MS), aborted(signal)]);
+    await Promise.race([sleep(PAUSE_MS), stopped]);
   }
 }
 

@@ -339,8 +339,12 @@ async function tell(scope: Scope, world: World): Promise<void> {
   show(`listen: curl -N '${look.events}'`);
 }
 
+/** The story is told, and goes on until a signal. */
+let staying = false;
+
 async function stay(world: World, again: SimulatedNode, signal: AbortSignal): Promise<void> {
   chapter('It stays, and pods come and go, until Ctrl-C');
+  staying = true;
   const remove = async (node: SimulatedNode, pod: AddedPod): Promise<void> => {
     await node.delPod(pod);
     await world.api.remove('default', pod.name);
@@ -374,14 +378,11 @@ async function main(): Promise<number> {
   const scope = newScope();
   const signal = untilStopped();
   let problem: Error | undefined;
-  let done = false;
-  const work = story(scope, signal).then(() => {
-    done = true;
-  });
+  const work = story(scope, signal);
   const stopped = aborted(signal).then(async () => {
-    // Pods that come and go end with the signal, and then the story is at its end.
-    await Promise.race([work, sleep(3_000)]);
-    if (!done) throw signal.reason;
+    // While it stays, a signal is its normal end: the pod that is under way is finished.
+    if (staying) await work;
+    else throw signal.reason;
   });
   try {
     await Promise.race([work, stopped]);
