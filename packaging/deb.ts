@@ -25,7 +25,7 @@ const ROOT = join(import.meta.dirname, '..');
 const DEBIAN = join(import.meta.dirname, 'debian');
 const LIB = 'usr/lib/cellnet';
 const DOC = 'usr/share/doc/cellnet';
-const UNITS = 'lib/systemd/system';
+const UNITS = 'usr/lib/systemd/system';
 /** In the PATH of operators. kubectl looks for the last two, its plugin and what completes it. */
 const OPERATORS_PROGRAMS = ['cnictl', 'kubectl-cellnet', 'kubectl_complete-cellnet'];
 
