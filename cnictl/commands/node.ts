@@ -1,13 +1,14 @@
 import { ruleOf } from '../../ipam/model/holder.ts';
 import { nodeOf, usedSlots } from '../../ipam/model/block.ts';
 import { drainingNodes } from '../../ipam/node/drain.ts';
-import { listNames } from '../../ipam/node/name-records.ts';
+import { listNames, type NameView } from '../../ipam/node/name-records.ts';
 import { listBlocks, type BlockView } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
 import { renderBar } from '../render/bar.ts';
 import { painted } from '../render/cell.ts';
-import { renderTable } from '../render/table.ts';
+import type { Column } from '../render/table.ts';
 import { aliveText, nameJson } from './node-name.ts';
+import { showList, type Listed, type ListOptions } from './show-list.ts';
 
 export interface NodeUsage {
   readonly name: string;
@@ -59,10 +60,24 @@ const withoutBlocks = (name: string): NodeUsage => ({
   ranges: [],
 });
 
+type NodeRow = NodeUsage & {
+  readonly attachments: number;
+  readonly state: string;
+  readonly view: NameView | undefined;
+};
+
 /** `node list` */
-export async function nodeList(context: Context): Promise<number> {
-  const { paint } = context;
-  const { nodes, unreadable } = await context.withIpam(async (ipam) => {
+export async function nodeList(context: Context, options: ListOptions): Promise<number> {
+  return await showList<NodeRow>(context, options, {
+    gather: () => gatherRows(context),
+    columns: () => nodeColumns(context),
+    json: ({ view, ...usage }) => ({ ...usage, ...nameJson(view) }),
+    name: ({ name }) => name,
+  });
+}
+
+async function gatherRows(context: Context): Promise<Listed<NodeRow>> {
+  const { rows, unreadable } = await context.withIpam(async (ipam) => {
     const draining = await drainingNodes(ipam);
     const { blocks, unreadable } = await listBlocks(ipam);
     const usages = gatherNodes(blocks);
@@ -72,7 +87,7 @@ export async function nodeList(context: Context): Promise<number> {
     // Pods may have taken kept addresses to a node that holds no block.
     const others = new Set([...draining, ...attachments.keys()]);
     const bare = [...others].filter((name) => !known.has(name)).map(withoutBlocks);
-    const nodes = [...usages, ...bare]
+    const rows = [...usages, ...bare]
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       .map((usage) => ({
         ...usage,
@@ -80,33 +95,30 @@ export async function nodeList(context: Context): Promise<number> {
         state: draining.has(usage.name) ? 'draining' : 'active',
         view: names.get(usage.name),
       }));
-    return { nodes, unreadable };
+    return { rows, unreadable };
   });
-  const now = context.world.now();
-  const data = nodes.map(({ view, ...usage }) => ({ ...usage, ...nameJson(view) }));
-  context.print(data, () => {
-    if (nodes.length === 0 && unreadable.length > 0) return 'No block can be read.\n';
-    if (nodes.length === 0) return 'No node holds a block yet.\n';
-    return renderTable<(typeof nodes)[number]>(
-      [
-        { title: 'NODE', value: ({ name }) => name },
-        { title: 'STATE', value: ({ state }) => (state === 'active' ? state : painted(paint.yellow(state))) },
-        { title: 'BLOCKS', value: ({ blocks }) => `${blocks}`, right: true },
-        { title: 'USED', value: ({ allocated, capacity }) => `${allocated}/${capacity}`, right: true },
-        { title: 'COOLING', value: ({ cooling }) => `${cooling}`, right: true },
-        {
-          title: 'UTILISATION',
-          value: ({ allocated, capacity }) => painted(renderBar(allocated, capacity, paint)),
-        },
-        { title: 'ATTACHMENTS', value: ({ attachments }) => `${attachments}`, right: true },
-        { title: 'RANGES', value: ({ ranges }) => ranges.join(', ') },
-        { title: 'MACHINE', value: ({ view }) => view?.owner?.record.machine?.id ?? '-' },
-        { title: 'ALIVE', value: ({ view }) => aliveText(view, now) },
-      ],
-      nodes,
-      paint,
-    );
-  });
-  context.warnUnreadable(unreadable);
-  return 0;
+  const none = (): string =>
+    unreadable.length > 0 ? 'No block can be read.\n' : 'No node holds a block yet.\n';
+  return { rows, unreadable, none };
+}
+
+function nodeColumns({ paint, world }: Context): Column<NodeRow>[] {
+  const now = world.now();
+  return [
+    { title: 'NODE', value: ({ name }) => name },
+    { title: 'STATE', value: ({ state }) => (state === 'active' ? state : painted(paint.yellow(state))) },
+    { title: 'BLOCKS', value: ({ blocks }) => `${blocks}`, right: true },
+    { title: 'USED', value: ({ allocated, capacity }) => `${allocated}/${capacity}`, right: true },
+    { title: 'COOLING', value: ({ cooling }) => `${cooling}`, right: true, spare: 4 },
+    {
+      title: 'UTILISATION',
+      value: ({ allocated, capacity }) => painted(renderBar(allocated, capacity, paint)),
+      spare: 1,
+      sort: ({ allocated, capacity }) => allocated / Math.max(1, capacity),
+    },
+    { title: 'ATTACHMENTS', value: ({ attachments }) => `${attachments}`, right: true, spare: 3 },
+    { title: 'RANGES', value: ({ ranges }) => ranges.join(', '), spare: 2 },
+    { title: 'MACHINE', value: ({ view }) => view?.owner?.record.machine?.id ?? '-', spare: 5 },
+    { title: 'ALIVE', value: ({ view }) => aliveText(view, now) },
+  ];
 }

@@ -25,7 +25,8 @@ import { renderBar, renderCount } from '../render/bar.ts';
 import { painted } from '../render/cell.ts';
 import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
-import { renderFields, renderTable } from '../render/table.ts';
+import { renderFields, renderTable, type Column } from '../render/table.ts';
+import { addressKey } from './ip.ts';
 import { refuseLivingPods } from './range-add-pods.ts';
 import {
   hasDefaultRoute,
@@ -37,6 +38,7 @@ import {
   routeText,
   sumOf,
 } from './range-text.ts';
+import { showList, type ListOptions } from './show-list.ts';
 
 export interface RangeAddOptions {
   readonly gateway?: string;
@@ -94,46 +96,60 @@ function wholeNumber(text: string, option: string, expected: string): number {
 }
 
 /** `range list` */
-export async function rangeList(context: Context): Promise<number> {
-  const { usages, unreadable } = await context.withIpam(listRangeUsage);
-  context.print(usages.map(rangeJson), () => {
-    if (usages.length === 0 && unreadable.length > 0) return 'No range can be read.\n';
-    if (usages.length === 0)
-      return 'No ranges yet. Add one: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1\nIn a cluster that had ranges, etcd forgot them: cnictl restore FILE\n';
-    return rangeTable(context, usages);
+export async function rangeList(context: Context, options: ListOptions): Promise<number> {
+  return await showList<RangeUsage>(context, options, {
+    gather: async () => {
+      const { usages, unreadable } = await context.withIpam(listRangeUsage);
+      const none = (): string => (unreadable.length > 0 ? 'No range can be read.\n' : NO_RANGES);
+      return { rows: usages, unreadable, none };
+    },
+    columns: (usages) => rangeColumns(context, usages),
+    json: rangeJson,
+    name: ({ range }) => range.name,
   });
-  context.warnUnreadable(unreadable);
-  return 0;
 }
 
-export function rangeTable({ paint }: Context, usages: readonly RangeUsage[]): string {
+const NO_RANGES =
+  'No ranges yet. Add one: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1\nIn a cluster that had ranges, etcd forgot them: cnictl restore FILE\n';
+
+export const rangeTable = (context: Context, usages: readonly RangeUsage[]): string =>
+  renderTable(rangeColumns(context, usages), usages, context.paint);
+
+function rangeColumns({ paint }: Context, usages: readonly RangeUsage[]): Column<RangeUsage>[] {
   const keeps = usages.some(({ kept }) => kept > 0);
-  return renderTable<RangeUsage>(
-    [
-      { title: 'NAME', value: ({ range }) => range.name },
-      { title: 'SUBNET', value: ({ range }) => formatCidr(range.cidr) },
-      { title: 'GATEWAY', value: ({ range }) => (range.gateway ? formatAddress(range.gateway) : '-') },
-      { title: 'VLAN', value: ({ range }) => `${range.vlan ?? '-'}`, right: true },
-      {
-        title: 'STATE',
-        value: ({ range: { state } }) => (state === 'active' ? state : painted(paint.yellow(state))),
-      },
-      {
-        title: 'BLOCKS',
-        value: ({ blocks }) => `${blocks.claimed}/${renderCount(blocks.total)}`,
-        right: true,
-      },
-      { title: 'USED', value: ({ allocated }) => `${allocated}`, right: true },
-      ...(keeps ? [{ title: 'KEPT', value: ({ kept }: RangeUsage) => `${kept}`, right: true }] : []),
-      { title: 'FREE', value: ({ free }) => renderCount(free), right: true },
-      {
-        title: 'UTILISATION',
-        value: ({ allocated, capacity }) => painted(renderBar(allocated, capacity, paint)),
-      },
-    ],
-    usages,
-    paint,
-  );
+  return [
+    { title: 'NAME', value: ({ range }) => range.name },
+    {
+      title: 'SUBNET',
+      value: ({ range }) => formatCidr(range.cidr),
+      sort: ({ range }) => addressKey({ address: range.cidr.base }),
+    },
+    {
+      title: 'GATEWAY',
+      value: ({ range }) => (range.gateway ? formatAddress(range.gateway) : '-'),
+      spare: 5,
+    },
+    { title: 'VLAN', value: ({ range }) => `${range.vlan ?? '-'}`, right: true, spare: 2 },
+    {
+      title: 'STATE',
+      spare: 1,
+      value: ({ range: { state } }) => (state === 'active' ? state : painted(paint.yellow(state))),
+    },
+    {
+      title: 'BLOCKS',
+      value: ({ blocks }) => `${blocks.claimed}/${renderCount(blocks.total)}`,
+      right: true,
+      spare: 4,
+    },
+    { title: 'USED', value: ({ allocated }) => `${allocated}`, right: true },
+    ...(keeps ? [{ title: 'KEPT', value: ({ kept }: RangeUsage) => `${kept}`, right: true, spare: 3 }] : []),
+    { title: 'FREE', value: ({ free }) => renderCount(free), right: true, sort: ({ free }) => free },
+    {
+      title: 'UTILISATION',
+      value: ({ allocated, capacity }) => painted(renderBar(allocated, capacity, paint)),
+      sort: ({ allocated, capacity }) => allocated / Math.max(1, capacity),
+    },
+  ];
 }
 
 /** `range show` */
