@@ -364,10 +364,11 @@ const compileLauncher = (name) => {
     .filter((file) => file.endsWith('.c'))
     .map((file) => join(folder, file));
   const output = join(FRESH, 'bin', name);
+  const names = [`-DPLUGIN="${name}"`, `-DVERSION="${VERSION}"`];
   const compile = ({ command, before = [], after = [] }) =>
     spawnSync(
       command,
-      ['-Wall', '-Wextra', ...hardened, `-DPLUGIN="${name}"`, '-o', output, ...before, ...sources, ...after],
+      ['-Wall', '-Wextra', ...hardened, ...names, '-o', output, ...before, ...sources, ...after],
       { encoding: 'utf8' },
     );
   const musl = process.env.CC === undefined ? muslCompiler() : undefined;

@@ -13,6 +13,7 @@ import { appendToFile, checkTarget, readIfThere, replaceFile } from './context/f
 import { realFiles } from './context/host-files.ts';
 import { drained, watchOutput } from './context/output.ts';
 import { pause } from './context/pause.ts';
+import { openTerminal } from './context/terminal.ts';
 import type { KubeOptions, World } from './context/world.ts';
 import { PLUGIN } from './program/help.ts';
 import { run, TROUBLE } from './program/program.ts';
@@ -70,6 +71,7 @@ const world: World = {
   columns: process.stdout.columns,
   ...(started.startsWith('kubectl') && { program: PLUGIN }),
   showsProgress: process.stderr.isTTY,
+  openTerminal: (listener, colours) => openTerminal(process.stdin, process.stdout, listener, colours),
   ask: async (question) => {
     const terminal = createInterface({ input: process.stdin, output: process.stderr });
     try {

@@ -1,3 +1,4 @@
+import { sampleUsage } from '../../ipam/query/usage-samples.ts';
 import type { Context } from '../context/context.ts';
 import { parseDuration } from '../context/durations.ts';
 import { CommandError, describeError } from '../context/errors.ts';
@@ -98,9 +99,19 @@ async function oneRound(
       outcome: (outcome, reason) => metrics.outcome(outcome, reason),
       repaired: () => metrics.repaired(),
     });
+    await sample(context, metrics);
     return undefined;
   } catch (error) {
     return options.signal?.aborted ? undefined : error;
+  }
+}
+
+/** Takes the hour's sample of the usage, unless an agent has. That it fails is no failed round. */
+async function sample(context: Context, { usage }: CheckMetrics): Promise<void> {
+  try {
+    usage.told(await context.withIpam(sampleUsage));
+  } catch {
+    usage.failed();
   }
 }
 

@@ -18,11 +18,19 @@ import {
 } from '../../ipam/query/range-usage.ts';
 import { podsByNode, type PodsOfNode } from '../../ipam/query/living-pods.ts';
 import { addRange, planRange, planRangeRemoval, removeRange } from '../../ipam/ranges/ranges.ts';
+import { readForecasts, type Forecasts, type RoomsForecast } from '../../ipam/query/forecasts.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge, formatDuration, parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
 import { renderBar, renderCount } from '../render/bar.ts';
 import { painted } from '../render/cell.ts';
+import {
+  adviceText,
+  forecastJson,
+  fullInText,
+  lastFields,
+  unreadableSamplesText,
+} from '../render/forecast.ts';
 import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
 import { renderFields, renderTable, type Column } from '../render/table.ts';
@@ -96,26 +104,62 @@ function wholeNumber(text: string, option: string, expected: string): number {
 }
 
 /** `range list` */
-export async function rangeList(context: Context, options: ListOptions): Promise<number> {
+export async function rangeList(context: Context, options: ListOptions = {}): Promise<number> {
+  let forecasts: Forecasts | undefined;
   return await showList<RangeUsage>(context, options, {
     gather: async () => {
-      const { usages, unreadable } = await context.withIpam(listRangeUsage);
+      const { usages, unreadable, ...read } = await context.withIpam(async (ipam) => {
+        const read = await listRangeUsage(ipam);
+        return { ...read, told: await readForecasts(ipam, read.usages) };
+      });
+      forecasts = read.told.forecasts;
+      const bad = unreadableSamplesText(read.told.unreadable);
       const none = (): string => (unreadable.length > 0 ? 'No range can be read.\n' : NO_RANGES);
-      return { rows: usages, unreadable, none };
+      return { rows: usages, unreadable, none, notes: bad === undefined ? [] : [bad] };
     },
-    columns: (usages) => rangeColumns(context, usages),
-    json: rangeJson,
+    columns: (usages) => rangeColumns(context, usages, forecasts),
+    json: (usage) => rangeJson(usage, forecastOf(usage, forecasts, context.world.now())),
+    compared: (usage) => rangeJson(usage),
     name: ({ range }) => range.name,
+    below: (usages) => {
+      const ranges = usages.map(({ range }) => range);
+      return forecasts ? context.paint.dim(adviceText(forecasts, ranges, context.world.now())) : '';
+    },
   });
 }
+
+const forecastOf = (
+  { range }: RangeUsage,
+  forecasts: Forecasts | undefined,
+  now: number,
+): ReturnType<typeof forecastJson> | null =>
+  forecasts ? forecastJson(forecasts, forecasts.ranges.get(range.name), now) : null;
 
 const NO_RANGES =
   'No ranges yet. Add one: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1\nIn a cluster that had ranges, etcd forgot them: cnictl restore FILE\n';
 
-export const rangeTable = (context: Context, usages: readonly RangeUsage[]): string =>
-  renderTable(rangeColumns(context, usages), usages, context.paint);
+/** Forecasts by the samples in etcd, with a warning of those that cannot be read. */
+export async function forecastsFor(
+  context: Context,
+  ipam: Ipam,
+  usages: readonly RangeUsage[],
+): Promise<Forecasts> {
+  const { forecasts, unreadable } = await readForecasts(ipam, usages);
+  const text = unreadableSamplesText(unreadable);
+  if (text !== undefined) context.warn(text);
+  return forecasts;
+}
 
-function rangeColumns({ paint }: Context, usages: readonly RangeUsage[]): Column<RangeUsage>[] {
+export const rangeTable = (context: Context, usages: readonly RangeUsage[], forecasts: Forecasts): string =>
+  renderTable(rangeColumns(context, usages, forecasts), usages, context.paint);
+
+function rangeColumns(
+  { paint, world }: Context,
+  usages: readonly RangeUsage[],
+  forecasts: Forecasts | undefined,
+): Column<RangeUsage>[] {
+  const now = world.now();
+  const fullIn = ({ range }: RangeUsage): string => fullInText(forecasts?.ranges.get(range.name), now);
   const keeps = usages.some(({ kept }) => kept > 0);
   return [
     { title: 'NAME', value: ({ range }) => range.name },
@@ -149,17 +193,21 @@ function rangeColumns({ paint }: Context, usages: readonly RangeUsage[]): Column
       value: ({ allocated, capacity }) => painted(renderBar(allocated, capacity, paint)),
       sort: ({ allocated, capacity }) => allocated / Math.max(1, capacity),
     },
+    ...(forecasts?.sampled ? [{ title: 'FULL IN', value: fullIn }] : []),
   ];
 }
 
 /** `range show` */
 export async function rangeShow(context: Context, name: string): Promise<number> {
-  const { usage, unreadable, former } = await context.withIpam(async (ipam) => {
+  const { usage, unreadable, former, forecasts } = await context.withIpam(async (ipam) => {
     const read = await readRangeUsage(ipam, name);
-    return { ...read, former: await podsWithFormerRoutes(ipam, read.usage.range) };
+    const forecasts = await forecastsFor(context, ipam, [read.usage]);
+    return { ...read, former: await podsWithFormerRoutes(ipam, read.usage.range), forecasts };
   });
-  const data = { ...rangeJson(usage), formerRoutes: { pods: sumOf(former), nodes: former }, unreadable };
-  context.print(data, () => rangeFields(context, usage, former));
+  const forecast = forecasts.sampled && forecasts.ranges.get(name);
+  const json = rangeJson(usage, forecastJson(forecasts, forecast, context.world.now()));
+  const data = { ...json, formerRoutes: { pods: sumOf(former), nodes: former }, unreadable };
+  context.print(data, () => rangeFields(context, usage, former, forecast));
   context.warnUnreadable(unreadable);
   return 0;
 }
@@ -169,7 +217,12 @@ const podsWithFormerRoutes = async (ipam: Ipam, range: Range): Promise<readonly 
     ? []
     : await podsByNode(ipam, range.name, ({ allocatedAt }) => hasFormerRoutes(range, allocatedAt));
 
-function rangeFields({ paint, world }: Context, usage: RangeUsage, former: readonly PodsOfNode[]): string {
+function rangeFields(
+  { paint, world }: Context,
+  usage: RangeUsage,
+  former: readonly PodsOfNode[],
+  forecast: RoomsForecast | undefined,
+): string {
   const { range } = usage;
   return renderFields(
     [
@@ -192,6 +245,7 @@ function rangeFields({ paint, world }: Context, usage: RangeUsage, former: reado
         `${usage.allocated} of ${renderCount(usage.capacity)} used, ${usage.cooling} cooling${usage.kept > 0 ? `, ${usage.kept} kept` : ''}`,
       ],
       ['Utilisation', painted(renderBar(usage.allocated, usage.capacity, paint))],
+      ...(forecast ? lastFields(forecast, world.now()) : []),
     ],
     paint,
   );
@@ -253,8 +307,14 @@ export async function rangeRemove(
   });
 }
 
-/** Scripts rely on these keys. More keys may be added. */
-export function rangeJson({ range, capacity, allocated, cooling, kept, free, blocks }: RangeUsage): object {
+/**
+ * Scripts rely on these keys. More keys may be added.
+ * @param forecast null: nothing tells how long the range lasts
+ */
+export function rangeJson(
+  { range, capacity, allocated, cooling, kept, free, blocks }: RangeUsage,
+  forecast: object | null = null,
+): object {
   return {
     name: range.name,
     cidr: formatCidr(range.cidr),
@@ -274,5 +334,6 @@ export function rangeJson({ range, capacity, allocated, cooling, kept, free, blo
     routes: range.routes.map(routeJson),
     routesChangedAt:
       range.routesChangedAt === undefined ? null : new Date(range.routesChangedAt).toISOString(),
+    forecast,
   };
 }

@@ -13,6 +13,7 @@ import type { EtcdInspector } from '../../ipam/store/etcd/inspect.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Files } from './file-access.ts';
 import type { Content } from './files.ts';
+import type { Terminal, TerminalListener } from './terminal.ts';
 import type { UplinkHost } from './uplink-host.ts';
 
 /**
@@ -35,6 +36,8 @@ export interface World {
   readonly program?: string;
   /** Whether {@link stderr} is a terminal, so that a bar may move on it. */
   readonly showsProgress: boolean;
+  /** Takes the terminal over, until it is closed. Only where {@link isTerminal}. */
+  readonly openTerminal: (listener: TerminalListener, colours: boolean) => Terminal;
   /** Asks the operator and returns one line. */
   readonly ask: (question: string) => Promise<string>;
   /** Returns milliseconds since 1970 by the wall clock, which may jump. */

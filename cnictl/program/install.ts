@@ -10,7 +10,10 @@ export function addInstallCommands(node: Command, act: Act): void {
   node
     .command('install')
     .description('put programs, agent and network on this node, or upgrade them; done again, it does nothing')
-    .option('--from <dist>', 'what to install (default: the dist/ that this cnictl is of)')
+    .option(
+      '--from <dist>',
+      'what to install (default: the dist/ that this cnictl is of, or that of the package)',
+    )
     .option('--lib-dir <folder>', 'where the versions lie', DEFAULT_LIB_DIR)
     .option('--bin-dir <folder>', "where the runtime looks for plugins (default: by the runtime's settings)")
     .option('--conf <file>', 'the network configuration list, written last (default: 10-cell.conflist there)')
@@ -28,6 +31,7 @@ export function addInstallCommands(node: Command, act: Act): void {
     .option('--config-from <file>', 'write this file to /etc/cellnet/config.json, in one step')
     .option('--node-name <name>', 'with the name of this node in it')
     .option('--replace-edited', 'write a network or unit that was edited here again; it is saved as .saved')
+    .option('--allow-downgrade', 'also a version that is older than the one that this node runs')
     .option('--systemd', 'a unit for the agent (default)')
     .option('--no-systemd', 'none: something else starts it')
     .option('--root <folder>', 'before every path: for an image, or a host that is mounted there', '/')

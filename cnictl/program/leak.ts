@@ -13,7 +13,7 @@ export function addLeakCommands(program: Command, act: Act): void {
     .option('--grace <duration>', 'what is suspected is looked at again after this time, 24h at most', '60s')
     .option('--release', 'release what is leaked, after one more look at each')
     .option('--wait <duration>', WAIT, '2m')
-    .option('--repair', 'make index keys of nodes agree with their blocks')
+    .option('--repair', 'make the keys that follow from blocks agree with them')
     .option('--save <file>', 'write the report as JSON, for release --from-report')
     .option('--log <file>', 'add a line of JSON for each release')
     .option('--yes', 'do not ask before a release or repair')

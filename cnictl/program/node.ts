@@ -12,8 +12,8 @@ import { nodeReconcile, type ReconcileOptions } from '../commands/reconcile.ts';
 export function addNodeCommands(program: Command, act: Act): void {
   const node = program.command('node').description('the nodes and their blocks');
   asList(node.command('list'))
-    .description('nodes that hold blocks, and how full these are')
-    .addHelpText('after', examples('node list', 'node list --sort-by -used'))
+    .description('the nodes: agent, readiness in Kubernetes, blocks, what is amiss')
+    .addHelpText('after', examples('node list', 'node list --sort-by -used', 'node list -o wide'))
     .action((options: ListOptions, command: Command) =>
       act(command, (context) => nodeList(context, options)),
     );

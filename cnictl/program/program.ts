@@ -1,7 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { didYouMean } from '../../ipam/model/nearest.ts';
 import { VERSION } from '../../ipam/settings/version.ts';
-import { status } from '../commands/status.ts';
 import { Context, hasColours, type GlobalOptions } from '../context/context.ts';
 import { CommandError, describeError } from '../context/errors.ts';
 import type { World } from '../context/world.ts';
@@ -13,11 +12,13 @@ import { addConnectivityCommands } from './connectivity.ts';
 import { addCompletionCommand, completeWords } from './completion.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addEventCommands } from './events.ts';
+import { addGlanceCommands } from './glance.ts';
 import { addGlobalOptions } from './global-options.ts';
 import { finishHelp } from './help.ts';
 import { addIpCommands } from './ip.ts';
 import { addLeakCommands } from './leak.ts';
 import { isList } from './list.ts';
+import { addMapCommand } from './map.ts';
 import { addNodeCommands } from './node.ts';
 import { addPodCommands } from './pod.ts';
 import { addRangeCommands } from './range.ts';
@@ -88,6 +89,7 @@ export function makeProgram(act: Act, world: World): Command {
   addBlockCommands(program, act);
   addIpCommands(program, act);
   addEventCommands(program, act);
+  addMapCommand(program, act);
   addPodCommands(program, act);
   addServiceCommands(program, act);
   addConnectivityCommands(program, act);
@@ -95,11 +97,7 @@ export function makeProgram(act: Act, world: World): Command {
   addNodeCommands(program, act);
   addBackupCommands(program, act);
   addDoctorCommand(program, act);
-  program
-    .command('status')
-    .description('whether etcd and the API server answer, and how full the ranges are')
-    .addHelpText('after', examples('status'))
-    .action((_options: object, command: Command) => act(command, status));
+  addGlanceCommands(program, act);
   program
     .command('help')
     .description('help for a command')

@@ -44,7 +44,7 @@ function faultOf(top: Help, command: string): string | undefined {
   let said = 'cnictl';
   const leading = words.findIndex((word) => !word.startsWith('-'));
   for (const word of leading < 0 ? [] : words.slice(leading)) {
-    if (at.commands.size === 0 || !/^[a-z]+$/.test(word)) break;
+    if (at.commands.size === 0 || !/^[a-z][a-z-]*$/.test(word)) break;
     const next = at.commands.get(word);
     if (!next) return `'${said}' has no command '${word}'`;
     at = next;
