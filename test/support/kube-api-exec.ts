@@ -56,12 +56,19 @@ export function answerExecs(server: Server, { programs, pods, userOf, forbid }: 
       name: pod,
     } as const;
     const user = userOf(req);
-    if (user === undefined) return refuse(socket, 401, status(401, 'Unauthorized', 'Unauthorized'));
-    if (forbid?.(user, 'create', 'pods/exec') === true)
-      return refuse(socket, 403, forbidden(user, 'create', what));
+    if (user === undefined) {
+      refuse(socket, 401, status(401, 'Unauthorized', 'Unauthorized'));
+      return;
+    }
+    if (forbid?.(user, 'create', 'pods/exec') === true) {
+      refuse(socket, 403, forbidden(user, 'create', what));
+      return;
+    }
     const details = { name: pod, kind: 'pods' };
-    if (programs === undefined || pods.get(`${namespace}/${pod}`) === undefined)
-      return refuse(socket, 404, status(404, 'NotFound', `pods "${pod}" not found`, { details }));
+    if (programs === undefined || pods.get(`${namespace}/${pod}`) === undefined) {
+      refuse(socket, 404, status(404, 'NotFound', `pods "${pod}" not found`, { details }));
+      return;
+    }
     const container = url.searchParams.get('container') ?? '';
     const argv = url.searchParams.getAll('command');
     sockets.handleUpgrade(req, socket, head, (client) => {
@@ -73,7 +80,10 @@ export function answerExecs(server: Server, { programs, pods, userOf, forbid }: 
 async function serve(client: WebSocket, running: ReturnType<PodPrograms>): Promise<void> {
   const result = await running;
   if (result === 'hang') return;
-  if (result === 'cut') return client.terminate();
+  if (result === 'cut') {
+    client.terminate();
+    return;
+  }
   const send = (channel: number | undefined, text: string): void => {
     const bytes = Buffer.from(text);
     for (let at = 0; at < bytes.length; at += PIECE)
