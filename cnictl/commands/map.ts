@@ -30,7 +30,7 @@ const AGAIN_MS = 2_000;
  */
 export async function map(context: Context, where: string | undefined, options: MapOptions): Promise<number> {
   const { world } = context;
-  const isPlain = context.options.output !== 'table' || options.once === true || world.env['TERM'] === 'dumb';
+  const isPlain = context.format.kind !== 'table' || options.once === true || world.env['TERM'] === 'dumb';
   const etcd = await world.openEvents(etcdSettings(context.settings.etcd));
   try {
     if (world.isTerminal && !isPlain) await new LiveMap(context, etcd, options).run(where);
@@ -74,10 +74,10 @@ class LiveMap {
   }
 
   async run(where: string | undefined): Promise<void> {
-    const { world } = this.#context;
+    const { world, options } = this.#context;
     const filter = this.#filter;
     const session = new Session({
-      openTerminal: (listener) => world.openTerminal(listener, hasColours(world)),
+      openTerminal: (listener) => world.openTerminal(listener, hasColours(world, options.color)),
       now: world.now,
       pause: world.pause,
       narrowed: (source) => narrowed(source, filter),

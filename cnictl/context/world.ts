@@ -30,6 +30,10 @@ export interface World {
   /** Resolves when what was written to {@link stdout} has reached its reader, or has failed to. */
   readonly flushed: () => Promise<void>;
   readonly isTerminal: boolean;
+  /** Width of the terminal, in characters. */
+  readonly columns?: number | undefined;
+  /** The name that the operator gave the program, as `kubectl cellnet`; default: `cnictl`. */
+  readonly program?: string;
   /** Whether {@link stderr} is a terminal, so that a bar may move on it. */
   readonly showsProgress: boolean;
   /** Takes the terminal over, until it is closed. Only where {@link isTerminal}. */
@@ -129,6 +133,8 @@ export interface OpenEvents {
 export interface KubeOptions {
   /** `--kubeconfig`. */
   readonly kubeconfig: string | undefined;
+  /** `--context`: replaces the current one of the kubeconfig. */
+  readonly context: string | undefined;
   /** From the shared configuration file. KUBECONFIG takes precedence. */
   readonly configuredKubeconfig: string | undefined;
   /** Longest time for one operation, and longest silence of a list, in milliseconds. */
