@@ -74,6 +74,7 @@ const LAYERS = {
     'check',
     'node',
     'connectivity',
+    'page',
     'serve',
     'commands',
     'program',
