@@ -3,8 +3,8 @@ import { holderText, stateOf, type Row } from './model.ts';
 import { rounded, text } from './overview-paint.ts';
 import type { Palette } from './palette.ts';
 
-export const ROW = { height: 24, gap: 2, label: 134, fill: 46, holder: 150, pad: 6 } as const;
-const LARGEST_CELL = 20;
+export const ROW = { height: 24, gap: 2, label: 126, fill: 42, holder: 88, pad: 6 } as const;
+const LARGEST_CELL = 16;
 const SMALLEST_CELL = 9;
 /** Below this size a cell has no room for its letter. */
 const LETTER_FROM = 13;

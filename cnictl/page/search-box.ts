@@ -23,7 +23,11 @@ export class SearchBox {
     this.#input.addEventListener('input', () => this.#later());
     this.#input.addEventListener('focus', () => this.#later());
     this.#input.addEventListener('keydown', (event) => this.#key(event));
-    this.#input.addEventListener('blur', () => window.setTimeout(() => this.#hide(), 150));
+    this.#input.addEventListener('blur', () =>
+      window.setTimeout(() => {
+        if (document.activeElement !== this.#input) this.#hide();
+      }, 150),
+    );
   }
 
   focus(): void {
