@@ -18,7 +18,7 @@ import { CommandError } from '../context/errors.ts';
 import { ownerAt } from './owner-at.ts';
 import type { MapData } from './map-data.ts';
 import { addressJson, foundJson, lifetimeJson, rangeJson, rowJson, type Extras } from './map-json.ts';
-import { answerJson, refuse, type Asked, type Route } from './router.ts';
+import { refuse, type Asked, type Route } from './router.ts';
 
 export interface MapWorld {
   readonly data: MapData;
@@ -104,10 +104,12 @@ async function send(
     return;
   }
   // The time is no part of what is compared: the page asks again and again.
-  const etag = `"${createHash('sha256').update(JSON.stringify(body)).digest('base64url').slice(0, 22)}"`;
+  const text = JSON.stringify(body);
+  const etag = `"${createHash('sha256').update(text).digest('base64url').slice(0, 22)}"`;
   response.setHeader('etag', etag);
   if (headers['if-none-match'] !== etag) {
-    answerJson(response, 200, { revision, now: isoTime(now), ...body });
+    response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+    response.end(`{"revision":${revision},"now":"${isoTime(now)}",${text.slice(1)}\n`);
     return;
   }
   response.writeHead(304, { 'cache-control': 'no-store' });

@@ -1,9 +1,10 @@
 /**
- * `npm run bench` measures seven things: cellnet, with and without its agent, beside `bridge` +
+ * `npm run bench` measures eight things: cellnet, with and without its agent, beside `bridge` +
  * `host-local` of containernetworking-plugins, in turn in one run on one simulated node; ADD while
  * a member of etcd hangs, beside ADD while none does; IPAM beside etcd itself; `cnictl check`
  * beside only reading what it reads; Services in the bridge; ADD with rules, and of kept
- * addresses; events behind a writer. Machines differ, so only ratios are comparable.
+ * addresses; events behind a writer; the page of
+ * `cnictl serve` with half a million addresses. Machines differ, so only ratios are comparable.
  *
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
@@ -25,6 +26,7 @@ import { benchHungMember } from './hung-member.ts';
 import { benchIpam } from './ipam.ts';
 import { startBenchNode } from './node.ts';
 import { benchKept } from './kept.ts';
+import { benchMap } from './map.ts';
 import { benchOwn } from './own.ts';
 import { benchRules } from './rules.ts';
 import { benchServices } from './services.ts';
@@ -46,6 +48,7 @@ const PARTS = [
   'kept',
   'own',
   'events',
+  'map',
 ] as const;
 
 interface World {
@@ -105,6 +108,7 @@ async function main(wanted: readonly string[]): Promise<void> {
     }
     if (asked('check')) await benchCheck(scope, Number(process.env['BENCH_ROUNDS'] ?? 3));
     if (asked('events')) await benchEvents(scope, Number(process.env['BENCH_ROUNDS'] ?? 8));
+    if (asked('map')) await benchMap(scope);
     if (asked('services')) await benchServices(scope, ROUNDS);
   } finally {
     await scope.close();

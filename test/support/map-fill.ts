@@ -1,6 +1,6 @@
 /** Fills ranges with pods by writing their blocks as they are, as many as a test needs. */
 import { offsetAddress, type Cidr } from '../../ipam/model/address.ts';
-import { newBlock, takeSlot, type Block } from '../../ipam/model/block.ts';
+import { newBlock, takeSlot, type Block, type Slot } from '../../ipam/model/block.ts';
 import { blockPrefixLength, blockTotal, type Range } from '../../ipam/model/range.ts';
 import { encodeBlock } from '../../ipam/records/block-record.ts';
 import { blockKey, rangeKey } from '../../ipam/records/keys.ts';
@@ -17,10 +17,12 @@ export interface Filling {
   readonly first: number;
   readonly nodes: number;
   readonly now: number;
+  /** Also addresses that rest, are kept, and one that another host uses. */
+  readonly variety?: boolean;
 }
 
 /** Returns the claimed blocks of a range. */
-export function filledBlocks(range: Range, { claimed, used, first, nodes, now }: Filling): Block[] {
+export function filledBlocks(range: Range, { claimed, used, first, nodes, now, variety }: Filling): Block[] {
   const count = Math.floor(Number(blockTotal(range)) * claimed);
   return Array.from({ length: count }, (_, i) => {
     const base = offsetAddress(range.cidr.base, BigInt(i * range.blockSize));
@@ -29,7 +31,13 @@ export function filledBlocks(range: Range, { claimed, used, first, nodes, now }:
     // Some are fuller than others.
     const part = Math.min(1, used * (0.5 + ((number * 7) % 11) / 10));
     const most = Math.ceil(range.blockSize * part);
-    return podsIn(newBlock(range, cidr, `node-${number % nodes}`, now - 86_400_000), most, number, now);
+    const block = podsIn(
+      newBlock(range, cidr, `node-${number % nodes}`, now - 86_400_000),
+      most,
+      number,
+      now,
+    );
+    return variety ? varied(block, number, now) : block;
   });
 }
 
@@ -49,6 +57,21 @@ function podsIn(empty: Block, most: number, number: number, now: number): Block 
     block = takeSlot(block, index, owner, now - 60_000 * (index + 1)).block;
   }
   return block;
+}
+
+function varied(block: Block, number: number, now: number): Block {
+  const pod = { namespace: 'shop', name: `db-${number}`, ifname: 'eth0' };
+  const sequence = block.sequence;
+  const others: readonly Slot[] = [
+    ...(number % 5 === 0
+      ? [{ state: 'kept', pod, keep: { rule: 'db', since: now }, keptAt: now, sequence } as const]
+      : []),
+    ...(number % 3 === 0 ? [{ state: 'released', releasedAt: now, sequence } as const] : []),
+    ...(number % 211 === 7
+      ? [{ state: 'released', releasedAt: now, sequence, conflictMac: '02:42:ac:11:00:07' } as const]
+      : []),
+  ];
+  return others.reduce((made, slot, i) => ({ ...made, slots: made.slots.with(3 + 4 * i, slot) }), block);
 }
 
 /** etcd takes at most 128 operations in a transaction. */
