@@ -9,7 +9,7 @@ import { returnRuleless } from '../../ipam/release/ruleless.ts';
 import { mayOwnBlocks, readRules } from '../../ipam/store/rules.ts';
 import type { Context } from '../context/context.ts';
 import { renderCount } from '../render/bar.ts';
-import { forecastJson, outlooksText } from '../render/forecast.ts';
+import { familyFields, forecastJson } from '../render/forecast.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields, type Column } from '../render/table.ts';
 import { forecastsFor } from './range.ts';
@@ -132,12 +132,7 @@ export async function ruleShow(context: Context, name: string): Promise<number> 
         ['Namespace labels', labels(rule.namespaceLabels)],
         ['Node labels', labels(rule.nodeLabels)],
         ['Ranges', rangesText(rule)],
-        ...(forecasts.sampled
-          ? lasts.map(([family, { addresses }]): [string, string] => [
-              `${familyName(family)} lasts`,
-              outlooksText(addresses.outlooks, now),
-            ])
-          : []),
+        ...familyFields(forecasts, lasts, now),
         ['When full', rule.fallback ? 'the other ranges serve' : 'pods wait'],
         ['Own blocks', rule.ownBlocks || blocks.length > 0 ? blocksText(blocks) : 'no'],
         ['Kept', keepsText(rule) ?? 'no'],

@@ -45,14 +45,17 @@ export function addRangeCommands(program: Command, act: Act): void {
       act(command, (context) => rangeAdd(context, subnet, options)),
     );
   asList(range.command('list'))
-    .description('all ranges and how full they are')
-    .addHelpText('after', examples('range list', 'range list --sort-by free', 'range list -o name'))
+    .description('all ranges, how full they are, and until when they last')
+    .addHelpText(
+      'after',
+      `\nFULL IN is at the present pace: addresses, or blocks where these end first; -: not at this pace.\nAgents and check --watch sample the usage hourly.\n${examples('range list', 'range list --sort-by free', 'range list -o name')}`,
+    )
     .action((options: ListOptions, command: Command) =>
       act(command, (context) => rangeList(context, options)),
     );
   range
     .command('show')
-    .description('one range in full')
+    .description('one range in full, and until when it lasts')
     .argument('<name>')
     .addHelpText('after', examples('range show blue'))
     .action((name: string, _options: object, command: Command) =>
