@@ -141,6 +141,9 @@ class Printing<Row> {
   }
 }
 
+/** Reads the signal again: it may have been aborted meanwhile. */
+const isStopped = (signal: AbortSignal): boolean => signal.aborted;
+
 /** Waits for changes of what cnictl shows, over restarts of etcd. */
 class Changes {
   readonly #context: Context;
@@ -189,7 +192,7 @@ class Changes {
           }
         }
       } catch (error) {
-        if (this.#signal.aborted) return;
+        if (isStopped(this.#signal)) return;
         if (!failed) this.#context.warn(`etcd cannot be followed, trying again: ${messageOf(error)}`);
         failed = true;
         await this.#context.world.pause(RETRY_MS, this.#signal);

@@ -12,12 +12,18 @@ export type SortKey = { readonly title: string } | { readonly path: JsonPath };
 
 type Comparable = string | number | bigint | undefined;
 
-/** Numbers in a text count by their value: node-2 comes before node-10. */
-const natural = new Intl.Collator('en', { numeric: true });
+let collator: Intl.Collator | undefined;
+
+/**
+ * Numbers in a text count by their value: node-2 comes before node-10. Making a collator takes 20
+ * ms, which every start of cnictl would pay.
+ */
+const natural = (a: string, b: string): number =>
+  (collator ??= new Intl.Collator('en', { numeric: true })).compare(a, b);
 
 function compare(a: Comparable, b: Comparable): number {
   if (a === undefined || b === undefined) return (a === undefined ? 1 : 0) - (b === undefined ? 1 : 0);
-  if (typeof a === 'string' || typeof b === 'string') return natural.compare(String(a), String(b));
+  if (typeof a === 'string' || typeof b === 'string') return natural(String(a), String(b));
   return a < b ? -1 : a > b ? 1 : 0;
 }
 

@@ -131,7 +131,7 @@ suite('completion', () => {
 
 suite('a command that is silent for two seconds says that it works', () => {
   const make = () => {
-    const clock = { now: 0, tick: () => undefined as void };
+    const clock: { now: number; tick: () => void } = { now: 0, tick: () => undefined };
     let text = '';
     const world = {
       showsProgress: true,
