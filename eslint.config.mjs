@@ -41,6 +41,7 @@ const LAYERS = {
     'allocate',
     'query',
     'events',
+    'map',
     'audit',
     'ranges',
     'rules',
@@ -77,7 +78,10 @@ const LAYERS = {
     'overview',
     'support',
     'serve',
+    'map',
     'commands',
+    'completion',
+    'manual',
     'program',
   ],
 };

@@ -15,6 +15,7 @@ import {
 import { DataplaneMetrics } from './dataplane/metrics.ts';
 import { MasqueradeMetrics } from './masquerade-metrics.ts';
 import { addScraped, type Scraped } from './scraped.ts';
+import { UsageMetrics } from './usage-metrics.ts';
 
 /** Upper bounds in seconds, from a warm call to a call that waits for its turn. */
 const CALL_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -73,6 +74,8 @@ export class Metrics {
   /** Metrics of the bridges' programs. */
   readonly dataplane: DataplaneMetrics;
   readonly masquerade: MasqueradeMetrics;
+  /** How full ranges are in the whole cluster. */
+  readonly usage: UsageMetrics;
   readonly #monotonic: () => number;
   readonly #registry = new Registry();
   readonly #calls: Histogram<'verb' | 'outcome'>;
@@ -205,6 +208,11 @@ export class Metrics {
     addScraped(registers, scraped);
     this.dataplane = new DataplaneMetrics(registers);
     this.masquerade = new MasqueradeMetrics(registers);
+    const isHeld = (): ((range: string) => boolean) => {
+      const held = new Set(scraped.ranges().map(({ range }) => range));
+      return (range) => held.has(range);
+    };
+    this.usage = new UsageMetrics(registers, isHeld, false);
     new Gauge({
       name: 'cellnet_build_info',
       help: 'Always 1; the version of cellnet and of Node.js',

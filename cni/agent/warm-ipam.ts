@@ -11,6 +11,7 @@ import { WriteBackLog } from '../platform/log-write-back.ts';
 import type { Log } from '../platform/platform.ts';
 import { InUse } from './in-use.ts';
 import { Presence } from './presence.ts';
+import { UsageKeeper, type UsageKeeperContext } from './usage-keeper.ts';
 import { WarmBlocksKeeper } from './warm-blocks-keeper.ts';
 
 /** The IPAM of one etcd cluster, with what the agent does there between calls. */
@@ -38,11 +39,13 @@ export interface WarmIpamPieces {
   readonly reconciles: () => boolean;
   /** Returns what the agent tells etcd of itself. Absent: that it lives, and no more. */
   readonly report?: () => AgentReport;
+  /** Learns how full the cluster is. Absent: this process samples no usage. */
+  readonly usage?: Pick<UsageKeeperContext, 'told' | 'failed'>;
 }
 
 /**
  * Makes an Ipam that caches the node blocks, batches the requests of concurrent calls, keeps blocks
- * warm, and tells that this agent is alive.
+ * warm, tells that this agent is alive, and samples the usage of the cluster.
  */
 export function warmIpam(pieces: WarmIpamPieces): WarmIpam {
   const { etcd, store, effects, local, log, since, reconciles, report } = pieces;
@@ -67,6 +70,8 @@ export function warmIpam(pieces: WarmIpamPieces): WarmIpam {
     ...{ store: etcd, effects, local, log, since, reconciles },
     ...(report && { report }),
   });
+  const usage = pieces.usage && new UsageKeeper({ store: etcd, effects, log, ...pieces.usage });
+  usage?.start();
   const inUse = new InUse(() => store.close());
   return {
     ipam,
@@ -76,6 +81,7 @@ export function warmIpam(pieces: WarmIpamPieces): WarmIpam {
     retire: () => {
       keeper.stop();
       presence.stop();
+      usage?.stop();
       inUse.retire();
     },
   };

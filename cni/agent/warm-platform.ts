@@ -192,6 +192,10 @@ export class WarmPlatform implements AgentPlatform {
       since: this.#startedAt,
       reconciles: () => this.reconciles,
       report: () => this.#watch.report(),
+      usage: {
+        told: (forecast) => this.#watch.metrics.usage.told(forecast),
+        failed: () => this.#watch.metrics.usage.failed(),
+      },
     });
     const retire = (): void => {
       writes.stop();

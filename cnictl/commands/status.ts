@@ -2,6 +2,7 @@ import { lostText, lostTotals, stillLost } from '../../ipam/audit/lost.ts';
 import { familyName, formatCidr, type Family } from '../../ipam/model/address.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import { BLOCK_PROBE, checkWritable } from '../../ipam/node/writable.ts';
+import type { Forecasts } from '../../ipam/query/forecasts.ts';
 import { listRangeUsage, type RangeUsage, type RangeUsages } from '../../ipam/query/range-usage.ts';
 import { readSetBack } from '../../ipam/query/set-back.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
@@ -22,16 +23,17 @@ import { gatherNodes, overviewOf, type NodeOverview, type NodeUsage } from '../o
 import type { Warning } from '../overview/warning.ts';
 import { renderCount } from '../render/bar.ts';
 import { painted, type Cell } from '../render/cell.ts';
+import { adviceText, clusterForecastJson, familyFields, forecastJson } from '../render/forecast.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import { renderFields } from '../render/table.ts';
-import { rangeJson, rangeTable } from './range.ts';
+import { forecastsFor, rangeJson, rangeTable } from './range.ts';
 
 /** `status`: the cluster at a glance: etcd, API server, agents, nodes, ranges, warnings. */
 export async function status(context: Context): Promise<number> {
   const { endpoints, prefix } = etcdSettings(context.settings.etcd);
   const [found, kube] = await Promise.all([gather(context), askClusterNodes(context)]);
-  const { latencyMs, problem, usages: ranges, unreadable, lost, setBack, facts, rules } = found;
+  const { latencyMs, problem, usages: ranges, unreadable, lost, setBack, facts, rules, forecasts } = found;
   const etcd = await gatherEtcd(context, latencyMs);
   for (const { reason } of lost.unreadable) context.warn(reason);
   const now = context.world.now();
@@ -41,6 +43,7 @@ export async function status(context: Context): Promise<number> {
     ...{ writes: problem, etcd: etcd.findings, lost, usages: ranges, rules, setBack, unreadable },
     ...{ nodes, kubernetes: kube.problem, now },
   });
+  const known = ranges.map(({ range }) => range);
   const holding = gatherNodes(facts.blocks);
   const data = {
     etcd: { endpoints, prefix, latencyMs, problem, ...etcdJson(etcd) },
@@ -49,7 +52,10 @@ export async function status(context: Context): Promise<number> {
     nodes: holding.length,
     nodeStates: nodeStates(nodes),
     agents,
-    ranges: ranges.map(rangeJson),
+    ranges: ranges.map((usage) =>
+      rangeJson(usage, forecastJson(forecasts, forecasts.ranges.get(usage.range.name), now)),
+    ),
+    forecast: clusterForecastJson(forecasts, known, now),
     unreadable,
     lost: lost.nodes.map(lostJson),
     setBack: setBack ? { ...setBack, at: new Date(setBack.at).toISOString() } : null,
@@ -68,6 +74,7 @@ export async function status(context: Context): Promise<number> {
         ...(agents.alive === 0 ? [] : [['Versions', versionsText(agents.versions)] satisfies [string, Cell]]),
         ['Nodes', nodesText(holding, nodes)],
         ...familiesOf(ranges).map((family) => addressField(family, totalOf(ranges, family))),
+        ...familyFields(forecasts, forecasts.families, now),
         ...lostTotals(lost).map((total): [string, Cell] => ['Forgotten', alarm(lostText(total))]),
         ...(setBack && isDistrusted(setBack, now)
           ? [
@@ -86,7 +93,9 @@ export async function status(context: Context): Promise<number> {
     return [
       fields,
       ...(hint === '' ? [] : [hint]),
-      ...(ranges.length > 0 ? [rangeTable(context, ranges)] : []),
+      ...(ranges.length > 0
+        ? [`${rangeTable(context, ranges, forecasts)}${paint.dim(adviceText(forecasts, known, now))}`]
+        : []),
       ...(warnings.length > 0 ? [warningLines(warnings, paint)] : []),
     ].join('\n');
   });
@@ -237,6 +246,7 @@ interface Gathered extends RangeUsages {
   readonly lost: Lost;
   /** The cluster's latest set-back that can be read; undefined if there was none. */
   readonly setBack: SetBack | undefined;
+  readonly forecasts: Forecasts;
 }
 
 function gather(context: Context): Promise<Gathered> {
@@ -254,7 +264,9 @@ function gather(context: Context): Promise<Gathered> {
     const rules = await readRulesIfMay(ipam.store);
     const told = await readSetBack(ipam.store);
     const setBack = told && 'value' in told ? told.value : undefined;
-    return { latencyMs, problem, ...usages, facts, rules, lost: stillLost(lost, known), setBack };
+    const forecasts = await forecastsFor(context, ipam, usages.usages);
+    const all = { facts, rules, lost: stillLost(lost, known), setBack, forecasts };
+    return { latencyMs, problem, ...usages, ...all };
   });
 }
 

@@ -68,3 +68,10 @@ export const versionIn = (name: string): string => name.slice(0, -DIGEST - 1);
  */
 export const isOlder = (name: string, other: string): boolean =>
   (compareVersions(versionIn(name), versionIn(other)) ?? 0) < 0;
+
+/** Returns the line that says which version replaces which. */
+export function fromTo(before: string, now: string): string {
+  const order = compareVersions(versionIn(before), versionIn(now)) ?? 0;
+  const kind = order < 0 ? 'newer' : order > 0 ? 'older' : 'another build';
+  return `cellnet ${before} -> ${now} (${kind})`;
+}

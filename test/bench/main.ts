@@ -7,7 +7,15 @@
  *
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
+ *     npm run bench -- single --save    also writes all values to docs/images/bench.json
+ *     npm run bench -- --plot           measures nothing: draws that file as docs/images/bench.svg
+ *     BENCH_TREES=/a npm run bench -- trees
+ *                                       ADD and DEL beside another tree, built in that folder
  */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { parseCidr } from '../../ipam/model/address.ts';
 import { makeRange } from '../../ipam/model/new-range.ts';
 import { encodeRange } from '../../ipam/records/range-record.ts';
@@ -26,13 +34,19 @@ import { benchIpam } from './ipam.ts';
 import { startBenchNode } from './node.ts';
 import { benchKept } from './kept.ts';
 import { benchOwn } from './own.ts';
+import { plotSvg } from './plot.ts';
 import { benchRules } from './rules.ts';
+import { formatSaved, parseSaved, type SavedSingle } from './saved.ts';
 import { benchServices } from './services.ts';
 import { benchSingle } from './single.ts';
 import { cellnet, reference, type Contender } from './timed.ts';
+import { benchTrees } from './trees.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 40);
 const WARM_PODS = 200;
+const ROOT = join(import.meta.dirname, '../..');
+const SAVED = join(ROOT, 'docs/images/bench.json');
+const PLOT = join(ROOT, 'docs/images/bench.svg');
 const PARTS = [
   'single',
   'burst',
@@ -46,6 +60,7 @@ const PARTS = [
   'kept',
   'own',
   'events',
+  'trees',
 ] as const;
 
 interface World {
@@ -80,7 +95,21 @@ async function ipamAlone(scope: Scope): Promise<void> {
   await benchIpam(etcd, 5);
 }
 
-async function main(wanted: readonly string[]): Promise<void> {
+function save(values: Pick<SavedSingle, 'contenders' | 'bare'>): void {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  mkdirSync(dirname(SAVED), { recursive: true });
+  const versions = { cellnet: version, node: process.versions.node };
+  const at = new Date().toISOString();
+  writeFileSync(SAVED, formatSaved({ v: 1, at, versions, processors: availableParallelism(), ...values }));
+  console.log(`\nwritten: ${SAVED}`);
+}
+
+function plot(): void {
+  writeFileSync(PLOT, plotSvg(parseSaved(readFileSync(SAVED, 'utf8'), SAVED)));
+  console.log(`drawn: ${PLOT}`);
+}
+
+async function measure(wanted: readonly string[], saves: boolean): Promise<void> {
   const unknown = wanted.filter((part) => !PARTS.some((each) => each === part));
   if (unknown.length > 0) throw new Error(`unknown ${unknown.join(', ')}: expected ${PARTS.join(', ')}`);
   const asked = (part: (typeof PARTS)[number]): boolean => wanted.length === 0 || wanted.includes(part);
@@ -90,7 +119,10 @@ async function main(wanted: readonly string[]): Promise<void> {
       const { node, agent, alone, theirs, running } = await build(scope);
       console.log(`Each contender attaches and detaches ${WARM_PODS} pods first.`);
       await warmUp(node, [agent, theirs], WARM_PODS);
-      if (asked('single')) await benchSingle(node, [agent, alone, theirs], ROUNDS);
+      if (asked('single')) {
+        const values = await benchSingle(node, [agent, alone, theirs], ROUNDS);
+        if (saves) save(values);
+      }
       if (asked('burst')) await benchBurst(node, [agent, theirs], [50, 200], 5);
       if (asked('growth')) await benchGrowth(node, agent, running);
     }
@@ -106,9 +138,17 @@ async function main(wanted: readonly string[]): Promise<void> {
     if (asked('check')) await benchCheck(scope, Number(process.env['BENCH_ROUNDS'] ?? 3));
     if (asked('events')) await benchEvents(scope, Number(process.env['BENCH_ROUNDS'] ?? 8));
     if (asked('services')) await benchServices(scope, ROUNDS);
+    if (wanted.includes('trees')) await benchTrees(scope, ROUNDS);
   } finally {
     await scope.close();
   }
 }
 
-await main(process.argv.slice(2));
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { save: { type: 'boolean', default: false }, plot: { type: 'boolean', default: false } },
+});
+if (values.save && positionals.length > 0 && !positionals.includes('single'))
+  throw new Error(`--save beside ${positionals.join(', ')}: expected single, whose values it writes`);
+if (positionals.length > 0 || values.save || !values.plot) await measure(positionals, values.save);
+if (values.plot) plot();

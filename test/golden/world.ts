@@ -105,6 +105,9 @@ export class CliWorld {
   /** The Node programs of this node, and their versions. */
   programs: Readonly<Record<string, string>> = {};
   openEvents: World['openEvents'] = () => Promise.reject(new Error('no test of this world follows etcd'));
+  openTerminal: World['openTerminal'] = () => {
+    throw new Error('no test of this world has a terminal');
+  };
   /** Replaces the store in memory. */
   store: Store | undefined;
   devices = ['bond1'];
@@ -257,6 +260,7 @@ export class CliWorld {
       flushed: () => Promise.resolve(),
       isTerminal: this.isTerminal,
       showsProgress: this.showsProgress,
+      openTerminal: (listener, colours) => this.openTerminal(listener, colours),
       ask: (question) => {
         out.stderr += question;
         return Promise.resolve(this.answers.shift() ?? '');

@@ -284,7 +284,8 @@ test('wide columns come only when they are asked for', () => {
     { title: 'B', value: () => 'b', wide: true },
   ];
   assert.equal(renderTable(columns, [1], makePaint(false)), 'A\na\n');
-  assert.equal(renderTable(columns, [1], makePaint(false), true), 'A  B\na  b\n');
+  const wide = makePaint(false, { headers: true, isWide: true });
+  assert.equal(renderTable(columns, [1], wide), 'A  B\na  b\n');
 });
 
 suite('version', () => {
