@@ -1,3 +1,6 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { drawLine } from '../../cnictl/render/frame.ts';
 import { put } from '../../ipam/records/transaction.ts';
@@ -33,6 +36,10 @@ test('the map on screens of several sizes', async () => {
   show('etcd away', new PureMap({ ...facts, link: away }, size(80, 12)));
   show('etcd is read', new PureMap({ ...facts, link: { kind: 'reading', records: 12_000 } }, size(80, 8)));
   hold('map', shown.join(''));
+  const picture = new PureMap({ ...facts, trends }, size(80, 24)).press('\rjl').lines;
+  const document = readFileSync(join(import.meta.dirname, '../../docs/operations/map.md'), 'utf8');
+  for (const line of picture.filter((each) => each !== ''))
+    assert.ok(document.includes(`\n    ${line}\n`), `docs/operations/map.md does not show: ${line}`);
 });
 
 test('the map in colours', async () => {
