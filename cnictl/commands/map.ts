@@ -79,6 +79,7 @@ class LiveMap {
     const session = new Session({
       openTerminal: (listener) => world.openTerminal(listener, hasColours(world, options.color)),
       now: world.now,
+      monotonic: world.monotonic,
       pause: world.pause,
       narrowed: (source) => narrowed(source, filter),
       ...(filter.node !== undefined && { node: filter.node }),

@@ -46,10 +46,10 @@ const COLUMNS: readonly OverviewColumn[] = [
     rank: 7,
     text: ({ range }, { trends }) => trendText(trends.get(range.name) ?? NO_TREND),
   },
-  { title: 'HOLDERS', rank: 8, right: true, text: ({ holders }) => String(holders) },
+  { title: 'HOLDERS', rank: 9, right: true, text: ({ holders }) => String(holders) },
   {
     title: 'OTHER',
-    rank: 9,
+    rank: 8,
     text: otherText,
     style: ({ counts }) => (counts.conflict > 0 ? 'red' : 'plain'),
   },

@@ -12,6 +12,8 @@ import { withEvents, type Trends } from './trend.ts';
 export interface SessionOptions {
   readonly openTerminal: (listener: TerminalListener) => Terminal;
   readonly now: () => number;
+  /** For durations, in milliseconds. */
+  readonly monotonic: () => number;
   readonly pause: (ms: number, signal?: AbortSignal) => Promise<void>;
   /** Which ranges and blocks are shown. */
   readonly narrowed: (source: MapSource) => MapSource;
@@ -42,6 +44,8 @@ type Records = Pick<KnownState, 'records'>;
 /** What there is, counted at a time. */
 interface Seen {
   readonly at: number;
+  /** By the monotonic clock. */
+  readonly counted: number;
   readonly source: MapSource;
   readonly ranges: readonly RangeOverview[];
 }
@@ -52,7 +56,7 @@ export class Session {
   readonly #terminal: Terminal;
   #model: Model;
   #state: Records = { records: new Map() };
-  #seen: Seen = { at: -Infinity, source: NO_SOURCE, ranges: [] };
+  #seen: Seen = { at: 0, counted: -Infinity, source: NO_SOURCE, ranges: [] };
   #isStale = false;
   #trends: Trends = new Map();
   #link: Link = { kind: 'reading', records: 0 };
@@ -105,6 +109,7 @@ export class Session {
     this.#state = state;
     this.#link = { kind: 'live' };
     this.#isStale = true;
+    this.#seen = { ...this.#seen, counted: -Infinity };
     const opens = views(this.#options.narrowed(mapSource(state)));
     if (opens.length > 0) this.#model = newModel(...opens);
     this.#stir();
@@ -137,15 +142,14 @@ export class Session {
 
   /** A large cluster is counted once for what is drawn and for the keys until the next drawing. */
   #look(): Seen {
-    const { now, narrowed, node } = this.#options;
-    const at = now();
-    const age = at - this.#seen.at;
-    const isFresh = age >= 0 && age < (this.#isStale ? this.#frameMs() : TICK_MS - FRAME_MS);
+    const { now, monotonic, narrowed, node } = this.#options;
+    const isFresh = monotonic() - this.#seen.counted < (this.#isStale ? this.#frameMs() : TICK_MS - FRAME_MS);
     if (isFresh) return this.#seen;
+    const at = now();
     const source = this.#isStale ? narrowed(mapSource(this.#state)) : this.#seen.source;
     this.#isStale = false;
     const ranges = overviewOf(source, at).filter(({ blocks }) => node === undefined || blocks.claimed > 0);
-    this.#seen = { at, source, ranges };
+    this.#seen = { at, counted: monotonic(), source, ranges };
     return this.#seen;
   }
 
