@@ -6,6 +6,8 @@
  *     dist/lib/native/*.node      native addons, named by package and architecture
  *     dist/lib/web/*              the page of `cnictl serve`, for browsers
  *     dist/bin/NAME               executables; Node resolves symlinks, so `../lib` is right
+ *     dist/bin/kubectl-cellnet    cnictl as a plugin of kubectl
+ *     dist/share/                 completions of shells and manual pages, as packages install them
  *     dist/package.json           the version, from which `cnictl node install` names its copy
  *     dist/libexec/NAME           the Node plugin, when dist/bin/NAME is the launcher, which hands
  *                                 its call to the agent
@@ -327,6 +329,12 @@ const copyAddons = () => {
   for (const { arch, file } of koffiFiles) copyFileSync(file, join(native, `koffi-${arch}.node`));
 };
 
+/**
+ * A newer Node deprecates what the packages use, which tells an operator nothing. All other
+ * warnings of Node stay.
+ */
+const NO_DEPRECATIONS = 'if (!process.env.CELLNET_DEBUG) process.noDeprecation = true;';
+
 const asFunction = (code) => `(function (exports, require, module, __filename, __dirname) {${code}\n})`;
 
 /**
@@ -336,6 +344,7 @@ const asFunction = (code) => `(function (exports, require, module, __filename, _
  */
 const launcher = (name) => `#!/usr/bin/env node
 'use strict';
+${NO_DEPRECATIONS}
 const { readFileSync } = require('node:fs');
 const { Script, constants } = require('node:vm');
 const filename = require('node:path').join(__dirname, '../lib/${name}.js');
@@ -360,6 +369,7 @@ script.runInThisContext()(exports, requireInLib, module, filename, require('node
  */
 const livingLauncher = (name) => `#!/usr/bin/env ${LIVING.command}
 'use strict';
+${NO_DEPRECATIONS}
 require('../lib/${name}.js');
 require('node:v8').setFlagsFromString('${LIVING.v8}');
 setTimeout(globalThis.gc, ${LIVING.startedMs}).unref();
@@ -377,10 +387,11 @@ const compileLauncher = (name) => {
     .filter((file) => file.endsWith('.c'))
     .map((file) => join(folder, file));
   const output = join(FRESH, 'bin', name);
+  const names = [`-DPLUGIN="${name}"`, `-DVERSION="${VERSION}"`];
   const compile = ({ command, before = [], after = [] }) =>
     spawnSync(
       command,
-      ['-Wall', '-Wextra', ...hardened, `-DPLUGIN="${name}"`, '-o', output, ...before, ...sources, ...after],
+      ['-Wall', '-Wextra', ...hardened, ...names, '-o', output, ...before, ...sources, ...after],
       { encoding: 'utf8' },
     );
   const musl = process.env.CC === undefined ? muslCompiler() : undefined;
@@ -443,6 +454,27 @@ const writeExecutable = ({ name, launched, livesOn }) => {
   chmodSync(file, 0o755);
 };
 
+/** The names by which kubectl finds cnictl as its plugin, and the plugin's completion. */
+const PLUGIN = ['kubectl-cellnet', 'kubectl_complete-cellnet'];
+
+const writePlugin = () => {
+  for (const name of PLUGIN) {
+    writeFileSync(join(FRESH, 'bin', name), launcher('cnictl'));
+    chmodSync(join(FRESH, 'bin', name), 0o755);
+  }
+};
+
+/** cnictl makes its completions and manual pages from its own commands. */
+const writeShare = () => {
+  const argv = [join(FRESH, 'bin/cnictl'), '__manual'];
+  const { status, stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`cnictl cannot print its manual: ${stderr}`);
+  for (const [path, text] of Object.entries(JSON.parse(stdout))) {
+    mkdirSync(dirname(join(FRESH, 'share', path)), { recursive: true });
+    writeFileSync(join(FRESH, 'share', path), text);
+  }
+};
+
 const present = PROGRAMS.filter(({ entry }) => existsSync(join(ROOT, entry)));
 const missing = PROGRAMS.filter((program) => !present.includes(program));
 try {
@@ -455,6 +487,10 @@ try {
   const started = present.filter(({ bin }) => bin);
   started.forEach(writeExecutable);
   for (const program of started) await writeCache(program);
+  if (started.some(({ name }) => name === 'cnictl')) {
+    writePlugin();
+    writeShare();
+  }
   rmSync(DIST, { recursive: true, force: true });
   renameSync(FRESH, DIST);
 } finally {

@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
 import { messageOf } from '../ipam/model/errors.ts';
 import { DEFAULT_AGENT } from '../ipam/settings/settings.ts';
+import { VERSION } from '../ipam/settings/version.ts';
 import { agentOf } from './agent/path.ts';
+import { PLUGIN_VERSION } from './agent/protocol.ts';
 import { hostPlatform } from './host/host-platform.ts';
 import { CallsPastAgent, type PastAgent } from './host/past-agent.ts';
 import { readShared } from './host/shared-config.ts';
@@ -78,8 +80,9 @@ async function byAgent(plugin: Plugin, input: Input): Promise<Output | PastAgent
   if (path === false) return 'configured';
   if (!existsSync(path)) return 'unanswered';
   const { askAgent } = await import('./agent/client.ts');
+  const env = { ...input.env, [PLUGIN_VERSION]: VERSION };
   try {
-    return (await askAgent(path, { plugin, env: input.env, stdin: input.stdin })) ?? 'unanswered';
+    return (await askAgent(path, { plugin, env, stdin: input.stdin })) ?? 'unanswered';
   } catch (error) {
     if (input.env['CNI_COMMAND'] === 'DEL') return 'hung';
     throw error;

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { hostEffects } from '../cni/host/effects.ts';
 import { machineOf } from '../cni/host/machine.ts';
@@ -13,7 +13,9 @@ import { appendToFile, checkTarget, readIfThere, replaceFile } from './context/f
 import { realFiles } from './context/host-files.ts';
 import { drained, watchOutput } from './context/output.ts';
 import { pause } from './context/pause.ts';
+import { openTerminal } from './context/terminal.ts';
 import type { KubeOptions, World } from './context/world.ts';
+import { PLUGIN } from './program/help.ts';
 import { run, TROUBLE } from './program/program.ts';
 
 /**
@@ -42,6 +44,7 @@ const execOnHost: World['exec'] = async ([file = '', ...args]) => {
 
 const kubeOptions = ({
   kubeconfig,
+  context,
   configuredKubeconfig,
   requestTimeoutMs,
   listTimeoutMs,
@@ -51,8 +54,12 @@ const kubeOptions = ({
   listDeadlineMs: listTimeoutMs,
   idleMs: requestTimeoutMs,
   ...(kubeconfig !== undefined && { kubeconfig }),
+  ...(context !== undefined && { context }),
   ...(configuredKubeconfig !== undefined && { configuredKubeconfig }),
 });
+
+/** The file that was started: cnictl, or one of those by which kubectl finds its plugins. */
+const started = basename(process.argv[1] ?? '');
 
 const world: World = {
   env: process.env,
@@ -61,7 +68,10 @@ const world: World = {
   stderr: (text) => void process.stderr.write(text),
   flushed: () => drained(process.stdout),
   isTerminal: process.stdin.isTTY && process.stdout.isTTY,
+  columns: process.stdout.columns,
+  ...(started.startsWith('kubectl') && { program: PLUGIN }),
   showsProgress: process.stderr.isTTY,
+  openTerminal: (listener, colours) => openTerminal(process.stdin, process.stdout, listener, colours),
   ask: async (question) => {
     const terminal = createInterface({ input: process.stdin, output: process.stderr });
     try {
@@ -170,7 +180,8 @@ watchOutput(process.stderr, () => {
  * Ends the process once its output is written, so that a pipe gets all of it. A request that a
  * command gave up does not keep the process.
  */
-void run(process.argv.slice(2), world).then(async (status) => {
+const words = process.argv.slice(2);
+void run(started.startsWith('kubectl_complete') ? ['__complete', ...words] : words, world).then(async (status) => {
   await Promise.all([process.stdout, process.stderr].map(drained));
   process.exit(outputFailed ? TROUBLE : status);
 });

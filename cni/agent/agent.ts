@@ -7,7 +7,7 @@ import { podOf, type Environment } from '../protocol/request.ts';
 import { dispatch, failure } from '../verbs/dispatch.ts';
 import type { Metrics } from './metrics.ts';
 import { namedAgent } from './path.ts';
-import type { AgentRequest } from './protocol.ts';
+import { PLUGIN_VERSION, type AgentRequest } from './protocol.ts';
 
 /** What the agent's calls work with. */
 export interface AgentPlatform {
@@ -59,7 +59,7 @@ export class Agent {
   /** @throws CallDeclined */
   async serve({ plugin, env, stdin }: AgentRequest): Promise<Output> {
     const started = this.#effects.monotonic();
-    const end = this.#metrics.beginCall(env['CNI_COMMAND'] ?? '');
+    const end = this.#metrics.beginCall(env['CNI_COMMAND'] ?? '', env[PLUGIN_VERSION]);
     const output = await this.#admit({ plugin, env, stdin }).catch((error: unknown) => {
       end(undefined);
       throw error;

@@ -15,6 +15,7 @@ import {
 import { DataplaneMetrics } from './dataplane/metrics.ts';
 import { MasqueradeMetrics } from './masquerade-metrics.ts';
 import { addScraped, type Scraped } from './scraped.ts';
+import { UsageMetrics } from './usage-metrics.ts';
 
 /** Upper bounds in seconds, from a warm call to a call that waits for its turn. */
 const CALL_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -73,6 +74,8 @@ export class Metrics {
   /** Metrics of the bridges' programs. */
   readonly dataplane: DataplaneMetrics;
   readonly masquerade: MasqueradeMetrics;
+  /** How full ranges are in the whole cluster. */
+  readonly usage: UsageMetrics;
   readonly #monotonic: () => number;
   readonly #registry = new Registry();
   readonly #calls: Histogram<'verb' | 'outcome'>;
@@ -91,6 +94,12 @@ export class Metrics {
   readonly #reconciles: Counter<'outcome'>;
   readonly #reconciledAt: Gauge;
   readonly #reconcileSeconds: Gauge;
+  /** The runtime's calls since the start, and the version of the latest one's plugin. */
+  readonly calls: { served: number; failed: number; plugin: string | undefined } = {
+    served: 0,
+    failed: 0,
+    plugin: undefined,
+  };
 
   /** @param monotonic milliseconds from an arbitrary start */
   constructor(version: string, scraped: Scraped, monotonic: () => number) {
@@ -199,6 +208,11 @@ export class Metrics {
     addScraped(registers, scraped);
     this.dataplane = new DataplaneMetrics(registers);
     this.masquerade = new MasqueradeMetrics(registers);
+    const isHeld = (): ((range: string) => boolean) => {
+      const held = new Set(scraped.ranges().map(({ range }) => range));
+      return (range) => held.has(range);
+    };
+    this.usage = new UsageMetrics(registers, isHeld, false);
     new Gauge({
       name: 'cellnet_build_info',
       help: 'Always 1; the version of cellnet and of Node.js',
@@ -211,17 +225,26 @@ export class Metrics {
   /**
    * Counts a call as begun. Returns a function that the caller calls at its end, with undefined for
    * a call that was not served.
+   * @param plugin version of the plugin that sends it; undefined for one that does not tell
    */
-  beginCall(verb: string): (failed: boolean | undefined) => void {
+  beginCall(verb: string, plugin?: string): (failed: boolean | undefined) => void {
     const known = VERBS.find((each) => each === verb) ?? 'unknown';
     const started = this.#monotonic();
     this.#underWay.inc();
     return (failed) => {
       this.#underWay.dec();
       if (failed === undefined) return;
+      if (known !== 'VERSION') this.#tally(failed, plugin);
       const seconds = (this.#monotonic() - started) / 1000;
       this.#calls.observe({ verb: known, outcome: failed ? 'failed' : 'done' }, seconds);
     };
+  }
+
+  /** Probes, which ask for the versions, are no calls of the runtime. */
+  #tally(failed: boolean, plugin: string | undefined): void {
+    if (failed) this.calls.failed++;
+    else this.calls.served++;
+    if (plugin !== undefined) this.calls.plugin = plugin;
   }
 
   /** Returns a hook for one call. Calls run concurrently, so each hook has its own start times. */

@@ -7,11 +7,13 @@ import {
   decodeAliveRecord,
   encodeAliveRecord,
 } from '../../ipam/records/alive-record.ts';
+import type { AgentReport } from '../../ipam/records/agent-report.ts';
 import { decodeMachineRecord, machineKey } from '../../ipam/records/machine-record.ts';
 import { absent, put, same } from '../../ipam/records/transaction.ts';
 import type { LeasedStore } from '../../ipam/store/leases.ts';
 import type { Log } from '../platform/platform.ts';
 import { troubleOf } from './name-trouble.ts';
+import { isReportDue } from './self-report.ts';
 
 /** Usual time between two looks, in milliseconds: two may fail before the key ends. */
 const EVERY_MS = ALIVE_TTL_MS / 3;
@@ -29,6 +31,8 @@ export interface PresenceContext {
   readonly since: number;
   /** Whether the agent reconciles the node. */
   readonly reconciles: () => boolean;
+  /** Returns what the agent tells of itself. Absent: that it lives, and no more. */
+  readonly report?: () => AgentReport;
 }
 
 /** A node name under which this agent is alive. */
@@ -36,6 +40,8 @@ interface Announced {
   readonly node: string;
   /** The lease of the key, once it is written. */
   lease: string | undefined;
+  /** What the agent told of itself last, and when by the monotonic clock. */
+  reported: { readonly report: AgentReport; readonly at: number } | undefined;
   /** The trouble that the log tells of; '' for none. A look that fails does not change it. */
   told: string;
   failedInARow: number;
@@ -45,8 +51,9 @@ interface Announced {
 
 /**
  * Tells etcd that this agent is alive: one key for each node name, attached to a lease. Each look
- * reads two keys, and writes only when the key is not there as it should be: after a start, or when
- * etcd lost it. It decides nothing (`AliveRecord`), and no call waits for it.
+ * reads two keys, and writes only when the key is not there as it should be: after a start, when
+ * etcd lost it, or when what the agent tells of itself is due again (`isReportDue`). It decides
+ * nothing (`AliveRecord`), and no call waits for it.
  */
 export class Presence {
   readonly #context: PresenceContext;
@@ -65,6 +72,7 @@ export class Presence {
     const each: Announced = {
       node,
       lease: undefined,
+      reported: undefined,
       told: '',
       failedInARow: 0,
       timer: undefined,
@@ -143,15 +151,31 @@ export class Presence {
       return trouble;
     }
     const idle = !reconciles() && ({ idle: true } as const);
-    const value = encodeAliveRecord({ machine: machine.id, bootId, since, ...idle });
-    const isThere = each.lease !== undefined && alive?.value === value;
-    if (isThere && (await store.leases.keepAlive(each.lease ?? ''))) return undefined;
+    const agent = this.#reportOf(each);
+    const value = encodeAliveRecord({
+      machine: machine.id,
+      bootId,
+      since,
+      ...idle,
+      ...(agent && { agent }),
+    });
+    const known = each.lease;
+    const isKept = known !== undefined && (await store.leases.keepAlive(known));
+    if (isKept && alive?.value === value) return undefined;
     // If the write fails, its lease ends by itself.
     each.lease = undefined;
-    const lease = await store.leases.grant(ALIVE_TTL_MS);
+    const lease = isKept ? known : await store.leases.grant(ALIVE_TTL_MS);
     const written = await store.commit([alive ? same(alive) : absent(key)], [put(key, value, lease)]);
     if (written === undefined) throw new IpamError('contention', `another writer of ${key} was first`);
     each.lease = lease;
     return undefined;
+  }
+
+  /** Returns the latest report, or the one before as long as no other is due. */
+  #reportOf(each: Announced): AgentReport | undefined {
+    const report = this.#context.report?.();
+    const at = this.#context.effects.monotonic();
+    if (report && isReportDue(each.reported, { report, at })) each.reported = { report, at };
+    return each.reported?.report;
   }
 }

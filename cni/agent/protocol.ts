@@ -11,6 +11,12 @@
 import type { Output, Plugin } from '../protocol/invocation.ts';
 import type { Environment } from '../protocol/request.ts';
 
+/**
+ * The variable by which a plugin tells its version. The launcher sets it too. Releases before 0.2.0
+ * do not.
+ */
+export const PLUGIN_VERSION = 'CELLNET_PLUGIN_VERSION';
+
 const MAGIC = Buffer.from('cellnet1', 'latin1');
 export const HEADER_BYTES = 16;
 export const MAX_ENVIRONMENT_BYTES = 1 << 20;

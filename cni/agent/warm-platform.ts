@@ -191,6 +191,11 @@ export class WarmPlatform implements AgentPlatform {
       log: this.#log,
       since: this.#startedAt,
       reconciles: () => this.reconciles,
+      report: () => this.#watch.report(),
+      usage: {
+        told: (forecast) => this.#watch.metrics.usage.told(forecast),
+        failed: () => this.#watch.metrics.usage.failed(),
+      },
     });
     const retire = (): void => {
       writes.stop();

@@ -2,10 +2,12 @@ import type { Effects } from '../../ipam/model/effects.ts';
 import { IpamError, messageOf } from '../../ipam/model/errors.ts';
 import type { HeldBlock } from '../../ipam/node/node-blocks.ts';
 import { silentObserver, type Observer } from '../../ipam/node/observer.ts';
+import type { AgentReport } from '../../ipam/records/agent-report.ts';
 import { OvsdbError } from '../ovsdb/errors.ts';
 import { judge, nextUse, type HealthReport, type ServerKind, type ServerUse } from './health.ts';
 import { Metrics } from './metrics.ts';
 import type { Scraped } from './scraped.ts';
+import { selfReport } from './self-report.ts';
 import { useByRange, type RangeUse } from './range-use.ts';
 
 /** Codes of a database that does not serve. With any other code the database has answered. */
@@ -14,7 +16,9 @@ const DATABASE_AWAY: readonly string[] = ['unreachable', 'connection-lost', 'tim
 /** Collects the agent's metrics, the health of its servers, and the node blocks. */
 export class Watch {
   readonly metrics: Metrics;
+  readonly #version: string;
   readonly #now: () => number;
+  readonly #pending: () => number;
   readonly #uses = new Map<string, ServerUse>();
   /** Node blocks by cluster and node. One agent may serve several simulated nodes. */
   readonly #held = new Map<string, readonly HeldBlock[]>();
@@ -29,7 +33,9 @@ export class Watch {
     pending: () => number,
     past?: Scraped['past'],
   ) {
+    this.#version = version;
     this.#now = now;
+    this.#pending = pending;
     const ranges = (): RangeUse[] => useByRange([...this.#held.values()].flat(), now());
     this.metrics = new Metrics(version, { ranges, pending, ...(past && { past }) }, monotonic);
   }
@@ -79,6 +85,15 @@ export class Watch {
 
   health(): HealthReport {
     return judge([...this.#uses.values()]);
+  }
+
+  /** Returns what this agent tells etcd of itself. */
+  report(): AgentReport {
+    const { served, failed, plugin } = this.metrics.calls;
+    return selfReport({
+      ...{ version: this.#version, plugin, health: this.health(), calls: { served, failed } },
+      ...{ pending: this.#pending, now: this.#now() },
+    });
   }
 
   /** Forgets servers and node blocks; the next calls report them again. Counters keep going. */

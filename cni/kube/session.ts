@@ -14,6 +14,8 @@ export interface Session {
     readonly agent: http.Agent;
     readonly headers: http.OutgoingHttpHeaders;
   };
+  /** Whether the agent leads through a proxy. */
+  readonly isProxied: boolean;
   readonly life: Life;
 }
 
@@ -114,7 +116,7 @@ async function openSession(target: Target, around: Surroundings, signal: AbortSi
   const keepAlive = { keepAlive: true, maxSockets: 4 };
   const own = secure ? new https.Agent(keepAlive) : new http.Agent(keepAlive);
   const agent = cluster.proxyUrl === undefined ? own : (options.agent as http.Agent);
-  return { options: { ...options, agent, headers }, life };
+  return { options: { ...options, agent, headers }, isProxied: cluster.proxyUrl !== undefined, life };
 }
 
 interface Resolved {

@@ -13,6 +13,7 @@ export interface Purpose {
   readonly resource:
     | 'pods'
     | 'pods/log'
+    | 'pods/exec'
     | 'nodes'
     | 'namespaces'
     | 'services'

@@ -7,6 +7,7 @@ import { clientOf, type ConnectOptions } from './connect.ts';
 import { asObject, asText, ofKind, type Json } from './decode.ts';
 import { within, type Limit } from './limit.ts';
 import { decoding, listAll } from './list.ts';
+import type { ExecEnded } from './pod-exec.ts';
 import { segment } from './pods.ts';
 import { saysNotFound, type Purpose } from './status.ts';
 
@@ -41,14 +42,34 @@ export interface Place {
   readonly name: string;
 }
 
+/** Which part of a container's log. */
+export interface LogPart {
+  readonly tailLines?: number;
+  /** Of the container before its last restart. */
+  readonly previous?: boolean;
+}
+
+/** Longest output of a program in a pod, in bytes. */
+const LONGEST_OUTPUT = 32_000_000;
+
 export interface KubeWriter {
   readonly server: string;
   /** Resolves to undefined only when the server reports that this very object does not exist. */
   get(type: ObjectType, place: Place): Promise<Json | undefined>;
   /** Lists the objects of a namespace, or of the whole cluster. */
   list(type: ObjectType, of?: { namespace?: string; labelSelector?: string }): Promise<readonly Json[]>;
-  /** Returns what a container of the pod wrote so far. */
-  log(place: Required<Place>, container: string): Promise<string>;
+  /** Returns what a container of the pod wrote so far, or the end of it. */
+  log(place: Required<Place>, container: string, part?: LogPart): Promise<string>;
+  /**
+   * Runs a program in a container of the pod, and returns what it printed.
+   * @param deadlineMs longest time for the whole of it
+   */
+  exec(
+    place: Required<Place>,
+    container: string,
+    argv: readonly string[],
+    deadlineMs: number,
+  ): Promise<ExecEnded>;
   /** @throws KubeError with status 409 when another object has the name */
   create(type: ObjectType, namespace: string | undefined, object: NewObject): Promise<Json>;
   /** Deletes the object with this UID. It is no error when that one is gone already. */
@@ -109,8 +130,12 @@ class Writer implements KubeWriter {
     return await this.#within(`list ${type.resource}`, work, listDeadlineMs);
   }
 
-  async log(place: Required<Place>, container: string): Promise<string> {
-    const query = `container=${encodeURIComponent(container)}`;
+  async log(place: Required<Place>, container: string, part: LogPart = {}): Promise<string> {
+    const query = [
+      `container=${encodeURIComponent(container)}`,
+      ...(part.tailLines === undefined ? [] : [`tailLines=${part.tailLines}`]),
+      ...(part.previous ? ['previous=true'] : []),
+    ].join('&');
     const path = `${pathOf(POD, place.namespace, place.name)}/log?${query}`;
     const purpose: Purpose = { verb: 'get', resource: 'pods/log', ...this.#scope(place.namespace) };
     return await this.#within(`get the log of pod ${place.namespace}/${place.name}`, async (limit) => {
@@ -118,6 +143,21 @@ class Writer implements KubeWriter {
       if (reply.kind === 'other') throw reply.error;
       return String(reply.value);
     });
+  }
+
+  async exec(
+    { namespace, name }: Required<Place>,
+    container: string,
+    argv: readonly string[],
+    deadlineMs: number,
+  ): Promise<ExecEnded> {
+    const words = argv.map((word) => `&command=${encodeURIComponent(word)}`).join('');
+    const query = `container=${encodeURIComponent(container)}&stdout=true&stderr=true${words}`;
+    const path = `${pathOf(POD, namespace, name)}/exec?${query}`;
+    const purpose: Purpose = { verb: 'create', resource: 'pods/exec', ...this.#scope(namespace) };
+    const work = (limit: Limit): Promise<ExecEnded> =>
+      this.#client.exec(path, purpose, limit, LONGEST_OUTPUT);
+    return await this.#within(`run ${argv[0] ?? ''} in pod ${namespace}/${name}`, work, deadlineMs);
   }
 
   async create(type: ObjectType, namespace: string | undefined, object: NewObject): Promise<Json> {

@@ -84,7 +84,9 @@ static uint32_t get_u32(const char *at) {
 
 static enum answer send_request(int fd, const struct bytes *input, int64_t deadline) {
   static const char name[] = PLUGIN;
-  size_t length = sizeof name;
+  /* Later than the runtime's own variables: of two of one name the agent takes the last. */
+  static const char version[] = "CELLNET_PLUGIN_VERSION=" VERSION;
+  size_t length = sizeof name + sizeof version;
   for (char **each = environ; *each; each++) length += strlen(*each) + 1;
   if (length > MAX_ENVIRONMENT) return NO_AGENT;
   /* The frame is sent in one piece, so that the agent reads it at once. */
@@ -95,6 +97,7 @@ static enum answer send_request(int fd, const struct bytes *input, int64_t deadl
   put_u32(end + 4, (uint32_t)input->length);
   end = mempcpy(end + 8, name, sizeof name);
   for (char **each = environ; *each; each++) end = mempcpy(end, *each, strlen(*each) + 1);
+  end = mempcpy(end, version, sizeof version);
   end = mempcpy(end, input->data, input->length);
   enum answer sent = send_all(fd, frame, (size_t)(end - frame), deadline);
   free(frame);

@@ -9,6 +9,9 @@
 #ifndef PLUGIN
 #error "compile with -DPLUGIN=\"cellnet\""
 #endif
+#ifndef VERSION
+#error "compile with -DVERSION=\"0.2.0\""
+#endif
 
 /* Room for the path of a unix socket, with its NUL. */
 #define SOCKET_PATH_SIZE sizeof(((struct sockaddr_un *)0)->sun_path)

@@ -24,7 +24,7 @@ export interface Observed {
   readonly unknown: readonly AuditedAllocation[];
   readonly missing: readonly Missing[];
   readonly conflicts: readonly Conflict[];
-  /** Index keys and block keys that disagree. */
+  /** Blocks and the keys that follow from them, where they disagree. */
   readonly index: readonly IndexFinding[];
   readonly records: readonly RecordFinding[];
   readonly stranded: readonly StrandedBlock[];

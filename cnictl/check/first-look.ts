@@ -1,5 +1,7 @@
 import type { KubeApi, Moment, Node } from '../../cni/kube/api.ts';
 import { IndexComparison } from '../../ipam/audit/index-audit.ts';
+import type { IndexPair } from '../../ipam/audit/key-pair.ts';
+import { LookupComparison } from '../../ipam/audit/lookup-audit.ts';
 import { KeptPods } from '../../ipam/audit/kept-pods.ts';
 import { stillLost } from '../../ipam/audit/lost.ts';
 import { OtherNetworks } from '../../ipam/audit/other-networks.ts';
@@ -13,9 +15,11 @@ import {
 import { ruleOf } from '../../ipam/model/holder.ts';
 import type { Block } from '../../ipam/model/block.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
+import { KEPT } from '../../ipam/records/kept-record.ts';
 import { BLOCKS, NODES } from '../../ipam/records/keys.ts';
 import type { Lost } from '../../ipam/records/lost-record.ts';
 import { decodeNodeRecord } from '../../ipam/records/node-record.ts';
+import { OWN } from '../../ipam/records/own-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';
 import { readRecord } from '../../ipam/records/unreadable.ts';
 import { readLost } from '../../ipam/store/lost.ts';
@@ -29,7 +33,8 @@ import type { Looking, Progress } from './progress.ts';
 /** Holds what one pass over everything suspects. */
 export interface FirstLook {
   readonly podAudit: PodAudit;
-  readonly index: IndexComparison;
+  /** Blocks and the keys that follow from them, where they disagree. */
+  readonly pairs: readonly IndexPair[];
   readonly records: readonly RecordFinding[];
   readonly stranded: readonly StrandedBlock[];
   readonly nodes: ClusterNodes;
@@ -57,14 +62,17 @@ async function lookOnce({ store, effects }: Ipam, kube: KubeApi, looking: Lookin
     );
   const podAudit = new PodAudit(survey.ranges);
   const keptPods = new KeptPods();
+  const lookups = new LookupComparison();
   const now = effects.now();
   const onBlock = (key: string, block: Block): void => {
     podAudit.addBlock(key, block);
     keptPods.addBlock(key, block, now);
+    lookups.addBlock(key, block);
   };
   const records = [...survey.findings, ...(await readBlocks(store, survey, podAudit, onBlock, looking))];
   const index = new IndexComparison(podAudit.blocks);
   records.push(...(await readIndex(store, index, records, looking)));
+  records.push(...(await readLookups(store, lookups, records, looking)));
   const rules = await readRules(store);
   records.push(...rules.unreadable.map(findingOf));
   const listed = await listNodes(kube, looking);
@@ -91,7 +99,9 @@ async function lookOnce({ store, effects }: Ipam, kube: KubeApi, looking: Lookin
   const nodes = compareNodes(listed, podAudit);
   if (nodes.standing === 'none-known') looking.warn(`${noneKnownText(kube)} Nothing is said of nodes`);
   const lost = stillLost(await readLost(store), survey.ranges);
-  return { kept, lost, podAudit, index, records, nodes, stranded: strandedBlocks(podAudit, nodes), moment };
+  const stranded = strandedBlocks(podAudit, nodes);
+  const pairs = [...index.suspected, ...lookups.suspected];
+  return { kept, lost, podAudit, pairs, records, nodes, stranded, moment };
 }
 
 async function readBlocks(
@@ -125,6 +135,27 @@ async function readIndex(
     else if (read.value) index.add(entry.key, read.value, opaque);
   }
   index.finish();
+  return findings;
+}
+
+/** Compares the keys by which pods find kept addresses and own blocks with the blocks. */
+async function readLookups(
+  store: Store,
+  lookups: LookupComparison,
+  known: readonly RecordFinding[],
+  looking: Looking,
+): Promise<RecordFinding[]> {
+  const opaque = new Set(known.map(({ key }) => key));
+  const findings: RecordFinding[] = [];
+  for (const [prefix, what] of [
+    [KEPT, 'keys of kept addresses'],
+    [OWN, 'keys of own blocks'],
+  ] as const)
+    for await (const entry of scanned(store, prefix, what, looking)) {
+      const read = readRecord(entry, (key, value) => lookups.add({ key, value }, opaque));
+      if ('unreadable' in read) findings.push(findingOf(read.unreadable));
+    }
+  lookups.finish();
   return findings;
 }
 

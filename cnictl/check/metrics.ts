@@ -1,8 +1,9 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { HealthReport } from '../../cni/agent/health.ts';
 import type { MetricsSource } from '../../cni/agent/metrics-server.ts';
+import { UsageMetrics } from '../../cni/agent/usage-metrics.ts';
 import { KubeError } from '../../cni/kube/errors.ts';
-import type { IndexReason } from '../../ipam/audit/index-audit.ts';
+import type { IndexReason } from '../../ipam/audit/key-pair.ts';
 import type { LeakReason, MissingReason } from '../../ipam/audit/judge.ts';
 import type { UnneededReason } from '../../ipam/audit/kept-pods.ts';
 import type { RecordReason } from '../../ipam/audit/record-audit.ts';
@@ -34,6 +35,8 @@ const RECORD_REASONS: Readonly<Record<AmissReason, true>> = {
   'no-index': true,
   'no-block': true,
   'wrong-node': true,
+  'no-key': true,
+  'stale-key': true,
   'node-gone': true,
   'two-names': true,
   lost: true,
@@ -97,7 +100,7 @@ export class CheckMetrics implements MetricsSource {
   });
   readonly #repaired = new Counter({
     name: 'cellnet_check_repaired_total',
-    help: 'Index keys that were repaired',
+    help: 'Keys that follow from blocks and were repaired',
     registers: [this.#registry],
   });
   readonly #errors = new Counter({
@@ -106,6 +109,8 @@ export class CheckMetrics implements MetricsSource {
     labelNames: ['source'],
     registers: [this.#registry],
   });
+  /** How full all ranges are. */
+  readonly usage = new UsageMetrics([this.#registry], () => () => true, true);
   #failure: string | undefined = 'no round was carried out yet';
 
   constructor() {

@@ -1,11 +1,16 @@
-import { judgePair, type IndexFinding, type IndexPair } from '../../ipam/audit/index-audit.ts';
+import { judgePair, type IndexFinding } from '../../ipam/audit/index-audit.ts';
+import type { IndexPair } from '../../ipam/audit/key-pair.ts';
+import { placeOfLookup } from '../../ipam/audit/lookup-audit.ts';
 import { stillLost } from '../../ipam/audit/lost.ts';
 import { auditRanges, findingOf, type RecordFinding } from '../../ipam/audit/record-audit.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import { decodeBlock } from '../../ipam/records/block-record.ts';
+import { KEPT } from '../../ipam/records/kept-record.ts';
 import { BLOCKS, RANGES } from '../../ipam/records/keys.ts';
 import type { Lost } from '../../ipam/records/lost-record.ts';
 import { decodeNodeRecord } from '../../ipam/records/node-record.ts';
+import { OWN } from '../../ipam/records/own-record.ts';
+import { decodeRule, RULES } from '../../ipam/records/rule-record.ts';
 import type { Entry } from '../../ipam/records/transaction.ts';
 import { readRecord, unreadableOf } from '../../ipam/records/unreadable.ts';
 import { readLost } from '../../ipam/store/lost.ts';
@@ -13,7 +18,7 @@ import type { Store } from '../../ipam/store/store.ts';
 import type { StrandedBlock } from './findings.ts';
 
 /**
- * Reads suspected index keys and their blocks again, each pair as of one moment.
+ * Reads suspected keys and their blocks again, each pair as of one moment.
  * @throws IpamError `store-…`
  */
 export async function pairsAgain(store: Store, pairs: readonly IndexPair[]): Promise<IndexFinding[]> {
@@ -55,8 +60,14 @@ export async function recordsAgain(
     if (!entry) return [];
     if (entry.key.startsWith(RANGES)) return survey.findings.filter(({ key }) => key === entry.key);
     if (entry.key.startsWith(BLOCKS)) return survey.inspect(entry).finding ?? [];
-    return unreadableOf([readRecord(entry, decodeNodeRecord)]).map(findingOf);
+    return unreadableOf([readRecord(entry, decoderOf(entry.key))]).map(findingOf);
   });
+}
+
+function decoderOf(key: string): (key: string, value: string) => unknown {
+  if (key.startsWith(RULES)) return decodeRule;
+  const isLookup = key.startsWith(KEPT) || key.startsWith(OWN);
+  return isLookup ? (each, value) => placeOfLookup({ key: each, value }) : decodeNodeRecord;
 }
 
 /**

@@ -5,8 +5,8 @@ import type { Looking } from './progress.ts';
 import { pairsAgain } from './records-again.ts';
 
 /**
- * Makes index keys agree with block keys, each guarded by its value as read. When a pair changes in
- * between, this function reads it again.
+ * Makes keys agree with the blocks they follow from, each guarded by its value as read. When a pair
+ * changes in between, this function reads it again.
  * @param onRepaired called for each key repaired, not for one that agrees without a repair by then
  * @throws IpamError `contention`, `store-…`
  */

@@ -1,4 +1,5 @@
 import type { IndexFinding } from '../../ipam/audit/index-audit.ts';
+import { isMissing } from '../../ipam/audit/key-pair.ts';
 import type { AuditedAllocation, AuditedPod, Conflict, Leak, Missing } from '../../ipam/audit/judge.ts';
 import { lostText, lostTotals } from '../../ipam/audit/lost.ts';
 import type { NodeAlias } from '../../ipam/audit/node-alias.ts';
@@ -193,7 +194,7 @@ const aliasText = ({ clusterNode, pod }: NodeAlias): string =>
   `in the cluster its machine is node '${clusterNode}', where pod ${pod} runs with an address of it`;
 
 const keyOf = ({ reason, indexKey, blockKey: key }: IndexFinding): string =>
-  reason === 'no-index' ? key : indexKey;
+  isMissing(reason) ? key : indexKey;
 
 function indexText({ reason, indexKey, blockKey: key, node }: IndexFinding): string {
   switch (reason) {
@@ -203,5 +204,9 @@ function indexText({ reason, indexKey, blockKey: key, node }: IndexFinding): str
       return `there is no key '${key}'`;
     case 'wrong-node':
       return `key '${key}' is not of node '${node}'`;
+    case 'no-key':
+      return `pods do not find what it keeps, or has room for: expected key '${indexKey}', which leads there`;
+    case 'stale-key':
+      return `it leads to key '${key}', which has nothing of it`;
   }
 }

@@ -1,5 +1,6 @@
 import type { KubeApi } from '../../cni/kube/api.ts';
 import type { AuditedAllocation } from '../../ipam/audit/judge.ts';
+import { isMissing } from '../../ipam/audit/key-pair.ts';
 import { returnRuleless } from '../../ipam/release/ruleless.ts';
 import { DEFAULT_PREFIX } from '../../ipam/settings/settings.ts';
 import { toldUid } from '../context/cluster.ts';
@@ -146,13 +147,13 @@ class RoundAt {
 
   async #repair({ index }: Findings, told: RoundTold): Promise<number> {
     if (index.length === 0) return 0;
-    await this.#context.confirm(`This repairs ${plural(index.length, 'index key')}`, this.#options.yes);
+    await this.#context.confirm(`This repairs ${plural(index.length, 'key')}`, this.#options.yes);
     let repaired = 0;
     await repairIndex(this.#ipam, index, this.#looking, ({ indexKey, reason }) => {
       repaired += 1;
       told.repaired?.();
       this.#line.clear();
-      this.#context.note(`${indexKey} ${reason === 'no-index' ? 'written' : 'deleted'} (${reason})`);
+      this.#context.note(`${indexKey} ${isMissing(reason) ? 'written' : 'deleted'} (${reason})`);
     });
     return repaired;
   }

@@ -23,7 +23,7 @@ import { readSuspected, wantedPods, type Held, type Suspected } from './suspecte
 
 /** Counts what the first look suspects. */
 export function countSuspected(first: FirstLook): { readonly leaks: number; readonly others: number } {
-  const { podAudit, index, records, stranded } = first;
+  const { podAudit, pairs, records, stranded } = first;
   let leaks = 0;
   const suspicions = podAudit.suspicions()[Symbol.iterator]();
   while (suspicions.next().done !== true) leaks += 1;
@@ -31,7 +31,7 @@ export function countSuspected(first: FirstLook): { readonly leaks: number; read
     podAudit.claims.length +
     podAudit.strays.length +
     podAudit.disputes().length +
-    index.suspected.length +
+    pairs.length +
     records.length +
     stranded.length +
     first.lost.nodes.length;
@@ -40,12 +40,12 @@ export function countSuspected(first: FirstLook): { readonly leaks: number; read
 
 /** @param kept number of addresses whose keeping may end */
 export function suspectsText(
-  { podAudit, index, records, stranded }: FirstLook,
+  { podAudit, pairs, records, stranded }: FirstLook,
   leaks: number,
   kept: number,
 ): string {
   const conflicts = podAudit.disputes().length;
-  const amiss = index.suspected.length + records.length + stranded.length;
+  const amiss = pairs.length + records.length + stranded.length;
   return [
     plural(leaks, 'suspected leak'),
     `${podAudit.claims.length + podAudit.strays.length} missing`,
@@ -91,7 +91,7 @@ export async function secondLook(
     disputes: podAudit.disputes(),
   };
   const held = await readSuspected(ipam, suspected, looking);
-  const index = await pairsAgain(ipam.store, first.index.suspected);
+  const index = await pairsAgain(ipam.store, first.pairs);
   const records = await recordsAgain(ipam.store, first.records);
   const stranded = await blocksAgain(ipam.store, first.stranded);
   const nodes = compareNodes(await listNodes(kube, { ...looking, warn: () => undefined }), podAudit);

@@ -1,7 +1,7 @@
+import { sampleUsage } from '../../ipam/query/usage-samples.ts';
 import type { Context } from '../context/context.ts';
 import { parseDuration } from '../context/durations.ts';
 import { CommandError, describeError } from '../context/errors.ts';
-import { jsonText, yamlText } from '../render/data.ts';
 import type { Findings } from './findings.ts';
 import { parseListenAddress, serveMetrics, type ServedMetrics } from './metrics-listen.ts';
 import { CheckMetrics } from './metrics.ts';
@@ -99,9 +99,19 @@ async function oneRound(
       outcome: (outcome, reason) => metrics.outcome(outcome, reason),
       repaired: () => metrics.repaired(),
     });
+    await sample(context, metrics);
     return undefined;
   } catch (error) {
     return options.signal?.aborted ? undefined : error;
+  }
+}
+
+/** Takes the hour's sample of the usage, unless an agent has. That it fails is no failed round. */
+async function sample(context: Context, { usage }: CheckMetrics): Promise<void> {
+  try {
+    usage.told(await context.withIpam(sampleUsage));
+  } catch {
+    usage.failed();
   }
 }
 
@@ -115,10 +125,7 @@ class Told {
   }
 
   show(found: Findings, report: object): void {
-    const { world, options } = this.#context;
-    if (options.output === 'json') world.stdout(jsonText(report));
-    else if (options.output === 'yaml') world.stdout(`---\n${yamlText(report)}`);
-    else world.stdout(this.#text(found));
+    this.#context.world.stdout(this.#context.textOfNext(report, () => this.#text(found)));
   }
 
   #text(found: Findings): string {

@@ -62,12 +62,7 @@ const BESIDE_MS = 10_000;
  */
 export async function doctor(context: Context, options: DoctorOptions): Promise<number> {
   if (options.bundle !== undefined) context.world.checkTarget(options.bundle);
-  const stateDir = context.world.env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR;
-  const deadlineMs = Math.max(DEADLINE_MS, context.requestTimeoutMs + BESIDE_MS);
-  const folders = lookForFolders(context, options);
-  const paths: NodePaths = { ...folders.paths, stateDir, inPod: isInPod(context) };
-  const checked = await runChecks(checksOf(context, options, paths), deadlineMs);
-  const findings = mergeCauses([...checked, ...folders.trouble]);
+  const { findings, paths } = await examine(context, options);
   if (options.bundle !== undefined)
     context.world.writeFile(options.bundle, await makeBundle(context, findings, paths));
   const count = (level: Level): number => findings.filter((finding) => finding.level === level).length;
@@ -83,6 +78,19 @@ export async function doctor(context: Context, options: DoctorOptions): Promise<
     () => render(context, findings, counts, options.bundle),
   );
   return findings.some((finding) => counted(finding, options.failOn)) ? 1 : 0;
+}
+
+/** Examines the cluster and this node. Never throws: what fails is a finding. */
+export async function examine(
+  context: Context,
+  options: Omit<DoctorOptions, 'bundle' | 'failOn'> = {},
+): Promise<{ readonly findings: readonly Finding[]; readonly paths: NodePaths }> {
+  const stateDir = context.world.env['CELLNET_STATE_DIR'] || DEFAULT_STATE_DIR;
+  const deadlineMs = Math.max(DEADLINE_MS, context.requestTimeoutMs + BESIDE_MS);
+  const folders = lookForFolders(context, options);
+  const paths: NodePaths = { ...folders.paths, stateDir, inPod: isInPod(context) };
+  const checked = await runChecks(checksOf(context, options, paths), deadlineMs);
+  return { findings: mergeCauses([...checked, ...folders.trouble]), paths };
 }
 
 /** The cause only groups findings: it is the error, or the server that `also` is about. */
@@ -101,7 +109,7 @@ const isInPod = ({ world }: Context): boolean => Boolean(world.env['KUBERNETES_S
  */
 function lookForFolders(
   { world }: Context,
-  { confDir, binDir, cluster }: DoctorOptions,
+  { confDir, binDir, cluster }: Pick<DoctorOptions, 'confDir' | 'binDir' | 'cluster'>,
 ): { readonly paths: RuntimeFolders; readonly trouble: readonly Finding[] } {
   const given = { ...(confDir !== undefined && { confDir }), ...(binDir !== undefined && { binDir }) };
   const isKnown = cluster === true || (confDir !== undefined && binDir !== undefined);
@@ -115,7 +123,7 @@ function lookForFolders(
 
 const nodeOf = ({ settings, world }: Context): string => settings.node ?? world.hostname;
 
-function checksOf(context: Context, options: DoctorOptions, paths: NodePaths): Check[] {
+function checksOf(context: Context, options: Pick<DoctorOptions, 'cluster'>, paths: NodePaths): Check[] {
   const { settings, world } = context;
   const node = options.cluster ? undefined : nodeOf(context);
   const cluster = [

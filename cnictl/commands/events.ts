@@ -11,7 +11,6 @@ import type { Context } from '../context/context.ts';
 import { parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
 import type { OpenEvents } from '../context/world.ts';
-import { jsonText, yamlText } from '../render/data.ts';
 import { eventLine } from '../render/event.ts';
 
 export interface EventsOptions extends EventFilter {
@@ -34,7 +33,7 @@ const BOOKMARK_MS = 15_000;
  */
 export async function events(context: Context, options: EventsOptions): Promise<number> {
   checkOptions(options);
-  if (options.bookmarks && context.options.output === 'table')
+  if (options.bookmarks && context.printsTable)
     throw new CommandError('--bookmarks is for programs: expected -o json or yaml with it');
   const signal = context.world.untilStopped();
   const open = await context.world.openEvents(etcdSettings(context.settings.etcd));
@@ -93,8 +92,7 @@ class Printing {
       this.#bookmark({ state: { revision }, skip: 0 });
     }
     if (!this.#options.follow) this.#warnUnknown(start);
-    const { output } = this.#context.options;
-    if (this.#printed === 0 && output === 'table' && !this.#options.follow)
+    if (this.#printed === 0 && this.#context.printsTable && !this.#options.follow)
       this.#context.world.stdout('No events.\n');
   }
 
@@ -114,14 +112,14 @@ class Printing {
 
   /** Tells how far it is, for a reader that stores it. */
   #bookmark(at: { readonly state: { readonly revision: number }; readonly skip: number } | undefined): void {
-    const { world, options } = this.#context;
+    const { world } = this.#context;
     if (!this.#options.bookmarks || !at || world.monotonic() - this.#printedAt < BOOKMARK_MS) return;
     this.#printedAt = world.monotonic();
     const bookmark = {
       type: 'bookmark',
       position: formatPosition({ revision: at.state.revision, further: at.skip }),
     };
-    world.stdout(options.output === 'json' ? jsonText(bookmark) : `---\n${yamlText(bookmark)}`);
+    world.stdout(this.#context.textOfNext(bookmark, () => ''));
   }
 
   #stream(start: Start, newest: number): AsyncIterable<Followed> {
@@ -161,12 +159,9 @@ class Printing {
     if (shown.length === 0) return;
     this.#printed += shown.length;
     this.#printedAt = this.#context.world.monotonic();
-    const { world, options, paint } = this.#context;
-    const textOf = (event: CellEvent): string => {
-      if (options.output === 'json') return jsonText(event);
-      return options.output === 'yaml' ? `---\n${yamlText(event)}` : eventLine(event, paint);
-    };
-    world.stdout(shown.map(textOf).join(''));
+    const { world, paint } = this.#context;
+    const context = this.#context;
+    world.stdout(shown.map((event) => context.textOfNext(event, () => eventLine(event, paint))).join(''));
     // A reader that takes its time must not fill the memory of this process.
     await world.flushed();
   }

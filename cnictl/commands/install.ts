@@ -6,6 +6,7 @@ import { checkAbsolute, currentOf, Tree, UNIT } from '../install/layout.ts';
 import { EMPTY } from '../install/manifest.ts';
 import { checkNode } from '../install/node-program.ts';
 import { planInstall, type Wanted } from '../install/plan.ts';
+import { fromTo } from '../install/versions.ts';
 import { readManifest } from '../install/remembered.ts';
 import type { Service } from '../install/service.ts';
 import { wantedOf, type WantedOptions } from '../install/wanted.ts';
@@ -30,13 +31,18 @@ export async function nodeInstall(context: Context, options: InstallOptions): Pr
   const wanted = wantedOf(context.world, options, known, tree);
   const service = await serviceOf(context, tree, wanted.unit !== undefined);
   const nodeNotes = tree.root === '/' ? await checkNode(context.world, service !== undefined) : [];
-  const { steps, notes } = planInstall(wanted, known, tree, files, service);
+  const { steps, replaces, notes } = planInstall(wanted, known, tree, files, service);
   const hints = [...notes, ...nodeNotes, ...hintsOf(context, wanted, tree, service)];
   checkWritable(steps, files);
   const changes = await carryOut(context.world, steps, dryRun);
   const { version } = wanted;
-  printChanges(context, changes, `cellnet ${version} is installed: nothing to do`, {
+  const texts = {
+    nothing: `cellnet ${version} is installed: nothing to do`,
+    ...(replaces !== undefined && { heading: fromTo(replaces, version) }),
+  };
+  printChanges(context, changes, texts, {
     version,
+    replaces: replaces ?? null,
     root: tree.root,
     dryRun,
     notes: hints,

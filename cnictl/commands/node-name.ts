@@ -1,6 +1,10 @@
 import { describeMachine } from '../../ipam/model/machine.ts';
 import type { NameView } from '../../ipam/node/name-records.ts';
+import type { AgentReport } from '../../ipam/records/agent-report.ts';
 import { formatAge } from '../context/durations.ts';
+import { painted, type Cell } from '../render/cell.ts';
+import type { Paint } from '../render/paint.ts';
+import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 
 /** Returns what JSON tells of the machine that has a node's name, and of its agent. */
@@ -20,7 +24,13 @@ export function nameJson(view: NameView | undefined): object {
     lastWriteAt: timeOf(at),
     adoptedBy: adoptedBy ?? null,
     alive: alive ? { machine: alive.machine, bootId: alive.bootId, since: timeOf(alive.since) } : null,
+    agent: alive?.agent ? agentJson(alive.agent) : null,
   };
+}
+
+/** What the agent told of itself. */
+function agentJson({ plugin, pending, at, ...report }: AgentReport): object {
+  return { ...report, plugin: plugin ?? null, pending: pending ?? null, reportedAt: timeOf(at) };
 }
 
 const timeOf = (at: number | undefined): string | null =>
@@ -42,7 +52,19 @@ export function nameFields({ owner, alive, problems }: NameView, now: number): [
       ? []
       : [['Given to', `${printable(adoptedBy)}, which has not written yet`] as [string, string]]),
     ['Agent', agentText(owner?.record, alive?.record, now)],
+    ...(alive?.record.agent ? reportFields(alive.record.agent, now) : []),
     ...problems.map((problem): [string, string] => ['Amiss', printable(problem)]),
+  ];
+}
+
+function reportFields(report: AgentReport, now: number): [string, string][] {
+  const { version, plugin, healthy, reasons, calls, pending, at } = report;
+  const health = healthy ? 'well' : `not well: ${reasons.join('; ') || 'no reason told'}`;
+  return [
+    ['Version', printable(`${version}, plugin ${plugin ?? 'not known before the first call'}`)],
+    ['Health', printable(`${health} (told ${formatAge(now - at)} ago)`)],
+    ['Calls', `${calls.served} served, ${calls.failed} failed`],
+    ['Pending', pending === undefined ? 'not known' : plural(pending, 'teardown')],
   ];
 }
 
@@ -65,4 +87,20 @@ export function aliveText(view: NameView | undefined, now: number): string {
   if (view?.alive) return formatAge(now - view.alive.record.since);
   const at = view?.owner?.record.at;
   return at === undefined ? '-' : `silent ${formatAge(now - at)}`;
+}
+
+/** Returns the cell of a table: version and health of the agent, as it told them last. */
+export function agentCell(view: NameView | undefined, paint: Paint): Cell {
+  if (!view?.alive) return view?.owner ? painted(paint.yellow('silent')) : '-';
+  const report = view.alive.record.agent;
+  if (!report) return 'alive';
+  const health = report.healthy ? paint.green('ok') : paint.red('ill');
+  return painted(`${printable(report.version)} ${health}`);
+}
+
+/** Returns when there was a sign of the node: an agent that lives gives one each 20 seconds. */
+export function seenText(view: NameView | undefined, now: number): string {
+  if (view?.alive) return '<1m';
+  const at = view?.owner?.record.at;
+  return at === undefined ? 'never' : formatAge(now - at);
 }

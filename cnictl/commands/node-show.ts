@@ -6,6 +6,8 @@ import { checkNodeName } from '../../ipam/settings/settings.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
 import { describeError } from '../context/errors.ts';
+import { readNodeFacts } from '../overview/gather.ts';
+import { overviewOf } from '../overview/nodes.ts';
 import { renderBar } from '../render/bar.ts';
 import { painted, type Cell } from '../render/cell.ts';
 import { plural } from '../render/plural.ts';
@@ -15,6 +17,7 @@ import type { NodeInCluster } from './ask-cluster.ts';
 import { blockJson, blockTable } from './block.ts';
 import { addressJson, addressTable } from './ip.ts';
 import { lookUpNode } from './known-node.ts';
+import { warningFields, warningsJson } from './node.ts';
 import { nameFields, nameJson } from './node-name.ts';
 
 /**
@@ -23,7 +26,7 @@ import { nameFields, nameJson } from './node-name.ts';
  */
 export async function nodeShow(context: Context, named: string): Promise<number> {
   checkNodeName(named);
-  const { name, view, names, kube, unknown, isPast } = await context.withIpam(async (ipam) => {
+  const { name, view, names, kube, unknown, isPast, overview } = await context.withIpam(async (ipam) => {
     const name = await nodeInEtcd(ipam, named);
     const { found: kube, unknown, isPast } = await lookUpNode(context, ipam, name);
     return {
@@ -33,6 +36,12 @@ export async function nodeShow(context: Context, named: string): Promise<number>
       isPast,
       view: await viewNode(ipam, name),
       names: await viewName(ipam.store, name),
+      overview: overviewOf({
+        ...(await readNodeFacts(ipam)),
+        // The lines of the node have the API server's word.
+        cluster: undefined,
+        now: context.world.now(),
+      }).find((node) => node.name === name),
     };
   });
   const state = view.draining ? 'draining' : isPast ? 'removed' : unknown ? 'unknown' : 'active';
@@ -47,6 +56,7 @@ export async function nodeShow(context: Context, named: string): Promise<number>
       name,
       ...stateJson(view, state),
       ...nameJson(names),
+      warnings: overview ? warningsJson(overview) : [],
       kubernetes: kube,
       ...totalsOf(view.blocks),
       disagreements: view.disagreements,
@@ -55,7 +65,15 @@ export async function nodeShow(context: Context, named: string): Promise<number>
       unreadable: view.unreadable,
     },
     () => {
-      const sections = [renderFields(fieldsOf(context, view, names, kube, state), context.paint)];
+      const sections = [
+        renderFields(
+          [
+            ...fieldsOf(context, view, names, kube, state),
+            ...(overview ? warningFields(overview, context.paint) : []),
+          ],
+          context.paint,
+        ),
+      ];
       if (view.blocks.length > 0) sections.push(blockTable(context, view.blocks));
       if (given.length > 0) sections.push(addressTable(context, given, now));
       return sections.join('\n');

@@ -1,112 +1,101 @@
-import { ruleOf } from '../../ipam/model/holder.ts';
-import { nodeOf, usedSlots } from '../../ipam/model/block.ts';
-import { drainingNodes } from '../../ipam/node/drain.ts';
-import { listNames } from '../../ipam/node/name-records.ts';
-import { listBlocks, type BlockView } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
+import { gatherOverview } from '../overview/gather.ts';
+import { reportOf, type NodeOverview } from '../overview/nodes.ts';
+import { NODE_WARNINGS } from '../overview/warning.ts';
 import { renderBar } from '../render/bar.ts';
-import { painted } from '../render/cell.ts';
-import { renderTable } from '../render/table.ts';
-import { aliveText, nameJson } from './node-name.ts';
-
-export interface NodeUsage {
-  readonly name: string;
-  readonly blocks: number;
-  readonly capacity: number;
-  readonly allocated: number;
-  readonly cooling: number;
-  readonly ranges: readonly string[];
-}
-
-/** Returns the nodes that hold blocks, by name. */
-export function gatherNodes(blocks: readonly BlockView[]): NodeUsage[] {
-  const nodes = new Map<string, NodeUsage>();
-  for (const { block, counts } of blocks.filter((view) => ruleOf(view.block) === undefined)) {
-    const before = nodes.get(block.node);
-    nodes.set(block.node, {
-      name: block.node,
-      blocks: (before?.blocks ?? 0) + 1,
-      capacity: (before?.capacity ?? 0) + counts.capacity,
-      allocated: (before?.allocated ?? 0) + counts.used,
-      cooling: (before?.cooling ?? 0) + counts.cooling,
-      ranges: [...new Set([...(before?.ranges ?? []), block.range])].sort(),
-    });
-  }
-  return [...nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-/**
- * Returns how many attachments are on each node, whichever node holds the blocks of their
- * addresses. One with an address of each family counts once.
- */
-function attachmentsOf(blocks: readonly BlockView[]): ReadonlyMap<string, number> {
-  const nodes = new Map<string, Set<string>>();
-  for (const { block } of blocks)
-    for (const { slot } of usedSlots(block)) {
-      const node = nodeOf(block, slot);
-      const known = nodes.get(node) ?? new Set();
-      nodes.set(node, known.add(`${slot.owner.containerId} ${slot.owner.ifname}`));
-    }
-  return new Map([...nodes].map(([node, known]) => [node, known.size]));
-}
-
-const withoutBlocks = (name: string): NodeUsage => ({
-  name,
-  blocks: 0,
-  capacity: 0,
-  allocated: 0,
-  cooling: 0,
-  ranges: [],
-});
+import { painted, type Cell } from '../render/cell.ts';
+import { printable } from '../render/printable.ts';
+import { renderTable, type Column } from '../render/table.ts';
+import { agentCell, aliveText, nameJson, seenText } from './node-name.ts';
 
 /** `node list` */
 export async function nodeList(context: Context): Promise<number> {
-  const { paint } = context;
-  const { nodes, unreadable } = await context.withIpam(async (ipam) => {
-    const draining = await drainingNodes(ipam);
-    const { blocks, unreadable } = await listBlocks(ipam);
-    const usages = gatherNodes(blocks);
-    const known = new Set(usages.map(({ name }) => name));
-    const names = await listNames(ipam.store);
-    const attachments = attachmentsOf(blocks);
-    // Pods may have taken kept addresses to a node that holds no block.
-    const others = new Set([...draining, ...attachments.keys()]);
-    const bare = [...others].filter((name) => !known.has(name)).map(withoutBlocks);
-    const nodes = [...usages, ...bare]
-      .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .map((usage) => ({
-        ...usage,
-        attachments: attachments.get(usage.name) ?? 0,
-        state: draining.has(usage.name) ? 'draining' : 'active',
-        view: names.get(usage.name),
-      }));
-    return { nodes, unreadable };
-  });
-  const now = context.world.now();
-  const data = nodes.map(({ view, ...usage }) => ({ ...usage, ...nameJson(view) }));
-  context.print(data, () => {
+  const { nodes, cluster, unreadable } = await gatherOverview(context);
+  context.print(nodes.map(overviewJson), () => {
     if (nodes.length === 0 && unreadable.length > 0) return 'No block can be read.\n';
     if (nodes.length === 0) return 'No node holds a block yet.\n';
-    return renderTable<(typeof nodes)[number]>(
-      [
-        { title: 'NODE', value: ({ name }) => name },
-        { title: 'STATE', value: ({ state }) => (state === 'active' ? state : painted(paint.yellow(state))) },
-        { title: 'BLOCKS', value: ({ blocks }) => `${blocks}`, right: true },
-        { title: 'USED', value: ({ allocated, capacity }) => `${allocated}/${capacity}`, right: true },
-        { title: 'COOLING', value: ({ cooling }) => `${cooling}`, right: true },
-        {
-          title: 'UTILISATION',
-          value: ({ allocated, capacity }) => painted(renderBar(allocated, capacity, paint)),
-        },
-        { title: 'ATTACHMENTS', value: ({ attachments }) => `${attachments}`, right: true },
-        { title: 'RANGES', value: ({ ranges }) => ranges.join(', ') },
-        { title: 'MACHINE', value: ({ view }) => view?.owner?.record.machine?.id ?? '-' },
-        { title: 'ALIVE', value: ({ view }) => aliveText(view, now) },
-      ],
-      nodes,
-      paint,
-    );
+    return renderTable(columnsOf(context), nodes, context.paint);
   });
+  if (cluster.problem !== null) context.warn(`the API server's word is missing: ${cluster.problem}`);
   context.warnUnreadable(unreadable);
   return 0;
 }
+
+function columnsOf({ paint, world }: Context): Column<NodeOverview>[] {
+  const now = world.now();
+  const calls = ({ view }: NodeOverview): string => {
+    const report = reportOf(view);
+    return report ? `${report.calls.served}` : '-';
+  };
+  return [
+    { title: 'NODE', value: ({ name }) => name },
+    { title: 'STATE', value: ({ state }) => (state === 'active' ? state : painted(paint.yellow(state))) },
+    { title: 'AGENT', value: ({ view }) => agentCell(view, paint) },
+    { title: 'SEEN', value: ({ view }) => seenText(view, now) },
+    { title: 'READY', value: ({ cluster }) => readyText(cluster) },
+    { title: 'BLOCKS', value: ({ blocks }) => `${blocks}`, right: true },
+    { title: 'USED', value: ({ allocated, capacity }) => `${allocated}/${capacity}`, right: true },
+    { title: 'COOLING', value: ({ cooling }) => `${cooling}`, right: true, wide: true },
+    {
+      title: 'UTILISATION',
+      value: ({ allocated, capacity }) => painted(renderBar(allocated, capacity, paint)),
+      wide: true,
+    },
+    { title: 'ATTACHMENTS', value: ({ attachments }) => `${attachments}`, right: true, wide: true },
+    { title: 'CALLS', value: calls, right: true, wide: true },
+    {
+      title: 'FAILED',
+      value: ({ view }) => `${reportOf(view)?.calls.failed ?? '-'}`,
+      right: true,
+      wide: true,
+    },
+    { title: 'PENDING', value: ({ view }) => `${reportOf(view)?.pending ?? '-'}`, right: true, wide: true },
+    { title: 'CONDEMNED', value: ({ condemned }) => `${condemned}`, right: true, wide: true },
+    { title: 'RANGES', value: ({ ranges }) => ranges.join(', ') || '-', wide: true },
+    { title: 'PLUGIN', value: ({ view }) => reportOf(view)?.plugin ?? '-', wide: true },
+    { title: 'MACHINE', value: ({ view }) => view?.owner?.record.machine?.id ?? '-', wide: true },
+    { title: 'ALIVE', value: ({ view }) => aliveText(view, now), wide: true },
+    { title: 'WARNINGS', value: (node) => warningsCell(node, paint) },
+  ];
+}
+
+const readyText = (cluster: NodeOverview['cluster']): string =>
+  cluster === undefined ? '-' : cluster === 'absent' ? 'absent' : cluster.ready ? 'yes' : 'no';
+
+/** The first kind, and how many more: `cnictl node show` tells them all. */
+function warningsCell({ warnings }: NodeOverview, paint: Context['paint']): Cell {
+  const [first, ...more] = warnings.map(({ kind }) => kind);
+  if (first === undefined) return '-';
+  const text = `${first}${more.length > 0 ? ` +${more.length}` : ''}`;
+  return painted(NODE_WARNINGS[first].level === 'fail' ? paint.red(text) : paint.yellow(text));
+}
+
+export function overviewJson({
+  view,
+  cluster,
+  drainingSince,
+  warnings,
+  ...usage
+}: NodeOverview): Record<string, unknown> {
+  return {
+    ...usage,
+    drainingSince: drainingSince === undefined ? null : new Date(drainingSince).toISOString(),
+    ...nameJson(view),
+    kubernetes: cluster === undefined ? null : clusterJson(cluster),
+    warnings: warningsJson({ warnings }),
+  };
+}
+
+export const warningsJson = ({ warnings }: Pick<NodeOverview, 'warnings'>): object[] =>
+  warnings.map(({ kind, detail }) => ({ kind, level: NODE_WARNINGS[kind].level, detail }));
+
+const clusterJson = (cluster: Exclude<NodeOverview['cluster'], undefined>): object =>
+  cluster === 'absent' ? { known: false } : { known: true, ...cluster };
+
+/** Returns a line for each warning, with what to do. */
+export const warningFields = ({ warnings }: NodeOverview, paint: Context['paint']): [string, Cell][] =>
+  warnings.map(({ kind, detail }) => {
+    const { level, remedy } = NODE_WARNINGS[kind];
+    const colour = level === 'fail' ? paint.red : paint.yellow;
+    return ['Warning', painted(`${colour(kind)}: ${printable(detail)} ${paint.dim(`→ ${remedy}`)}`)];
+  });

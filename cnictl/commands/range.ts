@@ -18,11 +18,19 @@ import {
 } from '../../ipam/query/range-usage.ts';
 import { podsByNode, type PodsOfNode } from '../../ipam/query/living-pods.ts';
 import { addRange, planRange, planRangeRemoval, removeRange } from '../../ipam/ranges/ranges.ts';
+import { readForecasts, type Forecasts, type RoomsForecast } from '../../ipam/query/forecasts.ts';
 import type { Context } from '../context/context.ts';
 import { formatAge, formatDuration, parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
 import { renderBar, renderCount } from '../render/bar.ts';
 import { painted } from '../render/cell.ts';
+import {
+  adviceText,
+  forecastJson,
+  fullInText,
+  lastFields,
+  unreadableSamplesText,
+} from '../render/forecast.ts';
 import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
 import { renderFields, renderTable } from '../render/table.ts';
@@ -95,19 +103,45 @@ function wholeNumber(text: string, option: string, expected: string): number {
 
 /** `range list` */
 export async function rangeList(context: Context): Promise<number> {
-  const { usages, unreadable } = await context.withIpam(listRangeUsage);
-  context.print(usages.map(rangeJson), () => {
+  const { usages, unreadable, forecasts } = await context.withIpam(async (ipam) => {
+    const read = await listRangeUsage(ipam);
+    return { ...read, forecasts: await forecastsFor(context, ipam, read.usages) };
+  });
+  const now = context.world.now();
+  const json = usages.map((usage) =>
+    rangeJson(usage, forecastJson(forecasts, forecasts.ranges.get(usage.range.name), now)),
+  );
+  context.print(json, () => {
     if (usages.length === 0 && unreadable.length > 0) return 'No range can be read.\n';
     if (usages.length === 0)
       return 'No ranges yet. Add one: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1\nIn a cluster that had ranges, etcd forgot them: cnictl restore FILE\n';
-    return rangeTable(context, usages);
+    const ranges = usages.map(({ range }) => range);
+    return `${rangeTable(context, usages, forecasts)}${context.paint.dim(adviceText(forecasts, ranges, now))}`;
   });
   context.warnUnreadable(unreadable);
   return 0;
 }
 
-export function rangeTable({ paint }: Context, usages: readonly RangeUsage[]): string {
+/** Forecasts by the samples in etcd, with a warning of those that cannot be read. */
+export async function forecastsFor(
+  context: Context,
+  ipam: Ipam,
+  usages: readonly RangeUsage[],
+): Promise<Forecasts> {
+  const { forecasts, unreadable } = await readForecasts(ipam, usages);
+  const text = unreadableSamplesText(unreadable);
+  if (text !== undefined) context.warn(text);
+  return forecasts;
+}
+
+export function rangeTable(
+  { paint, world }: Context,
+  usages: readonly RangeUsage[],
+  forecasts: Forecasts,
+): string {
   const keeps = usages.some(({ kept }) => kept > 0);
+  const now = world.now();
+  const fullIn = ({ range }: RangeUsage): string => fullInText(forecasts.ranges.get(range.name), now);
   return renderTable<RangeUsage>(
     [
       { title: 'NAME', value: ({ range }) => range.name },
@@ -130,6 +164,7 @@ export function rangeTable({ paint }: Context, usages: readonly RangeUsage[]): s
         title: 'UTILISATION',
         value: ({ allocated, capacity }) => painted(renderBar(allocated, capacity, paint)),
       },
+      ...(forecasts.sampled ? [{ title: 'FULL IN', value: fullIn }] : []),
     ],
     usages,
     paint,
@@ -138,12 +173,15 @@ export function rangeTable({ paint }: Context, usages: readonly RangeUsage[]): s
 
 /** `range show` */
 export async function rangeShow(context: Context, name: string): Promise<number> {
-  const { usage, unreadable, former } = await context.withIpam(async (ipam) => {
+  const { usage, unreadable, former, forecasts } = await context.withIpam(async (ipam) => {
     const read = await readRangeUsage(ipam, name);
-    return { ...read, former: await podsWithFormerRoutes(ipam, read.usage.range) };
+    const forecasts = await forecastsFor(context, ipam, [read.usage]);
+    return { ...read, former: await podsWithFormerRoutes(ipam, read.usage.range), forecasts };
   });
-  const data = { ...rangeJson(usage), formerRoutes: { pods: sumOf(former), nodes: former }, unreadable };
-  context.print(data, () => rangeFields(context, usage, former));
+  const forecast = forecasts.sampled && forecasts.ranges.get(name);
+  const json = rangeJson(usage, forecastJson(forecasts, forecast, context.world.now()));
+  const data = { ...json, formerRoutes: { pods: sumOf(former), nodes: former }, unreadable };
+  context.print(data, () => rangeFields(context, usage, former, forecast));
   context.warnUnreadable(unreadable);
   return 0;
 }
@@ -153,7 +191,12 @@ const podsWithFormerRoutes = async (ipam: Ipam, range: Range): Promise<readonly 
     ? []
     : await podsByNode(ipam, range.name, ({ allocatedAt }) => hasFormerRoutes(range, allocatedAt));
 
-function rangeFields({ paint, world }: Context, usage: RangeUsage, former: readonly PodsOfNode[]): string {
+function rangeFields(
+  { paint, world }: Context,
+  usage: RangeUsage,
+  former: readonly PodsOfNode[],
+  forecast: RoomsForecast | undefined,
+): string {
   const { range } = usage;
   return renderFields(
     [
@@ -176,6 +219,7 @@ function rangeFields({ paint, world }: Context, usage: RangeUsage, former: reado
         `${usage.allocated} of ${renderCount(usage.capacity)} used, ${usage.cooling} cooling${usage.kept > 0 ? `, ${usage.kept} kept` : ''}`,
       ],
       ['Utilisation', painted(renderBar(usage.allocated, usage.capacity, paint))],
+      ...(forecast ? lastFields(forecast, world.now()) : []),
     ],
     paint,
   );
@@ -237,8 +281,14 @@ export async function rangeRemove(
   });
 }
 
-/** Scripts rely on these keys. More keys may be added. */
-export function rangeJson({ range, capacity, allocated, cooling, kept, free, blocks }: RangeUsage): object {
+/**
+ * Scripts rely on these keys. More keys may be added.
+ * @param forecast null: nothing tells how long the range lasts
+ */
+export function rangeJson(
+  { range, capacity, allocated, cooling, kept, free, blocks }: RangeUsage,
+  forecast: object | null = null,
+): object {
   return {
     name: range.name,
     cidr: formatCidr(range.cidr),
@@ -258,5 +308,6 @@ export function rangeJson({ range, capacity, allocated, cooling, kept, free, blo
     routes: range.routes.map(routeJson),
     routesChangedAt:
       range.routesChangedAt === undefined ? null : new Date(range.routesChangedAt).toISOString(),
+    forecast,
   };
 }

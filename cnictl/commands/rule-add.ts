@@ -3,7 +3,6 @@ import { asksOf, type Labels, type Rule } from '../../ipam/model/rule.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { podsOfRule, type PodOfRule } from '../../ipam/query/rule-pods.ts';
 import { encodeRule } from '../../ipam/records/rule-record.ts';
-import { restoreRooms } from '../../ipam/rules/rooms.ts';
 import { addRule, planRule } from '../../ipam/rules/rules.ts';
 import { readRanges, type RangeEntry } from '../../ipam/store/ranges.ts';
 import { readRules } from '../../ipam/store/rules.ts';
@@ -61,7 +60,6 @@ export async function ruleAdd(context: Context, name: string, options: RuleAddOp
     for (const text of familiesMissing(rule, (await readRanges(ipam.store)).ranges)) context.warn(text);
     if (!dryRun && !isAgain) await addRule(ipam, rule);
     const settled = dryRun ? undefined : await settle(context, ipam, { name, rule });
-    if (!dryRun && isAgain && rule.ownBlocks) await restoreRooms(ipam, name);
     return { ...found, settled, isAgain };
   });
   const isOwn = ({ range, rule: holder }: PodOfRule): boolean =>

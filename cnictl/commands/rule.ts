@@ -1,3 +1,4 @@
+import { familyName } from '../../ipam/model/address.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
 import { asksOf, bySpecificity, type Labels, type Rule } from '../../ipam/model/rule.ts';
 import { listRangeUsage, type RangeUsage } from '../../ipam/query/range-usage.ts';
@@ -8,8 +9,10 @@ import { returnRuleless } from '../../ipam/release/ruleless.ts';
 import { mayOwnBlocks, readRules } from '../../ipam/store/rules.ts';
 import type { Context } from '../context/context.ts';
 import { renderCount } from '../render/bar.ts';
+import { forecastJson, outlooksText } from '../render/forecast.ts';
 import { plural } from '../render/plural.ts';
 import { renderFields, renderTable } from '../render/table.ts';
+import { forecastsFor } from './range.ts';
 import { keeps } from './rule-annotations.ts';
 import { settle } from './rule-settle.ts';
 import {
@@ -62,7 +65,7 @@ export async function ruleList(context: Context): Promise<number> {
     },
   );
   for (const problem of kept.problems)
-    context.warn(`${problem}: docs/operations/bad-record.md#kept-addresses`);
+    context.warn(`${problem}: cnictl check --repair`);
   // A removal that was killed leaves them.
   for (const [name, count] of kept.counts)
     if (unreadable.length === 0 && !rules.some((rule) => rule.name === name))
@@ -86,11 +89,18 @@ const freeOf = ({ ranges }: Rule, usages: readonly RangeUsage[]): number =>
 
 /** `rule show` */
 export async function ruleShow(context: Context, name: string): Promise<number> {
-  const { rule, pods, blocks, unreadable } = await context.withIpam(async (ipam) => {
+  const { rule, pods, blocks, unreadable, forecasts } = await context.withIpam(async (ipam) => {
     const rule = await findRule(ipam, name);
-    return { rule, ...(await podsOfRule(ipam, rule, true)) };
+    const { usages } = await listRangeUsage(ipam);
+    const forecasts = await forecastsFor(context, ipam, usages);
+    return { rule, ...(await podsOfRule(ipam, rule, true)), forecasts };
   });
-  const json = { ...ruleJson(rule), blocks: blocks.map(blockJson), pods: pods.map(podJson) };
+  const now = context.world.now();
+  const lasts = [...(forecasts.rules.get(name) ?? [])];
+  const forecast = Object.fromEntries(
+    lasts.map(([family, each]) => [familyName(family).toLowerCase(), forecastJson(forecasts, each, now)]),
+  );
+  const json = { ...ruleJson(rule), forecast, blocks: blocks.map(blockJson), pods: pods.map(podJson) };
   context.print(json, () => {
     const labels = (wanted: Labels): string => labelsText(wanted) || '-';
     const used = pods.filter(({ state }) => state === 'used').length;
@@ -104,6 +114,12 @@ export async function ruleShow(context: Context, name: string): Promise<number> 
         ['Namespace labels', labels(rule.namespaceLabels)],
         ['Node labels', labels(rule.nodeLabels)],
         ['Ranges', rangesText(rule)],
+        ...(forecasts.sampled
+          ? lasts.map(([family, { addresses }]): [string, string] => [
+              `${familyName(family)} lasts`,
+              outlooksText(addresses.outlooks, now),
+            ])
+          : []),
         ['When full', rule.fallback ? 'the other ranges serve' : 'pods wait'],
         ['Own blocks', rule.ownBlocks || blocks.length > 0 ? blocksText(blocks) : 'no'],
         ['Kept', keepsText(rule) ?? 'no'],

@@ -42,7 +42,7 @@ export async function nodeUninstall(context: Context, options: UninstallOptions)
   checkWritable(steps, files);
   const changes = await carryOut(context.world, steps, dryRun);
   const none = `${tree.at(manifestOf({ libDir }))} does not exist, so nothing is known to be installed: nothing to do`;
-  printChanges(context, changes, none, { root: tree.root, dryRun });
+  printChanges(context, changes, { nothing: none }, { root: tree.root, dryRun });
   for (const { trouble } of [programmed, table]) if (trouble !== undefined) context.warn(trouble);
   const kept = [...programmed.bridges, ...(table.hasTable ? ['the table inet cellnet'] : [])];
   if (!dryRun && changes.length > 0) await warnOfAgent(context, kept);

@@ -10,16 +10,22 @@ import {
 } from '../../ipam/settings/settings.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { jsonText, yamlText } from '../render/data.ts';
+import { renderJsonPath } from '../render/jsonpath-evaluate.ts';
 import { makePaint, type Paint } from '../render/paint.ts';
 import { printable } from '../render/printable.ts';
 import { unreadableNotes } from '../render/unreadable.ts';
 import { parseDuration } from './durations.ts';
 import { CommandError } from './errors.ts';
+import { parseFormat, type Format } from './format.ts';
 import type { KubeOptions, OpenIpam, World } from './world.ts';
 
 /** Options of every command. */
 export interface GlobalOptions {
-  readonly output: 'table' | 'json' | 'yaml';
+  /** As it was written. {@link Context.format} is what it means. */
+  readonly output: string;
+  /** False with `--no-headers`. */
+  readonly headers?: boolean;
+  readonly color?: ColourChoice;
   readonly config?: string;
   readonly etcdEndpoints?: string;
   readonly etcdPrefix?: string;
@@ -29,17 +35,24 @@ export interface GlobalOptions {
   readonly etcdUsername?: string;
   readonly etcdPasswordFile?: string;
   readonly kubeconfig?: string;
+  /** Context of the kubeconfig. */
+  readonly context?: string;
   readonly requestTimeout?: string;
   readonly ovsdb?: string;
 }
 
+/** Of a terminal that does not tell its width. */
+const USUAL_COLUMNS = 80;
 /** Default of `--request-timeout`. */
 const REQUEST_TIMEOUT_MS = 10_000;
 /** Longest time for a list of all pods, of which a cluster may have half a million. */
 const LIST_TIMEOUT_MS = 300_000;
 
-/** Colours are for a terminal, unless NO_COLOR is set (no-color.org). */
-export const hasColours = ({ isTerminal, env }: World): boolean => isTerminal && !env['NO_COLOR'];
+export type ColourChoice = 'auto' | 'always' | 'never';
+
+/** Colours are for a terminal, unless NO_COLOR is set (no-color.org), or `--color` says otherwise. */
+export const hasColours = ({ isTerminal, env }: World, choice: ColourChoice = 'auto'): boolean =>
+  choice === 'auto' ? isTerminal && !env['NO_COLOR'] : choice === 'always';
 
 /**
  * Holds what a command works with: the world, and the resolved settings (flag over environment over
@@ -54,12 +67,14 @@ export class Context {
   /** Longest time for one request to the API server with its retries, in milliseconds. */
   readonly requestTimeoutMs: number;
   readonly paint: Paint;
+  readonly format: Format;
   readonly #file: PartialSettings;
 
   /** @throws IpamError `invalid`, CommandError for a configuration file that does not exist */
   constructor(world: World, options: GlobalOptions) {
     this.world = world;
     this.options = options;
+    this.format = parseFormat(options.output);
     this.requestTimeoutMs = requestTimeoutOf(options);
     this.configFile = options.config ?? (world.env['CELLNET_CONFIG'] || DEFAULT_CONFIG_FILE);
     this.#file = readShared(world, options.config);
@@ -68,7 +83,12 @@ export class Context {
       settingsFromEnvironment(world.env),
       this.#file,
     ]);
-    this.paint = makePaint(hasColours(world));
+    const isWide = this.format.kind === 'wide';
+    this.paint = makePaint(hasColours(world, options.color), {
+      headers: options.headers ?? true,
+      isWide,
+      ...(world.isTerminal && !isWide && { width: world.columns ?? USUAL_COLUMNS }),
+    });
   }
 
   /** Opens IPAM for the work and closes it afterwards. */
@@ -118,6 +138,7 @@ export class Context {
       requestTimeoutMs: this.requestTimeoutMs,
       listTimeoutMs,
       kubeconfig: this.options.kubeconfig,
+      context: this.options.context,
       configuredKubeconfig: this.#file.kubeconfig,
     };
   }
@@ -144,17 +165,49 @@ export class Context {
 
   /** Prints the data in the requested format. Calls `table` only for a table. */
   print(data: unknown, table: () => string): void {
-    switch (this.options.output) {
+    const { format } = this;
+    switch (format.kind) {
       case 'json':
         this.world.stdout(jsonText(data, 2));
         break;
       case 'yaml':
         this.world.stdout(yamlText(data));
         break;
+      case 'jsonpath':
+        this.world.stdout(renderJsonPath(format.path, data));
+        break;
+      // Only lists have names: others refuse this format before they begin.
+      case 'name':
       case 'table':
+      case 'wide':
         this.world.stdout(table());
         break;
     }
+  }
+
+  /**
+   * Returns one of many values that come one by one, in the requested format: JSON in one line,
+   * YAML as a document of its own.
+   */
+  textOfNext(data: unknown, line: () => string): string {
+    const { format } = this;
+    switch (format.kind) {
+      case 'json':
+        return jsonText(data);
+      case 'yaml':
+        return `---\n${yamlText(data)}`;
+      case 'jsonpath':
+        return `${renderJsonPath(format.path, data)}\n`;
+      case 'name':
+      case 'table':
+      case 'wide':
+        return line();
+    }
+  }
+
+  /** Whether the result is for people. */
+  get printsTable(): boolean {
+    return ['table', 'wide', 'name'].includes(this.format.kind);
   }
 
   warn(text: string): void {

@@ -20,7 +20,7 @@ import { hasCode } from '../../ipam/model/errors.ts';
 import { CommandError } from './errors.ts';
 
 /** A text, its pieces, or bytes. */
-export type Content = string | Uint8Array | Iterable<string>;
+export type Content = string | Uint8Array | Iterable<string | Uint8Array>;
 
 /**
  * Returns the file's text; undefined when it does not exist.

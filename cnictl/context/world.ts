@@ -13,6 +13,7 @@ import type { EtcdInspector } from '../../ipam/store/etcd/inspect.ts';
 import type { EtcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Files } from './file-access.ts';
 import type { Content } from './files.ts';
+import type { Terminal, TerminalListener } from './terminal.ts';
 import type { UplinkHost } from './uplink-host.ts';
 
 /**
@@ -29,8 +30,14 @@ export interface World {
   /** Resolves when what was written to {@link stdout} has reached its reader, or has failed to. */
   readonly flushed: () => Promise<void>;
   readonly isTerminal: boolean;
+  /** Width of the terminal, in characters. */
+  readonly columns?: number | undefined;
+  /** The name that the operator gave the program, as `kubectl cellnet`; default: `cnictl`. */
+  readonly program?: string;
   /** Whether {@link stderr} is a terminal, so that a bar may move on it. */
   readonly showsProgress: boolean;
+  /** Takes the terminal over, until it is closed. Only where {@link isTerminal}. */
+  readonly openTerminal: (listener: TerminalListener, colours: boolean) => Terminal;
   /** Asks the operator and returns one line. */
   readonly ask: (question: string) => Promise<string>;
   /** Returns milliseconds since 1970 by the wall clock, which may jump. */
@@ -126,6 +133,8 @@ export interface OpenEvents {
 export interface KubeOptions {
   /** `--kubeconfig`. */
   readonly kubeconfig: string | undefined;
+  /** `--context`: replaces the current one of the kubeconfig. */
+  readonly context: string | undefined;
   /** From the shared configuration file. KUBECONFIG takes precedence. */
   readonly configuredKubeconfig: string | undefined;
   /** Longest time for one operation, and longest silence of a list, in milliseconds. */

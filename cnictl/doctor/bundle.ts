@@ -38,6 +38,21 @@ export async function makeBundle(
   findings: readonly Finding[],
   paths: NodePaths,
 ): Promise<Uint8Array> {
+  const entries = await nodeFiles(context, findings, paths, [['keys.jsonl', () => keys(context)]]);
+  const named = entries.map(({ name, content }) => ({ name: join('cellnet-support', name), content }));
+  return gzipSync(makeTar(named, context.world.now()));
+}
+
+/**
+ * Returns the files about this node, without secrets.
+ * @param more further files
+ */
+export async function nodeFiles(
+  context: Context,
+  findings: readonly Finding[],
+  paths: NodePaths,
+  more: readonly Part[] = [],
+): Promise<TarEntry[]> {
   const secrets = secretsOf(context);
   const parts: Part[] = [
     ['doctor.json', () => json(findings)],
@@ -46,28 +61,29 @@ export async function makeBundle(
     ['config.json', () => configuration(context, secrets)],
     ['networks.json', () => networks(context, paths, secrets)],
     ['pending.json', () => json(context.world.files.list(join(paths.stateDir, 'pending')))],
-    ['keys.jsonl', () => keys(context)],
+    ...more,
     ['plugin-log.txt', () => pluginLog(context)],
     ['agent-recent.jsonl', () => agentLog(context)],
     ...COMMANDS.map(([name, argv]): Part => [name, async () => (await context.world.exec(argv)).output]),
   ];
-  const entries = await Promise.all(parts.map((part) => entryOf(part, secrets)));
-  return gzipSync(makeTar(entries, context.world.now()));
+  return await Promise.all(parts.map((part) => entryOf(part, secrets)));
 }
 
 async function entryOf([name, gather]: Part, secrets: readonly string[]): Promise<TarEntry> {
-  const at = join('cellnet-support', name);
   try {
-    return { name: at, content: redactText(await gather(), secrets) };
+    return { name, content: redactText(await gather(), secrets) };
   } catch (error) {
-    return { name: at, content: redactText(`could not be had: ${messageOf(error)}\n`, secrets) };
+    return { name, content: redactText(`${NOT_HAD}${messageOf(error)}\n`, secrets) };
   }
 }
+
+/** Begins the content of a file that could not be gathered. */
+export const NOT_HAD = 'could not be had: ';
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /** Reads the contents of our secret files, which must be redacted everywhere. */
-function secretsOf({ settings, world }: Context): string[] {
+export function secretsOf({ settings, world }: Context): string[] {
   const { passwordFile, keyFile } = settings.etcd ?? {};
   return [passwordFile, keyFile, settings.ovsdbTls?.keyFile].flatMap((file) => {
     try {
@@ -101,7 +117,7 @@ function networks({ world }: Context, { confDir }: NodePaths, secrets: readonly 
 }
 
 /** Returns records of known kinds unchanged, and only the names of other keys. */
-function keys(context: Context): Promise<string> {
+export function keys(context: Context): Promise<string> {
   return context.withIpam(({ store }) => readAgain(() => keysOnce(store)));
 }
 

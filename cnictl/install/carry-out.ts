@@ -42,11 +42,12 @@ export async function carryOut(hands: Hands, steps: readonly Step[], dryRun: boo
 export function printChanges(
   context: Context,
   changes: readonly string[],
-  nothing: string,
+  texts: { readonly nothing: string; readonly heading?: string },
   more: { readonly dryRun: boolean; readonly [key: string]: unknown },
 ): void {
   context.print({ ...more, changes }, () => {
-    if (changes.length === 0) return `${nothing}\n`;
-    return changes.map((change) => `${more.dryRun ? 'would do: ' : ''}${change}\n`).join('');
+    if (changes.length === 0) return `${texts.nothing}\n`;
+    const heading = texts.heading === undefined ? '' : `${texts.heading}\n`;
+    return heading + changes.map((change) => `${more.dryRun ? 'would do: ' : ''}${change}\n`).join('');
   });
 }

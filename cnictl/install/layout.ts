@@ -14,6 +14,11 @@ export const UNIT = '/etc/systemd/system/cellnetd.service';
  * reads *.conf, *.conflist and *.json.
  */
 export const ASIDE = '.saved';
+/**
+ * Where the Debian package puts a dist/. It delivers: `node install` copies it to the node's
+ * versions, and owns all that the runtime and systemd use.
+ */
+export const PACKAGED = '/usr/lib/cellnet';
 /** Where operators and systemd look for programs. */
 export const DEFAULT_PROGRAM_DIR = '/usr/local/bin';
 
@@ -105,5 +110,5 @@ export class Tree {
   }
 }
 
-const isWithin = (folder: string, path: string): boolean =>
+export const isWithin = (folder: string, path: string): boolean =>
   folder === '/' || path === folder || path.startsWith(`${folder}/`);

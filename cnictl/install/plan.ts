@@ -35,12 +35,16 @@ export interface Wanted {
   readonly shared: string | undefined;
   /** Whether a network or unit that was edited here is saved aside and written again. */
   readonly replaceEdited: boolean;
+  /** Whether it may be of an earlier release than the version that it replaces. */
+  readonly allowDowngrade: boolean;
   /** What a later installation repeats. */
   readonly options: Choices;
 }
 
 export interface Plan {
   readonly steps: readonly Step[];
+  /** Name of the version that these steps replace. Undefined: there is none, or it stays. */
+  readonly replaces: string | undefined;
   /** Facts for the operator that need no step. */
   readonly notes: readonly string[];
 }
@@ -57,7 +61,7 @@ const NOTHING: Part = { steps: [] };
  * Returns the steps for `wanted`, in order: programs, links, agent, and the network last, because
  * the runtime uses the network as soon as its file exists. This function only reads. It returns a
  * plan only when every file to replace is ours.
- * @throws CommandError that names a file of somebody else
+ * @throws CommandError that names a file of somebody else, or an earlier release
  */
 export function planInstall(wanted: Wanted, known: Manifest, tree: Tree, look: Look, service: Service): Plan {
   const { layout, unit, conflist } = wanted;
@@ -100,6 +104,7 @@ export function planInstall(wanted: Wanted, known: Manifest, tree: Tree, look: L
   const done = { ...manifest, versions, ...(service && { agent }) };
   return {
     steps: recorded(steps, tree.at(manifestOf(layout)), known, manifest, done),
+    replaces: switched.replaces,
     notes: [switched, unitFile, conf].flatMap(({ note }) => note ?? []),
   };
 }
@@ -147,6 +152,7 @@ interface Switch {
   readonly cleaning: readonly Step[];
   /** Names of the versions that these steps remove. */
   readonly outdated: readonly string[];
+  readonly replaces: string | undefined;
   readonly note?: string;
 }
 
@@ -154,7 +160,8 @@ interface Switch {
  * Plans the version's folder and turns `current` to it. The replaced version stays, because running
  * calls finish with it and the operator may go back to it. Older versions go.
  */
-function planSwitch({ layout, from, version }: Wanted, known: Manifest, tree: Tree, look: Look): Switch {
+function planSwitch(wanted: Wanted, known: Manifest, tree: Tree, look: Look): Switch {
+  const { layout, from, version } = wanted;
   const versions = tree.at(versionsOf(layout));
   const folder = join(versions, version);
   const current = tree.at(currentOf(layout));
@@ -171,10 +178,19 @@ function planSwitch({ layout, from, version }: Wanted, known: Manifest, tree: Tr
     .map((name) => join(versions, name))
     .filter((path) => look.kind(path) !== undefined)
     .map((path): Step => ({ do: 'remove', path }));
-  if (before === undefined || !isOlder(version, before)) return { steps, cleaning, outdated };
-  const note = `${version} is older than ${before}, which it replaces: settings and records that only the newer one knows are refused. Back again: cnictl node install --from ${join(versionsOf(layout), before)}`;
-  return { steps, cleaning, outdated, note };
+  const replaces = isTurned ? before : undefined;
+  const plan = { steps, cleaning, outdated, replaces };
+  if (replaces === undefined || !isOlder(version, replaces)) return plan;
+  if (!wanted.allowDowngrade) throw stepBack(version, replaces);
+  const note = `${version} is older than ${replaces}, which it replaces: settings and records that only the newer one knows are refused. Back again: cnictl node install --from ${join(versionsOf(layout), replaces)}`;
+  return { ...plan, note };
 }
+
+const stepBack = (version: string, before: string): CommandError =>
+  new CommandError(
+    `${version} is older than ${before}, which this node runs: it refuses records in etcd that only the newer one knows, and pods whose ranges, rules or blocks have such records could not be started`,
+    'Add --allow-downgrade when nothing that is new in that version is in use; docs/operations/upgrade.md names it.',
+  );
 
 /** Tells whether a version's folder exists with the content that its name states. */
 const isWhole = (folder: string, look: Look): boolean =>

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { decodeValue } from '../../ipam/records/decode.ts';
+import { compareVersions } from '../../ipam/settings/version-order.ts';
 import { CommandError } from '../context/errors.ts';
 import type { Look } from '../context/file-access.ts';
 
@@ -58,42 +59,19 @@ export const shortDigest = (folder: string, look: Look): string => look.digest(f
 export const halfMade = (versions: string, look: Look): string[] =>
   look.list(versions).filter((name) => /\.tmp(\.old)?$/.test(name));
 
+/** Returns the version that a folder's name states. */
+export const versionIn = (name: string): string => name.slice(0, -DIGEST - 1);
+
 /**
  * Tells whether a version's folder name is of an earlier release than the other's, by the rules of
  * semver.org. Two builds of one release have no order.
  */
-export function isOlder(name: string, other: string): boolean {
-  const [a, b] = [name, other].map(releaseOf);
-  return a !== undefined && b !== undefined && compareReleases(a, b) < 0;
-}
+export const isOlder = (name: string, other: string): boolean =>
+  (compareVersions(versionIn(name), versionIn(other)) ?? 0) < 0;
 
-interface Release {
-  readonly numbers: readonly string[];
-  /** Empty: the release itself, which comes after all its pre-releases. */
-  readonly pre: readonly string[];
-}
-
-function releaseOf(name: string): Release | undefined {
-  const version = name.slice(0, -DIGEST - 1).replace(/\+.*$/, '');
-  const [, numbers, pre] = /^(\d+\.\d+\.\d+)(?:-(.+))?$/.exec(version) ?? [];
-  return numbers === undefined
-    ? undefined
-    : { numbers: numbers.split('.'), pre: pre === undefined ? [] : pre.split('.') };
-}
-
-function compareReleases(a: Release, b: Release): number {
-  const byNumbers = compareParts(a.numbers, b.numbers);
-  if (byNumbers !== 0) return byNumbers;
-  if (a.pre.length === 0 || b.pre.length === 0) return b.pre.length - a.pre.length;
-  return compareParts(a.pre, b.pre);
-}
-
-function compareParts(a: readonly string[], b: readonly string[]): number {
-  const at = a.findIndex((part, n) => part !== b[n]);
-  const [x, y] = [a[at], b[at]];
-  if (x === undefined || y === undefined) return a.length - b.length;
-  const [isNumber, isOtherNumber] = [x, y].map((part) => /^\d+$/.test(part));
-  if (isNumber && isOtherNumber) return Number(x) - Number(y);
-  if (isNumber !== isOtherNumber) return isNumber ? -1 : 1;
-  return x < y ? -1 : 1;
+/** Returns the line that says which version replaces which. */
+export function fromTo(before: string, now: string): string {
+  const order = compareVersions(versionIn(before), versionIn(now)) ?? 0;
+  const kind = order < 0 ? 'newer' : order > 0 ? 'older' : 'another build';
+  return `cellnet ${before} -> ${now} (${kind})`;
 }

@@ -3,7 +3,15 @@ import { DEFAULT_CONFIG_FILE } from '../../ipam/settings/settings.ts';
 import type { World } from '../context/world.ts';
 import { CommandError } from '../context/errors.ts';
 import { mergeChoices, type Choices } from './choices.ts';
-import { checkAbsolute, CONF_NAME, DEFAULT_PROGRAM_DIR, type Layout, type Tree } from './layout.ts';
+import {
+  checkAbsolute,
+  CONF_NAME,
+  DEFAULT_PROGRAM_DIR,
+  isWithin,
+  PACKAGED,
+  type Layout,
+  type Tree,
+} from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { checkConflist, makeConflist } from './network.ts';
 import type { Wanted } from './plan.ts';
@@ -28,6 +36,7 @@ export interface WantedOptions {
   readonly configFrom?: string;
   readonly nodeName?: string;
   readonly replaceEdited?: boolean;
+  readonly allowDowngrade?: boolean;
 }
 
 /**
@@ -42,9 +51,11 @@ export function wantedOf(
   tree: Tree,
 ): Wanted {
   const choices = mergeChoices(rememberedChoices(known, tree, files), givenChoices(options));
-  const layout = layoutOf(options.libDir, choices, () => findFolders(tree, files));
-  const named = options.from ?? dist;
+  const named = options.from ?? sourceOf(dist, options.libDir, tree, files);
   const from = files.kind(named) ? files.realPath(named) : named;
+  // The package has cnictl in the PATH. Of two, the shell would find the one in /usr/local/bin.
+  const programDir = from === tree.at(PACKAGED) ? false : DEFAULT_PROGRAM_DIR;
+  const layout = layoutOf(options.libDir, { programDir, ...choices }, () => findFolders(tree, files));
   return {
     layout,
     from,
@@ -53,8 +64,19 @@ export function wantedOf(
     unit: choices.systemd === false ? undefined : makeUnit(layout, notifiesSystemd(from, files)),
     shared: sharedOf(options, files),
     replaceEdited: options.replaceEdited ?? false,
+    allowDowngrade: options.allowDowngrade ?? false,
     options: choices,
   };
+}
+
+/**
+ * Returns the dist/ of this cnictl. When that is the copy of an earlier installation, which could
+ * only install itself again, the package's counts.
+ */
+function sourceOf(dist: string, libDir: string, tree: Tree, files: World['files']): string {
+  const copies = tree.at(libDir);
+  const isCopy = files.kind(copies) === 'folder' && isWithin(files.realPath(copies), dist);
+  return isCopy && files.kind(tree.at(PACKAGED)) === 'folder' ? tree.at(PACKAGED) : dist;
 }
 
 function sharedOf({ configFrom, nodeName }: WantedOptions, files: World['files']): string | undefined {
@@ -89,7 +111,7 @@ function checkConf(path: string): string {
 }
 
 function layoutOf(libDir: string, choices: Choices, find: () => ReturnType<typeof findFolders>): Layout {
-  const { binDir, conf, programDir = DEFAULT_PROGRAM_DIR } = choices;
+  const { binDir, conf, programDir = false } = choices;
   const found = binDir === undefined || conf === undefined ? find() : undefined;
   return {
     libDir: checkAbsolute('--lib-dir', libDir),

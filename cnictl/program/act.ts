@@ -9,3 +9,10 @@ export const collect = (value: string, before: readonly string[] | undefined): s
   ...(before ?? []),
   value,
 ];
+
+/**
+ * Returns examples for `addHelpText('after', …)`: help and manual pages show them.
+ * @param commands without `cnictl`
+ */
+export const examples = (...commands: readonly string[]): string =>
+  `\n${commands.length === 1 ? 'Example' : 'Examples'}:\n${commands.map((each) => `  cnictl ${each}`).join('\n')}`;

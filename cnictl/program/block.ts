@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { blockList } from '../commands/block.ts';
 import { blockReturn, type BlockReturnOptions } from '../commands/block-return.ts';
-import type { Act } from './act.ts';
+import { examples, type Act } from './act.ts';
 
 /** `cnictl block …` */
 export function addBlockCommands(program: Command, act: Act): void {
@@ -11,6 +11,7 @@ export function addBlockCommands(program: Command, act: Act): void {
     .description('claimed blocks')
     .option('--node <name>', 'only of this node')
     .option('--range <name>', 'only of this range')
+    .addHelpText('after', examples('block list --node node-1', 'block list --sort-by -used'))
     .action((options: { node?: string; range?: string }, command: Command) =>
       act(command, (context) => blockList(context, options)),
     );

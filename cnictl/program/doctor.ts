@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
 import { doctor, type DoctorOptions } from '../commands/doctor.ts';
-import type { Act } from './act.ts';
+import { examples, type Act } from './act.ts';
 
 /** `cnictl doctor` */
 export function addDoctorCommand(program: Command, act: Act): void {
@@ -20,6 +20,7 @@ export function addDoctorCommand(program: Command, act: Act): void {
       'after',
       '\nExit status: 0 all is well, 1 warnings or failures were found (advice is neither), 2 it could not look.',
     )
+    .addHelpText('after', examples('doctor', 'doctor --cluster', 'doctor --bundle /tmp/support.tar.gz'))
     .action((options: DoctorOptions, command: Command) =>
       act(command, (context) => doctor(context, options)),
     );

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { ipHistory, type IpHistoryOptions } from '../commands/ip-history.ts';
 import { ipList, ipShow } from '../commands/ip.ts';
-import type { Act } from './act.ts';
+import { examples, type Act } from './act.ts';
 
 /** `cnictl ip …` */
 export function addIpCommands(program: Command, act: Act): void {
@@ -10,12 +10,22 @@ export function addIpCommands(program: Command, act: Act): void {
     .description('addresses that are used or cooling, with their owners (reserved ones too in JSON and YAML)')
     .option('--node <name>', 'only of this node')
     .option('--range <name>', 'only of this range')
+    .addHelpText(
+      'after',
+      examples(
+        "ip list --namespace shop --pod 'web-*'",
+        'ip list --state kept,cooling',
+        'ip list --watch',
+        'ip list -o jsonpath=\'{range .items[?(@.state=="used")]}{.ip}{"\\n"}{end}\'',
+      ),
+    )
     .action((options: { node?: string; range?: string }, command: Command) =>
       act(command, (context) => ipList(context, options)),
     );
   ip.command('show')
     .description('who has an address')
     .argument('<address>')
+    .addHelpText('after', examples('ip show 10.20.0.17'))
     .action((address: string, _options: object, command: Command) =>
       act(command, (context) => ipShow(context, address)),
     );

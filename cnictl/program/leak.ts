@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { check, type CheckOptions } from '../commands/check.ts';
 import { release, type ReleaseOptions } from '../commands/release.ts';
-import { collect, type Act } from './act.ts';
+import { collect, examples, type Act } from './act.ts';
 
 const WAIT = 'wait so long for agents of living nodes to clear away what was condemned there';
 
@@ -13,7 +13,7 @@ export function addLeakCommands(program: Command, act: Act): void {
     .option('--grace <duration>', 'what is suspected is looked at again after this time, 24h at most', '60s')
     .option('--release', 'release what is leaked, after one more look at each')
     .option('--wait <duration>', WAIT, '2m')
-    .option('--repair', 'make index keys of nodes agree with their blocks')
+    .option('--repair', 'make the keys that follow from blocks agree with them')
     .option('--save <file>', 'write the report as JSON, for release --from-report')
     .option('--log <file>', 'add a line of JSON for each release')
     .option('--yes', 'do not ask before a release or repair')
@@ -42,6 +42,7 @@ export function addLeakCommands(program: Command, act: Act): void {
       'after',
       '\nExit status: 0 nothing found (or all of it put right, or --watch was stopped), 1 found, 2 could not be checked.',
     )
+    .addHelpText('after', examples('check', 'check --release --log /var/log/cellnet-check.log'))
     .action((options: CheckOptions, command: Command) => act(command, (context) => check(context, options)));
   program
     .command('release')

@@ -3,7 +3,7 @@ import { nodeAdopt, type NodeAdoptOptions } from '../commands/node-adopt.ts';
 import { nodeDrain, nodeUndrain } from '../commands/node-drain.ts';
 import { nodeRemove, type NodeRemoveOptions } from '../commands/node-remove.ts';
 import { nodeShow } from '../commands/node-show.ts';
-import type { Act } from './act.ts';
+import { examples, type Act } from './act.ts';
 
 /** `cnictl node show`, `node drain`, `node undrain`, `node adopt` and `node remove` */
 export function addLifecycleCommands(node: Command, act: Act): void {
@@ -11,6 +11,7 @@ export function addLifecycleCommands(node: Command, act: Act): void {
     .command('show')
     .description("one node: its blocks, its addresses with their owners, and the API server's word")
     .argument('<name>')
+    .addHelpText('after', examples('node show node-1'))
     .action((name: string, _options: object, command: Command) =>
       act(command, (context) => nodeShow(context, name)),
     );
@@ -20,6 +21,7 @@ export function addLifecycleCommands(node: Command, act: Act): void {
     .argument('<name>')
     .option('--dry-run', 'say what would be returned, change nothing')
     .option('--force', 'also a name that neither etcd nor the API server knows')
+    .addHelpText('after', examples('node drain node-1 --dry-run'))
     .action((name: string, options: { dryRun?: boolean; force?: boolean }, command: Command) =>
       act(command, (context) => nodeDrain(context, name, options)),
     );
@@ -27,6 +29,7 @@ export function addLifecycleCommands(node: Command, act: Act): void {
     .command('undrain')
     .description('give out addresses on a node again')
     .argument('<name>')
+    .addHelpText('after', examples('node undrain node-1'))
     .action((name: string, _options: object, command: Command) =>
       act(command, (context) => nodeUndrain(context, name)),
     );

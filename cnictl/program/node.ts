@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { nodeInit, type NodeInitOptions } from '../commands/node-init.ts';
 import { nodeList } from '../commands/node.ts';
-import type { Act } from './act.ts';
+import { examples, type Act } from './act.ts';
 import { addInstallCommands } from './install.ts';
 import { addLifecycleCommands } from './node-lifecycle.ts';
 import { nodeReconcile, type ReconcileOptions } from '../commands/reconcile.ts';
@@ -11,7 +11,8 @@ export function addNodeCommands(program: Command, act: Act): void {
   const node = program.command('node').description('the nodes and their blocks');
   node
     .command('list')
-    .description('nodes that hold blocks, and how full these are')
+    .description('the nodes: agent, readiness in Kubernetes, blocks, what is amiss')
+    .addHelpText('after', examples('node list', 'node list --sort-by -used', 'node list -o wide'))
     .action((_options: object, command: Command) => act(command, nodeList));
   node
     .command('init')
@@ -58,6 +59,7 @@ export function addNodeCommands(program: Command, act: Act): void {
       'after',
       '\nExit status: 0 nothing found (or all of it put right), 1 found and not put right, 2 not everything could be looked at.',
     )
+    .addHelpText('after', examples('node reconcile --dry-run'))
     .action((options: ReconcileOptions, command: Command) =>
       act(command, (context) => nodeReconcile(context, options)),
     );

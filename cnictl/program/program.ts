@@ -1,18 +1,24 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError } from 'commander';
+import { didYouMean } from '../../ipam/model/nearest.ts';
 import { VERSION } from '../../ipam/settings/version.ts';
-import { status } from '../commands/status.ts';
 import { Context, hasColours, type GlobalOptions } from '../context/context.ts';
 import { CommandError, describeError } from '../context/errors.ts';
 import type { World } from '../context/world.ts';
 import { printableLines, safeFor } from '../render/printable.ts';
-import type { Act } from './act.ts';
+import { examples, type Act } from './act.ts';
 import { addBackupCommands } from './backup.ts';
 import { addBlockCommands } from './block.ts';
 import { addConnectivityCommands } from './connectivity.ts';
+import { addCompletionCommand, completeWords } from './completion.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addEventCommands } from './events.ts';
+import { addGlanceCommands } from './glance.ts';
+import { addGlobalOptions } from './global-options.ts';
+import { finishHelp } from './help.ts';
 import { addIpCommands } from './ip.ts';
 import { addLeakCommands } from './leak.ts';
+import { isList } from './list.ts';
+import { addMapCommand } from './map.ts';
 import { addNodeCommands } from './node.ts';
 import { addPodCommands } from './pod.ts';
 import { addRangeCommands } from './range.ts';
@@ -28,10 +34,17 @@ export const TROUBLE = 2;
  *   `doctor`, `node reconcile`), 2 trouble
  */
 export async function run(argv: readonly string[], outside: World): Promise<number> {
-  const world = guarded(outside);
+  if (argv[0] === '__complete') return await completeWords(argv.slice(1), outside, makeProgram);
+  const screen = { colours: hasColours(outside) };
+  const world = guarded(outside, screen);
   let exitStatus = 0;
   const act = async (command: Command, work: (context: Context) => Promise<number>): Promise<void> => {
-    exitStatus = await work(new Context(world, command.optsWithGlobals<GlobalOptions>()));
+    const options = command.optsWithGlobals<GlobalOptions>();
+    screen.colours = hasColours(outside, options.color);
+    const context = new Context(world, options);
+    if (context.format.kind === 'name' && !isList(command))
+      throw new CommandError(`-o name: '${commandPath(command)}' is no list: expected another format`);
+    exitStatus = await work(context);
   };
   const program = makeProgram(act, world);
   try {
@@ -47,57 +60,36 @@ export async function run(argv: readonly string[], outside: World): Promise<numb
 }
 
 /** Lets no control character out that cnictl does not write itself. */
-function guarded(world: World): World {
-  const colours = hasColours(world);
-  const [out, err] = [
-    { colours, clears: false },
-    { colours, clears: world.showsProgress },
-  ];
+function guarded(world: World, screen: { readonly colours: boolean }): World {
+  const { showsProgress: clears } = world;
   return {
     ...world,
-    stdout: (text) => world.stdout(safeFor(out, text)),
-    stderr: (text) => world.stderr(safeFor(err, text)),
+    stdout: (text) => world.stdout(safeFor({ colours: screen.colours, clears: false }, text)),
+    stderr: (text) => world.stderr(safeFor({ colours: screen.colours, clears }, text)),
   };
 }
 
-function makeProgram(act: Act, world: World): Command {
-  const program = new Command('cnictl')
+/** Returns the words that name a command, such as `range add`. */
+const commandPath = (command: Command): string =>
+  command.parent?.parent ? `${commandPath(command.parent)} ${command.name()}` : command.name();
+
+/** Makes the tree of all commands: to run one, to complete words, and to write the manual. */
+export function makeProgram(act: Act, world: World): Command {
+  const program = new Command(world.program ?? 'cnictl')
     .description('Address ranges of cellnet: who has what, what is leaked, and freeing it.')
     .version(VERSION, '-V, --version', 'print the version')
-    .addOption(
-      new Option('-o, --output <format>', 'how to print').choices(['table', 'json', 'yaml']).default('table'),
-    )
-    .option('--config <file>', 'shared configuration (CELLNET_CONFIG; default /etc/cellnet/config.json)')
-    .option(
-      '--etcd-endpoints <urls>',
-      'comma-separated (CELLNET_ETCD_ENDPOINTS; default http://127.0.0.1:2379)',
-    )
-    .option('--etcd-prefix <prefix>', 'part of the keys before /v1/ (CELLNET_ETCD_PREFIX; default /cellnet)')
-    .option('--etcd-ca-file <file>', 'CA of etcd (CELLNET_ETCD_CA_FILE)')
-    .option('--etcd-cert-file <file>', 'client certificate (CELLNET_ETCD_CERT_FILE)')
-    .option('--etcd-key-file <file>', "client certificate's key (CELLNET_ETCD_KEY_FILE)")
-    .option('--etcd-username <name>', 'user of etcd (CELLNET_ETCD_USERNAME)')
-    .option('--etcd-password-file <file>', 'file with its password (CELLNET_ETCD_PASSWORD_FILE)')
-    .option(
-      '--kubeconfig <file>',
-      "the API server's configuration (KUBECONFIG; else that of the shared configuration, in-cluster, ~/.kube/config)",
-    )
-    .option(
-      '--request-timeout <duration>',
-      'longest wait for an answer of the API server; a list of all pods may take 5m (default: 10s)',
-    )
-    .option('--ovsdb <remote>', 'database of Open vSwitch (CELLNET_OVSDB)')
-    .configureHelp({ showGlobalOptions: true })
     .helpCommand(false)
     .addHelpText(
       'after',
       '\nExit status: 0 done or nothing found, 1 found (check, connectivity test, doctor, node reconcile), 2 trouble.',
     );
+  addGlobalOptions(program);
   addRangeCommands(program, act);
   addRuleCommands(program, act);
   addBlockCommands(program, act);
   addIpCommands(program, act);
   addEventCommands(program, act);
+  addMapCommand(program, act);
   addPodCommands(program, act);
   addServiceCommands(program, act);
   addConnectivityCommands(program, act);
@@ -105,16 +97,15 @@ function makeProgram(act: Act, world: World): Command {
   addNodeCommands(program, act);
   addBackupCommands(program, act);
   addDoctorCommand(program, act);
-  program
-    .command('status')
-    .description('whether etcd and the API server answer, and how full the ranges are')
-    .action((_options: object, command: Command) => act(command, status));
+  addGlanceCommands(program, act);
   program
     .command('help')
     .description('help for a command')
     .argument('[command...]', 'such as range add')
+    .addHelpText('after', examples('help range add'))
     .action((words: string[]) => findCommand(program, words).help());
-  makeSilent(program, world);
+  addCompletionCommand(program, act);
+  finishHelp(program, world);
   return program;
 }
 
@@ -126,22 +117,10 @@ function findCommand(program: Command, words: readonly string[]): Command {
   return words.reduce((command, word) => {
     const found = command.commands.find((each) => each.name() === word);
     if (found) return found;
-    const known = command.commands.map((each) => each.name()).join(', ') || 'none';
-    throw new CommandError(`'${command.name()}' has no command '${word}': expected ${known}`);
+    const known = command.commands.map((each) => each.name());
+    throw new CommandError(
+      `'${command.name()}' has no command '${word}': expected ${known.join(', ') || 'none'}`,
+      didYouMean(word, known).trim(),
+    );
   }, program);
-}
-
-/**
- * Makes commander print through the world, and throw instead of ending the process, in every
- * subcommand.
- */
-function makeSilent(command: Command, world: World): void {
-  command
-    .exitOverride()
-    .configureOutput({
-      writeOut: world.stdout,
-      writeErr: (text) => world.stderr(printableLines(text).replace(/^error: /, 'cnictl: ')),
-    })
-    .showSuggestionAfterError();
-  command.commands.forEach((each) => makeSilent(each, world));
 }

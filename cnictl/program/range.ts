@@ -9,7 +9,7 @@ import {
   type RangeRemoveOptions,
 } from '../commands/range.ts';
 import { rangeSet, type RangeSetOptions } from '../commands/range-set.ts';
-import { collect, type Act } from './act.ts';
+import { collect, examples, type Act } from './act.ts';
 
 /** `cnictl range …` */
 export function addRangeCommands(program: Command, act: Act): void {
@@ -45,11 +45,13 @@ export function addRangeCommands(program: Command, act: Act): void {
   range
     .command('list')
     .description('all ranges and how full they are')
+    .addHelpText('after', examples('range list', 'range list --sort-by free', 'range list -o name'))
     .action((_options: object, command: Command) => act(command, rangeList));
   range
     .command('show')
     .description('one range in full')
     .argument('<name>')
+    .addHelpText('after', examples('range show blue'))
     .action((name: string, _options: object, command: Command) =>
       act(command, (context) => rangeShow(context, name)),
     );
@@ -89,6 +91,7 @@ export function addRangeCommands(program: Command, act: Act): void {
     .option('--dry-run', 'say what would be removed, remove nothing')
     .option('--yes', 'do not ask')
     .option('--ignore-not-found', 'succeed for a name that etcd does not have')
+    .addHelpText('after', examples('range remove blue --dry-run'))
     .action((name: string, options: RangeRemoveOptions, command: Command) =>
       act(command, (context) => rangeRemove(context, name, options)),
     );
@@ -97,6 +100,7 @@ export function addRangeCommands(program: Command, act: Act): void {
     .description('give out nothing new of a range and return its empty blocks; what is given out stays')
     .argument('<name>')
     .option('--dry-run', 'say what would be returned, change nothing')
+    .addHelpText('after', examples('range drain blue --dry-run'))
     .action((name: string, options: RangeDrainOptions, command: Command) =>
       act(command, (context) => rangeDrain(context, name, options)),
     );
@@ -104,6 +108,7 @@ export function addRangeCommands(program: Command, act: Act): void {
     .command('undrain')
     .description('give out addresses of a range again')
     .argument('<name>')
+    .addHelpText('after', examples('range undrain blue'))
     .action((name: string, _options: object, command: Command) =>
       act(command, (context) => rangeUndrain(context, name)),
     );

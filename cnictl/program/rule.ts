@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { ruleAdd, type RuleAddOptions } from '../commands/rule-add.ts';
 import { ruleList, ruleRemove, ruleShow, type RuleRemoveOptions } from '../commands/rule.ts';
-import { collect, type Act } from './act.ts';
+import { collect, examples, type Act } from './act.ts';
 
 /** `cnictl rule …` */
 export function addRuleCommands(program: Command, act: Act): void {
@@ -50,11 +50,13 @@ export function addRuleCommands(program: Command, act: Act): void {
   rule
     .command('list')
     .description('all rules, the most specific first')
+    .addHelpText('after', examples('rule list'))
     .action((_options: object, command: Command) => act(command, ruleList));
   rule
     .command('show')
     .description('one rule, and the pods with addresses that it is for')
     .argument('<name>')
+    .addHelpText('after', examples('rule show shop'))
     .action((name: string, _options: object, command: Command) =>
       act(command, (context) => ruleShow(context, name)),
     );
@@ -64,6 +66,7 @@ export function addRuleCommands(program: Command, act: Act): void {
     .argument('<name>')
     .option('--dry-run', 'say what would be removed, remove nothing')
     .option('--ignore-not-found', 'succeed for a name that etcd does not have')
+    .addHelpText('after', examples('rule remove shop --dry-run'))
     .action((name: string, options: RuleRemoveOptions, command: Command) =>
       act(command, (context) => ruleRemove(context, name, options)),
     );

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { serviceList, serviceShow } from '../commands/service.ts';
 import { trace, type TraceOptions } from '../commands/trace.ts';
-import type { Act } from './act.ts';
+import { examples, type Act } from './act.ts';
 
 /** `cnictl service …` and `cnictl trace` */
 export function addServiceCommands(program: Command, act: Act): void {
@@ -11,6 +11,7 @@ export function addServiceCommands(program: Command, act: Act): void {
   service
     .command('list')
     .description('virtual addresses with their ports, how many endpoints they have, and what is not served')
+    .addHelpText('after', examples('service list'))
     .action((_options: object, command: Command) => act(command, serviceList));
   service
     .command('show')

@@ -9,7 +9,7 @@ import { isPrintable, printable } from './printable.ts';
 export const jsonText = (data: unknown, indent?: number): string =>
   `${printableJson(JSON.stringify(data, null, indent))}\n`;
 
-const printableJson = (text: string): string => text.split('\n').map(printable).join('\n');
+export const printableJson = (text: string): string => text.split('\n').map(printable).join('\n');
 
 /** Does the same for YAML: only double-quoted scalars have escapes (YAML 1.2 section 7.3.1). */
 export function yamlText(data: unknown): string {

@@ -5,7 +5,20 @@ export interface Paint {
   readonly red: (text: string) => string;
   readonly yellow: (text: string) => string;
   readonly green: (text: string) => string;
+  /** How tables are laid out. */
+  readonly layout: Layout;
 }
+
+export interface Layout {
+  /** Whether tables have titles. */
+  readonly headers: boolean;
+  /** `-o wide`: with the columns that few need. */
+  readonly isWide: boolean;
+  /** Of the terminal: tables leave columns out to fit. Absent elsewhere: nothing is left out. */
+  readonly width?: number;
+}
+
+const USUAL: Layout = { headers: true, isWide: false };
 
 const sgr =
   (code: number) =>
@@ -14,9 +27,9 @@ const sgr =
 const plain = (text: string): string => text;
 
 /** @param colourful true on a terminal, unless NO_COLOR is set (no-color.org) */
-export function makePaint(colourful: boolean): Paint {
-  if (!colourful) return { bold: plain, dim: plain, red: plain, yellow: plain, green: plain };
-  return { bold: sgr(1), dim: sgr(2), red: sgr(31), yellow: sgr(33), green: sgr(32) };
+export function makePaint(colourful: boolean, layout: Layout = USUAL): Paint {
+  if (!colourful) return { bold: plain, dim: plain, red: plain, yellow: plain, green: plain, layout };
+  return { bold: sgr(1), dim: sgr(2), red: sgr(31), yellow: sgr(33), green: sgr(32), layout };
 }
 
 /** Returns the width on screen. Escape sequences have none. */

@@ -69,6 +69,7 @@ case "$command" in
     grant cellnet-node readwrite "$keys/history/"
     grant cellnet-node readwrite "$keys/kept/"
     grant cellnet-node readwrite "$keys/own/"
+    grant cellnet-node readwrite "$keys/usage/"
     grant cellnet-node readwrite "$keys/cluster/set-back"
     # What is this node's alone.
     own="cellnet-node-$name"

@@ -6,26 +6,14 @@ import { blockKey, cidrTextOf, nodePrefix, NODES } from '../records/keys.ts';
 import { decodeNodeEntry, encodeNodeEntry, type NodeEntry } from '../records/node-record.ts';
 import { absent, del, put, unchanged, type Entry, type Guard, type Write } from '../records/transaction.ts';
 import type { TableBlock } from './allocation-table.ts';
-
-export type IndexReason =
-  /** A block that its node's index does not name: the node does not know what it has of it. */
-  | 'no-index'
-  /** An index key of a block that does not exist. */
-  | 'no-block'
-  /** An index key of a block that another node holds, and of which the node has no address. */
-  | 'wrong-node';
-
-/** An index key and the block key that must agree with it. */
-export interface IndexPair {
-  readonly indexKey: string;
-  readonly blockKey: string;
-  readonly reason: IndexReason;
-}
+import type { IndexPair } from './key-pair.ts';
+import { isLookup, lookupsOf, placeOfLookup } from './lookup-audit.ts';
 
 export interface IndexFinding extends IndexPair {
-  readonly node: string;
-  /** When the existing record was claimed, in milliseconds since 1970. */
-  readonly since: number;
+  /** Of the index, else the block's holder; undefined where there is no block. */
+  readonly node: string | undefined;
+  /** When the record was claimed, in milliseconds since 1970; undefined where there is no block. */
+  readonly since: number | undefined;
   /** The repair. It applies only if both keys are as they were read. */
   readonly repair: { readonly guards: readonly Guard[]; readonly writes: readonly Write[] };
 }
@@ -80,6 +68,8 @@ export function judgePair(
   block: Entry | undefined,
 ): IndexFinding | undefined {
   const held = block && decodeBlock(block.key, block.value);
+  if (pair.reason === 'no-key') return held && noKey(pair, held, block, index);
+  if (pair.reason === 'stale-key') return index && staleKey(pair, held, block, index);
   const named = index && decodeNodeEntry(index.key, index.value);
   if (pair.reason === 'no-index') return held && noIndex(pair, held, block, named, index);
   if (!index || !named || blockKeyOf(named) !== pair.blockKey) return undefined;
@@ -117,6 +107,45 @@ function noIndex(
     repair: {
       guards: [unchanged(block), index ? unchanged(index) : absent(ownKey)],
       writes: [put(ownKey, encodeNodeEntry(held))],
+    },
+  };
+}
+
+function noKey(
+  pair: IndexPair,
+  held: Block,
+  block: Entry,
+  index: Entry | undefined,
+): IndexFinding | undefined {
+  const wanted = lookupsOf(held).find(({ key }) => key === pair.indexKey);
+  if (!wanted || (index && isLookup(index, wanted))) return undefined;
+  return {
+    ...pair,
+    node: held.node,
+    since: held.claimedAt,
+    repair: {
+      guards: [unchanged(block), index ? unchanged(index) : absent(wanted.key)],
+      writes: [wanted],
+    },
+  };
+}
+
+function staleKey(
+  pair: IndexPair,
+  held: Block | undefined,
+  block: Entry | undefined,
+  index: Entry,
+): IndexFinding | undefined {
+  const { key } = index;
+  if (placeOfLookup(index) !== pair.blockKey) return undefined;
+  if (held && lookupsOf(held).some((wanted) => wanted.key === key)) return undefined;
+  return {
+    ...pair,
+    node: held?.node,
+    since: held?.claimedAt,
+    repair: {
+      guards: [unchanged(index), block ? unchanged(block) : absent(pair.blockKey)],
+      writes: [del(key)],
     },
   };
 }

@@ -2,9 +2,13 @@ import { IpamError } from '../model/errors.ts';
 import { NODES } from '../records/keys.ts';
 import { decodeDrainMark, drainKey, encodeDrainMark, isDrainKey } from '../records/node-record.ts';
 import { absent, del, put, unchanged } from '../records/transaction.ts';
+import { readRecord } from '../records/unreadable.ts';
 import { retryLostRaces } from '../store/retry.ts';
 import { readAgain } from '../store/store.ts';
 import type { Ipam } from './ipam.ts';
+
+/** Below etcd's limit of operations in one transaction. */
+const MARKS_AT_ONCE = 100;
 
 /**
  * Returns since when the node is draining, in milliseconds since 1970; undefined if it is not.
@@ -50,4 +54,25 @@ export function drainingNodes({ store }: Ipam): Promise<ReadonlySet<string>> {
       for (const { key } of page) if (isDrainKey(key)) nodes.add(key.split('/')[1] ?? '');
     return nodes;
   });
+}
+
+/**
+ * Returns since when each draining node drains, in milliseconds since 1970; undefined for one whose
+ * mark cannot be read.
+ * @throws IpamError `store-…`
+ */
+export async function drainMarks(ipam: Ipam): Promise<ReadonlyMap<string, number | undefined>> {
+  const nodes = [...(await drainingNodes(ipam))].sort();
+  const marks = new Map<string, number | undefined>();
+  for (let at = 0; at < nodes.length; at += MARKS_AT_ONCE) {
+    const some = nodes.slice(at, at + MARKS_AT_ONCE);
+    const entries = await ipam.store.get(some.map(drainKey));
+    some.forEach((node, n) => {
+      const entry = entries[n];
+      const read = entry && readRecord(entry, decodeDrainMark);
+      // One that is gone by now was there when the nodes were listed.
+      marks.set(node, read && 'value' in read ? read.value : undefined);
+    });
+  }
+  return marks;
 }

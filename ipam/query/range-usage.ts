@@ -77,7 +77,8 @@ async function sumUp(
 /** Returns the usage of a range without a claimed block. */
 export const unusedRange = (range: Range): RangeUsage => new UsageSum(range).usage;
 
-class UsageSum {
+/** Adds up the blocks of a range. */
+export class UsageSum {
   readonly range: Range;
   #used = 0;
   #cooling = 0;

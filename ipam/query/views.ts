@@ -17,6 +17,7 @@ import {
   type Block,
   type Slot,
 } from '../model/block.ts';
+import type { Effects } from '../model/effects.ts';
 import { blockAt, type Range } from '../model/range.ts';
 import type { Ipam } from '../node/ipam.ts';
 import { decodeBlockOf } from '../records/block-record.ts';
@@ -25,7 +26,7 @@ import type { Entry } from '../records/transaction.ts';
 import { readRecord, unreadableError, type Read, type UnreadableRecord } from '../records/unreadable.ts';
 import { blockReader, readAgainWithRange, type ClaimedBlock } from '../store/blocks.ts';
 import { rangeAsOf, rangeNamed, rangeOf, readRanges, type RangeRecords } from '../store/ranges.ts';
-import { readAgain } from '../store/store.ts';
+import { readAgain, type Store } from '../store/store.ts';
 
 /** A claimed block and how much of it is used. */
 export interface BlockView extends ClaimedBlock {
@@ -57,7 +58,7 @@ export async function* scanBlocks(ipam: Ipam, filter: BlockFilter = {}): AsyncIt
 
 /** As {@link scanBlocks}, with the ranges as the caller has read them. */
 export async function* scanBlocksOf(
-  { store, effects }: Ipam,
+  { store, effects }: { readonly store: Store; readonly effects: Pick<Effects, 'now'> },
   known: RangeRecords,
   { node, range: name }: BlockFilter,
 ): AsyncIterable<BlockPage> {

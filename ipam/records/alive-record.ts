@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import type { UnknownFields } from '../model/unknown-fields.ts';
+import { agentReportJson, agentReportOf, agentReportSchema, type AgentReport } from './agent-report.ts';
 import { decode, isoTime, schemaVersion, SCHEMA_VERSION, text, time, unknownFieldsOf } from './codec.ts';
 
 /** One key for each node whose agent lives, attached to a lease of etcd. */
@@ -16,6 +17,7 @@ const aliveRecord = v.looseObject({
   bootId: text,
   since: time,
   idle: v.optional(v.literal(true)),
+  agent: v.optional(agentReportSchema),
 });
 
 /**
@@ -31,15 +33,30 @@ export interface AliveRecord {
   readonly since: number;
   /** Present if reconciling is off: the agent clears nothing away. */
   readonly idle?: true;
+  /** Absent for an agent of a release before 0.2.0. */
+  readonly agent?: AgentReport;
   readonly unknownFields?: UnknownFields;
 }
 
-export function encodeAliveRecord({ since, unknownFields, ...known }: AliveRecord): string {
-  return JSON.stringify({ v: SCHEMA_VERSION, ...known, since: isoTime(since), ...unknownFields });
+export function encodeAliveRecord({ since, unknownFields, agent, ...known }: AliveRecord): string {
+  return JSON.stringify({
+    v: SCHEMA_VERSION,
+    ...known,
+    since: isoTime(since),
+    ...(agent && { agent: agentReportJson(agent) }),
+    ...unknownFields,
+  });
 }
 
 /** @throws IpamError `corrupt-record` */
 export function decodeAliveRecord(key: string, value: string): AliveRecord {
-  const { v: _, machine, bootId, since, idle, ...rest } = decode(aliveRecord, key, value);
-  return { machine, bootId, since, ...(idle && { idle }), ...unknownFieldsOf(rest) };
+  const { v: _, machine, bootId, since, idle, agent, ...rest } = decode(aliveRecord, key, value);
+  return {
+    machine,
+    bootId,
+    since,
+    ...(idle && { idle }),
+    ...(agent && { agent: agentReportOf(agent) }),
+    ...unknownFieldsOf(rest),
+  };
 }

@@ -77,6 +77,7 @@ const slotRecord = v.variant('state', [
  * give them to other pods. It refuses the record instead.
  */
 const KEEPING_VERSION = 2;
+export const NEWEST_BLOCK_VERSION = KEEPING_VERSION;
 
 /** A slot never used is `null`, a reserved one `"reserved"`: most are, so the value stays small. */
 const blockRecord = v.looseObject({
@@ -89,9 +90,13 @@ const blockRecord = v.looseObject({
   slots: v.array(v.union([v.null(), v.literal('reserved'), slotRecord])),
 });
 
+/** Version of the record of this block. */
+export const blockVersion = (block: Block): 1 | 2 =>
+  ruleOf(block) !== undefined || block.slots.some(isOfKept) ? KEEPING_VERSION : SCHEMA_VERSION;
+
 export function encodeBlock(block: Block): string {
   const record: Omit<v.InferInput<typeof blockRecord>, 'slots'> = {
-    v: ruleOf(block) !== undefined || block.slots.some(isOfKept) ? KEEPING_VERSION : SCHEMA_VERSION,
+    v: blockVersion(block),
     range: block.range,
     cidr: formatCidr(block.cidr),
     node: block.node,

@@ -27,6 +27,7 @@ import { rangeKey } from './keys.ts';
  * It refuses the record instead.
  */
 const NAMED_ONLY_VERSION = 2;
+export const NEWEST_RANGE_VERSION = NAMED_ONLY_VERSION;
 
 const rangeRecord = v.looseObject({
   v: v.picklist([SCHEMA_VERSION, NAMED_ONLY_VERSION]),
@@ -45,9 +46,13 @@ const rangeRecord = v.looseObject({
 
 type RouteRecord = v.InferOutput<typeof rangeRecord>['routes'][number];
 
+/** Version of the record of this range. */
+export const rangeVersion = ({ namedOnly }: Pick<Range, 'namedOnly'>): 1 | 2 =>
+  namedOnly ? NAMED_ONLY_VERSION : SCHEMA_VERSION;
+
 export function encodeRange(range: Range): string {
   const record: v.InferInput<typeof rangeRecord> = {
-    v: range.namedOnly ? NAMED_ONLY_VERSION : SCHEMA_VERSION,
+    v: rangeVersion(range),
     name: range.name,
     cidr: formatCidr(range.cidr),
     gateway: range.gateway ? formatAddress(range.gateway) : null,

@@ -56,6 +56,7 @@ const KEEPING_VERSION = 2;
  * older program would give its pods other addresses.
  */
 const NEWEST_VERSION = 3;
+export const NEWEST_RULE_VERSION = NEWEST_VERSION;
 
 const ruleRecord = v.looseObject({
   v: v.picklist([SCHEMA_VERSION, KEEPING_VERSION, NEWEST_VERSION]),
@@ -76,7 +77,8 @@ const ruleRecord = v.looseObject({
   addedAt: time,
 });
 
-function versionOf({ keep, annotations, ownBlocks }: Rule): 1 | 2 | 3 {
+/** Version of the record of this rule. */
+export function ruleVersion({ keep, annotations, ownBlocks }: Rule): 1 | 2 | 3 {
   if (annotations || ownBlocks) return NEWEST_VERSION;
   return keep ? KEEPING_VERSION : SCHEMA_VERSION;
 }
@@ -84,7 +86,7 @@ function versionOf({ keep, annotations, ownBlocks }: Rule): 1 | 2 | 3 {
 export function encodeRule(rule: Rule): string {
   const { name, namespace, pod, podLabels, ownerKind, namespaceLabels, nodeLabels } = rule;
   const record: v.InferInput<typeof ruleRecord> = {
-    ...{ v: versionOf(rule), name, namespace, pod, podLabels },
+    ...{ v: ruleVersion(rule), name, namespace, pod, podLabels },
     ...(ownerKind !== undefined && { ownerKind }),
     ...{ namespaceLabels, nodeLabels },
     ranges: [...rule.ranges],

@@ -8,6 +8,8 @@
  *
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
+ *     BENCH_TREES=/a npm run bench -- trees
+ *                                       ADD and DEL beside another tree, built in that folder
  */
 import { parseCidr } from '../../ipam/model/address.ts';
 import { makeRange } from '../../ipam/model/new-range.ts';
@@ -32,6 +34,7 @@ import { benchRules } from './rules.ts';
 import { benchServices } from './services.ts';
 import { benchSingle } from './single.ts';
 import { cellnet, reference, type Contender } from './timed.ts';
+import { benchTrees } from './trees.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 40);
 const WARM_PODS = 200;
@@ -49,6 +52,7 @@ const PARTS = [
   'own',
   'events',
   'map',
+  'trees',
 ] as const;
 
 interface World {
@@ -110,6 +114,7 @@ async function main(wanted: readonly string[]): Promise<void> {
     if (asked('events')) await benchEvents(scope, Number(process.env['BENCH_ROUNDS'] ?? 8));
     if (asked('map')) await benchMap(scope);
     if (asked('services')) await benchServices(scope, ROUNDS);
+    if (wanted.includes('trees')) await benchTrees(scope, ROUNDS);
   } finally {
     await scope.close();
   }

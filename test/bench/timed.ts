@@ -83,14 +83,22 @@ const parameters = (
     .join(';'),
 });
 
-/** `env` determines whether the plugin calls the agent. */
-export const cellnet = (node: SimulatedNode, name: string, env: NodeJS.ProcessEnv): Contender => {
+/**
+ * `env` determines whether the plugin calls the agent.
+ * @param plugins the folder of the tree's programs
+ */
+export const cellnet = (
+  node: SimulatedNode,
+  name: string,
+  env: NodeJS.ProcessEnv,
+  plugins = OUR_PLUGINS,
+): Contender => {
   const input = JSON.stringify(node.networkConfig());
   return {
     name,
     job: (verb, pod) => ({
-      program: `${OUR_PLUGINS}/cellnet`,
-      env: { ...node.env, ...env, ...parameters(verb, pod, OUR_PLUGINS) },
+      program: `${plugins}/cellnet`,
+      env: { ...node.env, ...env, ...parameters(verb, pod, plugins) },
       input,
     }),
   };

@@ -16,6 +16,7 @@ import type { Machine } from '../../ipam/model/machine.ts';
 import { directIpam } from '../../ipam/node/ipam.ts';
 import { addRange, setRangeState } from '../../ipam/ranges/ranges.ts';
 import { aliveKey, encodeAliveRecord } from '../../ipam/records/alive-record.ts';
+import { OWN_READ_VERSIONS, type AgentReport } from '../../ipam/records/agent-report.ts';
 import { decodeMachineRecord, encodeMachineRecord, machineKey } from '../../ipam/records/machine-record.ts';
 import { put } from '../../ipam/records/transaction.ts';
 import { release } from '../../ipam/release/release.ts';
@@ -104,6 +105,9 @@ export class CliWorld {
   /** The Node programs of this node, and their versions. */
   programs: Readonly<Record<string, string>> = {};
   openEvents: World['openEvents'] = () => Promise.reject(new Error('no test of this world follows etcd'));
+  openTerminal: World['openTerminal'] = () => {
+    throw new Error('no test of this world has a terminal');
+  };
   /** Replaces the store in memory. */
   store: Store | undefined;
   devices = ['bond1'];
@@ -178,7 +182,13 @@ export class CliWorld {
       const value = encodeMachineRecord({ ...record, machine, bootId: `boot-of-${node}` });
       await store.commit([], [put(entry.key, value)]);
     }
-    const alive = { machine: this.machine.id, bootId: 'boot-of-node-1', since: now - 3_600_000 };
+    const agent: AgentReport = {
+      ...{ version: '0.2.0', plugin: '0.2.0', healthy: true, reasons: [], pending: 0 },
+      ...{ calls: { served: 1_204, failed: 2 }, reads: OWN_READ_VERSIONS, at: now - 42_000 },
+    };
+    const alive = {
+      ...{ machine: this.machine.id, bootId: 'boot-of-node-1', since: now - 3_600_000, agent },
+    };
     await store.commit([], [put(aliveKey('node-1'), encodeAliveRecord(alive))]);
   }
 
@@ -250,6 +260,7 @@ export class CliWorld {
       flushed: () => Promise.resolve(),
       isTerminal: this.isTerminal,
       showsProgress: this.showsProgress,
+      openTerminal: (listener, colours) => this.openTerminal(listener, colours),
       ask: (question) => {
         out.stderr += question;
         return Promise.resolve(this.answers.shift() ?? '');

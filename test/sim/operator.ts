@@ -48,6 +48,9 @@ function worldOf({ machine, process, store, kube, files }: OperatorTools): World
     flushed: () => Promise.resolve(),
     isTerminal: false,
     showsProgress: false,
+    openTerminal: () => {
+      throw new Error('no operator of the simulator has a terminal');
+    },
     ask: notHere('a question'),
     now: effects.now,
     monotonic: effects.monotonic,

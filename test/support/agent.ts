@@ -31,6 +31,8 @@ export interface AgentOptions {
   readonly bootId?: string;
   /** Seconds since that boot began. Default: just now. */
   readonly bootedSecondsAgo?: number;
+  /** The folder of the agent's program. Default: this tree's. */
+  readonly plugins?: string;
 }
 
 /**
@@ -78,14 +80,14 @@ export const startAgent = async (
   node: SimulatedNode,
   at?: string,
   args: readonly string[] = [],
-  { env: more, bootId, bootedSecondsAgo = 0.01 }: AgentOptions = {},
+  { env: more, bootId, bootedSecondsAgo = 0.01, plugins = OUR_PLUGINS }: AgentOptions = {},
 ): Promise<RunningAgent> => {
   const scope = newScope();
   const dir = await scope.tempDir();
   const socket = at ?? join(dir, 'run', 'agent.sock');
   const env = { ...node.env, CELLNET_AGENT: socket, ...more };
   try {
-    const command = [join(OUR_PLUGINS, 'cellnetd'), '--socket', socket, ...args];
+    const command = [join(plugins, 'cellnetd'), '--socket', socket, ...args];
     const [program = '', ...words] =
       bootId === undefined ? command : await afterReboot(dir, bootId, bootedSecondsAgo, command);
     const daemon = await startDaemon(

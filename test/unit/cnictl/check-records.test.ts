@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { CliWorld, container } from '../../golden/world.ts';
+import { end, give, pod } from '../ipam/pods.ts';
 import { owner } from '../ipam/world.ts';
 
 interface Report {
@@ -24,6 +25,49 @@ async function soundWorld(): Promise<CliWorld> {
   const ran = await world.run('check --grace 0');
   assert.equal(ran.status, 0, ran.stdout);
   return world;
+}
+
+/** A sound world where db-0 has an address, one is kept for db-1, and pay has own blocks. */
+async function keepingWorld(): Promise<CliWorld> {
+  const world = await soundWorld();
+  const must = async (line: string): Promise<void> => {
+    const ran = await world.run(line);
+    assert.equal(ran.status, 0, ran.stderr);
+  };
+  await must('rule add db --namespace shop --pod db-* --keep forever');
+  await must('rule add pay --namespace shop --pod pay-* --own-blocks');
+  const node = 'node-1';
+  for (const name of ['db-0', 'db-1', 'pay-1']) await give(world.ipam, node, pod(name));
+  await end(world.ipam, node, pod('db-1'));
+  for (const name of ['db-0', 'pay-1']) {
+    const ip = [...world.ipam.given()].find(([, who]) => who.includes(`c-${name}`))?.[0] ?? '';
+    assert.notEqual(ip, '');
+    const living = { namespace: 'shop', name, uid: `uid-c-${name}`, node, podIPs: [ip] };
+    world.pods = [...world.pods, { ...(world.pods[0] as (typeof world.pods)[number]), ...living }];
+  }
+  const ran = await world.run('check --grace 0');
+  assert.equal(ran.status, 0, ran.stdout);
+  return world;
+}
+
+const valuesIn = (world: CliWorld): Map<string, string> =>
+  new Map([...world.ipam.store.entries].map(([key, { value }]) => [key, value]));
+
+function lose(world: CliWorld, key: string): string {
+  assert.ok(world.ipam.store.entries.delete(key), key);
+  return key;
+}
+
+function mislead(world: CliWorld, key: string): string {
+  change(world, key, (value) => value.replace(/"ip":"[^"]*"/, '"ip":"10.20.0.30"'));
+  return key;
+}
+
+function copy(world: CliWorld, from: string, key: string): string {
+  const entry = world.ipam.store.entries.get(from);
+  assert.ok(entry, from);
+  world.ipam.store.entries.set(key, { ...entry, key, revision: String(++world.ipam.store.revision) });
+  return key;
 }
 
 const keys = (world: CliWorld, prefix: string): string[] =>
@@ -146,6 +190,51 @@ suite('check of the records', () => {
       assert.deepEqual(world.ipam.problems(), []);
     });
   }
+
+  /** Keys by which pods find what is theirs. */
+  const [used, kept] = ['kept/pod/shop/db-0/eth0/4', 'kept/pod/shop/db-1/eth0/4'] as const;
+  const own = (world: CliWorld): string => keys(world, 'own/pay/4/')[0] ?? '';
+  const lookups: [name: string, reason: string, breakIt: (world: CliWorld) => string][] = [
+    ['of a kept address in use is lost', 'no-key', (world) => lose(world, used)],
+    ['of a kept address is lost', 'no-key', (world) => lose(world, kept)],
+    ['of a kept address leads to another one', 'no-key', (world) => mislead(world, kept)],
+    ['of an own block is lost', 'no-key', (world) => lose(world, own(world))],
+    [
+      'of a kept address is of nobody',
+      'stale-key',
+      (world) => copy(world, kept, 'kept/pod/shop/db-9/eth0/4'),
+    ],
+    [
+      'of an own block is of no block',
+      'stale-key',
+      (world) => copy(world, own(world), 'own/pay/4/10.20.2.0/28'),
+    ],
+  ];
+  for (const [name, reason, breakIt] of lookups) {
+    test(`a key ${name}: told, and repaired by --repair alone`, async () => {
+      const world = await keepingWorld();
+      const sound = valuesIn(world);
+      const key = breakIt(world);
+      assert.notDeepEqual(world.ipam.problems(), []);
+      const told = await world.run('check --grace 0 --release --yes -o json');
+      assert.equal(told.status, 1, told.stderr);
+      const [found, ...more] = reportOf(told.stdout).records;
+      assert.deepEqual([found?.reason, more], [reason, []]);
+      assert.ok(`${found?.key} ${found?.message}`.includes(key), told.stdout);
+      const repaired = await world.run('check --grace 0 --repair --yes');
+      assert.equal(repaired.status, 0, repaired.stdout + repaired.stderr);
+      assert.match(repaired.stderr, new RegExp(`${key} (written|deleted) \\(${reason}\\)`));
+      assert.deepEqual(valuesIn(world), sound);
+    });
+  }
+
+  test('a key of a kept address that cannot be read is told by its key, until it is mended', async () => {
+    const world = await keepingWorld();
+    const [key = ''] = keys(world, 'kept/pod/shop/db-1/');
+    change(world, key, () => '{"v":99}');
+    const ran = await world.run('check --grace 0 --repair --yes -o json');
+    assert.deepEqual(keysOf(ran.stdout), [`${key} unreadable`]);
+  });
 
   test('an index key that names another range is repaired too', async () => {
     const world = await soundWorld();

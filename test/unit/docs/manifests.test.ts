@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import * as v from 'valibot';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { checkConflist } from '../../../cnictl/install/network.ts';
 import { decodeValue } from '../../../ipam/records/decode.ts';
 import { parseSharedConfig } from '../../../ipam/settings/settings.ts';
@@ -233,7 +233,8 @@ suite('the manifests of docs/examples/cellnet-daemonset.yaml', () => {
     // A question that needs an answer: the socket of an agent that hangs exists too.
     for (const each of [agent.startupProbe, agent.livenessProbe, agent.readinessProbe])
       assert.deepEqual(each?.exec.command, ['/opt/cellnet/bin/cellnet', '--probe']);
-    assert.match(dockerfile, /^COPY --from=build \/src\/dist \/opt\/cellnet$/m);
+    assert.match(dockerfile, /^RUN sh image-root\.sh dist .* \/image$/m);
+    assert.match(dockerfile, /^COPY --from=build \/image \/$/m);
     assert.equal(agent.securityContext.appArmorProfile?.type, 'Unconfined');
     assert.ok((agent.startupProbe?.initialDelaySeconds ?? 0) > 3, 'it does not fail at a good start');
   });
@@ -261,7 +262,46 @@ suite('the manifests of docs/examples/cellnet-daemonset.yaml', () => {
     assert.ok(dockerfile.includes(`-t ${[...images][0] ?? ''} `));
     const from = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image ?? '');
     assert.equal(from.length, 2);
-    for (const image of from) assert.match(image, /:\d+\.\d+\.\d+-[a-z-]+$/);
+    assert.match(from[0] ?? '', /:\d+\.\d+\.\d+-[a-z-]+$/);
+    assert.equal(from[1], 'scratch');
+  });
+
+  test('the kustomization is made of the manifests as they are', () => {
+    const kustomization = v.strictObject({
+      apiVersion: v.literal('kustomize.config.k8s.io/v1beta1'),
+      kind: v.literal('Kustomization'),
+      resources: v.tuple([v.literal('cellnet-daemonset.yaml'), v.literal('cellnet-check.yaml')]),
+    });
+    const file = readFileSync(join(examples, 'kustomization.yaml'), 'utf8');
+    v.parse(kustomization, parse(file));
+    const overlay = file
+      .split('\n')
+      .filter((line) => line.startsWith('#     '))
+      .map((line) => line.slice(6));
+    const { images } = v.parse(
+      v.looseObject({
+        images: v.tuple([v.strictObject({ name: v.string(), newName: v.string(), newTag: v.string() })]),
+      }),
+      parse(overlay.join('\n')),
+    );
+    const { initContainers } = object('DaemonSet').spec.template.spec;
+    assert.equal(`${images[0].name}:${images[0].newTag}`, initContainers[0]?.image);
+  });
+
+  test('the image of the examples has the version of package.json', () => {
+    const { version } = JSON.parse(readFileSync(join(examples, '../../package.json'), 'utf8')) as {
+      version: string;
+    };
+    for (const file of [
+      'Dockerfile',
+      'cellnet-daemonset.yaml',
+      'cellnet-check.yaml',
+      'cellnet-uninstall.yaml',
+    ])
+      for (const [image, tag] of readFileSync(join(examples, file), 'utf8').matchAll(
+        /example\.org\/cellnet:(\S+)/g,
+      ))
+        assert.equal(tag, version, `${file}: ${image}`);
   });
 
   test('the Dockerfile copies what the build reads', () => {

@@ -12,7 +12,6 @@ import { setRange } from '../../../ipam/ranges/set-range.ts';
 import { planMerge } from '../../../cnictl/backup/merge.ts';
 import { release } from '../../../ipam/release/release.ts';
 import { returnRuleless } from '../../../ipam/release/ruleless.ts';
-import { restoreRooms } from '../../../ipam/rules/rooms.ts';
 import { addRule, removeRule } from '../../../ipam/rules/rules.ts';
 import { settleKept } from '../../../ipam/rules/keeping.ts';
 import { rule } from '../../support/rule.ts';
@@ -133,22 +132,6 @@ suite('faults of own blocks', () => {
     world.store.entries.set(stale, { key: stale, value: '{"v":1,"range":"blue"}', revision: '2' });
     await returnRuleless(world.ipam);
     assert.equal(ownedBy(world, 'web').length, 1);
-  });
-
-  test('a missing key of a block with room is written again with the rule', async () => {
-    const world = new World();
-    await addRange(world.ipam, range('10.20.0.0/28', { name: 'blue', cooldownMs: 0 }));
-    await addRule(world.ipam, owns('web'));
-    const [first] = await give(world, 'n1', pod('web-0'));
-    assert.ok(first);
-    world.store.entries.delete(roomKey('web', first.block));
-    await give(world, 'n1', pod('web-1'));
-    await end(world, 'n1', pod('web-0'));
-    await assert.rejects(give(world, 'n2', pod('web-2')), { code: 'exhausted' });
-    assert.equal(await restoreRooms(world.ipam, 'web'), 1);
-    assert.equal(await restoreRooms(world.ipam, 'web'), 0);
-    await give(world, 'n2', pod('web-2'));
-    assert.deepEqual(world.problems(), []);
   });
 
   for (const where of ['held', 'elsewhere'])

@@ -19,8 +19,9 @@ suite('the metrics of the agent', () => {
       assert.ok(helped.get(name), name);
       if (!name.startsWith('cellnet_')) continue;
       assert.equal(name.endsWith('_total'), type === 'counter', name);
-      // A `_last_` metric in seconds is a gauge: it describes the last reconcile.
-      const unit = name.endsWith('_seconds') && !name.includes('_last_');
+      // A `_last_` metric in seconds is a gauge: it describes the last reconcile. So is a time.
+      const isTime = name.includes('_last_') || name.endsWith('_timestamp_seconds');
+      const unit = name.endsWith('_seconds') && !isTime;
       assert.equal(unit, type === 'histogram', name);
     }
   });

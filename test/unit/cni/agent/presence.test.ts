@@ -3,9 +3,11 @@ import { suite, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { troubleOf } from '../../../../cni/agent/name-trouble.ts';
 import { Presence } from '../../../../cni/agent/presence.ts';
+import { isReportDue, selfReport, type SelfKnown } from '../../../../cni/agent/self-report.ts';
 import type { Log } from '../../../../cni/platform/platform.ts';
 import type { Effects } from '../../../../ipam/model/effects.ts';
 import type { Machine } from '../../../../ipam/model/machine.ts';
+import type { AgentReport } from '../../../../ipam/records/agent-report.ts';
 import { aliveKey, decodeAliveRecord, encodeAliveRecord } from '../../../../ipam/records/alive-record.ts';
 import { encodeMachineRecord, machineKey } from '../../../../ipam/records/machine-record.ts';
 import { put } from '../../../../ipam/records/transaction.ts';
@@ -14,6 +16,14 @@ import { machine } from '../../ipam/machines.ts';
 
 const [A, B] = [machine('aaa', { machineId: 'a' }), machine('bbb', { machineId: 'b' })];
 const SINCE = Date.parse('2026-01-01T00:00:00Z');
+
+const WELL: Omit<SelfKnown, 'now'> = {
+  version: '0.2.0',
+  plugin: undefined,
+  health: { ok: true, reasons: [] },
+  calls: { served: 0, failed: 0 },
+  pending: () => 0,
+};
 
 /** An agent on a machine, whose timers the test runs. */
 class Agent {
@@ -24,8 +34,13 @@ class Agent {
   #work: (() => void) | undefined;
 
   reconciles = true;
+  /** The monotonic clock, in milliseconds. */
+  at = 0;
+  /** What the agent tells of itself; undefined: nothing, as in the simulator. */
+  known: Partial<SelfKnown> | undefined;
 
-  constructor(store: MemoryLeases, self: Machine, since = SINCE) {
+  constructor(store: MemoryLeases, self: Machine, since = SINCE, known?: Partial<SelfKnown>) {
+    this.known = known;
     const say =
       (level: string) =>
       (message: string): void =>
@@ -33,7 +48,7 @@ class Agent {
     const log: Log = { info: say('info'), warn: say('warn'), error: say('error') };
     const effects: Effects = {
       now: () => SINCE,
-      monotonic: () => 0,
+      monotonic: () => this.at,
       random: () => 0.5,
       pause: () => new Promise(() => undefined),
       yieldTurn: () => Promise.resolve(),
@@ -50,6 +65,7 @@ class Agent {
       log,
       since,
       reconciles: () => this.reconciles,
+      ...(known && { report: () => selfReport({ ...WELL, ...this.known, now: SINCE + this.at }) }),
     });
     this.presence.announce('n');
   }
@@ -205,4 +221,85 @@ test('the record keeps fields of a later version', () => {
   const text = '{"v":1,"machine":"a","bootId":"b","since":"2026-01-01T00:00:00.000Z","more":1}';
   assert.equal(encodeAliveRecord(decodeAliveRecord('alive/n', text)), text);
   assert.throws(() => decodeAliveRecord('alive/n', '{"v":1}'), /'alive\/n'.*machine/);
+});
+
+suite('what the agent tells of itself', () => {
+  const told = (store: MemoryLeases): AgentReport | undefined => {
+    const entry = store.entries.get(aliveKey('n'));
+    return entry && decodeAliveRecord(entry.key, entry.value).agent;
+  };
+
+  test('it is in the key from the first write on, under the same lease', async () => {
+    const store = new MemoryLeases();
+    const agent = new Agent(store, A, SINCE, { plugin: '0.1.0', calls: { served: 3, failed: 1 } });
+    await agent.look();
+    assert.deepEqual(told(store), {
+      version: '0.2.0',
+      plugin: '0.1.0',
+      healthy: true,
+      reasons: [],
+      calls: { served: 3, failed: 1 },
+      pending: 0,
+      reads: { ranges: 2, blocks: 2, rules: 3 },
+      at: SINCE,
+    });
+    agent.at = 60_000;
+    agent.known = { health: { ok: false, reasons: ['etcd at http://me:secret@e:2379 fails'] } };
+    await agent.look();
+    assert.deepEqual(told(store)?.reasons, ['etcd at http://e:2379 fails']);
+    assert.equal(told(store)?.healthy, false);
+    assert.deepEqual(store.asked, ['grant', 'keepAlive']);
+    store.end('1');
+    assert.equal(told(store), undefined, 'the second write has the lease too');
+  });
+
+  test('it is written seldom: what matters once a minute, counts each five, and nothing when idle', async () => {
+    const store = new MemoryLeases();
+    const agent = new Agent(store, A, SINCE, {});
+    const writes = async (
+      seconds: number,
+      change: (second: number) => Partial<SelfKnown>,
+    ): Promise<number> => {
+      const { revision } = store;
+      for (let second = 0; second < seconds; second += 20) {
+        agent.at += 20_000;
+        agent.known = change(second);
+        await agent.look();
+      }
+      return Number(store.revision - revision);
+    };
+    await agent.look();
+    assert.equal(await writes(3_600, () => ({})), 0);
+    assert.equal(await writes(3_600, (second) => ({ calls: { served: second + 1, failed: 0 } })), 12);
+    const flapping = await writes(3_600, (second) => ({
+      health: { ok: second % 40 === 0, reasons: [] },
+      calls: { served: second + 1, failed: 0 },
+    }));
+    assert.ok(flapping > 20 && flapping <= 60, `${flapping} writes in an hour`);
+  });
+
+  test('a folder that cannot be counted is left out, and long reasons are cut', () => {
+    const long = 'x'.repeat(1_000);
+    const report = selfReport({
+      ...WELL,
+      health: { ok: false, reasons: [long, long, long, long] },
+      pending: () => {
+        throw new Error('no such folder');
+      },
+      now: SINCE,
+    });
+    assert.equal(report.pending, undefined);
+    assert.deepEqual(
+      report.reasons.map(({ length }) => length),
+      [200, 200, 200],
+    );
+    assert.equal(isReportDue(undefined, { report, at: 0 }), true);
+  });
+
+  test('an agent of an earlier release keeps it as it is', () => {
+    const text =
+      '{"v":1,"machine":"a","bootId":"b","since":"2026-01-01T00:00:00.000Z","agent":{"version":"0.3.0","healthy":true,"calls":{"served":1,"failed":0,"more":2},"reads":{"ranges":2,"blocks":2,"rules":3,"maps":1},"new":true,"at":"2026-01-01T00:00:00.000Z"}}';
+    const record = decodeAliveRecord('alive/n', text);
+    assert.deepEqual(JSON.parse(encodeAliveRecord(record)), JSON.parse(text));
+  });
 });

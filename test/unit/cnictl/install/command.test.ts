@@ -105,7 +105,7 @@ suite('node install', () => {
     const [first] = versions();
     makeDist(world.dist, 'two');
     const second = await mustInstall();
-    assert.equal(second.trim().split('\n').length, 2, second);
+    assert.equal(second.trim().split('\n').length, 3, second);
     assert.match(second, /copied from .*\nlink .*\/opt\/cellnet\/current -> versions\/1\.2\.3-/);
     assert.equal(versions().length, 2);
     assert.match(await mustInstall(), NOTHING_TO_DO);
@@ -122,7 +122,7 @@ suite('node install', () => {
     const first = readlinkSync(join(root, 'opt/cellnet/current'));
     makeDist(world.dist, 'two');
     await mustInstall();
-    assert.match(await mustInstall('--from', join(root, 'opt/cellnet', first)), /^link .*\n$/);
+    assert.match(await mustInstall('--from', join(root, 'opt/cellnet', first)), /^cellnet .*\nlink .*\n$/);
     assert.equal(readlinkSync(join(root, 'opt/cellnet/current')), first);
   });
 
@@ -245,15 +245,60 @@ suite('node install', () => {
     );
   });
 
-  test('an older version than the present one is told', async () => {
+  test('an older version than the present one is refused unless told', async () => {
     await mustInstall();
     const [newer = ''] = versions();
     makeDist(world.dist, 'old');
     writeFileSync(join(world.dist, 'package.json'), '{"name":"cellnet","version":"1.2.3-rc.2"}');
-    const told = new RegExp(`1\\.2\\.3-rc\\.2-[0-9a-f]{12} is older than ${newer}, which it replaces`);
-    assert.match((await install('--dry-run')).stderr, told);
-    assert.match((await install()).stderr, told);
-    assert.doesNotMatch((await install('--from', join(root, 'opt/cellnet/versions', newer))).stderr, /older/);
+    const before = everything();
+    for (const more of [[], ['--dry-run']]) {
+      const { status, stderr } = await install(...more);
+      assert.equal(status, 2);
+      assert.match(
+        stderr,
+        new RegExp(`1\\.2\\.3-rc\\.2-[0-9a-f]{12} is older than ${newer}, which this node`),
+      );
+      assert.match(stderr, /--allow-downgrade/);
+    }
+    assert.deepEqual(everything(), before);
+
+    const { status, stdout, stderr } = await install('--allow-downgrade');
+    assert.equal(status, 0);
+    assert.match(stderr, new RegExp(`is older than ${newer}, which it replaces`));
+    assert.match(stdout, new RegExp(`^cellnet ${newer} -> 1\\.2\\.3-rc\\.2-[0-9a-f]{12} \\(older\\)\n`));
+    // What is installed already needs no permission a second time.
+    assert.match((await install()).stdout, /nothing to do/);
+    const back = await install('--from', join(root, 'opt/cellnet/versions', newer));
+    assert.match(back.stdout, /\(newer\)/);
+    assert.doesNotMatch(back.stderr, /older/);
+  });
+
+  test('what a package delivers is installed, also by the copy of an earlier installation', async () => {
+    world.dist = makeDist(join(root, 'usr/lib/cellnet'));
+    await mustInstall();
+    assert.equal(existsSync(join(root, 'usr/local/bin/cnictl')), false, 'a second cnictl in the PATH');
+    assert.equal(
+      realpathSync(join(root, 'opt/cni/bin/cellnet')),
+      realpathSync(join(root, 'opt/cellnet/current/bin/cellnet')),
+    );
+    makeDist(join(root, 'usr/lib/cellnet'), 'upgraded');
+    world.dist = join(root, 'opt/cellnet/versions', versions()[0] ?? '');
+    await mustInstall();
+    assert.match(read('opt/cellnet/current/lib/cellnet.js'), /upgraded/);
+    assert.match(await mustInstall(), NOTHING_TO_DO);
+    // Without the package it is the dist/ of this cnictl.
+    rmSync(join(root, 'usr/lib/cellnet'), { recursive: true });
+    assert.match(await mustInstall(), /^cellnet .* \(another build\)\n/);
+  });
+
+  test('JSON tells what the version replaces', async () => {
+    type Told = { version: string; replaces: string | null };
+    const first = JSON.parse(await mustInstall('-o', 'json')) as Told;
+    assert.equal(first.replaces, null);
+    makeDist(world.dist, 'two');
+    assert.equal((JSON.parse(await mustInstall('-o', 'json', '--dry-run')) as Told).replaces, first.version);
+    assert.match(await mustInstall(), new RegExp(`^cellnet ${first.version} -> .* \\(another build\\)\n`));
+    assert.equal((JSON.parse(await mustInstall('-o', 'json')) as Told).replaces, null);
   });
 
   test("the runtime's own folders are found", async () => {

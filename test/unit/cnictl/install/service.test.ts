@@ -69,6 +69,7 @@ class Node {
       unit,
       shared: undefined,
       replaceEdited: false,
+      allowDowngrade: false,
       options: {},
     };
   }
