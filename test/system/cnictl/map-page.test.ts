@@ -187,10 +187,12 @@ suite('the page of cnictl serve', () => {
     const [first = ''] = (await found(`${url}/api/search?q=web-3`)).map((each) => each.ip ?? '');
     assert.match(first, /^10\.20\.0\./);
     await browser.value(`location.hash = '#/ranges/rack-9/10.30.32.20'`);
-    await browser.sees('another range', `${CHOSEN}.includes('web-')`);
+    await browser.sees('another range', `${CHOSEN}.includes('api-513-4')`);
     await picture('map-range-dark');
     await browser.colours('light');
     await picture('map-range-light');
+    await browser.value(`location.hash = '#/ranges/blue'`);
+    await browser.sees('the range', `${TITLE}.includes('10.20.0.0/24')`);
     assert.deepEqual(browser.complaints, []);
   });
 
