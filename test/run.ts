@@ -61,6 +61,7 @@ const LONGEST = [
   'cnictl/bad-records',
   'plugin/crowd',
   'cnictl/backup',
+  'packaging/deb',
 ];
 
 /**
