@@ -26,7 +26,8 @@ const page: Page = {
   },
   failed: (error) => {
     if (error instanceof ApiError && error.status === 401) signIn();
-    else if (error instanceof ApiError && error.status !== 0) trouble(error.message);
+    // Until etcd was read, and while the server is away, the head of the page says so.
+    else if (error instanceof ApiError && error.status !== 0 && error.status !== 503) trouble(error.message);
   },
   focus: () => view?.focus(),
 };

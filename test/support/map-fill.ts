@@ -61,17 +61,27 @@ function podsIn(empty: Block, most: number, number: number, now: number): Block 
 
 function varied(block: Block, number: number, now: number): Block {
   const pod = { namespace: 'shop', name: `db-${number}`, ifname: 'eth0' };
-  const sequence = block.sequence;
+  let sequence = block.sequence;
   const others: readonly Slot[] = [
     ...(number % 5 === 0
-      ? [{ state: 'kept', pod, keep: { rule: 'db', since: now }, keptAt: now, sequence } as const]
+      ? [{ state: 'kept', pod, keep: { rule: 'db', since: now }, keptAt: now, sequence: ++sequence } as const]
       : []),
-    ...(number % 3 === 0 ? [{ state: 'released', releasedAt: now, sequence } as const] : []),
+    ...(number % 3 === 0 ? [{ state: 'released', releasedAt: now, sequence: ++sequence } as const] : []),
     ...(number % 211 === 7
-      ? [{ state: 'released', releasedAt: now, sequence, conflictMac: '02:42:ac:11:00:07' } as const]
+      ? [
+          {
+            state: 'released',
+            releasedAt: now,
+            sequence: ++sequence,
+            conflictMac: '02:42:ac:11:00:07',
+          } as const,
+        ]
       : []),
   ];
-  return others.reduce((made, slot, i) => ({ ...made, slots: made.slots.with(3 + 4 * i, slot) }), block);
+  return others.reduce(
+    (made, slot, i) => ({ ...made, sequence, slots: made.slots.with(3 + 4 * i, slot) }),
+    block,
+  );
 }
 
 /** etcd takes at most 128 operations in a transaction. */
