@@ -1,7 +1,7 @@
 /**
- * Measures `cnictl map` in a terminal on a whole cluster: how soon its first screen stands, how soon
- * that screen tells every address, how soon a key and a search are answered, and how many bytes go
- * to the terminal for a key.
+ * Measures `cnictl map` in a terminal on a whole cluster: how soon its first screen stands, how
+ * soon that screen tells every address, how soon a key and a search are answered, and how many
+ * bytes go to the terminal for a key.
  */
 import { join } from 'node:path';
 import { encodeBlock } from '../../ipam/records/block-record.ts';

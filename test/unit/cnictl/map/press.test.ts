@@ -113,7 +113,7 @@ suite('keys on the map', () => {
     map.facts = await factsOf(one);
     assert.match(map.text, /there is no range blue any more/);
     assert.match(map.press('jl\r').text, /there is no range blue any more/);
-    assert.match(marked(map.press(`${ESC}`).pressKey({ kind: 'named', name: 'escape' })), /^> green/);
+    assert.match(marked(map.press(ESC).pressKey({ kind: 'named', name: 'escape' })), /^> green/);
   });
 
   test('any keys on any size: a screen of just that size, no row beyond its edge', async () => {

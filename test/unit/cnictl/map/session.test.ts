@@ -69,7 +69,7 @@ suite('cnictl map on a terminal', () => {
 
   test('etcd that cannot be read is told, and asked again', async () => {
     const { world, store } = await watchedWorld();
-    const newest = store.watches.newest;
+    const newest = store.watches.newest.bind(store.watches);
     let failures = 0;
     store.watches.newest = () => {
       failures += 1;
