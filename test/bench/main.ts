@@ -3,7 +3,8 @@
  * `host-local` of containernetworking-plugins, in turn in one run on one simulated node; ADD while
  * a member of etcd hangs, beside ADD while none does; IPAM beside etcd itself; `cnictl check`
  * beside only reading what it reads; Services in the bridge; ADD with rules, and of kept
- * addresses; events behind a writer; the map in a terminal. Machines differ, so only ratios are comparable.
+ * addresses; events behind a writer; the map in a terminal; the page of `cnictl serve` with half a
+ * million addresses. Machines differ, so only ratios are comparable.
  *
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
@@ -34,6 +35,7 @@ import { benchIpam } from './ipam.ts';
 import { startBenchNode } from './node.ts';
 import { benchKept } from './kept.ts';
 import { benchMapTerminal } from './map-terminal.ts';
+import { benchMap } from './map.ts';
 import { benchOwn } from './own.ts';
 import { plotSvg } from './plot.ts';
 import { benchRules } from './rules.ts';
@@ -62,6 +64,7 @@ const PARTS = [
   'own',
   'events',
   'map-terminal',
+  'map',
   'trees',
 ] as const;
 
@@ -140,6 +143,7 @@ async function measure(wanted: readonly string[], saves: boolean): Promise<void>
     if (asked('check')) await benchCheck(scope, Number(process.env['BENCH_ROUNDS'] ?? 3));
     if (asked('events')) await benchEvents(scope, Number(process.env['BENCH_ROUNDS'] ?? 8));
     if (asked('map-terminal')) await benchMapTerminal(scope, Number(process.env['BENCH_ROUNDS'] ?? 3));
+    if (asked('map')) await benchMap(scope);
     if (asked('services')) await benchServices(scope, ROUNDS);
     if (wanted.includes('trees')) await benchTrees(scope, ROUNDS);
   } finally {
