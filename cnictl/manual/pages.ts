@@ -7,7 +7,7 @@ const DATE = '2026-11-30';
 
 const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] = [
   ['CELLNET_CONFIG', 'The shared configuration, as --config.'],
-  ['CELLNET_ETCD_…', 'As the options --etcd-…, such as CELLNET_ETCD_ENDPOINTS.'],
+  ['CELLNET_ETCD_…', 'As the options of etcd, such as CELLNET_ETCD_ENDPOINTS.'],
   ['CELLNET_NODE', 'The name of this node.'],
   ['CELLNET_OVSDB', 'As --ovsdb.'],
   ['CELLNET_DEBUG', 'With any value: errors with their stack traces, and deprecation warnings of Node.'],
