@@ -4,6 +4,7 @@
  *
  *     dist/lib/NAME.js            one bundle each, with a source map (`node --enable-source-maps`)
  *     dist/lib/native/*.node      native addons, named by package and architecture
+ *     dist/lib/web/*              the page of `cnictl serve`, for browsers
  *     dist/bin/NAME               executables; Node resolves symlinks, so `../lib` is right
  *     dist/bin/kubectl-cellnet    cnictl as a plugin of kubectl
  *     dist/share/                 completions of shells and manual pages, as packages install them
@@ -285,6 +286,28 @@ const bundle = ({ name, entry }) =>
     plugins: [netlinkAddon, koffiAddon, etcdProtocol, kubeConfigOnly],
   });
 
+/** The page of `cnictl serve`: its sources are cnictl/page/. */
+const buildPage = async () => {
+  const web = join(FRESH, 'lib', 'web');
+  mkdirSync(web, { recursive: true });
+  for (const file of ['index.html', 'icon.svg'])
+    copyFileSync(join(ROOT, 'cnictl/page', file), join(web, file));
+  await build({
+    absWorkingDir: ROOT,
+    entryPoints: { page: 'cnictl/page/main.ts', 'page.style': 'cnictl/page/page.css' },
+    entryNames: '[name]',
+    outdir: web,
+    bundle: true,
+    format: 'iife',
+    target: ['chrome116', 'firefox124', 'safari17.4'],
+    minify: true,
+    charset: 'utf8',
+    legalComments: 'none',
+    logLevel: 'warning',
+  });
+  renameSync(join(web, 'page.style.css'), join(web, 'page.css'));
+};
+
 /** netlink ships every architecture. npm installs koffi's addon only for the one it runs on. */
 const copyAddons = () => {
   const native = join(FRESH, 'lib', 'native');
@@ -459,7 +482,7 @@ try {
   // The agent speaks sd_notify(3): `cnictl node install` writes the unit accordingly.
   const identity = { name: 'cellnet', version: VERSION, type: 'commonjs', cellnet: { notifies: true } };
   writeFileSync(join(FRESH, 'package.json'), `${JSON.stringify(identity)}\n`);
-  await Promise.all(present.map(bundle));
+  await Promise.all([...present.map(bundle), buildPage()]);
   for (const { name } of present) assertAscii(name);
   const started = present.filter(({ bin }) => bin);
   started.forEach(writeExecutable);

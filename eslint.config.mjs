@@ -77,6 +77,7 @@ const LAYERS = {
     'connectivity',
     'overview',
     'support',
+    'page',
     'serve',
     'map',
     'commands',

@@ -34,6 +34,8 @@ containerd|/usr/bin/containerd|the runtime that most Kubernetes nodes have
 iptables|/usr/sbin/iptables|the rules that the stock plugins portmap and firewall make, and kube-proxy
 nftables|/usr/sbin/nft|the rule by which a node masquerades what it forwards to pods
 nginx-light|/usr/sbin/nginx|the example that keeps an upstream in step with pods
+chromium|/usr/bin/chromium|the browser that opens the page of cnictl serve
+fonts-dejavu-core|/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf|the letters of that page in the test's pictures
 busybox-static|/bin/busybox|the only file of the test container's image
 python3|/usr/bin/python3|raw sockets and service managers of tests
 openssl|/usr/bin/openssl|certificates for etcd over TLS

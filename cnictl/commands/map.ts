@@ -5,7 +5,6 @@ import { messageOf } from '../../ipam/model/errors.ts';
 import { mapSource, type MapSource } from '../../ipam/map/source.ts';
 import { readHistory } from '../../ipam/query/history.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
-import type { Watches } from '../../ipam/store/watches.ts';
 import { hasColours, type Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
 import type { OpenEvents } from '../context/world.ts';
@@ -31,7 +30,7 @@ const AGAIN_MS = 2_000;
  */
 export async function map(context: Context, where: string | undefined, options: MapOptions): Promise<number> {
   const { world } = context;
-  const isPlain = context.options.output !== 'table' || options.once === true || world.env['TERM'] === 'dumb';
+  const isPlain = context.format.kind !== 'table' || options.once === true || world.env['TERM'] === 'dumb';
   const etcd = await world.openEvents(etcdSettings(context.settings.etcd));
   try {
     if (world.isTerminal && !isPlain) await new LiveMap(context, etcd, options).run(where);
@@ -50,7 +49,7 @@ async function printOnce(
 ): Promise<void> {
   const { world, paint } = context;
   const progress = new ProgressLine({ ...world, now: world.monotonic }, paint);
-  const { state } = await startNow(counting(watches, (read) => progress.update('records read', read, 0)));
+  const { state } = await startNow(watches, ({ size }) => progress.update('records read', size, 0));
   progress.clear();
   const source = mapSource(state);
   checkFilter(source, nodesOf(state), filter);
@@ -75,10 +74,10 @@ class LiveMap {
   }
 
   async run(where: string | undefined): Promise<void> {
-    const { world } = this.#context;
+    const { world, options } = this.#context;
     const filter = this.#filter;
     const session = new Session({
-      openTerminal: (listener) => world.openTerminal(listener, hasColours(world)),
+      openTerminal: (listener) => world.openTerminal(listener, hasColours(world, options.color)),
       now: world.now,
       pause: world.pause,
       narrowed: (source) => narrowed(source, filter),
@@ -118,33 +117,15 @@ class LiveMap {
   /** Reads etcd, again and again until it succeeds. */
   async #start(session: Session): Promise<Start | undefined> {
     const { signal } = this.#stop;
-    const watches = counting(this.#etcd.watches, (records) => session.reading(records));
     while (!signal.aborted)
       try {
-        return await startNow(watches);
+        return await startNow(this.#etcd.watches, (records) => session.reading({ records }));
       } catch (error) {
         session.trouble(messageOf(error));
         await this.#context.world.pause(AGAIN_MS, signal);
       }
     return undefined;
   }
-}
-
-/** Tells how many records have been read. */
-function counting(watches: Watches, tell: (read: number) => void): Watches {
-  let read = 0;
-  return {
-    newest: () => watches.newest(),
-    getAt: (key, revision) => watches.getAt(key, revision),
-    watch: (from, signal) => watches.watch(from, signal),
-    async *scanAt(prefix, revision, options) {
-      for await (const page of watches.scanAt(prefix, revision, options)) {
-        read += page.length;
-        tell(read);
-        yield page;
-      }
-    },
-  };
 }
 
 /** Nodes that may have no blocks: by their agents, and by what was written under their names. */

@@ -1,12 +1,17 @@
 import { follow, startNow, type Start } from '../../ipam/events/follow.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
+import { readHistory } from '../../ipam/query/history.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Context } from '../context/context.ts';
-import type { OpenEvents } from '../context/world.ts';
+import type { OpenEvents, OpenIpam } from '../context/world.ts';
 import type { AccessOptions } from '../serve/access.ts';
 import { EventsRoute, type EventSource } from '../serve/events-route.ts';
 import { healthRoute, type Health } from '../serve/health-route.ts';
 import { EventHub } from '../serve/hub.ts';
+import { MapData } from '../serve/map-data.ts';
+import { mapRoutes } from '../serve/map-routes.ts';
+import { pageRoutes } from '../serve/page-routes.ts';
+import { statusRoute, type Status } from '../serve/status-route.ts';
 import { serveRoutes } from '../serve/server.ts';
 
 export type ServeOptions = AccessOptions;
@@ -19,7 +24,7 @@ const AGAIN_MS = 2_000;
 const LAST_MS = 1_000;
 
 /**
- * `serve`: follows etcd, and serves the events over HTTP until it is stopped.
+ * `serve`: follows etcd, and serves the page and the events over HTTP until it is stopped.
  * @returns 0, because a stop is the normal end
  * @throws CommandError for wrong options, and when the address cannot be bound
  */
@@ -27,17 +32,34 @@ export async function serve(context: Context, options: ServeOptions): Promise<nu
   const { world } = context;
   const signal = world.untilStopped();
   const etcd = await world.openEvents(etcdSettings(context.settings.etcd));
-  const served = new Serving(context, etcd, signal);
   try {
-    const server = await serveRoutes(options, served.routes, (text) => context.warn(text));
-    context.warn(`events at ${server.url}/events`);
-    await served.run();
-    await world.pause(served.listeners > 0 ? LAST_MS : 0);
-    server.close();
-    return 0;
+    const ipam = await world.openIpam(etcdSettings(context.settings.etcd));
+    try {
+      return await serveFrom(context, options, { etcd, ipam, signal });
+    } finally {
+      ipam.close();
+    }
   } finally {
     etcd.close();
   }
+}
+
+interface Sources {
+  readonly etcd: OpenEvents;
+  /** For what is not followed: the history. */
+  readonly ipam: OpenIpam;
+  readonly signal: AbortSignal;
+}
+
+async function serveFrom(context: Context, options: ServeOptions, sources: Sources): Promise<number> {
+  const { world } = context;
+  const served = new Serving(context, sources);
+  const server = await serveRoutes(options, served.routes, (text) => context.warn(text));
+  context.warn(`the map at ${server.url}/, events at ${server.url}/events`);
+  await served.run();
+  await world.pause(served.listeners > 0 ? LAST_MS : 0);
+  server.close();
+  return 0;
 }
 
 class Serving {
@@ -49,11 +71,23 @@ class Serving {
   #source: EventSource | undefined;
   #trouble: { readonly reason: string; readonly since: number } | undefined;
 
-  constructor(context: Context, etcd: OpenEvents, signal: AbortSignal) {
+  constructor(context: Context, { etcd, ipam, signal }: Sources) {
+    const { world } = context;
     this.#context = context;
     this.#etcd = etcd;
     this.#signal = signal;
-    this.routes = [this.#events, healthRoute(() => this.#health())];
+    this.routes = [
+      ...pageRoutes(world.dist, world.readFile),
+      this.#events,
+      ...mapRoutes({
+        data: new MapData(() => this.#source?.hub.state),
+        now: world.now,
+        history: (address) => readHistory(ipam, address),
+        extras: () => ({}),
+      }),
+      statusRoute(() => this.#status()),
+      healthRoute(() => this.#health()),
+    ];
   }
 
   get listeners(): number {
@@ -104,5 +138,16 @@ class Serving {
     const isLong = trouble && this.#context.world.monotonic() - trouble.since >= UNWELL_MS;
     if (this.#source && !isLong) return { ok: true, ...about };
     return { ok: false, reason: trouble?.reason ?? 'etcd has not been read yet', ...about };
+  }
+
+  #status(): Status {
+    const { world, settings } = this.#context;
+    const trouble = this.#trouble;
+    return {
+      now: world.now(),
+      revision: this.#source?.hub.state.revision ?? null,
+      trouble: trouble && { reason: trouble.reason, forMs: world.monotonic() - trouble.since },
+      prefix: settings.etcd?.prefix ?? null,
+    };
   }
 }

@@ -37,7 +37,7 @@ export function renderMap(model: Model, facts: Facts, size: Size): Line[] {
 
 function bodyOf(model: Model, facts: Facts, size: Size): Body {
   if (model.help) return { titles: [{ text: '  KEYS', style: 'title' }], rows: HELP, about: [] };
-  if (facts.link.kind === 'reading')
+  if (facts.link.kind === 'reading' && facts.ranges.length === 0)
     return { titles: [], rows: [readingLine(facts.link.records)], about: [] };
   const view = viewOf(model);
   const rows = bodyRows(size);
@@ -135,7 +135,7 @@ function linkPiece(link: Link, now: number): Piece {
     case 'live':
       return { text: 'live', style: 'green' };
     case 'reading':
-      return { text: 'reading', style: 'yellow' };
+      return { text: `reading etcd: ${plural(link.records, 'record')}`, style: 'yellow' };
     case 'away': {
       const since = new Date(link.since).toISOString().slice(11, 19);
       return { text: `etcd away since ${since}Z (${formatAge(now - link.since)})`, style: 'red' };

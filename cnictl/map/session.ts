@@ -1,6 +1,6 @@
 import type { Followed } from '../../ipam/events/follow.ts';
 import type { KnownState } from '../../ipam/events/state.ts';
-import { overviewOf } from '../../ipam/map/map.ts';
+import { overviewOf, type RangeOverview } from '../../ipam/map/map.ts';
 import { mapSource, type MapSource } from '../../ipam/map/source.ts';
 import type { Terminal, TerminalListener } from '../context/terminal.ts';
 import { keysOf, keysOfRest, type Key } from './keys.ts';
@@ -27,6 +27,8 @@ const FRAME_MS = 100;
 const TICK_MS = 1_000;
 /** How long the rest of a key may take that sends several characters, over a slow line. */
 const REST_MS = 100;
+/** How long it stays while etcd is read, in milliseconds. */
+const READING_MS = 500;
 const NO_SOURCE: MapSource = {
   ranges: [],
   rules: [],
@@ -35,13 +37,22 @@ const NO_SOURCE: MapSource = {
   unreadableOf: () => [],
 };
 
+type Records = Pick<KnownState, 'records'>;
+
+/** What there is, counted at a time. */
+interface Seen {
+  readonly at: number;
+  readonly source: MapSource;
+  readonly ranges: readonly RangeOverview[];
+}
+
 /** A map on a terminal: takes keys and events, and draws what they change. */
 export class Session {
   readonly #options: SessionOptions;
   readonly #terminal: Terminal;
   #model: Model;
-  #state: KnownState | undefined;
-  #source: MapSource = NO_SOURCE;
+  #state: Records = { records: new Map() };
+  #seen: Seen = { at: -Infinity, source: NO_SOURCE, ranges: [] };
   #isStale = false;
   #trends: Trends = new Map();
   #link: Link = { kind: 'reading', records: 0 };
@@ -79,18 +90,23 @@ export class Session {
     this.#terminal.close();
   }
 
-  /** Tells how many records have been read so far. */
-  reading(records: number): void {
-    this.#link = { kind: 'reading', records };
+  /** Shows what has been read so far. */
+  reading(state: Records): void {
+    this.#state = state;
+    this.#link = { kind: 'reading', records: state.records.size };
     this.#isStale = true;
   }
 
-  /** Shows a state from now on. @param views where the map opens, by what there is */
+  /**
+   * Shows a state from now on.
+   * @param views where the map opens, by what there is; none: where the operator is by now
+   */
   begin(state: KnownState, views: (source: MapSource) => readonly View[]): void {
     this.#state = state;
     this.#link = { kind: 'live' };
-    this.#source = this.#options.narrowed(mapSource(state));
-    this.#model = newModel(...views(this.#source));
+    this.#isStale = true;
+    const opens = views(this.#options.narrowed(mapSource(state)));
+    if (opens.length > 0) this.#model = newModel(...opens);
     this.#stir();
   }
 
@@ -106,26 +122,36 @@ export class Session {
   trouble(reason: string | undefined): void {
     const since = this.#link.kind === 'away' ? this.#link.since : this.#options.now();
     if (reason !== undefined) this.#link = { kind: 'away', since, reason };
-    else this.#link = this.#state ? { kind: 'live' } : { kind: 'reading', records: 0 };
+    else this.#link = { kind: 'live' };
     this.#stir();
   }
 
   #facts(): Facts {
-    const { now, narrowed, node } = this.#options;
-    if (this.#isStale && this.#state) this.#source = narrowed(mapSource(this.#state));
-    this.#isStale = false;
-    const at = now();
-    const ranges = overviewOf(this.#source, at);
-    const shown = node === undefined ? ranges : ranges.filter(({ blocks }) => blocks.claimed > 0);
+    const { node } = this.#options;
+    const { at, source, ranges } = this.#look();
     return {
-      now: at,
-      link: this.#link,
-      source: this.#source,
-      ranges: shown,
-      trends: this.#trends,
-      past: this.#past,
+      ...{ now: at, source, ranges, link: this.#link, trends: this.#trends, past: this.#past },
       ...(node !== undefined && { node }),
     };
+  }
+
+  /** A large cluster is counted once for what is drawn and for the keys until the next drawing. */
+  #look(): Seen {
+    const { now, narrowed, node } = this.#options;
+    const at = now();
+    const age = at - this.#seen.at;
+    const isFresh = age >= 0 && age < (this.#isStale ? this.#frameMs() : TICK_MS - FRAME_MS);
+    if (isFresh) return this.#seen;
+    const source = this.#isStale ? narrowed(mapSource(this.#state)) : this.#seen.source;
+    this.#isStale = false;
+    const ranges = overviewOf(source, at).filter(({ blocks }) => node === undefined || blocks.claimed > 0);
+    this.#seen = { at, source, ranges };
+    return this.#seen;
+  }
+
+  /** Reading needs the processor more than drawing does. */
+  #frameMs(): number {
+    return this.#link.kind === 'reading' && this.#seen.ranges.length > 0 ? READING_MS : FRAME_MS;
   }
 
   #draw(): void {
@@ -152,7 +178,7 @@ export class Session {
     for (let waited = 0; waited < TICK_MS && !this.#isDue && !signal.aborted; waited += FRAME_MS) {
       this.#wake = new AbortController();
       await pause(FRAME_MS, this.#wake.signal);
-      if (this.#isStale) break;
+      if (this.#isStale && waited + FRAME_MS >= this.#frameMs()) break;
     }
     this.#isDue = false;
   }

@@ -14,7 +14,7 @@ export function addEventCommands(program: Command, act: Act): void {
     .option('--after <position>', 'begin behind this event: its key position')
     .option('--initial', 'begin with what there is now, as events; the event synced ends it')
     .option('--bookmarks', 'JSON, YAML: also tell how far it is, first and when nothing happens')
-    .option('--namespace <name>', 'only of pods and rules of this namespace')
+    .option('-n, --namespace <name>', 'only of pods and rules of this namespace')
     .option('--range <name>', 'only of this range')
     .option('--node <name>', 'only of this node')
     .addHelpText(
@@ -29,15 +29,18 @@ export function addEventCommands(program: Command, act: Act): void {
     );
   program
     .command('serve')
-    .description('serve the events over HTTP, as server-sent events and lines of JSON')
+    .description('serve the map of all addresses as a web page, and the events over HTTP')
     .option('--listen <address>', 'IP address and port', '127.0.0.1:9463')
     .option('--tls-cert <file>', 'certificate, with its chain, in PEM')
     .option('--tls-key <file>', 'its key, in PEM')
-    .option('--token-file <file>', 'only for clients that send this token: Authorization: Bearer TOKEN')
+    .option(
+      '--token-file <file>',
+      'only for who has this token: Authorization: Bearer TOKEN, or the page asks for it',
+    )
     .option('--insecure', 'also beyond the loopback without TLS and token: everybody there can read along')
     .addHelpText(
       'after',
-      '\nExamples:\n  cnictl serve\n  curl -N http://127.0.0.1:9463/events?namespace=shop\n  curl -N "http://127.0.0.1:9463/events?format=json&from=912"',
+      '\nExamples:\n  cnictl serve                                  then open http://127.0.0.1:9463/\n  cnictl serve --listen 10.0.0.5:9463 --tls-cert tls.crt --tls-key tls.key --token-file token\n  curl -N http://127.0.0.1:9463/events?namespace=shop\n  curl -N "http://127.0.0.1:9463/events?format=json&from=912"',
     )
     .action((options: ServeOptions, command: Command) =>
       act(command, async (context) => {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { MapOptions } from '../commands/map.ts';
-import type { Act } from './act.ts';
+import { examples, type Act } from './act.ts';
 
 /** `cnictl map` */
 export function addMapCommand(program: Command, act: Act): void {
@@ -16,16 +16,18 @@ export function addMapCommand(program: Command, act: Act): void {
     .option('--node <name>', 'only blocks of this node, or with addresses of it')
     .addHelpText(
       'after',
-      `
-Keys: arrows move, Enter opens, Esc goes back, / searches, ? tells the others, q ends.
-
-Examples:
-  cnictl map
-  cnictl map blue
-  cnictl map 10.20.3.17
-  cnictl map shop/web-1
-  cnictl map --node node-7
-  cnictl map blue -o json | jq -r '.rows[] | "\\(.cidr) \\(.cells) \\(.holder)"'`,
+      '\nKeys: arrows move, Enter opens, Esc goes back, / searches, ? tells the others, q ends.',
+    )
+    .addHelpText(
+      'after',
+      examples(
+        'map',
+        'map blue',
+        'map 10.20.3.17',
+        'map shop/web-1',
+        'map --node node-7',
+        `map blue -o json | jq -r '.rows[] | "\\(.cidr) \\(.cells) \\(.holder)"'`,
+      ),
     )
     .action((where: string | undefined, options: MapOptions, command: Command) =>
       act(command, async (context) => {

@@ -6,6 +6,8 @@ import { CommandError } from '../context/errors.ts';
 import { describeReason } from '../context/files.ts';
 import { isHost, listenAddressOf, readAccess, type AccessOptions } from './access.ts';
 import { answerJson, route, type Route } from './router.ts';
+import { Sessions } from './session.ts';
+import { signInRoutes } from './sign-in-route.ts';
 
 const MAX_CONNECTIONS = 1_024;
 /** Longest time for a request, without its answer, in milliseconds. */
@@ -31,8 +33,10 @@ export async function serveRoutes(
 ): Promise<Served> {
   const { host, port } = listenAddressOf(options);
   let access = readAccess(options);
+  const sessions = new Sessions({ isSecure: access.tls !== undefined });
+  const all = [...routes, ...signInRoutes(() => access, sessions)];
   const respond = (request: IncomingMessage, response: ServerResponse): void =>
-    void answer(access, routes, request, response);
+    void answer({ access, sessions }, all, request, response);
   const limits = { headersTimeout: WITHIN_MS, requestTimeout: WITHIN_MS, connectionsCheckingInterval: 2_000 };
   const secure =
     access.tls && createTlsServer({ ...limits, ...access.tls, handshakeTimeout: WITHIN_MS }, respond);
@@ -86,8 +90,13 @@ function everyChange(
   }, LOOK_EVERY_MS);
 }
 
+interface Entrance {
+  readonly access: MetricsAccess;
+  readonly sessions: Sessions;
+}
+
 async function answer(
-  access: MetricsAccess,
+  { access, sessions }: Entrance,
   routes: readonly Route[],
   request: IncomingMessage,
   response: ServerResponse,
@@ -96,7 +105,8 @@ async function answer(
     await route(
       {
         routes,
-        isAuthorized: (header) => isAuthorized(access, header),
+        isAuthorized: (headers) =>
+          isAuthorized(access, headers.authorization) || sessions.isSignedIn(access, headers),
         isHost: (header) => isHost(access, header),
       },
       request,

@@ -4,7 +4,7 @@ import { isCompacted, type WatchNews, type Watches } from '../store/watches.ts';
 import type { CellEvent } from './event.ts';
 import { bridgeCompaction, bridgeSetBack, bridgeUnknown, type GapReason } from './gap.ts';
 import type { Position } from './position.ts';
-import { readRevisions, readState, type KnownState } from './state.ts';
+import { readRevisions, readState, type KnownState, type OnPage } from './state.ts';
 
 /** Where a stream of events begins. */
 export interface Start {
@@ -38,11 +38,15 @@ const QUIET_MS = 60_000;
 /** A cluster with more records is not quiet for long. */
 const MOST_RECORDS = 50_000;
 
-/** Begins with what happens from now on. @throws IpamError `store-…` */
-export async function startNow(watches: Watches): Promise<Start> {
+/**
+ * Begins with what happens from now on.
+ * @param onPage is told what has been read so far
+ * @throws IpamError `store-…`
+ */
+export async function startNow(watches: Watches, onPage?: OnPage): Promise<Start> {
   for (let reading = 1; ; reading++)
     try {
-      return { state: await readState(watches, await watches.newest()), skip: 0, events: [] };
+      return { state: await readState(watches, await watches.newest(), onPage), skip: 0, events: [] };
     } catch (error) {
       if (!isCompacted(error) || reading >= 5) throw error;
     }

@@ -122,11 +122,15 @@ function timeOf(changes: RevisionChanges['changes']): string | null {
   return null;
 }
 
+/** Takes notice of what has been read so far. It grows while the reading goes on. */
+export type OnPage = (records: ReadonlyMap<string, KnownRecord>) => void;
+
 /**
  * Reads the state as of a revision.
+ * @param onPage called after each page, ranges first
  * @throws IpamError `store-…`: `store-compacted` if etcd has forgotten that revision
  */
-export async function readState(watches: Watches, revision: number): Promise<KnownState> {
+export async function readState(watches: Watches, revision: number, onPage?: OnPage): Promise<KnownState> {
   const records = new Map<string, KnownRecord>();
   let witness: Witness | undefined;
   for (const prefix of TOLD_PREFIXES) {
@@ -140,6 +144,7 @@ export async function readState(watches: Watches, revision: number): Promise<Kno
         records.set(key, { revision: Number(at), known: 'value' in read ? read.value : undefined });
         if (Number(at) > (witness?.revision ?? 0)) witness = { key, value, revision: Number(at) };
       }
+      onPage?.(records);
     }
   }
   return new KnownState(revision, records, witness);

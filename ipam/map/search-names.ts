@@ -63,9 +63,11 @@ export class NameSums {
   }
 
   #sum(kind: NameKind, name: string): Sum | undefined {
-    if (this.#wanted.kind !== undefined && this.#wanted.kind !== kind) return undefined;
+    const asked = this.#wanted.kind;
+    if (asked !== undefined && asked !== kind) return undefined;
     const sums = this.#sums[kind];
-    if (sums.has(name)) return sums.get(name);
+    const known = sums.get(name);
+    if (known || sums.has(name)) return known;
     const fit = fitOf(name, this.#wanted.text);
     const sum = fit === undefined ? undefined : { fit, addresses: 0, blocks: 0 };
     sums.set(name, sum);

@@ -11,7 +11,7 @@ import {
   type Cidr,
   type Span,
 } from '../model/address.ts';
-import { nodeOf, slotAddress, type Block, type Slot } from '../model/block.ts';
+import { nodeOf, slotAddress, type Block, type KeptSlot, type Slot, type UsedSlot } from '../model/block.ts';
 import { ruleOf } from '../model/holder.ts';
 import type { Range } from '../model/range.ts';
 import { cellOf } from './cells.ts';
@@ -103,12 +103,13 @@ function byName(source: MapSource, wanted: Wanted, now: number): Found[] {
     if (fit !== undefined) found.push(rangeFound(range, fit));
     for (const block of source.blocksOf(range.name)) {
       sums.addBlock(block);
-      for (const [index, slot] of block.slots.entries()) {
-        if (slot.state !== 'used' && slot.state !== 'kept') continue;
+      for (let index = 0; index < block.slots.length; index++) {
+        const slot = block.slots[index];
+        if (slot?.state !== 'used' && slot?.state !== 'kept') continue;
         sums.addSlot(block, slot);
-        const state = cellOf(slot, now, range.cooldownMs);
-        const fits = state === 'free' ? undefined : slotFit(block, slot, wanted);
-        if (fits === undefined) continue;
+        const fits = slotFit(block, slot, wanted);
+        const state = fits === undefined ? 'free' : cellOf(slot, now, range.cooldownMs);
+        if (fits === undefined || state === 'free') continue;
         const address = slotAddress(block, index);
         const pod = podNameOf(slot);
         const named = pod === undefined ? 'address' : 'pod';
@@ -123,21 +124,20 @@ function byName(source: MapSource, wanted: Wanted, now: number): Found[] {
 }
 
 /** Returns how well the owner of a slot fits; undefined: not at all. */
-function slotFit(block: Block, slot: Slot, { text, kind }: Wanted): Found['fit'] | undefined {
-  const { namespace, name, containerId } = namesOf(slot);
+function slotFit(block: Block, slot: UsedSlot | KeptSlot, { text, kind }: Wanted): Found['fit'] | undefined {
   switch (kind) {
     case 'namespace':
-      return fitOf(namespace, text);
+      return fitOf(namesOf(slot).namespace, text);
     case 'node':
       return slot.state === 'used' ? fitOf(nodeOf(block, slot), text) : undefined;
     case 'rule':
-      return slot.state === 'used' || slot.state === 'kept'
-        ? ruleFit(block, slot.keep?.rule, text)
-        : undefined;
+      return ruleFit(block, slot.keep?.rule, text);
     case undefined:
-    case 'pod':
+    case 'pod': {
+      const { namespace, name, containerId } = namesOf(slot);
       if (text.length >= SHORTEST_ID && containerId.startsWith(text)) return 1;
       return text.includes('/') ? fitOf(`${namespace}/${name}`, text) : fitOf(name, text);
+    }
     case 'address':
     case 'block':
     case 'range':

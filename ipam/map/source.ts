@@ -19,7 +19,7 @@ export interface MapSource {
 }
 
 /** Returns the state as it is now. Later changes of the state do not change what is returned. */
-export function mapSource(state: KnownState): MapSource {
+export function mapSource(state: Pick<KnownState, 'records'>): MapSource {
   const ranges: Range[] = [];
   const rules: Rule[] = [];
   const blocks = new Map<string, Block[]>();

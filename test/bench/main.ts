@@ -1,9 +1,10 @@
 /**
- * `npm run bench` measures seven things: cellnet, with and without its agent, beside `bridge` +
+ * `npm run bench` measures eight things: cellnet, with and without its agent, beside `bridge` +
  * `host-local` of containernetworking-plugins, in turn in one run on one simulated node; ADD while
  * a member of etcd hangs, beside ADD while none does; IPAM beside etcd itself; `cnictl check`
  * beside only reading what it reads; Services in the bridge; ADD with rules, and of kept
- * addresses; events behind a writer. Machines differ, so only ratios are comparable.
+ * addresses; events behind a writer; the map in a terminal; the page of `cnictl serve` with half a
+ * million addresses. Machines differ, so only ratios are comparable.
  *
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
@@ -33,6 +34,8 @@ import { benchHungMember } from './hung-member.ts';
 import { benchIpam } from './ipam.ts';
 import { startBenchNode } from './node.ts';
 import { benchKept } from './kept.ts';
+import { benchMapTerminal } from './map-terminal.ts';
+import { benchMap } from './map.ts';
 import { benchOwn } from './own.ts';
 import { plotSvg } from './plot.ts';
 import { benchRules } from './rules.ts';
@@ -60,6 +63,8 @@ const PARTS = [
   'kept',
   'own',
   'events',
+  'map-terminal',
+  'map',
   'trees',
 ] as const;
 
@@ -137,6 +142,8 @@ async function measure(wanted: readonly string[], saves: boolean): Promise<void>
     }
     if (asked('check')) await benchCheck(scope, Number(process.env['BENCH_ROUNDS'] ?? 3));
     if (asked('events')) await benchEvents(scope, Number(process.env['BENCH_ROUNDS'] ?? 8));
+    if (asked('map-terminal')) await benchMapTerminal(scope, Number(process.env['BENCH_ROUNDS'] ?? 3));
+    if (asked('map')) await benchMap(scope);
     if (asked('services')) await benchServices(scope, ROUNDS);
     if (wanted.includes('trees')) await benchTrees(scope, ROUNDS);
   } finally {

@@ -27,7 +27,15 @@ export const compileLauncher = async (scope: Scope): Promise<Launcher> => {
   const dir = await scope.tempDir();
   const [program, plugin] = [join(dir, 'bin/cellnet'), join(dir, 'libexec/cellnet')];
   for (const folder of ['bin', 'libexec']) await mkdir(join(dir, folder));
-  const words = ['-Wall', '-Wextra', '-Werror', '-DPLUGIN="cellnet"', '-DVERSION="0.0.0"', '-DDEADLINE_S=2', '-DDEL_DEADLINE_S=1'];
+  const words = [
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-DPLUGIN="cellnet"',
+    '-DVERSION="0.0.0"',
+    '-DDEADLINE_S=2',
+    '-DDEL_DEADLINE_S=1',
+  ];
   await must('cc', [...words, '-o', program, ...SOURCES], { timeoutMs: 60_000 });
   const write = (script: string): Promise<void> =>
     writeFile(plugin, `#!/bin/sh\n${script}\n`, { mode: 0o755 });

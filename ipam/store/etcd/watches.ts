@@ -40,13 +40,17 @@ export function watchesOn(etcd: WatchedEtcd): Watches {
         limit: PAGE_SIZE,
         ...(changedAfter !== undefined && { min_mod_revision: String(changedAfter + 1) }),
       };
-      for (let key = first; ;) {
-        const from = key;
-        const page: IRangeResponse = await etcd.call(({ kv }) => kv.range({ ...request, key: from }));
-        if (page.kvs.length > 0) yield page.kvs.map(etcd.entryOf);
+      const ask = (key: Buffer): Promise<IRangeResponse> =>
+        etcd.call(({ kv }) => kv.range({ ...request, key }));
+      let next: Promise<IRangeResponse> | undefined = ask(first);
+      while (next) {
+        const page: IRangeResponse = await next;
         const last = page.kvs.at(-1);
-        if (!page.more || !last) return;
-        key = Buffer.concat([last.key, Buffer.of(0)]);
+        // etcd reads the next page while the caller works on this one.
+        next = page.more && last ? ask(Buffer.concat([last.key, Buffer.of(0)])) : undefined;
+        // A caller that stops here does not ask for its failure.
+        next?.catch(() => undefined);
+        if (page.kvs.length > 0) yield page.kvs.map(etcd.entryOf);
       }
     },
     watch: (from, signal) => watch(etcd, () => endpoint++, from, signal),

@@ -90,7 +90,7 @@ suite('cnictl map', () => {
     await pty.shows(
       (screen) => screen.rows === 12 && /^cnictl map {2}10\.20\.2\.35 +live$/m.test(screen.text),
     );
-    pty.press(`${ESC}`);
+    pty.press(ESC);
     await pty.shows(/^> 10\.20\.2\.32\/28/m);
     pty.resize(120, 40);
     await pty.shows((screen) => screen.rows === 40 && /> 10\.20\.2\.32\/28 .*node-1/.test(screen.text));
