@@ -66,10 +66,19 @@ const ROWS: readonly Row[] = [
 ];
 
 /** What differs beside a bad record, and is tested elsewhere: counts, times, what is told of it. */
-const APART = new Set(['unreadable', 'records', 'latencyMs', 'free', 'claimed', 'counts']);
+const APART = new Set(['unreadable', 'records', 'latencyMs', 'free', 'claimed', 'counts', 'drainingSince']);
 
-const comparable = (stdout: string): unknown =>
-  stdout === '' ? '' : JSON.parse(stdout, (key, value: unknown) => (APART.has(key) ? undefined : value));
+const comparable = (stdout: string): unknown => {
+  const others = (value: unknown): unknown =>
+    Array.isArray(value) ? value.filter((each) => !isUnreadable(each)) : value;
+  return stdout === ''
+    ? ''
+    : JSON.parse(stdout, (key, value: unknown) => (APART.has(key) ? undefined : others(value)));
+};
+
+/** The warning of `status` about the record. */
+const isUnreadable = (each: unknown): boolean =>
+  typeof each === 'object' && each !== null && 'kind' in each && each.kind === 'unreadable';
 
 /** A backup leaves out what tells of an agent's life, and a restore tells a set-back. */
 const withoutLife = (content: ReadonlyMap<string, string>): Map<string, string> =>

@@ -29,7 +29,7 @@ const OTHERS = [
   '--ct-next',
 ];
 
-const optionsIn = (text: string): string[] => text.match(/(?<![\w-])--[a-z][a-z-]+/g) ?? [];
+const optionsIn = (text: string): string[] => text.match(/(?<![\w-])--[a-z][a-z-]*[a-z](?![a-z-])/g) ?? [];
 
 /** Returns the options of the command and of all commands below it, also those that texts name. */
 const ownOptions = (command: Command): string[] => [
