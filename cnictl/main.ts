@@ -83,6 +83,10 @@ const world: World = {
   now: hostEffects.now,
   monotonic: hostEffects.monotonic,
   pause,
+  every: (ms, work) => {
+    const timer = setInterval(work, ms).unref();
+    return () => clearInterval(timer);
+  },
   untilStopped: () => {
     const controller = new AbortController();
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
@@ -181,7 +185,9 @@ watchOutput(process.stderr, () => {
  * command gave up does not keep the process.
  */
 const words = process.argv.slice(2);
-void run(started.startsWith('kubectl_complete') ? ['__complete', ...words] : words, world).then(async (status) => {
-  await Promise.all([process.stdout, process.stderr].map(drained));
-  process.exit(outputFailed ? TROUBLE : status);
-});
+void run(started.startsWith('kubectl_complete') ? ['__complete', ...words] : words, world).then(
+  async (status) => {
+    await Promise.all([process.stdout, process.stderr].map(drained));
+    process.exit(outputFailed ? TROUBLE : status);
+  },
+);

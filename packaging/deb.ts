@@ -25,7 +25,9 @@ const ROOT = join(import.meta.dirname, '..');
 const DEBIAN = join(import.meta.dirname, 'debian');
 const LIB = 'usr/lib/cellnet';
 const DOC = 'usr/share/doc/cellnet';
-const UNITS = 'lib/systemd/system';
+const UNITS = 'usr/lib/systemd/system';
+/** In the PATH of operators. kubectl looks for the last two, its plugin and what completes it. */
+const OPERATORS_PROGRAMS = ['cnictl', 'kubectl-cellnet', 'kubectl_complete-cellnet'];
 
 export interface DebOptions {
   readonly dist: string;
@@ -113,7 +115,7 @@ function putPrograms(dist: string, tree: string, arch: string): void {
     filter: (source) => source !== join(dist, 'share') && !isForOthers(basename(source)),
   });
   mkdirSync(join(tree, 'usr/bin'), { recursive: true });
-  for (const name of ['cnictl', 'kubectl-cellnet'].filter((each) => existsSync(join(dist, 'bin', each))))
+  for (const name of OPERATORS_PROGRAMS.filter((each) => existsSync(join(dist, 'bin', each))))
     symlinkSync(`../lib/cellnet/bin/${name}`, join(tree, 'usr/bin', name));
 }
 
@@ -127,6 +129,9 @@ function putShare(dist: string, tree: string): string[] {
     writeFileSync(`${path}.gz`, zipped(readFileSync(path)));
     execFileSync('rm', [path]);
   }
+  if (existsSync(join(man, 'man1/cnictl.1.gz')))
+    for (const name of OPERATORS_PROGRAMS.slice(1).filter((each) => existsSync(join(dist, 'bin', each))))
+      symlinkSync('cnictl.1.gz', join(man, `man1/${name}.1.gz`));
   const has = (pattern: RegExp): boolean =>
     filesBelow(join(tree, 'usr/share')).some((each) => pattern.test(each));
   return [

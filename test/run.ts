@@ -13,7 +13,7 @@
  *     npm test -- system/runtime    only files whose path contains one of the arguments
  *     npm test -- newest            only what runs on the newest Node
  *
- * Without arguments it also runs the unit files and a slice of the system files on the newest Node
+ * Without arguments it also runs most unit files and a slice of the system files on the newest Node
  * (test/newest-node/). A run without that Node fails.
  *
  * The exit status is 0 only when a test ran and nothing failed. With CI=true a skipped test is a
@@ -61,6 +61,7 @@ const LONGEST = [
   'cnictl/bad-records',
   'plugin/crowd',
   'cnictl/backup',
+  'packaging/deb',
 ];
 
 /**
@@ -90,6 +91,9 @@ const NEWEST_NODE = join(import.meta.dirname, `newest-node/node_modules/node-lin
 const NEWEST = 'newest';
 const NEWEST_SYSTEM = ['system/runtime/node.test.ts'];
 
+/** Documents, and what only computes: it asks nothing of Node that another version could change. */
+const ALIKE_ON_ALL = ['unit/docs', 'unit/ipam', 'unit/sim'];
+
 /** So many files may fail among others and pass alone. More of them is no chance. */
 const UNSTEADY_AT_MOST = 2;
 
@@ -116,8 +120,9 @@ const pathOf = (file: string): string => relative(process.cwd(), file);
 const newestJobs = (filters: readonly string[]): Job[] => {
   if (filters.length > 0 && !filters.includes(NEWEST)) return [];
   const files = NEWEST_SYSTEM.map((file) => join(import.meta.dirname, file));
-  // What is written in documents does not depend on Node.
-  const units = testFiles('unit', []).filter((file) => !pathOf(file).includes('unit/docs'));
+  const units = testFiles('unit', []).filter(
+    (file) => !ALIKE_ON_ALL.some((folder) => pathOf(file).includes(folder)),
+  );
   return [
     { name: `${NEWEST} Node: unit`, files: units, node: NEWEST_NODE },
     { name: `${NEWEST} Node: system`, files, node: NEWEST_NODE },

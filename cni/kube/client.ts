@@ -2,8 +2,7 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import { KubeError, reasonOf } from './errors.ts';
 import type { Limit } from './limit.ts';
 import { LONGEST_OBJECT, send, type Answer, type Message } from './request.ts';
-import type { ExecEnded } from './pod-exec.ts';
-import type { Sessions } from './session.ts';
+import type { Session, Sessions } from './session.ts';
 import { parseStatus, statusError, type Purpose, type Status } from './status.ts';
 import { follow, type Following } from './watch-stream.ts';
 
@@ -90,21 +89,20 @@ export class Client {
     }));
   }
 
-  /** Runs a program in a container, once: it may have run after a failure. @throws KubeError */
-  async exec(path: string, purpose: Purpose, limit: Limit, maxOutput: number): Promise<ExecEnded> {
-    const { server, sessions } = this.#options;
-    const { execInPod } = await import('./pod-exec.ts');
-    const run = async (): Promise<ExecEnded> => {
-      const session = await sessions.current(limit.signal);
-      return await execInPod({ url: new URL(server + path), session, purpose, server, maxOutput }, limit);
-    };
+  /**
+   * Runs the work with the credentials of this moment, and once more with new ones when the server
+   * does not accept them.
+   * @throws KubeError
+   */
+  async withSession<T>(limit: Limit, work: (session: Session) => Promise<T>): Promise<T> {
+    const { sessions } = this.#options;
     try {
-      return await run();
+      return await work(await sessions.current(limit.signal));
     } catch (error) {
       const isRefused = error instanceof KubeError && error.code === 'unauthorized';
       if (!isRefused || !sessions.renewable) throw error;
       sessions.drop();
-      return await run();
+      return await work(await sessions.current(limit.signal));
     }
   }
 

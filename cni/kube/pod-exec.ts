@@ -71,8 +71,7 @@ export function execInPod(
     socket.on('close', () => {
       const ended = received.ended();
       if (ended) end(() => resolve(ended));
-      else
-        fail(new KubeError('unreachable', `${server} ended the connection before the program was done`));
+      else fail(new KubeError('unreachable', `${server} ended the connection before the program was done`));
     });
   });
 }

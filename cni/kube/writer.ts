@@ -7,7 +7,7 @@ import { clientOf, type ConnectOptions } from './connect.ts';
 import { asObject, asText, ofKind, type Json } from './decode.ts';
 import { within, type Limit } from './limit.ts';
 import { decoding, listAll } from './list.ts';
-import type { ExecEnded } from './pod-exec.ts';
+import { execInPod, type ExecEnded } from './pod-exec.ts';
 import { segment } from './pods.ts';
 import { saysNotFound, type Purpose } from './status.ts';
 
@@ -155,8 +155,10 @@ class Writer implements KubeWriter {
     const query = `container=${encodeURIComponent(container)}&stdout=true&stderr=true${words}`;
     const path = `${pathOf(POD, namespace, name)}/exec?${query}`;
     const purpose: Purpose = { verb: 'create', resource: 'pods/exec', ...this.#scope(namespace) };
+    const { server } = this;
+    const of = { url: new URL(server + path), purpose, server, maxOutput: LONGEST_OUTPUT };
     const work = (limit: Limit): Promise<ExecEnded> =>
-      this.#client.exec(path, purpose, limit, LONGEST_OUTPUT);
+      this.#client.withSession(limit, (session) => execInPod({ ...of, session }, limit));
     return await this.#within(`run ${argv[0] ?? ''} in pod ${namespace}/${name}`, work, deadlineMs);
   }
 

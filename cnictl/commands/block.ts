@@ -4,46 +4,65 @@ import type { Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
 import { renderBar } from '../render/bar.ts';
 import { painted } from '../render/cell.ts';
-import { renderTable } from '../render/table.ts';
+import { renderTable, type Column } from '../render/table.ts';
+import { addressKey } from './ip.ts';
 import { blocksOf } from './known-node.ts';
 import { noBlockText } from './node-blocks.ts';
+import { showList, type ListOptions } from './show-list.ts';
 
 /**
  * `block list`
  * @throws CommandError for a node that nothing knows
  */
-export async function blockList(context: Context, filter: BlockFilter): Promise<number> {
-  const { blocks, unreadable, nodes } = await context.withIpam((ipam) => blocksOf(context, ipam, filter));
-  context.print(blocks.map(blockJson), () => {
-    if (nodes) return noBlockText(filter, nodes);
-    if (blocks.length === 0 && unreadable.length > 0) return 'No block can be read.\n';
-    if (blocks.length === 0)
-      return 'No blocks are claimed: a node claims its first when it gets its first pod.\n';
-    return blockTable(context, blocks);
+export async function blockList(context: Context, options: BlockFilter & ListOptions): Promise<number> {
+  const { node, range } = options;
+  const filter = { ...(node !== undefined && { node }), ...(range !== undefined && { range }) };
+  return await showList<BlockView>(context, options, {
+    gather: async () => {
+      const { blocks, unreadable, nodes } = await context.withIpam((ipam) => blocksOf(context, ipam, filter));
+      const none = (): string => {
+        if (nodes) return noBlockText(filter, nodes);
+        if (unreadable.length > 0) return 'No block can be read.\n';
+        return 'No blocks are claimed: a node claims its first when it gets its first pod.\n';
+      };
+      return { rows: blocks, unreadable, none };
+    },
+    columns: () => blockColumns(context),
+    json: blockJson,
+    name: ({ block }) => formatCidr(block.cidr),
   });
-  context.warnUnreadable(unreadable);
-  return 0;
 }
 
-export function blockTable(context: Context, blocks: readonly BlockView[]): string {
-  const now = context.world.now();
-  return renderTable<BlockView>(
-    [
-      { title: 'BLOCK', value: ({ block }) => formatCidr(block.cidr) },
-      { title: 'RANGE', value: ({ block }) => block.range },
-      { title: 'NODE', value: ({ block }) => block.node },
-      { title: 'CLAIMED', value: ({ block }) => formatAge(now - block.claimedAt), right: true },
-      { title: 'USED', value: ({ counts }) => `${counts.used}/${counts.capacity}`, right: true },
-      { title: 'COOLING', value: ({ counts }) => `${counts.cooling}`, right: true },
-      { title: 'KEPT', value: ({ counts }) => `${counts.kept}`, right: true },
-      {
-        title: 'UTILISATION',
-        value: ({ counts }) => painted(renderBar(counts.used, counts.capacity, context.paint)),
-      },
-    ],
-    blocks,
-    context.paint,
-  );
+export const blockTable = (context: Context, blocks: readonly BlockView[]): string =>
+  renderTable(blockColumns(context), blocks, context.paint);
+
+function blockColumns({ world, paint }: Context): Column<BlockView>[] {
+  const now = world.now();
+  return [
+    {
+      title: 'BLOCK',
+      value: ({ block }) => formatCidr(block.cidr),
+      sort: ({ block }) => addressKey({ address: block.cidr.base }),
+    },
+    { title: 'RANGE', value: ({ block }) => block.range },
+    { title: 'NODE', value: ({ block }) => block.node },
+    {
+      title: 'CLAIMED',
+      value: ({ block }) => formatAge(now - block.claimedAt),
+      right: true,
+      spare: 1,
+      sort: ({ block }) => now - block.claimedAt,
+    },
+    { title: 'USED', value: ({ counts }) => `${counts.used}/${counts.capacity}`, right: true },
+    { title: 'COOLING', value: ({ counts }) => `${counts.cooling}`, right: true, spare: 3 },
+    { title: 'KEPT', value: ({ counts }) => `${counts.kept}`, right: true, spare: 2 },
+    {
+      title: 'UTILISATION',
+      value: ({ counts }) => painted(renderBar(counts.used, counts.capacity, paint)),
+      spare: 4,
+      sort: ({ counts }) => counts.used / Math.max(1, counts.capacity),
+    },
+  ];
 }
 
 export function blockJson({ block, counts }: BlockView): object {

@@ -122,7 +122,9 @@ function hint({ paint }: Context, found: Findings, options: RoundOptions): strin
     ...(found.leaked.length + keptDue(found).length > 0 && !options.release
       ? ['Free them: cnictl check --release, or cnictl release ADDRESS…\n']
       : []),
-    ...(found.index.length > 0 && !options.repair ? ['Put keys of blocks right: cnictl check --repair\n'] : []),
+    ...(found.index.length > 0 && !options.repair
+      ? ['Put keys of blocks right: cnictl check --repair\n']
+      : []),
     ...(found.kept.some(({ reason }) => reason === 'orphaned') && !options.kept.orphaned
       ? ['Kept, and of no StatefulSet: cnictl release ADDRESS…, or cnictl check --release --orphaned\n']
       : []),

@@ -6,6 +6,7 @@ import { after, formatPosition, parsePosition } from '../../ipam/events/position
 import { replay } from '../../ipam/events/replay.ts';
 import { isSince, startSince } from '../../ipam/events/since.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
+import { didYouMean } from '../../ipam/model/nearest.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Context } from '../context/context.ts';
 import { parseDuration } from '../context/durations.ts';
@@ -142,13 +143,23 @@ class Printing {
     const { range, node } = this.#options;
     const known = [...state.records.values()].map((record) => record.known);
     if (range !== undefined && !known.some((each) => each?.kind === 'range' && each.range.name === range))
-      this.#context.warn(`there is no range '${range}' at revision ${state.revision}`);
+      this.#context.warn(
+        `there is no range '${range}' at revision ${state.revision}. ${didYouMean(
+          range,
+          known.flatMap((each) => (each?.kind === 'range' ? [each.range.name] : [])),
+        )}`.trim(),
+      );
     const isOf = (name: string): boolean =>
       known.some(
         (each) => each && ('node' in each ? each.node : each.kind === 'block' && each.block.node) === name,
       );
     if (node !== undefined && !isOf(node))
-      this.#context.warn(`nothing is known of a node '${node}' at revision ${state.revision}`);
+      this.#context.warn(
+        `nothing is known of a node '${node}' at revision ${state.revision}. ${didYouMean(
+          node,
+          known.flatMap((each) => (each?.kind === 'block' ? [each.block.node] : [])),
+        )}`.trim(),
+      );
   }
 
   async #print(told: readonly CellEvent[]): Promise<void> {

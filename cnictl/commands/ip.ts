@@ -1,55 +1,129 @@
 import { ANNOTATION_PREFIX } from '../../ipam/model/annotations.ts';
 import { formatAddress, formatCidr, parseAddress } from '../../ipam/model/address.ts';
+import { didYouMean } from '../../ipam/model/nearest.ts';
+import { isPattern, matchesPattern } from '../../ipam/model/pattern.ts';
 import type { Owner } from '../../ipam/model/attachment.ts';
 import { addressesOf, showAddress, type AddressView, type BlockFilter } from '../../ipam/query/views.ts';
 import type { Context } from '../context/context.ts';
 import type { Keep, KeepTerms } from '../../ipam/model/keep.ts';
 import { formatAge, formatDuration } from '../context/durations.ts';
+import { CommandError } from '../context/errors.ts';
 import { painted } from '../render/cell.ts';
 import type { Paint } from '../render/paint.ts';
 import { podJson, podText } from '../render/pod.ts';
-import { renderFields, renderTable } from '../render/table.ts';
+import { printable } from '../render/printable.ts';
+import { renderFields, renderTable, type Column } from '../render/table.ts';
 import { blocksOf } from './known-node.ts';
 import { noBlockText } from './node-blocks.ts';
+import { showList, type Listed, type ListOptions } from './show-list.ts';
+
+/** States of addresses for people. JSON calls a conflict `cooling`, with a `conflictMac`. */
+export const ADDRESS_STATES = ['used', 'kept', 'cooling', 'conflict', 'reserved', 'free'] as const;
+
+export interface IpListOptions extends ListOptions, BlockFilter {
+  /** Patterns, as those of rules. */
+  readonly namespace?: string;
+  readonly pod?: string;
+  readonly state?: readonly string[];
+}
 
 /**
- * `ip list`: shows used, kept and cooling addresses of the claimed blocks. JSON also has the
- * reserved ones.
- * @throws CommandError for a node that nothing knows
+ * `ip list`: shows used, kept and cooling addresses of the claimed blocks, or those in the states
+ * that are asked for. Without a state, JSON also has the reserved ones.
+ * @throws CommandError for a node that nothing knows, or a state that there is not
  */
-export async function ipList(context: Context, filter: BlockFilter): Promise<number> {
-  const now = context.world.now();
-  const { blocks, unreadable, nodes } = await context.withIpam((ipam) => blocksOf(context, ipam, filter));
-  const views = blocks
-    .flatMap((view) => addressesOf(view, now))
-    .filter(({ node }) => filter.node === undefined || node === filter.node);
-  context.print(views.map(addressJson), () => {
-    if (nodes) return noBlockText(filter, nodes);
-    const shown = views.filter((view) => view.state !== 'reserved');
-    if (shown.length === 0 && unreadable.length > 0) return 'No address that can be read is given out.\n';
-    if (shown.length === 0) return 'No addresses are given out.\n';
-    return addressTable(context, shown, now);
+export async function ipList(context: Context, options: IpListOptions): Promise<number> {
+  const states = statesOf(options.state ?? []);
+  return await showList<AddressView>(context, options, {
+    gather: () => gatherAddresses(context, options, states),
+    columns: () => addressColumns(context, context.world.now()),
+    json: addressJson,
+    name: ({ address }) => formatAddress(address),
+    isOnlyData: ({ state }) => states.size === 0 && state === 'reserved',
   });
-  context.warnUnreadable(unreadable);
-  return 0;
 }
 
-export function addressTable({ paint }: Context, views: readonly AddressView[], now: number): string {
-  return renderTable<AddressView>(
-    [
-      { title: 'ADDRESS', value: ({ address }) => formatAddress(address) },
-      { title: 'STATE', value: (view) => painted(paintState(view, paint)) },
-      { title: 'POD', value: (view) => podText(podOf(view)) },
-      { title: 'NODE', value: ({ node }) => node ?? '-' },
-      { title: 'RANGE', value: ({ range }) => range },
-      { title: 'INTERFACE', value: (view) => podOf(view)?.ifname ?? '-' },
-      { title: 'CONTAINER', value: (view) => ownerOf(view)?.containerId.slice(0, 12) ?? '-' },
-      { title: 'AGE', value: (view) => ageOf(view, now), right: true },
-    ],
-    views,
-    paint,
-  );
+async function gatherAddresses(
+  context: Context,
+  { node, range, namespace, pod }: IpListOptions,
+  states: ReadonlySet<string>,
+): Promise<Listed<AddressView>> {
+  const filter = { ...(node !== undefined && { node }), ...(range !== undefined && { range }) };
+  const { blocks, unreadable, nodes } = await context.withIpam((ipam) => blocksOf(context, ipam, filter));
+  const now = context.world.now();
+  const found = blocks
+    .flatMap((view) => addressesOf(view, now, states.has('free')))
+    .filter((view) => node === undefined || view.node === node);
+  const rows = found
+    .filter((view) => states.size === 0 || states.has(isConflict(view) ? 'conflict' : view.state))
+    .filter((view) => isOfPod(podOf(view), namespace, pod));
+  const none = (): string => {
+    if (nodes) return noBlockText({ node: node ?? '', ...filter }, nodes);
+    if (rows.length === 0 && unreadable.length > 0) return 'No address that can be read is given out.\n';
+    if (found.some(({ state }) => state !== 'reserved'))
+      return `No such address.${namespaceHint(namespace, found.map(podOf))}\n`;
+    return 'No addresses are given out.\n';
+  };
+  return { rows, unreadable, none };
 }
+
+/** @throws CommandError */
+function statesOf(given: readonly string[]): ReadonlySet<string> {
+  const states = given.flatMap((text) => text.split(',')).map((text) => text.trim());
+  for (const state of states)
+    if (!ADDRESS_STATES.some((each) => each === state))
+      throw new CommandError(
+        `--state '${state}': expected some of ${ADDRESS_STATES.join(', ')}`,
+        didYouMean(state, ADDRESS_STATES).trim(),
+      );
+  return new Set(states);
+}
+
+type PodOf = Pick<Owner, 'podNamespace' | 'podName'> | undefined;
+
+/** Whether a pod fits the patterns; where there are some, an address without a pod does not. */
+export function isOfPod(pod: PodOf, namespace: string | undefined, name: string | undefined): boolean {
+  const fits = (pattern: string | undefined, text: string | undefined): boolean =>
+    pattern === undefined || (text !== undefined && matchesPattern(pattern, text));
+  return fits(namespace, pod?.podNamespace) && fits(name, pod?.podName);
+}
+
+/** Returns what namespace may have been meant, for one that no pod is of. */
+export function namespaceHint(namespace: string | undefined, pods: readonly PodOf[]): string {
+  const known = new Set(pods.flatMap((pod) => pod?.podNamespace ?? []));
+  if (namespace === undefined || isPattern(namespace) || known.has(namespace)) return '';
+  const hint = didYouMean(namespace, known).trim();
+  return ` No pod of namespace '${printable(namespace)}' has one.${hint === '' ? '' : ` ${printable(hint)}`}`;
+}
+
+export const addressTable = (context: Context, views: readonly AddressView[], now: number): string =>
+  renderTable(addressColumns(context, now), views, context.paint);
+
+function addressColumns({ paint }: Context, now: number): Column<AddressView>[] {
+  return [
+    { title: 'ADDRESS', value: ({ address }) => formatAddress(address), sort: addressKey },
+    { title: 'STATE', value: (view) => painted(paintState(view, paint)) },
+    { title: 'POD', value: (view) => podText(podOf(view)) },
+    { title: 'NODE', value: ({ node }) => node ?? '-' },
+    { title: 'RANGE', value: ({ range }) => range, spare: 2 },
+    { title: 'INTERFACE', value: (view) => podOf(view)?.ifname ?? '-', spare: 3 },
+    { title: 'CONTAINER', value: (view) => ownerOf(view)?.containerId.slice(0, 12) ?? '-', spare: 4 },
+    {
+      title: 'AGE',
+      value: (view) => ageOf(view, now),
+      right: true,
+      spare: 1,
+      sort: (view) => now - (since(view) ?? 0),
+    },
+    { title: 'BLOCK', value: ({ block }) => (block ? formatCidr(block) : '-'), wide: true },
+    { title: 'UID', value: (view) => podOf(view)?.podUid ?? '-', wide: true },
+    { title: 'NETWORK', value: (view) => ownerOf(view)?.network ?? '-', wide: true },
+  ];
+}
+
+/** IPv4 comes before IPv6. */
+export const addressKey = ({ address }: Pick<AddressView, 'address'>): bigint =>
+  (BigInt(address.family) << 128n) + address.value;
 
 /** `ip show` */
 export async function ipShow(context: Context, text: string): Promise<number> {
@@ -91,7 +165,7 @@ export function ownerOf({ slot }: AddressView): Owner | undefined {
 }
 
 /** Returns the pod that has the address, or for which it is kept. */
-function podOf({
+export function podOf({
   slot,
 }: AddressView): Pick<Owner, 'podNamespace' | 'podName' | 'podUid' | 'ifname'> | undefined {
   if (slot?.state === 'used') return slot.owner;

@@ -5,20 +5,32 @@ import { NODE_WARNINGS } from '../overview/warning.ts';
 import { renderBar } from '../render/bar.ts';
 import { painted, type Cell } from '../render/cell.ts';
 import { printable } from '../render/printable.ts';
-import { renderTable, type Column } from '../render/table.ts';
+import type { Column } from '../render/table.ts';
 import { agentCell, aliveText, nameJson, seenText } from './node-name.ts';
+import { showList, type ListOptions } from './show-list.ts';
 
 /** `node list` */
-export async function nodeList(context: Context): Promise<number> {
-  const { nodes, cluster, unreadable } = await gatherOverview(context);
-  context.print(nodes.map(overviewJson), () => {
-    if (nodes.length === 0 && unreadable.length > 0) return 'No block can be read.\n';
-    if (nodes.length === 0) return 'No node holds a block yet.\n';
-    return renderTable(columnsOf(context), nodes, context.paint);
+export async function nodeList(context: Context, options: ListOptions = {}): Promise<number> {
+  return await showList<NodeOverview>(context, options, {
+    gather: async () => {
+      const { nodes, cluster, unreadable } = await gatherOverview(context);
+      const notes = cluster.problem === null ? [] : [`the API server's word is missing: ${cluster.problem}`];
+      const none = (): string =>
+        unreadable.length > 0 ? 'No block can be read.\n' : 'No node holds a block yet.\n';
+      return { rows: nodes, unreadable, notes, none };
+    },
+    columns: () => columnsOf(context),
+    json: overviewJson,
+    name: ({ name }) => name,
+    compared: withoutReport,
   });
-  if (cluster.problem !== null) context.warn(`the API server's word is missing: ${cluster.problem}`);
-  context.warnUnreadable(unreadable);
-  return 0;
+}
+
+/** What an agent reports changes with each report. */
+function withoutReport({ view, ...node }: NodeOverview): object {
+  const report = reportOf(view);
+  const agent = { alive: view?.alive?.record.bootId, version: report?.version, healthy: report?.healthy };
+  return { ...node, agent, machine: view?.owner?.record.machine?.id };
 }
 
 function columnsOf({ paint, world }: Context): Column<NodeOverview>[] {

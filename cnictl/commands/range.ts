@@ -33,7 +33,8 @@ import {
 } from '../render/forecast.ts';
 import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
-import { renderFields, renderTable } from '../render/table.ts';
+import { renderFields, renderTable, type Column } from '../render/table.ts';
+import { addressKey } from './ip.ts';
 import { refuseLivingPods } from './range-add-pods.ts';
 import {
   hasDefaultRoute,
@@ -45,6 +46,7 @@ import {
   routeText,
   sumOf,
 } from './range-text.ts';
+import { showList, type ListOptions } from './show-list.ts';
 
 export interface RangeAddOptions {
   readonly gateway?: string;
@@ -102,25 +104,39 @@ function wholeNumber(text: string, option: string, expected: string): number {
 }
 
 /** `range list` */
-export async function rangeList(context: Context): Promise<number> {
-  const { usages, unreadable, forecasts } = await context.withIpam(async (ipam) => {
-    const read = await listRangeUsage(ipam);
-    return { ...read, forecasts: await forecastsFor(context, ipam, read.usages) };
+export async function rangeList(context: Context, options: ListOptions = {}): Promise<number> {
+  let forecasts: Forecasts | undefined;
+  return await showList<RangeUsage>(context, options, {
+    gather: async () => {
+      const { usages, unreadable, ...read } = await context.withIpam(async (ipam) => {
+        const read = await listRangeUsage(ipam);
+        return { ...read, told: await readForecasts(ipam, read.usages) };
+      });
+      forecasts = read.told.forecasts;
+      const bad = unreadableSamplesText(read.told.unreadable);
+      const none = (): string => (unreadable.length > 0 ? 'No range can be read.\n' : NO_RANGES);
+      return { rows: usages, unreadable, none, notes: bad === undefined ? [] : [bad] };
+    },
+    columns: (usages) => rangeColumns(context, usages, forecasts),
+    json: (usage) => rangeJson(usage, forecastOf(usage, forecasts, context.world.now())),
+    compared: (usage) => rangeJson(usage),
+    name: ({ range }) => range.name,
+    below: (usages) => {
+      const ranges = usages.map(({ range }) => range);
+      return forecasts ? context.paint.dim(adviceText(forecasts, ranges, context.world.now())) : '';
+    },
   });
-  const now = context.world.now();
-  const json = usages.map((usage) =>
-    rangeJson(usage, forecastJson(forecasts, forecasts.ranges.get(usage.range.name), now)),
-  );
-  context.print(json, () => {
-    if (usages.length === 0 && unreadable.length > 0) return 'No range can be read.\n';
-    if (usages.length === 0)
-      return 'No ranges yet. Add one: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1\nIn a cluster that had ranges, etcd forgot them: cnictl restore FILE\n';
-    const ranges = usages.map(({ range }) => range);
-    return `${rangeTable(context, usages, forecasts)}${context.paint.dim(adviceText(forecasts, ranges, now))}`;
-  });
-  context.warnUnreadable(unreadable);
-  return 0;
 }
+
+const forecastOf = (
+  { range }: RangeUsage,
+  forecasts: Forecasts | undefined,
+  now: number,
+): ReturnType<typeof forecastJson> | null =>
+  forecasts ? forecastJson(forecasts, forecasts.ranges.get(range.name), now) : null;
+
+const NO_RANGES =
+  'No ranges yet. Add one: cnictl range add 10.20.0.0/22 --gateway 10.20.0.1\nIn a cluster that had ranges, etcd forgot them: cnictl restore FILE\n';
 
 /** Forecasts by the samples in etcd, with a warning of those that cannot be read. */
 export async function forecastsFor(
@@ -134,41 +150,51 @@ export async function forecastsFor(
   return forecasts;
 }
 
-export function rangeTable(
+export const rangeTable = (context: Context, usages: readonly RangeUsage[], forecasts: Forecasts): string =>
+  renderTable(rangeColumns(context, usages, forecasts), usages, context.paint);
+
+function rangeColumns(
   { paint, world }: Context,
   usages: readonly RangeUsage[],
-  forecasts: Forecasts,
-): string {
-  const keeps = usages.some(({ kept }) => kept > 0);
+  forecasts: Forecasts | undefined,
+): Column<RangeUsage>[] {
   const now = world.now();
-  const fullIn = ({ range }: RangeUsage): string => fullInText(forecasts.ranges.get(range.name), now);
-  return renderTable<RangeUsage>(
-    [
-      { title: 'NAME', value: ({ range }) => range.name },
-      { title: 'SUBNET', value: ({ range }) => formatCidr(range.cidr) },
-      { title: 'GATEWAY', value: ({ range }) => (range.gateway ? formatAddress(range.gateway) : '-') },
-      { title: 'VLAN', value: ({ range }) => `${range.vlan ?? '-'}`, right: true },
-      {
-        title: 'STATE',
-        value: ({ range: { state } }) => (state === 'active' ? state : painted(paint.yellow(state))),
-      },
-      {
-        title: 'BLOCKS',
-        value: ({ blocks }) => `${blocks.claimed}/${renderCount(blocks.total)}`,
-        right: true,
-      },
-      { title: 'USED', value: ({ allocated }) => `${allocated}`, right: true },
-      ...(keeps ? [{ title: 'KEPT', value: ({ kept }: RangeUsage) => `${kept}`, right: true }] : []),
-      { title: 'FREE', value: ({ free }) => renderCount(free), right: true },
-      {
-        title: 'UTILISATION',
-        value: ({ allocated, capacity }) => painted(renderBar(allocated, capacity, paint)),
-      },
-      ...(forecasts.sampled ? [{ title: 'FULL IN', value: fullIn }] : []),
-    ],
-    usages,
-    paint,
-  );
+  const fullIn = ({ range }: RangeUsage): string => fullInText(forecasts?.ranges.get(range.name), now);
+  const keeps = usages.some(({ kept }) => kept > 0);
+  return [
+    { title: 'NAME', value: ({ range }) => range.name },
+    {
+      title: 'SUBNET',
+      value: ({ range }) => formatCidr(range.cidr),
+      sort: ({ range }) => addressKey({ address: range.cidr.base }),
+    },
+    {
+      title: 'GATEWAY',
+      value: ({ range }) => (range.gateway ? formatAddress(range.gateway) : '-'),
+      spare: 5,
+    },
+    { title: 'VLAN', value: ({ range }) => `${range.vlan ?? '-'}`, right: true, spare: 2 },
+    {
+      title: 'STATE',
+      spare: 1,
+      value: ({ range: { state } }) => (state === 'active' ? state : painted(paint.yellow(state))),
+    },
+    {
+      title: 'BLOCKS',
+      value: ({ blocks }) => `${blocks.claimed}/${renderCount(blocks.total)}`,
+      right: true,
+      spare: 4,
+    },
+    { title: 'USED', value: ({ allocated }) => `${allocated}`, right: true },
+    ...(keeps ? [{ title: 'KEPT', value: ({ kept }: RangeUsage) => `${kept}`, right: true, spare: 3 }] : []),
+    { title: 'FREE', value: ({ free }) => renderCount(free), right: true, sort: ({ free }) => free },
+    {
+      title: 'UTILISATION',
+      value: ({ allocated, capacity }) => painted(renderBar(allocated, capacity, paint)),
+      sort: ({ allocated, capacity }) => allocated / Math.max(1, capacity),
+    },
+    ...(forecasts?.sampled ? [{ title: 'FULL IN', value: fullIn }] : []),
+  ];
 }
 
 /** `range show` */

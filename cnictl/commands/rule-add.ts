@@ -2,13 +2,14 @@ import { familyName } from '../../ipam/model/address.ts';
 import { asksOf, type Labels, type Rule } from '../../ipam/model/rule.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { podsOfRule, type PodOfRule } from '../../ipam/query/rule-pods.ts';
-import { encodeRule } from '../../ipam/records/rule-record.ts';
+import { encodeRule, ruleVersion } from '../../ipam/records/rule-record.ts';
 import { addRule, planRule } from '../../ipam/rules/rules.ts';
 import { readRanges, type RangeEntry } from '../../ipam/store/ranges.ts';
 import { readRules } from '../../ipam/store/rules.ts';
 import type { Context } from '../context/context.ts';
 import { parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
+import { unableText } from '../overview/unable.ts';
 import { plural } from '../render/plural.ts';
 import {
   annotationsFrom,
@@ -52,6 +53,8 @@ export async function ruleAdd(context: Context, name: string, options: RuleAddOp
     const isAgain = await isThere(ipam, rule);
     if (!isAgain) await planRule(ipam, rule);
     const found = await podsOfRule(ipam, rule);
+    const unable = await unableText(ipam.store, { rules: ruleVersion(rule) }, 'this rule');
+    if (unable !== undefined) context.warn(unable);
     if (choosesFreely(rule)) context.warn(freeChoice(rule));
     if (rule.ownBlocks && !isAgain && found.blocks.length > 0)
       context.warn(

@@ -9,12 +9,13 @@ import { returnRuleless } from '../../ipam/release/ruleless.ts';
 import { mayOwnBlocks, readRules } from '../../ipam/store/rules.ts';
 import type { Context } from '../context/context.ts';
 import { renderCount } from '../render/bar.ts';
-import { forecastJson, outlooksText } from '../render/forecast.ts';
+import { familyFields, forecastJson } from '../render/forecast.ts';
 import { plural } from '../render/plural.ts';
-import { renderFields, renderTable } from '../render/table.ts';
+import { renderFields, type Column } from '../render/table.ts';
 import { forecastsFor } from './range.ts';
 import { keeps } from './rule-annotations.ts';
 import { settle } from './rule-settle.ts';
+import { showList, type Listed, type ListOptions } from './show-list.ts';
 import {
   annotationsText,
   blockJson,
@@ -31,54 +32,71 @@ import {
   settledText,
 } from './rule-report.ts';
 
+/** A rule as `rule list` shows it. */
+interface RuleRow {
+  readonly rule: Rule;
+  /** Addresses that its ranges have. */
+  readonly free: number;
+  readonly blocks: number;
+  readonly kept: number;
+}
+
 /** `rule list` */
-export async function ruleList(context: Context): Promise<number> {
+export async function ruleList(context: Context, options: ListOptions = {}): Promise<number> {
+  return await showList<RuleRow>(context, options, {
+    gather: () => gatherRules(context),
+    columns: () => RULE_COLUMNS,
+    json: ({ rule, free, blocks, kept }) => ({ ...ruleJson(rule), free, blocks, kept }),
+    name: ({ rule }) => rule.name,
+  });
+}
+
+const RULE_COLUMNS: readonly Column<RuleRow>[] = [
+  { title: 'NAME', value: ({ rule }) => rule.name },
+  { title: 'PODS', value: ({ rule }) => conditionsText(rule) },
+  { title: 'RANGES', value: ({ rule }) => effectText(rule) },
+  { title: 'FREE', value: ({ free }) => renderCount(free), right: true, sort: ({ free }) => free, spare: 1 },
+  {
+    title: 'BLOCKS',
+    value: ({ rule, blocks }) => (rule.ownBlocks ? `${blocks}` : '-'),
+    right: true,
+    spare: 3,
+  },
+  { title: 'KEPT', value: ({ rule, kept }) => (keeps(rule) ? `${kept}` : '-'), right: true, spare: 2 },
+];
+
+async function gatherRules(context: Context): Promise<Listed<RuleRow>> {
   const { rules, usages, kept, unreadable } = await context.withIpam(async (ipam) => {
     const kept = await auditKept(ipam);
     const known = await readRules(ipam.store);
     return { ...known, kept, usages: (await listRangeUsage(ipam)).usages };
   });
-  const ownOf = ({ name }: Rule): number => kept.owned.get(name)?.length ?? 0;
-  const keptBy = ({ name }: Rule): number => kept.counts.get(name) ?? 0;
-  const sorted = [...rules].sort((a, b) => bySpecificity(a, b) || (a.name < b.name ? -1 : 1));
-  context.print(
-    sorted.map((rule) => ({
-      ...ruleJson(rule),
+  const rows = [...rules]
+    .sort((a, b) => bySpecificity(a, b) || (a.name < b.name ? -1 : 1))
+    .map((rule) => ({
+      rule,
       free: freeOf(rule, usages),
-      blocks: ownOf(rule),
-      kept: keptBy(rule),
-    })),
-    () => {
-      if (sorted.length === 0) return 'No rules: every pod draws from every range of its network.\n';
-      return renderTable<Rule>(
-        [
-          { title: 'NAME', value: ({ name }) => name },
-          { title: 'PODS', value: conditionsText },
-          { title: 'RANGES', value: effectText },
-          { title: 'FREE', value: (rule) => renderCount(freeOf(rule, usages)), right: true },
-          { title: 'BLOCKS', value: (rule) => (rule.ownBlocks ? `${ownOf(rule)}` : '-'), right: true },
-          { title: 'KEPT', value: (rule) => (keeps(rule) ? `${keptBy(rule)}` : '-'), right: true },
-        ],
-        sorted,
-        context.paint,
-      );
-    },
-  );
-  for (const problem of kept.problems)
-    context.warn(`${problem}: cnictl check --repair`);
+      blocks: kept.owned.get(rule.name)?.length ?? 0,
+      kept: kept.counts.get(rule.name) ?? 0,
+    }));
+  const notes = kept.problems.map((problem) => `${problem}: cnictl check --repair`);
   // A removal that was killed leaves them.
   for (const [name, count] of kept.counts)
     if (unreadable.length === 0 && !rules.some((rule) => rule.name === name))
-      context.warn(
+      notes.push(
         `${plural(count, 'address is', 'addresses are')} kept by rule ${name}, which does not exist: cnictl rule remove ${name}`,
       );
   for (const [name, { length }] of kept.owned)
     if (!mayOwnBlocks({ rules, unreadable }, name))
-      context.warn(
+      notes.push(
         `${plural(length, 'block is', 'blocks are')} of rule ${name} alone, which does not exist or has none of its own any more: \`cnictl check --release\` returns them once their pods are gone`,
       );
-  context.warnUnreadable(unreadable);
-  return 0;
+  return {
+    rows,
+    unreadable,
+    notes,
+    none: () => 'No rules: every pod draws from every range of its network.\n',
+  };
 }
 
 const freeOf = ({ ranges }: Rule, usages: readonly RangeUsage[]): number =>
@@ -114,12 +132,7 @@ export async function ruleShow(context: Context, name: string): Promise<number> 
         ['Namespace labels', labels(rule.namespaceLabels)],
         ['Node labels', labels(rule.nodeLabels)],
         ['Ranges', rangesText(rule)],
-        ...(forecasts.sampled
-          ? lasts.map(([family, { addresses }]): [string, string] => [
-              `${familyName(family)} lasts`,
-              outlooksText(addresses.outlooks, now),
-            ])
-          : []),
+        ...familyFields(forecasts, lasts, now),
         ['When full', rule.fallback ? 'the other ranges serve' : 'pods wait'],
         ['Own blocks', rule.ownBlocks || blocks.length > 0 ? blocksText(blocks) : 'no'],
         ['Kept', keepsText(rule) ?? 'no'],

@@ -23,7 +23,7 @@ import { gatherNodes, overviewOf, type NodeOverview, type NodeUsage } from '../o
 import type { Warning } from '../overview/warning.ts';
 import { renderCount } from '../render/bar.ts';
 import { painted, type Cell } from '../render/cell.ts';
-import { adviceText, clusterForecastJson, forecastJson, outlooksText } from '../render/forecast.ts';
+import { adviceText, clusterForecastJson, familyFields, forecastJson } from '../render/forecast.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 import { renderFields } from '../render/table.ts';
@@ -73,10 +73,8 @@ export async function status(context: Context): Promise<number> {
         ['Agents', agentsText(agents)],
         ...(agents.alive === 0 ? [] : [['Versions', versionsText(agents.versions)] satisfies [string, Cell]]),
         ['Nodes', nodesText(holding, nodes)],
-        ...familiesOf(ranges).flatMap((family) => [
-          addressField(family, totalOf(ranges, family)),
-          ...lastField(family, forecasts, now),
-        ]),
+        ...familiesOf(ranges).map((family) => addressField(family, totalOf(ranges, family))),
+        ...familyFields(forecasts, forecasts.families, now),
         ...lostTotals(lost).map((total): [string, Cell] => ['Forgotten', alarm(lostText(total))]),
         ...(setBack && isDistrusted(setBack, now)
           ? [
@@ -225,13 +223,6 @@ function familiesOf(ranges: readonly RangeUsage[]): Family[] {
 
 function addressField(family: Family, { allocated, capacity }: Total): [string, string] {
   return [familyName(family), `${allocated} of ${renderCount(capacity)} addresses used`];
-}
-
-/** Without samples there is nothing to tell. */
-function lastField(family: Family, { sampled, families }: Forecasts, now: number): [string, string][] {
-  const forecast = families.get(family);
-  if (!sampled || !forecast) return [];
-  return [[`${familyName(family)} lasts`, outlooksText(forecast.addresses.outlooks, now)]];
 }
 
 function nodesText(holding: readonly NodeUsage[], known: readonly NodeOverview[]): string {

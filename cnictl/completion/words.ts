@@ -90,17 +90,18 @@ function readOption(command: Command, word: string): { option?: Option; value?: 
  * last word is what the cursor stands at, '' behind a space.
  */
 export function splitLine(line: string): string[] {
-  const words = [''];
+  const words: string[] = [];
+  let word = '';
   let quote = '';
   for (let i = 0; i < line.length; i++) {
     const character = line[i] ?? '';
-    const last = words.length - 1;
     if (quote === '' && /\s/.test(character)) {
-      if (words[last] !== '') words.push('');
+      if (word !== '') words.push(word);
+      word = '';
     } else if (quote === '' && (character === '"' || character === "'")) quote = character;
     else if (character === quote) quote = '';
-    else if (character === '\\' && quote !== "'") words[last] += line[++i] ?? '';
-    else words[last] += character;
+    else if (character === '\\' && quote !== "'") word += line[++i] ?? '';
+    else word += character;
   }
-  return words;
+  return [...words, word];
 }

@@ -50,7 +50,9 @@ const LIST_TIMEOUT_MS = 300_000;
 
 export type ColourChoice = 'auto' | 'always' | 'never';
 
-/** Colours are for a terminal, unless NO_COLOR is set (no-color.org), or `--color` says otherwise. */
+/**
+ * Colours are for a terminal, unless NO_COLOR is set (no-color.org), or `--color` says otherwise.
+ */
 export const hasColours = ({ isTerminal, env }: World, choice: ColourChoice = 'auto'): boolean =>
   choice === 'auto' ? isTerminal && !env['NO_COLOR'] : choice === 'always';
 

@@ -47,6 +47,11 @@ export interface World {
   /** @param signal ends the pause early, without an error */
   readonly pause: (ms: number, signal?: AbortSignal) => Promise<void>;
   /**
+   * Calls again and again, until the returned function is called. Absent: no line says that a
+   * command waits.
+   */
+  readonly every?: (ms: number, work: () => void) => () => void;
+  /**
    * From this call on, SIGTERM, SIGINT and SIGHUP abort the signal, and do not end the program. The
    * end of the reader of {@link stdout} aborts it, too.
    */

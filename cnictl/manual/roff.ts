@@ -5,7 +5,7 @@ const escape = (text: string): string =>
   text
     .replaceAll('\\', '\\e')
     .replaceAll('-', '\\-')
-    .replaceAll('…', '\\[u2026]')
+    .replaceAll('…', '...')
     .replaceAll("'", '\\(aq')
     .replaceAll('^', '\\(ha')
     .replaceAll('~', '\\(ti')

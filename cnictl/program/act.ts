@@ -16,3 +16,7 @@ export const collect = (value: string, before: readonly string[] | undefined): s
  */
 export const examples = (...commands: readonly string[]): string =>
   `\n${commands.length === 1 ? 'Example' : 'Examples'}:\n${commands.map((each) => `  cnictl ${each}`).join('\n')}`;
+
+/** Returns NAMESPACE/NAME of an argument that may be a NAME alone, as kubectl takes it. */
+export const inNamespace = (name: string, namespace: string | undefined): string =>
+  namespace === undefined || name.includes('/') ? name : `${namespace}/${name}`;

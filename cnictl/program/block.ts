@@ -1,18 +1,19 @@
 import type { Command } from 'commander';
 import { blockList } from '../commands/block.ts';
 import { blockReturn, type BlockReturnOptions } from '../commands/block-return.ts';
+import type { ListOptions } from '../commands/show-list.ts';
 import { examples, type Act } from './act.ts';
+import { asList } from './list.ts';
 
 /** `cnictl block …` */
 export function addBlockCommands(program: Command, act: Act): void {
   const block = program.command('block').description('the consecutive addresses that a node claimed');
-  block
-    .command('list')
+  asList(block.command('list'))
     .description('claimed blocks')
     .option('--node <name>', 'only of this node')
     .option('--range <name>', 'only of this range')
     .addHelpText('after', examples('block list --node node-1', 'block list --sort-by -used'))
-    .action((options: { node?: string; range?: string }, command: Command) =>
+    .action((options: ListOptions & { node?: string; range?: string }, command: Command) =>
       act(command, (context) => blockList(context, options)),
     );
   block

@@ -1,7 +1,8 @@
 import { Argument, type Command } from 'commander';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
+import type { Named } from '../completion/kinds.ts';
 import type { Candidate } from '../completion/names.ts';
-import { Context, type GlobalOptions } from '../context/context.ts';
+import { Context } from '../context/context.ts';
 import type { World } from '../context/world.ts';
 import { examples, type Act } from './act.ts';
 
@@ -68,13 +69,13 @@ export async function completeWords(
 
 async function ask(
   world: World,
-  named: Parameters<typeof import('../completion/names.ts').namesOf>[1],
+  named: Named,
   values: Readonly<Record<string, string>>,
 ): Promise<readonly Candidate[]> {
   const { namesOf } = await import('../completion/names.ts');
   const late = new AbortController();
   try {
-    const { settings } = new Context(world, { output: 'table', ...values } as GlobalOptions);
+    const { settings } = new Context(world, { output: 'table', ...values });
     const ipam = await world.openIpam(etcdSettings(settings.etcd));
     try {
       const deadline = world.pause(NAMES_DEADLINE_MS, late.signal).then((): readonly Candidate[] => []);

@@ -10,7 +10,7 @@ export function addConnectivityCommands(program: Command, act: Act): void {
     .command('test')
     .description('try it with pods and Services in a namespace of its own, which is deleted afterwards')
     .option(
-      '--namespace <name>',
+      '-n, --namespace <name>',
       'which must not exist, unless a test left it that is over',
       'cellnet-connectivity-test',
     )

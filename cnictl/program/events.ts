@@ -14,7 +14,7 @@ export function addEventCommands(program: Command, act: Act): void {
     .option('--after <position>', 'begin behind this event: its key position')
     .option('--initial', 'begin with what there is now, as events; the event synced ends it')
     .option('--bookmarks', 'JSON, YAML: also tell how far it is, first and when nothing happens')
-    .option('--namespace <name>', 'only of pods and rules of this namespace')
+    .option('-n, --namespace <name>', 'only of pods and rules of this namespace')
     .option('--range <name>', 'only of this range')
     .option('--node <name>', 'only of this node')
     .addHelpText(

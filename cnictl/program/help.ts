@@ -2,11 +2,14 @@ import { Help, type Command, type OutputConfiguration } from 'commander';
 import { printableLines } from '../render/printable.ts';
 import type { World } from '../context/world.ts';
 
-/** What `cnictl --help` lists under which title. A command that is not named here stands under `More`. */
+/**
+ * What `cnictl --help` lists under which title. A command that is not named here stands under
+ * `More`.
+ */
 const GROUPS: readonly (readonly [title: string, commands: readonly string[]])[] = [
   ['Addresses:', ['range', 'rule', 'block', 'ip', 'pod']],
   ['To look at:', ['status', 'map', 'events', 'serve', 'service', 'trace']],
-  ['Finding faults:', ['doctor', 'check', 'release', 'connectivity', 'support']],
+  ['Finding faults:', ['doctor', 'check', 'release', 'connectivity', 'support-bundle']],
   ['Nodes and upkeep:', ['node', 'backup', 'restore']],
 ];
 const MORE = 'More:';

@@ -1,15 +1,25 @@
 import type { Command } from 'commander';
 import { ipHistory, type IpHistoryOptions } from '../commands/ip-history.ts';
-import { ipList, ipShow } from '../commands/ip.ts';
-import { examples, type Act } from './act.ts';
+import { ADDRESS_STATES, ipList, ipShow, type IpListOptions } from '../commands/ip.ts';
+import { collect, examples, type Act } from './act.ts';
+import { asList } from './list.ts';
 
 /** `cnictl ip …` */
 export function addIpCommands(program: Command, act: Act): void {
   const ip = program.command('ip').description('single addresses');
-  ip.command('list')
-    .description('addresses that are used or cooling, with their owners (reserved ones too in JSON and YAML)')
+  asList(ip.command('list'))
+    .description(
+      'addresses that are used, kept or cooling, with their owners (reserved ones too in JSON and YAML)',
+    )
     .option('--node <name>', 'only of this node')
     .option('--range <name>', 'only of this range')
+    .option('-n, --namespace <pattern>', "only of pods of this namespace, '*' in it for any characters")
+    .option('--pod <pattern>', 'only of pods of this name, likewise')
+    .option(
+      '--state <states>',
+      `only in these, comma-separated: ${ADDRESS_STATES.join(', ')}; may be repeated`,
+      collect,
+    )
     .addHelpText(
       'after',
       examples(
@@ -19,7 +29,7 @@ export function addIpCommands(program: Command, act: Act): void {
         'ip list -o jsonpath=\'{range .items[?(@.state=="used")]}{.ip}{"\\n"}{end}\'',
       ),
     )
-    .action((options: { node?: string; range?: string }, command: Command) =>
+    .action((options: IpListOptions, command: Command) =>
       act(command, (context) => ipList(context, options)),
     );
   ip.command('show')

@@ -1,7 +1,9 @@
 import { Option, type Command } from 'commander';
 import { nodeInit, type NodeInitOptions } from '../commands/node-init.ts';
 import { nodeList } from '../commands/node.ts';
+import type { ListOptions } from '../commands/show-list.ts';
 import { examples, type Act } from './act.ts';
+import { asList } from './list.ts';
 import { addInstallCommands } from './install.ts';
 import { addLifecycleCommands } from './node-lifecycle.ts';
 import { nodeReconcile, type ReconcileOptions } from '../commands/reconcile.ts';
@@ -9,11 +11,12 @@ import { nodeReconcile, type ReconcileOptions } from '../commands/reconcile.ts';
 /** `cnictl node …` */
 export function addNodeCommands(program: Command, act: Act): void {
   const node = program.command('node').description('the nodes and their blocks');
-  node
-    .command('list')
+  asList(node.command('list'))
     .description('the nodes: agent, readiness in Kubernetes, blocks, what is amiss')
     .addHelpText('after', examples('node list', 'node list --sort-by -used', 'node list -o wide'))
-    .action((_options: object, command: Command) => act(command, nodeList));
+    .action((options: ListOptions, command: Command) =>
+      act(command, (context) => nodeList(context, options)),
+    );
   node
     .command('init')
     .description('make the bridge on this node and attach its uplink, as far as they are not there')

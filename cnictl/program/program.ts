@@ -3,6 +3,7 @@ import { didYouMean } from '../../ipam/model/nearest.ts';
 import { VERSION } from '../../ipam/settings/version.ts';
 import { Context, hasColours, type GlobalOptions } from '../context/context.ts';
 import { CommandError, describeError } from '../context/errors.ts';
+import { showWaiting } from '../context/waiting.ts';
 import type { World } from '../context/world.ts';
 import { printableLines, safeFor } from '../render/printable.ts';
 import { examples, type Act } from './act.ts';
@@ -36,7 +37,7 @@ export const TROUBLE = 2;
 export async function run(argv: readonly string[], outside: World): Promise<number> {
   if (argv[0] === '__complete') return await completeWords(argv.slice(1), outside, makeProgram);
   const screen = { colours: hasColours(outside) };
-  const world = guarded(outside, screen);
+  const { world, end } = showWaiting(guarded(outside, screen));
   let exitStatus = 0;
   const act = async (command: Command, work: (context: Context) => Promise<number>): Promise<void> => {
     const options = command.optsWithGlobals<GlobalOptions>();
@@ -56,6 +57,8 @@ export async function run(argv: readonly string[], outside: World): Promise<numb
     if (world.env['CELLNET_DEBUG'] && error instanceof Error)
       world.stderr(`${printableLines(error.stack ?? '')}\n`);
     return TROUBLE;
+  } finally {
+    end();
   }
 }
 

@@ -9,7 +9,9 @@ import {
   type RangeRemoveOptions,
 } from '../commands/range.ts';
 import { rangeSet, type RangeSetOptions } from '../commands/range-set.ts';
+import type { ListOptions } from '../commands/show-list.ts';
 import { collect, examples, type Act } from './act.ts';
+import { asList } from './list.ts';
 
 /** `cnictl range …` */
 export function addRangeCommands(program: Command, act: Act): void {
@@ -42,14 +44,18 @@ export function addRangeCommands(program: Command, act: Act): void {
     .action((subnet: string, options: RangeAddOptions, command: Command) =>
       act(command, (context) => rangeAdd(context, subnet, options)),
     );
-  range
-    .command('list')
-    .description('all ranges and how full they are')
-    .addHelpText('after', examples('range list', 'range list --sort-by free', 'range list -o name'))
-    .action((_options: object, command: Command) => act(command, rangeList));
+  asList(range.command('list'))
+    .description('all ranges, how full they are, and until when they last')
+    .addHelpText(
+      'after',
+      `\nFULL IN is at the present pace: addresses, or blocks where these end first; -: not at this pace.\nAgents and check --watch sample the usage hourly.\n${examples('range list', 'range list --sort-by free', 'range list -o name')}`,
+    )
+    .action((options: ListOptions, command: Command) =>
+      act(command, (context) => rangeList(context, options)),
+    );
   range
     .command('show')
-    .description('one range in full')
+    .description('one range in full, and until when it lasts')
     .argument('<name>')
     .addHelpText('after', examples('range show blue'))
     .action((name: string, _options: object, command: Command) =>

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import { ruleAdd, type RuleAddOptions } from '../commands/rule-add.ts';
 import { ruleList, ruleRemove, ruleShow, type RuleRemoveOptions } from '../commands/rule.ts';
+import type { ListOptions } from '../commands/show-list.ts';
 import { collect, examples, type Act } from './act.ts';
+import { asList } from './list.ts';
 
 /** `cnictl rule …` */
 export function addRuleCommands(program: Command, act: Act): void {
@@ -10,7 +12,7 @@ export function addRuleCommands(program: Command, act: Act): void {
     .command('add')
     .description('add a rule; pods that live keep their addresses')
     .argument('<name>')
-    .requiredOption('--namespace <pattern>', "namespace of the pods, '*' in it for any characters")
+    .requiredOption('-n, --namespace <pattern>', "namespace of the pods, '*' in it for any characters")
     .option('--pod <pattern>', "name of the pods, '*' in it for any characters (default: every pod)")
     .option('--label <key=value>', 'label that the pods have; may be repeated', collect)
     .option('--owner-kind <kind>', "kind of the pods' controller, such as StatefulSet")
@@ -47,11 +49,12 @@ export function addRuleCommands(program: Command, act: Act): void {
     .action((name: string, options: RuleAddOptions, command: Command) =>
       act(command, (context) => ruleAdd(context, name, options)),
     );
-  rule
-    .command('list')
+  asList(rule.command('list'))
     .description('all rules, the most specific first')
     .addHelpText('after', examples('rule list'))
-    .action((_options: object, command: Command) => act(command, ruleList));
+    .action((options: ListOptions, command: Command) =>
+      act(command, (context) => ruleList(context, options)),
+    );
   rule
     .command('show')
     .description('one rule, and the pods with addresses that it is for')

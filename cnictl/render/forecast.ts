@@ -1,7 +1,7 @@
 /** Says until when ranges last (docs/operations/range-full.md). */
-import { familyName, formatCidr } from '../../ipam/model/address.ts';
+import { familyName, formatCidr, type Family } from '../../ipam/model/address.ts';
 import type { Range } from '../../ipam/model/range.ts';
-import type { Outlook, Outlooks } from '../../ipam/query/forecast.ts';
+import { fullAtOf, type Outlook, type Outlooks } from '../../ipam/query/forecast.ts';
 import { firstFull, type Forecasts, type Growth, type RoomsForecast } from '../../ipam/query/forecasts.ts';
 import { nextRange, type NextRange } from '../../ipam/query/next-range.ts';
 import { plural } from './plural.ts';
@@ -46,14 +46,14 @@ function outlookText(outlook: Outlook, now: number): string {
     case 'lasts':
       return `not full at this pace (${paceText(outlook.perDay)})`;
     case 'too-early':
-      return `too early: ${outlook.hours} h of ${outlook.neededHours} h`;
+      return `too early, ${outlook.hours} h of ${outlook.neededHours} h`;
   }
 }
 
 /** Says until when something lasts at both paces, in one line. */
 export function outlooksText({ day, week }: Outlooks, now: number): string {
   if (day.kind === 'full') return 'full now';
-  return `by the day ${outlookText(day, now)}; by the week ${outlookText(week, now)}`;
+  return `last day: ${outlookText(day, now)}; last week: ${outlookText(week, now)}`;
 }
 
 /** The fields of one range. */
@@ -64,6 +64,22 @@ export const lastFields = (
   ['Addresses last', outlooksText(addresses.outlooks, now)],
   ['Blocks last', `${outlooksText(blocks.outlooks, now)}; then no further node gets one`],
 ];
+
+/**
+ * The fields of what several ranges have together, by family. An IPv6 range nearly always lasts:
+ * then nothing is said of it.
+ */
+export const familyFields = (
+  { sampled }: Pick<Forecasts, 'sampled'>,
+  families: Iterable<readonly [Family, RoomsForecast]>,
+  now: number,
+): [name: string, text: string][] =>
+  [...families].flatMap(([family, { addresses }]): [string, string][] => {
+    const { day, week } = addresses.outlooks;
+    if (!sampled || (family === 6 && fullAtOf(day, now) === undefined && fullAtOf(week, now) === undefined))
+      return [];
+    return [[`${familyName(family)} lasts`, outlooksText(addresses.outlooks, now)]];
+  });
 
 /** Returns what to tell about the next range, by family. */
 export const nextRanges = (
@@ -82,19 +98,18 @@ export function adviceText(forecasts: Forecasts, ranges: readonly Range[], now: 
       const when = fullAt <= now ? 'now' : `in ${spanText(fullAt - now)} (${dayText(fullAt)})`;
       const ask = askAt <= now ? 'now' : `by ${dayText(askAt)}`;
       const most = growthText(forecasts.growing.get(family) ?? []);
-      return `${familyName(family)}: ${left} ${when}. Ask for the next range ${ask}: ${sizesText(next)}.\n${most}`;
+      return `${familyName(family)}: ${left} ${when}.\nAsk for the next range ${ask}: ${sizesText(next)}.\n${most}`;
     })
     .join('');
 }
 
 function sizesText({ beside, size }: NextRange): string {
-  const lasts = (days: number): string =>
-    days === Infinity ? '' : `, which would last ${spanText(days * DAY_MS)}`;
+  const lasts = (days: number): string => (days === Infinity ? '' : ` would last ${spanText(days * DAY_MS)}`);
   const texts = [
     ...(beside ? [`${formatCidr(beside.cidr)} beside${lasts(beside.days)}`] : []),
     ...(size ? [`a /${size.prefixLength}${lasts(size.days)}`] : []),
   ];
-  return texts.join('; or ') || 'cnictl range add';
+  return texts.join(', ') || 'cnictl range add';
 }
 
 const growthText = (growing: readonly Growth[]): string =>

@@ -61,9 +61,8 @@ function parseParts(scanner: JsonPathScanner, rangeAt: number | undefined): Part
   while (!scanner.ended) {
     const text = scanner.takeUntil('{');
     if (text !== '') parts.push({ kind: 'text', text });
-    if (scanner.ended) break;
     const at = scanner.at;
-    scanner.expect('{');
+    if (!scanner.take('{')) break;
     scanner.skipSpace();
     if (scanner.takeWord('end')) {
       if (rangeAt === undefined) throw new JsonPathError('{end} without a {range …} before it', at);

@@ -34,5 +34,8 @@ export function makePaint(colourful: boolean, layout: Layout = USUAL): Paint {
 
 /** Returns the width on screen. Escape sequences have none. */
 export function widthOf(text: string): number {
-  return Array.from(text.replace(/\u001b\[\d+m/g, '')).length;
+  return Array.from(plainText(text)).length;
 }
+
+/** Returns the text without colours. */
+export const plainText = (text: string): string => text.replace(/\u001b\[\d+m/g, '');

@@ -37,12 +37,15 @@ export interface Screen {
 export function safeFor({ colours, clears }: Screen, text: string): string {
   if (clears && text.startsWith(CLEAR_LINE))
     return CLEAR_LINE + safeFor({ colours, clears }, text.slice(CLEAR_LINE.length));
-  if (!colours) return printableLines(text);
+  if (!colours) return printableText(text);
   return text
     .split(COLOUR)
-    .map((part, i) => (i % 2 === 1 ? part : printableLines(part)))
+    .map((part, i) => (i % 2 === 1 ? part : printableText(part)))
     .join('');
 }
+
+/** A tab is harmless: `-o jsonpath` has those of its template. */
+const printableText = (text: string): string => text.split('\t').map(printableLines).join('\t');
 
 /** JSON does not escape DEL, C1 and direction marks. */
 function escapeCharacter(character: string): string {

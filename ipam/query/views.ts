@@ -126,12 +126,12 @@ export interface AddressView {
   readonly reservedAs?: Reservation | undefined;
 }
 
-/** Returns the used, kept, cooling and reserved addresses of a block. */
-export function addressesOf(view: BlockView, now: number): AddressView[] {
+/** Returns the used, kept, cooling and reserved addresses of a block; with `all`, also the free. */
+export function addressesOf(view: BlockView, now: number, all = false): AddressView[] {
   const { block, range } = view;
   return block.slots.flatMap((slot, i) => {
     const state = stateOf(slot, now, range?.cooldownMs ?? 0);
-    if (state === 'free') return [];
+    if (state === 'free' && !all) return [];
     const address = slotAddress(block, i);
     return [
       {

@@ -8,9 +8,15 @@
  *
  *     npm run bench                     everything
  *     npm run bench -- single burst     only these
+ *     npm run bench -- single --save    also writes all values to docs/images/bench.json
+ *     npm run bench -- --plot           measures nothing: draws that file as docs/images/bench.svg
  *     BENCH_TREES=/a npm run bench -- trees
  *                                       ADD and DEL beside another tree, built in that folder
  */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { parseCidr } from '../../ipam/model/address.ts';
 import { makeRange } from '../../ipam/model/new-range.ts';
 import { encodeRange } from '../../ipam/records/range-record.ts';
@@ -31,7 +37,9 @@ import { benchKept } from './kept.ts';
 import { benchMapTerminal } from './map-terminal.ts';
 import { benchMap } from './map.ts';
 import { benchOwn } from './own.ts';
+import { plotSvg } from './plot.ts';
 import { benchRules } from './rules.ts';
+import { formatSaved, parseSaved, type SavedSingle } from './saved.ts';
 import { benchServices } from './services.ts';
 import { benchSingle } from './single.ts';
 import { cellnet, reference, type Contender } from './timed.ts';
@@ -39,6 +47,9 @@ import { benchTrees } from './trees.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 40);
 const WARM_PODS = 200;
+const ROOT = join(import.meta.dirname, '../..');
+const SAVED = join(ROOT, 'docs/images/bench.json');
+const PLOT = join(ROOT, 'docs/images/bench.svg');
 const PARTS = [
   'single',
   'burst',
@@ -53,8 +64,8 @@ const PARTS = [
   'own',
   'events',
   'map-terminal',
-  'trees',
   'map',
+  'trees',
 ] as const;
 
 interface World {
@@ -89,7 +100,21 @@ async function ipamAlone(scope: Scope): Promise<void> {
   await benchIpam(etcd, 5);
 }
 
-async function main(wanted: readonly string[]): Promise<void> {
+function save(values: Pick<SavedSingle, 'contenders' | 'bare'>): void {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  mkdirSync(dirname(SAVED), { recursive: true });
+  const versions = { cellnet: version, node: process.versions.node };
+  const at = new Date().toISOString();
+  writeFileSync(SAVED, formatSaved({ v: 1, at, versions, processors: availableParallelism(), ...values }));
+  console.log(`\nwritten: ${SAVED}`);
+}
+
+function plot(): void {
+  writeFileSync(PLOT, plotSvg(parseSaved(readFileSync(SAVED, 'utf8'), SAVED)));
+  console.log(`drawn: ${PLOT}`);
+}
+
+async function measure(wanted: readonly string[], saves: boolean): Promise<void> {
   const unknown = wanted.filter((part) => !PARTS.some((each) => each === part));
   if (unknown.length > 0) throw new Error(`unknown ${unknown.join(', ')}: expected ${PARTS.join(', ')}`);
   const asked = (part: (typeof PARTS)[number]): boolean => wanted.length === 0 || wanted.includes(part);
@@ -99,7 +124,10 @@ async function main(wanted: readonly string[]): Promise<void> {
       const { node, agent, alone, theirs, running } = await build(scope);
       console.log(`Each contender attaches and detaches ${WARM_PODS} pods first.`);
       await warmUp(node, [agent, theirs], WARM_PODS);
-      if (asked('single')) await benchSingle(node, [agent, alone, theirs], ROUNDS);
+      if (asked('single')) {
+        const values = await benchSingle(node, [agent, alone, theirs], ROUNDS);
+        if (saves) save(values);
+      }
       if (asked('burst')) await benchBurst(node, [agent, theirs], [50, 200], 5);
       if (asked('growth')) await benchGrowth(node, agent, running);
     }
@@ -123,4 +151,11 @@ async function main(wanted: readonly string[]): Promise<void> {
   }
 }
 
-await main(process.argv.slice(2));
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { save: { type: 'boolean', default: false }, plot: { type: 'boolean', default: false } },
+});
+if (values.save && positionals.length > 0 && !positionals.includes('single'))
+  throw new Error(`--save beside ${positionals.join(', ')}: expected single, whose values it writes`);
+if (positionals.length > 0 || values.save || !values.plot) await measure(positionals, values.save);
+if (values.plot) plot();

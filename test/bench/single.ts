@@ -1,6 +1,7 @@
-/** One pod at a time: ADD and DEL by each contender in turn. */
+/** One pod at a time: ADD and DEL by each contender in turn. Returns every measured value. */
 import type { SimulatedNode } from '../support/node.ts';
 import { median, percentile, table } from './figures.ts';
+import type { SavedSingle } from './saved.ts';
 import { execute, timeCall, type Contender } from './timed.ts';
 
 interface Figures {
@@ -12,7 +13,7 @@ export async function benchSingle(
   node: SimulatedNode,
   contenders: readonly Contender[],
   rounds: number,
-): Promise<void> {
+): Promise<Pick<SavedSingle, 'contenders' | 'bare'>> {
   const figures = contenders.map((): Figures => ({ add: [], del: [] }));
   const bare: number[] = [];
   for (let n = 0; n <= rounds; n++) {
@@ -46,4 +47,5 @@ export async function benchSingle(
   const head = ['', 'median', 'p95', 'p95/median', 'to bridge+host-local', 'to node -e 0'];
   console.log(table([head, ...row('add'), ...row('del')]));
   console.log(`\nnode -e 0: ${median(bare).toFixed(1)} ms`);
+  return { contenders: contenders.map(({ name }, i) => ({ name, add: [], del: [], ...figures[i] })), bare };
 }

@@ -2,8 +2,12 @@
  * `npm run demo` shows the main use with real components: two simulated nodes (a network namespace
  * with an Open vSwitch each), a switch, a VLAN with its gateway, etcd, and a small server that
  * plays the Kubernetes API. The demo removes everything it made.
+ *
+ *     npm run demo -- --keep             stays at the end, with pods that come and go, until Ctrl-C
+ *     npm run demo -- --record FILE.cast also writes FILE.cast (asciinema), and FILE.svg
  */
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import { startAgent } from '../support/agent.ts';
 import { startCapture } from '../support/capture.ts';
 import { startFabric, type Fabric } from '../support/fabric.ts';
@@ -14,8 +18,15 @@ import { startPodProcess, type PodProcess } from '../support/pod-process.ts';
 import { must, sleep } from '../support/proc.ts';
 import { tcpTransfer } from '../support/transfer.ts';
 import { startPodServer, type PodServer } from '../support/pod-server.ts';
+import { formatCast } from './cast.ts';
+import { castToSvg } from './cast-svg.ts';
 import { keptAddress } from './kept.ts';
-import { bold, chapter, end, expect, show, step } from './story.ts';
+import { aborted, keepMoving, startLooking } from './look.ts';
+import { bold, chapter, end, expect, recorder, show, step } from './story.ts';
+
+const { values: OPTIONS } = parseArgs({
+  options: { keep: { type: 'boolean', default: false }, record: { type: 'string' } },
+});
 
 const RANGE = '10.20.0.0/22';
 const GATEWAY = '10.20.0.1';
@@ -239,7 +250,7 @@ async function reuse(
   world: World,
   pods: readonly AddedPod[],
   freed: readonly string[],
-): Promise<void> {
+): Promise<SimulatedNode> {
   chapter('node-b comes back, and a freed address is given out again');
   const [web] = pods;
   expect(web !== undefined, 'web-1 is missing');
@@ -272,6 +283,7 @@ async function reuse(
     }
   });
   await step('web-1 reaches it at the new place', () => web.ns.pings(freed[0] ?? ''));
+  return again;
 }
 
 async function remove(world: World, pods: readonly AddedPod[]): Promise<void> {
@@ -319,22 +331,65 @@ async function withScope(work: (scope: Scope) => Promise<void>): Promise<void> {
   }
 }
 
+async function tell(scope: Scope, world: World): Promise<void> {
+  const look = await step('cnictl serve tells everything that happens, as it happens', () =>
+    startLooking(scope, world.fabric),
+  );
+  show(`look:   ${bold(look.url)}`);
+  show(`listen: curl -N '${look.events}'`);
+}
+
+/** The story is told, and goes on until a signal. */
+let staying = false;
+
+async function stay(world: World, again: SimulatedNode, signal: AbortSignal): Promise<void> {
+  chapter('It stays, and pods come and go, until Ctrl-C');
+  staying = true;
+  const remove = async (node: SimulatedNode, pod: AddedPod): Promise<void> => {
+    await node.delPod(pod);
+    await world.api.remove('default', pod.name);
+  };
+  await keepMoving([world.a, again], (node, name) => addPod(world, node, name), remove, signal);
+}
+
+async function story(scope: Scope, signal: AbortSignal): Promise<void> {
+  const world = await build(scope);
+  await tell(scope, world);
+  await addRange(world);
+  const pods = await addPods(world);
+  await talk(world, pods);
+  await withScope((own) => services(world, pods, own));
+  await withScope((own) => database(world, pods, own));
+  const freed = await crash(world, pods);
+  const again = await reuse(scope, world, pods, freed);
+  await remove(world, pods);
+  if (OPTIONS.keep) await stay(world, again, signal);
+}
+
+/** Returns a signal that Ctrl-C and SIGTERM abort: what the demo made is removed then, too. */
+function untilStopped(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const)
+    process.on(name, () => controller.abort(new Error(`stopped by ${name}`)));
+  return controller.signal;
+}
+
 async function main(): Promise<number> {
   const scope = newScope();
+  const signal = untilStopped();
   let problem: Error | undefined;
+  const work = story(scope, signal);
+  const stopped = aborted(signal).then(async () => {
+    // While it stays, a signal is its normal end: the pod that is under way is finished.
+    if (staying) await work;
+    else throw signal.reason;
+  });
   try {
-    const world = await build(scope);
-    await addRange(world);
-    const pods = await addPods(world);
-    await talk(world, pods);
-    await withScope((own) => services(world, pods, own));
-    await withScope((own) => database(world, pods, own));
-    const freed = await crash(world, pods);
-    await reuse(scope, world, pods, freed);
-    await remove(world, pods);
+    await Promise.race([work, stopped]);
   } catch (error) {
     problem = error instanceof Error ? error : new Error(String(error));
   }
+  work.catch(() => undefined);
   try {
     await step('everything that the demo made is removed', async () => {
       await scope.close();
@@ -350,3 +405,10 @@ async function main(): Promise<number> {
 }
 
 process.exitCode = await main();
+if (recorder && OPTIONS.record !== undefined) {
+  const cast = recorder.cast('npm run demo', Date.now());
+  writeFileSync(OPTIONS.record, formatCast(cast));
+  const drawing = `${OPTIONS.record.replace(/\.cast$/, '')}.svg`;
+  writeFileSync(drawing, castToSvg(cast));
+  console.log(`recorded: ${OPTIONS.record}, ${drawing}`);
+}

@@ -1,5 +1,15 @@
 /** Prints a demo step by step and records whether every step held. */
-const colour = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
+import { Recorder } from './cast.ts';
+
+/** A recording is of a terminal with colours, wherever the output goes. */
+export const recorder = process.argv.includes('--record') ? new Recorder(() => performance.now()) : undefined;
+const colour = recorder !== undefined || (process.stdout.isTTY && process.env['NO_COLOR'] === undefined);
+
+function print(line: string): void {
+  console.log(line);
+  recorder?.print(`${line}\n`);
+}
+
 const paint =
   (code: number) =>
   (text: string): string =>
@@ -14,12 +24,12 @@ let steps = 0;
 let failed = 0;
 
 export function chapter(title: string): void {
-  console.log(`\n${bold(cyan(`== ${title}`))}`);
+  print(`\n${bold(cyan(`== ${title}`))}`);
 }
 
 /** Prints text that the operator typed or a program printed. */
 export function show(text: string): void {
-  for (const line of text.trimEnd().split('\n')) console.log(dim('   │ ') + line);
+  for (const line of text.trimEnd().split('\n')) print(dim('   │ ') + line);
 }
 
 /**
@@ -31,11 +41,11 @@ export async function step<T>(what: string, work: () => Promise<T>): Promise<T> 
   const started = performance.now();
   try {
     const result = await work();
-    console.log(`${green(' ✓')} ${what} ${dim(`(${Math.round(performance.now() - started)} ms)`)}`);
+    print(`${green(' ✓')} ${what} ${dim(`(${Math.round(performance.now() - started)} ms)`)}`);
     return result;
   } catch (error) {
     failed++;
-    console.log(`${red(' ✗')} ${what}`);
+    print(`${red(' ✗')} ${what}`);
     throw error;
   }
 }
@@ -49,7 +59,7 @@ export function expect(holds: boolean, otherwise: string): asserts holds {
 export function end(error: Error | undefined): number {
   if (error) show(red(error.message));
   const held = failed === 0 && error === undefined && steps > 0;
-  console.log(
+  print(
     held
       ? `\n${bold(green(`Every step held: ${steps} of ${steps}.`))}`
       : `\n${bold(red(`Not every step held: ${steps - Math.max(failed, 1)} of at least ${steps}.`))}`,

@@ -13,6 +13,7 @@ import type { TLSSocket } from 'node:tls';
 import { isAdminPath, serveAdmin, type Changes } from './kube-api-admin.ts';
 import { Faults, send, type RequestInfo } from './kube-api-faults.ts';
 import { defaultUser, kubeconfig, type UserEntry } from './kube-api-kubeconfig.ts';
+import { answerExecs, type PodPrograms } from './kube-api-exec.ts';
 import { answerList } from './kube-api-list.ts';
 import {
   containerStatuses,
@@ -73,6 +74,8 @@ export interface KubeApiOptions {
   readonly admin?: boolean;
   /** Makes and deletes namespaces, pods and Services on request. Default: every change is 405. */
   readonly writes?: WriteOptions;
+  /** What programs in the pods do. Default: every exec is 404. */
+  readonly exec?: PodPrograms;
   /** The interval of a watch's bookmarks. Default: 1000. A real server has about a minute. */
   readonly bookmarkMs?: number;
 }
@@ -156,6 +159,12 @@ export async function startKubeApi(options: KubeApiOptions = {}): Promise<KubeAp
     // Node.js opens the socket at once only when it has no name to look up.
     if (listenIn) listenIn(() => void server.listen(port, resolve));
     else server.listen(port, host, resolve);
+  });
+  answerExecs(server, {
+    programs: options.exec,
+    pods: cluster.pods,
+    userOf: (req) => authenticate(req, tokens),
+    forbid: options.forbid,
   });
   let connections = 0;
   let openConnections = 0;

@@ -73,7 +73,7 @@ const comparable = (stdout: string): unknown =>
 
 /** A backup leaves out what tells of an agent's life, and a restore tells a set-back. */
 const withoutLife = (content: ReadonlyMap<string, string>): Map<string, string> =>
-  new Map([...content].filter(([key]) => !key.startsWith('alive/') && key !== SET_BACK));
+  new Map([...content].filter(([key]) => !/^(alive|usage)\//.test(key) && key !== SET_BACK));
 
 suite('one bad record', () => {
   let scope: Scope;

@@ -154,8 +154,13 @@ suite('the roles of docs/examples/etcd-roles.sh, in an etcd with authentication'
       assert.notEqual((await etcdctl('node-1', ...words)).code, 0, words.join(' '));
   });
 
-  test('not protected, as the documentation says: blocks and history of other nodes', async () => {
-    for (const key of ['blocks/blue/10.20.3.0/28', 'history/blue/10.20.3.0/28/0']) {
+  test('not protected, as the documentation says: blocks and history of other nodes, samples', async () => {
+    for (const key of [
+      'blocks/blue/10.20.3.0/28',
+      'history/blue/10.20.3.0/28/0',
+      'usage/hours/2026-01-01T00',
+      'usage/forecast',
+    ]) {
       const ran = await etcdctl('node-1', 'put', `/cellnet/v1/${key}`, 'x');
       assert.equal(ran.code, 0, `${key}: ${ran.stderr}`);
       assert.equal((await etcdctl('node-1', 'del', `/cellnet/v1/${key}`)).code, 0);

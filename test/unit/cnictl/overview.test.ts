@@ -153,6 +153,21 @@ suite('agents of several versions', () => {
     assert.deepEqual((await statusOf(world)).warnings[0]?.nodes, ['node-1', 'node-2']);
   });
 
+  test('a rule that they cannot read is warned of when it is added', async () => {
+    const world = await CliWorld.make();
+    const add = (name: string, ...more: string[]): ReturnType<CliWorld['run']> =>
+      world.run(['rule', 'add', name, '--namespace', 'x', '--range', 'blue', '--dry-run', ...more]);
+    await tell(world, 'node-2', { reads: { ...OWN_READ_VERSIONS, rules: 2 } });
+    assert.doesNotMatch((await add('a', '--keep', '1h')).stderr, /cannot read/);
+    assert.match(
+      (await add('b', '--own-blocks')).stderr,
+      /agents on node-2 cannot read this rule, or do not say/,
+    );
+    await tell(world, 'node-2');
+    assert.match((await add('a', '--keep', '1h')).stderr, /agents on node-2 cannot read/);
+    assert.doesNotMatch((await add('c')).stderr, /cannot read/);
+  });
+
   test('many nodes make one line, of which the first five are named', async () => {
     const world = await CliWorld.make();
     for (let n = 10; n < 22; n++) await tell(world, `node-${n}`, { pending: 1 });
@@ -305,12 +320,10 @@ suite('version', () => {
   test('an agent that is not there, and an etcd that is away, leave the rest', async () => {
     const world = await CliWorld.make();
     world.agent = { answers: false, health: undefined };
-    world.store = {
-      ...world.ipam.store,
-      scan: () => {
-        throw new IpamError('store-unreachable', 'http://e:2379 does not answer');
-      },
-    } as unknown as Store;
+    const away = (): never => {
+      throw new IpamError('store-unreachable', 'http://e:2379 does not answer');
+    };
+    world.store = { scan: away } as unknown as Store;
     const { status, stdout, stderr } = await world.run('version');
     assert.equal(status, 2);
     assert.match(stdout, /^Agent: +none answers at /m);

@@ -15,11 +15,10 @@ test('engines names the tested major versions, and the oldest is the one that is
   assert.match(read('README.md'), /You need Node 20, 22, 24 or 26,/);
 });
 
-test("the image's Node is a tested and maintained one, in both stages", () => {
+test("the image's Node, that of the build, is a tested and maintained one", () => {
   const found = [...read('docs/examples/Dockerfile').matchAll(/^FROM \S+\/node:(\S+?)-/gm)];
   const versions = found.map(([, version]) => version ?? '');
-  assert.equal(versions.length, 2);
-  assert.equal(new Set(versions).size, 1);
+  assert.equal(versions.length, 1);
   assert.ok(tested.includes(Number.parseInt(versions[0] ?? '')));
   assert.equal(supportEnd(versions[0], Date.parse('2026-12-01')), undefined);
 });

@@ -33,7 +33,7 @@ const optionsIn = (text: string): string[] => text.match(/(?<![\w-])--[a-z][a-z-
 async function ownOptions(world: CliWorld, words: readonly string[]): Promise<string[]> {
   const { stdout } = await world.run([...words, '--help']);
   const [, commands = ''] = stdout.split(/^Commands:$/m);
-  const below = [...commands.matchAll(/^ {2}([a-z]+)\b/gm)].map(([, name = '']) => name);
+  const below = [...commands.matchAll(/^ {2}([a-z][a-z-]*)\b/gm)].map(([, name = '']) => name);
   const ofThose: string[] = [];
   for (const name of below.filter((each) => each !== 'help'))
     ofThose.push(...(await ownOptions(world, [...words, name])));

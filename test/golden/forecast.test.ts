@@ -1,0 +1,54 @@
+import { test } from 'node:test';
+import { addRule } from '../../ipam/rules/rules.ts';
+import { put } from '../../ipam/records/transaction.ts';
+import { encodeSample, sampleKey, type UsageSample } from '../../ipam/records/usage-record.ts';
+import { owns } from '../unit/ipam/pods.ts';
+import { hold } from './hold.ts';
+import { CliWorld } from './world.ts';
+
+const HOUR_MS = 3_600_000;
+
+/** Blue takes 24 addresses and 2 blocks a day more, a third of them for the namespace `ci`. */
+function sampleOf(at: number, hoursAgo: number): UsageSample {
+  const used = 400 - hoursAgo;
+  const blocks = 30 - Math.floor(hoursAgo / 12);
+  return {
+    at,
+    ranges: new Map([
+      ['blue', { cidr: '10.20.0.0/22', used, kept: 0, blocks }],
+      ['six', { cidr: 'fd00:20::/64', used: 1, kept: 0, blocks: 1 }],
+    ]),
+    rules: new Map(),
+    namespaces: new Map([
+      ['shop', { 4: 100, 6: 1 }],
+      ['ci', { 4: 100 - Math.floor(hoursAgo / 3), 6: 0 }],
+    ]),
+  };
+}
+
+async function sampled(hours: number): Promise<CliWorld> {
+  const world = await CliWorld.make();
+  const { ipam, store, now } = world.ipam;
+  await addRule(ipam, owns('web'));
+  for (let ago = 0; ago < hours; ago++) {
+    const at = now - ago * HOUR_MS;
+    await store.commit([], [put(sampleKey(at), encodeSample(sampleOf(at, ago)))]);
+  }
+  return world;
+}
+
+test('until when ranges last', async () => {
+  const lines: string[] = [];
+  for (const [hours, commands] of [
+    [3, ['range list', 'range show blue']],
+    [30, ['range list', 'range show blue']],
+    [192, ['range list', 'range show blue', 'rule show web', 'status', 'range show blue -o json']],
+  ] as const) {
+    const world = await sampled(hours);
+    for (const command of commands) {
+      const { status, stdout, stderr } = await world.run(command);
+      lines.push(`$ cnictl ${command}   # ${hours} samples\n${stdout}${stderr}--- status ${status}\n\n`);
+    }
+  }
+  hold('forecast', lines.join(''));
+});
