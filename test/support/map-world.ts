@@ -87,7 +87,7 @@ export class FakeTerminal implements Terminal {
   constructor(listener: TerminalListener, colours: boolean, { columns, rows }: Size = USUAL) {
     this.#listener = listener;
     this.colours = colours;
-    this.screen = new Screen(columns, rows);
+    this.screen = Screen.taken(columns, rows);
   }
 
   press(keys: string): void {

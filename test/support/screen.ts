@@ -21,6 +21,13 @@ export class Screen {
     this.#clear();
   }
 
+  /** A terminal that a program has taken over, as `cnictl map` does. */
+  static taken(columns: number, rows: number): Screen {
+    const screen = new Screen(columns, rows);
+    [screen.isAlternate, screen.wraps] = [true, false];
+    return screen;
+  }
+
   /** As a window does that gets another size: what was beyond it is gone. */
   resize(columns: number, rows: number): void {
     [this.columns, this.rows] = [columns, rows];
@@ -66,12 +73,15 @@ export class Screen {
       }
       const [character = ''] = left;
       left = left.slice(character.length);
-      if (/\p{Cc}/u.test(character)) this.unknown.push(JSON.stringify(character));
+      if (!this.isAlternate && character === '\r') this.#column = 0;
+      else if (!this.isAlternate && character === '\n') this.#row += 1;
+      else if (/\p{Cc}/u.test(character)) this.unknown.push(JSON.stringify(character));
       else this.#put(character);
     }
   }
 
   #put(character: string): void {
+    if (this.#column >= this.columns && this.wraps) [this.#row, this.#column] = [this.#row + 1, 0];
     if (this.#column >= this.columns) {
       this.unknown.push(`beyond the last column: ${character}`);
       return;
@@ -88,10 +98,17 @@ export class Screen {
     else if (sequence === 'K') this.#cells[this.#row]?.fill(' ', this.#column);
     else if (sequence === '2J') this.#clear();
     else if (sequence.endsWith('m')) this.#inverse = numbers.includes(7);
-    else if (sequence === '?1049h' || sequence === '?1049l') this.isAlternate = sequence.endsWith('h');
+    else if (sequence === '?1049h' || sequence === '?1049l') this.#change(sequence.endsWith('h'));
     else if (sequence === '?25h' || sequence === '?25l') this.hasCursor = sequence.endsWith('h');
     else if (sequence === '?7h' || sequence === '?7l') this.wraps = sequence.endsWith('h');
     else this.unknown.push(sequence);
+  }
+
+  /** To the other screen or back. What was on the usual one counts for nothing here. */
+  #change(isAlternate: boolean): void {
+    this.isAlternate = isAlternate;
+    [this.#row, this.#column] = [0, 0];
+    this.#clear();
   }
 
   #clear(): void {

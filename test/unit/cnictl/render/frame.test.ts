@@ -16,7 +16,7 @@ suite('drawing a screen', () => {
   test('whatever the text, nothing steers the terminal, and nothing is beyond its edge', () => {
     fc.assert(
       fc.property(lines, fc.integer({ min: 1, max: 30 }), fc.boolean(), (drawn, columns, colours) => {
-        const screen = new Screen(columns, 4);
+        const screen = Screen.taken(columns, 4);
         screen.write(redraw(undefined, drawn, { columns, rows: 4 }, colours).text);
         assert.deepEqual(screen.unknown, []);
         const expected = [0, 1, 2, 3].map((row) => (drawn[row] ? lineText(drawn[row]) : ''));
@@ -32,7 +32,7 @@ suite('drawing a screen', () => {
     fc.assert(
       fc.property(lines, lines, (first, second) => {
         const size = { columns: 20, rows: 5 };
-        const [screen, other] = [new Screen(20, 5), new Screen(20, 5)];
+        const [screen, other] = [Screen.taken(20, 5), Screen.taken(20, 5)];
         const before = redraw(undefined, first, size, true);
         const after = redraw(before.drawn, second, size, true);
         screen.write(before.text + after.text);
