@@ -15,7 +15,11 @@ const DAY = 24 * HOUR;
 const NOW = Date.parse('2026-01-09T00:20:00Z');
 
 /** One point for each of the hours before NOW, taken at some minute of the hour. */
-const hours = (count: number, value: (hoursAgo: number) => number, minute: (i: number) => number = () => 0): Point[] =>
+const hours = (
+  count: number,
+  value: (hoursAgo: number) => number,
+  minute: (i: number) => number = () => 0,
+): Point[] =>
   Array.from({ length: count }, (_, i) => {
     const ago = count - 1 - i;
     return { at: NOW - 20 * 60_000 - ago * HOUR + minute(i) * 60_000, value: value(ago) };
