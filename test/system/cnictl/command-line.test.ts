@@ -82,7 +82,7 @@ suite('the command line', () => {
       ['range', 'list', '--watch', '--no-headers'],
       env,
     );
-    scope.defer(async () => void (await watching.stop()));
+    scope.defer(() => watching.stop().then(() => undefined));
     const seen = (pattern: RegExp): boolean => watching.lines.some((line) => pattern.test(line));
     await until('the list is printed', () => seen(/^blue .* active/));
     await etcd.kill();
