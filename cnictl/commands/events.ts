@@ -142,24 +142,20 @@ class Printing {
   #warnUnknown({ state }: Start): void {
     const { range, node } = this.#options;
     const known = [...state.records.values()].map((record) => record.known);
-    if (range !== undefined && !known.some((each) => each?.kind === 'range' && each.range.name === range))
-      this.#context.warn(
-        `there is no range '${range}' at revision ${state.revision}. ${didYouMean(
-          range,
-          known.flatMap((each) => (each?.kind === 'range' ? [each.range.name] : [])),
-        )}`.trim(),
-      );
+    if (range !== undefined && !known.some((each) => each?.kind === 'range' && each.range.name === range)) {
+      const names = known.flatMap((each) => (each?.kind === 'range' ? [each.range.name] : []));
+      const what = `there is no range '${range}' at revision ${state.revision}`;
+      this.#context.warn([what, didYouMean(range, names).trim()].filter((each) => each !== '').join('. '));
+    }
     const isOf = (name: string): boolean =>
       known.some(
         (each) => each && ('node' in each ? each.node : each.kind === 'block' && each.block.node) === name,
       );
-    if (node !== undefined && !isOf(node))
-      this.#context.warn(
-        `nothing is known of a node '${node}' at revision ${state.revision}. ${didYouMean(
-          node,
-          known.flatMap((each) => (each?.kind === 'block' ? [each.block.node] : [])),
-        )}`.trim(),
-      );
+    if (node !== undefined && !isOf(node)) {
+      const names = known.flatMap((each) => (each?.kind === 'block' ? [each.block.node] : []));
+      const what = `nothing is known of a node '${node}' at revision ${state.revision}`;
+      this.#context.warn([what, didYouMean(node, names).trim()].filter((each) => each !== '').join('. '));
+    }
   }
 
   async #print(told: readonly CellEvent[]): Promise<void> {
