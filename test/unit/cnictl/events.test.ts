@@ -61,7 +61,7 @@ suite('cnictl events', () => {
     assert.equal(stdout, 'No events.\n');
     assert.match(
       stderr,
-      /there is no range 'nirvana' at revision \d+\.\n.*nothing is known of a node 'node-99'/,
+      /there is no range 'nirvana' at revision \d+\n.*nothing is known of a node 'node-99'/,
     );
   });
 
