@@ -34,7 +34,7 @@ export interface JobResult {
   readonly cpuSeconds: number;
 }
 
-const JOB_TIMEOUT_MS = 10 * 60_000;
+const JOB_TIMEOUT_MS = 20 * 60_000;
 
 /** Part of what is built, beside the files of the jobs. */
 export const REPORTER = join(import.meta.dirname, 'reporter.ts');
