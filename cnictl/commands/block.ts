@@ -8,7 +8,8 @@ import { renderTable, type Column } from '../render/table.ts';
 import { addressKey } from './ip.ts';
 import { blocksOf } from './known-node.ts';
 import { noBlockText } from './node-blocks.ts';
-import { showList, type ListOptions } from './show-list.ts';
+import type { ListOptions } from './list.ts';
+import { showList } from './show-list.ts';
 
 /**
  * `block list`

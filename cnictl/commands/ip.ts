@@ -15,7 +15,8 @@ import { printable } from '../render/printable.ts';
 import { renderFields, renderTable, type Column } from '../render/table.ts';
 import { blocksOf } from './known-node.ts';
 import { noBlockText } from './node-blocks.ts';
-import { showList, type Listed, type ListOptions } from './show-list.ts';
+import type { Listed, ListOptions } from './list.ts';
+import { showList } from './show-list.ts';
 
 /** States of addresses for people. JSON calls a conflict `cooling`, with a `conflictMac`. */
 export const ADDRESS_STATES = ['used', 'kept', 'cooling', 'conflict', 'reserved', 'free'] as const;

@@ -7,7 +7,8 @@ import { painted, type Cell } from '../render/cell.ts';
 import { printable } from '../render/printable.ts';
 import type { Column } from '../render/table.ts';
 import { agentCell, aliveText, nameJson, seenText } from './node-name.ts';
-import { showList, type ListOptions } from './show-list.ts';
+import type { ListOptions } from './list.ts';
+import { showList } from './show-list.ts';
 
 /** `node list` */
 export async function nodeList(context: Context, options: ListOptions = {}): Promise<number> {

@@ -12,7 +12,8 @@ import { formatAge } from '../context/durations.ts';
 import type { Column } from '../render/table.ts';
 import { addressKey, isOfPod, namespaceHint } from './ip.ts';
 import { requireNodeEver } from './known-node.ts';
-import { showList, type Listed, type ListOptions } from './show-list.ts';
+import type { Listed, ListOptions } from './list.ts';
+import { showList } from './show-list.ts';
 
 export interface PodListOptions extends ListOptions {
   /** Patterns, as those of rules. */

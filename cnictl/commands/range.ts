@@ -1,27 +1,13 @@
-import {
-  formatAddress,
-  formatCidr,
-  formatSpan,
-  parseAddress,
-  parseCidr,
-  parseSpan,
-} from '../../ipam/model/address.ts';
+import { formatAddress, formatCidr, formatSpan } from '../../ipam/model/address.ts';
 import { IpamError } from '../../ipam/model/errors.ts';
-import { makeRange } from '../../ipam/model/new-range.ts';
-import { hasFormerRoutes, rangeCapacity, usableBlockTotal, type Range } from '../../ipam/model/range.ts';
+import { hasFormerRoutes, type Range } from '../../ipam/model/range.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
-import {
-  listRangeUsage,
-  readRangeUsage,
-  unusedRange,
-  type RangeUsage,
-} from '../../ipam/query/range-usage.ts';
+import { listRangeUsage, readRangeUsage, type RangeUsage } from '../../ipam/query/range-usage.ts';
 import { podsByNode, type PodsOfNode } from '../../ipam/query/living-pods.ts';
-import { addRange, planRange, planRangeRemoval, removeRange } from '../../ipam/ranges/ranges.ts';
+import { planRangeRemoval, removeRange } from '../../ipam/ranges/ranges.ts';
 import { readForecasts, type Forecasts, type RoomsForecast } from '../../ipam/query/forecasts.ts';
 import type { Context } from '../context/context.ts';
-import { formatAge, formatDuration, parseDuration } from '../context/durations.ts';
-import { CommandError } from '../context/errors.ts';
+import { formatAge, formatDuration } from '../context/durations.ts';
 import { renderBar, renderCount } from '../render/bar.ts';
 import { painted } from '../render/cell.ts';
 import {
@@ -35,73 +21,9 @@ import { plural } from '../render/plural.ts';
 import { ProgressLine } from '../render/progress.ts';
 import { renderFields, renderTable, type Column } from '../render/table.ts';
 import { addressKey } from './ip.ts';
-import { refuseLivingPods } from './range-add-pods.ts';
-import {
-  hasDefaultRoute,
-  listText,
-  noDefaultRouteText,
-  parseRoute,
-  podsText,
-  routeJson,
-  routeText,
-  sumOf,
-} from './range-text.ts';
-import { showList, type ListOptions } from './show-list.ts';
-
-export interface RangeAddOptions {
-  readonly gateway?: string;
-  readonly name?: string;
-  readonly vlan?: string;
-  readonly exclude?: readonly string[];
-  readonly route?: readonly string[];
-  readonly cooldown?: string;
-  readonly blockSize?: string;
-  readonly namedOnly?: boolean;
-  /** Adds the range although pods live in it that etcd forgot. */
-  readonly recover?: boolean;
-  readonly dryRun?: boolean;
-}
-
-/** `range add`: checks everything before it writes anything. */
-export async function rangeAdd(context: Context, cidr: string, options: RangeAddOptions): Promise<number> {
-  const range = rangeFrom(cidr, options);
-  const recover = options.recover ?? false;
-  await context.withIpam(async (ipam) => {
-    await planRange(ipam, range, { recover });
-    if (!recover) await refuseLivingPods(context, ipam.store, range);
-    if (!options.dryRun) await addRange(ipam, range, { recover });
-  });
-  if (!hasDefaultRoute(range)) context.warn(noDefaultRouteText(range));
-  const done = options.dryRun ? 'would be added' : 'added';
-  context.print(rangeJson(unusedRange(range)), () => {
-    const gateway = range.gateway ? `gateway ${formatAddress(range.gateway)}` : 'no gateway';
-    const vlan = range.vlan === undefined ? 'untagged' : `VLAN ${range.vlan}`;
-    return `range ${range.name} ${done}: ${formatCidr(range.cidr)}, ${gateway}, ${vlan}, ${plural(rangeCapacity(range), 'address', 'addresses')} in ${plural(usableBlockTotal(range), 'block')} of ${range.blockSize}\n`;
-  });
-  return 0;
-}
-
-function rangeFrom(cidr: string, options: RangeAddOptions): Range {
-  const { name, vlan, gateway, cooldown, blockSize } = options;
-  return makeRange({
-    cidr: parseCidr(cidr, 'subnet'),
-    exclude: (options.exclude ?? []).map((text) => parseSpan(text, 'exclusion')),
-    routes: (options.route ?? []).map(parseRoute),
-    ...(options.namedOnly && { namedOnly: true }),
-    ...(name !== undefined && { name }),
-    ...(gateway !== undefined && { gateway: parseAddress(gateway, 'gateway') }),
-    ...(vlan !== undefined && { vlan: wholeNumber(vlan, '--vlan', 'a VLAN ID from 1 to 4094') }),
-    ...(cooldown !== undefined && { cooldownMs: parseDuration(cooldown, '--cooldown') }),
-    ...(blockSize !== undefined && {
-      blockSize: wholeNumber(blockSize, '--block-size', 'a number such as 16'),
-    }),
-  });
-}
-
-function wholeNumber(text: string, option: string, expected: string): number {
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new CommandError(`${option} '${text}': expected ${expected}`);
-}
+import { listText, podsText, routeJson, routeText, sumOf } from './range-text.ts';
+import type { ListOptions } from './list.ts';
+import { showList } from './show-list.ts';
 
 /** `range list` */
 export async function rangeList(context: Context, options: ListOptions = {}): Promise<number> {

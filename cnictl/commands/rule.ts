@@ -15,7 +15,8 @@ import { renderFields, type Column } from '../render/table.ts';
 import { forecastsFor } from './range.ts';
 import { keeps } from './rule-annotations.ts';
 import { settle } from './rule-settle.ts';
-import { showList, type Listed, type ListOptions } from './show-list.ts';
+import type { Listed, ListOptions } from './list.ts';
+import { showList } from './show-list.ts';
 import {
   annotationsText,
   blockJson,

@@ -3,13 +3,12 @@ import { familyName, formatCidr, type Family } from '../../ipam/model/address.ts
 import { IpamError } from '../../ipam/model/errors.ts';
 import { BLOCK_PROBE, checkWritable } from '../../ipam/node/writable.ts';
 import type { Forecasts } from '../../ipam/query/forecasts.ts';
-import { listRangeUsage, type RangeUsage, type RangeUsages } from '../../ipam/query/range-usage.ts';
+import { usageOf, type RangeUsage, type RangeUsages } from '../../ipam/query/range-usage.ts';
 import { readSetBack } from '../../ipam/query/set-back.ts';
 import { RANGES } from '../../ipam/records/keys.ts';
 import type { Lost, LostNode } from '../../ipam/records/lost-record.ts';
 import type { Store } from '../../ipam/store/store.ts';
 import { readLost } from '../../ipam/store/lost.ts';
-import type { RuleRecords } from '../../ipam/store/rules.ts';
 import { isDistrusted, type SetBack } from '../../ipam/records/set-back-record.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Context } from '../context/context.ts';
@@ -18,7 +17,7 @@ import { agentFigures, versionsText, type AgentFigures } from '../overview/agent
 import { askClusterNodes, type ClusterNodes } from '../overview/cluster-nodes.ts';
 import { clusterWarnings } from '../overview/cluster-warnings.ts';
 import { etcdVersions, gatherEtcd, type EtcdStatus } from '../overview/etcd.ts';
-import { readNodeFacts, readRulesIfMay } from '../overview/gather.ts';
+import { readNodeFacts, type InEtcd } from '../overview/gather.ts';
 import { gatherNodes, overviewOf, type NodeOverview, type NodeUsage } from '../overview/nodes.ts';
 import type { Warning } from '../overview/warning.ts';
 import { renderCount } from '../render/bar.ts';
@@ -33,15 +32,15 @@ import { forecastsFor, rangeJson, rangeTable } from './range.ts';
 export async function status(context: Context): Promise<number> {
   const { endpoints, prefix } = etcdSettings(context.settings.etcd);
   const [found, kube] = await Promise.all([gather(context), askClusterNodes(context)]);
-  const { latencyMs, problem, usages: ranges, unreadable, lost, setBack, facts, rules, forecasts } = found;
+  const { latencyMs, problem, usages: ranges, unreadable, lost, setBack, facts, forecasts } = found;
   const etcd = await gatherEtcd(context, latencyMs);
   for (const { reason } of lost.unreadable) context.warn(reason);
   const now = context.world.now();
   const nodes = overviewOf({ ...facts, cluster: kube.nodes, now });
   const agents = agentFigures(nodes);
   const warnings = clusterWarnings({
-    ...{ writes: problem, etcd: etcd.findings, lost, usages: ranges, rules, setBack, unreadable },
-    ...{ nodes, kubernetes: kube.problem, now },
+    ...{ writes: problem, etcd: etcd.findings, lost, usages: ranges, setBack, unreadable },
+    ...{ nodes, rules: facts.rules, kubernetes: kube.problem, now },
   });
   const known = ranges.map(({ range }) => range);
   const holding = gatherNodes(facts.blocks);
@@ -240,8 +239,7 @@ interface Gathered extends RangeUsages {
   readonly latencyMs: number;
   /** Why etcd, which answers reads, refuses writes; null when it does not. */
   readonly problem: string | null;
-  readonly facts: Awaited<ReturnType<typeof readNodeFacts>>;
-  readonly rules: RuleRecords;
+  readonly facts: InEtcd;
   /** What nodes lost and no range has. */
   readonly lost: Lost;
   /** The cluster's latest set-back that can be read; undefined if there was none. */
@@ -258,14 +256,13 @@ function gather(context: Context): Promise<Gathered> {
     const latencyMs = Math.round(context.world.monotonic() - before);
     const problem = await findReadOnly(ipam.store);
     const lost = await readLost(ipam.store);
-    const usages = await listRangeUsage(ipam);
-    const known = usages.usages.map(({ range }) => range);
     const facts = await readNodeFacts(ipam);
-    const rules = await readRulesIfMay(ipam.store);
+    const usages = usageOf(facts.ranges, facts);
+    const known = usages.usages.map(({ range }) => range);
     const told = await readSetBack(ipam.store);
     const setBack = told && 'value' in told ? told.value : undefined;
     const forecasts = await forecastsFor(context, ipam, usages.usages);
-    const all = { facts, rules, lost: stillLost(lost, known), setBack, forecasts };
+    const all = { facts, lost: stillLost(lost, known), setBack, forecasts };
     return { latencyMs, problem, ...usages, ...all };
   });
 }

@@ -6,7 +6,7 @@ import type { OpenEvents } from '../context/world.ts';
 import { painted } from '../render/cell.ts';
 import { printable } from '../render/printable.ts';
 import { TableLayout, type Column } from '../render/table.ts';
-import { tellBeside, type List, type Listed, type ListOptions } from './show-list.ts';
+import { tellBeside, type List, type Listed, type ListOptions } from './list.ts';
 
 /** As kubectl names them. */
 type Change = 'ADDED' | 'MODIFIED' | 'DELETED';

@@ -2,13 +2,13 @@ import { IpamError } from '../../ipam/model/errors.ts';
 import { drainMarks } from '../../ipam/node/drain.ts';
 import type { Ipam } from '../../ipam/node/ipam.ts';
 import { listNames } from '../../ipam/node/name-records.ts';
-import { listBlocks, type BlockView } from '../../ipam/query/views.ts';
+import { listBlocks } from '../../ipam/query/views.ts';
 import type { ReadVersions } from '../../ipam/records/agent-report.ts';
 import { blockVersion } from '../../ipam/records/block-record.ts';
 import { rangeVersion } from '../../ipam/records/range-record.ts';
 import { ruleVersion } from '../../ipam/records/rule-record.ts';
 import type { UnreadableRecord } from '../../ipam/records/unreadable.ts';
-import { readRanges } from '../../ipam/store/ranges.ts';
+import { readRanges, type RangeRecords } from '../../ipam/store/ranges.ts';
 import { readRules, type RuleRecords } from '../../ipam/store/rules.ts';
 import type { Store } from '../../ipam/store/store.ts';
 import type { Context } from '../context/context.ts';
@@ -31,33 +31,31 @@ export async function gatherOverview(context: Context): Promise<NodesAtAGlance> 
   return { nodes, cluster, unreadable };
 }
 
-type InEtcd = Omit<NodeFacts, 'cluster' | 'now'> & { readonly unreadable: readonly UnreadableRecord[] };
+/** What etcd knows of all nodes, and what it was told by. */
+export interface InEtcd extends Omit<NodeFacts, 'cluster' | 'now'> {
+  /** Also of ranges. */
+  readonly unreadable: readonly UnreadableRecord[];
+  readonly ranges: RangeRecords;
+  readonly rules: RuleRecords;
+}
 
 /** Reads what etcd knows of all nodes. @throws IpamError `store-…` */
 export async function readNodeFacts(ipam: Ipam): Promise<InEtcd> {
   const { blocks, unreadable } = await listBlocks(ipam);
-  return {
-    blocks,
-    unreadable,
-    draining: await drainMarks(ipam),
-    names: await listNames(ipam.store),
-    needed: await neededVersions(ipam, blocks),
-  };
-}
-
-/** Returns the newest version of each kind of record, as far as this user may read them. */
-async function neededVersions(ipam: Ipam, blocks: readonly BlockView[]): Promise<ReadVersions> {
-  const { ranges } = await readRanges(ipam.store);
-  const { rules } = await readRulesIfMay(ipam.store);
-  return {
-    ranges: newest(ranges.map(({ range }) => rangeVersion(range))),
+  const draining = await drainMarks(ipam);
+  const names = await listNames(ipam.store);
+  const ranges = await readRanges(ipam.store);
+  const rules = await readRulesIfMay(ipam.store);
+  const needed: ReadVersions = {
+    ranges: newest(ranges.ranges.map(({ range }) => rangeVersion(range))),
     blocks: newest(blocks.map(({ block }) => blockVersion(block))),
-    rules: newest(rules.map(ruleVersion)),
+    rules: newest(rules.rules.map(ruleVersion)),
   };
+  return { blocks, unreadable, draining, names, needed, ranges, rules };
 }
 
 /** A user who may not read them has none of their trouble either. */
-export async function readRulesIfMay(store: Store): Promise<RuleRecords> {
+async function readRulesIfMay(store: Store): Promise<RuleRecords> {
   try {
     return await readRules(store);
   } catch (error) {

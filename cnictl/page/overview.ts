@@ -1,9 +1,11 @@
 import { ask, serverNow } from './api.ts';
+import { Changed } from './changed.ts';
 import { el, fill, say } from './dom.ts';
 import { Glow } from './glow.ts';
 import { boxOf, gridHeight, gridOf, indexAt, moved, visible, type Grid } from './grid.ts';
 import { legend, shareBar, summed } from './legend.ts';
-import { formatPlace, type Place } from './location.ts';
+import { showLinks } from './links.ts';
+import type { Place } from './location.ts';
 import type { MapEvent, RangeInfo, RangesAnswer } from './model.ts';
 import { fillOf, ordered, ORDERS, type Order } from './order.ts';
 import { paintTile, TILE } from './overview-paint.ts';
@@ -35,8 +37,7 @@ export class Overview implements View {
   #order: Order = 'name';
   #focused = 0;
   #hovered: number | undefined;
-  #isDirty = new Set<string>();
-  #isAll = true;
+  readonly #changed = new Changed();
   #hasAnswer = false;
 
   constructor(page: Page) {
@@ -68,15 +69,15 @@ export class Overview implements View {
 
   event(event: MapEvent): void {
     this.#ticker.add(event);
-    if (event.type === 'range-added' || event.type === 'range-removed') this.#isAll = true;
+    if (event.type === 'range-added' || event.type === 'range-removed') this.#changed.all();
     if (event.range === null) return;
-    this.#isDirty.add(event.range);
+    this.#changed.add(event.range);
     this.#glow.add(event.range);
     this.#refresher.want();
   }
 
   again(): void {
-    this.#isAll = true;
+    this.#changed.all();
     this.#refresher.want();
   }
 
@@ -94,19 +95,16 @@ export class Overview implements View {
   }
 
   async #refresh(): Promise<void> {
-    const names = [...this.#isDirty];
-    const isAll = this.#isAll || names.length > MOST_NAMES;
-    this.#isDirty = new Set();
-    this.#isAll = false;
+    const names = this.#changed.take(MOST_NAMES);
     try {
-      const answer = await ask<RangesAnswer>('ranges', isAll ? {} : { name: names });
-      if (isAll) this.#ranges = new Map();
+      const answer = await ask<RangesAnswer>('ranges', names ? { name: names } : {});
+      if (!names) this.#ranges = new Map();
       for (const range of answer.ranges) this.#ranges.set(range.name, range);
       this.#unreadable = answer.unreadable;
       this.#hasAnswer = true;
       this.#arrange();
     } catch (error) {
-      this.#isAll = true;
+      this.#changed.all();
       this.#page.failed(error);
     }
   }
@@ -166,16 +164,13 @@ export class Overview implements View {
 
   /** The same as links, for those who hear the page. */
   #showList(): void {
-    const places = [...this.#list.children];
-    for (const [i, range] of this.#shown.entries()) {
-      const item = places[i] ?? this.#list.appendChild(el('li', {}, el('a', { tabindex: '-1' })));
-      const link = item.firstElementChild;
-      const text = spoken(range);
-      if (!link || link.textContent === text) continue;
-      link.textContent = text;
-      link.setAttribute('href', formatPlace({ view: 'range', range: range.name }));
-    }
-    for (const surplus of places.slice(this.#shown.length)) surplus.remove();
+    showLinks(
+      this.#list,
+      this.#shown.map((range) => ({
+        text: spoken(range),
+        place: { view: 'range', range: range.name },
+      })),
+    );
   }
 
   #grid(width = this.#surface.width): Grid {

@@ -1,15 +1,18 @@
 import { ApiError, ask, serverNow } from './api.ts';
+import { Changed } from './changed.ts';
 import { el, fill, say } from './dom.ts';
 import { Glow } from './glow.ts';
 import { boxOf, gridHeight, gridOf, indexAt, visible, type Grid } from './grid.ts';
 import { addressIn, indexIn } from './ip.ts';
 import { legend, shareBar } from './legend.ts';
-import { formatPlace, type Place } from './location.ts';
+import { showLinks } from './links.ts';
+import type { Place } from './location.ts';
 import { holderText, stateOf, type MapEvent, type RangeAnswer, type RangeInfo, type Row } from './model.ts';
 import { severityOf, fillOf } from './order.ts';
 import { Panel } from './panel.ts';
 import { cellAt, paintRow, ROW, rowWidth } from './range-paint.ts';
 import { Refresher } from './refresher.ts';
+import { step } from './step.ts';
 import { Surface } from './surface.ts';
 import { fullText, numberText, percentText } from './time.ts';
 import type { Page, View } from './view.ts';
@@ -39,8 +42,7 @@ export class RangeView implements View {
   #row = 0;
   #cell = 0;
   #hovered: { readonly row: number; readonly cell: number | undefined } | undefined;
-  #isDirty = new Set<string>();
-  #isAll = true;
+  readonly #changed = new Changed();
 
   constructor(page: Page, place: RangePlace) {
     this.#page = page;
@@ -80,15 +82,15 @@ export class RangeView implements View {
 
   event(event: MapEvent): void {
     if (event.range !== this.#name) return;
-    if (event.block === null) this.#isAll = true;
-    else this.#isDirty.add(event.block);
+    if (event.block === null) this.#changed.all();
+    else this.#changed.add(event.block);
     if (event.ip !== null) this.#glow.add(event.ip);
     this.#refresher.want();
     this.#panel.event(event);
   }
 
   again(): void {
-    this.#isAll = true;
+    this.#changed.all();
     this.#refresher.want();
     this.#panel.again();
   }
@@ -108,24 +110,22 @@ export class RangeView implements View {
   }
 
   async #refresh(): Promise<void> {
-    const blocks = [...this.#isDirty];
-    const isAll = this.#isAll || this.#rows.length <= MANY_ROWS || blocks.length > MANY_ROWS;
+    const changed = this.#changed.take(MANY_ROWS);
+    const blocks = this.#rows.length <= MANY_ROWS ? undefined : changed;
     const isFirst = !this.#info;
-    this.#isDirty = new Set();
-    this.#isAll = false;
     try {
-      const answer = await ask<RangeAnswer>('range', { name: this.#name, ...(!isAll && { block: blocks }) });
+      const answer = await ask<RangeAnswer>('range', { name: this.#name, ...(blocks && { block: blocks }) });
       this.#info = answer.range;
       this.#hidden = answer.hidden;
-      if (isAll) this.#rows = [...answer.rows];
-      else this.#replace(answer.rows, blocks);
+      if (blocks) this.#replace(answer.rows, blocks);
+      else this.#rows = [...answer.rows];
       this.#row = Math.max(0, Math.min(this.#row, this.#rows.length - 1));
       if (isFirst) this.#toPlace();
       this.#showHead(this.#info);
       this.#showList();
       this.#surface.redraw();
     } catch (error) {
-      this.#isAll = true;
+      this.#changed.all();
       if (error instanceof ApiError && error.status === 404)
         fill(
           this.#head,
@@ -193,19 +193,19 @@ export class RangeView implements View {
     );
   }
 
+  /** The same as links, for those who hear the page. */
   #showList(): void {
     const claimed = this.#rows.filter(({ holder }) => holder !== null);
-    const places = [...this.#list.children];
-    for (const [i, row] of claimed.entries()) {
-      const link = (places[i] ?? this.#list.appendChild(el('li', {}, el('a', { tabindex: '-1' }))))
-        .firstElementChild;
-      const used = row.cells.replaceAll(/[^#]/g, '').length;
-      const text = `Block ${row.cidr}, ${holderText(row.holder)}, ${used} of ${row.cells.length} used`;
-      if (!link || link.textContent === text) continue;
-      link.textContent = text;
-      link.setAttribute('href', formatPlace({ view: 'range', range: this.#name, block: row.cidr }));
-    }
-    for (const surplus of places.slice(claimed.length)) surplus.remove();
+    showLinks(
+      this.#list,
+      claimed.map(({ cidr, holder, cells }) => {
+        const used = cells.replaceAll(/[^#]/g, '').length;
+        return {
+          text: `Block ${cidr}, ${holderText(holder)}, ${used} of ${cells.length} used`,
+          place: { view: 'range', range: this.#name, block: cidr },
+        };
+      }),
+    );
   }
 
   #grid(width = this.#surface.width): Grid {
@@ -297,42 +297,5 @@ export class RangeView implements View {
     const state = stateOf(row.cells[this.#cell]);
     const of = row.holder === null ? 'a block that nobody has claimed' : `block of ${holderText(row.holder)}`;
     say(`${addressIn(row.cidr, this.#cell)}, ${state}, ${of}`);
-  }
-}
-
-interface Step {
-  readonly row: number;
-  readonly cell: number;
-  readonly cells: number;
-  readonly rows: number;
-  readonly page: number;
-}
-
-/** Returns row and cell that a key leads to; undefined: it leads nowhere. */
-function step(key: string, { row, cell, cells, rows, page }: Step): [number, number] | undefined {
-  const at = (index: number): [number, number] => {
-    const place = Math.max(0, Math.min(rows * cells - 1, index));
-    return [Math.floor(place / cells), place % cells];
-  };
-  const rowAt = (index: number): [number, number] => [Math.max(0, Math.min(rows - 1, index)), cell];
-  switch (key) {
-    case 'ArrowLeft':
-      return at(row * cells + cell - 1);
-    case 'ArrowRight':
-      return at(row * cells + cell + 1);
-    case 'ArrowUp':
-      return rowAt(row - 1);
-    case 'ArrowDown':
-      return rowAt(row + 1);
-    case 'PageUp':
-      return rowAt(row - page);
-    case 'PageDown':
-      return rowAt(row + page);
-    case 'Home':
-      return at(0);
-    case 'End':
-      return at(rows * cells - 1);
-    default:
-      return undefined;
   }
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { blockList } from '../commands/block.ts';
 import { blockReturn, type BlockReturnOptions } from '../commands/block-return.ts';
-import type { ListOptions } from '../commands/show-list.ts';
+import type { ListOptions } from '../commands/list.ts';
 import { examples, type Act } from './act.ts';
 import { asList } from './list.ts';
 

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { nodeInit, type NodeInitOptions } from '../commands/node-init.ts';
 import { nodeList } from '../commands/node.ts';
-import type { ListOptions } from '../commands/show-list.ts';
+import type { ListOptions } from '../commands/list.ts';
 import { examples, type Act } from './act.ts';
 import { asList } from './list.ts';
 import { addInstallCommands } from './install.ts';

@@ -1,15 +1,9 @@
 import type { Command } from 'commander';
+import { rangeAdd, type RangeAddOptions } from '../commands/range-add.ts';
 import { rangeDrain, rangeUndrain, type RangeDrainOptions } from '../commands/range-drain.ts';
-import {
-  rangeAdd,
-  rangeList,
-  rangeRemove,
-  rangeShow,
-  type RangeAddOptions,
-  type RangeRemoveOptions,
-} from '../commands/range.ts';
+import { rangeList, rangeRemove, rangeShow, type RangeRemoveOptions } from '../commands/range.ts';
 import { rangeSet, type RangeSetOptions } from '../commands/range-set.ts';
-import type { ListOptions } from '../commands/show-list.ts';
+import type { ListOptions } from '../commands/list.ts';
 import { collect, examples, type Act } from './act.ts';
 import { asList } from './list.ts';
 

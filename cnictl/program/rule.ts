@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { ruleAdd, type RuleAddOptions } from '../commands/rule-add.ts';
 import { ruleList, ruleRemove, ruleShow, type RuleRemoveOptions } from '../commands/rule.ts';
-import type { ListOptions } from '../commands/show-list.ts';
+import type { ListOptions } from '../commands/list.ts';
 import { collect, examples, type Act } from './act.ts';
 import { asList } from './list.ts';
 

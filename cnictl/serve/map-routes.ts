@@ -206,7 +206,7 @@ function wanted(query: URLSearchParams, key: string, what: string): string {
   throw new CommandError(`${key}: expected ${what}`);
 }
 
-/** An instant with its zone: the server and who asks may have different ones. */
+/** Reads an instant, which names its time zone: the browser's may differ from the server's. */
 function timeOf(text: string): number {
   const form = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)$/;
   const ms = form.test(text) ? Date.parse(text) : Number.NaN;

@@ -4,7 +4,7 @@ import { capacityWithin, rangeCapacity, usableBlockTotal, type Range } from '../
 import type { Ipam } from '../node/ipam.ts';
 import { BLOCKS, cidrOfBlockKey, rangeNameOfBlockKey } from '../records/keys.ts';
 import type { UnreadableRecord } from '../records/unreadable.ts';
-import { rangeNamed, readRanges } from '../store/ranges.ts';
+import { rangeNamed, readRanges, type RangeRecords } from '../store/ranges.ts';
 import { readAgain } from '../store/store.ts';
 import { scanBlocksOf, type BlockPage } from './views.ts';
 
@@ -35,10 +35,17 @@ export interface RangeUsages {
 export function listRangeUsage(ipam: Ipam): Promise<RangeUsages> {
   return readAgain(async () => {
     const known = await readRanges(ipam.store);
-    const sums = known.ranges.map(({ range }) => new UsageSum(range));
-    const unreadable = await sumUp(scanBlocksOf(ipam, known, {}), sums);
-    return { usages: sums.map((sum) => sum.usage), unreadable };
+    const sums = new UsageSums(known.ranges);
+    for await (const page of scanBlocksOf(ipam, known, {})) sums.add(page);
+    return sums.result;
   });
+}
+
+/** The usage of ranges whose blocks were read. */
+export function usageOf({ ranges }: RangeRecords, page: BlockPage): RangeUsages {
+  const sums = new UsageSums(ranges);
+  sums.add(page);
+  return sums.result;
 }
 
 /**
@@ -51,34 +58,42 @@ export function readRangeUsage(
 ): Promise<{ readonly usage: RangeUsage; readonly unreadable: readonly UnreadableRecord[] }> {
   return readAgain(async () => {
     const known = await readRanges(ipam.store);
-    const sum = new UsageSum(rangeNamed(known, name).range);
-    const unreadable = await sumUp(scanBlocksOf(ipam, known, { range: name }), [sum]);
-    return { usage: sum.usage, unreadable };
+    const found = rangeNamed(known, name);
+    const sums = new UsageSums([found]);
+    for await (const page of scanBlocksOf(ipam, known, { range: name })) sums.add(page);
+    const { usages, unreadable } = sums.result;
+    return { usage: usages[0] ?? unusedRange(found.range), unreadable };
   });
 }
 
-/** Adds the blocks to the sums of their ranges. @returns the records that cannot be read */
-async function sumUp(
-  pages: AsyncIterable<BlockPage>,
-  sums: readonly UsageSum[],
-): Promise<readonly UnreadableRecord[]> {
-  const byName = new Map(sums.map((sum) => [sum.range.name, sum]));
-  const unreadable: UnreadableRecord[] = [];
-  for await (const page of pages) {
-    for (const { block, counts } of page.blocks) byName.get(block.range)?.add(counts);
-    for (const record of page.unreadable) {
-      unreadable.push(record);
-      if (record.key.startsWith(BLOCKS)) byName.get(rangeNameOfBlockKey(record.key))?.addUnreadable(record);
+/** Adds blocks to the sums of their ranges, page by page. */
+export class UsageSums {
+  readonly #byName: ReadonlyMap<string, UsageSum>;
+  readonly #unreadable: UnreadableRecord[] = [];
+
+  constructor(ranges: readonly { readonly range: Range }[]) {
+    this.#byName = new Map(ranges.map(({ range }) => [range.name, new UsageSum(range)]));
+  }
+
+  add({ blocks, unreadable }: BlockPage): void {
+    for (const { block, counts } of blocks) this.#byName.get(block.range)?.add(counts);
+    for (const record of unreadable) {
+      this.#unreadable.push(record);
+      if (record.key.startsWith(BLOCKS))
+        this.#byName.get(rangeNameOfBlockKey(record.key))?.addUnreadable(record);
     }
   }
-  return unreadable;
+
+  get result(): RangeUsages {
+    return { usages: [...this.#byName.values()].map(({ usage }) => usage), unreadable: this.#unreadable };
+  }
 }
 
 /** Returns the usage of a range without a claimed block. */
 export const unusedRange = (range: Range): RangeUsage => new UsageSum(range).usage;
 
 /** Adds up the blocks of a range. */
-export class UsageSum {
+class UsageSum {
   readonly range: Range;
   #used = 0;
   #cooling = 0;

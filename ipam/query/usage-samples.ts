@@ -3,7 +3,6 @@ import { formatCidr } from '../model/address.ts';
 import type { Effects } from '../model/effects.ts';
 import { ruleOf } from '../model/holder.ts';
 import { usedSlots } from '../model/block.ts';
-import { rangeNameOfBlockKey } from '../records/keys.ts';
 import { absent, asRead, del, put, type Entry, type Write } from '../records/transaction.ts';
 import { readRecord } from '../records/unreadable.ts';
 import {
@@ -25,7 +24,7 @@ import { readRanges } from '../store/ranges.ts';
 import { readRules } from '../store/rules.ts';
 import { readAgain, type Store } from '../store/store.ts';
 import { forecastRecord, forecastsOf, readSamples } from './forecasts.ts';
-import { UsageSum, type RangeUsage } from './range-usage.ts';
+import { UsageSums, type RangeUsage } from './range-usage.ts';
 import { scanBlocksOf, type BlockView } from './views.ts';
 
 /** What a sampler works with. */
@@ -104,21 +103,20 @@ const MOST_NAMESPACES = 50;
 export function measureUsage({ store, effects }: Sampling): Promise<Measured> {
   return readAgain(async () => {
     const known = await readRanges(store);
-    const sums = new Map(known.ranges.map(({ range }) => [range.name, new UsageSum(range)]));
+    const sums = new UsageSums(known.ranges);
     const rules = new Map<string, Taken>();
     const namespaces = new Map<string, Record<4 | 6, number>>();
     const at = effects.now();
     for await (const page of scanBlocksOf({ store, effects }, known, {})) {
+      sums.add(page);
       for (const view of page.blocks) {
-        sums.get(view.block.range)?.add(view.counts);
         addRule(rules, view);
         addNamespaces(namespaces, view);
       }
-      for (const record of page.unreadable) sums.get(rangeNameOfBlockKey(record.key))?.addUnreadable(record);
       // Whoever is served meanwhile comes first.
       await effects.yieldTurn();
     }
-    const usages = [...sums.values()].map(({ usage }) => usage);
+    const { usages } = sums.result;
     const most = [...namespaces]
       .sort(([, a], [, b]) => b[4] + b[6] - (a[4] + a[6]))
       .slice(0, MOST_NAMESPACES);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { boxOf, gridHeight, gridOf, indexAt, moved, visible } from '../../../../cnictl/page/grid.ts';
@@ -27,6 +28,17 @@ const info = (name: string, free: number, more: Partial<RangeInfo> = {}): RangeI
 });
 
 suite('the page', () => {
+  test('it is as dark by the choice of the system as by that of its user', () => {
+    const css = readFileSync(join(import.meta.dirname, '../../../../cnictl/page/page.css'), 'utf8');
+    // CSS has no way to say both in one rule.
+    const blocks = [
+      ...css.matchAll(/:root(?:\[data-theme='dark'\]|:not\(\[data-theme='light'\]\)) \{([^}]*--bg[^}]*)\}/g),
+    ];
+    const [bySystem, byUser, ...more] = blocks.map(([, text = '']) => text.trim().split(/;\s*/));
+    assert.ok(bySystem && bySystem.length > 15, 'the colours of the dark page');
+    assert.deepEqual([byUser, more], [bySystem, []]);
+  });
+
   test('a place is what its link says, whatever it names', () => {
     const text = fc.string({ minLength: 1, maxLength: 12 });
     const place = fc.oneof(
