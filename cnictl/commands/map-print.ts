@@ -9,6 +9,7 @@ import {
   type RangeOverview,
 } from '../../ipam/map/map.ts';
 import type { MapSource } from '../../ipam/map/source.ts';
+import type { Forecasts } from '../../ipam/query/forecasts.ts';
 import type { AddressView } from '../../ipam/query/views.ts';
 import { formatDuration } from '../../ipam/model/duration.ts';
 import type { Context } from '../context/context.ts';
@@ -19,23 +20,32 @@ import { otherText } from '../map/overview.ts';
 import type { Facts } from '../map/model.ts';
 import { narrowed, whereOf, type MapFilter } from '../map/where.ts';
 import { renderBar, renderCount } from '../render/bar.ts';
+import { forecastJson, fullInText } from '../render/forecast.ts';
 import { painted } from '../render/cell.ts';
 import type { Paint } from '../render/paint.ts';
 import { renderFields, renderTable } from '../render/table.ts';
 import { addressJson } from './ip.ts';
 
+/** What is printed. */
+interface Printed {
+  readonly source: MapSource;
+  /** Undefined if no samples could be read. */
+  readonly forecasts: Forecasts | undefined;
+}
+
 /** Prints the map once: all ranges, or the part that was named. */
 export function printMap(
   context: Context,
-  source: MapSource,
+  printed: Printed,
   text: string | undefined,
   filter: MapFilter,
 ): void {
+  const { source } = printed;
   const now = context.world.now();
   const where = text === undefined ? undefined : whereOf(source, text, now);
   switch (where?.kind) {
     case undefined:
-      printOverview(context, source, filter, now);
+      printOverview(context, printed, filter, now);
       break;
     case 'range':
       printRange(context, source, where.range, filter, now);
@@ -52,16 +62,31 @@ export function printMap(
   }
 }
 
-function printOverview(context: Context, source: MapSource, { node }: MapFilter, now: number): void {
+function printOverview(
+  context: Context,
+  { source, forecasts }: Printed,
+  { node }: MapFilter,
+  now: number,
+): void {
   const all = overviewOf(source, now);
+  const known = forecasts?.sampled ? forecasts : undefined;
+  const jsonOf = (row: RangeOverview): object => ({
+    ...overviewJson(row),
+    ...(known && { forecast: forecastJson(known, known.ranges.get(row.range.name), now) }),
+  });
   const rows = node === undefined ? all : all.filter(({ blocks }) => blocks.claimed > 0);
-  context.print(rows.map(overviewJson), () => {
+  context.print(rows.map(jsonOf), () => {
     if (rows.length === 0) return node === undefined ? 'No ranges.\n' : `No blocks of node ${node}.\n`;
-    return overviewTable(rows, context.paint);
+    return overviewTable(rows, { forecasts: known, now }, context.paint);
   });
 }
 
-function overviewTable(rows: readonly RangeOverview[], paint: Paint): string {
+function overviewTable(
+  rows: readonly RangeOverview[],
+  { forecasts, now }: Pick<Facts, 'forecasts' | 'now'>,
+  paint: Paint,
+): string {
+  const fullIn = ({ range }: RangeOverview): string => fullInText(forecasts?.ranges.get(range.name), now);
   const count = (state: CellState) => ({
     title: state.toUpperCase(),
     right: true,
@@ -85,6 +110,7 @@ function overviewTable(rows: readonly RangeOverview[], paint: Paint): string {
         value: ({ blocks: { claimed, total } }) => `${claimed}/${renderCount(total)}`,
       },
       { title: 'HOLDERS', right: true, value: ({ holders }) => String(holders) },
+      ...(forecasts ? [{ title: 'FULL IN', value: fullIn }] : []),
     ],
     rows,
     paint,

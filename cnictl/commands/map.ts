@@ -2,8 +2,11 @@ import { follow, startNow, type Start } from '../../ipam/events/follow.ts';
 import type { KnownState } from '../../ipam/events/state.ts';
 import { parseAddress } from '../../ipam/model/address.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
+import { MapForecasts } from '../../ipam/map/forecasts.ts';
 import { mapSource, type MapSource } from '../../ipam/map/source.ts';
+import { readForecasts } from '../../ipam/query/forecasts.ts';
 import { readHistory } from '../../ipam/query/history.ts';
+import { decodeAhead } from '../../ipam/records/lazy-block.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import { hasColours, type Context } from '../context/context.ts';
 import { formatAge } from '../context/durations.ts';
@@ -53,7 +56,11 @@ async function printOnce(
   progress.clear();
   const source = mapSource(state);
   checkFilter(source, nodesOf(state), filter);
-  printMap(context, narrowed(source, filter), where, filter);
+  const forecasts = forecastsOf(context, () => state);
+  await forecasts.refresh().catch((error: unknown) => {
+    context.warn(`until when ranges last is not known: ${messageOf(error)}`);
+  });
+  printMap(context, { source: narrowed(source, filter), forecasts: forecasts.current }, where, filter);
   for (const key of source.unreadable) context.warn(`the record '${key}' cannot be read`);
 }
 
@@ -63,11 +70,14 @@ class LiveMap {
   readonly #etcd: OpenEvents;
   readonly #filter: MapFilter;
   readonly #stop = new AbortController();
+  readonly #forecasts: MapForecasts;
+  #state: KnownState | undefined;
 
   constructor(context: Context, etcd: OpenEvents, filter: MapFilter) {
     this.#context = context;
     this.#etcd = etcd;
     this.#filter = filter;
+    this.#forecasts = forecastsOf(context, () => this.#state);
     const stopped = context.world.untilStopped();
     stopped.addEventListener('abort', () => this.#stop.abort());
     if (stopped.aborted) this.#stop.abort();
@@ -83,6 +93,7 @@ class LiveMap {
       pause: world.pause,
       narrowed: (source) => narrowed(source, filter),
       ...(filter.node !== undefined && { node: filter.node }),
+      forecasts: () => this.#forecasts.current,
       readPast: (address) => readPast(this.#context, address),
       signal: this.#stop.signal,
     });
@@ -104,6 +115,10 @@ class LiveMap {
     if (!start) return;
     checkFilter(mapSource(start.state), nodesOf(start.state), this.#filter);
     session.begin(start.state, (source) => this.#viewsFor(source, where));
+    this.#state = start.state;
+    const { pause } = this.#context.world;
+    void this.#forecasts.keep(pause, signal);
+    void decodeAhead(start.state.blocks(), pause, signal);
     const onTrouble = (error: unknown): void =>
       session.trouble(error === undefined ? undefined : messageOf(error));
     for await (const followed of follow(watches, start, { effects, signal, onTrouble }))
@@ -128,6 +143,16 @@ class LiveMap {
     return undefined;
   }
 }
+
+const forecastsOf = (context: Context, state: () => KnownState | undefined): MapForecasts =>
+  new MapForecasts({
+    source: () => {
+      const known = state();
+      return known && mapSource(known);
+    },
+    now: context.world.now,
+    read: (usages) => context.withIpam((ipam) => readForecasts(ipam, usages)),
+  });
 
 /** Nodes that may have no blocks: by their agents, and by what was written under their names. */
 const nodesOf = (state: KnownState): Set<string> =>

@@ -1,7 +1,9 @@
 import { follow, startNow, type Start } from '../../ipam/events/follow.ts';
+import { MapForecasts } from '../../ipam/map/forecasts.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import { readForecasts } from '../../ipam/query/forecasts.ts';
 import { readHistory } from '../../ipam/query/history.ts';
+import { decodeAhead } from '../../ipam/records/lazy-block.ts';
 import { etcdSettings } from '../../ipam/store/etcd/settings.ts';
 import type { Context } from '../context/context.ts';
 import type { OpenEvents, OpenIpam } from '../context/world.ts';
@@ -10,10 +12,10 @@ import { EventsRoute, type EventSource } from '../serve/events-route.ts';
 import { healthRoute, type Health } from '../serve/health-route.ts';
 import { EventHub } from '../serve/hub.ts';
 import { MapData } from '../serve/map-data.ts';
-import { RangeForecasts } from '../serve/range-forecasts.ts';
 import { mapRoutes } from '../serve/map-routes.ts';
 import { pageRoutes } from '../serve/page-routes.ts';
 import { statusRoute, type Status } from '../serve/status-route.ts';
+import { forecastJson } from '../render/forecast.ts';
 import { serveRoutes } from '../serve/server.ts';
 
 export type ServeOptions = AccessOptions;
@@ -22,8 +24,6 @@ export type ServeOptions = AccessOptions;
 const UNWELL_MS = 10_000;
 /** Pause after a first reading of etcd that failed, in milliseconds. */
 const AGAIN_MS = 2_000;
-/** How often samples of the usage are read, in milliseconds. */
-const FORECAST_EVERY_MS = 600_000;
 /** How long listeners may take for their last lines when the server ends, in milliseconds. */
 const LAST_MS = 1_000;
 
@@ -72,7 +72,7 @@ class Serving {
   readonly #etcd: OpenEvents;
   readonly #signal: AbortSignal;
   readonly #events = new EventsRoute(() => this.#source);
-  readonly #forecasts: RangeForecasts;
+  readonly #forecasts: MapForecasts;
   #source: EventSource | undefined;
   #trouble: { readonly reason: string; readonly since: number } | undefined;
 
@@ -82,7 +82,11 @@ class Serving {
     this.#etcd = etcd;
     this.#signal = signal;
     const data = new MapData(() => this.#source?.hub.state);
-    this.#forecasts = new RangeForecasts(data, world.now, (usages) => readForecasts(ipam, usages));
+    this.#forecasts = new MapForecasts({
+      source: () => data.now()?.source,
+      now: world.now,
+      read: (usages) => readForecasts(ipam, usages),
+    });
     this.routes = [
       ...pageRoutes(world.dist, world.readFile),
       this.#events,
@@ -90,7 +94,7 @@ class Serving {
         data,
         now: world.now,
         history: (address) => readHistory(ipam, address),
-        extras: (range) => this.#forecasts.of(range),
+        extras: (range) => this.#forecastOf(range),
       }),
       statusRoute(() => this.#status()),
       healthRoute(() => this.#health()),
@@ -109,18 +113,19 @@ class Serving {
     this.#source = { hub, etcd, signal };
     const onTrouble = (error: unknown): void => this.#tell(error);
     signal.addEventListener('abort', () => hub.wake());
-    void this.#forecastAgainAndAgain();
+    const { pause } = this.#context.world;
+    void this.#forecasts.keep(pause, signal);
+    void decodeAhead(start.state.blocks(), pause, signal);
     for await (const followed of follow(etcd.watches, start, { effects: etcd.effects, signal, onTrouble }))
       hub.take(followed);
     hub.wake();
   }
 
-  /** Without samples, or while none can be read, the page shows no forecast, or the former. */
-  async #forecastAgainAndAgain(): Promise<void> {
-    while (!this.#signal.aborted) {
-      await this.#forecasts.refresh().catch(() => undefined);
-      await this.#context.world.pause(FORECAST_EVERY_MS, this.#signal);
-    }
+  /** What is told of a range; nothing until samples were read. */
+  #forecastOf(range: string): { readonly forecast?: object | null } {
+    const { current } = this.#forecasts;
+    if (!current) return {};
+    return { forecast: forecastJson(current, current.ranges.get(range), this.#context.world.now()) };
   }
 
   /** Reads etcd, again and again until it succeeds. */

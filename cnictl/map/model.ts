@@ -1,6 +1,7 @@
 import type { Address } from '../../ipam/model/address.ts';
 import type { RangeOverview } from '../../ipam/map/map.ts';
 import type { MapSource } from '../../ipam/map/source.ts';
+import type { Forecasts } from '../../ipam/query/forecasts.ts';
 import type { Trends } from './trend.ts';
 
 /** Where the map gets what it shows. */
@@ -24,6 +25,8 @@ export interface Facts {
   /** Sorted by name. */
   readonly ranges: readonly RangeOverview[];
   readonly trends: Trends;
+  /** Until when the ranges last; undefined until samples were read. */
+  readonly forecasts?: Forecasts | undefined;
   /** Only blocks of this node are shown. */
   readonly node?: string;
   /** By the text of the address. */
@@ -55,7 +58,7 @@ export interface AddressView {
 export type View = OverviewView | RangeView | AddressView;
 
 /** Orders of the overview and of the blocks of a range. */
-export const OVERVIEW_ORDERS = ['name', 'fill', 'address'] as const;
+export const OVERVIEW_ORDERS = ['name', 'fill', 'full', 'address'] as const;
 export const BLOCK_ORDERS = ['address', 'fill', 'holder'] as const;
 export type OverviewOrder = (typeof OVERVIEW_ORDERS)[number];
 export type BlockOrder = (typeof BLOCK_ORDERS)[number];

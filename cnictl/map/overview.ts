@@ -1,18 +1,25 @@
 import { compareAddresses, formatCidr } from '../../ipam/model/address.ts';
 import type { RangeOverview } from '../../ipam/map/map.ts';
 import { renderCount } from '../render/bar.ts';
+import { fullInText } from '../render/forecast.ts';
 import { fit, type Line, type Piece, type Style } from '../render/frame.ts';
 import { takenOf } from './cells.ts';
+import { fullAt } from './full.ts';
 import type { Facts, Model, Order, OverviewOrder } from './model.ts';
 import { NO_TREND, trendText } from './trend.ts';
 
 /** Returns the ranges in the order that is shown. */
 export function rangesInOrder(
-  ranges: readonly RangeOverview[],
+  facts: Pick<Facts, 'ranges' | 'forecasts' | 'now'>,
   { by, reversed }: Order<OverviewOrder>,
 ): RangeOverview[] {
-  const sorted = [...ranges];
+  const sorted = [...facts.ranges];
   if (by === 'fill') sorted.sort((a, b) => shareOf(b) - shareOf(a));
+  if (by === 'full') {
+    const at = new Map(sorted.map(({ range: { name } }) => [name, fullAt(facts, name)]));
+    const compared = ({ range: { name } }: RangeOverview): number => at.get(name) ?? Infinity;
+    sorted.sort((a, b) => (compared(a) === compared(b) ? 0 : compared(a) - compared(b)));
+  }
   if (by === 'address') sorted.sort((a, b) => compareAddresses(a.range.cidr.base, b.range.cidr.base));
   return reversed ? sorted.reverse() : sorted;
 }
@@ -33,6 +40,13 @@ interface OverviewColumn {
 
 const BAR = 8;
 
+/** As `range list` tells it. */
+const FULL_IN: OverviewColumn = {
+  title: 'FULL IN',
+  rank: 7,
+  text: ({ range }, { forecasts, now }) => fullInText(forecasts?.ranges.get(range.name), now),
+};
+
 const COLUMNS: readonly OverviewColumn[] = [
   { title: 'RANGE', rank: 0, most: 20, text: ({ range }) => range.name },
   { title: 'CIDR', rank: 3, text: ({ range }) => formatCidr(range.cidr) },
@@ -43,10 +57,11 @@ const COLUMNS: readonly OverviewColumn[] = [
   { title: 'FREE', rank: 6, right: true, text: ({ counts }) => renderCount(counts.free) },
   {
     title: 'SINCE OPEN',
-    rank: 7,
+    rank: 9,
     text: ({ range }, { trends }) => trendText(trends.get(range.name) ?? NO_TREND),
   },
-  { title: 'HOLDERS', rank: 9, right: true, text: ({ holders }) => String(holders) },
+  FULL_IN,
+  { title: 'HOLDERS', rank: 10, right: true, text: ({ holders }) => String(holders) },
   {
     title: 'OTHER',
     rank: 8,
@@ -55,7 +70,7 @@ const COLUMNS: readonly OverviewColumn[] = [
   },
   {
     title: 'BLOCKS',
-    rank: 10,
+    rank: 11,
     right: true,
     text: ({ blocks }) => `${blocks.claimed}/${renderCount(blocks.total)}`,
   },
@@ -99,7 +114,8 @@ function columnsFor(
   facts: Facts,
   width: number,
 ): (OverviewColumn & { width: number })[] {
-  const sized = COLUMNS.map((column) => {
+  const known = COLUMNS.filter((column) => column !== FULL_IN || facts.forecasts?.sampled);
+  const sized = known.map((column) => {
     const longest = rows.reduce(
       (most, row) => Math.max(most, Array.from(column.text(row, facts)).length),
       column.title.length,
@@ -123,7 +139,7 @@ export function overviewLines(
   readonly count: number;
   readonly line: (index: number, isCursor: boolean) => Line;
 } {
-  const rows = rangesInOrder(facts.ranges, model.overviewOrder);
+  const rows = rangesInOrder(facts, model.overviewOrder);
   const shown = columnsFor(rows, facts, columns);
   const cellsOf = (
     value: (column: OverviewColumn) => string,
@@ -158,7 +174,7 @@ export function overviewLines(
 
 /** Returns the row of the range under the cursor. */
 export function overviewIndex(model: Model, facts: Facts, at: string | undefined): number {
-  const rows = rangesInOrder(facts.ranges, model.overviewOrder);
+  const rows = rangesInOrder(facts, model.overviewOrder);
   return Math.max(
     0,
     rows.findIndex(({ range }) => range.name === at),

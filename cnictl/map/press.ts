@@ -126,7 +126,7 @@ function carryOut(model: Model, intent: Intent, facts: Facts, size: Size): Model
 function moved(model: Model, rows: number, cells: number, facts: Facts, size: Size): Model {
   const view = viewOf(model);
   if (view.kind === 'overview') {
-    const ranges = rangesInOrder(facts.ranges, model.overviewOrder);
+    const ranges = rangesInOrder(facts, model.overviewOrder);
     const index = overviewIndex(model, facts, view.at) + rows;
     const range = ranges[clamp(index, ranges.length)];
     // Right opens what is under the cursor, as in lists of files.
@@ -165,7 +165,7 @@ function movedTo(model: Model, view: RangeView, list: BlockList, index: number, 
 function entered(model: Model, facts: Facts, size: Size): Model {
   const view = viewOf(model);
   if (view.kind === 'overview') {
-    const range = rangesInOrder(facts.ranges, model.overviewOrder)[overviewIndex(model, facts, view.at)];
+    const range = rangesInOrder(facts, model.overviewOrder)[overviewIndex(model, facts, view.at)];
     return range ? opened(model, { kind: 'range', range: range.range.name, unfolded: false }) : model;
   }
   if (view.kind === 'address') return withView(model, { ...view, past: true });

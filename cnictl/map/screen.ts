@@ -7,6 +7,7 @@ import { plural } from '../render/plural.ts';
 import { aboutCell, addressLines } from './address.ts';
 import { blockList, blockTitle, cursorIn, rowLine } from './blocks.ts';
 import { LEGEND } from './cells.ts';
+import { fullText } from './full.ts';
 import { HELP, HINTS } from './help.ts';
 import { bodyRows, layoutFor } from './layout.ts';
 import { viewOf, type Facts, type Link, type Model, type RangeView } from './model.ts';
@@ -74,7 +75,7 @@ function emptyText({ link, node }: Facts): string {
 }
 
 function aboutRange(model: Model, facts: Facts, cursor: number): Line {
-  const found = rangesInOrder(facts.ranges, model.overviewOrder)[cursor];
+  const found = rangesInOrder(facts, model.overviewOrder)[cursor];
   if (!found) return [];
   const { range, counts, blocks, capacity } = found;
   const { used, cooling, kept, conflict, unknown, free } = counts;
@@ -90,7 +91,8 @@ function aboutRange(model: Model, facts: Facts, cursor: number): Line {
       ] as const
     ).flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : [])),
     `${blocks.claimed} of ${plural(blocks.total, 'block')} claimed`,
-  ];
+    fullText(facts, range.name),
+  ].filter((part) => part !== '');
   return [{ text: range.name, style: 'bold' }, { text: `  ${parts.join(', ')}` }];
 }
 
@@ -163,6 +165,7 @@ function titleOf(model: Model, facts: Facts): string {
     range.state === 'draining' ? 'draining' : '',
     `${found.counts.used}/${renderCount(found.capacity)}`,
     trend,
+    fullText(facts, range.name),
   ];
   return `cnictl map  ${range.name}  ${parts.filter((part) => part !== '').join('  ')}${more}`;
 }

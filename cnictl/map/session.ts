@@ -2,6 +2,7 @@ import type { Followed } from '../../ipam/events/follow.ts';
 import type { KnownState } from '../../ipam/events/state.ts';
 import { overviewOf, type RangeOverview } from '../../ipam/map/map.ts';
 import { mapSource, type MapSource } from '../../ipam/map/source.ts';
+import type { Forecasts } from '../../ipam/query/forecasts.ts';
 import type { Terminal, TerminalListener } from '../context/terminal.ts';
 import { keysOf, keysOfRest, type Key } from './keys.ts';
 import { newModel, type Facts, type Link, type Model, type Past, type View } from './model.ts';
@@ -18,6 +19,8 @@ export interface SessionOptions {
   /** Which ranges and blocks are shown. */
   readonly narrowed: (source: MapSource) => MapSource;
   readonly node?: string;
+  /** Undefined until samples were read. */
+  readonly forecasts: () => Forecasts | undefined;
   /** Reads the past owners of an address, a line for each. */
   readonly readPast: (address: string) => Promise<string[]>;
   readonly signal: AbortSignal;
@@ -30,7 +33,7 @@ const TICK_MS = 1_000;
 /** How long the rest of a key may take that sends several characters, over a slow line. */
 const REST_MS = 100;
 /** How long it stays while etcd is read, in milliseconds. */
-const READING_MS = 500;
+const READING_MS = 1_000;
 const NO_SOURCE: MapSource = {
   ranges: [],
   rules: [],
@@ -137,6 +140,7 @@ export class Session {
     return {
       ...{ now: at, source, ranges, link: this.#link, trends: this.#trends, past: this.#past },
       ...(node !== undefined && { node }),
+      forecasts: this.#options.forecasts(),
     };
   }
 

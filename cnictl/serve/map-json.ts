@@ -1,3 +1,4 @@
+import { outlineOf } from '../../ipam/records/lazy-block.ts';
 import { CELL_LETTERS, blockCounts, type CellState } from '../../ipam/map/cells.ts';
 import type { AddressCell, BlockRow, MapSource, RangeOverview } from '../../ipam/map/map.ts';
 import type { Found } from '../../ipam/map/search.ts';
@@ -49,8 +50,9 @@ export function stripOf(source: MapSource, range: Range, now: number): string {
     const sum = sumAt(block.cidr.base.value, turn);
     if (!sum) continue;
     const { free, reserved, conflict } = blockCounts(block, now, range.cooldownMs);
-    sum.of += block.slots.length - reserved;
-    sum.taken += block.slots.length - reserved - free;
+    const size = outlineOf(block).length;
+    sum.of += size - reserved;
+    sum.taken += size - reserved - free;
     if (conflict > 0) sum.mark = '!';
   }
   for (const [turn, cidr] of hidden.entries()) {

@@ -7,6 +7,7 @@ import { decodeBlock } from '../records/block-record.ts';
 import { BLOCKS, NODES, RANGES } from '../records/keys.ts';
 import { MACHINES } from '../records/machine-record.ts';
 import { decodeDrainMark, isDrainKey } from '../records/node-record.ts';
+import { lazyBlock } from '../records/lazy-block.ts';
 import { quickBlock } from '../records/quick-block.ts';
 import { decodeRange, encodeRange } from '../records/range-record.ts';
 import { decodeRule, encodeRule, RULES, RULES_CHANGED } from '../records/rule-record.ts';
@@ -39,8 +40,8 @@ export function isTold(key: string): boolean {
 /** Decodes the record of a key of which events tell. */
 export function readKnown(key: string, value: string): Read<Known> {
   if (key.startsWith(BLOCKS)) {
-    const quick = quickBlock(key, value);
-    if (quick) return { value: { kind: 'block', block: quick } };
+    const block = lazyBlock(key, value) ?? quickBlock(key, value);
+    if (block) return { value: { kind: 'block', block } };
   }
   return readRecord({ key, value }, decodeKnown);
 }

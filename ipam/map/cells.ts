@@ -1,4 +1,5 @@
-import { isCooling, isKept, restMs, type Block, type Slot } from '../model/block.ts';
+import { isCooling, isKept, restMs, type Block } from '../model/block.ts';
+import { outlineOf, type SlotOutline } from '../records/lazy-block.ts';
 
 /** What an address is on the map. */
 export const CELL_STATES = ['free', 'used', 'cooling', 'kept', 'reserved', 'conflict', 'unknown'] as const;
@@ -20,7 +21,7 @@ export const CELL_LETTERS: Readonly<Record<CellState, string>> = {
  * Returns the state of a slot at a time. `conflict`: it rests because another host was seen to use
  * the address. `unknown` is for addresses of records that cannot be read.
  */
-export function cellOf(slot: Slot, now: number, cooldownMs: number): CellState {
+export function cellOf(slot: SlotOutline, now: number, cooldownMs: number): CellState {
   switch (slot.state) {
     case 'free':
     case 'used':
@@ -35,8 +36,8 @@ export function cellOf(slot: Slot, now: number, cooldownMs: number): CellState {
   }
 }
 
-export const cellsOf = ({ slots }: Block, now: number, cooldownMs: number): CellState[] =>
-  slots.map((slot) => cellOf(slot, now, cooldownMs));
+export const cellsOf = (block: Block, now: number, cooldownMs: number): CellState[] =>
+  outlineOf(block).map((slot) => cellOf(slot, now, cooldownMs));
 
 export const NO_CELLS: CellCounts = {
   free: 0,
@@ -78,7 +79,7 @@ export function blockCounts(block: Block, now: number, cooldownMs: number): Cell
 /** Returns from when until when no cell of the block changes by time alone. */
 export function holdsAround(block: Block, now: number, cooldownMs: number): { from: number; until: number } {
   let [from, until] = [-Infinity, Infinity];
-  for (const slot of block.slots)
+  for (const slot of outlineOf(block))
     for (const turn of turnsOf(slot, cooldownMs))
       if (turn <= now) from = Math.max(from, turn);
       else until = Math.min(until, turn);
@@ -86,7 +87,7 @@ export function holdsAround(block: Block, now: number, cooldownMs: number): { fr
 }
 
 /** A rest begins as long before its start as it ends after: a clock may have been set back. */
-function turnsOf(slot: Slot, cooldownMs: number): number[] {
+function turnsOf(slot: SlotOutline, cooldownMs: number): number[] {
   if (slot.state === 'released') {
     const rest = restMs(slot, cooldownMs);
     return [slot.releasedAt - rest + 1, slot.releasedAt + rest];

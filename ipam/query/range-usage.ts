@@ -121,15 +121,23 @@ class UsageSum {
   }
 
   get usage(): RangeUsage {
-    const capacity = rangeCapacity(this.range);
-    return {
-      range: this.range,
-      capacity,
-      allocated: this.#used,
-      cooling: this.#cooling,
-      kept: this.#kept,
-      free: Math.max(0, capacity - this.#used - this.#kept - this.#hidden),
+    return rangeUsageOf(this.range, rangeCapacity(this.range), {
+      ...{ used: this.#used, cooling: this.#cooling, kept: this.#kept, hidden: this.#hidden },
       blocks: { total: usableBlockTotal(this.range), claimed: this.#claimed },
-    };
+    });
   }
+}
+
+/** The sums of a range's blocks. */
+interface RangeSums extends Pick<SlotCounts, 'used' | 'cooling' | 'kept'> {
+  /** Addresses of blocks that cannot be read. */
+  readonly hidden: number;
+  readonly blocks: RangeUsage['blocks'];
+}
+
+/** @param capacity how many addresses of the range pods can have */
+export function rangeUsageOf(range: Range, capacity: number, sums: RangeSums): RangeUsage {
+  const { used, cooling, kept, hidden, blocks } = sums;
+  const free = Math.max(0, capacity - used - kept - hidden);
+  return { range, capacity, allocated: used, cooling, kept, free, blocks };
 }

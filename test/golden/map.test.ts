@@ -2,12 +2,28 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { Facts } from '../../cnictl/map/model.ts';
 import { drawLine } from '../../cnictl/render/frame.ts';
+import { MapForecasts } from '../../ipam/map/forecasts.ts';
+import { readForecasts, type Forecasts } from '../../ipam/query/forecasts.ts';
 import { put } from '../../ipam/records/transaction.ts';
+import { sampled } from '../support/samples.ts';
 import { factsOf, PureMap, watchedWorld } from '../support/map-world.ts';
 import { hold } from './hold.ts';
 
 const ESC = '\u001b';
+
+/** Until when the ranges last by so many hours of samples. */
+async function forecastsOf({ source, now }: Facts, hours: number): Promise<Forecasts | undefined> {
+  const { ipam } = await sampled(hours);
+  const read: MapForecasts = new MapForecasts({
+    source: () => source,
+    now: () => now,
+    read: (usages) => readForecasts(ipam, usages),
+  });
+  await read.refresh();
+  return read.current;
+}
 
 test('the map on screens of several sizes', async () => {
   const facts = { ...(await factsOf(await watchedWorld())) };
@@ -35,6 +51,12 @@ test('the map on screens of several sizes', async () => {
   const away = { kind: 'away', since: facts.now - 45_000, reason: 'etcd is unreachable' } as const;
   show('etcd away', new PureMap({ ...facts, link: away }, size(80, 12)));
   show('etcd is read', new PureMap({ ...facts, link: { kind: 'reading', records: 12_000 } }, size(80, 8)));
+  const forecasts = await forecastsOf(facts, 192);
+  show('until when it lasts', new PureMap({ ...facts, forecasts, trends }, size(80, 24)).press('s').press('s'));
+  show('until when it lasts', new PureMap({ ...facts, forecasts }, size(130, 8)));
+  show('until when it lasts', new PureMap({ ...facts, forecasts }, size(100, 6)).press('\r'));
+  const early = await forecastsOf(facts, 3);
+  show('too early to tell', new PureMap({ ...facts, forecasts: early }, size(130, 8)));
   hold('map', shown.join(''));
   const picture = new PureMap({ ...facts, trends }, size(80, 24)).press('\rjl').lines;
   const document = readFileSync(join(import.meta.dirname, '../../docs/operations/map.md'), 'utf8');
@@ -74,5 +96,10 @@ test('the map printed once', async () => {
   await step('map --node node-3');
   await store.commit([], [put('blocks/blue/10.20.0.16_28', '{')]);
   await step('map blue');
+  const { world: later } = await watchedWorld(await sampled(192));
+  for (const command of ['map', 'map -o json']) {
+    const { status, stdout, stderr } = await later.run(command);
+    lines.push(`$ cnictl ${command}   # 192 samples\n${stdout}${stderr}--- status ${status}\n\n`);
+  }
   hold('map-once', lines.join(''));
 });

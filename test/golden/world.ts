@@ -82,7 +82,7 @@ export class CliWorld {
   stop = new AbortController();
   env: Record<string, string> = { KUBECONFIG: '/kubeconfig' };
   /** Runs between two observations of `check`. */
-  meanwhile: () => Promise<void> = () => Promise.resolve();
+  meanwhile: (ms: number) => Promise<void> = () => Promise.resolve();
   kube: Partial<KubeApi> = {};
   /** Makes and deletes objects in the cluster. */
   kubeWriter: KubeWriter = {} as KubeWriter;
@@ -269,7 +269,7 @@ export class CliWorld {
       monotonic: () => this.ipam.now + this.pauses.reduce((sum, ms) => sum + ms, 0),
       pause: async (ms) => {
         this.pauses.push(ms);
-        await this.meanwhile();
+        await this.meanwhile(ms);
         if (this.agentsWork) await this.#clearCondemned();
       },
       untilStopped: () => this.stop.signal,

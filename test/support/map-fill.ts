@@ -1,11 +1,19 @@
 /** Fills ranges with pods by writing their blocks as they are, as many as a test needs. */
-import { offsetAddress, type Cidr } from '../../ipam/model/address.ts';
+import { formatCidr, offsetAddress, type Cidr } from '../../ipam/model/address.ts';
 import { newBlock, takeSlot, type Block, type Slot } from '../../ipam/model/block.ts';
 import { blockPrefixLength, blockTotal, type Range } from '../../ipam/model/range.ts';
+import type { RangeUsage } from '../../ipam/query/range-usage.ts';
 import { encodeBlock } from '../../ipam/records/block-record.ts';
 import { blockKey, rangeKey } from '../../ipam/records/keys.ts';
 import { encodeRange } from '../../ipam/records/range-record.ts';
 import { put, type Write } from '../../ipam/records/transaction.ts';
+import {
+  encodeSample,
+  HOUR_MS,
+  KEPT_HOURS,
+  sampleKey,
+  type RangeSample,
+} from '../../ipam/records/usage-record.ts';
 import type { Store } from '../../ipam/store/store.ts';
 
 export interface Filling {
@@ -93,4 +101,24 @@ export async function writeRange(store: Store, range: Range, blocks: readonly Bl
     ...blocks.map((block) => put(blockKey(range.name, block.cidr), encodeBlock(block))),
   ];
   for (let i = 0; i < writes.length; i += AT_ONCE) await store.commit([], writes.slice(i, i + AT_ONCE));
+}
+
+/** Writes a week of hourly samples of ranges that have grown so many addresses a day until now. */
+export async function writeGrowth(
+  store: Store,
+  usages: readonly RangeUsage[],
+  now: number,
+  perDay: (range: string) => number,
+): Promise<void> {
+  for (let ago = 0; ago < KEPT_HOURS; ago++) {
+    const at = now - ago * HOUR_MS;
+    const ranges = usages.map(({ range, allocated, kept, blocks }): [string, RangeSample] => {
+      const grown = (perDay(range.name) * ago) / 24;
+      const used = Math.max(0, Math.round(allocated - grown));
+      const claimed = Math.max(0, Math.round(blocks.claimed - grown / range.blockSize));
+      return [range.name, { cidr: formatCidr(range.cidr), used, kept, blocks: claimed }];
+    });
+    const sample = { at, ranges: new Map(ranges), rules: new Map(), namespaces: new Map() };
+    await store.commit([], [put(sampleKey(at), encodeSample(sample))]);
+  }
 }

@@ -14,12 +14,19 @@ import { CliWorld } from '../golden/world.ts';
 import { Screen } from './screen.ts';
 import { WatchedMemory } from './watched-memory.ts';
 
+/** Longest pause of the map itself, in milliseconds. */
+const LONGEST_MS = 10_000;
+
 export const USUAL: Size = { columns: 80, rows: 24 };
 
 /** The usual cluster of the tests, in a store that remembers its revisions. */
-export async function watchedWorld(): Promise<{ world: CliWorld; store: WatchedMemory }> {
-  const world = await CliWorld.make();
+export async function watchedWorld(
+  made?: CliWorld,
+): Promise<{ world: CliWorld; store: WatchedMemory }> {
+  const world = made ?? (await CliWorld.make());
   const store = new WatchedMemory();
+  // What waits for minutes does so beyond the test; the others let go on what else there is.
+  world.meanwhile = (ms) => (ms > LONGEST_MS ? new Promise(() => undefined) : sleep(0));
   for (const { key, value } of world.ipam.store.entries.values()) await store.commit([], [put(key, value)]);
   world.openEvents = () =>
     Promise.resolve({ watches: store.watches, effects: world.ipam.effects, close: () => undefined });

@@ -10,15 +10,16 @@ import { hostEffects } from '../../../cni/host/effects.ts';
 import { allocate } from '../../../ipam/allocate/allocate.ts';
 import { formatAddress, parseAddress } from '../../../ipam/model/address.ts';
 import { directIpam, type Ipam } from '../../../ipam/node/ipam.ts';
+import { listRangeUsage } from '../../../ipam/query/range-usage.ts';
 import { release } from '../../../ipam/release/release.ts';
 import { openEtcdStore } from '../../../ipam/store/etcd/store.ts';
 import type { Store } from '../../../ipam/store/store.ts';
 import { Browser } from '../../support/browser.ts';
 import { OUR_PLUGINS } from '../../support/cni.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
-import { filledBlocks, writeRange } from '../../support/map-fill.ts';
+import { filledBlocks, writeGrowth, writeRange } from '../../support/map-fill.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
-import { startDaemon, until, type Daemon } from '../../support/proc.ts';
+import { run, startDaemon, until, type Daemon } from '../../support/proc.ts';
 import { range } from '../../unit/ipam/world.ts';
 import { pod } from '../../unit/ipam/pods.ts';
 
@@ -56,6 +57,10 @@ suite('the page of cnictl serve', () => {
     await until('etcd is read', async () => (await fetch(`${at}/healthz`)).ok || undefined);
     return { daemon, url: at };
   };
+  const fullTimes = async () => {
+    const { ranges } = (await (await fetch(`${url}/api/ranges`)).json()) as { ranges: readonly Forecasted[] };
+    return ranges.map(fullTime);
+  };
   const picture = async (name: string): Promise<void> => {
     const file = join(IMAGES, `${name}.png`);
     if (UPDATES) {
@@ -81,6 +86,8 @@ suite('the page of cnictl serve', () => {
       await writeRange(store, each, filledBlocks(each, filling));
     }
     for (let n = 0; n < 24; n++) await give(`web-${n}`, `node-${n % 3}`);
+    const { usages } = await listRangeUsage(ipam);
+    await writeGrowth(store, usages, now, (name) => (Number(name.slice(5)) % 5) * 6);
     browser = await Browser.start({ dir: await scope.tempDir() });
     scope.defer(() => browser.close());
     ({ daemon: server, url } = await serving());
@@ -96,6 +103,7 @@ suite('the page of cnictl serve', () => {
       'that it is live',
       `document.querySelector('.link.live')?.textContent.includes('revision')`,
     );
+    await until('the forecasts', async () => (await fullTimes()).some(([, full]) => full !== undefined));
     const passing = await give('passing-1', 'node-1');
     await browser.sees(
       'the event',
@@ -143,6 +151,28 @@ suite('the page of cnictl serve', () => {
     await browser.press('?');
     await browser.sees('the keys', `document.querySelector('dialog[open]')?.textContent.includes('search')`);
     await browser.press('Escape');
+  });
+
+  test('until when ranges last, as range list tells it', async () => {
+    const listed = await run(join(OUR_PLUGINS, 'cnictl'), ['range', 'list', '-o', 'json'], {
+      env: { CELLNET_ETCD_ENDPOINTS: etcd.endpoints.join(',') },
+    });
+    const ranges = JSON.parse(listed.stdout) as readonly Forecasted[];
+    const told = await fullTimes();
+    for (const [i, each] of ranges.map(fullTime).entries()) {
+      const [name, of, at = 0] = told[i] ?? [];
+      assert.deepEqual([name, of], [each[0], each[1]]);
+      // Both tell it as of their own present.
+      assert.ok(Math.abs(at - (each[2] ?? 0)) < 3_600_000, `${each.join(' ')}: ${at}`);
+    }
+    assert.ok(told.filter(([, full]) => full !== undefined).length > 20, JSON.stringify(told));
+    await browser.value(`location.hash = '#/'`);
+    await browser.sees('all ranges', `${TITLE}.startsWith('41 ranges')`);
+    await browser.value(
+      `{ const order = document.querySelector('#order'); order.value = 'until-full'; order.dispatchEvent(new Event('change')); }`,
+    );
+    await browser.press('/', 'Escape', 'End', 'Home');
+    assert.match(await browser.text('#spoken'), /^Range rack-\d+, .*full (now|in \d+ (d|h))$/);
   });
 
   test('a search finds pods, nodes and namespaces', async () => {
@@ -246,6 +276,14 @@ suite('the page of cnictl serve', () => {
     await browser.sees('the form again', `document.querySelector('#token')`);
   });
 });
+
+interface Forecasted {
+  readonly name: string;
+  readonly forecast?: { readonly full: { readonly of: string; readonly at: string } | null } | null;
+}
+
+const fullTime = ({ name, forecast }: Forecasted): [name: string, of?: string, at?: number] =>
+  forecast?.full ? [name, forecast.full.of, Date.parse(forecast.full.at)] : [name];
 
 async function found(address: string): Promise<readonly { readonly ip?: string }[]> {
   const answer = (await (await fetch(address)).json()) as { found: { ip?: string }[] };

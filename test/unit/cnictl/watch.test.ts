@@ -85,8 +85,8 @@ suite('check --watch', () => {
     const { revision } = world.ipam.store;
     let before = revision;
     const { meanwhile } = world;
-    world.meanwhile = async () => {
-      await meanwhile();
+    world.meanwhile = async (ms) => {
+      await meanwhile(ms);
       if (world.pauses.length === 5) before = world.ipam.store.revision;
     };
     const ran = await world.run('check --watch 1m --grace 1s --release --yes');

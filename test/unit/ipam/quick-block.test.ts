@@ -3,13 +3,17 @@ import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { parseCidr } from '../../../ipam/model/address.ts';
 import { newBlock, type Block, type Slot } from '../../../ipam/model/block.ts';
+import { addRange } from '../../../ipam/ranges/ranges.ts';
 import { decodeBlock, encodeBlock } from '../../../ipam/records/block-record.ts';
 import { blockKey } from '../../../ipam/records/keys.ts';
+import { lazyBlock, outlineOf } from '../../../ipam/records/lazy-block.ts';
 import { quickBlock } from '../../../ipam/records/quick-block.ts';
-import { owner, range } from './world.ts';
+import { give, pod } from './pods.ts';
+import { owner, range, World } from './world.ts';
 
 const BLUE = range('10.20.0.0/22', { name: 'blue', gateway: '10.20.0.1' });
 const KEY = blockKey('blue', parseCidr('10.20.0.16/28'));
+const NOW = Date.UTC(2026, 0, 31);
 const POD = { podNamespace: 'shop', podName: 'web-1', podUid: 'uid-1' };
 
 const at = fc
@@ -71,6 +75,68 @@ suite('the quick reading of a block', () => {
     );
   });
 
+  test('the lazy one says the same, and what slots are before they are decoded', () => {
+    fc.assert(
+      fc.property(block, (each) => {
+        const value = encodeBlock(each);
+        const read = lazyBlock(KEY, value);
+        if (!read) return;
+        const slots = thorough(KEY, value)?.slots ?? [];
+        assert.deepEqual(
+          outlineOf(read),
+          slots.map((slot) => (slot.state === 'used' ? { state: 'used' } : slot)),
+        );
+        assert.deepEqual({ ...read }, thorough(KEY, value));
+        assert.equal(read.slots, read.slots, 'decoded once');
+        assert.equal(outlineOf({ ...read, slots: [] }).length, 0, 'a copy with other slots is another block');
+      }),
+    );
+    const full = newBlock(BLUE, parseCidr('10.20.0.16/28'), 'node-1', 0);
+    const usual: Slot[] = [
+      { state: 'used', owner: owner('c2', POD), allocatedAt: NOW, sequence: 1 },
+      { state: 'used', owner: owner('c3'), allocatedAt: NOW, sequence: 2 },
+      { state: 'released', releasedAt: NOW, sequence: 3 },
+      { state: 'free' },
+      { state: 'reserved' },
+    ];
+    for (let at = 0; at < 16; at++) {
+      const slots = full.slots.map((_, i) => usual[(at + i) % usual.length] ?? { state: 'free' as const });
+      assert.ok(lazyBlock(KEY, encodeBlock({ ...full, slots })), 'the usual form is read');
+    }
+  });
+
+  test('the lazy one reads the text of an address that was just given', async () => {
+    const world = new World();
+    await addRange(world.ipam, BLUE);
+    await give(world, 'node-1', pod('web-1'));
+    const [entry] = [...world.store.entries.values()].filter(({ key }) => key.startsWith('blocks/'));
+    assert.ok(entry && lazyBlock(entry.key, entry.value), entry?.value);
+  });
+
+  test('leap days, and days that do not exist', () => {
+    const value = encodeBlock(newBlock(BLUE, parseCidr('10.20.0.16/28'), 'node-1', Date.UTC(2028, 1, 29)));
+    assert.ok(lazyBlock(KEY, value));
+    for (const [day, isRead] of [
+      ['2024-02-29', true],
+      ['2000-02-29', false],
+      ['2026-02-29', false],
+      ['2026-02-30', false],
+      ['2026-04-31', false],
+      ['2026-12-31', true],
+      ['2026-13-01', false],
+      ['2026-00-01', false],
+      ['2026-01-00', false],
+      ['1969-12-31', false],
+      ['1970-01-01', true],
+      ['2100-02-29', false],
+    ] as const) {
+      const text = value.replace('2028-02-29', day);
+      assert.equal(lazyBlock(KEY, text) !== undefined, isRead, day);
+      assert.equal(quickBlock(KEY, text) !== undefined, isRead, day);
+      if (isRead) assert.deepEqual({ ...lazyBlock(KEY, text) }, thorough(KEY, text));
+    }
+  });
+
   test('never reads what the thorough one refuses', () => {
     const junk = fc.constantFrom<unknown>(
       null,
@@ -101,8 +167,8 @@ suite('the quick reading of a block', () => {
         if (added) object[key] = value;
         else Reflect.deleteProperty(object, key);
         const text = JSON.stringify(record);
-        const read = quickBlock(KEY, text);
-        if (read) assert.deepEqual(read, thorough(KEY, text), text);
+        for (const read of [quickBlock(KEY, text), lazyBlock(KEY, text)])
+          if (read) assert.deepEqual({ ...read }, thorough(KEY, text), text);
       }),
       { numRuns: 1_000 },
     );

@@ -4,13 +4,18 @@ import fc from 'fast-check';
 import { KnownState, type KnownRecord } from '../../../../ipam/events/state.ts';
 import { blockCounts, cellOf, CELL_STATES, countCells, cellsOf } from '../../../../ipam/map/cells.ts';
 import { addressAt, blockRows, mapSource, overviewOf, type MapSource } from '../../../../ipam/map/map.ts';
+import { MapForecasts } from '../../../../ipam/map/forecasts.ts';
 import { searchMap } from '../../../../ipam/map/search.ts';
 import { formatAddress, formatCidr, parseAddress, parseCidr } from '../../../../ipam/model/address.ts';
 import { newBlock, SET_ASIDE_MS, takeSlot, type Block, type Slot } from '../../../../ipam/model/block.ts';
 import type { Range } from '../../../../ipam/model/range.ts';
+import { listRangeUsage } from '../../../../ipam/query/range-usage.ts';
+import { encodeBlock } from '../../../../ipam/records/block-record.ts';
+import { encodeRange } from '../../../../ipam/records/range-record.ts';
+import { put } from '../../../../ipam/records/transaction.ts';
 import { blockKey, rangeKey } from '../../../../ipam/records/keys.ts';
 import { rule } from '../../../support/rule.ts';
-import { owner, range } from '../world.ts';
+import { owner, range, World } from '../world.ts';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
 const COOLDOWN = 30_000;
@@ -74,6 +79,37 @@ const text = (name: string): string =>
   searchMap(source, name, NOW, 20)
     .map((each) => `${each.kind} ${each.text}`)
     .join(', ');
+
+test('the usage that forecasts are made of is the one of range list', async () => {
+  const world = new World();
+  world.now = NOW;
+  const slots = [used('web-1'), released(1_000), released(1_000, '02:00:00:00:00:01'), kept(1_000, 60_000)];
+  const one = { ...block(blue, '10.20.0.32/28', 'node-2', slots), sequence: 9 };
+  const sound = { ...one, slots: one.slots.map((slot, i) => (slot.state === 'free' ? slot : { ...slot, sequence: i + 1 })) };
+  const hidden = 'blocks/blue/10.20.0.64/28';
+  for (const [key, value] of [
+    [rangeKey('blue'), encodeRange(blue)],
+    [rangeKey('red'), encodeRange(red)],
+    [blockKey('blue', sound.cidr), encodeBlock(sound)],
+    [hidden, '{'],
+  ] as const)
+    await world.store.commit([], [put(key, value)]);
+  const records = sourceOf([red, blue], [sound], [hidden]);
+  const { usages } = await listRangeUsage(world.ipam);
+  let asked: unknown;
+  const forecasts = new MapForecasts({
+    source: () => records,
+    now: () => NOW,
+    read: (given) => {
+      asked = given;
+      return Promise.reject(new Error('no samples'));
+    },
+  });
+  await assert.rejects(forecasts.refresh(), /no samples/);
+  assert.deepEqual(asked, usages);
+  assert.equal(usages[0]?.cooling, 2);
+  assert.equal(forecasts.current, undefined);
+});
 
 suite('the map of addresses', () => {
   test('a cell tells what an address is at that time', () => {
