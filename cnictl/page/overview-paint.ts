@@ -45,24 +45,34 @@ export function paintTile(
   text(context, percent, right, y + 19, `600 13px ${palette.fonts.text}`, strong, 'right');
   const room = width - 2 * PAD - 52;
   text(context, range.name, x + PAD, y + 19, `600 13px ${palette.fonts.text}`, palette.text, 'left', room);
-  const about = [
-    range.cidr,
-    range.vlan === null ? '' : `vlan ${range.vlan}`,
-    range.state === 'draining' ? 'draining' : '',
-  ]
-    .filter((each) => each !== '')
-    .join(' · ');
-  const full = fullText(range.forecast, nowMs) ?? '';
+  // The range itself tells whether addresses or blocks end.
+  const full = (fullText(range.forecast, nowMs) ?? '').replace(/^blocks /, '');
+  const small = `11.5px ${palette.fonts.text}`;
+  const fullWidth = full === '' ? 0 : widthOf(context, full, small) + 8;
   const mono = `11.5px ${palette.fonts.mono}`;
-  text(context, about, x + PAD, y + 36, mono, palette.dim, 'left', width - 2 * PAD - (full === '' ? 0 : 84));
-  if (full !== '')
-    text(context, full, right, y + 36, `11.5px ${palette.fonts.text}`, palette.dim, 'right', 84);
+  const aboutRoom = width - 2 * PAD - fullWidth;
+  text(context, aboutText(context, range, mono, aboutRoom), x + PAD, y + 36, mono, palette.dim, 'left', aboutRoom);
+  if (full !== '') text(context, full, right, y + 36, small, palette.dim, 'right');
   paintStrip(context, palette, range.strip, {
     x: x + PAD,
     y: y + 45,
     width: width - 2 * PAD,
     height: height - 45 - PAD,
   });
+}
+
+/** As much of subnet, state and VLAN as there is room for, in this order. */
+function aboutText(context: Context, { cidr, state, vlan }: RangeInfo, font: string, room: number): string {
+  const more = [state === 'draining' ? 'draining' : '', vlan === null ? '' : `vlan ${vlan}`];
+  return more.reduce((about, part) => {
+    const longer = `${about} · ${part}`;
+    return part === '' || widthOf(context, longer, font) > room ? about : longer;
+  }, cidr);
+}
+
+function widthOf(context: Context, words: string, font: string): number {
+  context.font = font;
+  return context.measureText(words).width;
 }
 
 /** Two lines of blocks. */
