@@ -47,7 +47,7 @@ export async function run(argv: readonly string[], outside: World): Promise<numb
       throw new CommandError(`-o name: '${commandPath(command)}' is no list: expected another format`);
     exitStatus = await work(context);
   };
-  const program = makeProgram(act, world);
+  const program = makeProgram(act, world, argv[0]);
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return exitStatus;
@@ -76,8 +76,35 @@ function guarded(world: World, screen: { readonly colours: boolean }): World {
 const commandPath = (command: Command): string =>
   command.parent?.parent ? `${commandPath(command.parent)} ${command.name()}` : command.name();
 
-/** Makes the tree of all commands: to run one, to complete words, and to write the manual. */
-export function makeProgram(act: Act, world: World): Command {
+/**
+ * The names of commands with the function that adds them, in the order of the help. Those without
+ * names need the whole tree: they print or search it.
+ */
+const PARTS: readonly (readonly [names: readonly string[], add: (program: Command, act: Act) => void])[] = [
+  [['range'], addRangeCommands],
+  [['rule'], addRuleCommands],
+  [['block'], addBlockCommands],
+  [['ip'], addIpCommands],
+  [['events', 'serve'], addEventCommands],
+  [['map'], addMapCommand],
+  [['pod'], addPodCommands],
+  [['service', 'trace'], addServiceCommands],
+  [['connectivity'], addConnectivityCommands],
+  [['check', 'release'], addLeakCommands],
+  [['node'], addNodeCommands],
+  [['backup', 'restore'], addBackupCommands],
+  [['doctor'], addDoctorCommand],
+  [['status', 'version', 'support-bundle'], addGlanceCommands],
+  [[], addHelpCommand],
+  [[], addCompletionCommand],
+];
+
+/**
+ * Makes the tree of all commands: to run one, to complete words, and to write the manual.
+ * @param first the first word of a call: where it names a command, only its part of the tree is
+ *   made, a tenth of the whole
+ */
+export function makeProgram(act: Act, world: World, first?: string): Command {
   const program = new Command(world.program ?? 'cnictl')
     .description('Address ranges of cellnet: who has what, what is leaked, and freeing it.')
     .version(VERSION, '-V, --version', 'print the version')
@@ -87,29 +114,19 @@ export function makeProgram(act: Act, world: World): Command {
       '\nExit status: 0 done or nothing found, 1 found (check, connectivity test, doctor, node reconcile), 2 trouble.',
     );
   addGlobalOptions(program);
-  addRangeCommands(program, act);
-  addRuleCommands(program, act);
-  addBlockCommands(program, act);
-  addIpCommands(program, act);
-  addEventCommands(program, act);
-  addMapCommand(program, act);
-  addPodCommands(program, act);
-  addServiceCommands(program, act);
-  addConnectivityCommands(program, act);
-  addLeakCommands(program, act);
-  addNodeCommands(program, act);
-  addBackupCommands(program, act);
-  addDoctorCommand(program, act);
-  addGlanceCommands(program, act);
+  const named = PARTS.filter(([names]) => names.includes(first ?? ''));
+  for (const [, add] of named.length > 0 ? named : PARTS) add(program, act);
+  finishHelp(program, world);
+  return program;
+}
+
+function addHelpCommand(program: Command): void {
   program
     .command('help')
     .description('help for a command')
     .argument('[command...]', 'such as range add')
     .addHelpText('after', examples('help range add'))
     .action((words: string[]) => findCommand(program, words).help());
-  addCompletionCommand(program, act);
-  finishHelp(program, world);
-  return program;
 }
 
 /**

@@ -1,30 +1,62 @@
-/** Builds an executable from faulty-plugin.ts, the plugin that fails at a chosen step. */
-import { chmod, writeFile } from 'node:fs/promises';
+/** Makes a plugin that fails at a chosen step, to see what a failure leaves behind. */
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { build } from 'esbuild';
 import { REPOSITORY } from './cni.ts';
 
+const LIB = join(REPOSITORY, 'dist/lib');
+
+/** How the bundle of cni/main.ts ends. */
+const START = 'runPlugin("cellnet");';
+
 /**
- * Returns the path of an executable `cellnet` below `dir`. esbuild bundles the sources:
- * transforming some two hundred files at every start would take as long as the rest of a call.
- * Packages stay in node_modules.
+ * Changes the plugin's platform. The environment selects the fault: FAULT_STEP=VERB/STEP,
+ * FAULT_WHEN=before|after, FAULT_KIND=throw|kill.
  */
-export const makeFaultyPlugin = async (dir: string): Promise<string> => {
-  const bundle = join(dir, 'faulty-plugin.cjs');
-  await build({
-    entryPoints: [join(REPOSITORY, 'test/support/faulty-plugin.ts')],
-    outfile: bundle,
-    bundle: true,
-    packages: 'external',
-    format: 'cjs',
-    platform: 'node',
-    target: 'node20',
-    define: { 'import.meta.dirname': '__dirname' },
-    logLevel: 'error',
+const FAULT = `(parts) => ({
+  ...parts,
+  onStep: (verb, step, when) => {
+    const { FAULT_STEP, FAULT_WHEN, FAULT_KIND } = process.env;
+    if (verb + '/' + step !== FAULT_STEP || when !== FAULT_WHEN) return;
+    if (FAULT_KIND === 'kill') process.kill(process.pid, 'SIGKILL');
+    throw new Error('fault ' + when + ' ' + verb + '/' + step);
+  },
+})`;
+
+/**
+ * Runs the bundle as the executables of dist/ do, with a cache of what V8 compiles, which the first
+ * call that is not killed writes: tests make some two hundred calls.
+ */
+const launcher = (bundle: string): string => `#!${process.execPath}
+'use strict';
+const { readFileSync, renameSync, writeFileSync } = require('node:fs');
+const { Script, constants } = require('node:vm');
+const bundle = ${JSON.stringify(bundle)};
+let cachedData;
+try {
+  cachedData = readFileSync(bundle + '.cache');
+} catch {
+  process.on('exit', () => {
+    const own = bundle + '.cache.' + process.pid;
+    writeFileSync(own, script.createCachedData());
+    renameSync(own, bundle + '.cache');
   });
+}
+const importModuleDynamically = constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER;
+const script = new Script(readFileSync(bundle, 'utf8'), { filename: bundle, cachedData, importModuleDynamically });
+const lib = ${JSON.stringify(LIB)};
+const requireInLib = require('node:module').createRequire(lib + '/cellnet.js');
+script.runInThisContext()(exports, requireInLib, module, lib + '/cellnet.js', lib);
+`;
+
+/** Returns the path of an executable `cellnet` below `dir`: that of dist/, but for the fault. */
+export const makeFaultyPlugin = async (dir: string): Promise<string> => {
+  const text = await readFile(join(LIB, 'cellnet.js'), 'utf8');
+  if (text.split(START).length !== 2) throw new Error(`dist/lib/cellnet.js: expected ${START} once`);
+  const faulty = text.replace(START, () => `runPlugin("cellnet", ${FAULT});`);
+  const bundle = join(dir, 'faulty-plugin.js');
+  await writeFile(bundle, `(function (exports, require, module, __filename, __dirname) {${faulty}\n})`);
   const program = join(dir, 'cellnet');
-  const packages = join(REPOSITORY, 'node_modules');
-  await writeFile(program, `#!/bin/sh\nNODE_PATH='${packages}' exec '${process.execPath}' '${bundle}'\n`);
+  await writeFile(program, launcher(bundle));
   await chmod(program, 0o755);
   return program;
 };

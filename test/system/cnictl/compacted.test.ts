@@ -20,13 +20,16 @@ import { cni, OUR_PLUGINS, type CniOutcome } from '../../support/cni.ts';
 import { startEtcd, type Etcd } from '../../support/etcd.ts';
 import { node, startKubeApi } from '../../support/kube-api.ts';
 import { newScope, type Scope } from '../../support/netns.ts';
-import { run, type RunResult } from '../../support/proc.ts';
+import { run, sleep, type RunResult } from '../../support/proc.ts';
 import { owner, range } from '../../unit/ipam/world.ts';
 
 /** Blocks, nodes and pods: more than a page of a list, which has 500 keys. */
 const NODES = 1_200;
 const GIVEN_AT = Date.parse('2026-01-31T12:00:00Z');
 const BLUE = range('10.20.0.0/16', { name: 'blue' });
+
+/** Between two compactions, in milliseconds. */
+const PAUSE_MS = 2;
 
 /** Writes and compacts to the newest revision again and again. Stops when the test says so. */
 function compactAlways(endpoints: readonly string[]): () => Promise<number> {
@@ -36,6 +39,8 @@ function compactAlways(endpoints: readonly string[]): () => Promise<number> {
     while (!isStopping) {
       const { header } = await client.put('other/key').value(`${times++}`);
       await client.kv.compact({ revision: header.revision });
+      // A page of a list takes longer, and the programs need the processors too.
+      await sleep(PAUSE_MS);
     }
   })();
   return async () => {

@@ -31,6 +31,20 @@ suite('every command', () => {
       );
     });
 
+  test('is the same in the part of the tree that its call makes', () => {
+    const helpsOf = (command: Command): string[] => [
+      command.helpInformation(),
+      ...command.commands.flatMap(helpsOf),
+    ];
+    for (const command of program.commands) {
+      const part = makeProgram(() => Promise.resolve(), {} as World, command.name());
+      const same = part.commands.find((each) => each.name() === command.name());
+      assert.deepEqual(same && helpsOf(same), helpsOf(command), command.name());
+      const whole = ['help', 'completion', '__manual'].includes(command.name());
+      assert.equal(part.commands.length === program.commands.length, whole, command.name());
+    }
+  });
+
   test('has a manual page without a line of roff by accident', () => {
     const pages = manualPages(program, '0.0.0');
     assert.deepEqual(
