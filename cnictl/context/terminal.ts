@@ -26,6 +26,8 @@ export interface Terminal {
 }
 
 const STDOUT = 1;
+/** How long this process may take to stop, in milliseconds. */
+const STOPS_MS = 200;
 const ESC = '\u001b';
 const CTRL_C = '\u0003';
 /** The other screen, no cursor, no wrapping at the last column. */
@@ -46,6 +48,7 @@ export function openTerminal(
 ): Terminal {
   let drawn: Drawn | undefined;
   let isOpen = true;
+  let isSuspended = false;
   const resized = (): void => listener.resized();
   const ended = (): void => listener.input(CTRL_C);
   const size = (): Size => {
@@ -77,35 +80,49 @@ export function openTerminal(
     leave();
     input.off('data', listener.input).off('end', ended);
     output.off('resize', resized);
-    process.off('SIGCONT', resume);
+    process.off('SIGCONT', resume).off('SIGTSTP', suspend);
     process.off('exit', close);
     input.pause();
   };
   const resume = (): void => {
+    if (!isOpen) return;
+    isSuspended = false;
+    process.off('SIGTSTP', suspend).on('SIGTSTP', suspend);
     enter();
     listener.resized();
+  };
+  /** For ctrl-Z, which comes as a key, and for SIGTSTP of somebody else. */
+  const suspend = (): void => {
+    if (!isOpen || isSuspended) return;
+    isSuspended = true;
+    leave();
+    // Without a listener the signal does what it does by itself.
+    process.off('SIGTSTP', suspend);
+    process.kill(process.pid, 'SIGTSTP');
+    // The kernel stops nobody whom no shell could continue, as in `kubectl exec -it`.
+    setTimeout(() => {
+      if (isSuspended) resume();
+    }, STOPS_MS).unref();
   };
   input.setEncoding('utf8');
   // A keyboard that is gone sends nothing more.
   input.on('data', listener.input).on('end', ended).on('error', ended);
   output.on('resize', resized);
-  process.on('SIGCONT', resume);
+  process.on('SIGCONT', resume).on('SIGTSTP', suspend);
   process.once('exit', close);
   enter();
   input.resume();
   return {
     size,
     show: (lines) => {
+      if (isSuspended) return;
       const next = redraw(drawn, lines, size(), colours);
       drawn = next.drawn;
       if (next.text !== '') output.write(next.text);
     },
     flushed: () => drained(output),
     forget: () => (drawn = undefined),
-    suspend: () => {
-      leave();
-      process.kill(process.pid, 'SIGTSTP');
-    },
+    suspend,
     close,
   };
 }

@@ -58,7 +58,7 @@ function take(step: Step, value: unknown, root: unknown): unknown[] {
         ? [value[step.name]]
         : [];
     case 'index':
-      return Array.isArray(value) ? value.slice(step.index).slice(0, 1) : [];
+      return Array.isArray(value) ? value.slice(step.index, step.index + 1 || undefined) : [];
     case 'slice':
       return Array.isArray(value) ? value.slice(step.from, step.to).filter((_, i) => i % step.by === 0) : [];
     case 'all':

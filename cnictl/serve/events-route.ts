@@ -75,7 +75,7 @@ export class EventsRoute implements Route {
   }
 
   #isTooMuch({ from }: Wanted, { hub }: EventSource): boolean {
-    return from !== undefined && hub.behind(from) === undefined && this.#readingBack >= MOST_READING_BACK;
+    return from !== undefined && !isAtHand(from, hub) && this.#readingBack >= MOST_READING_BACK;
   }
 
   async #serve(listener: Listener, { initial, from }: Wanted, source: EventSource): Promise<void> {
@@ -99,22 +99,25 @@ export class EventsRoute implements Route {
   async #goOn(listener: Listener, begin: Position, source: EventSource): Promise<void> {
     const { hub } = source;
     let position = begin;
-    for (;;) {
-      const number = (await isAhead(position, source)) ? undefined : hub.behind(position);
-      if (number !== undefined) {
-        await listener.follow(hub, number, position);
-        return;
-      }
+    let number = isAtHand(position, hub) ? hub.behind(position) : undefined;
+    while (number === undefined) {
+      // Counted before etcd is asked anything: others that come meanwhile see it.
       this.#readingBack += 1;
       try {
-        position = await readBack(listener, position, source);
+        number = (await isAhead(position, source)) ? undefined : hub.behind(position);
+        if (number === undefined) position = await readBack(listener, position, source);
       } finally {
         this.#readingBack -= 1;
       }
       if (listener.isGone) return;
     }
+    await listener.follow(hub, number, position);
   }
 }
+
+/** Whether the hub alone can tell what lies behind the position. */
+const isAtHand = (position: Position, hub: EventHub): boolean =>
+  position.revision <= hub.state.revision && hub.behind(position) !== undefined;
 
 /**
  * Whether etcd has not come as far as the position: it is one of a history that etcd has lost. The

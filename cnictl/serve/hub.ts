@@ -28,15 +28,13 @@ export class EventHub {
   #first = 0;
   /** Behind which position everything is kept. */
   #begin: Position;
-  #woken: Promise<void>;
-  #wake: () => void = () => undefined;
+  readonly #waiting = new Set<() => void>();
 
   /** @param state as the stream keeps it: it is of what was last taken in */
   constructor(state: KnownState, kept = KEPT_EVENTS) {
     this.#state = state;
     this.#begin = after(state.revision);
     this.#kept = kept;
-    this.#woken = this.#newPromise();
   }
 
   get state(): KnownState {
@@ -63,14 +61,23 @@ export class EventHub {
 
   /** Wakes everybody who waits for more. */
   wake(): void {
-    const wake = this.#wake;
-    this.#woken = this.#newPromise();
-    wake();
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const wake of waiting) wake();
   }
 
-  /** Resolves when there is more, or somebody calls {@link wake}. */
-  more(): Promise<void> {
-    return this.#woken;
+  /** How many wait for more. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Calls back once, when there is more or somebody calls {@link wake}.
+   * @returns takes that back: a quiet hub must not collect those who have gone on
+   */
+  onMore(wake: () => void): () => void {
+    this.#waiting.add(wake);
+    return () => void this.#waiting.delete(wake);
   }
 
   at(number: number): HubEvent | undefined {
@@ -83,10 +90,6 @@ export class EventHub {
     let number = this.end;
     while (number > this.#first && comparePositions(this.#placeOf(number - 1), position) > 0) number -= 1;
     return number;
-  }
-
-  #newPromise(): Promise<void> {
-    return new Promise((resolve) => (this.#wake = resolve));
   }
 
   #placeOf(number: number): Position {

@@ -48,6 +48,8 @@ export class Listener {
   open(position: Position | undefined): void {
     const { format } = this.#options;
     this.#position = position && formatPosition(position);
+    // Lines of JSON have no sign of life: nothing may happen for hours.
+    this.#response.setTimeout(0);
     this.#response.writeHead(200, {
       'content-type': format.type,
       'cache-control': 'no-store',
@@ -109,17 +111,18 @@ export class Listener {
   }
 
   /** Waits for more, at most until the next sign of life. */
-  async #wait(hub: EventHub): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    let close: (() => void) | undefined;
-    const otherwise = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, IDLE_MS);
-      close = resolve;
-      this.#response.once('close', resolve);
+  #wait(hub: EventHub): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        takeBack();
+        this.#response.off('close', done);
+        resolve();
+      };
+      const timer = setTimeout(done, IDLE_MS);
+      const takeBack = hub.onMore(done);
+      this.#response.once('close', done);
     });
-    await Promise.race([hub.more(), otherwise]);
-    clearTimeout(timer);
-    if (close) this.#response.off('close', close);
   }
 
   /** Waits while the listener takes nothing. Returns early when it is too late for it. */

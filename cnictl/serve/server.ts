@@ -12,6 +12,11 @@ import { signInRoutes } from './sign-in-route.ts';
 const MAX_CONNECTIONS = 1_024;
 /** Longest time for a request, without its answer, in milliseconds. */
 const WITHIN_MS = 10_000;
+/**
+ * How long a connection may pass no byte, in milliseconds: a client that takes no more of its
+ * answer keeps its place otherwise. Listeners of events have their own limits.
+ */
+const SILENT_MS = 120_000;
 /** How often it is looked whether certificate, key or token were replaced, in milliseconds. */
 const LOOK_EVERY_MS = 1_000;
 
@@ -30,6 +35,7 @@ export async function serveRoutes(
   options: AccessOptions,
   routes: readonly Route[],
   warn: (text: string) => void,
+  { silentMs = SILENT_MS }: { readonly silentMs?: number } = {},
 ): Promise<Served> {
   const { host, port } = listenAddressOf(options);
   let access = readAccess(options);
@@ -42,6 +48,7 @@ export async function serveRoutes(
     access.tls && createTlsServer({ ...limits, ...access.tls, handshakeTimeout: WITHIN_MS }, respond);
   const server = secure ?? createServer(limits, respond);
   server.maxConnections = MAX_CONNECTIONS;
+  server.timeout = silentMs;
   server.on('connection', (socket: { setKeepAlive(on: boolean, ms: number): void }) =>
     socket.setKeepAlive(true, 30_000),
   );

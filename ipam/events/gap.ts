@@ -23,12 +23,13 @@ export interface Bridged {
 
 /**
  * Tells what happened since a state whose revision etcd has forgotten, by the state of now and the
- * lifetimes that ended since.
+ * lifetimes that ended since. Where etcd was set back as well, it tells that.
  * @throws IpamError `store-…`
  */
 export async function bridgeCompaction(watches: Watches, before: KnownState): Promise<Bridged> {
   const to = await watches.newest();
   const revisions = await readRevisions(watches, to);
+  if (isAnotherHistory(before, revisions)) return await bridgeSetBack(watches, before);
   const { records, changed, witness } = await changesSince(watches, before, to);
   const gone = [...before.records.keys()].filter((key) => !revisions.has(key));
   for (const key of gone) records.delete(key);
@@ -39,6 +40,16 @@ export async function bridgeCompaction(watches: Watches, before: KnownState): Pr
   if (told.events.length === 0) return { events: [], state };
   const gap = gapOf(before.revision, to, 'compacted', told.isComplete);
   return { events: placedBehindGap(after(before.revision), to, [gap, ...told.events]), state };
+}
+
+/**
+ * Whether etcd has a record of the time before the state that the state does not have: etcd was set
+ * back to a snapshot, and its revisions have gone on from there, or were counted on far ahead
+ * (`etcdctl snapshot restore --bump-revision --mark-compacted`).
+ */
+function isAnotherHistory({ revision, records }: KnownState, now: ReadonlyMap<string, number>): boolean {
+  for (const [key, at] of now) if (at <= revision && records.get(key)?.revision !== at) return true;
+  return false;
 }
 
 /**

@@ -67,6 +67,19 @@ export class WatchedMemory extends MemoryStore implements WatchedStore {
     this.cut();
   }
 
+  /**
+   * Does so with revisions that go on far ahead, and all before them compacted: etcdctl snapshot
+   * restore --bump-revision --mark-compacted.
+   */
+  setBackBumped(revision: number, by: number): void {
+    const state = this.#states.get(revision) ?? new Map<string, Entry>();
+    this.setBack(revision);
+    this.#compacted = revision + by;
+    this.revision = BigInt(this.#compacted);
+    this.#log = [];
+    this.#states = new Map([[this.#compacted, new Map(state)]]);
+  }
+
   readonly watches: Watches = {
     newest: () => Promise.resolve(Number(this.revision)),
     getAt: (key, revision) => this.#at(revision).then((state) => state.get(key)),

@@ -24,6 +24,7 @@ const CNICTL = join(OUR_PLUGINS, 'cnictl');
 const ESC = '\u001b';
 const [DOWN, RIGHT, ENTER] = [`${ESC}[B`, `${ESC}[C`, '\r'];
 const SIGTERM = 15;
+const SIGTSTP = 20;
 
 suite('cnictl map', () => {
   let scope: Scope;
@@ -111,6 +112,24 @@ suite('cnictl map', () => {
       { isAlternate, hasCursor, wraps, unknown },
       { isAlternate: false, hasCursor: true, wraps: true, unknown: [] },
     );
+  });
+
+  test('ctrl-Z and SIGTSTP where no shell can go on with it: the map is there again', async () => {
+    const pty = opened();
+    await pty.shows(/> blue/);
+    for (const stop of [() => pty.press('\u001a'), () => pty.signal(SIGTSTP)]) {
+      stop();
+      await pty.shows(({ isAlternate }) => !isAlternate);
+      await pty.shows(({ isAlternate, text }) => isAlternate && /> blue/.test(text));
+      // Keys come one by one again.
+      pty.press('?');
+      await pty.shows(/KEYS/);
+      pty.press('?');
+      await pty.shows(/> blue/);
+    }
+    pty.press('q');
+    const { status, restored } = await pty.ended();
+    assert.deepEqual({ status, restored }, { status: 0, restored: true });
   });
 
   test('etcd away and back is told; SIGTERM and an error restore the terminal', async () => {

@@ -70,11 +70,20 @@ suite('the ring of events', () => {
     assert.equal(hub.end - hub.first, 1);
   });
 
-  test('wakes those who wait', async () => {
+  test('wakes those who wait, once, and keeps nobody who has gone on', () => {
     const hub = hubOf();
-    const more = hub.more();
+    let woken = 0;
+    const wake = (): void => void (woken += 1);
+    hub.onMore(wake);
+    hub.onMore(wake)();
+    hub.onMore(() => (woken += 10))();
+    assert.equal(hub.waiting, 0);
+    hub.onMore(wake);
+    hub.take({ events: [], revision: 10 });
+    assert.equal(woken, 0);
     hub.take({ events: events(11, 1), revision: 11 });
-    await more;
+    hub.wake();
+    assert.deepEqual([woken, hub.waiting], [1, 0]);
   });
 });
 

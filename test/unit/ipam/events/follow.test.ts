@@ -253,6 +253,26 @@ suite('a stream of events', () => {
     assert.deepEqual(told.addresses, toldOf(world.blocks()).addresses);
   });
 
+  test('an etcd that was set back is told, also where its revisions go on far ahead, all compacted', async () => {
+    const { world, reader } = await following();
+    await world.assign(0);
+    await world.assign(1);
+    await reader.caughtUp();
+    const revision = Number(world.store.revision);
+    await world.assign(0);
+    await world.assign(1);
+    await reader.caughtUp();
+    world.store.setBackBumped(revision, 1_000_000);
+    // What was the newest record has changed again: it does not tell any more.
+    await world.assign(1);
+    await reader.caughtUp();
+    await reader.stop();
+    const [gap] = reader.events.filter(({ type }) => type === 'gap');
+    assert.deepEqual([gap?.reason, gap?.complete], ['set-back', false]);
+    const told = new EventLedger().take(reader.events);
+    assert.deepEqual(told.addresses, toldOf(world.blocks()).addresses);
+  });
+
   test('a position that etcd has forgotten begins with a gap that does not claim to be whole', async () => {
     const world = await new Journaled().begin();
     await world.assign(0);
