@@ -51,7 +51,16 @@ export function paintTile(
   const fullWidth = full === '' ? 0 : widthOf(context, full, small) + 8;
   const mono = `11.5px ${palette.fonts.mono}`;
   const aboutRoom = width - 2 * PAD - fullWidth;
-  text(context, aboutText(context, range, mono, aboutRoom), x + PAD, y + 36, mono, palette.dim, 'left', aboutRoom);
+  text(
+    context,
+    aboutText(context, range, mono, aboutRoom),
+    x + PAD,
+    y + 36,
+    mono,
+    palette.dim,
+    'left',
+    aboutRoom,
+  );
   if (full !== '') text(context, full, right, y + 36, small, palette.dim, 'right');
   paintStrip(context, palette, range.strip, {
     x: x + PAD,

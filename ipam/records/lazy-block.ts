@@ -92,8 +92,7 @@ export async function decodeAhead(
   signal: AbortSignal,
 ): Promise<void> {
   for (let at = 0; at < blocks.length && !signal.aborted; at += BLOCKS_AT_ONCE) {
-    for (const block of blocks.slice(at, at + BLOCKS_AT_ONCE))
-      if (isLazy(block)) slotsOf(block[REST]);
+    for (const block of blocks.slice(at, at + BLOCKS_AT_ONCE)) if (isLazy(block)) slotsOf(block[REST]);
     await pause(1, signal);
   }
 }

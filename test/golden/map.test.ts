@@ -52,7 +52,10 @@ test('the map on screens of several sizes', async () => {
   show('etcd away', new PureMap({ ...facts, link: away }, size(80, 12)));
   show('etcd is read', new PureMap({ ...facts, link: { kind: 'reading', records: 12_000 } }, size(80, 8)));
   const forecasts = await forecastsOf(facts, 192);
-  show('until when it lasts', new PureMap({ ...facts, forecasts, trends }, size(80, 24)).press('s').press('s'));
+  show(
+    'until when it lasts',
+    new PureMap({ ...facts, forecasts, trends }, size(80, 24)).press('s').press('s'),
+  );
   show('until when it lasts', new PureMap({ ...facts, forecasts }, size(130, 8)));
   show('until when it lasts', new PureMap({ ...facts, forecasts }, size(100, 6)).press('\r'));
   const early = await forecastsOf(facts, 3);

@@ -20,9 +20,7 @@ const LONGEST_MS = 10_000;
 export const USUAL: Size = { columns: 80, rows: 24 };
 
 /** The usual cluster of the tests, in a store that remembers its revisions. */
-export async function watchedWorld(
-  made?: CliWorld,
-): Promise<{ world: CliWorld; store: WatchedMemory }> {
+export async function watchedWorld(made?: CliWorld): Promise<{ world: CliWorld; store: WatchedMemory }> {
   const world = made ?? (await CliWorld.make());
   const store = new WatchedMemory();
   // What waits for minutes does so beyond the test; the others let go on what else there is.

@@ -85,7 +85,10 @@ test('the usage that forecasts are made of is the one of range list', async () =
   world.now = NOW;
   const slots = [used('web-1'), released(1_000), released(1_000, '02:00:00:00:00:01'), kept(1_000, 60_000)];
   const one = { ...block(blue, '10.20.0.32/28', 'node-2', slots), sequence: 9 };
-  const sound = { ...one, slots: one.slots.map((slot, i) => (slot.state === 'free' ? slot : { ...slot, sequence: i + 1 })) };
+  const sound = {
+    ...one,
+    slots: one.slots.map((slot, i) => (slot.state === 'free' ? slot : { ...slot, sequence: i + 1 })),
+  };
   const hidden = 'blocks/blue/10.20.0.64/28';
   for (const [key, value] of [
     [rangeKey('blue'), encodeRange(blue)],
