@@ -41,6 +41,8 @@ export interface DebOptions {
   readonly epoch?: number;
   /** In the form of deb-changelog(5). Default: debian/changelog. */
   readonly changelog?: string;
+  /** Default: NO_MAINTAINER. */
+  readonly maintainer?: string;
   /** Of xz, 0 to 9. Default: that of dpkg-deb. */
   readonly level?: number;
 }
@@ -74,7 +76,10 @@ export function makeDeb({ dist, tree, out, arch, epoch, level, ...more }: DebOpt
   put('usr/share/lintian/overrides/cellnet', readFileSync(join(DEBIAN, 'lintian-overrides')));
 
   const architecture = debianArchitecture(arch);
-  put('DEBIAN/control', control(head.version, architecture, installedSize(tree)));
+  put(
+    'DEBIAN/control',
+    control(head.version, architecture, installedSize(tree), more.maintainer ?? NO_MAINTAINER),
+  );
   put('DEBIAN/md5sums', md5sums(tree));
   for (const script of ['postinst', 'prerm', 'postrm'])
     put(`DEBIAN/${script}`, readFileSync(join(DEBIAN, script)), 0o755);
@@ -176,11 +181,35 @@ function settle(tree: string, at: number): void {
   }
 }
 
+/** Nobody has mail there: a builder of packages for others sets a name and address. */
+export const NO_MAINTAINER = 'cellnet maintainers <maintainers@cellnet.invalid>';
+
+/**
+ * Returns who is to be asked about the package, by the variables of Debian's own tools (dch(1)).
+ * @throws Error for a name or address that a control file cannot hold
+ */
+export function maintainerOf(env: Readonly<Record<string, string | undefined>>): string {
+  const { DEBFULLNAME: name, DEBEMAIL: email } = env;
+  if (!name && !email) return NO_MAINTAINER;
+  if (!name || !/^[^<>,\p{Cc}]+$/u.test(name))
+    throw new Error(`DEBFULLNAME is '${name ?? ''}': expected a name such as Network Team, beside DEBEMAIL`);
+  if (!email || !/^[^\s<>@]+@[^\s<>@]+$/.test(email))
+    throw new Error(
+      `DEBEMAIL is '${email ?? ''}': expected an address such as network@example.org, beside DEBFULLNAME`,
+    );
+  return `${name} <${email}>`;
+}
+
 /** koffi's addon names the versions of glibc that it needs, and glibc 2.31 is the oldest tried. */
-const control = (version: string, architecture: string, size: number): string => `Package: cellnet
+const control = (
+  version: string,
+  architecture: string,
+  size: number,
+  maintainer: string,
+): string => `Package: cellnet
 Version: ${version}
 Architecture: ${architecture}
-Maintainer: cellnet maintainers <maintainers@cellnet.io>
+Maintainer: ${maintainer}
 Installed-Size: ${size}
 Depends: nodejs (>= 20), libc6 (>= 2.31), libgcc-s1 (>= 3.0), libstdc++6 (>= 5)
 Recommends: openvswitch-switch, nftables

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { missingParts } from './copyright.ts';
-import { makeDeb } from './deb.ts';
+import { maintainerOf, makeDeb } from './deb.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -31,7 +31,7 @@ function main(args: readonly string[]): void {
   const tree = mkdtempSync(join(tmpdir(), 'cellnet-deb-'));
   try {
     const made = makeDeb({
-      ...{ dist, tree, out: resolve(values.out), arch: process.arch },
+      ...{ dist, tree, out: resolve(values.out), arch: process.arch, maintainer: maintainerOf(process.env) },
       ...(epoch !== undefined && { epoch }),
     });
     process.stdout.write(`made ${made.file}\n`);

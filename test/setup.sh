@@ -42,6 +42,8 @@ openssl|/usr/bin/openssl|certificates for etcd over TLS
 lintian|/usr/bin/lintian|what Debian asks of a package, for ours
 kubernetes-client|/usr/bin/kubectl|kubectl, whose plugin cnictl is
 man-db|/usr/bin/man|what shows the manual pages, and finds their faults
+zsh|/usr/bin/zsh|a shell with completion of cnictl
+fish|/usr/bin/fish|another one
 faketime|/usr/bin/faketime|a wall clock that is set while the agent runs
 prometheus|/usr/bin/promtool|to test the alert rules; no server of it is started
 gcc|/usr/bin/cc|the launcher that hands the plugin's calls to the agent

@@ -60,14 +60,18 @@ async function values(kind: ValueKind, place: Place, prefix: string, ask: Ask): 
     case 'files':
       return { ...NOTHING, files: true };
     case 'words':
-      return among(
-        kind.words.map((word) => ({ word })),
-        place.begun,
-        prefix,
-      );
+      return ofWords(kind.words, place.begun, prefix, kind.isList ?? false);
     case 'names':
       return among(await ask(kind.named, place.values), place.begun, prefix);
   }
+}
+
+/** Of a list, completes what stands behind the last comma. */
+function ofWords(words: readonly string[], begun: string, prefix: string, isList: boolean): Completion {
+  const cut = isList ? begun.lastIndexOf(',') + 1 : 0;
+  const before = begun.slice(0, cut).split(',');
+  const left = words.filter((word) => !before.includes(word)).map((word) => ({ word }));
+  return among(left, begun.slice(cut), `${prefix}${begun.slice(0, cut)}`);
 }
 
 function among(known: readonly Candidate[], begun: string, prefix = ''): Completion {

@@ -1,14 +1,18 @@
 import type { Argument, Command, Option } from 'commander';
+import { ADDRESS_STATES } from '../commands/ip.ts';
 
 /** What etcd is asked for. */
 export const NAMED = ['range', 'node', 'rule', 'address', 'pod', 'namespace'] as const;
 export type Named = (typeof NAMED)[number];
 
-/** What stands for a value: names from etcd, files of this machine, or a few words. */
+/**
+ * What stands for a value: names from etcd, files of this machine, or a few words, in a list with
+ * commas between them.
+ */
 export type ValueKind =
   | { readonly kind: 'names'; readonly named: Named }
   | { readonly kind: 'files' }
-  | { readonly kind: 'words'; readonly words: readonly string[] }
+  | { readonly kind: 'words'; readonly words: readonly string[]; readonly isList?: boolean }
   | { readonly kind: 'unknown' };
 
 const OUTPUT_WORDS = ['table', 'wide', 'name', 'json', 'yaml', 'jsonpath='];
@@ -25,6 +29,7 @@ export function kindOfOption(command: Command, option: Option): ValueKind {
   if (option.argChoices) return { kind: 'words', words: option.argChoices };
   const placeholder = /[<[]([^>\]]+)[>\]]/.exec(option.flags)?.[1]?.replace(/\.+$/, '') ?? '';
   const name = (option.long ?? '').slice(2);
+  if (placeholder === 'states') return { kind: 'words', words: ADDRESS_STATES, isList: true };
   // A rule of a namespace may be for one that does not exist yet, but most do.
   return kindOf([name, placeholder], command);
 }

@@ -12,7 +12,7 @@ import { paintTile, TILE } from './overview-paint.ts';
 import { Refresher } from './refresher.ts';
 import { Surface } from './surface.ts';
 import { Ticker } from './ticker.ts';
-import { fullText, numberText, percentText } from './time.ts';
+import { countText, fullText, numberText, percentText } from './time.ts';
 import type { Page, View } from './view.ts';
 
 /** With more changed ranges all are asked for. */
@@ -135,7 +135,7 @@ export class Overview implements View {
       this.#arrange();
     });
     const title = this.#hasAnswer
-      ? `${numberText(this.#shown.length)} ranges · ${numberText(capacity)} addresses · ${percentText(taken, capacity)} taken`
+      ? `${countText(this.#shown.length, 'range')} · ${numberText(capacity)} addresses · ${percentText(taken, capacity)} taken`
       : 'Reading ranges…';
     const isOpen = document.activeElement?.id === 'order';
     if (isOpen) return;

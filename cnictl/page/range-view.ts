@@ -14,7 +14,7 @@ import { cellAt, paintRow, ROW, rowWidth } from './range-paint.ts';
 import { Refresher } from './refresher.ts';
 import { step } from './step.ts';
 import { Surface } from './surface.ts';
-import { fullText, numberText, percentText } from './time.ts';
+import { countText, fullText, numberText, percentText } from './time.ts';
 import type { Page, View } from './view.ts';
 
 type RangePlace = Extract<Place, { view: 'range' }>;
@@ -163,7 +163,7 @@ export class RangeView implements View {
     const facts = [
       `gateway ${gateway ?? 'none'}`,
       vlan === null ? 'untagged' : `VLAN ${vlan}`,
-      `${numberText(blocks.claimed)} of ${numberText(blocks.total)} blocks by ${holders} holders`,
+      `${numberText(blocks.claimed)} of ${numberText(blocks.total)} blocks by ${countText(holders, 'holder')}`,
       ...(state === 'draining' ? ['draining: gives no address out'] : []),
       ...(namedOnly ? ['serves only who names it'] : []),
     ];

@@ -76,3 +76,6 @@ export function fullText(forecast: unknown, nowMs: number): string | undefined {
   const days = Math.floor((full.at - nowMs) / 86_400_000);
   return days > 3_650 ? undefined : `${of}full in ${days > 2 ? `${days} d` : spanText(full.at - nowMs)}`;
 }
+
+/** A number with its noun: `1 range`, `2 ranges`. */
+export const countText = (n: number, one: string): string => `${numberText(n)} ${one}${n === 1 ? '' : 's'}`;

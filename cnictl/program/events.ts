@@ -1,30 +1,31 @@
 import type { Command } from 'commander';
 import type { EventsOptions } from '../commands/events.ts';
 import type { ServeOptions } from '../commands/serve.ts';
-import type { Act } from './act.ts';
+import { ALL_NAMESPACES, inNamespaces, type Act, type OfAllNamespaces } from './act.ts';
 
 /** `cnictl events` and `cnictl serve` */
 export function addEventCommands(program: Command, act: Act): void {
   program
     .command('events')
     .description('what happens to addresses, blocks, ranges, rules and nodes (JSON: a line for each)')
-    .option('--follow', 'go on until it is stopped')
+    .option('-f, --follow', 'go on until it is stopped')
     .option('--since <duration>', 'begin this long ago, such as 1h or 7d (default: 1h, without --follow)')
     .option('--from-revision <number>', 'begin with this revision of etcd')
     .option('--after <position>', 'begin behind this event: its key position')
     .option('--initial', 'begin with what there is now, as events; the event synced ends it')
     .option('--bookmarks', 'JSON, YAML: also tell how far it is, first and when nothing happens')
     .option('-n, --namespace <name>', 'only of pods and rules of this namespace')
+    .option(...ALL_NAMESPACES)
     .option('--range <name>', 'only of this range')
     .option('--node <name>', 'only of this node')
     .addHelpText(
       'after',
       '\nExamples:\n  cnictl events --since 24h --namespace shop\n  cnictl events --follow --initial -o json',
     )
-    .action((options: EventsOptions, command: Command) =>
+    .action((options: EventsOptions & OfAllNamespaces, command: Command) =>
       act(command, async (context) => {
         const { events } = await import('../commands/events.ts');
-        return await events(context, options);
+        return await events(context, inNamespaces(options));
       }),
     );
   program

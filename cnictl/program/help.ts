@@ -25,6 +25,7 @@ export function finishHelp(program: Command, world: World): void {
   for (const command of program.commands)
     command.helpGroup(GROUPS.find(([, names]) => names.includes(command.name()))?.[0] ?? MORE);
   const isPlugin = program.name() === PLUGIN;
+  showHowToFindOut(program, program.name());
   finish(program, {
     writeOut: (text) => world.stdout(isPlugin ? asPlugin(text) : text),
     writeErr: (text) => world.stderr(printableLines(text).replace(/^error: /, 'cnictl: ')),
@@ -33,6 +34,14 @@ export function finishHelp(program: Command, world: World): void {
 
 /** The examples of help texts say `cnictl`. */
 const asPlugin = (text: string): string => text.replaceAll(/\bcnictl (?=[a-z-])/g, `${PLUGIN} `);
+
+/** A usage error ends with where to look it up. */
+function showHowToFindOut(command: Command, path: string): void {
+  const lists = command.commands.length > 0 ? 'lists the commands' : 'shows what it takes';
+  const form = command.parent ? '' : `: a noun and a verb, such as \`${path} pod list\``;
+  command.showHelpAfterError(`  \`${path} --help\` ${lists}${form}.`);
+  for (const each of command.commands) showHowToFindOut(each, `${path} ${each.name()}`);
+}
 
 function finish(command: Command, output: OutputConfiguration): void {
   command
@@ -49,11 +58,12 @@ function formatHelp(command: Command, helper: Help): string {
   return command.parent ? `${text}\nGlobal options: cnictl --help\n` : text;
 }
 
-/** Commander lists groups by the first command of each. */
+/** Commander lists groups by the first command of each. Within a group the order is that above. */
 function sorted(command: Command): Command {
   if (command.parent) return command;
-  const titles = [...GROUPS.map(([title]) => title), MORE];
-  const place = (each: Command): number => titles.indexOf(each.helpGroup());
+  const names = GROUPS.flatMap(([, commands]) => commands);
+  const place = (each: Command): number =>
+    (names.indexOf(each.name()) + names.length + 1) % (names.length + 1);
   (command.commands as Command[]).sort((a, b) => place(a) - place(b));
   return command;
 }

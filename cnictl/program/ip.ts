@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { ipHistory, type IpHistoryOptions } from '../commands/ip-history.ts';
 import { ADDRESS_STATES, ipList, ipShow, type IpListOptions } from '../commands/ip.ts';
-import { collect, examples, type Act } from './act.ts';
+import { ALL_NAMESPACES, collect, examples, inNamespaces, type Act, type OfAllNamespaces } from './act.ts';
 import { asList } from './list.ts';
 
 /** `cnictl ip …` */
@@ -14,6 +14,7 @@ export function addIpCommands(program: Command, act: Act): void {
     .option('--node <name>', 'only of this node')
     .option('--range <name>', 'only of this range')
     .option('-n, --namespace <pattern>', "only of pods of this namespace, '*' in it for any characters")
+    .option(...ALL_NAMESPACES)
     .option('--pod <pattern>', 'only of pods of this name, likewise')
     .option(
       '--state <states>',
@@ -29,8 +30,8 @@ export function addIpCommands(program: Command, act: Act): void {
         'ip list -o jsonpath=\'{range .items[?(@.state=="used")]}{.ip}{"\\n"}{end}\'',
       ),
     )
-    .action((options: IpListOptions, command: Command) =>
-      act(command, (context) => ipList(context, options)),
+    .action((options: IpListOptions & OfAllNamespaces, command: Command) =>
+      act(command, (context) => ipList(context, inNamespaces(options))),
     );
   ip.command('show')
     .description('who has an address')

@@ -1,7 +1,14 @@
 import type { Command } from 'commander';
 import { podShow } from '../commands/pod.ts';
 import { podList, type PodListOptions } from '../commands/pod-list.ts';
-import { examples, inNamespace, type Act } from './act.ts';
+import {
+  ALL_NAMESPACES,
+  examples,
+  inNamespace,
+  inNamespaces,
+  type Act,
+  type OfAllNamespaces,
+} from './act.ts';
 import { asList } from './list.ts';
 
 /** `cnictl pod …` */
@@ -10,13 +17,14 @@ export function addPodCommands(program: Command, act: Act): void {
   asList(pod.command('list'))
     .description('pods with all their addresses, node, rule and age')
     .option('-n, --namespace <pattern>', "only of this namespace, '*' in it for any characters")
+    .option(...ALL_NAMESPACES)
     .option('--pod <pattern>', 'only of this name, likewise')
     .option('--node <name>', 'only on this node')
     .option('--range <name>', 'only with addresses of this range')
     .option('--rule <name>', 'only those that this rule is for, by their names')
     .addHelpText('after', examples('pod list -n shop', "pod list --pod 'web-*' -o wide", 'pod list --watch'))
-    .action((options: PodListOptions, command: Command) =>
-      act(command, (context) => podList(context, options)),
+    .action((options: PodListOptions & OfAllNamespaces, command: Command) =>
+      act(command, (context) => podList(context, inNamespaces(options))),
     );
   pod
     .command('show')

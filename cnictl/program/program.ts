@@ -111,7 +111,7 @@ export function makeProgram(act: Act, world: World, first?: string): Command {
     .helpCommand(false)
     .addHelpText(
       'after',
-      '\nExit status: 0 done or nothing found, 1 found (check, connectivity test, doctor, node reconcile), 2 trouble.',
+      `${examples('status', 'range list', 'pod list -n shop', 'ip show 10.20.0.17', 'map', 'events --follow')}\n\nExit status: 0 done or nothing found, 1 found (check, connectivity test, doctor, node reconcile), 2 trouble.`,
     );
   addGlobalOptions(program);
   const named = PARTS.filter(([names]) => names.includes(first ?? ''));

@@ -55,7 +55,13 @@ export async function serveRoutes(
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => {
       const reason = describeReason(cause);
-      reject(new CommandError(`events cannot be served at ${host}:${port}: ${reason}`, '', { cause }));
+      const remedy =
+        (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
+          ? 'Another program listens there, perhaps another cnictl serve: end it, or choose another port with --listen.'
+          : '';
+      reject(
+        new CommandError(`map and events cannot be served at ${host}:${port}: ${reason}`, remedy, { cause }),
+      );
     });
     server.listen({ host, port }, resolve);
   });

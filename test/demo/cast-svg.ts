@@ -66,15 +66,17 @@ function linesOf({ header, outputs }: Cast): Line[] {
   return open === '' ? lines : [...lines, { text: cut(open, header.width), at }];
 }
 
-/** Cuts what is beyond the window, and counts no sequence as a character. */
+/** Cuts what is beyond the window, with an ellipsis, and counts no sequence as a character. */
 function cut(line: string, width: number): string {
-  let room = width;
-  return line.replaceAll(/(\u001b\[\d*m)|([^\u001b]+)/g, (_all, sequence?: string, text = '') => {
+  if (line.replaceAll(/\u001b\[\d*m/g, '').length <= width) return line;
+  let room = width - 1;
+  const beginning = line.replaceAll(/(\u001b\[\d*m)|([^\u001b]+)/g, (_all, sequence?: string, text = '') => {
     if (sequence !== undefined) return sequence;
     const kept = String(text).slice(0, room);
     room -= kept.length;
     return kept;
   });
+  return `${beginning}…`;
 }
 
 const escaped = (text: string): string =>

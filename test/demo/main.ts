@@ -10,6 +10,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { startAgent } from '../support/agent.ts';
 import { startCapture } from '../support/capture.ts';
+import { OUR_PLUGINS } from '../support/cni.ts';
 import { startFabric, type Fabric } from '../support/fabric.ts';
 import { newScope, type Scope } from '../support/netns.ts';
 import { startNode, type AddedPod, type SimulatedNode } from '../support/node.ts';
@@ -342,9 +343,19 @@ async function tell(scope: Scope, world: World): Promise<void> {
 /** The story is told, and goes on until a signal. */
 let staying = false;
 
+/** The command that opens a shell in which cnictl finds etcd and the API server of the demo. */
+function shellFor({ fabric, api }: World): string {
+  const settings = Object.entries({ ...fabric.env, KUBECONFIG: api.kubeconfig });
+  const words = settings.map(([name, value]) => `${name}=${value}`);
+  return `ip netns exec ${fabric.ns.name} env ${words.join(' ')} PATH="${OUR_PLUGINS}:$PATH" bash`;
+}
+
 async function stay(world: World, again: SimulatedNode, signal: AbortSignal): Promise<void> {
   chapter('It stays, and pods come and go, until Ctrl-C');
   staying = true;
+  show('to look at it from another shell of this machine, as root:');
+  show(bold(shellFor(world)));
+  show(`then: ${['cnictl map', 'cnictl status', 'cnictl events --follow'].map(bold).join(', ')}`);
   const remove = async (node: SimulatedNode, pod: AddedPod): Promise<void> => {
     await node.delPod(pod);
     await world.api.remove('default', pod.name);

@@ -25,6 +25,8 @@ const lacks = async (file: string, ...argv: string[]): Promise<string | false> =
 
 const NO_KUBECTL = await lacks('kubectl', 'version', '--client');
 const NO_MAN = await lacks('man', '--version');
+const NO_ZSH = await lacks('zsh', '--version');
+const NO_FISH = await lacks('fish', '--version');
 const SHARE = join(OUR_PLUGINS, '../share');
 
 suite('the command line', () => {
@@ -66,6 +68,43 @@ suite('the command line', () => {
     assert.deepEqual(await offered('cnictl range sh'), ['show']);
     assert.deepEqual(await offered('cnictl range show b'), ['black', 'blue']);
     assert.deepEqual(await offered('cnictl ip list --range=blu'), ['blue']);
+  });
+
+  /** Zsh's own functions show candidates in a terminal only: print what they are given instead. */
+  const ZSH = [
+    'compdef() { :; }; _files() { print -r files; }',
+    `_describe() { print -rl -- "\${(@P)3}"; shift 3; print -r -- "end$*"; }`,
+    `source ${SHARE}/zsh/vendor-completions/_cnictl`,
+    '(( $+functions[_cnictl] )) || exit 3',
+    'words=("$@"); CURRENT=$#; _cnictl',
+  ].join('\n');
+  const byZsh = async (...words: readonly string[]): Promise<string[]> => {
+    const { code, stdout, stderr } = await run('zsh', ['-f', '-c', ZSH, 'zsh', ...words], { env });
+    assert.deepEqual([code, stderr], [0, '']);
+    return stdout.trimEnd().split('\n');
+  };
+
+  test('zsh completes as bash does, with what each is', { skip: NO_ZSH }, async () => {
+    assert.deepEqual(await byZsh('cnictl', 'range', 'show', 'b'), ['black', 'blue', 'end']);
+    assert.deepEqual(await byZsh('cnictl', 'range', 'sh'), [
+      'show:one range in full, and until when it lasts',
+      'end',
+    ]);
+    assert.deepEqual(await byZsh('cnictl', '-o', 'jsonp'), ['jsonpath=', 'end-S']);
+    assert.deepEqual(await byZsh('cnictl', 'backup', ''), ['files']);
+  });
+
+  const byFish = async (line: string): Promise<string[]> => {
+    const script = `source ${SHARE}/fish/vendor_completions.d/cnictl.fish; complete -C '${line}'`;
+    const { code, stdout, stderr } = await run('fish', ['--no-config', '-c', script], { env });
+    assert.deepEqual([code, stderr], [0, '']);
+    return stdout.trimEnd().split('\n');
+  };
+
+  test('fish completes as bash does, with what each is', { skip: NO_FISH }, async () => {
+    assert.deepEqual(await byFish('cnictl range show b'), ['black', 'blue']);
+    assert.deepEqual(await byFish('cnictl range sh'), ['show\tone range in full, and until when it lasts']);
+    assert.deepEqual(await byFish('cnictl ip list --range=blu'), ['--range=blue']);
   });
 
   test('without etcd it is silent, within its deadline', async () => {

@@ -85,7 +85,9 @@ suite('completion', () => {
     ['cnictl ip list -o js', ['json', 'jsonpath=']],
     ['cnictl --color a', ['auto', 'always']],
     ['cnictl completion ', ['bash', 'zsh', 'fish']],
-    ['cnictl ip list --state us', []],
+    ['cnictl ip list --state us', ['used']],
+    ['cnictl ip list --state used,k', ['used,kept']],
+    ['cnictl ip list --state=kept,cooling,co', ['--state=kept,cooling,conflict']],
     ['cnictl nonsense show ', []],
   ] as const)
     test(line, async () => assert.deepEqual(await words(line), expected));

@@ -112,6 +112,16 @@ suite('--sort-by', () => {
 });
 
 suite('ip list and pod list', () => {
+  test('-A is every namespace, also beside -n, as for kubectl', async () => {
+    const world = await CliWorld.make();
+    for (const list of ['ip list', 'pod list']) {
+      const all = (await world.run(`${list} -o name`)).stdout;
+      assert.match(all, /\n.+\n/);
+      assert.equal((await world.run(`${list} -o name -A`)).stdout, all);
+      assert.equal((await world.run(`${list} -o name -n nobody --all-namespaces`)).stdout, all);
+    }
+  });
+
   test('filter by pod, namespace and state', async () => {
     const world = await CliWorld.make();
     const ips = async (more: string): Promise<string[]> =>

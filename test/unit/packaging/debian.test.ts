@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { copyrightText, packageFolder } from '../../../packaging/copyright.ts';
 import { changelogHead, debianArchitecture, debianVersion } from '../../../packaging/debian-version.ts';
+import { maintainerOf, NO_MAINTAINER } from '../../../packaging/deb.ts';
 import { REPOSITORY } from '../../support/cni.ts';
 
 test("Debian's form of a version", () => {
@@ -13,6 +14,18 @@ test("Debian's form of a version", () => {
   assert.equal(debianVersion('1.0.0-rc-x.1'), '1.0.0~rc-x.1-1');
   assert.equal(debianArchitecture('x64'), 'amd64');
   assert.equal(debianArchitecture('arm64'), 'arm64');
+});
+
+test("the maintainer is named by the variables of Debian's tools", () => {
+  assert.equal(maintainerOf({}), NO_MAINTAINER);
+  const env = { DEBFULLNAME: 'Network Team', DEBEMAIL: 'network@example.org' };
+  assert.equal(maintainerOf(env), 'Network Team <network@example.org>');
+  assert.throws(
+    () => maintainerOf({ ...env, DEBFULLNAME: 'A\nB' }),
+    /DEBFULLNAME is 'A\nB': expected a name/,
+  );
+  assert.throws(() => maintainerOf({ ...env, DEBEMAIL: 'network' }), /DEBEMAIL is 'network': expected/);
+  assert.throws(() => maintainerOf({ DEBEMAIL: env.DEBEMAIL }), /DEBFULLNAME is '': expected/);
 });
 
 test('the changelog begins with the version of package.json', () => {

@@ -8,7 +8,7 @@ import { addressIn, indexIn } from '../../../../cnictl/page/ip.ts';
 import { above, formatPlace, parsePlace } from '../../../../cnictl/page/location.ts';
 import { STATES, type RangeInfo } from '../../../../cnictl/page/model.ts';
 import { ordered, severityOf } from '../../../../cnictl/page/order.ts';
-import { fullText, numberText, percentText, spanText } from '../../../../cnictl/page/time.ts';
+import { countText, fullText, numberText, percentText, spanText } from '../../../../cnictl/page/time.ts';
 import { CELL_LETTERS } from '../../../../ipam/map/cells.ts';
 import { formatAddress, formatCidr, offsetAddress, subnetOf } from '../../../../ipam/model/address.ts';
 
@@ -165,6 +165,7 @@ suite('the page', () => {
       [0, 1, 500, 999, 1_000].map((part) => percentText(part, 1_000)),
       ['0 %', '<1 %', '50 %', '>99 %', '100 %'],
     );
+    assert.deepEqual([countText(1, 'range'), countText(1_024, 'range')], ['1 range', '1 024 ranges']);
     assert.deepEqual([999, 563_200].map(numberText), ['999', '563 200']);
     const at = (iso: string | null) =>
       fullText({ full: iso === null ? null : { of: 'blocks', at: iso } }, Date.parse('2026-01-01T00:00:00Z'));

@@ -234,3 +234,19 @@ suite('routes of the page', () => {
     assert.match(out.headers.get('set-cookie') ?? '', /^cellnet=; .*Max-Age=0/);
   });
 });
+
+test('a port that another program has is named, with what to do', async () => {
+  const first = await serveRoutes({ listen: '127.0.0.1:0' }, [], () => undefined);
+  const listen = new URL(first.url).host;
+  try {
+    await assert.rejects(
+      serveRoutes({ listen }, [], () => undefined),
+      {
+        message: `map and events cannot be served at ${listen}: address already in use`,
+        remedy: /another port with --listen/,
+      },
+    );
+  } finally {
+    first.close();
+  }
+});
