@@ -4,6 +4,7 @@ import type { AgentReport } from '../../ipam/records/agent-report.ts';
 import { formatAge } from '../context/durations.ts';
 import { painted, type Cell } from '../render/cell.ts';
 import type { Paint } from '../render/paint.ts';
+import { SILENT_AFTER_MS } from '../node/adoption.ts';
 import { plural } from '../render/plural.ts';
 import { printable } from '../render/printable.ts';
 
@@ -90,8 +91,13 @@ export function aliveText(view: NameView | undefined, now: number): string {
 }
 
 /** Returns the cell of a table: version and health of the agent, as it told them last. */
-export function agentCell(view: NameView | undefined, paint: Paint): Cell {
-  if (!view?.alive) return view?.owner ? painted(paint.yellow('silent')) : '-';
+export function agentCell(view: NameView | undefined, now: number, paint: Paint): Cell {
+  if (!view?.alive) {
+    if (!view?.owner) return '-';
+    // The plugin gives addresses without it.
+    const isAtWork = now - (view.owner.record.at ?? 0) < SILENT_AFTER_MS;
+    return painted(paint.yellow(isAtWork ? 'none' : 'silent'));
+  }
   const report = view.alive.record.agent;
   if (!report) return 'alive';
   const health = report.healthy ? paint.green('ok') : paint.red('ill');

@@ -43,7 +43,7 @@ function columnsOf({ paint, world }: Context): Column<NodeOverview>[] {
   return [
     { title: 'NODE', value: ({ name }) => name },
     { title: 'STATE', value: ({ state }) => (state === 'active' ? state : painted(paint.yellow(state))) },
-    { title: 'AGENT', value: ({ view }) => agentCell(view, paint) },
+    { title: 'AGENT', value: ({ view }) => agentCell(view, now, paint) },
     { title: 'SEEN', value: ({ view }) => seenText(view, now) },
     { title: 'READY', value: ({ cluster }) => readyText(cluster) },
     { title: 'BLOCKS', value: ({ blocks }) => `${blocks}`, right: true },
