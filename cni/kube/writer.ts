@@ -7,28 +7,10 @@ import { clientOf, type ConnectOptions } from './connect.ts';
 import { asObject, asText, ofKind, type Json } from './decode.ts';
 import { within, type Limit } from './limit.ts';
 import { decoding, listAll } from './list.ts';
+import { POD, type ObjectType } from './object-types.ts';
 import { execInPod, type ExecEnded } from './pod-exec.ts';
 import { segment } from './pods.ts';
 import { saysNotFound, type Purpose } from './status.ts';
-
-/** A kind of objects that {@link KubeWriter} knows. */
-export interface ObjectType {
-  /** The path of its API group and version. */
-  readonly api: '/api/v1' | '/apis/apps/v1' | '/apis/discovery.k8s.io/v1';
-  readonly kind: string;
-  readonly resource: Purpose['resource'];
-}
-
-export const NAMESPACE: ObjectType = { api: '/api/v1', kind: 'Namespace', resource: 'namespaces' };
-export const NODE: ObjectType = { api: '/api/v1', kind: 'Node', resource: 'nodes' };
-export const POD: ObjectType = { api: '/api/v1', kind: 'Pod', resource: 'pods' };
-export const SERVICE: ObjectType = { api: '/api/v1', kind: 'Service', resource: 'services' };
-export const DAEMON_SET: ObjectType = { api: '/apis/apps/v1', kind: 'DaemonSet', resource: 'daemonsets' };
-export const ENDPOINT_SLICE: ObjectType = {
-  api: '/apis/discovery.k8s.io/v1',
-  kind: 'EndpointSlice',
-  resource: 'endpointslices',
-};
 
 /** An object to be made. Its labels tell it from one that somebody else made. */
 export interface NewObject {

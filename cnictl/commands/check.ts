@@ -3,7 +3,6 @@ import { keptDue, type Findings } from '../check/findings.ts';
 import { renderFindings } from '../check/render.ts';
 import type { RoundOptions } from '../check/round-options.ts';
 import { checkRound } from '../check/round.ts';
-import { watch } from '../check/watch.ts';
 import type { Context } from '../context/context.ts';
 import { parseDuration } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';
@@ -54,7 +53,10 @@ export async function check(context: Context, options: CheckOptions): Promise<nu
   if (round.kept.orphaned && !round.release)
     throw new CommandError('--orphaned says what is released besides: expected --release with it');
   for (const file of [round.save, round.log]) if (file !== undefined) context.world.checkTarget(file);
-  if (options.watch) return await watch(context, round, options);
+  if (options.watch) {
+    const { watch } = await import('../check/watch.ts');
+    return await watch(context, round, options);
+  }
   if (options.metricsListen !== undefined)
     throw new CommandError('--metrics-listen is for a service: expected --watch with it');
   const { left, isMeaningless } = await checkRound(context, round, {

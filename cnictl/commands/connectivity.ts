@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { isIP } from 'node:net';
-import { DAEMON_SET, NODE, type KubeWriter } from '../../cni/kube/writer.ts';
+import { DAEMON_SET, NODE } from '../../cni/kube/object-types.ts';
+import type { KubeWriter } from '../../cni/kube/writer.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import { candidateOf, chooseNodes, imageOf } from '../connectivity/objects.ts';
 import { runChecks, type RunOptions } from '../connectivity/run.ts';

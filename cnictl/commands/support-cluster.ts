@@ -1,4 +1,5 @@
-import { DAEMON_SET, POD, type KubeWriter } from '../../cni/kube/writer.ts';
+import { DAEMON_SET, POD } from '../../cni/kube/object-types.ts';
+import type { KubeWriter } from '../../cni/kube/writer.ts';
 import { KubeError } from '../../cni/kube/errors.ts';
 import { NodeDirectory } from '../../ipam/model/node-name.ts';
 import { sideBySide } from '../check/side-by-side.ts';

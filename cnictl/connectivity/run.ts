@@ -1,7 +1,8 @@
 /** The test from its namespace to its rows. */
 import { KubeError } from '../../cni/kube/errors.ts';
 import type { Json } from '../../cni/kube/decode.ts';
-import { SERVICE, type KubeWriter } from '../../cni/kube/writer.ts';
+import { SERVICE } from '../../cni/kube/object-types.ts';
+import type { KubeWriter } from '../../cni/kube/writer.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
 import type { Outcome } from './ask.ts';
 import { askAll } from './ask-all.ts';

@@ -1,14 +1,7 @@
 /** The test's own namespace, and what is in it. */
 import { KubeError } from '../../cni/kube/errors.ts';
-import {
-  ENDPOINT_SLICE,
-  NAMESPACE,
-  POD,
-  SERVICE,
-  type KubeWriter,
-  type NewObject,
-  type ObjectType,
-} from '../../cni/kube/writer.ts';
+import { ENDPOINT_SLICE, NAMESPACE, POD, SERVICE, type ObjectType } from '../../cni/kube/object-types.ts';
+import type { KubeWriter, NewObject } from '../../cni/kube/writer.ts';
 import type { Json } from '../../cni/kube/decode.ts';
 import { formatAge } from '../context/durations.ts';
 import { CommandError } from '../context/errors.ts';

@@ -1,15 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
-import {
-  connectWriter,
-  DAEMON_SET,
-  NAMESPACE,
-  NODE,
-  POD,
-  SERVICE,
-  type KubeWriter,
-  type NewObject,
-} from '../../../cni/kube/writer.ts';
+import { DAEMON_SET, NAMESPACE, NODE, POD, SERVICE } from '../../../cni/kube/object-types.ts';
+import { connectWriter, type KubeWriter, type NewObject } from '../../../cni/kube/writer.ts';
 import { node, namespace, type KubeApiOptions, type KubeApiServer } from '../../support/kube-api.ts';
 import { isError, start } from './setup.ts';
 

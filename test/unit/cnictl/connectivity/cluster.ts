@@ -1,5 +1,6 @@
 import type { Json } from '../../../../cni/kube/decode.ts';
-import type { KubeWriter, NewObject, ObjectType, Place } from '../../../../cni/kube/writer.ts';
+import type { ObjectType } from '../../../../cni/kube/object-types.ts';
+import type { KubeWriter, NewObject, Place } from '../../../../cni/kube/writer.ts';
 
 export const BEGAN = Date.parse('2026-01-31T12:00:00Z');
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { KubeError } from '../../../../cni/kube/errors.ts';
-import { NODE } from '../../../../cni/kube/writer.ts';
+import { NODE } from '../../../../cni/kube/object-types.ts';
 import { CliWorld } from '../../../golden/world.ts';
 import { Cluster } from './cluster.ts';
 
