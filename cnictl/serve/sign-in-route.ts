@@ -10,11 +10,7 @@ const MOST_BYTES = 4_096;
  * `/api/sign-in` takes the token from the page, once, and sets the cookie; `/api/sign-out` takes
  * the cookie away. Only the page itself may call them.
  */
-export function signInRoutes(
-  access: () => MetricsAccess,
-  sessions: Sessions,
-  attempts: Attempts,
-): Route[] {
+export function signInRoutes(access: () => MetricsAccess, sessions: Sessions, attempts: Attempts): Route[] {
   return [
     {
       path: '/api/sign-in',

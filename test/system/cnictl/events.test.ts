@@ -153,7 +153,10 @@ suite('events', () => {
     following.process.kill('SIGCONT');
     await until('the gap', () => events().some(({ type }) => type === 'gap') || undefined);
     await new Writer(ownIpam, 'later').assign('node-0');
-    await until('what is new', () => events().some(({ containerId }) => containerId === 'later1') || undefined);
+    await until(
+      'what is new',
+      () => events().some(({ containerId }) => containerId === 'later1') || undefined,
+    );
     const told = events();
     const gaps = told.filter(({ type }) => type === 'gap');
     assert.deepEqual(
