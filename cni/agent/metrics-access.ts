@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { createHash, timingSafeEqual, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { readRegularFile } from '../../ipam/files/regular-file.ts';
@@ -40,17 +41,29 @@ export function readAccess({ tls, tokenFile }: MetricsPortSettings): MetricsAcce
 /** Whether a request with this `Authorization` header may be answered. */
 export function isAuthorized({ token }: MetricsAccess, header: string | undefined): boolean {
   if (!token) return true;
-  const [, sent] = /^Bearer +(\S+) *$/i.exec(header ?? '') ?? [];
-  return sent !== undefined && timingSafeEqual(digest(sent), token);
+  const [, sent] = /^Bearer +([^ ]+) *$/i.exec(header ?? '') ?? [];
+  // Node gives each byte of a header as a character; clients such as curl send UTF-8.
+  return sent !== undefined && isDigestOf(token, Buffer.from(sent, 'latin1'));
 }
 
+/** Whether a text is the token. */
+export const isToken = ({ token }: MetricsAccess, text: string): boolean => !token || isDigestOf(token, text);
+
+const isDigestOf = (token: Buffer, text: string | Buffer): boolean => timingSafeEqual(digest(text), token);
+
 /** Digests have one length, so that comparing them tells nothing about the token's. */
-export const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+export const digest = (text: string | Buffer): Buffer => createHash('sha256').update(text).digest();
+
+/** Returns the token of a file; undefined unless the file holds one token in UTF-8, and no more. */
+export function tokenOf(content: Buffer): string | undefined {
+  const token = content.toString('utf8').trim();
+  return /^\S+$/.test(token) && isUtf8(content) ? token : undefined;
+}
 
 function readToken(file: string): string {
-  const token = read('tokenFile', file).toString('utf8').trim();
-  if (/^\S+$/.test(token)) return token;
-  throw wrong('tokenFile', file, 'a file with one token, without blanks');
+  const token = tokenOf(read('tokenFile', file));
+  if (token !== undefined) return token;
+  throw wrong('tokenFile', file, 'a file with one token in UTF-8, without blanks');
 }
 
 /** A CA file without a certificate would refuse every client without a word. */

@@ -30,8 +30,10 @@ export function showSignIn(done: () => void): void {
       done();
     } catch (error) {
       wrong.textContent =
-        error instanceof ApiError && error.status === 403
-          ? 'This is not the token.'
+        error instanceof ApiError && (error.status === 403 || error.status === 429)
+          ? error.status === 403
+            ? 'This is not the token.'
+            : 'Too many wrong tokens came from this address. Try again in a minute.'
           : `The server did not answer: ${error instanceof Error ? error.message : String(error)}`;
       input.select();
     }

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { createSecureContext } from 'node:tls';
-import { digest, OPEN_ACCESS, type MetricsAccess } from '../../cni/agent/metrics-access.ts';
+import { digest, OPEN_ACCESS, tokenOf, type MetricsAccess } from '../../cni/agent/metrics-access.ts';
 import { isLoopback } from '../../cni/agent/metrics-address.ts';
 import { readRegularFile } from '../../ipam/files/regular-file.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
@@ -57,9 +57,9 @@ export function readAccess({ tlsCert, tlsKey, tokenFile }: AccessOptions): Metri
 }
 
 function readToken(file: string): string {
-  const token = read('--token-file', file).toString('utf8').trim();
-  if (/^\S+$/.test(token)) return token;
-  throw new CommandError(`--token-file '${file}': expected a file with one token, without blanks`);
+  const token = tokenOf(read('--token-file', file));
+  if (token !== undefined) return token;
+  throw new CommandError(`--token-file '${file}': expected a file with one token in UTF-8, without blanks`);
 }
 
 function read(option: string, file: string): Buffer {

@@ -14,6 +14,8 @@ export interface Route {
 export interface Asked {
   readonly query: URLSearchParams;
   readonly headers: IncomingMessage['headers'];
+  /** The client's IP address. */
+  readonly from: string;
   /** Whether it may see everything: it has the token, or none is asked for. */
   readonly isAuthorized: boolean;
   /** Returns the body of the request. @throws Error for one that is longer */
@@ -67,7 +69,8 @@ export async function route(
   else if (!found) refuse(response, 404, `expected ${routes.map((each) => each.path).join(' or ')}`);
   else {
     const body = (mostBytes: number): Promise<string> => readBody(request, mostBytes);
-    const asked = { query: new URLSearchParams(query), headers, isAuthorized: authorized, body };
+    const from = request.socket.remoteAddress ?? '';
+    const asked = { query: new URLSearchParams(query), headers, from, isAuthorized: authorized, body };
     await found.answer(asked, response);
   }
 }
@@ -96,6 +99,12 @@ export function refuse(
   });
   response.end(`${reason}\n`);
 }
+
+/** Refuses a client whose address sent too many wrong tokens. */
+export const refuseForNow = (response: ServerResponse, seconds: number): void =>
+  refuse(response, 429, `too many wrong tokens from this address: expected none for ${seconds} s`, {
+    'retry-after': String(seconds),
+  });
 
 export function answerJson(response: ServerResponse, status: number, body: object): void {
   response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });

@@ -4,8 +4,9 @@ import { isAuthorized, type MetricsAccess } from '../../cni/agent/metrics-access
 import { stampOf } from '../../ipam/files/stamp.ts';
 import { CommandError } from '../context/errors.ts';
 import { describeReason } from '../context/files.ts';
+import { Attempts } from './attempts.ts';
 import { isHost, listenAddressOf, readAccess, type AccessOptions } from './access.ts';
-import { answerJson, route, type Route } from './router.ts';
+import { answerJson, refuseForNow, route, type Route } from './router.ts';
 import { Sessions } from './session.ts';
 import { signInRoutes } from './sign-in-route.ts';
 
@@ -40,9 +41,10 @@ export async function serveRoutes(
   const { host, port } = listenAddressOf(options);
   let access = readAccess(options);
   const sessions = new Sessions({ isSecure: access.tls !== undefined });
-  const all = [...routes, ...signInRoutes(() => access, sessions)];
+  const attempts = new Attempts();
+  const all = [...routes, ...signInRoutes(() => access, sessions, attempts)];
   const respond = (request: IncomingMessage, response: ServerResponse): void =>
-    void answer({ access, sessions }, all, request, response);
+    void answer({ access, sessions, attempts }, all, request, response);
   const limits = { headersTimeout: WITHIN_MS, requestTimeout: WITHIN_MS, connectionsCheckingInterval: 2_000 };
   const secure =
     access.tls && createTlsServer({ ...limits, ...access.tls, handshakeTimeout: WITHIN_MS }, respond);
@@ -106,20 +108,31 @@ function everyChange(
 interface Entrance {
   readonly access: MetricsAccess;
   readonly sessions: Sessions;
+  readonly attempts: Attempts;
 }
 
 async function answer(
-  { access, sessions }: Entrance,
+  { access, sessions, attempts }: Entrance,
   routes: readonly Route[],
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   try {
+    const { headers } = request;
+    const isSignedIn = sessions.isSignedIn(access, headers);
+    const from = request.socket.remoteAddress ?? '';
+    const sendsToken = access.token !== undefined && headers.authorization !== undefined && !isSignedIn;
+    const seconds = sendsToken ? attempts.waitSeconds(from) : 0;
+    if (seconds > 0) {
+      refuseForNow(response, seconds);
+      return;
+    }
+    const mayRead = isSignedIn || isAuthorized(access, headers.authorization);
+    if (sendsToken && !mayRead) attempts.add(from);
     await route(
       {
         routes,
-        isAuthorized: (headers) =>
-          isAuthorized(access, headers.authorization) || sessions.isSignedIn(access, headers),
+        isAuthorized: () => mayRead,
         isHost: (header) => isHost(access, header),
       },
       request,

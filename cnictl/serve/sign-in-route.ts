@@ -1,6 +1,7 @@
-import { isAuthorized, type MetricsAccess } from '../../cni/agent/metrics-access.ts';
+import { isToken, type MetricsAccess } from '../../cni/agent/metrics-access.ts';
 import { messageOf } from '../../ipam/model/errors.ts';
-import { refuse, type Route } from './router.ts';
+import type { Attempts } from './attempts.ts';
+import { refuse, refuseForNow, type Route } from './router.ts';
 import { isOwnPage, type Sessions } from './session.ts';
 
 const MOST_BYTES = 4_096;
@@ -9,13 +10,13 @@ const MOST_BYTES = 4_096;
  * `/api/sign-in` takes the token from the page, once, and sets the cookie; `/api/sign-out` takes
  * the cookie away. Only the page itself may call them.
  */
-export function signInRoutes(access: () => MetricsAccess, sessions: Sessions): Route[] {
+export function signInRoutes(access: () => MetricsAccess, sessions: Sessions, attempts: Attempts): Route[] {
   return [
     {
       path: '/api/sign-in',
       method: 'POST',
       isOpen: true,
-      answer: async ({ headers, body }, response) => {
+      answer: async ({ headers, from, body }, response) => {
         if (!isOwnPage(headers)) {
           refuse(response, 403, 'expected a request of the page itself');
           return;
@@ -27,7 +28,14 @@ export function signInRoutes(access: () => MetricsAccess, sessions: Sessions): R
           refuse(response, 413, messageOf(error), { connection: 'close' });
           return;
         }
-        if (!/^\S+$/.test(token) || !isAuthorized(access(), `Bearer ${token}`)) {
+        // After the body: many requests at once must not all be let through.
+        const seconds = attempts.waitSeconds(from);
+        if (seconds > 0) {
+          refuseForNow(response, seconds);
+          return;
+        }
+        if (!/^\S+$/.test(token) || !isToken(access(), token)) {
+          attempts.add(from);
           refuse(response, 403, 'this is not the token of --token-file');
           return;
         }

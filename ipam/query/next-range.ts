@@ -1,8 +1,10 @@
 /** Which range to add next, and from when: advice for an operator. Pure. */
 import {
+  cidrContains,
   cidrSpan,
   familyBits,
   offsetAddress,
+  parseCidr,
   spansOverlap,
   subnetOf,
   type Cidr,
@@ -28,7 +30,10 @@ export interface NextRange {
   readonly fullAt: number;
   /** When the next range should be asked for, in milliseconds since 1970; in the past: now. */
   readonly askAt: number;
-  /** Beside the present ranges, and as large as the largest; undefined: all around it is taken. */
+  /**
+   * Beside the present ranges, and as large as the largest; undefined: all around it is taken, or
+   * outside of the private network where the largest is.
+   */
   readonly beside: { readonly cidr: Cidr; readonly days: number } | undefined;
   /** The smallest size that lasts for 90 days; undefined where `beside` does, or none does. */
   readonly size: { readonly prefixLength: number; readonly days: number } | undefined;
@@ -76,6 +81,11 @@ export function perDayOf({ day, week }: Outlooks): number {
 
 const MOST_STEPS = 256;
 
+/** Networks that anybody may use within (RFC 1918, 6598, 4193): what follows them is another's. */
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'].map((text) =>
+  parseCidr(text),
+);
+
 /** Returns the first free subnet after the range of the family that ends last of the largest. */
 function subnetBeside(family: Family, ranges: readonly Range[]): Cidr | undefined {
   const members = ranges.filter(({ cidr, namedOnly }) => cidr.base.family === family && !namedOnly);
@@ -85,10 +95,12 @@ function subnetBeside(family: Family, ranges: readonly Range[]): Cidr | undefine
   const size = 2n ** BigInt(familyBits(family) - prefixLength);
   // Multicast begins there (RFC 1112).
   const top = family === 4 ? 224n << 24n : 255n << 120n;
+  const home = PRIVATE.find((network) => cidrContains(network, largest.base));
   const taken = ranges.map(({ cidr }) => cidrSpan(cidr));
   for (let step = 1n; step <= MOST_STEPS; step++) {
     if (largest.base.value + (step + 1n) * size > top) return undefined;
     const cidr = subnetOf(offsetAddress(largest.base, step * size), prefixLength);
+    if (home && !cidrContains(home, cidr.base)) return undefined;
     if (!taken.some((span) => spansOverlap(span, cidrSpan(cidr)))) return cidr;
   }
   return undefined;

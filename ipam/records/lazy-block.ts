@@ -64,14 +64,23 @@ function slotsOf(rest: Rest): readonly Slot[] {
 export function lazyBlock(key: string, value: string): Block | undefined {
   const head = HEAD.exec(value);
   if (!head) return undefined;
-  const [{ length }, range = '', cidrText = '', node = '', claimedAt = '', sequence] = head;
+  const [{ length }, rangeText = '', cidrText = '', nodeText = '', claimedAt = '', sequence] = head;
   const outline = outlineAt(value, length);
   const cidr = outline && cidrOf(cidrText);
+  const range = copyOf(rangeText);
   if (!cidr || key !== blockKey(range, cidr)) return undefined;
+  const node = copyOf(nodeText);
   const block = { range, cidr, node, claimedAt: Date.parse(claimedAt), sequence: Number(sequence) };
   const rest: Rest = { key, text: value, slots: undefined, outline };
   return Object.defineProperties(block, { slots: SLOTS, [REST]: { value: rest } }) as LazyBlock;
 }
+
+/**
+ * V8 keeps the whole text alive for a part of it: a block would take twice the memory once its
+ * slots are decoded.
+ * @param text without anything that JSON escapes
+ */
+const copyOf = (text: string): string => JSON.parse(`"${text}"`) as string;
 
 /** Returns what the slots of a block are. Does not decode those of {@link lazyBlock}. */
 export const outlineOf = (block: Block): readonly SlotOutline[] =>

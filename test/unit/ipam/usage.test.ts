@@ -299,6 +299,19 @@ suite('the next range', () => {
     assert.equal(next(0, 500), undefined);
   });
 
+  test('does not leave the private networks where the present ranges are', () => {
+    const beside = (cidr: string): string | undefined => {
+      const found = next(24, 500, [range(cidr, { name: 'last' })])?.beside;
+      return found && formatCidr(found.cidr);
+    };
+    assert.equal(beside('192.168.248.0/22'), '192.168.252.0/22');
+    assert.equal(beside('192.168.252.0/22'), undefined);
+    assert.equal(beside('10.255.252.0/22'), undefined);
+    assert.equal(beside('172.31.252.0/22'), undefined);
+    assert.equal(beside('100.127.252.0/22'), undefined);
+    assert.equal(beside('198.51.100.0/24'), '198.51.101.0/24');
+  });
+
   test('full and not growing: now, and nothing tells how long another would last', () => {
     const full = next(0, 1_021);
     assert.equal(full?.fullAt, NOW);
