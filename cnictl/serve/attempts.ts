@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net';
+import { digest } from '../../cni/agent/metrics-access.ts';
 
-/** So many wrong tokens an address may send within {@link WITHIN_MS}. */
+/** So many different wrong tokens an address may send within {@link WITHIN_MS}. */
 const MOST = 10;
 /** In milliseconds. */
 const WITHIN_MS = 60_000;
@@ -9,13 +10,15 @@ const MOST_ADDRESSES = 4_096;
 
 interface Wrong {
   readonly since: number;
-  count: number;
+  /** Digests of the tokens. */
+  readonly tokens: Set<string>;
 }
 
 /**
- * Counts wrong tokens by the address that they came from. An address that sent too many waits, even
- * with the right token, so that nobody can try many; all others are answered as before. Those who
- * signed in already need no token, so nothing here keeps them out.
+ * Counts wrong tokens by the address that they came from. The same one again is no further try: a
+ * client that does not know of a new token yet locks nobody out. An address that sent too many
+ * waits, even with the right token, so that nobody can try many; all others are answered as before.
+ * Those who signed in already need no token, so nothing here keeps them out.
  */
 export class Attempts {
   /** The oldest first. */
@@ -30,20 +33,21 @@ export class Attempts {
   /** Returns for how many seconds the address has to wait; 0: it may try. */
   waitSeconds(address: string): number {
     const found = this.#find(address);
-    if (!found || found.count < MOST) return 0;
+    if (!found || found.tokens.size < MOST) return 0;
     return Math.ceil((found.since + WITHIN_MS - this.#now()) / 1_000);
   }
 
   /** Counts a wrong token. */
-  add(address: string): void {
+  add(address: string, token: string): void {
+    const told = digest(token).toString('base64');
     const found = this.#find(address);
     if (found) {
-      found.count += 1;
+      if (found.tokens.size < MOST) found.tokens.add(told);
       return;
     }
     const place = placeOf(address);
     this.#wrong.delete(place);
-    this.#wrong.set(place, { since: this.#now(), count: 1 });
+    this.#wrong.set(place, { since: this.#now(), tokens: new Set([told]) });
     const [oldest] = this.#wrong.keys();
     if (this.#wrong.size > MOST_ADDRESSES && oldest !== undefined) this.#wrong.delete(oldest);
   }

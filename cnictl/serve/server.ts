@@ -128,7 +128,7 @@ async function answer(
       return;
     }
     const mayRead = isSignedIn || isAuthorized(access, headers.authorization);
-    if (sendsToken && !mayRead) attempts.add(from);
+    if (sendsToken && !mayRead) attempts.add(from, headers.authorization ?? '');
     await route(
       {
         routes,

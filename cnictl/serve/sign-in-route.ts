@@ -35,7 +35,7 @@ export function signInRoutes(access: () => MetricsAccess, sessions: Sessions, at
           return;
         }
         if (!/^\S+$/.test(token) || !isToken(access(), token)) {
-          attempts.add(from);
+          attempts.add(from, token);
           refuse(response, 403, 'this is not the token of --token-file');
           return;
         }

@@ -17,7 +17,8 @@ suite('wrong tokens', () => {
     const attempts = new Attempts(() => now);
     for (let n = 0; n < 10; n++) {
       assert.equal(attempts.waitSeconds('192.0.2.1'), 0);
-      attempts.add('192.0.2.1');
+      attempts.add('192.0.2.1', `t${n}`);
+      attempts.add('192.0.2.1', 't0');
     }
     now = 20_500;
     assert.equal(attempts.waitSeconds('192.0.2.1'), 40);
@@ -25,24 +26,24 @@ suite('wrong tokens', () => {
     assert.equal(attempts.waitSeconds('192.0.2.2'), 0);
     now = 60_000;
     assert.equal(attempts.waitSeconds('192.0.2.1'), 0);
-    attempts.add('192.0.2.1');
+    attempts.add('192.0.2.1', 't');
     assert.equal(attempts.waitSeconds('192.0.2.1'), 0, 'it begins anew');
   });
 
   test('addresses of one IPv6 network count together', () => {
     const attempts = new Attempts(() => 0);
-    for (let n = 0; n < 10; n++) attempts.add(`2001:db8:0:1::${n + 1}`);
+    for (let n = 0; n < 10; n++) attempts.add(`2001:db8:0:1::${n + 1}`, `t${n}`);
     assert.equal(attempts.waitSeconds('2001:db8:0:1:ffff:1:2:3'), 60);
     assert.equal(attempts.waitSeconds('2001:db8:0:2::1'), 0);
-    for (let n = 0; n < 10; n++) attempts.add(`fe80::${n + 1}%eth0`);
+    for (let n = 0; n < 10; n++) attempts.add(`fe80::${n + 1}%eth0`, `t${n}`);
     assert.equal(attempts.waitSeconds('fe80::99%eth0'), 60);
     assert.equal(attempts.waitSeconds('::1'), 0);
   });
 
   test('many addresses fill no memory', () => {
     const attempts = new Attempts(() => 0);
-    for (let n = 0; n < 10; n++) attempts.add('192.0.2.1');
-    for (let n = 0; n < 4_096; n++) attempts.add(`10.0.${n >> 8}.${n & 255}`);
+    for (let n = 0; n < 10; n++) attempts.add('192.0.2.1', `t${n}`);
+    for (let n = 0; n < 4_096; n++) attempts.add(`10.0.${n >> 8}.${n & 255}`, 't');
     assert.equal(attempts.waitSeconds('192.0.2.1'), 0, 'the oldest is forgotten');
   });
 });
@@ -103,9 +104,9 @@ suite('a server with a token', () => {
   test('a stranger who tries tokens has to wait, and keeps nobody else out', async () => {
     const stranger = '127.0.0.9';
     const [, , cookie = ''] = await signIn(TOKEN, stranger);
-    for (let n = 0; n < 5; n++) assert.equal((await signIn('wrong', stranger))[0], '403');
+    for (let n = 0; n < 5; n++) assert.equal((await signIn(`wrong-${n}`, stranger))[0], '403');
     for (let n = 0; n < 5; n++)
-      assert.equal((await send({ headers: bearer('wrong'), localAddress: stranger }))[0], '401');
+      assert.equal((await send({ headers: bearer(`wrong-${n}`), localAddress: stranger }))[0], '401');
     const [status, retryAfter] = await signIn(TOKEN, stranger);
     assert.equal(status, '429');
     assert.ok(Number(retryAfter) > 50 && Number(retryAfter) <= 60, retryAfter);
@@ -118,8 +119,13 @@ suite('a server with a token', () => {
     assert.equal((await send({ headers: bearer(TOKEN) }))[0], '200');
   });
 
+  test('the same wrong token again and again is one try', async () => {
+    for (let n = 0; n < 30; n++) assert.equal((await signIn('old', '127.0.0.11'))[0], '403');
+    assert.equal((await signIn(TOKEN, '127.0.0.11'))[0], '204');
+  });
+
   test('many requests at once get no more tries', async () => {
-    const all = await Promise.all(Array.from({ length: 40 }, () => signIn('wrong', '127.0.0.10')));
+    const all = await Promise.all(Array.from({ length: 40 }, (_, n) => signIn(`wrong-${n}`, '127.0.0.10')));
     assert.equal(all.filter(([status]) => status === '403').length, 10);
   });
 });
