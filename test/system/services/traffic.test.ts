@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { startAgent, type RunningAgent } from '../../support/agent.ts';
 import { endpoint } from '../../support/kube-api.ts';
+import { until } from '../../support/proc.ts';
 import { addUsualPods, HTTP_AT, makeServicesWorld, type ServicePod, type ServicesWorld } from './world.ts';
 
 const CONNECTIONS = 10_000;
@@ -90,7 +91,12 @@ suite('Services under traffic', () => {
       ...{ name: 'sticky', ip: '10.96.0.21', endpoints: all() },
       spec: { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 600 } } },
     });
-    const [server = ''] = Object.keys(await client.process.many('10.96.0.21', 80, 5));
+    // Until Open vSwitch has revalidated what it cached, one may still leave by the gateway.
+    const server = await until('an answer', async () => {
+      const [name = ''] = Object.keys(await client.process.many('10.96.0.21', 80, 1));
+      return [near, far, other].some((pod) => pod.name === name) ? name : undefined;
+    });
+    assert.deepEqual(Object.keys(await client.process.many('10.96.0.21', 80, 5)), [server]);
     await world.agents[0]?.kill();
     const kept = [near, far, other].filter(({ name }) => name === server);
     const others = [near, far, other].filter(({ name }) => name !== server);
