@@ -185,7 +185,7 @@ function settle(tree: string, at: number): void {
 export const NO_MAINTAINER = 'cellnet maintainers <maintainers@cellnet.invalid>';
 
 /**
- * Returns who is to be asked about the package, by the variables of Debian's own tools (dch(1)).
+ * Returns the package's maintainer, by the variables of Debian's own tools (dch(1)).
  * @throws Error for a name or address that a control file cannot hold
  */
 export function maintainerOf(env: Readonly<Record<string, string | undefined>>): string {

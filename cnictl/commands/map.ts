@@ -56,10 +56,12 @@ async function printOnce(
   progress.clear();
   const source = mapSource(state);
   checkFilter(source, nodesOf(state), filter);
-  const forecasts = forecastsOf(context, () => state);
-  await forecasts.refresh().catch((error: unknown) => {
-    context.warn(`until when ranges last is not known: ${messageOf(error)}`);
-  });
+  const forecasts = forecastsOf(context, () => source);
+  // Only the overview tells them.
+  if (where === undefined)
+    await forecasts.refresh().catch((error: unknown) => {
+      context.warn(`until when ranges last is not known: ${messageOf(error)}`);
+    });
   printMap(context, { source: narrowed(source, filter), forecasts: forecasts.current }, where, filter);
   for (const key of source.unreadable) context.warn(`the record '${key}' cannot be read`);
 }
@@ -77,7 +79,7 @@ class LiveMap {
     this.#context = context;
     this.#etcd = etcd;
     this.#filter = filter;
-    this.#forecasts = forecastsOf(context, () => this.#state);
+    this.#forecasts = forecastsOf(context, () => this.#state && mapSource(this.#state));
     const stopped = context.world.untilStopped();
     stopped.addEventListener('abort', () => this.#stop.abort());
     if (stopped.aborted) this.#stop.abort();
@@ -144,12 +146,9 @@ class LiveMap {
   }
 }
 
-const forecastsOf = (context: Context, state: () => KnownState | undefined): MapForecasts =>
+const forecastsOf = (context: Context, source: () => MapSource | undefined): MapForecasts =>
   new MapForecasts({
-    source: () => {
-      const known = state();
-      return known && mapSource(known);
-    },
+    source,
     now: context.world.now,
     read: (usages) => context.withIpam((ipam) => readForecasts(ipam, usages)),
   });

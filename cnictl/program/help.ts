@@ -63,7 +63,7 @@ function sorted(command: Command): Command {
   if (command.parent) return command;
   const names = GROUPS.flatMap(([, commands]) => commands);
   const place = (each: Command): number =>
-    (names.indexOf(each.name()) + names.length + 1) % (names.length + 1);
+    names.includes(each.name()) ? names.indexOf(each.name()) : names.length;
   (command.commands as Command[]).sort((a, b) => place(a) - place(b));
   return command;
 }

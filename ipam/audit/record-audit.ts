@@ -1,9 +1,8 @@
 import { blockInspector } from '../model/block-inspector.ts';
 import type { Block } from '../model/block.ts';
 import type { Range } from '../model/range.ts';
-import { decodeBlock } from '../records/block-record.ts';
 import { cidrTextOf, RANGES, rangeKey } from '../records/keys.ts';
-import { quickBlock } from '../records/quick-block.ts';
+import { decodeBlockQuickly } from '../records/quick-block.ts';
 import type { Entry } from '../records/transaction.ts';
 import { readRecord, type UnreadableRecord } from '../records/unreadable.ts';
 import { rangesIn } from '../store/ranges.ts';
@@ -56,8 +55,7 @@ export class RecordAudit {
   }
 
   inspect(entry: Entry): InspectedBlock {
-    const quick = quickBlock(entry.key, entry.value);
-    const read = quick ? { value: quick } : readRecord(entry, decodeBlock);
+    const read = readRecord(entry, decodeBlockQuickly);
     if ('unreadable' in read) return { finding: findingOf(read.unreadable) };
     const block = read.value;
     const { node, claimedAt: since } = block;

@@ -3,12 +3,11 @@ import type { Block } from '../model/block.ts';
 import type { Range } from '../model/range.ts';
 import type { Rule } from '../model/rule.ts';
 import { ALIVE, decodeAliveRecord } from '../records/alive-record.ts';
-import { decodeBlock } from '../records/block-record.ts';
 import { BLOCKS, NODES, RANGES } from '../records/keys.ts';
 import { MACHINES } from '../records/machine-record.ts';
 import { decodeDrainMark, isDrainKey } from '../records/node-record.ts';
 import { lazyBlock } from '../records/lazy-block.ts';
-import { quickBlock } from '../records/quick-block.ts';
+import { decodeBlockQuickly } from '../records/quick-block.ts';
 import { decodeRange, encodeRange } from '../records/range-record.ts';
 import { decodeRule, encodeRule, RULES, RULES_CHANGED } from '../records/rule-record.ts';
 import { decodeSetBack, SET_BACK } from '../records/set-back-record.ts';
@@ -38,17 +37,12 @@ export function isTold(key: string): boolean {
 }
 
 /** Decodes the record of a key of which events tell. */
-export function readKnown(key: string, value: string): Read<Known> {
-  if (key.startsWith(BLOCKS)) {
-    const block = lazyBlock(key, value) ?? quickBlock(key, value);
-    if (block) return { value: { kind: 'block', block } };
-  }
-  return readRecord({ key, value }, decodeKnown);
-}
+export const readKnown = (key: string, value: string): Read<Known> => readRecord({ key, value }, decodeKnown);
 
 function decodeKnown(key: string, value: string): Known {
   const [, node = ''] = key.split('/');
-  if (key.startsWith(BLOCKS)) return { kind: 'block', block: decodeBlock(key, value) };
+  if (key.startsWith(BLOCKS))
+    return { kind: 'block', block: lazyBlock(key, value) ?? decodeBlockQuickly(key, value) };
   if (key.startsWith(RANGES)) return { kind: 'range', range: decodeRange(key, value) };
   if (key.startsWith(RULES)) return { kind: 'rule', rule: decodeRule(key, value) };
   if (key.startsWith(NODES)) return { kind: 'draining', node, since: decodeDrainMark(key, value) };

@@ -1,12 +1,12 @@
 import { hasSlotsOf, type Block } from '../model/block.ts';
 import { IpamError } from '../model/errors.ts';
 import type { Range } from '../model/range.ts';
-import { checkBlock, decodeBlock } from '../records/block-record.ts';
+import { checkBlock } from '../records/block-record.ts';
 import { blockKey, nodePrefix, rangeKey } from '../records/keys.ts';
 import { lostKey } from '../records/lost-record.ts';
 import { decodeMachineRecord, machineKey, type MachineRecord } from '../records/machine-record.ts';
 import { decodeNodeEntry, isDrainKey, type NodeEntry } from '../records/node-record.ts';
-import { quickBlock } from '../records/quick-block.ts';
+import { decodeBlockQuickly } from '../records/quick-block.ts';
 import { decodeRange } from '../records/range-record.ts';
 import { RULES_CHANGED } from '../records/rule-record.ts';
 import { decodeSetBack, SET_BACK, type SetBack } from '../records/set-back-record.ts';
@@ -119,7 +119,7 @@ async function readBlocks(
 
 /** @throws IpamError `corrupt-record`, also where the range of the block cannot be used */
 function readHeld(entry: Entry, ranges: ReadonlyMap<string, Range>): ReadBlock {
-  const block = quickBlock(entry.key, entry.value) ?? decodeBlock(entry.key, entry.value);
+  const block = decodeBlockQuickly(entry.key, entry.value);
   const range = ranges.get(block.range);
   if (!range) {
     throw new IpamError(

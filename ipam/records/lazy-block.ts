@@ -1,9 +1,8 @@
 import type { Block, Slot, UsedSlot } from '../model/block.ts';
-import { decodeBlock } from './block-record.ts';
 import { blockKey } from './keys.ts';
-import { cidrOf, FREE, quickBlock, RESERVED, USUAL_TIME } from './quick-block.ts';
+import { cidrOf, decodeBlockQuickly, FREE, RESERVED, USUAL_TIME } from './quick-block.ts';
 
-/** What a slot is, without who has it. */
+/** A slot; of a used one only that it is used. */
 export type SlotOutline = Exclude<Slot, UsedSlot> | Pick<UsedSlot, 'state'>;
 
 const USED: SlotOutline = { state: 'used' };
@@ -50,7 +49,7 @@ const SLOTS: PropertyDescriptor & ThisType<LazyBlock> = {
 };
 
 function slotsOf(rest: Rest): readonly Slot[] {
-  rest.slots ??= (quickBlock(rest.key, rest.text) ?? decodeBlock(rest.key, rest.text)).slots;
+  rest.slots ??= decodeBlockQuickly(rest.key, rest.text).slots;
   rest.text = '';
   return rest.slots;
 }

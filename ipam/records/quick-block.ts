@@ -1,6 +1,7 @@
 import { parseCidr, type Cidr } from '../model/address.ts';
 import { isAttachment, type Owner } from '../model/attachment.ts';
 import type { Block, Slot } from '../model/block.ts';
+import { decodeBlock } from './block-record.ts';
 import { MAX_SEQUENCE, SCHEMA_VERSION } from './codec.ts';
 import { blockKey } from './keys.ts';
 
@@ -46,6 +47,13 @@ export function quickBlock(key: string, value: string): Block | undefined {
   }
   return { range, cidr, node, claimedAt, sequence, slots: decoded };
 }
+
+/**
+ * Decodes a block as decodeBlock does, those of the usual form faster.
+ * @throws IpamError `corrupt-record`
+ */
+export const decodeBlockQuickly = (key: string, value: string): Block =>
+  quickBlock(key, value) ?? decodeBlock(key, value);
 
 function slotOf(value: unknown): Slot | undefined {
   if (value === null) return FREE;

@@ -1,9 +1,9 @@
 import { blockInspector } from '../model/block-inspector.ts';
 import type { Block } from '../model/block.ts';
 import type { Range } from '../model/range.ts';
-import { decodeBlock, decodeBlockOf, unsoundText } from '../records/block-record.ts';
+import { decodeBlockOf, unsoundText } from '../records/block-record.ts';
 import { rangeKey, rangeNameOfBlockKey } from '../records/keys.ts';
-import { quickBlock } from '../records/quick-block.ts';
+import { decodeBlockQuickly } from '../records/quick-block.ts';
 import type { Entry } from '../records/transaction.ts';
 import { decodeRange } from '../records/range-record.ts';
 import { readRecord, type Read, type UnreadableRecord } from '../records/unreadable.ts';
@@ -25,8 +25,7 @@ export function blockReader(
 ): (entry: Pick<Entry, 'key' | 'value'>) => Read<ClaimedBlock> {
   const known = new Map(ranges.map((range) => [range.name, { range, inspect: blockInspector(range) }]));
   return (entry) => {
-    const quick = quickBlock(entry.key, entry.value);
-    const read = quick ? { value: quick } : readRecord(entry, decodeBlock);
+    const read = readRecord(entry, decodeBlockQuickly);
     if ('unreadable' in read) return read;
     const block = read.value;
     const of = known.get(block.range);

@@ -1,8 +1,7 @@
 import { formatAddress } from '../../ipam/model/address.ts';
 import { usedSlots, type Block, type Slot, type UsedSlot } from '../../ipam/model/block.ts';
-import { decodeBlock } from '../../ipam/records/block-record.ts';
 import { BLOCKS, HISTORY } from '../../ipam/records/keys.ts';
-import { quickBlock } from '../../ipam/records/quick-block.ts';
+import { decodeBlockQuickly } from '../../ipam/records/quick-block.ts';
 import { readRecord } from '../../ipam/records/unreadable.ts';
 import type { Keys } from './etcd-keys.ts';
 import type { Commit } from './etcd.ts';
@@ -34,10 +33,7 @@ export class BlockReader {
     if (value === undefined) return undefined;
     const known = this.#known.get(value);
     if (known) return known;
-    const read = readRecord(
-      { key, value },
-      (name, text) => quickBlock(name, text) ?? decodeBlock(name, text),
-    );
+    const read = readRecord({ key, value }, decodeBlockQuickly);
     if ('unreadable' in read) return undefined;
     const block = read.value;
     this.#known.set(value, block);
